@@ -1,0 +1,45 @@
+"""The values that a tag can hold, as Python values.
+
+A str, an int (64 bit, signed), bytes and None stand for themselves. Arrays keep their element type, which an
+empty list would lose; a timestamp keeps its nanoseconds, which a datetime would lose.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+INT64_MIN = -(1 << 63)
+INT64_MAX = (1 << 63) - 1
+
+
+class StrArray(tuple[str, ...]):
+    """An array of text."""
+
+    __slots__ = ()
+
+
+class IntArray(tuple[int, ...]):
+    """An array of 64-bit integers."""
+
+    __slots__ = ()
+
+
+class Timestamp(NamedTuple):
+    """A moment: seconds since 1970 (from year 1 to 9999), and nanoseconds from 0 to 999,999,999."""
+
+    seconds: int
+    nanos: int
+
+
+class NoValue:
+    """A tag that is there but carries no value at all, not even null."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "NO_VALUE"
+
+
+NO_VALUE = NoValue()
+
+TagValue: TypeAlias = str | int | bytes | StrArray | IntArray | Timestamp | NoValue | None
