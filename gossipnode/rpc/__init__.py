@@ -1,0 +1,28 @@
+"""gRPC on Trio: a server and a client over any Trio stream, with every bound in `Limits`.
+
+This room knows nothing of properties, protobuf or the ring: methods bring their own codecs.
+"""
+
+from gossipnode.rpc.calls import CallContext, ServerStream
+from gossipnode.rpc.channel import Channel, UnaryResult
+from gossipnode.rpc.client_stream import ClientStream
+from gossipnode.rpc.limits import Limits
+from gossipnode.rpc.method import Cardinality, Method
+from gossipnode.rpc.retry import RetryPolicy
+from gossipnode.rpc.server import Server
+from gossipnode.rpc.status import RpcError, Status
+
+__all__ = [
+    "CallContext",
+    "Cardinality",
+    "Channel",
+    "ClientStream",
+    "Limits",
+    "Method",
+    "RetryPolicy",
+    "RpcError",
+    "Server",
+    "ServerStream",
+    "Status",
+    "UnaryResult",
+]

@@ -1,0 +1,32 @@
+"""What a method is to both ends: its path, its shape, and how its messages become bytes.
+
+This room never looks into a message: whoever declares a method brings the codecs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from grpclib.const import Cardinality
+
+__all__ = ["Cardinality", "Method"]
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Generic[Request, Reply]):
+    """One gRPC method. A decoder raises ValueError for bytes that are not a message of its kind."""
+
+    path: str
+    cardinality: Cardinality
+    encode_request: Callable[[Request], bytes]
+    decode_request: Callable[[bytes], Request]
+    encode_reply: Callable[[Reply], bytes]
+    decode_reply: Callable[[bytes], Reply]
+
+    def __post_init__(self) -> None:
+        service, _, name = self.path.removeprefix("/").partition("/")
+        if not (self.path.startswith("/") and service and name):
+            raise ValueError(f"a method's path is /package.Service/Name, not {self.path!r}")

@@ -1,0 +1,75 @@
+"""TLS for nodes and clients of one cluster: HTTP/2, and certificates of the cluster's own CA.
+
+Peers are named by their certificates' DNS names. Must never accept a certificate of another CA.
+"""
+
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import trio
+
+FilePath = str | Path
+
+
+def server_ssl_context(
+    ca: FilePath | None, cert: FilePath, key: FilePath, *, require_client: bool
+) -> ssl.SSLContext:
+    """A server's context: its chain `cert` with `key`, and with `require_client` only clients of `ca`.
+
+    All are PEM files. Raises OSError or ssl.SSLError for files that cannot be used, ValueError when clients
+    are to be checked but `ca` is None.
+    """
+    context = _context(ssl.PROTOCOL_TLS_SERVER, cert, key)
+    if require_client:
+        if ca is None:
+            raise ValueError("to require client certificates, give the CA that signs them")
+        context.load_verify_locations(ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def client_ssl_context(
+    ca: FilePath, cert: FilePath | None = None, key: FilePath | None = None
+) -> ssl.SSLContext:
+    """A client's context: trusts `ca` alone, and shows `cert` with `key` if given (PEM files)."""
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, cert, key)
+    context.load_verify_locations(ca)
+    return context
+
+
+def _context(protocol: int, cert: FilePath | None, key: FilePath | None) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2"])
+    if cert is not None:
+        context.load_cert_chain(cert, key)
+    return context
+
+
+async def open_tls_stream(
+    host: str, port: int, context: ssl.SSLContext, *, server_hostname: str | None = None
+) -> trio.abc.Stream:
+    """Connect to `host`:`port` for a Channel, which does the handshake itself.
+
+    `server_hostname` is the name the server's certificate must have, `host` unless given.
+    """
+    tcp = await trio.open_tcp_stream(host, port)
+    return trio.SSLStream(tcp, context, server_hostname=server_hostname or host, https_compatible=True)
+
+
+def tls_listeners(
+    listeners: "Sequence[trio.abc.Listener[Any]]", context: ssl.SSLContext
+) -> "list[trio.SSLListener[Any]]":
+    """`listeners` with TLS; a server does the handshake itself, after accepting."""
+    return [trio.SSLListener(listener, context, https_compatible=True) for listener in listeners]
+
+
+def peer_dns_names(stream: trio.abc.Stream) -> tuple[str, ...]:
+    """The DNS names of the peer's verified certificate; () without TLS or without a certificate."""
+    if not isinstance(stream, trio.SSLStream):
+        return ()
+    certificate: dict[str, Any] | None = stream.getpeercert()
+    names = (certificate or {}).get("subjectAltName", ())
+    return tuple(str(value) for kind, value in names if kind == "DNS")
