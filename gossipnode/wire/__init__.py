@@ -1,0 +1,1 @@
+"""Bytes to core values and back. The only importer of protobuf and betterproto."""

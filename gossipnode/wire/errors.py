@@ -1,0 +1,16 @@
+"""The errors of reading and building messages. Each is one line that names the field at fault."""
+
+
+class WireError(ValueError):
+    """Bytes that are no message of the kind expected, or a message that lacks what it must carry.
+
+    The text names the message and the path of the field, as in `Property.tags[3].value: ...`.
+    """
+
+
+class UnstorableError(WireError):
+    """A property that came whole, but that no replica may store; the text says why."""
+
+
+class InvalidPropertyError(WireError):
+    """A property that a replica could store, but that no client may send; the text names the field."""

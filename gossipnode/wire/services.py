@@ -1,0 +1,80 @@
+"""Every method that a node serves or calls: its path, its shape, and its codecs.
+
+Paths and shapes are read from the generated services, so that protos/ is their only source. Messages are
+betterproto's, with properties as bytes, but for the tree session, which speaks in the core's values.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import betterproto
+from betterproto.grpc.grpclib_server import ServiceBase
+
+from gossipnode.core.messages import ClientMessage, ServerMessage
+from gossipnode.rpc import Method
+from gossipnode.wire.encode import encode
+from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
+from gossipnode.wire.generated.bp.gossipnode import v1 as node
+from gossipnode.wire.session_codec import (
+    decode_client_message,
+    decode_server_message,
+    encode_client_message,
+    encode_server_message,
+)
+from gossipnode.wire.strict import decoder_of
+
+Request = TypeVar("Request", bound=betterproto.Message)
+Reply = TypeVar("Reply", bound=betterproto.Message)
+
+
+def _method(
+    service: type[ServiceBase], name: str, request: type[Request], reply: type[Reply]
+) -> Method[Request, Reply]:
+    """The method of a generated service, with betterproto's messages read strictly.
+
+    Raises:
+        TypeError: the service has no such method with these messages.
+    """
+    made: Any = service()  # betterproto declares __mapping__ in its generated classes alone
+    for path, handler in made.__mapping__().items():
+        if path.endswith(f"/{name}") and (handler.request_type, handler.reply_type) == (request, reply):
+            return Method(path, handler.cardinality, encode, decoder_of(request), encode, decoder_of(reply))
+    raise TypeError(f"{service.__name__} has no {name}({request.__name__}) -> {reply.__name__}")
+
+
+# --- what clients ask of any node, compatible ---
+
+_property = banyandb.PropertyServiceBase
+APPLY = _method(_property, "Apply", banyandb.ApplyRequest, banyandb.ApplyResponse)
+DELETE = _method(_property, "Delete", banyandb.DeleteRequest, banyandb.DeleteResponse)
+QUERY = _method(_property, "Query", banyandb.QueryRequest, banyandb.QueryResponse)
+
+# --- what replicas say to each other, compatible ---
+
+_repair = _method(banyandb.RepairServiceBase, "Repair", banyandb.RepairRequest, banyandb.RepairResponse)
+REPAIR: Method[ClientMessage, ServerMessage] = Method(
+    _repair.path,
+    _repair.cardinality,
+    encode_client_message,
+    decode_client_message,
+    encode_server_message,
+    decode_server_message,
+)
+PROPAGATION = _method(
+    banyandb.GossipServiceBase, "Propagation", banyandb.PropagationRequest, banyandb.PropagationResponse
+)
+
+# --- our own ---
+
+_node = node.NodeServiceBase
+NODE_APPLY = _method(_node, "Apply", node.ApplyRequest, node.ApplyResponse)
+NODE_DELETE = _method(_node, "Delete", node.DeleteRequest, node.DeleteResponse)
+NODE_GET = _method(_node, "Get", node.GetRequest, node.GetResponse)
+NODE_QUERY = _method(_node, "Query", node.QueryRequest, node.RecordBatch)
+NODE_IMPORT = _method(_node, "Import", node.ImportRequest, node.ImportResponse)
+NODE_EXPORT = _method(_node, "Export", node.ExportRequest, node.RecordBatch)
+NODE_STATUS = _method(_node, "Status", node.StatusRequest, node.StatusResponse)
+NODE_TREE = _method(_node, "Tree", node.TreeRequest, node.TreeResponse)
+NODE_REPAIR = _method(_node, "Repair", node.RepairRequest, node.RoundEvent)
+REPORT = _method(node.RoundServiceBase, "Report", node.ReportRequest, node.ReportResponse)

@@ -1,0 +1,181 @@
+"""The messages of a tree session, as bytes and back.
+
+The envelope is betterproto's, read strictly; properties and pages of leaves cross it as bytes and belong to
+Google's runtime. Values are passed on as they came: the session judges them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+
+from gossipnode.core.messages import (
+    AnswerTo,
+    ClientMessage,
+    DifferSummary,
+    PageLeaf,
+    PropertyAnswer,
+    PropertyMissing,
+    PropertySync,
+    RootCompare,
+    ServerMessage,
+    TreeRoot,
+    TreeSlots,
+    Unreadable,
+    WaitNextDiffer,
+)
+from gossipnode.core.property import Record
+from gossipnode.core.slot_tree import SlotDigest
+from gossipnode.wire.errors import UnstorableError, WireError
+from gossipnode.wire.generated.bp.banyandb.property import v1 as bp
+from gossipnode.wire.generated.pb.banyandb.property.v1 import repair_pb2 as pb
+from gossipnode.wire.payload import decode_record
+from gossipnode.wire.payload_parse import parse
+from gossipnode.wire.strict import decode
+from gossipnode.wire.tables import chosen, varint
+
+AnyEnvelope = TypeVar("AnyEnvelope", bound=Message)
+
+_ANSWER_TO = {answer.value: answer for answer in AnswerTo}
+
+
+# --- what the client says ---
+
+
+def encode_client_message(message: ClientMessage) -> bytes:
+    """The bytes of a RepairRequest.
+
+    Raises:
+        WireError: a number does not fit its field.
+    """
+    match message:
+        case PropertySync(record):
+            return _field(pb.RepairRequest.PROPERTY_SYNC_FIELD_NUMBER, _encode_sync(record))
+        case PropertyMissing(entity):
+            return _made(pb.RepairRequest, property_missing={"entity": entity})
+        case WaitNextDiffer():
+            return _made(pb.RepairRequest, wait_next_differ={})
+        case TreeSlots(slots):
+            page = [{"slot": slot, "value": sha} for slot, sha in slots]
+            return _made(pb.RepairRequest, tree_slots={"slot_sha": page})
+        case TreeRoot(group, shard, sha):
+            root = {"group": group, "shard_id": shard, "root_sha": sha}
+            return _made(pb.RepairRequest, tree_root=root)
+
+
+def decode_client_message(data: bytes) -> ClientMessage:
+    """Read a RepairRequest. A property that no replica may store becomes `Unreadable`.
+
+    Raises:
+        WireError: malformed, or with nothing in it.
+    """
+    name, value = chosen(decode(bp.RepairRequest, data), "data")
+    match name:
+        case "property_sync":
+            return PropertySync(_decode_sync(value))
+        case "property_missing":
+            return PropertyMissing(value.entity)
+        case "wait_next_differ":
+            return WaitNextDiffer()
+        case "tree_slots":
+            return TreeSlots(tuple(SlotDigest(slot.slot, slot.value) for slot in value.slot_sha))
+        case "tree_root":
+            return TreeRoot(value.group, value.shard_id, value.root_sha)
+        case _:
+            raise _nothing_in(pb.RepairRequest)
+
+
+# --- what the server says ---
+
+
+def encode_server_message(message: ServerMessage) -> bytes:
+    """The bytes of a RepairResponse.
+
+    Raises:
+        WireError: a number does not fit its field.
+    """
+    match message:
+        case PropertyAnswer(answer_to, record):
+            sync = _field(pb.PropertySyncWithFrom.PROPERTY_FIELD_NUMBER, _encode_sync(record))
+            answer = (b"\x08%c" % answer_to.value if answer_to.value else b"") + sync
+            return _field(pb.RepairResponse.PROPERTY_SYNC_FIELD_NUMBER, answer)
+        case DifferSummary(leaves):
+            nodes = [
+                {"slot_index": slot, "exists": exists, "entity": entity, "sha": sha}
+                for slot, exists, entity, sha in leaves
+            ]
+            return _made(pb.RepairResponse, differ_tree_summary={"nodes": nodes})
+        case RootCompare(tree_found, root_match):
+            verdict = {"tree_found": tree_found, "root_sha_match": root_match}
+            return _made(pb.RepairResponse, root_compare=verdict)
+
+
+def decode_server_message(data: bytes) -> ServerMessage:
+    """Read a RepairResponse. A property that no replica may store becomes `Unreadable`.
+
+    An unknown `from` counts as unspecified.
+
+    Raises:
+        WireError: malformed, or with nothing in it.
+    """
+    name, value = chosen(decode(bp.RepairResponse, data), "data")
+    match name:
+        case "property_sync":
+            return PropertyAnswer(
+                _ANSWER_TO.get(value.from_, AnswerTo.UNSPECIFIED), _decode_sync(value.property)
+            )
+        case "differ_tree_summary":
+            return _decode_page(value)
+        case "root_compare":
+            return RootCompare(value.tree_found, value.root_sha_match)
+        case _:
+            raise _nothing_in(pb.RepairResponse)
+
+
+def _decode_page(data: bytes) -> DifferSummary:
+    page = parse(pb.DifferTreeSummary, data, "RepairResponse.differ_tree_summary").message
+    return DifferSummary(
+        tuple(PageLeaf(node.slot_index, node.exists, node.entity, node.sha) for node in page.nodes)
+    )
+
+
+# --- a record on its way ---
+
+
+def _encode_sync(record: Record | Unreadable) -> bytes:
+    """The bytes of a PropertySync. The payload goes out as it is stored, to the byte."""
+    if isinstance(record, Unreadable):
+        raise WireError(f"PropertySync.property: unreadable, and never sent on: {record.problem}")
+    version = record.version
+    key = f"{record.entity.text}/{version.mod_revision}".encode()
+    sync = _field(1, key) + _field(2, record.payload)
+    return sync + b"\x18" + varint(version.delete_time) if version.delete_time else sync
+
+
+def _decode_sync(sync: bp.PropertySync) -> Record | Unreadable:
+    """What is inside the property counts; the id beside it is not looked at."""
+    try:
+        return decode_record(sync.property, sync.delete_time)
+    except UnstorableError as fault:
+        return Unreadable(str(fault))
+
+
+# --- the envelope ---
+
+
+def _nothing_in(cls: type[Message]) -> WireError:
+    names = ", ".join(field.name for field in cls.DESCRIPTOR.fields)
+    return WireError(f"{cls.__name__}.data: nothing in it; expected one of {names}")
+
+
+def _made(cls: type[AnyEnvelope], **fields: Any) -> bytes:
+    try:
+        return cls(**fields).SerializeToString()
+    except ValueError as fault:
+        raise WireError(f"{cls.__name__}: {fault}") from None
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field of bytes whose number is below 16."""
+    return b"%c%b%b" % (number << 3 | 2, varint(len(content)), content)

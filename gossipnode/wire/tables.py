@@ -1,0 +1,210 @@
+"""What is known of betterproto's message classes: their fields by number, made once from their metadata.
+
+The one place that looks into betterproto's private parts. It reads and writes the dict behind a message, past
+an attribute access that takes longer than all the rest.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
+
+import betterproto
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+"""Wire types."""
+
+AnyMessage = TypeVar("AnyMessage", bound=betterproto.Message)
+
+Values: TypeAlias = dict[str, Any]
+Convert: TypeAlias = Callable[[Any], Any]
+
+
+class Malformed(Exception):  # noqa: N818 - decode makes a WireError of it
+    """What is wrong, and the path to it, which grows from the inside out."""
+
+    def __init__(self, problem: str, path: str = "") -> None:
+        super().__init__(problem, path)
+        self.problem = problem
+        self.path = path
+
+    def under(self, step: str) -> Malformed:
+        """The same fault, one message further out."""
+        return Malformed(self.problem, f"{step}.{self.path}" if self.path else step)
+
+
+class Field:
+    """One field: its name, where it belongs, and what turns a wire value into a Python one and back."""
+
+    __slots__ = (
+        "enclosed",
+        "group",
+        "key",
+        "name",
+        "number",
+        "optional",
+        "read",
+        "repeated",
+        "wire",
+        "write",
+    )
+
+    def __init__(self, metadata: Any, name: str) -> None:
+        meta = metadata.meta_by_field_name[name]
+        element = metadata.cls_by_field[name]
+        self.name = name
+        self.number: int = meta.number
+        self.group: str | None = meta.group
+        self.optional: bool = bool(meta.optional)
+        self.repeated: bool = metadata.default_gen[name] is list
+        self.enclosed: type[betterproto.Message] | None = None
+        if meta.proto_type == betterproto.TYPE_MESSAGE:
+            self.enclosed = element
+        self.wire, self.read, self.write = _KINDS[meta.proto_type]
+        if meta.proto_type == betterproto.TYPE_ENUM:
+            self.read = _member_of(element)
+        self.key = varint(meta.number << 3 | self.wire)
+
+
+class Table:
+    """The fields of a class by key (number and wire type), the numbers that it knows, and an empty message.
+
+    Scalars stand in the empty message with their defaults: betterproto makes a default only when it is asked
+    for one, which takes longer than all of the reading.
+    """
+
+    __slots__ = ("by_key", "by_number", "cls", "empty", "fields", "groups", "packed")
+
+    def __init__(self, cls: type[betterproto.Message]) -> None:
+        metadata: Any = cls._betterproto  # type: ignore[arg-type]  # pyright: ignore[reportPrivateUsage]
+        self.cls = cls
+        self.by_key: dict[int, Field] = {}
+        self.packed: dict[int, Field] = {}
+        self.by_number: dict[int, str] = dict(metadata.field_name_by_number)
+        self.fields: list[Field] = []
+        self.empty: Values = {"_serialized_on_wire": True, "_unknown_fields": b""}
+        self.groups: dict[str, str | None] = dict.fromkeys(metadata.oneof_field_by_group)
+        for number, name in self.by_number.items():
+            field = Field(metadata, name)
+            self.fields.append(field)
+            self.by_key[number << 3 | field.wire] = field
+            if field.repeated and field.wire == VARINT:
+                self.packed[number << 3 | BYTES] = field
+            if field.group is None and field.enclosed is None and not field.repeated:
+                self.empty[name] = metadata.default_gen[name]()
+
+
+_tables: dict[type[betterproto.Message], Table] = {}
+
+
+def table_of(cls: type[betterproto.Message]) -> Table:
+    """The table of a class, made on first use."""
+    table = _tables.get(cls)
+    if table is None:
+        table = _tables[cls] = Table(cls)
+    return table
+
+
+def new_message(table: Table) -> Any:
+    """An empty message. What its dict lacks is in the class, as betterproto's mark of a default to come."""
+    message = table.cls.__new__(table.cls)
+    values = table.empty.copy()
+    values["_group_current"] = table.groups.copy()
+    object.__setattr__(message, "__dict__", values)
+    return message
+
+
+def make(cls: type[AnyMessage], **values: Any) -> AnyMessage:
+    """A message with some fields set, past betterproto's constructor. Not for fields of a oneof."""
+    message: AnyMessage = new_message(table_of(cls))
+    values_of(message).update(values)
+    return message
+
+
+def values_of(message: Any) -> Values:
+    """The dict behind a message, past betterproto's attribute access."""
+    values: Values = object.__getattribute__(message, "__dict__")
+    return values
+
+
+def chosen(message: betterproto.Message, group: str) -> tuple[str | None, Any]:
+    """The field of a oneof that is set, with its value; (None, None) when none is."""
+    values = values_of(message)
+    name: str | None = values["_group_current"][group]
+    return name, None if name is None else values[name]
+
+
+# --- between wire values and Python values ---
+
+
+def varint(number: int) -> bytes:
+    """A number from -2^63 to 2^64 - 1, seven bits a byte, the lowest first."""
+    number &= _UINT64_MAX
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+def prefixed(content: bytes) -> bytes:
+    """Bytes behind their length."""
+    return varint(len(content)) + content
+
+
+def _keep(raw: Any) -> Any:
+    return raw
+
+
+def _int32(number: int) -> int:
+    number &= 0xFFFFFFFF
+    return number - (1 << 32) if number >> 31 else number
+
+
+def _int64(number: int) -> int:
+    return number - (1 << 64) if number >> 63 else number
+
+
+def _uint32(number: int) -> int:
+    return number & 0xFFFFFFFF
+
+
+def _member_of(enum: Any) -> Convert:
+    """Enums are open: a number without a name stays what it is."""
+    return lambda number: enum.try_value(_int32(number))
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise Malformed("is not valid UTF-8") from None
+
+
+def _write_text(text: str) -> bytes:
+    return prefixed(text.encode())
+
+
+def _double(raw: bytes) -> float:
+    value: float = _DOUBLE.unpack(raw)[0]
+    return value
+
+
+_UINT64_MAX = (1 << 64) - 1
+_DOUBLE = struct.Struct("<d")
+
+# The types that protos/ uses, and no others: one that is missing here fails when its table is made.
+_KINDS: dict[str, tuple[int, Convert, Callable[[Any], bytes]]] = {
+    betterproto.TYPE_BOOL: (VARINT, bool, varint),
+    betterproto.TYPE_INT32: (VARINT, _int32, varint),
+    betterproto.TYPE_INT64: (VARINT, _int64, varint),
+    betterproto.TYPE_UINT32: (VARINT, _uint32, varint),
+    betterproto.TYPE_UINT64: (VARINT, _keep, varint),
+    betterproto.TYPE_ENUM: (VARINT, _int32, varint),
+    betterproto.TYPE_DOUBLE: (FIXED64, _double, _DOUBLE.pack),
+    betterproto.TYPE_STRING: (BYTES, _text, _write_text),
+    betterproto.TYPE_BYTES: (BYTES, _keep, prefixed),
+    betterproto.TYPE_MESSAGE: (BYTES, _keep, prefixed),
+}
