@@ -1,0 +1,281 @@
+"""The reads of the SQLite store: plain functions on a connection, each short and without an await.
+
+Statements with many rows come in sizes of powers of two, so that few distinct ones are ever prepared.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from functools import cache
+from itertools import islice
+from typing import NamedTuple
+
+from gossipnode.core.limits import SLOT_COUNT
+from gossipnode.core.property import Entity, Record, ShardId
+from gossipnode.core.version import Version
+from gossipnode.store.entity_key import END_KEY, behind_group, entity_key, key_entity, key_group, name_range
+from gossipnode.store.limits import STATEMENT_ROWS
+
+
+class Place(NamedTuple):
+    """Where a leaf is kept: the key of its row."""
+
+    sid: int
+    slot: int
+    key: bytes
+
+
+class HeldLeaf(NamedTuple):
+    """What the store holds for an entity."""
+
+    version: Version
+    rid: int
+    hashed: bool
+
+
+class SlotRow(NamedTuple):
+    """A slot's counters, and its digest while that is current."""
+
+    slot: int
+    generation: int
+    records: int
+    tombstones: int
+    unhashed: int
+    sha: str | None
+
+
+class LeafRow(NamedTuple):
+    """A leaf; `sha` is raw, and None while it is to be computed."""
+
+    key: bytes
+    version: Version
+    sha: bytes | None
+
+
+class UnhashedLeaf(NamedTuple):
+    """A leaf whose digest is to be computed, with what it is computed from."""
+
+    place: Place
+    rid: int
+    version: Version
+    payload: bytes
+
+
+def row_chunks(count: int, largest: int = STATEMENT_ROWS) -> Iterator[tuple[int, int]]:
+    """Cut `count` rows into ranges (start, end) whose lengths are powers of two up to `largest`."""
+    start = 0
+    while start < count:
+        size = min(largest, 1 << ((count - start).bit_length() - 1))
+        yield start, start + size
+        start += size
+
+
+def find_shard(connection: sqlite3.Connection, shard: ShardId) -> int | None:
+    """The number that stands for a shard in rows, or None."""
+    row = connection.execute(
+        "SELECT sid FROM shard WHERE grp = ? AND number = ?", (shard.group.encode(), shard.shard)
+    ).fetchone()
+    return row[0] if row else None
+
+
+def all_shards(connection: sqlite3.Connection) -> list[tuple[int, ShardId]]:
+    """Every shard with the number that stands for it, ordered by group and shard."""
+    rows = connection.execute("SELECT sid, grp, number FROM shard ORDER BY grp, number").fetchall()
+    return [(sid, ShardId(group.decode(), number)) for sid, group, number in rows]
+
+
+def meta_number(connection: sqlite3.Connection, key: str) -> int:
+    """A number kept with the data."""
+    return int(connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
+
+
+def held_leaves(connection: sqlite3.Connection, places: Sequence[Place]) -> dict[Place, HeldLeaf]:
+    """What is held at these places; places with nothing are left out.
+
+    All rows come as one text: a row of its own each would let go of the interpreter's lock each time, and
+    beside a busy loop get it back only after 5 ms.
+    """
+    held: dict[Place, HeldLeaf] = {}
+    for start, end in row_chunks(len(places)):
+        part = places[start:end]
+        parameters = [value for place in part for value in place]
+        (text,) = connection.execute(_held_sql(end - start), parameters).fetchone()
+        for row in text.split(";") if text else ():
+            position, mod_revision, delete_time, digest, rid, hashed = row.split(" ")
+            version = Version(int(mod_revision), int(delete_time), bytes.fromhex(digest))
+            held[part[int(position)]] = HeldLeaf(version, int(rid), hashed == "1")
+    return held
+
+
+def read_payloads(
+    connection: sqlite3.Connection, sid: int, keys: Sequence[tuple[int, bytes]]
+) -> dict[int, tuple[Version, bytes]]:
+    """Version and payload by position in `keys` (slot, key); positions with nothing are left out.
+
+    `len(keys)` is a length that `row_chunks` gives.
+    """
+    parameters: list[int | bytes] = [value for key in keys for value in key]
+    rows = connection.execute(_read_sql(len(keys)), [*parameters, sid]).fetchall()
+    return {
+        position: (Version(mod_revision, delete_time, digest), payload)
+        for position, mod_revision, delete_time, digest, payload in rows
+    }
+
+
+def leaf_page(
+    connection: sqlite3.Connection, sid: int, slot: int, after: Entity | None, limit: int
+) -> list[LeafRow]:
+    """Up to `limit` leaves of a slot behind `after`, in entity order."""
+    rows = connection.execute(
+        "SELECT entity, mod_revision, delete_time, digest, sha FROM leaf"
+        " WHERE sid = ? AND slot = ? AND entity > ? ORDER BY entity LIMIT ?",
+        (sid, slot, entity_key(after) if after else b"", limit),
+    ).fetchall()
+    return [
+        LeafRow(key, Version(mod_revision, delete_time, digest), sha)
+        for key, mod_revision, delete_time, digest, sha in rows
+    ]
+
+
+def scan_page(
+    connection: sqlite3.Connection, sid: int, after: Entity | None, limit: int, name: str | None
+) -> list[Record]:
+    """Up to `limit` records of a shard behind `after`, in entity order, of one name if given."""
+    records: list[Record] = []
+    low = entity_key(after) if after else b""
+    while len(records) < limit:
+        if name is None:
+            records.extend(_scan_range(connection, sid, low, END_KEY, limit))
+            break
+        first = _first_key(connection, sid, low)
+        if first is None:
+            break
+        # Usually a shard holds one group; with more, each is entered at the name asked for.
+        start, end = name_range(key_group(first), name)
+        records.extend(_scan_range(connection, sid, max(low, start), end, limit - len(records)))
+        low = behind_group(key_group(first))
+    return records
+
+
+def slot_rows(connection: sqlite3.Connection, sid: int) -> list[SlotRow]:
+    """The slots of a shard that hold leaves, ascending."""
+    rows = connection.execute(
+        "SELECT slot, generation, records, tombstones, unhashed, sha FROM slot"
+        " WHERE sid = ? AND records + tombstones > 0 ORDER BY slot",
+        (sid,),
+    ).fetchall()
+    return [
+        SlotRow(slot, generation, records, tombstones, unhashed, sha.hex() if sha else None)
+        for slot, generation, records, tombstones, unhashed, sha in rows
+    ]
+
+
+def slot_leaves(
+    connection: sqlite3.Connection, sid: int, slot: int, *, with_versions: bool
+) -> sqlite3.Cursor:
+    """The digests of a slot's leaves in entity order, read inside a transaction; the caller closes.
+
+    Rows are (sha,), or (sha, rid, key, mod_revision, delete_time, digest) with versions.
+    """
+    columns = "sha, rid, entity, mod_revision, delete_time, digest" if with_versions else "sha"
+    return connection.execute(
+        f"SELECT {columns} FROM leaf WHERE sid = ? AND slot = ? ORDER BY entity", (sid, slot)
+    )
+
+
+def leaf_at(connection: sqlite3.Connection, place: Place) -> tuple[Version, bytes | None, bytes] | None:
+    """Version, raw sha (None while it is to be computed) and payload of one leaf."""
+    row = connection.execute(
+        "SELECT mod_revision, delete_time, digest, sha, bytes FROM leaf JOIN payload USING (rid)"
+        " WHERE sid = ? AND slot = ? AND entity = ?",
+        place,
+    ).fetchone()
+    return (Version(*row[:3]), row[3], row[4]) if row else None
+
+
+def unhashed_shards(connection: sqlite3.Connection) -> list[int]:
+    """The shards in which leaf digests are missing."""
+    rows = connection.execute("SELECT sid FROM slot GROUP BY sid HAVING sum(unhashed) > 0").fetchall()
+    return [sid for (sid,) in rows]
+
+
+def unhashed_page(
+    connection: sqlite3.Connection, sid: int, after_rid: int, last: int, limit: int
+) -> list[UnhashedLeaf]:
+    """Up to `limit` leaves of a shard without a digest, behind `after_rid` and up to `last`."""
+    rows = connection.execute(
+        "SELECT leaf.slot, leaf.entity, leaf.rid, mod_revision, delete_time, digest, bytes"
+        " FROM (SELECT sid, slot, entity, rid FROM leaf INDEXED BY leaf_unhashed"
+        "   WHERE sha IS NULL AND sid = ? AND rid > ? AND rid <= ? ORDER BY rid LIMIT ?) AS due"
+        " CROSS JOIN leaf USING (sid, slot, entity) CROSS JOIN payload ON payload.rid = leaf.rid"
+        " ORDER BY leaf.rid",
+        (sid, after_rid, last, limit),
+    ).fetchall()
+    return [
+        UnhashedLeaf(Place(sid, slot, key), rid, Version(mod_revision, delete_time, digest), payload)
+        for slot, key, rid, mod_revision, delete_time, digest, payload in rows
+    ]
+
+
+def payload_of(connection: sqlite3.Connection, rid: int) -> bytes:
+    """The payload of a row just read in the same transaction."""
+    payload: bytes = connection.execute("SELECT bytes FROM payload WHERE rid = ?", (rid,)).fetchone()[0]
+    return payload
+
+
+def last_rid(connection: sqlite3.Connection) -> int:
+    """The largest number given to a payload, or 0."""
+    return int(connection.execute("SELECT coalesce(max(rid), 0) FROM payload").fetchone()[0])
+
+
+def _scan_range(
+    connection: sqlite3.Connection, sid: int, low: bytes, high: bytes, limit: int
+) -> Iterator[Record]:
+    """Merge the 32 slots, each of which is in entity order. An index would cost every write more."""
+    with ExitStack() as cursors:
+        slots = [
+            cursors.enter_context(closing(connection.execute(sql, (sid, low, high, limit))))
+            for sql in _SCAN_SLOT_SQL
+        ]
+        rows = list(islice(heapq.merge(*slots), limit))
+    for key, mod_revision, delete_time, digest, rid in rows:
+        version = Version(mod_revision, delete_time, digest)
+        yield Record(key_entity(key), version, payload_of(connection, rid))
+
+
+def _first_key(connection: sqlite3.Connection, sid: int, low: bytes) -> bytes | None:
+    found = (connection.execute(sql, (sid, low, END_KEY, 1)).fetchone() for sql in _SCAN_SLOT_SQL)
+    return min((row[0] for row in found if row), default=None)
+
+
+# A text for each slot, so that all 32 statements stay prepared.
+_SCAN_SLOT_SQL = tuple(
+    "SELECT entity, mod_revision, delete_time, digest, rid FROM leaf"
+    f" WHERE sid = ? AND slot = {slot} AND entity > ? AND entity < ? ORDER BY entity LIMIT ?"
+    for slot in range(SLOT_COUNT)
+)
+
+
+@cache
+def _held_sql(count: int) -> str:
+    asked = ",".join(f"({position},?,?,?)" for position in range(count))
+    return (
+        f"WITH asked(position, sid, slot, entity) AS (VALUES {asked})"
+        " SELECT group_concat(position || ' ' || mod_revision || ' ' || delete_time || ' ' || hex(digest)"
+        " || ' ' || rid || ' ' || (sha IS NOT NULL), ';')"
+        " FROM asked CROSS JOIN leaf USING (sid, slot, entity)"
+    )
+
+
+@cache
+def _read_sql(count: int) -> str:
+    asked = ",".join(f"({position},?,?)" for position in range(count))
+    return (
+        f"WITH asked(position, slot, entity) AS (VALUES {asked})"
+        " SELECT position, mod_revision, delete_time, digest, bytes FROM asked CROSS JOIN leaf"
+        " ON leaf.sid = ? AND leaf.slot = asked.slot AND leaf.entity = asked.entity"
+        " CROSS JOIN payload ON payload.rid = leaf.rid"
+    )

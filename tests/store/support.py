@@ -1,0 +1,173 @@
+"""Records to write, the tree rebuilt from them, and both stores behind one handle."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from gossipnode.core.property import Entity, Record, ShardId
+from gossipnode.core.slot_tree import SlotDigest, Tree, make_tree, slot_of, slot_sha
+from gossipnode.core.version import Version, payload_digest
+from gossipnode.store.interface import Store
+from gossipnode.store.memory_store import MemoryStore
+from gossipnode.store.sqlite_store import SqliteStore, open_sqlite_store
+
+T = TypeVar("T")
+SHARD = ShardId("sw", 0)
+OTHER_SHARD = ShardId("sw", 1)
+
+
+def leaf_digest(payload: bytes, delete_time: int) -> bytes:
+    return hashlib.sha512(payload + str(delete_time).encode()).digest()
+
+
+def other_digest(payload: bytes, delete_time: int) -> bytes:
+    return hashlib.sha512(b"other" + payload + str(delete_time).encode()).digest()
+
+
+def make_record(
+    identity: str = "1",
+    *,
+    revision: int = 1,
+    deleted: int = 0,
+    payload: bytes = b"payload",
+    name: str = "name",
+    group: str = "sw",
+) -> Record:
+    version = Version(revision, deleted, payload_digest(payload))
+    return Record(Entity(group, name, identity), version, payload)
+
+
+def placed(*records: Record, shard: ShardId = SHARD) -> list[tuple[ShardId, Record]]:
+    return [(shard, record) for record in records]
+
+
+def rebuilt(records: Iterable[Record], digest: Callable[[bytes, int], bytes] = leaf_digest) -> Tree:
+    slots: dict[int, list[str]] = {}
+    for record in sorted(records, key=lambda record: record.entity):
+        sha = digest(record.payload, record.version.delete_time).hex()
+        slots.setdefault(slot_of(record.entity), []).append(sha)
+    return make_tree(SlotDigest(slot, slot_sha(shas)) for slot, shas in sorted(slots.items()))
+
+
+async def scan_all(
+    store: Store, shard: ShardId = SHARD, *, page: int = 7, name: str | None = None
+) -> list[Record]:
+    found: list[Record] = []
+    while part := await store.scan(shard, after=found[-1].entity if found else None, limit=page, name=name):
+        assert len(part) <= page
+        found += part
+    return found
+
+
+class Handle:
+    """A store of either kind, and what can happen to it from outside."""
+
+    store: Store
+
+    async def restart(self) -> None:
+        raise NotImplementedError
+
+    async def crash(self) -> None:
+        """Come back with what a power cut at this moment would have left."""
+        raise NotImplementedError
+
+
+class SqliteHandle(Handle):
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._lives = 0
+        self._open = AsyncExitStack()
+
+    @property
+    def sqlite(self) -> SqliteStore:
+        assert isinstance(self.store, SqliteStore)
+        return self.store
+
+    async def open(
+        self, *, reseed: bool = False, digest: Callable[[bytes, int], bytes] = leaf_digest
+    ) -> None:
+        self.store = await self._open.enter_async_context(
+            open_sqlite_store(self.directory, leaf_digest=digest, dialect=digest.__name__, reseed=reseed)
+        )
+
+    async def close(self) -> None:
+        await self._open.aclose()
+        self._open = AsyncExitStack()
+
+    async def restart(self) -> None:
+        await self.close()
+        await self.open()
+
+    async def crash(self) -> None:
+        self._lives += 1
+        copy = self.directory.parent / f"life-{self._lives}"
+        copy_live_files(self.directory, copy)
+        await self.close()
+        self.directory = copy
+        await self.open()
+
+
+def copy_live_files(directory: Path, copy: Path) -> None:
+    """What a power cut would leave, as long as the log is too short for a checkpoint."""
+    copy.mkdir()
+    for name in ("store.db", "store.db-wal"):
+        if (directory / name).exists():
+            shutil.copyfile(directory / name, copy / name)
+
+
+class MemoryHandle(Handle):
+    def __init__(self) -> None:
+        self.memory = MemoryStore(leaf_digest=leaf_digest)
+        self.store = self.memory
+
+    async def restart(self) -> None:
+        await self.memory.close()
+        self.store = self.memory = self.memory.reopen()
+
+    async def crash(self) -> None:
+        self.memory.crash()
+        self.store = self.memory = self.memory.reopen()
+
+
+@asynccontextmanager
+async def open_handle(kind: str, directory: Path) -> AsyncIterator[Handle]:
+    if kind == "memory":
+        yield MemoryHandle()
+        return
+    handle = SqliteHandle(directory)
+    await handle.open()
+    try:
+        yield handle
+    finally:
+        await handle.close()
+
+
+class Loop:
+    """A Trio loop in a thread, for a state machine whose rules are plain functions."""
+
+    def __init__(self) -> None:
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: trio.run(self._main))
+        self._thread.start()
+        self._ready.wait()
+
+    async def _main(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._end = trio.Event()
+        self._ready.set()
+        await self._end.wait()
+
+    def run(self, function: Callable[[], Awaitable[T]]) -> T:
+        return trio.from_thread.run(function, trio_token=self._token)
+
+    def stop(self) -> None:
+        self._token.run_sync_soon(self._end.set)
+        self._thread.join()

@@ -1,0 +1,220 @@
+"""The kept tree under writes at the same time: every answer is the tree of one moment of the call."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gossipnode.core.property import Entity, Record
+from gossipnode.core.slot_tree import Tree
+from gossipnode.store import sqlite_digests
+from gossipnode.store.interface import ShardCounts, StoreClosedError
+from gossipnode.store.sqlite_store import open_sqlite_store
+
+from .support import (
+    SHARD,
+    SqliteHandle,
+    leaf_digest,
+    make_record,
+    other_digest,
+    placed,
+    rebuilt,
+)
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give way to other tasks at every opportunity."""
+    monkeypatch.setattr(sqlite_digests, "LOOP_SLICE_SECONDS", -1.0)
+    monkeypatch.setattr(sqlite_digests, "SLOT_CHUNK_LEAVES", 2)
+    monkeypatch.setattr(sqlite_digests, "UNHASHED_PAGE_LEAVES", 2)
+    monkeypatch.setattr(sqlite_digests, "DIGEST_BATCH_LEAVES", 3)
+
+
+writes = st.lists(
+    st.lists(
+        st.builds(
+            lambda identity, revision: make_record(
+                str(identity), revision=revision, payload=b"%d" % revision
+            ),
+            st.integers(0, 25),
+            st.integers(1, 5),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(
+    batches=writes, pauses=st.lists(st.integers(0, 9), min_size=12, max_size=12), readers=st.integers(1, 3)
+)
+def test_always_the_tree_of_one_moment(batches: list[list[Record]], pauses: list[int], readers: int) -> None:
+    # The fixture of this module stays in force for all examples.
+    states: list[Tree] = [rebuilt([])]
+    model: dict[Entity, Record] = {}
+    for batch in batches:
+        for record in batch:
+            held = model.get(record.entity)
+            if held is None or record.version > held.version:
+                model[record.entity] = record
+        states.append(rebuilt(model.values()))
+    acknowledged = begun = 0
+
+    async def go(directory: Path) -> None:
+        nonlocal acknowledged, begun
+        async with open_sqlite_store(directory, leaf_digest=leaf_digest, dialect="d") as store:
+
+            async def read() -> None:
+                while acknowledged < len(batches):
+                    first = acknowledged
+                    tree = await store.tree(SHARD)
+                    assert tree in states[first : begun + 1]
+
+            async with trio.open_nursery() as nursery:
+                for _ in range(readers):
+                    nursery.start_soon(read)
+                nursery.start_soon(_background, store.fill_digests, lambda: acknowledged == len(batches))
+                for number, batch in enumerate(batches):
+                    begun = number + 1
+                    await store.write(placed(*batch))
+                    acknowledged = number + 1
+                    for _ in range(pauses[number % len(pauses)]):
+                        await trio.lowlevel.checkpoint()
+            assert await store.tree(SHARD) == states[-1]
+        async with open_sqlite_store(directory, leaf_digest=leaf_digest, dialect="d") as store:
+            assert await store.tree(SHARD) == states[-1]
+
+    with tempfile.TemporaryDirectory() as directory:
+        trio.run(go, Path(directory))
+
+
+async def _background(fill: Callable[..., object], finished: Callable[[], bool]) -> None:
+    while not finished():
+        await fill(limit=5)  # type: ignore[misc]
+
+
+class CountingDigest:
+    """Counts, and does something once in the midst of a computation."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.interrupt: Callable[[], None] = lambda: None
+
+    def __call__(self, payload: bytes, delete_time: int) -> bytes:
+        self.calls += 1
+        interrupt, self.interrupt = self.interrupt, lambda: None
+        interrupt()
+        return leaf_digest(payload, delete_time)
+
+
+async def test_callers_share_one_computation(tmp_path: Path) -> None:
+    digest = CountingDigest()
+    async with open_sqlite_store(tmp_path, leaf_digest=digest, dialect="d") as store:
+        records = [make_record(str(number)) for number in range(30)]
+        await store.write(placed(*records))
+        trees: list[Tree] = []
+
+        async def ask() -> None:
+            trees.append(await store.tree(SHARD))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(10):
+                nursery.start_soon(ask)
+        assert trees == [rebuilt(records)] * 10
+        assert digest.calls == 30
+
+
+async def test_a_cancelled_computation_is_taken_over(tmp_path: Path) -> None:
+    digest = CountingDigest()
+    async with open_sqlite_store(tmp_path, leaf_digest=digest, dialect="d") as store:
+        records = [make_record(str(number)) for number in range(30)]
+        await store.write(placed(*records))
+        first = trio.CancelScope()
+
+        async def leader() -> None:
+            with first:
+                await store.tree(SHARD)
+
+        digest.interrupt = first.cancel
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(leader)
+            await trio.testing.wait_all_tasks_blocked(0.0)
+            assert await store.tree(SHARD) == rebuilt(records)
+
+
+async def test_a_caller_sees_its_own_write(sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [make_record(str(number)) for number in range(30)]
+    await sqlite.store.write(placed(*records))
+    await sqlite.store.fill_digests(limit=30)
+    gate = trio.Event()
+
+    async def wait_at_the_gate(_: sqlite_digests.Slice) -> None:
+        await gate.wait()
+
+    monkeypatch.setattr(sqlite_digests.Slice, "step", wait_at_the_gate)
+    trees: dict[str, Tree] = {}
+
+    async def ask(who: str) -> None:
+        trees[who] = await sqlite.store.tree(SHARD)
+
+    newer = make_record("7", revision=2, payload=b"new")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask, "early")
+        await trio.testing.wait_all_tasks_blocked()
+        # The first computation reads already; who asks after this write must not be given its answer.
+        await sqlite.store.write(placed(newer))
+        nursery.start_soon(ask, "late")
+        nursery.start_soon(ask, "later")
+        await trio.testing.wait_all_tasks_blocked()
+        gate.set()
+    assert trees["early"] == rebuilt(records)
+    assert trees["late"] == trees["later"] == rebuilt([*records[:7], newer, *records[8:]])
+
+
+async def test_digests_outlive_a_restart(tmp_path: Path) -> None:
+    records = [make_record(str(number)) for number in range(30)]
+    async with open_sqlite_store(tmp_path, leaf_digest=leaf_digest, dialect="d") as store:
+        await store.write(placed(*records))
+        await store.tree(SHARD)
+    digest = CountingDigest()
+    async with open_sqlite_store(tmp_path, leaf_digest=digest, dialect="d") as store:
+        assert await store.tree(SHARD) == rebuilt(records)
+        assert digest.calls == 0
+
+
+async def test_another_dialect_computes_anew(sqlite: SqliteHandle) -> None:
+    records = [make_record(str(number), deleted=number % 2) for number in range(30)]
+    await sqlite.store.write(placed(*records))
+    await sqlite.store.tree(SHARD)
+    await sqlite.close()
+    await sqlite.open(digest=other_digest)
+    assert await sqlite.store.counts(SHARD) == ShardCounts(15, 15, 30)
+    assert await sqlite.store.tree(SHARD) == rebuilt(records, other_digest)
+    await sqlite.restart()
+    assert await sqlite.store.tree(SHARD) == rebuilt(records)
+
+
+async def test_closing_ends_a_computation(sqlite: SqliteHandle) -> None:
+    await sqlite.store.write(placed(*(make_record(str(number)) for number in range(200))))
+
+    async def ask() -> None:
+        with pytest.raises(StoreClosedError):
+            await sqlite.store.tree(SHARD)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        for _ in range(20):
+            await trio.lowlevel.checkpoint()
+        await sqlite.close()

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gossipnode.core.property import Entity
+from gossipnode.store.entity_key import (
+    END_KEY,
+    DamagedKeyError,
+    behind_group,
+    entity_key,
+    key_entity,
+    key_group,
+    name_range,
+)
+from gossipnode.store.sqlite_rows import row_chunks
+
+text = st.text(
+    st.one_of(st.sampled_from("\0\1\2-/.aé"), st.characters(exclude_categories=["Cs"])), min_size=1
+)
+entities = st.builds(Entity, text, text, text)
+
+
+@given(entities)
+def test_a_key_leads_back_to_its_entity(entity: Entity) -> None:
+    assert key_entity(entity_key(entity)) == entity
+    assert entity_key(entity) < END_KEY
+
+
+@given(entities, entities)
+def test_keys_order_as_entities(one: Entity, two: Entity) -> None:
+    assert (entity_key(one) < entity_key(two)) == (one < two)
+
+
+@given(entities, text, text)
+def test_a_name_has_a_range_of_its_own(entity: Entity, name: str, group: str) -> None:
+    first_part = key_group(entity_key(entity._replace(group=group)))
+    low, high = name_range(first_part, name)
+    inside = entity.group == group and entity.name == name
+    assert (low < entity_key(entity) < high) == inside
+    assert low < entity_key(Entity(group, name, entity.id)) < high
+    assert (entity_key(entity) > behind_group(first_part)) == (entity.group > group)
+
+
+@pytest.mark.parametrize("key", [b"", b"a", b"a\0b", b"\xff\0b\0c"])
+def test_other_bytes_are_no_key(key: bytes) -> None:
+    with pytest.raises(DamagedKeyError):
+        key_entity(key)
+
+
+@given(st.integers(0, 2000), st.sampled_from([1, 64, 256]))
+def test_chunks_cover_all_rows_in_order(count: int, largest: int) -> None:
+    chunks = list(row_chunks(count, largest))
+    assert [row for start, end in chunks for row in range(start, end)] == list(range(count))
+    assert all((end - start) & (end - start - 1) == 0 and end - start <= largest for start, end in chunks)

@@ -1,0 +1,71 @@
+"""What only the twin in memory can do: a commit that takes virtual time, and losing it."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+
+from gossipnode.store.interface import StoreClosedError
+from gossipnode.store.memory_store import MemoryStore
+
+from .support import SHARD, leaf_digest, make_record, placed, scan_all
+
+
+async def test_a_write_counts_after_its_commit(autojump_clock: trio.testing.MockClock) -> None:
+    store = MemoryStore(leaf_digest=leaf_digest, commit_seconds=2.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(store.write, placed(make_record()))
+        await trio.sleep(1.9)
+        assert await scan_all(store) == []
+    assert trio.current_time() == pytest.approx(2.0)
+    assert await scan_all(store) == [make_record()]
+
+
+async def test_a_crash_loses_what_was_not_committed(autojump_clock: trio.testing.MockClock) -> None:
+    store = MemoryStore(leaf_digest=leaf_digest, commit_seconds=1.0)
+    await store.write(placed(make_record("kept")), stamp=1)
+
+    async def write() -> None:
+        with pytest.raises(StoreClosedError):
+            await store.write(placed(make_record("lost")), stamp=2)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write)
+        await trio.sleep(0.5)
+        store.crash()
+    assert isinstance(await store.wait_failed(), StoreClosedError)
+    for call in (store.last_stamp(), store.scan(SHARD, limit=1), store.write([])):
+        with pytest.raises(StoreClosedError):
+            await call
+    again = store.reopen()
+    assert await scan_all(again) == [make_record("kept")]
+    assert await again.last_stamp() == 1
+
+
+async def test_lives_are_apart(autojump_clock: trio.testing.MockClock) -> None:
+    store = MemoryStore(leaf_digest=leaf_digest)
+    await store.write(placed(make_record("1")))
+    store.crash()
+    again = store.reopen()
+    await again.write(placed(make_record("2")))
+    assert await scan_all(store.reopen()) == [make_record("1")]
+
+
+async def test_a_cancelled_writer_still_commits(autojump_clock: trio.testing.MockClock) -> None:
+    store = MemoryStore(leaf_digest=leaf_digest, commit_seconds=1.0)
+    with trio.move_on_after(0.5):
+        await store.write(placed(make_record()))
+    assert trio.current_time() == pytest.approx(1.0)
+    assert await scan_all(store) == [make_record()]
+
+
+async def test_another_digest_forgets_the_kept_ones() -> None:
+    store = MemoryStore(leaf_digest=leaf_digest)
+    await store.write(placed(make_record()))
+    await store.tree(SHARD)
+    store.crash()
+    assert (await store.reopen().counts(SHARD)).unhashed == 0
+    assert (
+        await store.reopen(leaf_digest=lambda payload, delete_time: bytes(64)).counts(SHARD)
+    ).unhashed == 1

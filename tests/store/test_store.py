@@ -1,0 +1,308 @@
+"""What every store promises, by example. The same tests hold SQLite and its twin in memory."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import trio
+import trio.testing
+
+from gossipnode.core.limits import STAMP_MAX_NANOSECONDS
+from gossipnode.core.property import Entity, Record, ShardId
+from gossipnode.core.slot_tree import Tree, slot_of
+from gossipnode.core.version import Version
+from gossipnode.store.interface import ShardCounts, StoreClosedError, Written
+
+from .support import (
+    OTHER_SHARD,
+    SHARD,
+    Handle,
+    MemoryHandle,
+    SqliteHandle,
+    leaf_digest,
+    make_record,
+    placed,
+    rebuilt,
+    scan_all,
+)
+
+NASTY = [
+    "a",
+    "a-b",
+    "a/",
+    "a/b",
+    "a.b",
+    "ab",
+    "a\0",
+    "a\0b",
+    "a\1",
+    "a\1\1",
+    "é",
+    "e\u0301",
+    "\uffff",
+    "\U0001f600",
+]
+
+
+async def test_a_record_is_read_back(handle: Handle) -> None:
+    record = make_record()
+    (result,) = await handle.store.write(placed(record))
+    assert result == (Written.STORED, record.version, "")
+    assert await handle.store.read(SHARD, [record.entity]) == [record]
+    assert await handle.store.read(OTHER_SHARD, [record.entity]) == [None]
+
+
+async def test_reads_answer_in_the_order_asked(handle: Handle) -> None:
+    records = [make_record(str(number)) for number in range(200)]
+    await handle.store.write(placed(*records))
+    asked = [*records, make_record("missing"), records[3]]
+    random.Random(1).shuffle(asked)
+    found = await handle.store.read(SHARD, [record.entity for record in asked])
+    assert found == [None if record.entity.id == "missing" else record for record in asked]
+    assert await handle.store.read(SHARD, []) == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "outcome"),
+    [
+        (make_record(revision=2), make_record(revision=1, payload=b"older"), Written.OLDER),
+        (make_record(revision=2), make_record(revision=2), Written.EQUAL),
+        (make_record(revision=2), make_record(revision=3, payload=b"newer"), Written.STORED),
+        (make_record(revision=2), make_record(revision=2, deleted=1), Written.STORED),
+        (make_record(revision=2, deleted=5), make_record(revision=2, payload=b"alive"), Written.OLDER),
+        (make_record(revision=2, deleted=5), make_record(revision=3), Written.STORED),
+    ],
+)
+@pytest.mark.parametrize("together", [False, True])
+async def test_the_larger_version_wins(
+    handle: Handle, first: Record, second: Record, outcome: Written, together: bool
+) -> None:
+    if together:
+        results = await handle.store.write(placed(first, second))
+    else:
+        results = [
+            *await handle.store.write(placed(first)),
+            *await handle.store.write(placed(second)),
+        ]
+    winner = max(first, second, key=lambda record: record.version)
+    assert [result.outcome for result in results] == [Written.STORED, outcome]
+    assert results[1].version == winner.version
+    assert await handle.store.read(SHARD, [first.entity]) == [winner]
+    assert await handle.store.tree(SHARD) == rebuilt([winner])
+
+
+async def test_the_digest_decides_between_equal_stamps(handle: Handle) -> None:
+    one, two = make_record(payload=b"one"), make_record(payload=b"two")
+    await handle.store.write(placed(one))
+    await handle.store.write(placed(two))
+    winner = max(one, two, key=lambda record: record.version.digest)
+    assert await handle.store.read(SHARD, [one.entity]) == [winner]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        make_record(revision=STAMP_MAX_NANOSECONDS + 1),
+        make_record(deleted=1 << 70),
+        make_record(revision=-1),
+        make_record(payload=bytes((1 << 20) + 1)),
+        make_record(""),
+        make_record("\ud800"),
+        make_record(name="a/b"),
+        make_record(group=""),
+    ],
+)
+async def test_a_bad_record_fails_alone(handle: Handle, bad: Record) -> None:
+    held, good = make_record(), make_record("good")
+    await handle.store.write(placed(held))
+    results = await handle.store.write(placed(bad, good))
+    assert [result.outcome for result in results] == [Written.REFUSED, Written.STORED]
+    assert results[0].problem
+    assert results[0].version == (held.version if bad.entity == held.entity else None)
+    assert await scan_all(handle.store) == [held, good]
+
+
+@pytest.mark.parametrize("shard", [ShardId("sw", -1), ShardId("sw", 1 << 70), ShardId("\ud800", 0)])
+async def test_a_bad_shard_fails_alone(handle: Handle, shard: ShardId) -> None:
+    results = await handle.store.write([(shard, make_record()), *placed(make_record())])
+    assert [result.outcome for result in results] == [Written.REFUSED, Written.STORED]
+    assert handle.store.shards() == [SHARD]
+
+
+async def test_the_largest_stamp_outlives_a_restart(handle: Handle) -> None:
+    assert await handle.store.last_stamp() == 0
+    await handle.store.write(placed(make_record()), stamp=7)
+    await handle.store.write([], stamp=5)
+    assert await handle.store.last_stamp() == 7
+    await handle.store.write([], stamp=STAMP_MAX_NANOSECONDS)
+    await handle.restart()
+    assert await handle.store.last_stamp() == STAMP_MAX_NANOSECONDS
+    assert await handle.store.write([]) == []
+
+
+async def test_shards_are_apart(handle: Handle) -> None:
+    assert handle.store.shards() == []
+    here, there = make_record("1"), make_record("1", revision=9, deleted=9)
+    await handle.store.write([(SHARD, here), (OTHER_SHARD, there)])
+    assert handle.store.shards() == [SHARD, OTHER_SHARD]
+    assert await scan_all(handle.store, SHARD) == [here]
+    assert await scan_all(handle.store, OTHER_SHARD) == [there]
+    assert await handle.store.counts(SHARD) == ShardCounts(1, 0, 1)
+    assert await handle.store.counts(OTHER_SHARD) == ShardCounts(0, 1, 1)
+
+
+async def test_an_unknown_shard_is_empty(handle: Handle) -> None:
+    assert await handle.store.tree(SHARD) == Tree("", ())
+    assert await handle.store.counts(SHARD) == ShardCounts(0, 0, 0)
+    assert await handle.store.leaves(SHARD, 3, limit=10) == []
+    assert await handle.store.scan(SHARD, limit=10) == []
+    assert await handle.store.fill_digests(limit=10) == 0
+
+
+async def test_pages_follow_the_order_of_entity_tuples(handle: Handle) -> None:
+    records = [
+        make_record(identity, name=name, group=group)
+        for group in ("g", "g\0", "g\1", "g-")
+        for name in NASTY
+        if "/" not in name
+        for identity in NASTY
+    ]
+    random.Random(2).shuffle(records)
+    await handle.store.write(placed(*records))
+    ordered = sorted(records, key=lambda record: record.entity)
+    assert await scan_all(handle.store) == ordered
+    for name in ("a", "a-b", "a\0", "missing"):
+        expected = [record for record in ordered if record.entity.name == name]
+        assert await scan_all(handle.store, name=name) == expected
+    for slot in range(32):
+        expected = [record.entity for record in ordered if slot_of(record.entity) == slot]
+        found: list[Entity] = []
+        while page := await handle.store.leaves(SHARD, slot, after=found[-1] if found else None, limit=3):
+            assert len(page) <= 3
+            found += [leaf.entity for leaf in page]
+        assert found == expected
+    assert await handle.store.tree(SHARD) == rebuilt(records)
+
+
+async def test_leaves_carry_digest_and_version(handle: Handle) -> None:
+    record = make_record(deleted=4)
+    slot = slot_of(record.entity)
+    await handle.store.write(placed(record))
+    (leaf,) = await handle.store.leaves(SHARD, slot, limit=5)
+    assert leaf == (slot, record.entity, leaf_digest(b"payload", 4).hex(), record.version)
+    assert (await handle.store.counts(SHARD)).unhashed == 0
+
+
+async def test_the_background_computes_what_is_missing(handle: Handle) -> None:
+    await handle.store.write(placed(*(make_record(str(number)) for number in range(100))))
+    await handle.store.write(placed(*(make_record(str(n)) for n in range(20)), shard=OTHER_SHARD))
+    assert await handle.store.fill_digests(limit=30) == 30
+    assert await handle.store.fill_digests(limit=1000) == 90
+    assert await handle.store.fill_digests(limit=1000) == 0
+    assert await handle.store.counts(SHARD) == ShardCounts(100, 0, 0)
+    await handle.store.write(placed(make_record("5", revision=2, payload=b"new")))
+    assert await handle.store.counts(SHARD) == ShardCounts(100, 0, 1)
+    assert await handle.store.fill_digests(limit=1000) == 1
+
+
+async def test_equal_content_gives_equal_roots(handle: Handle) -> None:
+    records = [make_record(str(n), revision=r, payload=b"%d" % r) for n in range(60) for r in (1, 2, 3)]
+    newest = [record for record in records if record.version.mod_revision == 3]
+    for seed, shard in enumerate((SHARD, OTHER_SHARD)):
+        random.Random(seed).shuffle(records)
+        for start in range(0, len(records), 17):
+            await handle.store.write(placed(*records[start : start + 17], shard=shard))
+            await handle.store.tree(shard)
+    assert await handle.store.tree(SHARD) == await handle.store.tree(OTHER_SHARD) == rebuilt(newest)
+    await handle.restart()
+    assert await handle.store.tree(SHARD) == await handle.store.tree(OTHER_SHARD) == rebuilt(newest)
+
+
+async def test_a_write_makes_only_its_slot_stale(handle: Handle) -> None:
+    records = [make_record(str(number)) for number in range(100)]
+    await handle.store.write(placed(*records))
+    before = dict((await handle.store.tree(SHARD)).slots)
+    newer = make_record("7", revision=2, payload=b"new")
+    await handle.store.write(placed(newer))
+    after = dict((await handle.store.tree(SHARD)).slots)
+    assert {slot for slot in after if after[slot] != before[slot]} == {slot_of(newer.entity)}
+
+
+async def test_a_crash_keeps_what_was_acknowledged(handle: Handle) -> None:
+    records = [make_record(str(number)) for number in range(50)]
+    await handle.store.write(placed(*records), stamp=3)
+    await handle.crash()
+    assert {record.entity for record in await scan_all(handle.store)} == {r.entity for r in records}
+    assert await handle.store.tree(SHARD) == rebuilt(records)
+    assert await handle.store.last_stamp() == 3
+
+
+async def test_a_cancelled_write_is_whole_or_was_never_begun(handle: Handle) -> None:
+    written = make_record("written")
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+
+            async def write() -> None:
+                (result,) = await handle.store.write(placed(written))
+                assert result.outcome is Written.STORED
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(write)
+            await trio.testing.wait_all_tasks_blocked()
+            scope.cancel()
+    assert await handle.store.read(SHARD, [written.entity]) == [written]
+
+    never = make_record("never")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await handle.store.write(placed(never))
+    assert scope.cancelled_caught
+    assert await handle.store.read(SHARD, [never.entity]) == [None]
+
+
+async def test_many_tasks_write_the_same_entity(handle: Handle) -> None:
+    outcomes: list[Written] = []
+
+    async def write(revision: int) -> None:
+        record = make_record(revision=revision, payload=b"%d" % revision)
+        (result,) = await handle.store.write(placed(record))
+        assert result.version is not None
+        assert result.version.mod_revision >= revision
+        outcomes.append(result.outcome)
+
+    async with trio.open_nursery() as nursery:
+        for revision in range(1, 101):
+            nursery.start_soon(write, revision)
+    (held,) = await scan_all(handle.store)
+    assert held.version == Version(100, 0, held.version.digest)
+    assert set(outcomes) <= {Written.STORED, Written.OLDER}
+    assert (await handle.store.counts(SHARD)).records == 1
+
+
+async def test_a_closed_store_refuses(handle: Handle) -> None:
+    store = handle.store
+    await handle.restart()
+    with pytest.raises(StoreClosedError):
+        await store.write(placed(make_record()))
+    with pytest.raises(StoreClosedError):
+        await store.tree(SHARD)
+    with pytest.raises(StoreClosedError):
+        await store.scan(SHARD, limit=1)
+
+
+async def test_closing_carries_out_what_was_handed_in(handle: Handle) -> None:
+    async def write(record: Record) -> None:
+        assert (await handle.store.write(placed(record)))[0].outcome is Written.STORED
+
+    records = [make_record(str(number)) for number in range(20)]
+    async with trio.open_nursery() as nursery:
+        for record in records:
+            nursery.start_soon(write, record)
+        await trio.testing.wait_all_tasks_blocked()
+        if isinstance(handle, MemoryHandle):
+            await handle.memory.close()
+        elif isinstance(handle, SqliteHandle):
+            await handle.close()
+    await (handle.restart() if isinstance(handle, MemoryHandle) else handle.open())  # type: ignore[attr-defined]
+    assert len(await scan_all(handle.store)) == 20

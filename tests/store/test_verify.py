@@ -1,0 +1,107 @@
+"""The offline check finds every kind of wrong row, and nothing in a sound store."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gossipnode.store.interface import StoreDamagedError
+from gossipnode.store.verify import verify_store
+
+from .support import OTHER_SHARD, SHARD, SqliteHandle, leaf_digest, make_record, placed, rebuilt
+
+RECORDS = [make_record(str(number), deleted=number % 3, payload=b"%d" % number) for number in range(40)]
+
+
+async def _store(handle: SqliteHandle, *, hashed: bool = True) -> Path:
+    await handle.store.write(placed(*RECORDS))
+    await handle.store.write(placed(*RECORDS[:5], shard=OTHER_SHARD))
+    if hashed:
+        await handle.store.tree(SHARD)
+    await handle.close()
+    return handle.directory
+
+
+async def test_a_sound_store(sqlite: SqliteHandle) -> None:
+    directory = await _store(sqlite)
+    before = (directory / "store.db").read_bytes()
+    asked: list[str] = []
+    progress: list[tuple[int, int]] = []
+
+    def digest_for(dialect: str):
+        asked.append(dialect)
+        return leaf_digest
+
+    summary = verify_store(directory, digest_for, progress=lambda done, total: progress.append((done, total)))
+    alive = sum(not record.deleted for record in RECORDS) + sum(not record.deleted for record in RECORDS[:5])
+    assert (summary.records, summary.tombstones) == (alive, 45 - alive)
+    assert summary.wrong == ()
+    assert summary.wrong_count == 0
+    assert summary.roots == (
+        (SHARD, rebuilt(RECORDS).root),
+        (OTHER_SHARD, rebuilt(RECORDS[:5]).root),
+    )
+    assert asked == ["leaf_digest"]
+    assert progress[-1] == (45, 45)
+    assert (directory / "store.db").read_bytes() == before
+    await sqlite.open()
+
+
+async def test_missing_digests_are_not_wrong(sqlite: SqliteHandle) -> None:
+    directory = await _store(sqlite, hashed=False)
+    assert verify_store(directory, lambda _: leaf_digest).wrong_count == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "finding"),
+    [
+        ("UPDATE payload SET bytes = x'00' WHERE rid = 7", "sw/name/.*: payload differs from its digest"),
+        ("DELETE FROM payload WHERE rid = 7", "payload is missing"),
+        ("UPDATE leaf SET sha = zeroblob(64) WHERE rid = 7", "kept leaf digest differs"),
+        ("UPDATE leaf SET delete_time = delete_time + 5 WHERE rid = 7", "kept leaf digest differs"),
+        ("UPDATE leaf SET mod_revision = -1 WHERE rid = 7", "mod_revision -1"),
+        ("UPDATE slot SET records = records + 1 WHERE rowid_of", "counters are"),
+        ("UPDATE slot SET unhashed = 9 WHERE rowid_of", "counters are"),
+        ("UPDATE slot SET sha = zeroblob(64) WHERE rowid_of", "kept digest differs"),
+        ("DELETE FROM slot WHERE rowid_of", "counters are"),
+        ("UPDATE leaf SET slot = (slot + 1) % 32 WHERE rid = 7", "does not belong"),
+        ("UPDATE leaf SET entity = x'ff' WHERE rid = 7", "no key"),
+        ("DELETE FROM leaf WHERE rid = 7", "more payloads than leaves"),
+        ("DELETE FROM shard WHERE sid = 2", "leaves of no shard"),
+    ],
+)
+async def test_a_wrong_row_is_found(sqlite: SqliteHandle, spoil: str, finding: str) -> None:
+    directory = await _store(sqlite)
+    with closing(sqlite3.connect(directory / "store.db")) as connection:
+        connection.execute(
+            spoil.replace("rowid_of", "sid = 1 AND slot = (SELECT min(slot) FROM slot WHERE sid = 1)")
+        )
+        connection.commit()
+    summary = verify_store(directory, lambda _: leaf_digest)
+    assert summary.wrong_count >= 1
+    assert any(re.search(finding, line) for line in summary.wrong), summary.wrong
+
+
+async def test_only_some_findings_are_kept(sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = await _store(sqlite)
+    monkeypatch.setattr("gossipnode.store.verify.FINDINGS_KEPT", 4)
+    summary = verify_store(directory, lambda _: lambda payload, delete_time: bytes(64))
+    assert len(summary.wrong) == 4
+    assert summary.wrong_count >= 40
+
+
+def test_a_directory_without_a_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreDamagedError, match="no store"):
+        verify_store(tmp_path, lambda _: leaf_digest)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_broken_file(sqlite: SqliteHandle) -> None:
+    directory = await _store(sqlite)
+    (directory / "store.db").write_bytes(b"garbage" * 1000)
+    with pytest.raises(StoreDamagedError):
+        verify_store(directory, lambda _: leaf_digest)
