@@ -1,0 +1,84 @@
+"""Addresses as people write them: HOST:PORT or [IPV6]:PORT.
+
+Parsing only; nothing is resolved or dialed here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import NamedTuple
+
+PORT_MAX = 65535
+_HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
+_EXPECTED = "expected HOST:PORT or [IPV6]:PORT"
+
+
+class AddressError(ValueError):
+    """A text that is no address. The message names the text and what was expected."""
+
+
+class Address(NamedTuple):
+    """Where a node listens. `host` is a name or a bare IP address, without brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def parse_address(text: str, *, allow_port_zero: bool = False) -> Address:
+    """Parse HOST:PORT or [IPV6]:PORT.
+
+    `allow_port_zero` is for addresses to listen on, where port 0 means any free port.
+
+    Raises:
+        AddressError: names the text and what was expected.
+    """
+    if text.startswith("["):
+        inner, bracket, rest = text[1:].partition("]")
+        if not bracket or not rest.startswith(":"):
+            raise AddressError(f"{text[:80]!r} is no address: {_EXPECTED}")
+        return Address(_ipv6(inner, text), _port(rest[1:], text, allow_port_zero))
+    if "://" in text:
+        raise AddressError(f"{text[:80]!r} is a URL, not an address: {_EXPECTED}")
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        raise AddressError(f"{text[:80]!r} has no port: {_EXPECTED}")
+    if ":" in host:
+        raise AddressError(
+            f"{text[:80]!r} is no address: write an IPv6 address in brackets, as in [::1]:7400"
+        )
+    if not host:
+        raise AddressError(f"{text[:80]!r} has no host: {_EXPECTED}")
+    _check_host(host, text)
+    return Address(host, _port(port, text, allow_port_zero))
+
+
+def _port(digits: str, text: str, allow_zero: bool) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", digits) or int(digits) > PORT_MAX:
+        raise AddressError(f"{text[:80]!r} has no valid port: expected a number from 1 to {PORT_MAX}")
+    port = int(digits)
+    if port == 0 and not allow_zero:
+        raise AddressError(f"{text[:80]!r} has port 0, which nobody can dial: expected 1 to {PORT_MAX}")
+    return port
+
+
+def _ipv6(inner: str, text: str) -> str:
+    try:
+        ipaddress.IPv6Address(inner)
+    except ValueError:
+        raise AddressError(f"{text[:80]!r} holds no IPv6 address between its brackets") from None
+    return inner
+
+
+def _check_host(host: str, text: str) -> None:
+    if re.fullmatch(r"[0-9.]+", host):
+        try:
+            ipaddress.IPv4Address(host)
+        except ValueError:
+            raise AddressError(f"{text[:80]!r} holds no IPv4 address: {host!r}") from None
+    elif not _HOST_NAME.fullmatch(host):
+        raise AddressError(f"{text[:80]!r} has no valid host name: {_EXPECTED}")

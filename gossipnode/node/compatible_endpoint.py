@@ -1,0 +1,225 @@
+"""The services of the compatible protocol: sessions and propagation for replicas, properties for clients.
+
+Thin: decode, check, call, encode. What a message means is decided in `core`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+import trio
+
+from gossipnode.core.criteria import check_criteria
+from gossipnode.core.errors import SessionViolationError
+from gossipnode.core.messages import ClientMessage, ServerMessage
+from gossipnode.core.property import Entity, ShardId
+from gossipnode.core.ring import RoundMessage, check_message
+from gossipnode.core.tree_server import TreeServer
+from gossipnode.node import call_metadata
+from gossipnode.node.client_requests import ClientRequests
+from gossipnode.node.limits import REPLY_MAX_BYTES
+from gossipnode.node.members import Members
+from gossipnode.node.queries import Query, QueryTooLargeError, run_query
+from gossipnode.node.repair_stream import RepairStream
+from gossipnode.node.ring_peers import reasons_text
+from gossipnode.node.ring_runner import RingRunner
+from gossipnode.node.shards import Shards
+from gossipnode.node.statuses import as_status
+from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
+from gossipnode.wire import services
+from gossipnode.wire.criteria import decode_criteria
+from gossipnode.wire.errors import WireError
+from gossipnode.wire.generated.bp.banyandb.model import v1 as model
+from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
+from gossipnode.wire.tables import make
+
+
+class ReplicaEndpoint:
+    """What other replicas ask: a session, or to hold a round's message."""
+
+    def __init__(
+        self,
+        members: Members,
+        shards: Shards,
+        ring: RingRunner,
+        *,
+        max_sessions: int,
+        page_leaves: int,
+        draining: Callable[[], bool],
+    ) -> None:
+        """`max_sessions` bounds the sessions that others open with us at once, over all shards."""
+        self._members = members
+        self._shards = shards
+        self._ring = ring
+        self._free_slots = max_sessions
+        self._page_leaves = page_leaves
+        self._draining = draining
+        self._log = structlog.get_logger("gossipnode.session")
+
+    def handlers(self) -> Mapping[Any, Any]:
+        """The handlers by method."""
+        return {services.REPAIR: self.repair, services.PROPAGATION: self.propagation}
+
+    async def repair(self, stream: ServerStream[ClientMessage, ServerMessage]) -> None:
+        """Serve one tree session; refused at once when all slots are taken."""
+        if self._draining():
+            raise RpcError(Status.UNAVAILABLE, "the node is stopping")
+        if self._free_slots == 0:
+            raise RpcError(Status.RESOURCE_EXHAUSTED, "all session slots are taken: try again")
+        self._free_slots -= 1
+        try:
+            await self._serve(stream)
+        finally:
+            self._free_slots += 1
+
+    async def _serve(self, stream: ServerStream[ClientMessage, ServerMessage]) -> None:
+        session = TreeServer(self._shards.groups, page_leaves=self._page_leaves)
+        log = self._log.bind(
+            peer=call_metadata.text(stream.call.metadata, call_metadata.NODE) or stream.call.peer,
+            round=call_metadata.text(stream.call.metadata, call_metadata.ROUND),
+            hop=call_metadata.text(stream.call.metadata, call_metadata.HOP),
+        )
+        began = trio.current_time()
+        outcome = "broken"
+        try:
+            with as_status():
+                end = await RepairStream(stream, session, self._shards.session_store(None)).run()
+            outcome = end.value
+            stream.call.trailing_metadata[call_metadata.SKIPPED] = str(session.counts.skipped)
+        except SessionViolationError as error:
+            outcome = f"protocol: {error}"
+            raise RpcError(Status.INVALID_ARGUMENT, str(error)) from error
+        except RpcError as error:
+            outcome = str(error)
+            raise
+        finally:
+            shard = session.shard or ShardId("", 0)
+            log.info(
+                "session served",
+                group=shard.group[:80],
+                shard=shard.shard,
+                outcome=outcome,
+                sent=session.counts.sent,
+                received=session.counts.received,
+                skipped=session.counts.skipped,
+                reason=reasons_text(session.counts.reasons),
+                seconds=round(trio.current_time() - began, 3),
+            )
+
+    async def propagation(
+        self, request: banyandb.PropagationRequest, call: CallContext
+    ) -> banyandb.PropagationResponse:
+        """Take a round's message; answered at once, the work goes on behind it."""
+        shard = ShardId(request.group, request.shard_id)
+        if not self._shards.holds(shard):
+            raise RpcError(Status.NOT_FOUND, f"this node holds no shard {request.group[:80]!r}/{shard.shard}")
+        context = request.context
+        message = RoundMessage(
+            round=call_metadata.text(call.metadata, call_metadata.ROUND)[
+                : call_metadata.ROUND_ID_MAX_CHARACTERS
+            ],
+            shard=shard,
+            origin=context.origin_node,
+            nodes=tuple(context.nodes),
+            count=context.current_propagation_count,
+            cause=call_metadata.cause_of(call.metadata),
+        )
+        with as_status():
+            checked = check_message(
+                message,
+                own_name=self._members.own_name,
+                members=self._members.names,
+                replicas=self._shards.replicas(shard),
+            )
+        if not self._ring.accepting:
+            raise RpcError(Status.UNAVAILABLE, "the node is stopping")
+        call.trailing_metadata[call_metadata.NODE] = self._members.own_name
+        self._ring.offer(checked)
+        return banyandb.PropagationResponse()
+
+
+class PropertyEndpoint:
+    """What clients of the compatible service ask. Served by this node alone."""
+
+    def __init__(self, shards: Shards, requests: ClientRequests) -> None:
+        """Serve `requests` over `shards`."""
+        self._shards = shards
+        self._requests = requests
+
+    def handlers(self) -> Mapping[Any, Any]:
+        """The handlers by method."""
+        return {
+            services.APPLY: self.apply,
+            services.DELETE: self.delete,
+            services.QUERY: self.query,
+        }
+
+    async def apply(self, request: banyandb.ApplyRequest, call: CallContext) -> banyandb.ApplyResponse:
+        """Create or change a record."""
+        with as_status():
+            applied = await self._requests.apply(request.property, replace=is_replace(request.strategy))
+        # One of the two hottest calls: betterproto's constructor would take as long as the commit's share.
+        return make(banyandb.ApplyResponse, created=applied.created, tags_num=applied.tag_count)
+
+    async def delete(self, request: banyandb.DeleteRequest, call: CallContext) -> banyandb.DeleteResponse:
+        """Delete a record, or with an empty id every record of a group and name."""
+        with as_status():
+            if not request.id:
+                deleted = await self._requests.delete_all(request.group, request.name)
+                return banyandb.DeleteResponse(deleted=deleted > 0)
+            entity = Entity(request.group, request.name, request.id)
+            return banyandb.DeleteResponse(deleted=await self._requests.delete(entity) is not None)
+
+    async def query(self, request: banyandb.QueryRequest, call: CallContext) -> banyandb.QueryResponse:
+        """Answer a query in one message."""
+        properties: list[bytes] = []
+        size = 0
+        with as_status():
+            source = run_query(self._shards, decode_query(request))
+            async for page in source:
+                properties += [record.payload for record in page]
+                size += sum(len(record.payload) + 8 for record in page)
+                if size > REPLY_MAX_BYTES - 1024:
+                    await source.aclose()
+                    raise QueryTooLargeError(
+                        f"the answer is over {REPLY_MAX_BYTES} bytes: ask for fewer records, or tags"
+                    )
+        return banyandb.QueryResponse(properties=properties)
+
+
+def is_replace(strategy: int) -> bool:
+    """Whether a write takes the place of all stored tags. Unspecified is MERGE.
+
+    Raises:
+        WireError: the strategy is none that we know.
+    """
+    known = banyandb.ApplyRequestStrategy
+    if strategy == known.STRATEGY_REPLACE:
+        return True
+    if strategy in (known.STRATEGY_UNSPECIFIED, known.STRATEGY_MERGE):
+        return False
+    raise WireError(f"strategy: expected MERGE or REPLACE, not {int(strategy)}")
+
+
+def decode_query(request: banyandb.QueryRequest, *, after: Entity | None = None) -> Query:
+    """The query of a request, going on behind `after`.
+
+    Raises:
+        WireError: names the field.
+    """
+    if not request.groups:
+        raise WireError("groups: expected at least one")
+    criteria = decode_criteria(request.criteria)
+    return Query(
+        groups=tuple(request.groups),
+        name=request.name,
+        ids=tuple(request.ids),
+        criteria=None if criteria is None else check_criteria(criteria),
+        select=tuple(request.tag_projection),
+        order_by=request.order_by.tag_name,
+        descending=request.order_by.sort == model.Sort.DESC,
+        limit=request.limit,
+        after=after,
+    )

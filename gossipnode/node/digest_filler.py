@@ -1,0 +1,38 @@
+"""Computes leaf digests in the background, so that a round seldom has to wait for them.
+
+A digest costs more than the write itself, so it is left until writes have been quiet for a moment.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from gossipnode.node.limits import FILL_BATCH_LEAVES, FILL_LATEST_SECONDS, FILL_QUIET_SECONDS
+from gossipnode.node.shards import Shards
+from gossipnode.store.interface import StoreClosedError, StoreFullError
+
+
+async def fill_digests(shards: Shards) -> None:
+    """Fill in what is missing now, and after every write. Runs until cancelled or the store closes."""
+    while True:
+        written = shards.written
+        try:
+            while await shards.store.fill_digests(limit=FILL_BATCH_LEAVES):
+                await trio.lowlevel.checkpoint()
+        except StoreFullError:
+            # Nothing is lost: they are computed when a round needs them, or after the next write.
+            await trio.lowlevel.checkpoint()
+        except StoreClosedError:
+            return
+        await written.wait()
+        with trio.move_on_after(FILL_LATEST_SECONDS):
+            await _quiet(shards)
+
+
+async def _quiet(shards: Shards) -> None:
+    """Return once nothing has been written for a moment."""
+    while True:
+        with trio.move_on_after(FILL_QUIET_SECONDS) as pause:
+            await shards.written.wait()
+        if pause.cancelled_caught:
+            return

@@ -1,0 +1,123 @@
+"""Every bound of the running node, with its unit last. Those of the protocol itself are in `core.limits`."""
+
+from gossipnode.core.limits import RING_MAX_NODES
+
+REPAIR_CHANNEL_BATCHES = 4
+"""Lists that each channel of a repair stream holds."""
+
+REPAIR_BATCH_MESSAGES = 16
+"""Messages in one such list: a channel costs the same for a list as for a message."""
+
+SERVER_END_SECONDS = 60.0
+"""How long a client of a session, done itself, waits in silence for the server to end the stream."""
+
+VERDICT_END_SECONDS = 5.0
+"""How long it waits for that when the verdict on the roots was all there was to say."""
+
+SIGN_OF_LIFE_SECONDS = 5.0
+"""How often a node tells the origins of the messages it has that it is alive."""
+
+ROUNDS_UNDER_WAY_MAX = 1024
+"""Rounds of this node that may be under way at once; one more is refused."""
+
+ROUNDS_SHOWN = 20
+"""Rounds in a status."""
+
+ROUND_ID_BITS = 96
+ROUND_ID_MAX_CHARACTERS = 64
+"""Of another node's round: what is longer is cut."""
+
+REPORT_HOPS_MAX = 2 * RING_MAX_NODES
+"""Hops in one report: a holder tries each successor once, and may fail to hand it the message then."""
+
+REPORT_TEXT_MAX_CHARACTERS = 500
+"""Each text in a report; what is longer is cut."""
+
+BUSY_WAIT_MIN_SECONDS = 0.2
+BUSY_WAIT_MAX_SECONDS = 2.0
+"""How long a holder waits before it asks a busy successor again; doubles, jittered."""
+
+PROPAGATION_SECONDS = 10.0
+"""How long one call of Propagation may take: it is answered at once, the work goes on behind it."""
+
+PROPAGATION_ATTEMPTS = 5
+PROPAGATION_RETRY_MIN_SECONDS = 0.5
+PROPAGATION_RETRY_MAX_SECONDS = 10.0
+"""A Propagation call that meets UNAVAILABLE is retried 4 times."""
+
+REPORT_SECONDS = 5.0
+REPORT_ATTEMPTS = 3
+REPORT_RETRY_MIN_SECONDS = 0.2
+REPORT_RETRY_MAX_SECONDS = 2.0
+
+REPORT_QUEUE_MESSAGES = 4096
+"""Reports on their way to one origin. Over it new ones are dropped: an origin copes with silence.
+
+Signs of life leave the second half of it to what matters.
+"""
+
+PROBE_SECONDS = 1.0
+"""How long a status request waits for a member to say that it is up."""
+
+PROBE_FRESH_SECONDS = 5.0
+"""How long what was last seen of a member is believed."""
+
+SCHEDULE_JITTER_PART = 0.1
+SCHEDULE_JITTER_MAX_SECONDS = 300.0
+"""A scheduled round starts late by up to this part of the interval, so that not all nodes start at once."""
+
+CLOCK_LOOK_SECONDS = 600.0
+"""The scheduler looks at the wall clock at least this often: it may be set while we sleep."""
+
+FILL_BATCH_LEAVES = 64
+FILL_QUIET_SECONDS = 0.5
+FILL_LATEST_SECONDS = 30.0
+"""Leaf digests are computed once writes have been quiet for a moment, at the latest after half a minute."""
+
+STATUS_TREE_SECONDS = 2.0
+"""How long a status request waits for digests, of all shards, before it says that they are being built."""
+
+DRAIN_SECONDS = 10.0
+"""From the first signal to the end, whatever is still running."""
+
+DRAIN_SESSIONS_SECONDS = 6.0
+"""The part of it that running sessions and calls get to finish."""
+
+DRAIN_CLOSE_SECONDS = 1.0
+"""The part of it that is kept for closing what is left, the store last."""
+
+QUERY_DEFAULT_LIMIT = 100
+QUERY_MAX_RECORDS = 1_000_000
+QUERY_MAX_BYTES = 64 << 20
+"""What an ordered query keeps in memory at most while it sorts."""
+
+QUERY_RECORD_OVERHEAD_BYTES = 1024
+"""What a kept record costs beside its payload: its key, its place in the order, the objects that hold it."""
+
+SCAN_PAGE_RECORDS = 64
+SCAN_PAGE_MIN_RECORDS = 4
+"""Records read from the store in one step of a scan, over all its shards; at least the second of each."""
+
+REPLY_MAX_BYTES = 4 << 20
+"""A unary reply; a message of a stream ends well below it, at `STREAM_MESSAGE_BYTES`."""
+
+STREAM_MESSAGE_BYTES = 256 << 10
+STREAM_PAUSE_SECONDS = 2.0
+"""A stream of records says something this often while it searches, be it nothing: a client gives up else."""
+
+TREE_PAGE_LEAVES = 1024
+
+IMPORT_MAX_RECORDS = 4096
+"""Records in one message of an import."""
+
+IMPORT_BATCHES_UNANSWERED = 3
+"""Batches of an import that are prepared, written or waiting to be answered. Only then more are read."""
+
+CHECKED_BETWEEN_TURNS = 64
+"""Properties that are checked or stamped before other tasks get their turn: a few milliseconds."""
+
+APPLY_ATTEMPTS = 8
+"""A client's write starts over when a newer version came in between, at most this often."""
+
+BACKLOG_CONNECTIONS = 64
+"""Connections that wait to be accepted, on the network in memory."""

@@ -1,0 +1,251 @@
+"""A running node: what it is made of, in which order its parts start, and how it stops.
+
+run_node
+ |- store            opened first, closed last
+ |- endpoint         listeners -> a task per connection -> a task per call
+ |- members          a channel to each
+ |- reports          to origins; goes on while the rest stops
+ |- ring             a task per shard that holds a message
+ |- rounds           a task per round that this node started
+ |- scheduler        when rounds start by themselves
+ `- digest filler
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+import trio
+
+from gossipnode.core.property import ShardId
+from gossipnode.core.ring import Cause, RoundMessage
+from gossipnode.core.version import HybridClock
+from gossipnode.node.access import Access
+from gossipnode.node.client_requests import ClientRequests
+from gossipnode.node.compatible_endpoint import PropertyEndpoint, ReplicaEndpoint
+from gossipnode.node.digest_filler import fill_digests
+from gossipnode.node.limits import DRAIN_SECONDS, DRAIN_SESSIONS_SECONDS
+from gossipnode.node.members import Members, open_members
+from gossipnode.node.node_endpoint import NodeEndpoint
+from gossipnode.node.origin import Origin, TooManyRoundsError
+from gossipnode.node.ring_peers import RingPeers, SessionSettings
+from gossipnode.node.ring_runner import RingRunner
+from gossipnode.node.scheduler import Schedule, run_schedule, utc
+from gossipnode.node.settings import Settings
+from gossipnode.node.shards import Shards
+from gossipnode.node.status import StatusSource
+from gossipnode.node.world import World
+from gossipnode.rpc import Server
+from gossipnode.rpc.health import HealthService, ServingStatus
+from gossipnode.store.interface import LeafDigest, Store
+from gossipnode.wire.canonical_json import leaf_digest
+
+ROUND_ID_BITS = 96
+
+
+class NodeFailedError(Exception):
+    """The node cannot go on; the text says why, and what to do."""
+
+
+async def run_node(
+    settings: Settings, world: World, *, task_status: trio.TaskStatus[Node] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """Run a node until its handle's `request_drain`, then stop it in order.
+
+    `task_status` is given the handle once the node serves.
+
+    Raises:
+        CertificateError: a file of [tls] cannot be used.
+        StoreError: the data directory is in use, damaged, or too new.
+        OSError: the address cannot be listened at.
+        NodeFailedError: the store failed later on.
+    """
+    access = Access(settings)
+    async with world.open_store(settings, _leaf_digest(settings)) as store:
+        # Listening comes before the nurseries, so that a port in use is an error of its own.
+        listeners = await world.network.listen(settings.node.listen)
+        open_channel = partial(access.open_channel, world.network, world.rng)
+        async with open_members(settings.node.name, settings.members, open_channel) as members:
+            clock = HybridClock(await store.last_stamp())
+            shards = Shards(
+                settings.node.name, members.names, settings.groups, store, clock, world.wall_clock
+            )
+            node = Node(settings, world, access, members, shards, store)
+            await node.run(listeners, task_status)
+        if node.failure:
+            raise NodeFailedError(node.failure)
+
+
+def _leaf_digest(settings: Settings) -> LeafDigest:
+    return partial(leaf_digest, spacing="commas" if settings.repair.leaf_json == "commas" else "none")
+
+
+class Node:
+    """The handle of a running node, and the parts that it is made of."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        world: World,
+        access: Access,
+        members: Members,
+        shards: Shards,
+        store: Store,
+    ) -> None:
+        """Put the parts together. Nothing runs before `run`."""
+        self.address = settings.node.listen
+        """Where the node listens, once it does."""
+        self.state = "starting"
+        """starting, ready, draining or unhealthy."""
+        self._settings = settings
+        self._world = world
+        self._access = access
+        self._shards = shards
+        self._store = store
+        self._stopping = trio.Event()
+        self.failure = ""
+        """Why the node had to stop; empty when it did not have to."""
+        self._schedule = Schedule(settings.repair.schedule) if settings.repair.schedule else None
+        self._rounds: trio.Nursery | None = None
+        self._log = structlog.get_logger("gossipnode.node").bind(node=settings.node.name)
+        self._origin = Origin(
+            settings.node.name,
+            wall_clock=world.wall_clock,
+            new_round_id=lambda: f"{world.rng.getrandbits(ROUND_ID_BITS):024x}",
+            deadline_seconds=settings.repair.session_deadline_seconds,
+        )
+        session = SessionSettings(settings.repair.session_deadline_seconds, settings.repair.page_leaves)
+        self._peers = RingPeers(members, shards, self._origin, session, access.metadata)
+        self._ring = RingRunner(
+            settings.node.name,
+            self._peers,
+            max_sessions=settings.repair.max_sessions,
+            half_interval=self._half_interval,
+            rng=world.rng,
+        )
+        self._health = HealthService({"": ServingStatus.NOT_SERVING})
+        self._server = self._make_server(members)
+
+    def _make_server(self, members: Members) -> Server:
+        settings = self._settings
+        requests = ClientRequests(self._shards)
+        status = StatusSource(members, self._shards, self._origin, lambda: self.address, lambda: self.state)
+        replica = ReplicaEndpoint(
+            members,
+            self._shards,
+            self._ring,
+            max_sessions=settings.repair.max_sessions,
+            page_leaves=settings.repair.page_leaves,
+            draining=self._stopping.is_set,
+        )
+        return Server(
+            {
+                **self._health.handlers(),
+                **replica.handlers(),
+                **PropertyEndpoint(self._shards, requests).handlers(),
+                **NodeEndpoint(self._shards, requests, self._origin, status, self.start_round).handlers(),
+            },
+            authorize=self._access.authorize,
+        )
+
+    def request_drain(self) -> None:
+        """Let the node stop in order; `run_node` returns once it has."""
+        self._stopping.set()
+
+    def reload_certificates(self) -> None:
+        """Read certificate and key anew, for new connections.
+
+        Raises:
+            CertificateError: a file cannot be used; then nothing has changed.
+        """
+        self._access.reload()
+
+    async def run(
+        self, listeners: Sequence[trio.abc.Listener[Any]], task_status: trio.TaskStatus[Node]
+    ) -> None:
+        """Serve `listeners` until `request_drain` or a `failure`, then stop in order."""
+        self.address = self._world.network.bound(listeners, self._settings.node.listen)
+        async with trio.open_nursery() as reporting:
+            reporting.start_soon(self._peers.send_reports)
+            async with trio.open_nursery() as working:
+                await working.start(self._server.serve, self._access.guard(listeners))
+                await working.start(self._ring.run)
+                self._rounds = working
+                working.start_soon(fill_digests, self._shards)
+                working.start_soon(self._watch_store)
+                if self._schedule is not None:
+                    working.start_soon(self._run_schedule, self._schedule)
+                self._become("ready")
+                self._health.set("", ServingStatus.SERVING)
+                task_status.started(self)
+                await self._stopping.wait()
+                await self._stop()
+                working.cancel_scope.cancel()
+            # What the holders here had to give up is still told to its origins.
+            self._peers.stop_reports()
+            reporting.cancel_scope.deadline = trio.current_time() + DRAIN_SECONDS - DRAIN_SESSIONS_SECONDS
+        self._log.info("stopped")
+
+    async def _stop(self) -> None:
+        """No new work; what runs gets a grace period."""
+        self._become("unhealthy" if self.failure else "draining")
+        self._health.set("", ServingStatus.NOT_SERVING)
+        self._rounds = None
+        async with trio.open_nursery() as stopping:
+            stopping.start_soon(self._server.drain, DRAIN_SESSIONS_SECONDS)
+            stopping.start_soon(self._ring.drain, DRAIN_SESSIONS_SECONDS)
+
+    async def _watch_store(self) -> None:
+        """The store's failure is the node's: it stops, and says why."""
+        error = await self._store.wait_failed()
+        self.failure = str(error)
+        self._log.error("store failed", reason=self.failure)
+        self._stopping.set()
+
+    # Rounds
+
+    def start_round(self, shard: ShardId, cause: Cause) -> str:
+        """Start a round for a shard; gives its id.
+
+        Raises:
+            TooManyRoundsError: so many are under way, or the node is stopping.
+        """
+        if self._rounds is None:
+            raise TooManyRoundsError("the node is stopping, and starts no round")
+        message = self._origin.open(shard, self._shards.replicas(shard), cause)
+        self._rounds.start_soon(self._origin.run, message, self._offer)
+        return message.round
+
+    async def _offer(self, node: str, message: RoundMessage) -> str:
+        if node == self._settings.node.name:
+            self._ring.offer(message)
+            return ""
+        problem, _ = await self._peers.propagate(node, message)
+        return problem
+
+    async def _run_schedule(self, schedule: Schedule) -> None:
+        await run_schedule(
+            schedule,
+            wall_clock=self._world.wall_clock,
+            rng=self._world.rng,
+            start=self._start_scheduled,
+        )
+
+    def _start_scheduled(self) -> None:
+        for shard in self._shards:
+            try:
+                self.start_round(shard, Cause.SCHEDULED)
+            except TooManyRoundsError as error:
+                self._log.warning("scheduled round not started", shard=str(shard), reason=str(error))
+
+    def _half_interval(self) -> float:
+        if self._schedule is None:
+            return 0.0
+        return self._schedule.interval_seconds(utc(self._world.wall_clock())) / 2
+
+    def _become(self, state: str) -> None:
+        self.state = state
+        self._log.info(state, address=str(self.address))

@@ -1,0 +1,208 @@
+"""The messages that this node holds: one at a time a shard, repair with the successor, then hand it on.
+
+Every hop ends in an outcome, which the origin is told. A successor that cannot be repaired with is skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+from typing import Protocol
+
+import structlog
+import trio
+
+from gossipnode.core.property import ShardId
+from gossipnode.core.ring import (
+    Admission,
+    EndRound,
+    Forward,
+    HolderTurn,
+    HopEnd,
+    Mailbox,
+    RepairWith,
+    RoundMessage,
+    Step,
+)
+from gossipnode.core.rounds import Ended, Forwarded, Hop, InSession, Report
+from gossipnode.node.limits import BUSY_WAIT_MAX_SECONDS, BUSY_WAIT_MIN_SECONDS, SIGN_OF_LIFE_SECONDS
+
+
+class RingPeers(Protocol):
+    """What a holder needs of the other members."""
+
+    async def repair(self, peer: str, message: RoundMessage) -> Hop:
+        """One session with a peer; whatever happens becomes the hop's outcome."""
+        ...
+
+    async def propagate(self, peer: str, message: RoundMessage) -> tuple[str, bool]:
+        """Hand a message on: why it was not taken ("" when it was), and whether the peer is foreign."""
+        ...
+
+    def tell(self, origin: str, report: Report) -> None:
+        """Send a report to a round's origin, without waiting for it."""
+        ...
+
+
+class RingRunner:
+    """Holds messages, one a shard; a newer one takes the place of one that still waits."""
+
+    def __init__(
+        self,
+        own_name: str,
+        peers: RingPeers,
+        *,
+        max_sessions: int,
+        half_interval: Callable[[], float],
+        rng: Random,
+    ) -> None:
+        """`max_sessions` bounds the sessions that this node opens at once, over all shards.
+
+        `half_interval` gives half of the seconds between two scheduled rounds.
+        """
+        self._own_name = own_name
+        self._peers = peers
+        self._slots = trio.Semaphore(max_sessions)
+        self._half_interval = half_interval
+        self._rng = rng
+        self._mailbox = Mailbox()
+        self._admission = Admission()
+        self._running: set[ShardId] = set()
+        self._idle = trio.Event()
+        self._nursery: trio.Nursery | None = None
+        self.refused = 0
+        """Messages that were dropped, by the rules of `core.ring.Admission`."""
+        self._log = structlog.get_logger("gossipnode.ring")
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Hold messages until cancelled. Rounds that are then under way end with a reason."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            task_status.started()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Take no more messages, and wait for those that are held, up to `grace_seconds`."""
+        self._nursery = None
+        with trio.move_on_after(grace_seconds):
+            while self._running:
+                await self._idle.wait()
+
+    @property
+    def accepting(self) -> bool:
+        """Whether `offer` may be called."""
+        return self._nursery is not None
+
+    def offer(self, message: RoundMessage) -> None:
+        """Take a checked message; it is held as soon as the shard is free."""
+        nursery = self._nursery
+        if nursery is None:
+            self._end(message, "the node is stopping")
+            return
+        refusal = self._admission.refusal(
+            message, now=trio.current_time(), half_interval=self._half_interval()
+        )
+        if refusal:
+            self.refused += 1
+            self._bound(message).info("round refused", reason=refusal)
+            if refusal != "handled already":
+                self._end(message, f"refused by {self._own_name}: {refusal}")
+            return
+        replaced = self._mailbox.put(message)
+        if replaced is not None:
+            self._end(replaced, f"overtaken at {self._own_name} by round {message.round}")
+        if message.shard not in self._running:
+            self._running.add(message.shard)
+            nursery.start_soon(self._run_shard, message.shard)
+
+    async def _run_shard(self, shard: ShardId) -> None:
+        try:
+            while message := self._mailbox.take(shard):
+                await self._hold(message)
+        finally:
+            self._running.discard(shard)
+            if not self._running:
+                self._idle.set()
+                self._idle = trio.Event()
+
+    async def _hold(self, message: RoundMessage) -> None:
+        turn = HolderTurn(message, self._own_name)
+        hops: list[Hop] = []
+        step: Step = turn.next_step()
+        try:
+            while not isinstance(step, EndRound):
+                if isinstance(step, Forward):
+                    problem, foreign = await self._peers.propagate(step.peer, step.message)
+                    if not problem:
+                        self._tell(message, tuple(hops), Forwarded(step.peer, foreign))
+                        return
+                    reason = f"did not take the message: {problem}"
+                    hops.append(Hop(self._own_name, step.peer, HopEnd.FAILED, reason))
+                    step = turn.not_forwarded()
+                    continue
+                hop = await self._repair(step, turn, message)
+                step = turn.repaired(hop.end)
+                if isinstance(step, RepairWith) and step.attempt:
+                    continue
+                # Busy to the last: for the round it is a successor that was left out.
+                hops.append(replace(hop, end=HopEnd.SKIPPED) if hop.end is HopEnd.BUSY else hop)
+        except trio.Cancelled:
+            self._tell(message, tuple(hops), Ended(f"holder {self._own_name} is stopping"))
+            raise
+        except Exception:  # noqa: BLE001 - a defect in one round must not end the others; it is logged
+            self._bound(message).exception("holding a message failed")
+            self._tell(message, tuple(hops), Ended(f"internal error at {self._own_name}"))
+            return
+        self._tell(message, tuple(hops), Ended(step.reason))
+
+    async def _repair(self, step: RepairWith, turn: HolderTurn, message: RoundMessage) -> Hop:
+        if step.attempt:
+            longest = min(BUSY_WAIT_MAX_SECONDS, BUSY_WAIT_MIN_SECONDS * 2**step.attempt)
+            await trio.sleep(self._rng.uniform(longest / 2, longest))
+        log = self._bound(message).bind(hop=turn.count + 1, peer=step.peer)
+        async with self._slots:
+            log.debug("hop started")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._show_life, message, step.peer)
+                hop = await self._peers.repair(step.peer, message)
+                nursery.cancel_scope.cancel()
+        log.info(
+            "hop ended",
+            outcome=hop.end.value,
+            reason=hop.reason,
+            sent=hop.sent,
+            received=hop.received,
+            skipped=hop.skipped,
+            bytes_sent=hop.bytes_sent,
+            bytes_received=hop.bytes_received,
+            seconds=round(hop.seconds, 3),
+        )
+        return hop
+
+    async def _show_life(self, message: RoundMessage, peer: str) -> None:
+        while True:
+            await trio.sleep(SIGN_OF_LIFE_SECONDS)
+            self._tell(message, (), InSession(peer))
+
+    def _tell(
+        self, message: RoundMessage, hops: tuple[Hop, ...], then: InSession | Forwarded | Ended
+    ) -> None:
+        report = Report(message.round, message.shard, self._own_name, message.count, hops, then)
+        self._peers.tell(message.origin, report)
+
+    def _end(self, message: RoundMessage, reason: str) -> None:
+        self._tell(message, (), Ended(reason))
+
+    def _bound(self, message: RoundMessage) -> structlog.stdlib.BoundLogger:
+        bound: structlog.stdlib.BoundLogger = self._log.bind(
+            round=message.round,
+            group=message.shard.group,
+            shard=message.shard.shard,
+            hop=message.count,
+            peer=message.origin,
+        )
+        return bound

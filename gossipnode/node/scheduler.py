@@ -1,0 +1,68 @@
+"""When rounds start by themselves: a cron schedule in UTC, with jitter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import structlog
+import trio
+from cronsim import CronSim
+
+from gossipnode.node.limits import CLOCK_LOOK_SECONDS, SCHEDULE_JITTER_MAX_SECONDS, SCHEDULE_JITTER_PART
+
+NANOSECONDS = 1_000_000_000
+
+
+class Schedule:
+    """A cron expression, in UTC."""
+
+    def __init__(self, expression: str) -> None:
+        """The expression was checked with the configuration."""
+        self._expression = expression
+
+    def next_after(self, moment: datetime) -> datetime:
+        """The first time behind `moment`."""
+        return next(CronSim(self._expression, moment))
+
+    def interval_seconds(self, moment: datetime) -> float:
+        """The time between the next two starts behind `moment`."""
+        times = CronSim(self._expression, moment)
+        first = next(times)
+        return (next(times) - first).total_seconds()
+
+
+def utc(wall_clock_ns: int) -> datetime:
+    """A wall clock's nanoseconds as a moment in UTC, to the microsecond."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=wall_clock_ns // 1000)
+
+
+async def run_schedule(
+    schedule: Schedule, *, wall_clock: Callable[[], int], rng: Random, start: Callable[[], None]
+) -> None:
+    """Call `start` at every time of the schedule, each a little late by chance. Runs until cancelled.
+
+    A time that passes while the clock is set forward is made up for once; a clock set back repeats none.
+    """
+    log = structlog.get_logger("gossipnode.schedule")
+    due = schedule.next_after(utc(wall_clock()))
+    while True:
+        jitter = (
+            min(SCHEDULE_JITTER_MAX_SECONDS, SCHEDULE_JITTER_PART * schedule.interval_seconds(due))
+            * rng.random()
+        )
+        late = due + timedelta(seconds=jitter)
+        log.debug("next scheduled round", at=late.isoformat(timespec="seconds"))
+        await _until(late, wall_clock)
+        start()
+        due = schedule.next_after(max(due, utc(wall_clock())))
+
+
+async def _until(moment: datetime, wall_clock: Callable[[], int]) -> None:
+    while True:
+        left = (moment - utc(wall_clock())).total_seconds()
+        if left <= 0:
+            return
+        # The wall clock may be set while we sleep, which no event tells.
+        await trio.sleep(min(left, CLOCK_LOOK_SECONDS))

@@ -1,0 +1,70 @@
+"""What a node says of itself: members, shards with their digests, rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from gossipnode import __version__
+from gossipnode.core.property import ShardId
+from gossipnode.node.address import Address
+from gossipnode.node.limits import STATUS_TREE_SECONDS
+from gossipnode.node.members import Members
+from gossipnode.node.origin import Origin
+from gossipnode.node.round_messages import encode_round
+from gossipnode.node.shards import Shards
+from gossipnode.wire.generated.bp.gossipnode import v1
+
+ROUNDS_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSource:
+    """Where the parts of a status come from. `state` is starting, ready, draining or unhealthy."""
+
+    members: Members
+    shards: Shards
+    origin: Origin
+    address: Callable[[], Address]
+    state: Callable[[], str]
+
+    async def read(self) -> v1.StatusResponse:
+        """The status as of now. Members not heard of lately are asked whether they are there."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.members.probe)
+        return v1.StatusResponse(
+            node=self.members.own_name,
+            address=str(self.address()),
+            version=__version__,
+            state=self.state(),
+            members=self._members(),
+            shards=[await self._shard(shard) for shard in self.shards],
+            rounds=[encode_round(known) for known in self.origin.rounds()[:ROUNDS_SHOWN]],
+        )
+
+    def _members(self) -> list[v1.Member]:
+        known = {
+            name: v1.Member(name=name, address=str(peer.address), state=peer.state)
+            for name, peer in self.members.peers.items()
+        }
+        own = self.members.own_name
+        known[own] = v1.Member(name=own, address=str(self.members.own_address), state="up")
+        return [known[name] for name in sorted(known)]
+
+    async def _shard(self, shard: ShardId) -> v1.ShardStatus:
+        root, tree = "", "building"
+        with trio.move_on_after(STATUS_TREE_SECONDS):
+            root, tree = (await self.shards.store.tree(shard)).root, "ready"
+        counts = await self.shards.store.counts(shard)
+        return v1.ShardStatus(
+            group=shard.group,
+            shard=shard.shard,
+            replicas=list(self.shards.replicas(shard)),
+            records=counts.records,
+            tombstones=counts.tombstones,
+            root=root,
+            tree=tree,
+            last_converged=self.origin.last_converged(shard),
+        )

@@ -1,0 +1,40 @@
+"""Which gRPC status each of our errors becomes at the door. The text of the error goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from gossipnode.core.errors import CoreError
+from gossipnode.node.client_requests import NotAReplicaError, NotStoredError, RefusedGroupError
+from gossipnode.node.origin import TooManyRoundsError
+from gossipnode.node.queries import QueryTooLargeError
+from gossipnode.node.shards import UnknownGroupError
+from gossipnode.rpc import RpcError, Status
+from gossipnode.store.interface import StoreClosedError, StoreError, StoreFullError
+from gossipnode.wire.errors import WireError
+
+_STATUS: tuple[tuple[type[Exception], Status], ...] = (
+    (WireError, Status.INVALID_ARGUMENT),
+    (CoreError, Status.INVALID_ARGUMENT),
+    (UnknownGroupError, Status.NOT_FOUND),
+    (RefusedGroupError, Status.PERMISSION_DENIED),
+    (NotAReplicaError, Status.FAILED_PRECONDITION),
+    (NotStoredError, Status.ABORTED),
+    (QueryTooLargeError, Status.RESOURCE_EXHAUSTED),
+    (TooManyRoundsError, Status.RESOURCE_EXHAUSTED),
+    (StoreFullError, Status.RESOURCE_EXHAUSTED),
+    (StoreClosedError, Status.UNAVAILABLE),
+    (StoreError, Status.INTERNAL),
+)
+_KNOWN: tuple[type[Exception], ...] = tuple(kind for kind, _ in _STATUS)
+
+
+@contextmanager
+def as_status() -> Generator[None]:
+    """Let an error of ours leave the block as the status that it stands for."""
+    try:
+        yield
+    except _KNOWN as error:
+        status = next(status for kind, status in _STATUS if isinstance(error, kind))
+        raise RpcError(status, str(error)) from error

@@ -1,0 +1,92 @@
+"""The one seam to everything outside the process: time, chance, network and disk.
+
+The real world is made by `real_world`; tests and simulations hand in another one and run the same node in it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import trio
+
+from gossipnode.node.address import Address
+from gossipnode.node.settings import Settings
+from gossipnode.store.interface import LeafDigest, Store
+
+
+class Network(Protocol):
+    """How a node reaches others and is reached."""
+
+    async def connect(self, address: Address) -> trio.abc.Stream:
+        """Open a stream to a listener.
+
+        Raises:
+            OSError: nobody listens there, or it cannot be reached.
+        """
+        ...
+
+    async def listen(self, address: Address) -> Sequence[trio.abc.Listener[Any]]:
+        """Listen at an address; port 0 takes any free one.
+
+        Raises:
+            OSError: the address is taken or is none of ours.
+        """
+        ...
+
+    def bound(self, listeners: Sequence[trio.abc.Listener[Any]], asked: Address) -> Address:
+        """The address that `listen(asked)` came to listen at."""
+        ...
+
+
+OpenStore: TypeAlias = Callable[[Settings, LeafDigest], AbstractAsyncContextManager[Store]]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a node is handed of the outside. Durations are measured by Trio's clock, which tests replace."""
+
+    network: Network
+    open_store: OpenStore
+    wall_clock: Callable[[], int]
+    """Nanoseconds since 1970."""
+    rng: random.Random
+
+
+class TcpNetwork:
+    """Sockets."""
+
+    async def connect(self, address: Address) -> trio.abc.Stream:
+        """Open a TCP connection."""
+        return await trio.open_tcp_stream(address.host, address.port)
+
+    async def listen(self, address: Address) -> Sequence[trio.abc.Listener[Any]]:
+        """Listen on every address that the host name stands for."""
+        listeners = await trio.open_tcp_listeners(address.port, host=address.host)
+        if address.port == 0 and len(listeners) > 1:
+            # Each address got a port of its own: one that all can tell is enough.
+            for extra in listeners[1:]:
+                await extra.aclose()
+            return listeners[:1]
+        return listeners
+
+    def bound(self, listeners: Sequence[trio.abc.Listener[Any]], asked: Address) -> Address:
+        """The asked host with the port that the sockets have."""
+        first = listeners[0]
+        if not isinstance(first, trio.SocketListener):
+            return asked
+        return Address(asked.host, first.socket.getsockname()[1])
+
+
+def real_world(open_store: OpenStore) -> World:
+    """Sockets, the system's clock and its randomness, and the store handed in."""
+    return World(
+        network=TcpNetwork(),
+        open_store=open_store,
+        wall_clock=time.time_ns,
+        rng=random.SystemRandom(),
+    )

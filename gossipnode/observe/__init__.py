@@ -1,0 +1,1 @@
+"""What the node lets be seen of itself."""
