@@ -1,0 +1,174 @@
+"""What the demo writes, and what it proves: plain functions on three nodes, told step by step in `demo`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, replace
+
+import trio
+
+from gossipnode.client.connection import connect_node
+from gossipnode.client.importer import Batch, Importer
+from gossipnode.client.property import Property
+from gossipnode.client.unicode_table import unicode_records
+from gossipnode.core.slot_tree import SlotDigest, make_tree
+from gossipnode.core.tag_value import Timestamp
+from gossipnode.node.address import Address
+
+GROUP = "unicode"
+NANOSECONDS = 1_000_000_000
+COMMON_PART = 3 / 4
+"""Of the table, what all three nodes get while all are up."""
+ONLY_ON_A = 900
+ONLY_ON_B = 600
+NEWER_ON_A = 150
+NEWER_ON_B = 150
+DELETED_ON_A = 100
+DELETED_ON_B = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The table of characters, cut into what is written when and where."""
+
+    common: Sequence[Property]
+    both: Sequence[Property]
+    """Written to a and b while c is down."""
+    only_on_a: Sequence[Property]
+    only_on_b: Sequence[Property]
+    newer_on_a: Sequence[Property]
+    newer_on_b: Sequence[Property]
+    deleted_on_a: Sequence[Property]
+    deleted_on_b: Sequence[Property]
+
+    @property
+    def records(self) -> int:
+        """Characters in the table."""
+        return len(self.common) + len(self.both) + len(self.only_on_a) + len(self.only_on_b)
+
+    @property
+    def live_at_the_end(self) -> int:
+        """Records that every node must hold, alive."""
+        return self.records - len(self.deleted_on_a) - len(self.deleted_on_b)
+
+
+def make_plan(records: Sequence[Property]) -> Plan:
+    """Cut the table. What is changed and deleted is taken from the common part, spread over it."""
+    common_count = int(len(records) * COMMON_PART)
+    common, late = records[:common_count], records[common_count:]
+    changed = common[:: max(1, common_count // (NEWER_ON_A + NEWER_ON_B + DELETED_ON_A + DELETED_ON_B))]
+    cuts = [NEWER_ON_A, NEWER_ON_B, DELETED_ON_A, DELETED_ON_B]
+    parts: list[Sequence[Property]] = []
+    for size in cuts:
+        parts.append(changed[:size])
+        changed = changed[size:]
+    only = ONLY_ON_A + ONLY_ON_B
+    return Plan(common, late[only:], late[:ONLY_ON_A], late[ONLY_ON_A:only], *parts)
+
+
+def unicode_table() -> list[Property]:
+    """The whole table."""
+    return list(unicode_records(GROUP))
+
+
+class Stamps:
+    """Stamps as a node would give them, each above the one before, never ahead of the clock."""
+
+    def __init__(self) -> None:
+        self._last = time.time_ns()
+
+    def stamped(self, record: Property) -> Property:
+        """The record as a fresh write."""
+        self._last = max(time.time_ns(), self._last + 1)
+        updated_at = Timestamp(*divmod(self._last, NANOSECONDS))
+        return replace(
+            record,
+            create_revision=record.create_revision or self._last,
+            mod_revision=self._last,
+            updated_at=updated_at,
+        )
+
+    def changed(self, record: Property, by: str) -> Property:
+        """A newer version of the record."""
+        return self.stamped(replace(record, tags={**record.tags, "checked_by": by}))
+
+    def deleted(self, record: Property) -> Property:
+        """The record's tombstone."""
+        fresh = self.stamped(record)
+        return replace(fresh, delete_time=fresh.mod_revision)
+
+
+async def write(addresses: Sequence[Address], records: Sequence[Property], timeout_seconds: float) -> None:
+    """Write the same versions to each of these nodes, side by side."""
+    batches = [Batch()]
+    for place, record in enumerate(records, 1):
+        if batches[-1].full:
+            batches.append(Batch())
+        batches[-1].add(record, place)
+    async with trio.open_nursery() as nursery:
+        for address in addresses:
+            nursery.start_soon(_write, address, batches, timeout_seconds)
+
+
+async def _write(address: Address, batches: Sequence[Batch], timeout_seconds: float) -> None:
+    async def each() -> AsyncGenerator[Batch]:
+        for batch in batches:
+            yield batch
+
+    async with connect_node(address, timeout_seconds=timeout_seconds) as node:
+        await Importer(node=node, group=GROUP, keep_versions=True).run(each())
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one node holds of the group: its own tree, and its own counts."""
+
+    name: str
+    root: str
+    slots: tuple[SlotDigest, ...]
+    live: int
+    deleted: int
+
+
+async def read_view(name: str, address: Address, timeout_seconds: float) -> View:
+    """Ask one node for its tree and its counts."""
+    root = ""
+    slots: list[SlotDigest] = []
+    async with connect_node(address, timeout_seconds=timeout_seconds) as node:
+        async with node.tree(GROUP, 0) as answers:
+            async for answer in answers:
+                root = answer.root or root
+                slots += [SlotDigest(slot.slot, slot.sha) for slot in answer.slots]
+        status = await node.status()
+    shard = next(shard for shard in status.shards if shard.group == GROUP)
+    return View(name, root, tuple(slots), shard.records, shard.tombstones)
+
+
+async def read_views(addresses: dict[str, Address], timeout_seconds: float) -> list[View]:
+    """Ask several nodes side by side."""
+    views: dict[str, View] = {}
+
+    async def read(name: str, address: Address) -> None:
+        views[name] = await read_view(name, address, timeout_seconds)
+
+    async with trio.open_nursery() as nursery:
+        for name, address in addresses.items():
+            nursery.start_soon(read, name, address)
+    return [views[name] for name in addresses]
+
+
+def difference(views: Sequence[View], plan: Plan) -> str:
+    """What is wrong with the end of the story, or "" when nothing is.
+
+    The root is computed anew from the slots that each node showed, not taken from its word.
+    """
+    first = views[0]
+    for view in views:
+        if not view.root or make_tree(view.slots).root != view.root:
+            return f"the root that {view.name} names is not the root of its tree"
+        if (view.root, view.slots) != (first.root, first.slots):
+            return f"the trees of {first.name} and {view.name} differ"
+        if view.live != plan.live_at_the_end:
+            return f"{view.name} holds {view.live:,} live records, {plan.live_at_the_end:,} were expected"
+    return ""

@@ -1,0 +1,34 @@
+"""`export`: all records of a group as lines of JSON, which `import` takes."""
+
+from __future__ import annotations
+
+import click
+
+from gossipnode.cli.options import Target, ack_option, run_async, target_options
+from gossipnode.cli.output import counted, print_properties_json, progress, say
+
+
+@click.command("export")
+@click.argument("group")
+@click.option("--tombstones", is_flag=True, help="Deleted records too; `import --keep-versions` takes them.")
+@click.option(
+    "-o", "--output", type=click.Choice(["json"]), default="json", help="Lines of JSON, whatever the form."
+)
+@ack_option
+@target_options
+def command(group: str, tombstones: bool, output: str, ack: str, target: Target) -> None:
+    """Print all records of GROUP in key order, one line of JSON each."""
+    del output, ack  # one value each, for now
+    run_async(_export, target, group, tombstones)
+
+
+async def _export(target: Target, group: str, tombstones: bool) -> None:
+    done = 0
+    with progress(f"exporting {group}") as advance:
+        async with target.connect() as node:
+            async with node.export(group, tombstones=tombstones) as batches:
+                async for batch in batches:
+                    print_properties_json(batch)
+                    done += len(batch)
+                    advance(len(batch))
+    say(f"exported {counted(done, 'record')} of {group}")

@@ -1,0 +1,158 @@
+"""The command `gossipnode`: finds the command's module, runs it, and turns every end into an exit code.
+
+A command's module is imported only when it is called, so that `--help` needs nothing but click.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from gossipnode import __version__
+from gossipnode.cli.failure import DONE, FAILED, INTERRUPTED, Failure, failure_of
+from gossipnode.client.errors import ClientError, sole_error
+
+_COMMANDS = {
+    "run": "Run one node.",
+    "cluster": "Run several nodes on this machine, and watch them.",
+    "demo": "See a ring of three nodes repair itself, on real data.",
+    "apply": "Write tags of a record.",
+    "get": "Show a record.",
+    "delete": "Delete a record.",
+    "query": "Find records.",
+    "import": "Write many records from a file.",
+    "export": "Print all records of a group, one line of JSON each.",
+    "repair": "Start a round of repair.",
+    "tree": "Show a node's own tree of a shard.",
+    "status": "Show a node's view of itself, its shards and the last rounds.",
+    "members": "Show the members of the cluster.",
+    "verify": "Check a data directory offline.",
+}
+
+
+class _LazyCommands(click.Group):
+    """Knows its commands by name; each lives in a module of its own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order in which one needs them."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f"gossipnode.cli.{cmd_name}_command")
+        command: click.Command = module.command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Click has ends of its own for some errors: take them first."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, BrokenPipeError, BaseExceptionGroup) as caught:
+            match sole_error(caught):
+                case KeyboardInterrupt():
+                    raise Failure("interrupted", INTERRUPTED) from None
+                case BrokenPipeError():
+                    # Whoever read our output has seen enough, as with `| head`.
+                    _drop_stdout()
+                    raise Failure("", DONE) from None
+                case error:
+                    raise error from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(
+    cls=_LazyCommands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, message="gossipnode %(version)s")
+def gossipnode() -> None:
+    """Keeps small metadata records identical on a set of nodes, with no coordinator.
+
+    Every option may stand after the command. Results go to stdout, messages to stderr.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and end the process."""
+    code = run(arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_stdout()
+    if code == INTERRUPTED:
+        # A thread may still be reading standard input: the interpreter would wait for it, or complain.
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code. Says why on stderr, in one line, when it is not 0."""
+    try:
+        result = gossipnode.main(
+            list(sys.argv[1:] if arguments is None else arguments),
+            prog_name="gossipnode",
+            standalone_mode=False,
+        )
+    except BaseException as caught:  # noqa: BLE001 - nothing may reach the user as a traceback
+        return _ended(sole_error(caught))
+    # Without standalone mode click returns the code of an Exit, as after --help.
+    return result if isinstance(result, int) else DONE
+
+
+def _ended(error: BaseException) -> int:
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            print(error.format_message(), file=sys.stderr)
+            return error.exit_code
+        case click.UsageError():
+            command = error.ctx.command_path if error.ctx else "gossipnode"
+            return _say(f"{error.format_message()} (see {command} --help)", error.exit_code)
+        case click.ClickException():
+            return _say(error.format_message(), error.exit_code)
+        case Failure():
+            return _say(str(error), error.exit_code)
+        case ClientError():
+            failure = failure_of(error)
+            return _say(str(failure), failure.exit_code)
+        case KeyboardInterrupt() | click.Abort():
+            return _say("interrupted", INTERRUPTED)
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else FAILED
+        case OSError():
+            what = f"{error.filename}: " if error.filename else ""
+            return _say(f"{what}{error.strerror or error}", FAILED)
+        case _:
+            return _defect(error)
+
+
+def _defect(error: BaseException) -> int:
+    if os.environ.get("GOSSIPNODE_DEBUG"):
+        traceback.print_exception(error)
+    name = type(error).__name__
+    return _say(f"a defect of gossipnode: {name}: {error} (GOSSIPNODE_DEBUG=1 shows where)", FAILED)
+
+
+def _say(message: str, code: int) -> int:
+    if message:
+        print("gossipnode:", " ".join(message.splitlines()), file=sys.stderr)
+    return code
+
+
+def _drop_stdout() -> None:
+    """Let the interpreter's last flush go nowhere, instead of into the broken pipe."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        return

@@ -1,0 +1,29 @@
+"""`members`: the members of the cluster as one node sees them."""
+
+from __future__ import annotations
+
+import click
+
+from gossipnode.cli.options import Target, output_option, run_async, target_options
+from gossipnode.cli.output import print_json, print_table
+
+
+@click.command("members")
+@output_option
+@target_options
+def command(output: str, target: Target) -> None:
+    """Show the members of the cluster, as the node asked sees them."""
+    run_async(_members, target, output)
+
+
+async def _members(target: Target, output: str) -> None:
+    from gossipnode.cli.shapes import member_shape
+
+    async with target.connect() as node:
+        status = await node.status()
+    members = [member_shape(member) for member in status.members]
+    if output == "json":
+        for member in members:
+            print_json(member)
+    else:
+        print_table(("name", "address", "state"), [tuple(member.values()) for member in members])

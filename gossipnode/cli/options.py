@@ -1,0 +1,169 @@
+"""The options that commands share, each with the error that its wrong use deserves."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from gossipnode.node.address import Address, AddressError, parse_address
+
+if TYPE_CHECKING:
+    from gossipnode.client.connection import NodeClient
+
+DEFAULT_AT = "127.0.0.1:7400"
+DEFAULT_TIMEOUT_SECONDS = 10.0
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The node that a command asks, and how."""
+
+    address: Address
+    timeout_seconds: float
+    ca: Path | None
+    cert: Path | None
+    key: Path | None
+
+    def connect(self) -> AbstractAsyncContextManager[NodeClient]:
+        """A client of the node."""
+        from gossipnode.client.connection import TlsFiles, connect_node
+
+        tls = None if self.ca is None else TlsFiles(self.ca, self.cert, self.key)
+        return connect_node(self.address, timeout_seconds=self.timeout_seconds, tls=tls)
+
+
+class AddressType(click.ParamType[Address]):
+    """HOST:PORT."""
+
+    name = "HOST:PORT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        """Parse the text, or keep an address."""
+        if isinstance(value, Address):
+            return value
+        try:
+            return parse_address(str(value))
+        except AddressError as error:
+            self.fail(str(error), param, ctx)
+
+
+class AckType(click.ParamType[str]):
+    """The acknowledgement of a write. Of the four levels of the contract one works without a coordinator."""
+
+    name = "local"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Accept `local` alone."""
+        if value in ("one", "quorum", "all"):
+            self.fail(f"{value!r} is not supported yet: use local, the node asked alone", param, ctx)
+        if value not in ("", "local"):
+            self.fail(f"{value!r} is no acknowledgement: use local", param, ctx)
+        return str(value)
+
+
+def positive_seconds(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    """Check a number of seconds."""
+    if not 0 < value < float("inf"):
+        raise click.BadParameter(f"{value:g} is not above 0", ctx, param)
+    return value
+
+
+_TARGET_OPTIONS = (
+    click.option(
+        "--at",
+        type=AddressType(),
+        default=DEFAULT_AT,
+        show_default=True,
+        envvar="GOSSIPNODE_AT",
+        metavar="HOST:PORT",
+        help="The node asked (or GOSSIPNODE_AT).",
+    ),
+    click.option(
+        "--timeout",
+        "timeout_seconds",
+        type=float,
+        default=DEFAULT_TIMEOUT_SECONDS,
+        show_default=True,
+        callback=positive_seconds,
+        metavar="SECONDS",
+        help="How long to wait while nothing arrives.",
+    ),
+    click.option(
+        "--ca", "tls_ca", type=click.Path(path_type=Path), metavar="FILE", help="TLS: the cluster's CA."
+    ),
+    click.option(
+        "--cert", "tls_cert", type=click.Path(path_type=Path), metavar="FILE", help="TLS: our certificate."
+    ),
+    click.option(
+        "--key",
+        "tls_key",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="TLS: our certificate's key.",
+    ),
+)
+
+
+def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --at, --timeout, --ca, --cert and --key; the command gets them as one `target`."""
+
+    @wraps(command)
+    def gathered(
+        *arguments: Any,
+        at: Address,
+        timeout_seconds: float,
+        tls_ca: Path | None,
+        tls_cert: Path | None,
+        tls_key: Path | None,
+        **options: Any,
+    ) -> Any:
+        if (tls_cert is None) != (tls_key is None):
+            raise click.UsageError("--cert and --key belong together: give both")
+        if tls_cert is not None and tls_ca is None:
+            raise click.UsageError("--cert needs --ca, the CA that signed the node's certificate")
+        target = Target(at, timeout_seconds, tls_ca, tls_cert, tls_key)
+        return command(*arguments, target=target, **options)
+
+    wrapped: Callable[..., Any] = gathered
+    for option in reversed(_TARGET_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def output_option(command: Command) -> Command:
+    """Add -o table|json; the command gets it as `output`."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        show_default=True,
+        help="How to print results.",
+    )(command)
+
+
+def ack_option(command: Command) -> Command:
+    """Add --ack; the command gets it as `ack`, empty for the node's default."""
+    return click.option(
+        "--ack",
+        type=AckType(),
+        default="",
+        metavar="local",
+        help="Who must have it: local, the node asked alone (the default).",
+    )(command)
+
+
+def run_async(work: Callable[..., Awaitable[Result]], *arguments: Any) -> Result:
+    """Run a command's work under Trio."""
+    import trio
+
+    return trio.run(work, *arguments)

@@ -1,0 +1,86 @@
+"""`query`: find records by name, id and tags."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from gossipnode.cli.options import Target, ack_option, output_option, run_async, target_options
+from gossipnode.cli.output import print_properties_json, print_table, shown_tags
+from gossipnode.client.expression import GRAMMAR, parse_expression
+from gossipnode.client.tag_arguments import parse_key
+
+if TYPE_CHECKING:
+    from gossipnode.client.connection import QueryOptions
+    from gossipnode.client.property import Property
+
+LIMIT_MAX = (1 << 32) - 1
+
+
+@click.command("query", epilog=f"EXPR: {GRAMMAR}")
+@click.argument("groups", nargs=-1, required=True, metavar="GROUP...")
+@click.option("--name", default="", metavar="N", help="Only records of this name.")
+@click.option("--id", "ids", multiple=True, metavar="I", help="Only records with this id; may be repeated.")
+@click.option("--where", metavar="EXPR", help="Only records whose tags match, as in 'status = \"ok\"'.")
+@click.option("--select", default="", metavar="TAG,...", help="Show these tags only.")
+@click.option("--order-by", default="", metavar="TAG", help="Order by this tag instead of by key.")
+@click.option("--desc", is_flag=True, help="The largest first.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, LIMIT_MAX),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="At most so many records.",
+)
+@click.option("--after", metavar="KEY", help="Go on behind this record, in the order of the query.")
+@ack_option
+@output_option
+@target_options
+def command(
+    groups: tuple[str, ...],
+    name: str,
+    ids: tuple[str, ...],
+    where: str | None,
+    select: str,
+    order_by: str,
+    desc: bool,
+    limit: int,
+    after: str | None,
+    ack: str,
+    output: str,
+    target: Target,
+) -> None:
+    """Find records of one or more groups, among those that the node asked holds."""
+    if desc and not order_by:
+        raise click.UsageError("--desc needs --order-by TAG")
+    criteria = None if where is None else parse_expression(where)
+    from gossipnode.client.connection import QueryOptions
+
+    options = QueryOptions(
+        groups=groups,
+        name=name,
+        ids=ids,
+        where=criteria,
+        select=[tag.strip() for tag in select.split(",") if tag.strip()],
+        order_by=order_by,
+        descending=desc,
+        limit=limit,
+        after=None if after is None else parse_key(after),
+    )
+    run_async(_query, target, options, output)
+
+
+async def _query(target: Target, options: QueryOptions, output: str) -> None:
+    found: list[Property] = []
+    async with target.connect() as node:
+        async with node.query(options) as batches:
+            async for batch in batches:
+                if output == "json":
+                    print_properties_json(batch)
+                else:
+                    found += batch
+    if output == "table":
+        rows = [(record.entity.text, shown_tags(record.tags), record.mod_revision) for record in found]
+        print_table(("key", "tags", "revision"), rows)

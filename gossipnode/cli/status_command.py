@@ -1,0 +1,79 @@
+"""`status`: one node's view of itself, its shards and the last rounds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from gossipnode.cli.options import Target, output_option, run_async, target_options
+from gossipnode.cli.output import print_json, print_line, print_table
+from gossipnode.client.timestamps import format_nanoseconds
+
+if TYPE_CHECKING:
+    from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+
+SHOWN_ROUNDS = 10
+
+
+@click.command("status")
+@output_option
+@target_options
+def command(output: str, target: Target) -> None:
+    """Show the node's view of itself, the members, its shards and the last rounds."""
+    run_async(_status, target, output)
+
+
+async def _status(target: Target, output: str) -> None:
+    from gossipnode.cli.shapes import status_shape
+
+    async with target.connect() as node:
+        status = await node.status()
+    if output == "json":
+        print_json(status_shape(status))
+    else:
+        _print(status)
+
+
+def _print(status: messages.StatusResponse) -> None:
+    print_line(f"node {status.node} at {status.address}: {status.state} (gossipnode {status.version})\n")
+    print_table(
+        ("member", "address", "state"),
+        [(member.name, member.address, member.state) for member in status.members],
+    )
+    print_line("")
+    print_table(
+        ("shard", "replicas", "records", "tombstones", "tree", "root", "last converged"),
+        [
+            (
+                f"{shard.group}/{shard.shard}",
+                ",".join(shard.replicas),
+                f"{shard.records:,}",
+                f"{shard.tombstones:,}",
+                shard.tree,
+                shard.root[:12] or "(empty)",
+                format_nanoseconds(shard.last_converged) if shard.last_converged else "never",
+            )
+            for shard in status.shards
+        ],
+    )
+    if not status.rounds:
+        return
+    print_line("")
+    print_table(
+        ("round", "shard", "origin", "outcome", "hops", "sent", "received", "skipped", "seconds"),
+        [
+            (
+                past.round[:8],
+                f"{past.group}/{past.shard}",
+                past.origin,
+                past.outcome or "running",
+                len(past.hops),
+                sum(hop.sent for hop in past.hops),
+                sum(hop.received for hop in past.hops),
+                sum(hop.skipped for hop in past.hops),
+                f"{past.seconds:.3f}",
+            )
+            for past in status.rounds[:SHOWN_ROUNDS]
+        ],
+    )

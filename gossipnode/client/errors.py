@@ -1,0 +1,57 @@
+"""The errors of the client room. Each message is one line that a user can act on."""
+
+from __future__ import annotations
+
+from typing import cast
+
+
+class ClientError(Exception):
+    """Base of what can go wrong when a program or a person asks a node for something."""
+
+
+class InvalidInputError(ClientError, ValueError):
+    """A key, a tag, an expression or a record that is wrong in itself, before any node was asked."""
+
+
+class NotFoundError(ClientError):
+    """The node knows no such thing: a record, a group, a shard."""
+
+
+class UnreachableError(ClientError):
+    """The node did not answer in time, went away, or reached too few replicas."""
+
+
+class NoNodeError(UnreachableError):
+    """Nobody listens at the address, or what listens there is no node."""
+
+
+class RefusedError(ClientError):
+    """The node does not let us in, or not do this."""
+
+
+class InvalidRequestError(ClientError):
+    """The node calls the request wrong."""
+
+
+class FailedError(ClientError):
+    """The node took the request and failed at it."""
+
+
+class BadRecordError(ClientError):
+    """A record of an import was refused, and nothing of its batch was written."""
+
+
+def sole_error(error: BaseException) -> BaseException:
+    """The one error inside nested exception groups, as a nursery raises them; a group of several as it is.
+
+    A ClientError among others counts as the one: what its siblings met while they were cancelled is noise.
+    """
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    found = [sole_error(inner) for inner in group.exceptions]
+    for wanted in (KeyboardInterrupt, ClientError):
+        for inner in found:
+            if isinstance(inner, wanted):
+                return inner
+    return found[0] if len(found) == 1 else group

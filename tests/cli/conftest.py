@@ -1,0 +1,131 @@
+"""The command line in this process, and nodes in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gossipnode.cli.main import run
+
+WAIT_SECONDS = 60
+ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("GOSSIPNODE_")}
+COMMAND = [sys.executable, "-m", "gossipnode"]
+
+
+@dataclass
+class Ended:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def problem(self) -> str:
+        """The one line on stderr that every error is."""
+        assert self.err.count("\n") == 1, self.err
+        assert self.err.startswith("gossipnode: ")
+        assert "Traceback" not in self.err
+        return self.err.removeprefix("gossipnode: ").rstrip("\n")
+
+
+Cli = Callable[..., Ended]
+
+
+@pytest.fixture
+def cli(capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Run a command in this process."""
+    for key in set(os.environ) - set(ENVIRONMENT):
+        monkeypatch.delenv(key)
+
+    def call(*arguments: str) -> Ended:
+        capsysbinary.readouterr()
+        code = run(list(arguments))
+        said = capsysbinary.readouterr()
+        return Ended(code, said.out.decode(), said.err.decode())
+
+    return call
+
+
+def run_process(*arguments: str, **options: object) -> Ended:
+    """Run a command in a process of its own."""
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        env=ENVIRONMENT,
+        timeout=WAIT_SECONDS,
+        check=False,
+        **options,  # type: ignore[call-overload]
+    )
+    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@dataclass
+class Running:
+    """A node in a process of its own."""
+
+    name: str
+    address: str
+    process: subprocess.Popen[bytes]
+    arguments: list[str]
+    log: Path
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end."""
+        self.process.send_signal(number)
+        return self.process.wait(WAIT_SECONDS)
+
+
+def start_node(directory: Path, name: str, *arguments: str) -> Running:
+    """Start a node and wait until it serves."""
+    log = directory / f"{name}.log"
+    listen = [] if "--listen" in arguments else ["--listen", "127.0.0.1:0"]
+    given = ["run", "--name", name, *listen, "--data-dir", str(directory / name), *arguments]
+    with log.open("ab") as errors:
+        process = subprocess.Popen(
+            [*COMMAND, *given],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=ENVIRONMENT,
+        )
+    assert process.stdout is not None
+    line = process.stdout.readline().decode()
+    assert line.startswith(f"ready {name} "), log.read_text()
+    return Running(name, line.split()[2], process, given, log)
+
+
+@pytest.fixture
+def node_starter(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Starts nodes, each in a process; those still running at the end are killed."""
+    started: list[Running] = []
+
+    def start(name: str, *arguments: str) -> Running:
+        started.append(start_node(tmp_path, name, *arguments))
+        return started[-1]
+
+    yield start
+    for each in started:
+        end(each)
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One node for all tests that only talk to one. Each test uses names of its own."""
+    running = start_node(tmp_path_factory.mktemp("node"), "a", "--group", "sw:1:3", "--group", "many:2:1")
+    yield running
+    end(running)
+
+
+def end(running: Running) -> None:
+    """Kill a node that is still running."""
+    if running.process.poll() is None:
+        running.process.kill()
+    running.process.wait(WAIT_SECONDS)
+    if running.process.stdout is not None:
+        running.process.stdout.close()
