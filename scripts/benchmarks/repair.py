@@ -1,0 +1,66 @@
+"""Tree sessions between two nodes: what a round of one hop takes, digests included."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable
+
+from benchmarks.nodes import Bench, bench, record
+
+
+async def measured_round(nodes: Bench, *, digests_there: bool) -> dict[str, object]:
+    """One round from a to b, from the request to its reported end."""
+    if digests_there:
+        for name in "ab":
+            async with nodes.ask(name) as asker:
+                await asker.root()
+    async with nodes.ask("a") as asker:
+        began = time.perf_counter()
+        finished = await asker.round()
+        seconds = time.perf_counter() - began
+        roots = {await asker.root()}
+    async with nodes.ask("b") as asker:
+        roots.add(await asker.root())
+    hop = finished.hops[0]
+    return {
+        "seconds": round(seconds, 3),
+        "outcome": finished.outcome,
+        "roots_equal": len(roots) == 1,
+        "sent": hop.sent,
+        "received": hop.received,
+        "bytes_sent": hop.bytes_sent,
+        "bytes_received": hop.bytes_received,
+        "peak_mb": {name: round(nodes.peak_mb(name)) for name in "ab"},
+    }
+
+
+async def scenario(
+    a: Iterable[bytes], b: Iterable[bytes], later_b: Iterable[bytes] = (), *, digests_there: bool = False
+) -> dict[str, object]:
+    """Fill both, then measure a round. `later_b` is written after digests were computed once."""
+    async with bench() as nodes:
+        for name, records in (("a", a), ("b", b)):
+            async with nodes.ask(name) as asker:
+                await asker.fill(records)
+                if digests_there or later_b:
+                    await asker.root()
+        async with nodes.ask("b") as asker:
+            await asker.fill(later_b)
+        return await measured_round(nodes, digests_there=digests_there)
+
+
+async def repair(count: int) -> dict[str, object]:
+    """Every scenario on fresh nodes."""
+    everything = [record(number) for number in range(count)]
+    scattered = random.Random(1).sample(range(count), 1000)
+    return {
+        "push_to_empty": await scenario(everything, []),
+        "pull_from_full": await scenario([], everything),
+        "half_missing": await scenario(everything, everything[::2]),
+        "identical": await scenario(everything, everything, digests_there=True),
+        "one_changed": await scenario(everything, everything, [record(count // 2, 1)]),
+        "scattered_1000_changed": await scenario(
+            everything, everything, [record(number, 1) for number in scattered]
+        ),
+    }

@@ -1,0 +1,167 @@
+"""The gRPC layer alone, with the stock one (grpcio's asyncio API) beside it in the same run.
+
+Two processes on loopback. `echo`: unary calls of 200 bytes. `stream`: 2 KB messages to one that counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import grpc
+import grpc.aio
+import trio
+
+from gossipnode.rpc import CallContext, Cardinality, Channel, Method, Server, ServerStream
+
+SECONDS = 3.0
+BATCH = [b"x" * 2048] * 16
+ECHO = Method("/bench.Bench/Echo", Cardinality.UNARY_UNARY, bytes, bytes, bytes, bytes)
+COUNT = Method("/bench.Bench/Count", Cardinality.STREAM_UNARY, bytes, bytes, bytes, bytes)
+
+
+async def rpc() -> dict[str, object]:
+    """Calls and messages a second, ours and the stock one's."""
+    figures: dict[str, object] = {}
+    async with server("own") as port, Channel(lambda: trio.open_tcp_stream("127.0.0.1", port)) as channel:  # noqa: ASYNC105
+        for callers in (1, 64):
+            figures[f"own_echo_{callers}_callers_per_second"] = await own_echo(channel, callers)
+        figures["own_stream_messages_per_second"] = await own_stream(channel)
+    async with server("stock") as port:
+        figures |= await trio.to_thread.run_sync(lambda: asyncio.run(stock_client(port)))
+    return figures
+
+
+@asynccontextmanager
+async def server(kind: str) -> AsyncIterator[int]:
+    """A server process; gives its port."""
+    process = await trio.lowlevel.open_process(
+        [sys.executable, "-m", "benchmarks.rpc", kind], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    said = b""
+    while not said.endswith(b"\n"):
+        said += await process.stdout.receive_some(64)
+    try:
+        yield int(said)
+    finally:
+        await process.stdin.aclose()
+        await process.wait()
+
+
+async def own_echo(channel: Channel, callers: int) -> int:
+    """Our calls a second."""
+    until = time.perf_counter() + SECONDS
+    done = 0
+
+    async def caller() -> None:
+        nonlocal done
+        while time.perf_counter() < until:
+            await channel.unary(ECHO, b"x" * 200, timeout=30)
+            done += 1
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(callers):
+            nursery.start_soon(caller)
+    return round(done / SECONDS)
+
+
+async def own_stream(channel: Channel) -> int:
+    """Our messages a second."""
+    began = time.perf_counter()
+    async with channel.stream(COUNT, timeout=None) as stream:
+        while time.perf_counter() < began + SECONDS:
+            await stream.send_batch(BATCH)
+        await stream.half_close()
+        counted = await stream.recv()
+    return round(int(counted or b"0") / (time.perf_counter() - began))
+
+
+async def stock_client(port: int) -> dict[str, object]:
+    """The same by grpcio."""
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        echo = channel.unary_unary(ECHO.path)
+        figures: dict[str, object] = {}
+        for callers in (1, 64):
+            figures[f"stock_echo_{callers}_callers_per_second"] = await _stock_echo(echo, callers)
+        call = channel.stream_unary(COUNT.path)()
+        began = time.perf_counter()
+        while time.perf_counter() < began + SECONDS:
+            for message in BATCH:
+                await call.write(message)
+        await call.done_writing()
+        figures["stock_stream_messages_per_second"] = round(int(await call) / (time.perf_counter() - began))
+        return figures
+
+
+async def _stock_echo(echo: Callable[[bytes], Awaitable[bytes]], callers: int) -> int:
+    until = time.perf_counter() + SECONDS
+    done = 0
+
+    async def caller() -> None:
+        nonlocal done
+        while time.perf_counter() < until:
+            await echo(b"x" * 200)
+            done += 1
+
+    await asyncio.gather(*(caller() for _ in range(callers)))
+    return round(done / SECONDS)
+
+
+# --- the server's process ---
+
+
+async def own_server() -> None:
+    """Serve until standard input ends."""
+
+    async def echo(request: bytes, call: CallContext) -> bytes:
+        return request
+
+    async def count(stream: ServerStream[bytes, bytes]) -> None:
+        counted = 0
+        while batch := await stream.recv_batch(16):
+            counted += len(batch)
+        await stream.send(b"%d" % counted)
+
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(Server({ECHO: echo, COUNT: count}).serve, listeners)
+        print(listeners[0].socket.getsockname()[1], flush=True)
+        await trio.to_thread.run_sync(sys.stdin.read)
+        nursery.cancel_scope.cancel()
+
+
+async def stock_server() -> None:
+    """The same by grpcio."""
+
+    async def echo(request: bytes, context: object) -> bytes:
+        return request
+
+    async def count(requests: AsyncIterator[bytes], context: object) -> bytes:
+        counted = 0
+        async for _ in requests:
+            counted += 1
+        return b"%d" % counted
+
+    handlers = {
+        "Echo": grpc.unary_unary_rpc_method_handler(echo),
+        "Count": grpc.stream_unary_rpc_method_handler(count),
+    }
+    running = grpc.aio.server()
+    running.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("bench.Bench", handlers)])
+    print(running.add_insecure_port("127.0.0.1:0"), flush=True)
+    await running.start()
+    await asyncio.to_thread(sys.stdin.read)
+    await running.stop(None)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "own":
+        trio.run(own_server)
+    else:
+        asyncio.run(stock_server())
