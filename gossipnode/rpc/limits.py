@@ -50,6 +50,8 @@ class Limits:
     idle_seconds: float = 300.0
     keepalive_seconds: float = 20.0
     keepalive_timeout_seconds: float = 10.0
+    keepalive_quick_pings: int = 2
+    keepalive_quiet_seconds: float = 310.0
     close_seconds: float = 1.0
     accept_pause_seconds: float = 0.1
 

@@ -126,12 +126,19 @@ class _Driver:
         self.scope.cancel()
 
     async def keep_alive(self) -> None:
-        """Ask a silent peer for a sign of life while calls depend on it."""
+        """Ask a silent peer for a sign of life while calls depend on it.
+
+        A peer that answers, but sends nothing else, is soon asked less often: stock servers count pings that
+        come faster than every five minutes without other traffic, and close the connection at the third.
+        """
         connection, limits = self.connection, self.limits
+        answered = 0
         while True:
             seen = connection.received_count
-            await trio.sleep(limits.keepalive_seconds)
+            quiet = answered >= limits.keepalive_quick_pings
+            await trio.sleep(limits.keepalive_quiet_seconds if quiet else limits.keepalive_seconds)
             if not connection.streams or connection.received_count != seen:
+                answered = 0
                 continue
             connection.write(frames.frame(frames.PING, 0, 0, bytes(8)))
             await trio.sleep(limits.keepalive_timeout_seconds)
@@ -139,6 +146,7 @@ class _Driver:
                 log.info("connection of %s ended: no answer to keepalive", self.peer)
                 connection.fail_streams(RpcError(Status.UNAVAILABLE, "no answer to keepalive"))
                 self.scope.cancel()
+            answered += 1
 
     async def watch_idle(self) -> None:
         """Close what never became an HTTP/2 connection, and what nobody has used for long."""

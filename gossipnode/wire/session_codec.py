@@ -33,7 +33,7 @@ from gossipnode.wire.generated.pb.banyandb.property.v1 import repair_pb2 as pb
 from gossipnode.wire.payload import decode_record
 from gossipnode.wire.payload_parse import parse
 from gossipnode.wire.strict import decode
-from gossipnode.wire.tables import chosen, varint
+from gossipnode.wire.tables import chosen, values_of, varint
 
 AnyEnvelope = TypeVar("AnyEnvelope", bound=Message)
 
@@ -155,8 +155,9 @@ def _encode_sync(record: Record | Unreadable) -> bytes:
 
 def _decode_sync(sync: bp.PropertySync) -> Record | Unreadable:
     """What is inside the property counts; the id beside it is not looked at."""
+    values = values_of(sync)
     try:
-        return decode_record(sync.property, sync.delete_time)
+        return decode_record(values["property"], values["delete_time"])
     except UnstorableError as fault:
         return Unreadable(str(fault))
 

@@ -169,6 +169,8 @@ def _raw(wire: int, data: bytes, position: int) -> tuple[Any, int]:
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
     """An unsigned 64-bit number and the position behind it."""
+    if position < len(data) and data[position] < 0x80:
+        return data[position], position + 1
     number = shift = 0
     for byte in data[position : position + VARINT_MAX_BYTES]:
         position += 1

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import trio
 import trio.testing
-from hyperframe.frame import GoAwayFrame, HeadersFrame, SettingsFrame
+from hyperframe.frame import GoAwayFrame, HeadersFrame, PingFrame, SettingsFrame
 
 from gossipnode.rpc import Limits, RetryPolicy, RpcError, Status
 from gossipnode.rpc.retry import backoff_seconds
@@ -284,6 +284,35 @@ async def test_keepalive_leaves_a_living_peer_alone(kit, autojump_clock):
             await stream.send(b"1")
             assert await stream.recv() == b"1"
         assert wire.dials == 1
+
+
+async def test_keepalive_does_not_pester_a_peer_that_answers_but_has_nothing_to_say(kit, autojump_clock):
+    """Stock servers close a connection at the third ping that comes within five minutes of the one before."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    pings = []
+
+    async def connect():
+        await trio.lowlevel.checkpoint()
+        return ours
+
+    async def play():
+        server = ScriptedServer(kit, theirs)
+        await server.start()
+        while True:
+            frame = await server.peer.frame()
+            if isinstance(frame, PingFrame):
+                pings.append(trio.current_time())
+                await server.peer.send(PingFrame(0, frame.opaque_data, flags=["ACK"]))
+
+    async with kit.wired() as wire, trio.open_nursery() as nursery:
+        wire.connect = connect
+        nursery.start_soon(play)
+        async with wire.channel() as channel:
+            assert await status_of(channel.unary(kit.UNARY, b"x", timeout=3600)) is Status.DEADLINE_EXCEEDED
+        nursery.cancel_scope.cancel()
+    fast = [later - earlier < 300 for earlier, later in pairwise(pings)]
+    assert len(pings) > 5
+    assert sum(fast) <= 2
 
 
 async def test_calls_wait_for_the_servers_stream_limit(kit, autojump_clock):
