@@ -188,9 +188,9 @@ class TreeClient:
         """The server prefers an older version than ours. Tell it once: a peer that does not yield is left."""
         if self._phase not in (_Phase.SLOTS, _Phase.PAGES):
             self.counts.skip("newer here, after the last page")
-        elif not self._owed.first_answer(entity):
+        elif self._owed.was_answered(entity):
             self.counts.skip("the peer keeps an older version")
-        elif not self._owed.add(entity, AnswerTo.SYNC):
+        elif not self._owed.remember(entity) or not self._owed.add(entity, AnswerTo.SYNC):
             self.counts.skip("too many answers owed")
 
     # What is to be done next

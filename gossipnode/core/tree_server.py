@@ -137,7 +137,10 @@ class TreeServer:
         """
         self._client_ended = True
         if self._phase in (_Phase.READ_TREE, _Phase.TREE):
-            # It may just have wanted to know whether the roots are equal.
+            return
+        if self._phase is _Phase.SLOTS and not self._client_slots:
+            # It wanted to know no more than whether the roots are equal.
+            self._end, self._phase = SessionEnd.VERDICT, _Phase.DRAIN
             return
         if self._phase not in (_Phase.DRAIN, _Phase.OVER):
             raise SessionViolationError(f"the client ended the session: expected {_EXPECTED[self._phase]}")
@@ -212,10 +215,17 @@ class TreeServer:
             if outcome is WriteOutcome.REFUSED:
                 self.counts.skip("not storable")
             elif outcome is WriteOutcome.OLDER:
-                if not self._owed.first_answer(entity):
-                    self.counts.skip("the peer keeps an older version")
-                elif not self._owed.add(entity, AnswerTo.SYNC):
-                    self.counts.skip("too many answers owed")
+                self._answer_back(entity)
+
+    def _answer_back(self, entity: Entity) -> None:
+        """The client sent an older version than ours. Tell it, once: a peer that does not yield is left."""
+        if self._owed.was_answered(entity):
+            self.counts.skip("the peer keeps an older version")
+            return
+        # When no more can be remembered it is answered all the same: each answer costs the client a message.
+        self._owed.remember(entity)
+        if not self._owed.add(entity, AnswerTo.SYNC):
+            self.counts.skip("too many answers owed")
 
     # What is to be done next
 
@@ -251,7 +261,7 @@ class TreeServer:
         verdict = Send((RootCompare(tree_found=True, root_match=False),))
         if self._client_ended:
             self._phase = _Phase.OVER
-            return verdict, Finish(SessionEnd.REPAIRED)
+            return verdict, Finish(SessionEnd.VERDICT)
         self._phase = _Phase.SLOTS
         return (verdict,)
 

@@ -84,6 +84,8 @@ class SessionEnd(Enum):
     EQUAL = "equal"
     REPAIRED = "repaired"
     NO_TREE = "no tree"
+    VERDICT = "verdict"
+    """The roots differ, and the client wanted to know no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,15 +201,15 @@ class OwedLane:
         self._bytes += _key_bytes(entity)
         return True
 
-    def first_answer(self, entity: Entity) -> bool:
-        """Whether this entity was not answered before; remembers that it now was.
+    def was_answered(self, entity: Entity) -> bool:
+        """Whether this entity is one that `remember` was told of."""
+        return entity_hash(entity) in self._answered
 
-        Beyond `ANSWERED_MAX_ENTITIES` a new entity is not remembered, and never said to be the first.
-        """
-        key = entity_hash(entity)
-        if key in self._answered or len(self._answered) >= ANSWERED_MAX_ENTITIES:
+    def remember(self, entity: Entity) -> bool:
+        """Remember that this entity is answered; False when `ANSWERED_MAX_ENTITIES` are remembered."""
+        if len(self._answered) >= ANSWERED_MAX_ENTITIES:
             return False
-        self._answered.add(key)
+        self._answered.add(entity_hash(entity))
         return True
 
     def take(self) -> list[tuple[Entity, AnswerTo]]:
@@ -220,8 +222,8 @@ class OwedLane:
 
 
 def _key_bytes(entity: Entity) -> int:
-    # Four bytes a character at most; counting exactly would cost an encoding.
-    return OWED_KEY_OVERHEAD_BYTES + len(entity.name) + len(entity.id)
+    # Text takes one to four bytes a character; counting exactly would cost an encoding.
+    return OWED_KEY_OVERHEAD_BYTES + 4 * (len(entity.name) + len(entity.id))
 
 
 def present(records: Sequence[Record | None]) -> list[Record]:

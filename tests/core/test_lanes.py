@@ -113,7 +113,7 @@ def test_the_same_key_may_be_owed_twice() -> None:
 def test_what_is_owed_has_a_cap_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert OWED_MAX_BYTES == 8 * 1024 * 1024
     entity = Entity("g", "nn", "iii")
-    cost = OWED_KEY_OVERHEAD_BYTES + 5
+    cost = OWED_KEY_OVERHEAD_BYTES + 4 * 5
     monkeypatch.setattr(tree_session, "OWED_MAX_BYTES", 2 * cost)
     lane = OwedLane()
     assert lane.add(entity, AnswerTo.SYNC)
@@ -126,19 +126,20 @@ def test_what_is_owed_has_a_cap_in_bytes(monkeypatch: pytest.MonkeyPatch) -> Non
     assert not lane.add(entity, AnswerTo.SYNC)
 
 
-def test_an_entity_is_the_first_once() -> None:
+def test_an_entity_is_answered_once_it_is_remembered() -> None:
     lane = OwedLane()
-    assert lane.first_answer(Entity("g", "n", "a"))
-    assert lane.first_answer(Entity("g", "n", "b"))
-    assert not lane.first_answer(Entity("g", "n", "a"))
+    assert not lane.was_answered(Entity("g", "n", "a"))
+    assert lane.remember(Entity("g", "n", "a"))
+    assert lane.was_answered(Entity("g", "n", "a"))
+    assert not lane.was_answered(Entity("g", "n", "b"))
 
 
 def test_the_memory_of_answers_has_a_cap(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ANSWERED_MAX_ENTITIES == 65536
     monkeypatch.setattr(tree_session, "ANSWERED_MAX_ENTITIES", 2)
     lane = OwedLane()
-    assert [lane.first_answer(Entity("g", "n", id_)) for id_ in "abc"] == [True, True, False]
-    assert lane.first_answer(Entity("g", "n", "a")) is False
+    assert [lane.remember(Entity("g", "n", id_)) for id_ in "abc"] == [True, True, False]
+    assert [lane.was_answered(Entity("g", "n", id_)) for id_ in "abc"] == [True, True, False]
     assert len(lane._answered) == 2
 
 
@@ -151,3 +152,7 @@ def test_skips_are_counted_by_reason() -> None:
 
 def test_present_leaves_out_what_is_not_there() -> None:
     assert present([None, record("i", 1), None]) == [record("i", 1)]
+
+
+def test_what_an_answer_answers_has_the_numbers_of_the_wire() -> None:
+    assert [(each.name, each.value) for each in AnswerTo] == [("UNSPECIFIED", 0), ("MISSING", 1), ("SYNC", 2)]

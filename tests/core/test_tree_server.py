@@ -395,8 +395,29 @@ def test_a_client_may_end_its_half_after_the_root_alone() -> None:
         server.peer_ended()
         if not tree_is_read:
             assert server.next_command() == ReadTree(SHARD)
-        assert server.tree_read(shelf.tree()) == (Send((DIFFER,)), Finish(SessionEnd.REPAIRED))
+        assert server.tree_read(shelf.tree()) == (Send((DIFFER,)), Finish(SessionEnd.VERDICT))
         assert server.next_command() is None
+
+
+def test_a_client_may_end_its_half_when_it_has_the_verdict() -> None:
+    server = begun(record(A0, 1))
+    server.session.peer_ended()
+    assert server.session.next_command() == Finish(SessionEnd.VERDICT)
+
+
+def test_a_client_may_not_end_its_half_in_the_middle_of_its_slots() -> None:
+    server = begun(record(A0, 1))
+    server.hear(TreeSlots((SlotDigest(3, "x"),)))
+    with pytest.raises(SessionViolationError, match="the client ended the session: expected tree_slots"):
+        server.session.peer_ended()
+
+
+def test_answers_go_on_when_no_more_can_be_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree_session, "ANSWERED_MAX_ENTITIES", 1)
+    server = at_page(record(A0, 5), record(A1, 5))
+    server.hear(*syncs(record(A0, 1), record(A1, 1)))
+    assert server.session.counts.skipped == 0
+    assert server.session.counts.sent == 2
 
 
 def test_a_client_may_end_its_half_after_the_last_wait() -> None:
@@ -484,7 +505,7 @@ def test_a_message_out_of_order_ends_the_session_and_says_what_was_expected(phas
 
 
 @pytest.mark.parametrize(
-    "phase", sorted({*PHASES} - {"before tree", "reading tree", "drain", "over", "over by verdict"})
+    "phase", sorted({*PHASES} - {"slots", "before tree", "reading tree", "drain", "over", "over by verdict"})
 )
 def test_an_early_end_of_the_clients_half_says_what_was_expected(phase: str) -> None:
     make, expected, _ = PHASES[phase]

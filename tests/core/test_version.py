@@ -139,3 +139,7 @@ def test_a_stamp_supersedes_a_record_from_any_future(start: int, ahead: int) -> 
     above = NOW + ahead
     assert clock.next(NOW, above=above) > above
     assert clock.last <= max(NOW + start + 1, NOW + SKEW)
+
+
+def test_the_very_first_stamp_is_one_when_the_clock_shows_nothing() -> None:
+    assert HybridClock().next(0) == 1
