@@ -12,19 +12,23 @@ from gossipnode.cli.output import counted, print_properties_json, progress, say
 @click.argument("group")
 @click.option("--tombstones", is_flag=True, help="Deleted records too; `import --keep-versions` takes them.")
 @click.option(
-    "-o", "--output", type=click.Choice(["json"]), default="json", help="Lines of JSON, whatever the form."
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="json",
+    help="Lines of JSON in both cases.",
 )
 @ack_option
 @target_options
 def command(group: str, tombstones: bool, output: str, ack: str, target: Target) -> None:
     """Print all records of GROUP in key order, one line of JSON each."""
-    del output, ack  # one value each, for now
+    del output, ack  # they say nothing yet that is not so anyway
     run_async(_export, target, group, tombstones)
 
 
 async def _export(target: Target, group: str, tombstones: bool) -> None:
     done = 0
-    with progress(f"exporting {group}") as advance:
+    with progress(f"exporting {group}", beside_results=True) as advance:
         async with target.connect() as node:
             async with node.export(group, tombstones=tombstones) as batches:
                 async for batch in batches:

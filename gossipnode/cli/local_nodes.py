@@ -19,6 +19,7 @@ from pathlib import Path
 import trio
 
 from gossipnode.cli.failure import FAILED, Failure
+from gossipnode.client.property_json import dump_json
 from gossipnode.node.address import Address
 
 READY_SECONDS = 60.0
@@ -154,21 +155,21 @@ class LocalNodes:
 
     def _settings(self, node: LocalNode) -> str:
         peers = ", ".join(
-            f"{json.dumps(peer.name)} = {json.dumps(str(peer.address))}"
+            f"{dump_json(peer.name)} = {dump_json(str(peer.address))}"
             for peer in self.nodes
             if peer is not node
         )
         sections = [
             "[node]",
-            f"name = {json.dumps(node.name)}",
-            f"listen = {json.dumps(str(node.address))}",
-            f"data_dir = {json.dumps(str(node.data_dir.absolute()))}",
+            f"name = {dump_json(node.name)}",
+            f"listen = {dump_json(str(node.address))}",
+            f"data_dir = {dump_json(str(node.data_dir.absolute()))}",
             "[cluster]",
             f"peers = {{ {peers} }}",
         ]
         for spec in self.groups:
             name, shards, replicas = spec.rsplit(":", 2)
-            sections += [f"[groups.{json.dumps(name)}]", f"shards = {shards}", f"replicas = {replicas}"]
+            sections += [f"[groups.{dump_json(name)}]", f"shards = {shards}", f"replicas = {replicas}"]
         return "\n".join(sections) + "\n"
 
 

@@ -5,6 +5,8 @@ A command's module is imported only when it is called, so that `--help` needs no
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 import traceback
@@ -85,11 +87,17 @@ def gossipnode() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process."""
+    for stream in (sys.stdout, sys.stderr):
+        # Whatever the locale: what is stored is Unicode text.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     code = run(arguments)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         _drop_stdout()
+        if not isinstance(error, BrokenPipeError):
+            code = _ended(error)
     if code == INTERRUPTED:
         # A thread may still be reading standard input: the interpreter would wait for it, or complain.
         sys.stderr.flush()
@@ -131,7 +139,8 @@ def _ended(error: BaseException) -> int:
         case SystemExit():
             return error.code if isinstance(error.code, int) else FAILED
         case OSError():
-            what = f"{error.filename}: " if error.filename else ""
+            unnamed = "standard output: " if error.errno == errno.ENOSPC else ""
+            what = f"{error.filename}: " if error.filename else unnamed
             return _say(f"{what}{error.strerror or error}", FAILED)
         case _:
             return _defect(error)

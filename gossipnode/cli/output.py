@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Advance = Callable[[int], None]
 
+_FOLDED_COLUMNS = ("key", "tag", "tags", "value", "sha")
+"""Columns that take more lines on a narrow terminal; the others keep their words whole."""
+
 
 def print_line(line: str) -> None:
     """One line on stdout, as UTF-8 whatever the locale."""
@@ -57,7 +60,7 @@ def make_table(*headers: str, title: str | None = None) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False)
     for header in headers:
-        table.add_column(header, overflow="fold")
+        table.add_column(header, overflow="fold", no_wrap=header not in _FOLDED_COLUMNS)
     return table
 
 
@@ -104,9 +107,14 @@ def print_properties_json(records: Iterable[Property]) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int | None = None, *, is_bytes: bool = False) -> Generator[Advance]:
-    """A progress bar on stderr while the block runs, on a terminal only. Yields what moves it on."""
-    if not sys.stderr.isatty():
+def progress(
+    what: str, total: int | None = None, *, is_bytes: bool = False, beside_results: bool = False
+) -> Generator[Advance]:
+    """A progress bar on stderr while the block runs, on a terminal only. Yields what moves it on.
+
+    With `beside_results` the block prints on stdout: no bar if that is the terminal as well.
+    """
+    if not sys.stderr.isatty() or (beside_results and sys.stdout.isatty()):
         yield _no_bar
         return
     from rich.console import Console
@@ -121,7 +129,7 @@ def progress(what: str, total: int | None = None, *, is_bytes: bool = False) -> 
 
     count: Any = DownloadColumn() if is_bytes else MofNCompleteColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.advance(task, done)
 

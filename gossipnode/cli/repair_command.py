@@ -29,30 +29,46 @@ def command(group: str, shard: int | None, wait: bool, output: str, target: Targ
 
 
 async def _repair(target: Target, group: str, shard: int | None, wait: bool, output: str) -> None:
+    finished: list[messages.Round] = []
+    started: list[messages.RoundEvent] = []
+    try:
+        await _follow(target, group, shard, wait, started, finished)
+    finally:
+        # Behind the progress bar, and also when the node went away between two rounds.
+        for past in finished:
+            _print(past, output)
+        for event in () if wait else started:
+            _print_started(event, output)
+    bad = [past for past in finished if past.outcome not in GOOD_OUTCOMES]
+    if bad:
+        shards = ", ".join(f"{past.group}/{past.shard} {past.outcome}" for past in bad)
+        raise Failure(f"{shards}: {_reasons(bad)}", FAILED)
+    if wait and len(finished) < max(1, len(started)):
+        raise Failure(f"{group}: the node ended the call before every round had an outcome", FAILED)
+
+
+async def _follow(
+    target: Target,
+    group: str,
+    shard: int | None,
+    wait: bool,
+    started: list[messages.RoundEvent],
+    finished: list[messages.Round],
+) -> None:
     from gossipnode.wire.tables import chosen
 
-    finished: list[messages.Round] = []
     async with target.connect() as node:
-        with progress(f"repairing {group}") as advance:
+        with progress(f"repairing {group}, hops") as advance:
             async with node.repair(group, shard, wait=wait) as events:
                 async for event in events:
                     match chosen(event, "event"):
                         case ("finished", past):
                             finished.append(past)
-                            _print(past, output)
                         case ("hop", hop):
                             advance(1)
                             say(f"{event.group}/{event.shard}: {hop_line(hop)}")
-                        case _ if not wait:
-                            _print_started(event, output)
                         case _:
-                            pass
-    bad = [past for past in finished if past.outcome not in GOOD_OUTCOMES]
-    if bad:
-        shards = ", ".join(f"{past.group}/{past.shard} {past.outcome}" for past in bad)
-        raise Failure(f"{shards}: {_reasons(bad)}", FAILED)
-    if wait and not finished:
-        raise Failure(f"{group}: the node ended the call without an outcome", FAILED)
+                            started.append(event)
 
 
 def _reasons(rounds: list[messages.Round]) -> str:
@@ -85,34 +101,22 @@ def _print(past: messages.Round, output: str) -> None:
 def print_hops(past: messages.Round) -> None:
     """A table of a round's hops on stdout."""
     print_table(
-        (
-            "from",
-            "to",
-            "outcome",
-            "sent",
-            "received",
-            "skipped",
-            "bytes out",
-            "bytes in",
-            "seconds",
-            "reason",
-        ),
+        ("hop", "outcome", "sent", "received", "skipped", "seconds"),
         [
             (
-                hop.from_,
-                hop.to,
+                f"{hop.from_} to {hop.to}",
                 hop.outcome,
-                f"{hop.sent:,}",
-                f"{hop.received:,}",
+                f"{hop.sent:,} ({shown_bytes(hop.bytes_sent)})",
+                f"{hop.received:,} ({shown_bytes(hop.bytes_received)})",
                 f"{hop.skipped:,}",
-                shown_bytes(hop.bytes_sent),
-                shown_bytes(hop.bytes_received),
                 f"{hop.seconds:.3f}",
-                hop.reason,
             )
             for hop in past.hops
         ],
     )
+    for hop in past.hops:
+        if hop.reason:
+            print_line(f"{hop.from_} to {hop.to}: {hop.reason}")
 
 
 def hop_line(hop: messages.Hop) -> str:

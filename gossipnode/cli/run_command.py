@@ -88,7 +88,7 @@ def command(
     if check_config:
         _print_settings(settings, output)
         return
-    from gossipnode.cli.logs import configure_logs
+    from gossipnode.observe.logs import configure_logs
 
     configure_logs()
     if settings.node.status_listen is not None:

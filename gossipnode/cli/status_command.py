@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
 
 from gossipnode.cli.options import Target, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_line, print_table
-from gossipnode.client.timestamps import format_nanoseconds
 
 if TYPE_CHECKING:
     from gossipnode.wire.generated.bp.gossipnode import v1 as messages
@@ -43,7 +43,7 @@ def _print(status: messages.StatusResponse) -> None:
     )
     print_line("")
     print_table(
-        ("shard", "replicas", "records", "tombstones", "tree", "root", "last converged"),
+        ("shard", "replicas", "records", "tombstones", "tree", "root", "converged"),
         [
             (
                 f"{shard.group}/{shard.shard}",
@@ -52,7 +52,7 @@ def _print(status: messages.StatusResponse) -> None:
                 f"{shard.tombstones:,}",
                 shard.tree,
                 shard.root[:12] or "(empty)",
-                format_nanoseconds(shard.last_converged) if shard.last_converged else "never",
+                _age(shard.last_converged),
             )
             for shard in status.shards
         ],
@@ -61,14 +61,13 @@ def _print(status: messages.StatusResponse) -> None:
         return
     print_line("")
     print_table(
-        ("round", "shard", "origin", "outcome", "hops", "sent", "received", "skipped", "seconds"),
+        ("round", "shard", "origin", "outcome", "sent", "received", "skipped", "seconds"),
         [
             (
                 past.round[:8],
                 f"{past.group}/{past.shard}",
                 past.origin,
                 past.outcome or "running",
-                len(past.hops),
                 sum(hop.sent for hop in past.hops),
                 sum(hop.received for hop in past.hops),
                 sum(hop.skipped for hop in past.hops),
@@ -77,3 +76,14 @@ def _print(status: messages.StatusResponse) -> None:
             for past in status.rounds[:SHOWN_ROUNDS]
         ],
     )
+
+
+def _age(stamp: int) -> str:
+    """How long ago a moment (nanoseconds since 1970, 0 for never) was."""
+    if not stamp:
+        return "never"
+    seconds = max(0, time.time_ns() - stamp) // 1_000_000_000
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"

@@ -6,6 +6,7 @@ address; no gRPC status and no exception group gets past this module.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -29,9 +30,11 @@ from gossipnode.client.errors import (
 )
 from gossipnode.client.property import Property
 from gossipnode.core.criteria import Criteria
+from gossipnode.core.limits import PROPERTY_MAX_BYTES
 from gossipnode.core.property import Entity
 from gossipnode.node.address import Address
 from gossipnode.rpc import Channel, ClientStream, Method, RpcError, Status
+from gossipnode.rpc.status import NO_METADATA
 from gossipnode.rpc.tls import client_ssl_context, open_tls_stream
 from gossipnode.wire import services
 from gossipnode.wire.criteria import encode_criteria
@@ -92,7 +95,12 @@ class NodeClient:
     ) -> tuple[Property, messages.ApplyResponse]:
         """Write tags over those of the stored record, or in their place. Returns the stored record."""
         strategy = banyandb.ApplyRequestStrategy(_STRATEGY_REPLACE if replace else _STRATEGY_MERGE)
-        request = messages.ApplyRequest(property=encode_property(record), strategy=strategy, ack=ack)
+        payload = encode_property(record)
+        if len(payload) > PROPERTY_MAX_BYTES:
+            raise InvalidInputError(
+                f"{record.entity.text}: the record has {len(payload):,} bytes, over {PROPERTY_MAX_BYTES:,}"
+            )
+        request = messages.ApplyRequest(property=payload, strategy=strategy, ack=ack)
         reply = await self._ask(services.NODE_APPLY, request)
         return decode_property(messages.Record(property=reply.property)), reply
 
@@ -339,7 +347,11 @@ def _named(error: RpcError, address: Address) -> ClientError:
     if status is Status.UNAVAILABLE:
         if error.never_processed:
             reason = said.partition("cannot be reached: ")[2] or said
+            reason = re.sub(r"^\[Errno -?\d+\] ", "", reason)
             return NoNodeError(f"no node answers at {address}: {reason}")
+        if error.trailing_metadata is NO_METADATA:
+            # No status came from the other side: what failed is the connection itself.
+            return UnreachableError(f"{address} ended the call: {said}; is a gossipnode node running there?")
         return UnreachableError(f"{address}: {said}")
     if status in (Status.DEADLINE_EXCEEDED, Status.CANCELLED):
         return UnreachableError(f"{address}: {said or status.name}")
@@ -350,5 +362,5 @@ def _named(error: RpcError, address: Address) -> ClientError:
     if status in (Status.INVALID_ARGUMENT, Status.OUT_OF_RANGE):
         return InvalidRequestError(said)
     if status is Status.UNIMPLEMENTED:
-        return NoNodeError(f"{address} does not know this call: is it a gossipnode node?")
+        return UnreachableError(f"{address} does not know this call: is it a gossipnode node?")
     return FailedError(f"{address}: {said or status.name}")

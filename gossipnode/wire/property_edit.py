@@ -115,7 +115,11 @@ def build_property(
     for key, value in tags.items():
         try:
             tag = message.tags.add(key=key)
-            set_tag_value(tag.value, value)
+            if type(value) is str and value:
+                # Nearly all tags. An empty text needs more to be there at all.
+                tag.value.str.value = value
+            else:
+                set_tag_value(tag.value, value)
         except ValueError as fault:
             raise InvalidPropertyError(f"property.tags: tag {key!r}: {fault}") from None
         if isinstance(value, NoValue):

@@ -96,8 +96,11 @@ def start_node(directory: Path, name: str, *arguments: str) -> Running:
         )
     assert process.stdout is not None
     line = process.stdout.readline().decode()
-    assert line.startswith(f"ready {name} "), log.read_text()
-    return Running(name, line.split()[2], process, given, log)
+    running = Running(name, line.rpartition(" ")[2].strip(), process, given, log)
+    if not line.startswith(f"ready {name} "):
+        end(running)
+        pytest.fail(log.read_text())
+    return running
 
 
 @pytest.fixture

@@ -103,8 +103,13 @@ def test_a_groups_own_by_the_node_is_refused(ask: Cli) -> None:
 
 
 def test_a_record_over_the_limit(ask: Cli, tmp_path: Path) -> None:
-    ended = ask("apply", "sw/big/1", "a=" + "x" * 100_000, "b:binary=" + "AAAA" * 10)
-    assert ended.code == 0
+    ended = ask("apply", "sw/big/1", "a=" + "x" * (1 << 20))
+    assert ended.code == 2
+    assert "sw/big/1: the record has 1,048," in ended.problem
+    assert ask("apply", "sw/big/1", "a=" + "x" * 600_000).code == 0
+    ended = ask("apply", "sw/big/1", "b=" + "x" * 600_000)
+    assert ended.code == 2
+    assert "1048576 bytes" in ended.problem
     line = json.dumps({"name": "big", "id": "2", "tags": {"a": "x" * ((1 << 20) + 1)}})
     (tmp_path / "big").write_text('{"name": "big", "id": "3", "tags": {"a": 1}}\n' + line)
     ended = ask("import", "sw", str(tmp_path / "big"))

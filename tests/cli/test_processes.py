@@ -31,6 +31,24 @@ def test_a_signal_lets_a_node_stop_in_order(node_starter: Starter, number: int) 
     assert "Traceback" not in node.log.read_text()
 
 
+def test_a_second_signal_ends_a_node_at_once(node_starter: Starter) -> None:
+    node = node_starter("a", "--group", "sw:1:3")
+    with subprocess.Popen(
+        [*COMMAND, "import", "sw", "-", "--at", node.address],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT,
+    ) as importing:  # fmt: skip
+        # A call under way keeps the node from ending by itself at the first signal.
+        assert importing.stdin is not None
+        importing.stdin.write(b'{"name": "pipe", "id": "1", "tags": {"a": 1}}\n' * 256)
+        importing.stdin.flush()
+        _wait_for_record(node)
+        node.process.terminate()
+        while "draining" not in node.log.read_text():
+            assert node.process.poll() is None
+        assert node.stop(signal.SIGINT) == 130
+        importing.kill()
+
+
 def test_a_port_in_use(node_starter: Starter, cli: Cli, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

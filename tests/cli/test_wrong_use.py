@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -142,6 +146,23 @@ def test_a_silent_peer_runs_into_the_timeout(cli: Cli) -> None:
         assert "no answer within 0.2 s" in ended.problem
 
 
+@pytest.mark.slow
+def test_what_listens_there_is_no_node(cli: Cli) -> None:
+    class Page(BaseHTTPRequestHandler):
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+            """Stay silent: stderr is the command's."""
+
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        serving = threading.Thread(target=server.handle_request)
+        serving.start()
+        address = f"127.0.0.1:{server.server_port}"
+        ended = cli("status", "--at", address)
+        serving.join()
+    assert ended.code == 4
+    assert address in ended.problem
+    assert "is a gossipnode node running there?" in ended.problem
+
+
 def test_help_is_there_for_every_command(cli: Cli) -> None:
     listed = cli("--help").out
     for name in (
@@ -158,9 +179,6 @@ def test_help_is_there_for_every_command(cli: Cli) -> None:
 @pytest.mark.slow
 def test_a_bare_help_imports_little() -> None:
     probe = "import sys; from gossipnode.cli.main import run; run(['--help']); print(*sorted(sys.modules))"
-    import subprocess
-    import sys
-
     loaded = subprocess.run([sys.executable, "-c", probe], capture_output=True, check=True).stdout.split()
     assert not {b"rich", b"trio", b"msgspec", b"betterproto", b"google.protobuf", b"h2"} & set(loaded)
 

@@ -138,6 +138,7 @@ conditions = st.one_of(
 SIGNS = {Op.EQ: "=", Op.NE: "!=", Op.LT: "<", Op.IN: "IN", Op.NOT_IN: "NOT IN", Op.HAVING: "HAVING"}
 
 
+@pytest.mark.slow
 @given(conditions, conditions, st.sampled_from(LogicalOp))
 def test_what_is_written_is_read(left: Condition, right: Condition, op: LogicalOp) -> None:
     sides = [f"{shown(side.name)} {SIGNS[side.op]} {shown(side.value)}" for side in (left, right)]

@@ -80,6 +80,7 @@ properties = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(properties)
 def test_a_round_trip_loses_nothing(record: Property) -> None:
     line = dump_json(property_to_json(record))

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gossipnode.cli.demo_story import GROUP, Stamps, View, difference, make_plan, unicode_table
+from gossipnode.cli.local_nodes import LocalNodes
+from gossipnode.cli.output import counted, printable, shown_bytes
+from gossipnode.client.property import Property
+from gossipnode.core.slot_tree import SlotDigest, make_tree
+from gossipnode.node.address import Address
+from gossipnode.node.settings import load_settings
+
+
+@pytest.fixture(scope="module")
+def table() -> list[Property]:
+    return unicode_table()
+
+
+def test_the_plan_uses_each_character_once(table: list[Property]) -> None:
+    plan = make_plan(table)
+    assert len(table) > 20_000
+    assert len({record.entity for record in table}) == len(table)
+    written = [*plan.common, *plan.both, *plan.only_on_a, *plan.only_on_b]
+    assert sorted(record.entity for record in written) == sorted(record.entity for record in table)
+    changed = [*plan.newer_on_a, *plan.newer_on_b, *plan.deleted_on_a, *plan.deleted_on_b]
+    assert {record.entity for record in changed} <= {record.entity for record in plan.common}
+    assert len({record.entity for record in changed}) == len(changed) == 500
+    assert plan.records == len(table)
+    assert plan.live_at_the_end == len(table) - 200
+
+
+def test_stamps_rise(table: list[Property]) -> None:
+    stamps = Stamps()
+    first = stamps.stamped(table[0])
+    changed = stamps.changed(first, "a")
+    gone = stamps.deleted(changed)
+    assert first.create_revision == first.mod_revision < changed.mod_revision < gone.mod_revision
+    assert changed.create_revision == gone.create_revision == first.create_revision
+    assert changed.tags["checked_by"] == "a"
+    assert gone.delete_time == gone.mod_revision
+    assert first.delete_time == changed.delete_time == 0
+
+
+def test_the_end_is_proved_from_the_trees(table: list[Property]) -> None:
+    plan = make_plan(table[:8000])
+    slots = (SlotDigest(1, "aa"), SlotDigest(5, "bb"))
+    good = View("a", make_tree(slots).root, slots, plan.live_at_the_end, 200)
+    others = [replace(good, name="b"), replace(good, name="c")]
+    assert difference([good, *others], plan) == ""
+    forged = replace(good, name="c", slots=(SlotDigest(1, "ab"),))
+    assert "c" in difference([good, others[0], forged], plan)
+    honest = replace(forged, root=make_tree(forged.slots).root)
+    assert difference([good, others[0], honest], plan) == "the trees of a and c differ"
+    assert "live records" in difference([good, replace(others[0], live=5)], plan)
+    assert "no" in difference([replace(good, root="", slots=())], plan)
+
+
+def test_the_settings_that_a_local_node_gets(tmp_path: Path) -> None:
+    cluster = LocalNodes(tmp_path / 'od"d \\ dir \U0001f600', [f"{GROUP}:2:3", "with:colon:1:3"])
+    for number, name in enumerate("abc"):
+        cluster.add(name, Address("127.0.0.1", 7400 + number))
+    text = cluster._settings(cluster["b"])
+    assert tomllib.loads(text)
+    path = tmp_path / "b.toml"
+    path.write_text(text)
+    settings = load_settings(path)
+    assert settings.node.name == "b"
+    assert settings.node.data_dir == cluster["b"].data_dir.absolute()
+    assert list(settings.members) == ["a", "b", "c"]
+    assert settings.groups[GROUP].shards == 2
+    assert settings.groups["with:colon"].replicas == 3
+
+
+def test_words_and_numbers() -> None:
+    assert counted(1, "record") == "1 record"
+    assert counted(20_000, "record") == "20,000 records"
+    assert shown_bytes(403) == "403 B"
+    assert shown_bytes(7_903_000) == "7,903 kB"
+    assert shown_bytes(12_345_678) == "12.3 MB"
+    assert printable("a\x1b[1mß\n") == "a\\x1b[1mß\\n"
