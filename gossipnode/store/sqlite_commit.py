@@ -23,7 +23,7 @@ from gossipnode.store.sqlite_rows import (
     held_leaves,
     last_rid,
     meta_number,
-    row_chunks,
+    statement_rows,
 )
 
 SqlValue: TypeAlias = int | bytes | None
@@ -157,7 +157,9 @@ class Committer:
             count[2] += before is None or before.hashed
         _execute_rows(self._connection, _LEAF_SQL, leaves)
         _execute_rows(self._connection, _PAYLOAD_SQL, payloads)
-        _execute_rows(self._connection, _SLOT_SQL, [(*slot, *count) for slot, count in counts.items()])
+        # Counters add up, so what fills up the statement adds nothing.
+        slots = [(*slot, *count) for slot, count in counts.items()]
+        _execute_rows(self._connection, _SLOT_SQL, slots, filler=(*slots[-1][:2], 0, 0, 0))
 
     def _keep_digests(self, job: DigestJob) -> None:
         held = held_leaves(self._connection, [leaf.place for leaf in job.leaves])
@@ -240,10 +242,16 @@ _SLOT_SHA_SQL = _RowsSql(
 )
 
 
-def _execute_rows(connection: sqlite3.Connection, sql: _RowsSql, rows: Sequence[Sequence[SqlValue]]) -> None:
-    for start, end in row_chunks(len(rows)):
-        parameters = [value for row in rows[start:end] for value in row]
-        connection.execute(_rows_text(sql, end - start), parameters)
+def _execute_rows(
+    connection: sqlite3.Connection,
+    sql: _RowsSql,
+    rows: Sequence[Sequence[SqlValue]],
+    *,
+    filler: Sequence[SqlValue] | None = None,
+) -> None:
+    """Run a statement over rows; see `statement_rows` for what fills up the last one."""
+    for part in statement_rows(rows, filler=filler):
+        connection.execute(_rows_text(sql, len(part)), [value for row in part for value in row])
 
 
 @cache

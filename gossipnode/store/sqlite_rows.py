@@ -11,13 +11,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import cache
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from gossipnode.core.limits import SLOT_COUNT
 from gossipnode.core.property import Entity, Record, ShardId
 from gossipnode.core.version import Version
 from gossipnode.store.entity_key import END_KEY, behind_group, entity_key, key_entity, key_group, name_range
 from gossipnode.store.limits import STATEMENT_ROWS
+
+Row = TypeVar("Row")
 
 
 class Place(NamedTuple):
@@ -64,13 +66,24 @@ class UnhashedLeaf(NamedTuple):
     payload: bytes
 
 
-def row_chunks(count: int, largest: int = STATEMENT_ROWS) -> Iterator[tuple[int, int]]:
-    """Cut `count` rows into ranges (start, end) whose lengths are powers of two up to `largest`."""
-    start = 0
-    while start < count:
-        size = min(largest, 1 << ((count - start).bit_length() - 1))
-        yield start, start + size
-        start += size
+def statement_rows(
+    rows: Sequence[Row], largest: int = STATEMENT_ROWS, *, filler: Row | None = None
+) -> Iterator[Sequence[Row]]:
+    """Cut rows into lists for one statement each, of a few lengths up to `largest`.
+
+    The last list is filled up with `filler`, or with its own last row, which must do no harm twice: a
+    statement more would let go of the interpreter's lock once more, and beside a busy loop get it back only
+    after 5 ms. The lengths are few, so that each statement stays prepared.
+    """
+    for start in range(0, len(rows), largest):
+        part = list(rows[start : start + largest])
+        size = next(size for size in _STATEMENT_LENGTHS if size >= len(part))
+        part += [part[-1] if filler is None else filler] * (min(size, largest) - len(part))
+        yield part
+
+
+# Powers of two, and half way between them.
+_STATEMENT_LENGTHS = sorted({1 << power for power in range(9)} | {3 << power for power in range(7)})
 
 
 def find_shard(connection: sqlite3.Connection, shard: ShardId) -> int | None:
@@ -99,10 +112,9 @@ def held_leaves(connection: sqlite3.Connection, places: Sequence[Place]) -> dict
     beside a busy loop get it back only after 5 ms.
     """
     held: dict[Place, HeldLeaf] = {}
-    for start, end in row_chunks(len(places)):
-        part = places[start:end]
+    for part in statement_rows(places):
         parameters = [value for place in part for value in place]
-        (text,) = connection.execute(_held_sql(end - start), parameters).fetchone()
+        (text,) = connection.execute(_held_sql(len(part)), parameters).fetchone()
         for row in text.split(";") if text else ():
             position, mod_revision, delete_time, digest, rid, hashed = row.split(" ")
             version = Version(int(mod_revision), int(delete_time), bytes.fromhex(digest))
@@ -115,7 +127,7 @@ def read_payloads(
 ) -> dict[int, tuple[Version, bytes]]:
     """Version and payload by position in `keys` (slot, key); positions with nothing are left out.
 
-    `len(keys)` is a length that `row_chunks` gives.
+    `keys` is a list that `statement_rows` gives.
     """
     parameters: list[int | bytes] = [value for key in keys for value in key]
     rows = connection.execute(_read_sql(len(keys)), [*parameters, sid]).fetchall()

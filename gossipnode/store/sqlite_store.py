@@ -36,9 +36,9 @@ from gossipnode.store.sqlite_rows import (
     leaf_page,
     meta_number,
     read_payloads,
-    row_chunks,
     scan_page,
     slot_rows,
+    statement_rows,
 )
 from gossipnode.store.sqlite_writer import Writer
 
@@ -120,13 +120,15 @@ class SqliteStore:
     async def read(self, shard: ShardId, entities: Sequence[Entity]) -> list[Record | None]:
         """See `Store.read`."""
         records: list[Record | None] = []
-        for start, end in row_chunks(len(entities), READ_STATEMENT_ROWS):
-            part = entities[start:end]
+        for start in range(0, len(entities), READ_STATEMENT_ROWS):
+            part = entities[start : start + READ_STATEMENT_ROWS]
+            keys = [(slot_of(entity), entity_key(entity)) for entity in part]
             await trio.lowlevel.checkpoint()
-            with self._reading() as connection:
+            with self._errors():
+                connection = self._file.reader
                 sid = self._sid(connection, shard)
-                keys = [(slot_of(entity), entity_key(entity)) for entity in part]
-                found = read_payloads(connection, sid, keys) if sid else {}
+                (asked,) = statement_rows(keys, READ_STATEMENT_ROWS)
+                found = read_payloads(connection, sid, asked) if sid else {}
             for position, entity in enumerate(part):
                 held = found.get(position)
                 records.append(Record(entity, *held) if held else None)
@@ -218,15 +220,21 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self, connection: sqlite3.Connection) -> Generator[sqlite3.Connection]:
-        """All reads of the block see one state. Damage that they meet ends the store."""
-        self._check_open()
-        try:
+        """All reads of the block see one state."""
+        with self._errors():
             connection.execute("BEGIN")
             try:
                 yield connection
             finally:
                 if connection.in_transaction:
                     connection.execute("COMMIT")
+
+    @contextmanager
+    def _errors(self) -> Generator[None]:
+        """Turns SQLite's errors into our own. Damage that the block meets ends the store."""
+        self._check_open()
+        try:
+            yield
         except sqlite3.Error as raised:
             error = store_error(raised, self._file.path)
             if isinstance(error, StoreDamagedError):

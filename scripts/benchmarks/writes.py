@@ -12,6 +12,7 @@ from gossipnode.core.property import Entity
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.property_edit import build_property
+from gossipnode.wire.tables import make
 
 APPLY_SECONDS = 5.0
 
@@ -51,7 +52,7 @@ async def _apply_for(asker: Asker, clients: int, seconds: float, *, offset: int)
         at = offset + number * 100_000
         while (began := time.perf_counter()) < until:
             at += 1
-            request = banyandb.ApplyRequest(property=small(at))
+            request = make(banyandb.ApplyRequest, property=small(at))
             await asker.channel.unary(services.APPLY, request, timeout=30)
             took.append(time.perf_counter() - began)
 

@@ -14,7 +14,7 @@ from gossipnode.store.entity_key import (
     key_group,
     name_range,
 )
-from gossipnode.store.sqlite_rows import row_chunks
+from gossipnode.store.sqlite_rows import statement_rows
 
 text = st.text(
     st.one_of(st.sampled_from("\0\1\2-/.aé"), st.characters(exclude_categories=["Cs"])), min_size=1
@@ -49,8 +49,18 @@ def test_other_bytes_are_no_key(key: bytes) -> None:
         key_entity(key)
 
 
-@given(st.integers(0, 2000), st.sampled_from([1, 64, 256]))
-def test_chunks_cover_all_rows_in_order(count: int, largest: int) -> None:
-    chunks = list(row_chunks(count, largest))
-    assert [row for start, end in chunks for row in range(start, end)] == list(range(count))
-    assert all((end - start) & (end - start - 1) == 0 and end - start <= largest for start, end in chunks)
+@given(st.integers(0, 2000), st.sampled_from([1, 64, 256]), st.booleans())
+def test_statements_cover_all_rows_in_order(count: int, largest: int, filled: bool) -> None:
+    rows = [(row,) for row in range(count)]
+    parts = list(statement_rows(rows, largest, filler=(-1,) if filled else None))
+    assert all(len(part) <= largest for part in parts)
+    assert len(parts) == -(-count // largest)
+    flat = [row for part in parts for row in part]
+    assert flat[:count] == rows
+    assert set(flat[count:]) <= {(-1,) if filled else (count - 1,)}
+
+
+def test_statements_have_few_lengths() -> None:
+    lengths = {len(part) for count in range(1, 257) for part in statement_rows(list(range(count)))}
+    assert len(lengths) == 16
+    assert max(lengths) == 256
