@@ -46,6 +46,11 @@ from gossipnode.wire.property_edit import build_property, read_property
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
 
+_CERTIFICATE_ALERT = re.compile(
+    r"ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED|DECRYPT_ERROR|HANDSHAKE_FAILURE)"
+)
+"""What OpenSSL calls a server's refusal of a client's certificate, or of none."""
+
 _STRATEGY_MERGE, _STRATEGY_REPLACE = 1, 2
 _SORT_DESC, _SORT_ASC = 1, 2
 
@@ -349,6 +354,12 @@ def _named(error: RpcError, address: Address) -> ClientError:
             reason = said.partition("cannot be reached: ")[2] or said
             reason = re.sub(r"^\[Errno -?\d+\] ", "", reason)
             return NoNodeError(f"no node answers at {address}: {reason}")
+        alert = _CERTIFICATE_ALERT.search(said)
+        if alert is not None:
+            problem = alert[1].lower().replace("_", " ")
+            return RefusedError(
+                f"{address} refuses our certificate ({problem}): give --cert and --key of its CA"
+            )
         if error.trailing_metadata is NO_METADATA:
             # No status came from the other side: what failed is the connection itself.
             return UnreachableError(f"{address} ended the call: {said}; is a gossipnode node running there?")

@@ -62,8 +62,12 @@ class Access:
         if tls is None or self._server_context is None or self._client_context is None:
             return
         _contexts(tls)
-        self._server_context.load_cert_chain(tls.cert, tls.key)
-        self._client_context.load_cert_chain(tls.cert, tls.key)
+        try:
+            self._server_context.load_cert_chain(tls.cert, tls.key)
+            self._client_context.load_cert_chain(tls.cert, tls.key)
+        except (OSError, ValueError) as error:
+            # Replaced just now, after they were read the first time.
+            raise _unusable(tls, error) from None
 
     def guard(self, listeners: Sequence[trio.abc.Listener[Any]]) -> Sequence[trio.abc.Listener[Any]]:
         """The listeners, with TLS where it is configured."""
@@ -83,7 +87,7 @@ class Access:
 
         return Channel(
             connect,
-            authority=f"{name} at {address}" if context is None else name,
+            authority=str(address) if context is None else name,
             scheme="http" if context is None else "https",
             rng=rng,
         )
@@ -114,4 +118,8 @@ def _contexts(tls: TlsSettings) -> tuple[ssl.SSLContext, ssl.SSLContext]:
             client_ssl_context(tls.ca, tls.cert, tls.key),
         )
     except (OSError, ValueError) as error:
-        raise CertificateError(f"[tls]: {tls.ca}, {tls.cert} or {tls.key} cannot be used: {error}") from None
+        raise _unusable(tls, error) from None
+
+
+def _unusable(tls: TlsSettings, error: Exception) -> CertificateError:
+    return CertificateError(f"[tls]: {tls.ca}, {tls.cert} or {tls.key} cannot be used: {error}")

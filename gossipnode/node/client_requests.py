@@ -6,13 +6,16 @@ a lock for each entity keeps two clients of this node from overwriting each othe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+
+import trio
 
 from gossipnode.core.limits import MAX_CLOCK_SKEW_NANOSECONDS
 from gossipnode.core.property import Entity, Record, ShardId, check_entity
 from gossipnode.node.entity_locks import EntityLocks, HeldLocks
-from gossipnode.node.limits import APPLY_ATTEMPTS, SCAN_PAGE_RECORDS
+from gossipnode.node.limits import APPLY_ATTEMPTS, CHECKED_BETWEEN_TURNS, SCAN_PAGE_RECORDS
 from gossipnode.node.shards import Shards
 from gossipnode.store.interface import WriteResult, Written
 from gossipnode.wire.draft import Draft, draft_of, read_draft
@@ -62,23 +65,21 @@ class BadRecord:
 class PreparedImport:
     """A batch of an import, ready to be written. `release` it, written or not."""
 
-    def __init__(self, shards: Shards, writes: Sequence[tuple[ShardId, Record]], held: HeldLocks) -> None:
+    def __init__(self, records: int, write: Callable[[], Awaitable[None]], held: HeldLocks) -> None:
         """Made by `ClientRequests.prepare_import`."""
-        self._shards = shards
-        self._writes = writes
+        self._records = records
+        self._write = write
         self._held = held
 
-    async def commit(self) -> int | BadRecord:
-        """Store the batch; gives how many records were taken once they are durable.
+    async def commit(self) -> int:
+        """Store the batch; gives how many records it had once they are durable.
 
         Raises:
+            NotStoredError: newer versions of a record keep coming in.
             StoreError: nothing of it was kept.
         """
-        results = await self._shards.write(self._writes)
-        for position, result in enumerate(results):
-            if result.outcome is Written.REFUSED:
-                return BadRecord(position, result.problem)
-        return len(results)
+        await self._write()
+        return self._records
 
     def release(self) -> None:
         """Let others write these records. Harmless when repeated."""
@@ -186,17 +187,10 @@ class ClientRequests:
         self._writable(group)
         self._shards.shard_count(group)
         if keep_versions:
-            return self._prepare_versions(group, batch)
-        drafts: list[Draft] = []
-        for position, item in enumerate(batch):
-            try:
-                draft = read_draft(item.payload)
-                _in_group(draft.entity, group)
-                if item.delete_time:
-                    raise InvalidPropertyError("delete_time: a deleted record needs --keep-versions")
-            except WireError as error:
-                return BadRecord(position, str(error))
-            drafts.append(draft)
+            return await self._prepare_versions(group, batch)
+        drafts = await _read_drafts(group, batch)
+        if isinstance(drafts, BadRecord):
+            return drafts
         held = await self._locks.acquire(draft.entity for draft in drafts)
         try:
             prepared = await self._prepare_replacements(drafts, held)
@@ -211,20 +205,43 @@ class ClientRequests:
         self, drafts: Sequence[Draft], held: HeldLocks
     ) -> PreparedImport | BadRecord:
         existing = await self._existing([draft.entity for draft in drafts])
-        writes: list[tuple[ShardId, Record]] = []
+        # Of a record that comes twice the last one counts, as if they had come in two batches.
+        writes: dict[Entity, Record] = {}
         for position, draft in enumerate(drafts):
-            old = existing.get(draft.entity)
+            await _take_turns(position)
             try:
-                record = self._stamp(draft, old, created=old is None or old.deleted)
+                writes[draft.entity] = self._replacement(draft, existing.get(draft.entity))
             except WireError as error:
                 return BadRecord(position, str(error))
-            writes.append((self._own_shard(draft.entity), record))
-        return PreparedImport(self._shards, writes, held)
+        return PreparedImport(len(drafts), partial(self._write_replacements, writes), held)
 
-    def _prepare_versions(self, group: str, batch: Sequence[ImportedRecord]) -> PreparedImport | BadRecord:
+    def _replacement(self, draft: Draft, old: Record | None) -> Record:
+        return self._stamp(draft, old, created=old is None or old.deleted)
+
+    async def _write_replacements(self, writes: Mapping[Entity, Record]) -> None:
+        """Write records whose locks we hold; those that a peer's newer version overtook are stamped anew."""
+        for _ in range(APPLY_ATTEMPTS):
+            results = await self._shards.write(
+                [(self._own_shard(entity), record) for entity, record in writes.items()]
+            )
+            stored = [_stored(result) for result in results]
+            overtaken = [record for record, done in zip(writes.values(), stored, strict=True) if not done]
+            if not overtaken:
+                return
+            existing = await self._existing([record.entity for record in overtaken])
+            writes = {
+                record.entity: self._replacement(draft_of(record), existing.get(record.entity))
+                for record in overtaken
+            }
+        raise NotStoredError(f"{next(iter(writes)).text}: newer versions keep coming in")
+
+    async def _prepare_versions(
+        self, group: str, batch: Sequence[ImportedRecord]
+    ) -> PreparedImport | BadRecord:
         latest = self._shards.wall_clock() + MAX_CLOCK_SKEW_NANOSECONDS
         writes: list[tuple[ShardId, Record]] = []
         for position, item in enumerate(batch):
+            await _take_turns(position)
             try:
                 record = decode_record(item.payload, item.delete_time)
                 _in_group(record.entity, group)
@@ -237,7 +254,12 @@ class ClientRequests:
             except WireError as error:
                 return BadRecord(position, str(error))
             writes.append((self._own_shard(record.entity), record))
-        return PreparedImport(self._shards, writes, HeldLocks(self._locks))
+        return PreparedImport(len(writes), partial(self._write_versions, writes), HeldLocks(self._locks))
+
+    async def _write_versions(self, writes: Sequence[tuple[ShardId, Record]]) -> None:
+        for result in await self._shards.write(writes):
+            # A newer one that is held wins, as it would in a session.
+            _stored(result)
 
     async def _existing(self, entities: Sequence[Entity]) -> dict[Entity, Record]:
         by_shard: dict[ShardId, list[Entity]] = {}
@@ -273,12 +295,38 @@ class ClientRequests:
         return shard
 
 
+async def _read_drafts(group: str, batch: Sequence[ImportedRecord]) -> list[Draft] | BadRecord:
+    drafts: list[Draft] = []
+    for position, item in enumerate(batch):
+        await _take_turns(position)
+        try:
+            draft = read_draft(item.payload)
+            _in_group(draft.entity, group)
+            if item.delete_time:
+                raise InvalidPropertyError("delete_time: a deleted record needs --keep-versions")
+        except WireError as error:
+            return BadRecord(position, str(error))
+        drafts.append(draft)
+    return drafts
+
+
+async def _take_turns(position: int) -> None:
+    """Let other tasks have their turn now and then in a long loop of ours."""
+    if position % CHECKED_BETWEEN_TURNS == 0:
+        await trio.lowlevel.checkpoint()
+
+
 def _in_group(entity: Entity, group: str) -> None:
     if entity.group != group:
         raise InvalidPropertyError(f"metadata.group: {entity.group[:80]!r}, but the import is into {group!r}")
 
 
 def _stored(result: WriteResult) -> bool:
+    """Whether a write is now what the store holds; not when that is newer.
+
+    Raises:
+        NotStoredError: the store refuses the record.
+    """
     if result.outcome is Written.REFUSED:
         raise NotStoredError(result.problem)
     return result.outcome is not Written.OLDER

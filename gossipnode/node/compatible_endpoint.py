@@ -5,25 +5,25 @@ Thin: decode, check, call, encode. What a message means is decided in `core`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 import structlog
 import trio
 
 from gossipnode.core.criteria import check_criteria
-from gossipnode.core.errors import SessionViolationError
 from gossipnode.core.messages import ClientMessage, ServerMessage
 from gossipnode.core.property import Entity, ShardId
 from gossipnode.core.ring import RoundMessage, check_message
 from gossipnode.core.tree_server import TreeServer
 from gossipnode.node import call_metadata
 from gossipnode.node.client_requests import ClientRequests
-from gossipnode.node.limits import REPLY_MAX_BYTES
+from gossipnode.node.limits import REPLY_MAX_BYTES, REPLY_RECORD_OVERHEAD_BYTES, ROUND_ID_MAX_CHARACTERS
 from gossipnode.node.members import Members
 from gossipnode.node.queries import Query, QueryTooLargeError, run_query
 from gossipnode.node.repair_stream import RepairStream
-from gossipnode.node.ring_peers import reasons_text
+from gossipnode.node.ring_peers import SessionSettings, reasons_text
 from gossipnode.node.ring_runner import RingRunner
 from gossipnode.node.shards import Shards
 from gossipnode.node.statuses import as_status
@@ -46,7 +46,7 @@ class ReplicaEndpoint:
         ring: RingRunner,
         *,
         max_sessions: int,
-        page_leaves: int,
+        settings: SessionSettings,
         draining: Callable[[], bool],
     ) -> None:
         """`max_sessions` bounds the sessions that others open with us at once, over all shards."""
@@ -54,7 +54,7 @@ class ReplicaEndpoint:
         self._shards = shards
         self._ring = ring
         self._free_slots = max_sessions
-        self._page_leaves = page_leaves
+        self._settings = settings
         self._draining = draining
         self._log = structlog.get_logger("gossipnode.session")
 
@@ -75,7 +75,7 @@ class ReplicaEndpoint:
             self._free_slots += 1
 
     async def _serve(self, stream: ServerStream[ClientMessage, ServerMessage]) -> None:
-        session = TreeServer(self._shards.groups, page_leaves=self._page_leaves)
+        session = TreeServer(self._shards.groups, page_leaves=self._settings.page_leaves)
         log = self._log.bind(
             peer=call_metadata.text(stream.call.metadata, call_metadata.NODE) or stream.call.peer,
             round=call_metadata.text(stream.call.metadata, call_metadata.ROUND),
@@ -84,13 +84,11 @@ class ReplicaEndpoint:
         began = trio.current_time()
         outcome = "broken"
         try:
-            with as_status():
+            # The caller's own deadline may be later, or none: the slot must not be held for ever.
+            with as_status(), _deadline(self._settings.deadline_seconds):
                 end = await RepairStream(stream, session, self._shards.session_store(None)).run()
             outcome = end.value
             stream.call.trailing_metadata[call_metadata.SKIPPED] = str(session.counts.skipped)
-        except SessionViolationError as error:
-            outcome = f"protocol: {error}"
-            raise RpcError(Status.INVALID_ARGUMENT, str(error)) from error
         except RpcError as error:
             outcome = str(error)
             raise
@@ -117,9 +115,7 @@ class ReplicaEndpoint:
             raise RpcError(Status.NOT_FOUND, f"this node holds no shard {request.group[:80]!r}/{shard.shard}")
         context = request.context
         message = RoundMessage(
-            round=call_metadata.text(call.metadata, call_metadata.ROUND)[
-                : call_metadata.ROUND_ID_MAX_CHARACTERS
-            ],
+            round=call_metadata.text(call.metadata, call_metadata.ROUND)[:ROUND_ID_MAX_CHARACTERS],
             shard=shard,
             origin=context.origin_node,
             nodes=tuple(context.nodes),
@@ -138,6 +134,15 @@ class ReplicaEndpoint:
         call.trailing_metadata[call_metadata.NODE] = self._members.own_name
         self._ring.offer(checked)
         return banyandb.PropagationResponse()
+
+
+@contextmanager
+def _deadline(seconds: float) -> Generator[None]:
+    try:
+        with trio.fail_after(seconds):
+            yield
+    except trio.TooSlowError:
+        raise RpcError(Status.DEADLINE_EXCEEDED, f"the session is not over after {seconds:g} s") from None
 
 
 class PropertyEndpoint:
@@ -177,15 +182,14 @@ class PropertyEndpoint:
         properties: list[bytes] = []
         size = 0
         with as_status():
-            source = run_query(self._shards, decode_query(request))
-            async for page in source:
-                properties += [record.payload for record in page]
-                size += sum(len(record.payload) + 8 for record in page)
-                if size > REPLY_MAX_BYTES - 1024:
-                    await source.aclose()
-                    raise QueryTooLargeError(
-                        f"the answer is over {REPLY_MAX_BYTES} bytes: ask for fewer records, or tags"
-                    )
+            async with aclosing(run_query(self._shards, decode_query(request))) as pages:
+                async for page in pages:
+                    properties += [record.payload for record in page]
+                    size += sum(len(record.payload) + REPLY_RECORD_OVERHEAD_BYTES for record in page)
+                    if size > REPLY_MAX_BYTES:
+                        raise QueryTooLargeError(
+                            f"the answer is over {REPLY_MAX_BYTES} bytes: ask for fewer records, or tags"
+                        )
         return banyandb.QueryResponse(properties=properties)
 
 
@@ -215,7 +219,7 @@ def decode_query(request: banyandb.QueryRequest, *, after: Entity | None = None)
     return Query(
         groups=tuple(request.groups),
         name=request.name,
-        ids=tuple(request.ids),
+        ids=frozenset(request.ids),
         criteria=None if criteria is None else check_criteria(criteria),
         select=tuple(request.tag_projection),
         order_by=request.order_by.tag_name,

@@ -5,25 +5,29 @@ A digest costs more than the write itself, so it is left until writes have been 
 
 from __future__ import annotations
 
+import structlog
 import trio
 
 from gossipnode.node.limits import FILL_BATCH_LEAVES, FILL_LATEST_SECONDS, FILL_QUIET_SECONDS
 from gossipnode.node.shards import Shards
-from gossipnode.store.interface import StoreClosedError, StoreFullError
+from gossipnode.store.interface import StoreClosedError, StoreError
 
 
 async def fill_digests(shards: Shards) -> None:
     """Fill in what is missing now, and after every write. Runs until cancelled or the store closes."""
+    log = structlog.get_logger("gossipnode.store")
     while True:
         written = shards.written
         try:
             while await shards.store.fill_digests(limit=FILL_BATCH_LEAVES):
                 await trio.lowlevel.checkpoint()
-        except StoreFullError:
-            # Nothing is lost: they are computed when a round needs them, or after the next write.
-            await trio.lowlevel.checkpoint()
         except StoreClosedError:
             return
+        except StoreError as error:
+            # Nothing is lost: they are computed when a round needs them, or after the next write.
+            # A store that cannot go on at all says so to the node itself.
+            log.warning("digests not filled in", reason=str(error))
+            await trio.lowlevel.checkpoint()
         await written.wait()
         with trio.move_on_after(FILL_LATEST_SECONDS):
             await _quiet(shards)

@@ -1,19 +1,25 @@
 """One import call: batches in, answers out, in order.
 
 A batch is checked and stamped while the one before it is on its way to the disk. After a bad record nothing
-more is prepared, so that no later batch is written.
+more is prepared, so that no later batch is written. A client that reads no answers must not keep locks: what
+is prepared gets written, and only then the answers wait.
 """
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import trio
 
 from gossipnode.node.client_requests import BadRecord, ClientRequests, ImportedRecord, PreparedImport
-from gossipnode.node.limits import IMPORT_BATCHES_AHEAD, IMPORT_MAX_RECORDS
+from gossipnode.node.limits import IMPORT_BATCHES_UNANSWERED, IMPORT_MAX_RECORDS
 from gossipnode.node.statuses import as_status
 from gossipnode.rpc import ServerStream
 from gossipnode.wire.errors import WireError
 from gossipnode.wire.generated.bp.gossipnode import v1
+
+Prepared: TypeAlias = PreparedImport | BadRecord
+Answer: TypeAlias = v1.ImportResponse
 
 
 class ImportCall:
@@ -26,6 +32,7 @@ class ImportCall:
         self._stream = stream
         self._requests = requests
         self._unwritten: set[PreparedImport] = set()
+        self._unanswered = trio.Semaphore(IMPORT_BATCHES_UNANSWERED)
 
     async def run(self) -> None:
         """Serve the call to its end.
@@ -33,51 +40,56 @@ class ImportCall:
         Raises:
             RpcError: the status that ends it.
         """
-        ready_in, ready_out = trio.open_memory_channel[PreparedImport | BadRecord](IMPORT_BATCHES_AHEAD)
+        # The semaphore is the bound: neither channel is ever full.
+        prepared_in, prepared_out = trio.open_memory_channel[Prepared](IMPORT_BATCHES_UNANSWERED)
+        answers_in, answers_out = trio.open_memory_channel[Answer](IMPORT_BATCHES_UNANSWERED)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._commit, ready_out)
-                async with ready_in:
-                    await self._prepare(ready_in)
+                nursery.start_soon(self._commit, prepared_out, answers_in)
+                nursery.start_soon(self._answer, answers_out)
+                async with prepared_in:
+                    await self._prepare(prepared_in)
         finally:
             for prepared in self._unwritten:
                 prepared.release()
 
-    async def _prepare(self, ready: trio.MemorySendChannel[PreparedImport | BadRecord]) -> None:
+    async def _prepare(self, prepared_in: trio.MemorySendChannel[Prepared]) -> None:
         while (batch := await self._stream.recv()) is not None:
+            await self._unanswered.acquire()
             with as_status():
                 prepared = await self._prepare_batch(batch)
             if isinstance(prepared, PreparedImport):
                 self._unwritten.add(prepared)
-            await ready.send(prepared)
+            await prepared_in.send(prepared)
             if isinstance(prepared, BadRecord):
                 return
 
-    async def _prepare_batch(self, batch: v1.ImportRequest) -> PreparedImport | BadRecord:
+    async def _prepare_batch(self, batch: v1.ImportRequest) -> Prepared:
         check_ack(batch.ack)
         if len(batch.records) > IMPORT_MAX_RECORDS:
             raise WireError(f"records: {len(batch.records)}, expected {IMPORT_MAX_RECORDS} at most")
         records = [ImportedRecord(record.property, record.delete_time) for record in batch.records]
         return await self._requests.prepare_import(batch.group, records, keep_versions=batch.keep_versions)
 
-    async def _commit(self, ready: trio.MemoryReceiveChannel[PreparedImport | BadRecord]) -> None:
-        async with ready:
-            async for prepared in ready:
-                done: int | BadRecord
+    async def _commit(
+        self, prepared_out: trio.MemoryReceiveChannel[Prepared], answers_in: trio.MemorySendChannel[Answer]
+    ) -> None:
+        async with prepared_out, answers_in:
+            async for prepared in prepared_out:
                 if isinstance(prepared, BadRecord):
-                    done = prepared
+                    answer = v1.ImportResponse(bad_record=prepared.position, problem=prepared.problem)
                 else:
                     with as_status():
-                        done = await prepared.commit()
+                        answer = v1.ImportResponse(records=await prepared.commit())
                     prepared.release()
                     self._unwritten.discard(prepared)
-                await self._stream.send(_answer(done))
+                await answers_in.send(answer)
 
-
-def _answer(done: int | BadRecord) -> v1.ImportResponse:
-    if isinstance(done, BadRecord):
-        return v1.ImportResponse(bad_record=done.position, problem=done.problem)
-    return v1.ImportResponse(records=done)
+    async def _answer(self, answers_out: trio.MemoryReceiveChannel[Answer]) -> None:
+        async with answers_out:
+            async for answer in answers_out:
+                await self._stream.send(answer)
+                self._unanswered.release()
 
 
 def check_ack(ack: str) -> None:

@@ -99,7 +99,11 @@ SCAN_PAGE_MIN_RECORDS = 4
 """Records read from the store in one step of a scan, over all its shards; at least the second of each."""
 
 REPLY_MAX_BYTES = 4 << 20
-"""A unary reply; a message of a stream ends well below it, at `STREAM_MESSAGE_BYTES`."""
+REPLY_RECORD_OVERHEAD_BYTES = 5
+"""A unary reply, of which each record takes its key and length beside its bytes.
+
+A message of a stream ends well below it, at `STREAM_MESSAGE_BYTES`.
+"""
 
 STREAM_MESSAGE_BYTES = 256 << 10
 STREAM_PAUSE_SECONDS = 2.0

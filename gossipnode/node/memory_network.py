@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -30,11 +31,45 @@ class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
             raise trio.ClosedResourceError from None
 
     async def aclose(self) -> None:
-        """Refuse connections from now on."""
-        self._closed()
+        """Refuse connections from now on, also those that nobody has accepted. Harmless when repeated."""
+        closed, self._closed = self._closed, _nothing
+        closed()
         self.connections.close()
+        with suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+            while True:
+                await trio.aclose_forcefully(self._accepted.receive_nowait())
         self._accepted.close()
         await trio.lowlevel.checkpoint()
+
+
+class MemoryConnection(trio.abc.HalfCloseableStream):
+    """The near end of a connection; its network knows it until it is closed."""
+
+    def __init__(self, end: trio.abc.HalfCloseableStream, closed: Callable[[MemoryConnection], None]) -> None:
+        """Take the place of one end of a pair; `closed` is called when it closes."""
+        self._end = end
+        self._closed = closed
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """See `trio.abc.SendStream`."""
+        await self._end.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """See `trio.abc.SendStream`."""
+        await self._end.wait_send_all_might_not_block()
+
+    async def send_eof(self) -> None:
+        """See `trio.abc.HalfCloseableStream`."""
+        await self._end.send_eof()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """See `trio.abc.ReceiveStream`."""
+        return await self._end.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        """Close it."""
+        self._closed(self)
+        await self._end.aclose()
 
 
 class MemoryNetwork:
@@ -43,7 +78,7 @@ class MemoryNetwork:
     def __init__(self) -> None:
         """Start with nobody listening."""
         self._listeners: dict[Address, MemoryListener] = {}
-        self._streams: list[tuple[Address, trio.abc.Stream]] = []
+        self._open: dict[MemoryConnection, Address] = {}
         self._next_port = 1
         self.unreachable: set[Address] = set()
         """Addresses that no new connection reaches."""
@@ -58,12 +93,13 @@ class MemoryNetwork:
         listener = self._listeners.get(address)
         if address in self.unreachable or listener is None:
             raise _os_error(errno.ECONNREFUSED)
-        near, far = trio.testing.memory_stream_pair()
+        end, far = trio.testing.memory_stream_pair()
         try:
             listener.connections.send_nowait(far)
         except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
             raise _os_error(errno.ECONNREFUSED) from None
-        self._streams.append((address, near))
+        near = MemoryConnection(end, self._forget_connection)
+        self._open[near] = address
         return near
 
     async def listen(self, address: Address) -> Sequence[trio.abc.Listener[Any]]:
@@ -88,13 +124,18 @@ class MemoryNetwork:
 
     async def cut(self, address: Address) -> None:
         """Break every connection to an address, in the middle of whatever it does."""
-        broken = [stream for to, stream in self._streams if to == address]
-        self._streams = [(to, stream) for to, stream in self._streams if to != address]
-        for stream in broken:
-            await trio.aclose_forcefully(stream)
+        for connection in [connection for connection, to in self._open.items() if to == address]:
+            await trio.aclose_forcefully(connection)
 
     def _forget(self, address: Address) -> None:
         self._listeners.pop(address, None)
+
+    def _forget_connection(self, connection: MemoryConnection) -> None:
+        self._open.pop(connection, None)
+
+
+def _nothing() -> None:
+    return
 
 
 def _os_error(code: int) -> OSError:

@@ -13,7 +13,8 @@ run_node
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -27,10 +28,10 @@ from gossipnode.node.access import Access
 from gossipnode.node.client_requests import ClientRequests
 from gossipnode.node.compatible_endpoint import PropertyEndpoint, ReplicaEndpoint
 from gossipnode.node.digest_filler import fill_digests
-from gossipnode.node.limits import DRAIN_SECONDS, DRAIN_SESSIONS_SECONDS
+from gossipnode.node.limits import DRAIN_CLOSE_SECONDS, DRAIN_SECONDS, DRAIN_SESSIONS_SECONDS, ROUND_ID_BITS
 from gossipnode.node.members import Members, open_members
 from gossipnode.node.node_endpoint import NodeEndpoint
-from gossipnode.node.origin import Origin, TooManyRoundsError
+from gossipnode.node.origin import Origin, RoundWatch, TooManyRoundsError
 from gossipnode.node.ring_peers import RingPeers, SessionSettings
 from gossipnode.node.ring_runner import RingRunner
 from gossipnode.node.scheduler import Schedule, run_schedule, utc
@@ -42,8 +43,6 @@ from gossipnode.rpc import Server
 from gossipnode.rpc.health import HealthService, ServingStatus
 from gossipnode.store.interface import LeafDigest, Store
 from gossipnode.wire.canonical_json import leaf_digest
-
-ROUND_ID_BITS = 96
 
 
 class NodeFailedError(Exception):
@@ -68,7 +67,10 @@ async def run_node(
         # Listening comes before the nurseries, so that a port in use is an error of its own.
         listeners = await world.network.listen(settings.node.listen)
         open_channel = partial(access.open_channel, world.network, world.rng)
-        async with open_members(settings.node.name, settings.members, open_channel) as members:
+        async with (
+            _closing(listeners),
+            open_members(settings.node.name, settings.members, open_channel) as members,
+        ):
             clock = HybridClock(await store.last_stamp())
             shards = Shards(
                 settings.node.name, members.names, settings.groups, store, clock, world.wall_clock
@@ -77,6 +79,16 @@ async def run_node(
             await node.run(listeners, task_status)
         if node.failure:
             raise NodeFailedError(node.failure)
+
+
+@asynccontextmanager
+async def _closing(listeners: Sequence[trio.abc.Listener[Any]]) -> AsyncGenerator[None]:
+    """Close what nobody came to serve. Closing twice does no harm."""
+    try:
+        yield
+    finally:
+        for listener in listeners:
+            await trio.aclose_forcefully(listener)
 
 
 def _leaf_digest(settings: Settings) -> LeafDigest:
@@ -117,8 +129,8 @@ class Node:
             new_round_id=lambda: f"{world.rng.getrandbits(ROUND_ID_BITS):024x}",
             deadline_seconds=settings.repair.session_deadline_seconds,
         )
-        session = SessionSettings(settings.repair.session_deadline_seconds, settings.repair.page_leaves)
-        self._peers = RingPeers(members, shards, self._origin, session, access.metadata)
+        self._session = SessionSettings(settings.repair.session_deadline_seconds, settings.repair.page_leaves)
+        self._peers = RingPeers(members, shards, self._origin, self._session, access.metadata)
         self._ring = RingRunner(
             settings.node.name,
             self._peers,
@@ -138,7 +150,7 @@ class Node:
             self._shards,
             self._ring,
             max_sessions=settings.repair.max_sessions,
-            page_leaves=settings.repair.page_leaves,
+            settings=self._session,
             draining=self._stopping.is_set,
         )
         return Server(
@@ -182,11 +194,12 @@ class Node:
                 self._health.set("", ServingStatus.SERVING)
                 task_status.started(self)
                 await self._stopping.wait()
+                ends_by = trio.current_time() + DRAIN_SECONDS - DRAIN_CLOSE_SECONDS
                 await self._stop()
                 working.cancel_scope.cancel()
             # What the holders here had to give up is still told to its origins.
             self._peers.stop_reports()
-            reporting.cancel_scope.deadline = trio.current_time() + DRAIN_SECONDS - DRAIN_SESSIONS_SECONDS
+            reporting.cancel_scope.deadline = ends_by
         self._log.info("stopped")
 
     async def _stop(self) -> None:
@@ -207,17 +220,17 @@ class Node:
 
     # Rounds
 
-    def start_round(self, shard: ShardId, cause: Cause) -> str:
-        """Start a round for a shard; gives its id.
+    def start_round(self, shard: ShardId, cause: Cause) -> RoundWatch:
+        """Start a round for a shard.
 
         Raises:
             TooManyRoundsError: so many are under way, or the node is stopping.
         """
         if self._rounds is None:
             raise TooManyRoundsError("the node is stopping, and starts no round")
-        message = self._origin.open(shard, self._shards.replicas(shard), cause)
+        message, watch = self._origin.open(shard, self._shards.replicas(shard), cause)
         self._rounds.start_soon(self._origin.run, message, self._offer)
-        return message.round
+        return watch
 
     async def _offer(self, node: str, message: RoundMessage) -> str:
         if node == self._settings.node.name:
@@ -244,7 +257,7 @@ class Node:
     def _half_interval(self) -> float:
         if self._schedule is None:
             return 0.0
-        return self._schedule.interval_seconds(utc(self._world.wall_clock())) / 2
+        return self._schedule.last_interval_seconds(utc(self._world.wall_clock())) / 2
 
     def _become(self, state: str) -> None:
         self.state = state

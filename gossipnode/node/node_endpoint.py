@@ -9,16 +9,18 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
+import trio
+
 from gossipnode.core.property import Entity, Record, ShardId, parse_entity
 from gossipnode.core.ring import Cause
-from gossipnode.core.rounds import Hop
+from gossipnode.core.rounds import Hop, Round
 from gossipnode.core.slot_tree import Leaf
 from gossipnode.node import call_metadata
 from gossipnode.node.client_requests import ClientRequests
 from gossipnode.node.compatible_endpoint import decode_query, is_replace
 from gossipnode.node.import_call import ImportCall, check_ack
-from gossipnode.node.limits import STREAM_MESSAGE_BYTES, TREE_PAGE_LEAVES
-from gossipnode.node.origin import Origin
+from gossipnode.node.limits import STREAM_MESSAGE_BYTES, STREAM_PAUSE_SECONDS, TREE_PAGE_LEAVES
+from gossipnode.node.origin import Origin, RoundWatch
 from gossipnode.node.queries import GroupScan, run_query
 from gossipnode.node.round_messages import decode_report, encode_hop, encode_round
 from gossipnode.node.shards import Shards
@@ -28,8 +30,8 @@ from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1
 
-StartRound = Callable[[ShardId, Cause], str]
-"""Starts a round and gives its id."""
+StartRound = Callable[[ShardId, Cause], RoundWatch]
+"""Starts a round."""
 
 
 class NodeEndpoint:
@@ -167,37 +169,24 @@ class NodeEndpoint:
             else:
                 shards = [ShardId(request.group, request.shard)]
                 self._check_shard(shards[0])
-            rounds = [(shard, self._start_round(shard, Cause.ASKED)) for shard in shards]
-        for shard, round_id in rounds:
-            await stream.send(_event(shard, round_id))
+            watches = [self._start_round(shard, Cause.ASKED) for shard in shards]
+        for watch in watches:
+            await stream.send(_event(watch.now()))
         if request.wait:
-            for shard, round_id in rounds:
-                await self._follow(stream, shard, round_id)
-
-    async def _follow(
-        self, stream: ServerStream[v1.RepairRequest, v1.RoundEvent], shard: ShardId, round_id: str
-    ) -> None:
-        told: list[Hop] = []
-        while (known := self._origin.get(round_id)) is not None:
-            for hop in known.hops:
-                if hop not in told:
-                    told.append(hop)
-                    await stream.send(_event(shard, round_id, hop=encode_hop(hop)))
-            if known.outcome is not None:
-                await stream.send(_event(shard, round_id, finished=encode_round(known)))
-                return
-            now = self._origin.get(round_id)
-            if now is not None and (now.hops, now.outcome) == (known.hops, known.outcome):
-                await self._origin.wait_change(round_id)
-        raise RpcError(Status.ABORTED, f"round {round_id} is no longer remembered")
+            for watch in watches:
+                await _follow(stream, watch)
 
     async def report(self, request: v1.ReportRequest, call: CallContext) -> v1.ReportResponse:
-        """Take what a holder reports of a round that we started."""
+        """Take what a holder reports of a round that we started. It speaks for itself alone.
+
+        Under TLS the caller's name was checked against its certificate.
+        """
+        if request.holder != call_metadata.text(call.metadata, call_metadata.NODE):
+            raise RpcError(Status.PERMISSION_DENIED, "report: its holder is not the caller")
         try:
             self._origin.report(decode_report(request))
         except ValueError as error:
             raise RpcError(Status.INVALID_ARGUMENT, f"report: {error}") from error
-        call.trailing_metadata[call_metadata.NODE] = self._status.members.own_name
         return v1.ReportResponse()
 
     def _check_shard(self, shard: ShardId) -> None:
@@ -237,16 +226,23 @@ async def _exported(scan: GroupScan, *, tombstones: bool) -> AsyncGenerator[Sequ
 async def _send_records(
     stream: ServerStream[Any, v1.RecordBatch], pages: AsyncGenerator[Sequence[Record], None]
 ) -> None:
-    """Send records in messages of a good size, however small the pages are."""
+    """Send records in messages of a good size, however small the pages are, and something now and then.
+
+    A long search with little to find must not look like a node that is gone.
+    """
     batch: list[v1.Record] = []
     size = 0
+    sent_at = trio.current_time()
     async for page in pages:
         for record in page:
             batch.append(encode_record(record))
             size += len(record.payload)
             if size >= STREAM_MESSAGE_BYTES:
                 await stream.send(v1.RecordBatch(records=batch))
-                batch, size = [], 0
+                batch, size, sent_at = [], 0, trio.current_time()
+        if trio.current_time() - sent_at >= STREAM_PAUSE_SECONDS:
+            await stream.send(v1.RecordBatch(records=batch))
+            batch, size, sent_at = [], 0, trio.current_time()
     if batch:
         await stream.send(v1.RecordBatch(records=batch))
 
@@ -263,12 +259,26 @@ def _encode_leaf(leaf: Leaf) -> v1.TreeResponseLeaf:
     )
 
 
-def _event(
-    shard: ShardId, round_id: str, *, hop: v1.Hop | None = None, finished: v1.Round | None = None
-) -> v1.RoundEvent:
-    event = v1.RoundEvent(round=round_id, group=shard.group, shard=shard.shard)
-    if hop is not None:
-        event.hop = hop
-    if finished is not None:
-        event.finished = finished
-    return event
+async def _follow(stream: ServerStream[v1.RepairRequest, v1.RoundEvent], watch: RoundWatch) -> None:
+    """Tell of each hop of a round as it is reported, and of the round's end."""
+    told: list[Hop] = []
+    while True:
+        changed, known = watch.changed, watch.now()
+        untold = list(known.hops)
+        for hop in told:
+            untold.remove(hop)
+        for hop in untold:
+            event = _event(known)
+            event.hop = encode_hop(hop)
+            await stream.send(event)
+        told += untold
+        if known.outcome is not None:
+            event = _event(known)
+            event.finished = encode_round(known)
+            await stream.send(event)
+            return
+        await changed.wait()
+
+
+def _event(known: Round) -> v1.RoundEvent:
+    return v1.RoundEvent(round=known.round, group=known.shard.group, shard=known.shard.shard)

@@ -13,9 +13,7 @@ from gossipnode.core.limits import KEPT_ROUNDS
 from gossipnode.core.property import ShardId
 from gossipnode.core.ring import Cause, RoundMessage
 from gossipnode.core.rounds import OpenRound, Report, Round, RoundOutcome
-
-ROUNDS_UNDER_WAY_MAX = 1024
-"""Rounds of this node that may be under way at once; one more is refused."""
+from gossipnode.node.limits import ROUNDS_UNDER_WAY_MAX
 
 Offer = Callable[[str, RoundMessage], Awaitable[str]]
 """(node, message) -> "" when it took the message, else why not."""
@@ -26,9 +24,17 @@ class TooManyRoundsError(Exception):
 
 
 @dataclass(slots=True)
-class _Entry:
+class RoundWatch:
+    """A round of this node, to be followed to its end and remembered as long as somebody does."""
+
     open_round: OpenRound
+    hops_max: int
     changed: trio.Event = field(default_factory=trio.Event)
+    """Set at the next report, for which a new event takes its place, and for good when the round is over."""
+
+    def now(self) -> Round:
+        """The round as it stands."""
+        return self.open_round.snapshot(trio.current_time())
 
 
 class Origin:
@@ -47,12 +53,12 @@ class Origin:
         self._wall_clock = wall_clock
         self._new_round_id = new_round_id
         self._deadline_seconds = deadline_seconds
-        self._open: dict[str, _Entry] = {}
+        self._open: dict[str, RoundWatch] = {}
         self._finished: deque[Round] = deque(maxlen=KEPT_ROUNDS)
         self._last_converged: dict[ShardId, int] = {}
         self._log = structlog.get_logger("gossipnode.round")
 
-    def open(self, shard: ShardId, nodes: Sequence[str], cause: Cause) -> RoundMessage:
+    def open(self, shard: ShardId, nodes: Sequence[str], cause: Cause) -> tuple[RoundMessage, RoundWatch]:
         """Open a round over `nodes`; `run` then carries it.
 
         Raises:
@@ -60,41 +66,41 @@ class Origin:
         """
         if len(self._open) >= ROUNDS_UNDER_WAY_MAX:
             raise TooManyRoundsError(f"{len(self._open)} rounds are under way: wait until some have ended")
-        round_id = self._new_round_id()
-        self._open[round_id] = _Entry(
-            OpenRound(
-                round_id,
-                shard,
-                self._own_name,
-                nodes,
-                started_at=self._wall_clock(),
-                now=trio.current_time(),
-                deadline_seconds=self._deadline_seconds,
-            )
+        message = RoundMessage(self._new_round_id(), shard, self._own_name, tuple(nodes), 0, cause)
+        open_round = OpenRound(
+            message.round,
+            shard,
+            self._own_name,
+            nodes,
+            started_at=self._wall_clock(),
+            now=trio.current_time(),
+            deadline_seconds=self._deadline_seconds,
         )
-        return RoundMessage(round_id, shard, self._own_name, tuple(nodes), 0, cause)
+        watch = self._open[message.round] = RoundWatch(open_round, message.limit)
+        return message, watch
 
     async def run(self, message: RoundMessage, offer: Offer) -> Round:
         """Hand the message to the first node that takes it, and wait until the round is over."""
-        entry = self._open[message.round]
+        watch = self._open[message.round]
+        open_round = watch.open_round
         log = self._log.bind(
             round=message.round, group=message.shard.group, shard=message.shard.shard, hop=0, peer=""
         )
         log.info("round started", cause=message.cause.value, nodes=list(message.nodes))
         try:
-            if entry.open_round.finished is None:
-                await self._hand_out(message, offer, entry.open_round)
-            await self._wait(entry)
+            await self._hand_out(message, offer, open_round)
+            await self._wait(watch)
         except trio.Cancelled:
-            entry.open_round.abandon("the origin is stopping", trio.current_time())
+            open_round.abandon("the origin is stopping", trio.current_time())
             raise
+        except Exception:
+            log.exception("running a round failed")
+            open_round.abandon("internal error at the origin", trio.current_time())
         finally:
             del self._open[message.round]
-            finished = entry.open_round.finished
-            if finished is not None:
-                self._keep(finished)
-            entry.changed.set()
-        assert finished is not None
+            finished = watch.now()
+            self._keep(finished)
+            watch.changed.set()
         outcome = finished.outcome.value if finished.outcome else ""
         log.info("round ended", outcome=outcome, seconds=round(finished.seconds, 3), hops=len(finished.hops))
         return finished
@@ -102,60 +108,51 @@ class Origin:
     async def _hand_out(self, message: RoundMessage, offer: Offer, open_round: OpenRound) -> None:
         problem = "it has no replica"
         for node in message.nodes:
+            if open_round.finished is not None:
+                # Nothing to do from the start, or a node took the message but its answer was lost.
+                return
             # Said before the call: the holder may report before the call comes back.
             open_round.taken_by(node, trio.current_time())
             problem = await offer(node, message)
             if not problem:
+                # The call may have taken long: what the holder has to say is awaited from now on.
+                open_round.taken_by(node, trio.current_time())
                 return
             self._log.warning("round not taken", round=message.round, peer=node, reason=problem)
         open_round.abandon(f"no replica takes the round: {problem}", trio.current_time())
 
-    async def _wait(self, entry: _Entry) -> None:
-        while entry.open_round.finished is None:
-            with trio.move_on_at(entry.open_round.expires):
-                await entry.changed.wait()
+    async def _wait(self, watch: RoundWatch) -> None:
+        open_round = watch.open_round
+        while open_round.finished is None:
+            with trio.move_on_at(open_round.expires):
+                await watch.changed.wait()
                 continue
-            entry.open_round.expire(trio.current_time())
+            open_round.expire(trio.current_time())
 
     def _keep(self, finished: Round) -> None:
         self._finished.appendleft(finished)
         if finished.outcome in (RoundOutcome.CONVERGED, RoundOutcome.REPAIRED):
             # Repaired: every hop finished and left nothing out, so all were equal but for later writes.
-            self.converged(finished.shard)
-
-    def converged(self, shard: ShardId) -> None:
-        """Remember that all replicas of a shard were found equal just now."""
-        self._last_converged[shard] = self._wall_clock()
+            self._last_converged[finished.shard] = self._wall_clock()
 
     def report(self, report: Report) -> None:
-        """Take what a holder reports. One of a round that we do not know, or that is over, is dropped."""
-        for round_id, entry in list(self._open.items()):
-            open_round = entry.open_round
-            if round_id == report.round or (not report.round and open_round.shard == report.shard):
-                open_round.report(report, trio.current_time())
-                changed, entry.changed = entry.changed, trio.Event()
-                changed.set()
-                return
+        """Take what a holder reports. One of a round that we do not know, or that is over, is dropped.
 
-    async def wait_change(self, round_id: str) -> None:
-        """Return at the next report of a round under way, or at once when it is over."""
-        entry = self._open.get(round_id)
-        if entry is None:
-            await trio.lowlevel.checkpoint()
-        else:
-            await entry.changed.wait()
+        So is one with a count that the round cannot reach: what is kept must not follow a holder's wishes.
+        """
+        watch = self._open.get(report.round) if report.round else self._watch_of(report.shard)
+        if watch is not None and report.count < watch.hops_max:
+            watch.open_round.report(report, trio.current_time())
+            changed, watch.changed = watch.changed, trio.Event()
+            changed.set()
 
-    def get(self, round_id: str) -> Round | None:
-        """A round under way or remembered."""
-        entry = self._open.get(round_id)
-        if entry is not None:
-            return entry.open_round.snapshot(trio.current_time())
-        return next((known for known in self._finished if known.round == round_id), None)
+    def _watch_of(self, shard: ShardId) -> RoundWatch | None:
+        """The round under way of a shard: a foreign holder does not pass a round's id on."""
+        return next((watch for watch in self._open.values() if watch.open_round.shard == shard), None)
 
     def rounds(self) -> list[Round]:
         """Rounds under way and finished ones, newest first."""
-        now = trio.current_time()
-        under_way = [entry.open_round.snapshot(now) for entry in self._open.values()]
+        under_way = [watch.now() for watch in self._open.values()]
         return sorted([*under_way, *self._finished], key=lambda known: known.started_at, reverse=True)
 
     def last_converged(self, shard: ShardId) -> int:

@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gossipnode.core.criteria import Criteria, matches, sort_key
 from gossipnode.core.property import Entity, Record, ShardId, check_entity
-from gossipnode.node.limits import QUERY_DEFAULT_LIMIT, QUERY_MAX_BYTES, QUERY_MAX_RECORDS, SCAN_PAGE_RECORDS
+from gossipnode.node.limits import (
+    QUERY_DEFAULT_LIMIT,
+    QUERY_MAX_BYTES,
+    QUERY_MAX_RECORDS,
+    QUERY_RECORD_OVERHEAD_BYTES,
+    SCAN_PAGE_MIN_RECORDS,
+    SCAN_PAGE_RECORDS,
+)
 from gossipnode.node.shards import Shards
+from gossipnode.wire.errors import WireError
 from gossipnode.wire.property_edit import project, read_tags
 
 
@@ -27,7 +36,7 @@ class Query:
 
     groups: tuple[str, ...]
     name: str = ""
-    ids: tuple[str, ...] = ()
+    ids: frozenset[str] = frozenset()
     criteria: Criteria | None = None
     select: tuple[str, ...] = ()
     order_by: str = ""
@@ -57,6 +66,8 @@ class GroupScan:
         self._after: dict[ShardId, Entity | None] = {
             shard: after for shard in shards.shards_of(group) if shards.holds(shard)
         }
+        # A page of each shard is kept at once.
+        self._page_records = max(SCAN_PAGE_MIN_RECORDS, SCAN_PAGE_RECORDS // max(1, len(self._after)))
 
     async def next_page(self) -> list[Record]:
         """Some more records; [] when there are no more."""
@@ -80,7 +91,7 @@ class GroupScan:
 
     async def _read(self, shard: ShardId) -> None:
         page = await self._shards.store.scan(
-            shard, after=self._after[shard], limit=SCAN_PAGE_RECORDS, name=self._name
+            shard, after=self._after[shard], limit=self._page_records, name=self._name
         )
         if page:
             self._pages[shard] = page
@@ -89,33 +100,35 @@ class GroupScan:
             del self._after[shard]
 
 
-async def run_query(shards: Shards, query: Query) -> AsyncGenerator[list[Record], None]:
-    """The live records that a query asks for, in its order, in lists of some.
+async def run_query(shards: Shards, query: Query) -> AsyncGenerator[Sequence[Record], None]:
+    """The live records that a query asks for, in its order, in lists of some, or of none while it searches.
 
     Raises:
         UnknownGroupError: there is no such group.
+        WireError: the record that an ordered answer is to come behind is not there.
         QueryTooLargeError: an ordered answer would take too much memory.
     """
     for group in query.groups:
         shards.shard_count(group)
-    if query.order_by:
-        for record in await _ordered(shards, query):
-            yield [record]
-        return
+    async with aclosing(_ordered(shards, query) if query.order_by else _by_key(shards, query)) as pages:
+        async for page in pages:
+            yield page
+
+
+async def _by_key(shards: Shards, query: Query) -> AsyncGenerator[Sequence[Record], None]:
     left = query.most
     after = query.after
     for group in sorted(set(query.groups)):
         if after is not None and group < after.group:
             continue
-        source = _candidates(shards, query, group, after if after and group == after.group else None)
-        async for page in source:
-            found = [_projected(query, record) for record in page if _wanted(query, record)][:left]
-            left -= len(found)
-            if found:
-                yield found
-            if left == 0:
-                await source.aclose()
-                return
+        begin = after if after is not None and group == after.group else None
+        async with aclosing(_candidates(shards, query, group, begin)) as pages:
+            async for page in pages:
+                found = [record for record in page if _wanted(query, record)][:left]
+                left -= len(found)
+                yield [_projected(query, record) for record in found]
+                if left == 0:
+                    return
 
 
 async def _candidates(
@@ -123,7 +136,7 @@ async def _candidates(
 ) -> AsyncGenerator[list[Record], None]:
     """Pages of records of a group that may be asked for; by key where the query names them."""
     if query.ids and query.name:
-        for item in sorted(set(query.ids)):
+        for item in sorted(query.ids):
             entity = Entity(group, query.name, item)
             check_entity(entity)
             if after is not None and entity <= after:
@@ -151,28 +164,52 @@ def _projected(query: Query, record: Record) -> Record:
     return Record(record.entity, record.version, project(record.payload, query.select))
 
 
-async def _ordered(shards: Shards, query: Query) -> Sequence[Record]:
-    """The first records in the order of a tag: only as many as asked for are kept while scanning."""
+class _Placed(NamedTuple):
+    """A record and its place in an order."""
+
+    key: tuple[Any, ...]
+    record: Record
+
+    @property
+    def bytes(self) -> int:
+        return len(self.record.payload) + QUERY_RECORD_OVERHEAD_BYTES
+
+
+async def _ordered(shards: Shards, query: Query) -> AsyncGenerator[Sequence[Record], None]:
+    """The first records in the order of a tag: only about as many as asked for are kept while scanning."""
     behind = await _key_of_after(shards, query)
-    kept: list[tuple[tuple[Any, ...], Record]] = []
+    kept: list[_Placed] = []
     size = 0
     for group in sorted(set(query.groups)):
-        async for page in _candidates(shards, query, group):
-            for record in page:
-                if _wanted(query, record):
-                    tags = read_tags(record.payload, (query.order_by,))
-                    key = sort_key(tags, query.order_by, record.entity, descending=query.descending)
-                    if behind is not None and key <= behind:
-                        continue
-                    kept.append((key, _projected(query, record)))
-                    size += len(record.payload)
-            if len(kept) > 2 * query.most:
-                kept = heapq.nsmallest(query.most, kept, key=lambda item: item[0])
-                size = sum(len(record.payload) for _, record in kept)
-            if size > QUERY_MAX_BYTES:
-                raise QueryTooLargeError("the ordered answer is too large: ask for fewer records, or tags")
-    kept.sort(key=lambda item: item[0])
-    return [record for _, record in kept[: query.most]]
+        async with aclosing(_candidates(shards, query, group)) as pages:
+            async for page in pages:
+                placed = [_placed(query, record) for record in page if _wanted(query, record)]
+                found = [each for each in placed if behind is None or each.key > behind]
+                kept += found
+                size += sum(each.bytes for each in found)
+                if len(kept) > 2 * query.most or size > QUERY_MAX_BYTES:
+                    kept = heapq.nsmallest(query.most, kept, key=_key)
+                    size = sum(each.bytes for each in kept)
+                if size > QUERY_MAX_BYTES:
+                    raise QueryTooLargeError(
+                        "the ordered answer is too large: ask for fewer records, or tags"
+                    )
+                yield ()
+    kept.sort(key=_key)
+    yield [each.record for each in kept[: query.most]]
+
+
+def _key(placed: _Placed) -> tuple[Any, ...]:
+    return placed.key
+
+
+def _placed(query: Query, record: Record) -> _Placed:
+    return _Placed(_place(query, record), _projected(query, record))
+
+
+def _place(query: Query, record: Record) -> tuple[Any, ...]:
+    tags = read_tags(record.payload, (query.order_by,))
+    return sort_key(tags, query.order_by, record.entity, descending=query.descending)
 
 
 async def _key_of_after(shards: Shards, query: Query) -> tuple[Any, ...] | None:
@@ -180,5 +217,8 @@ async def _key_of_after(shards: Shards, query: Query) -> tuple[Any, ...] | None:
     if query.after is None:
         return None
     (record,) = await shards.store.read(shards.shard_of(query.after), (query.after,))
-    tags = {} if record is None else read_tags(record.payload, (query.order_by,))
-    return sort_key(tags, query.order_by, query.after, descending=query.descending)
+    if record is None:
+        raise WireError(
+            f"after: there is no record {query.after.text[:80]!r}, and so no place in the order of a tag"
+        )
+    return _place(query, record)

@@ -264,7 +264,6 @@ class RepairStream(Generic[Incoming, Outgoing]):
                 if isinstance(step, Finish):
                     return step.end
                 if isinstance(step, HalfClose):
-                    self._half_closed = True
                     # In its place among the messages: the writer closes our half when it comes to it.
                     await outbound.send(())
                     continue
@@ -293,6 +292,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
                     await self._stream.send_batch(batch)
                 elif self._half_close is not None:
                     await self._half_close()
+                    self._half_closed = True
                     self._extend_wait()
 
     def _extend_wait(self) -> None:
@@ -305,5 +305,5 @@ def first_error(error: BaseException) -> BaseException | None:
     """The error itself, or the first one in a group; None for nothing but cancellations."""
     if not isinstance(error, BaseExceptionGroup):
         return None if isinstance(error, trio.Cancelled) else error
-    children: tuple[BaseException, ...] = error.exceptions
+    children = cast("BaseExceptionGroup[BaseException]", error).exceptions
     return next((found for child in children if (found := first_error(child)) is not None), None)

@@ -15,7 +15,7 @@ from gossipnode.core.errors import SessionViolationError
 from gossipnode.core.messages import ClientMessage, ServerMessage
 from gossipnode.core.property import ShardId
 from gossipnode.core.ring import HopEnd, RoundMessage
-from gossipnode.core.rounds import Hop, Report
+from gossipnode.core.rounds import Hop, InSession, Report
 from gossipnode.core.tree_client import TreeClient
 from gossipnode.core.tree_session import SessionCounts, SessionEnd
 from gossipnode.node import call_metadata
@@ -30,6 +30,7 @@ from gossipnode.node.limits import (
     REPORT_RETRY_MIN_SECONDS,
     REPORT_SECONDS,
     SERVER_END_SECONDS,
+    VERDICT_END_SECONDS,
 )
 from gossipnode.node.members import Members, Peer
 from gossipnode.node.origin import Origin
@@ -37,6 +38,7 @@ from gossipnode.node.repair_stream import RepairStream
 from gossipnode.node.round_messages import encode_report
 from gossipnode.node.shards import Shards
 from gossipnode.rpc import ClientStream, RetryPolicy, RpcError, Status
+from gossipnode.rpc.status import NO_METADATA
 from gossipnode.store.interface import StoreError
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.services import PROPAGATION, REPAIR, REPORT
@@ -152,11 +154,11 @@ class RingPeers:
         return "", not call_metadata.text(metadata, call_metadata.NODE)
 
     def _call_metadata(self, message: RoundMessage) -> dict[str, str]:
-        return {
-            **self._metadata,
-            call_metadata.ROUND: message.round,
-            call_metadata.CAUSE: message.cause.value,
-        }
+        metadata = {**self._metadata, call_metadata.CAUSE: message.cause.value}
+        if message.round:
+            # A foreign peer does not pass it on, and no metadata goes without a value.
+            metadata[call_metadata.ROUND] = message.round
+        return metadata
 
     # Reports
 
@@ -168,8 +170,11 @@ class RingPeers:
         queue = self._reports.get(origin)
         if queue is None:
             return
+        sender = queue[0]
+        if isinstance(report.then, InSession) and _half_full(sender):
+            return
         try:
-            queue[0].send_nowait(report)
+            sender.send_nowait(report)
         except (trio.WouldBlock, trio.ClosedResourceError):
             self._log.warning("report dropped", peer=origin, round=report.round)
 
@@ -187,20 +192,26 @@ class RingPeers:
     async def _send_reports_to(self, peer: Peer, reports: trio.MemoryReceiveChannel[Report]) -> None:
         async with reports:
             async for report in reports:
+                log = self._log.bind(peer=peer.name, round=report.round)
                 try:
                     await peer.channel.unary(
                         REPORT,
                         encode_report(report),
                         timeout=REPORT_SECONDS,
                         metadata=self._metadata,
+                        dial_now=True,
                         retry=_REPORT_RETRY,
                     )
                 except RpcError as error:
                     peer.failed(error)
                     if error.status is not Status.UNIMPLEMENTED:
-                        self._log.info(
-                            "report not delivered", peer=peer.name, round=report.round, reason=str(error)
-                        )
+                        log.info("report not delivered", reason=str(error))
+                except Exception:
+                    log.exception("sending a report failed")
+
+
+def _half_full(sender: trio.MemorySendChannel[Report]) -> bool:
+    return 2 * sender.statistics().current_buffer_used >= REPORT_QUEUE_MESSAGES
 
 
 class _ClientRun:
@@ -269,6 +280,8 @@ class _ClientRun:
                 end_wait_seconds=SERVER_END_SECONDS,
             ).run()
             self._peer.answered()
+            if end is not SessionEnd.REPAIRED:
+                await _take_end(stream)
             if end is SessionEnd.NO_TREE:
                 return HopEnd.SKIPPED, "no tree for the shard"
             if end is SessionEnd.EQUAL:
@@ -285,11 +298,22 @@ class _ClientRun:
         judged = self._stream is not None and self._stream.bytes_received > 0
         if judged:
             return HopEnd.FAILED, str(error)
-        if error.status is Status.RESOURCE_EXHAUSTED:
+        if error.status is Status.RESOURCE_EXHAUSTED and error.trailing_metadata is not NO_METADATA:
+            # Said by the peer: without its trailers it is a limit of ours that it has broken.
             return HopEnd.BUSY, str(error)
         if error.status in _NOT_BEGUN or self._stream is None:
             return HopEnd.SKIPPED, str(error)
         return HopEnd.FAILED, str(error)
+
+
+async def _take_end(stream: ClientStream[ClientMessage, ServerMessage]) -> None:
+    """Let a server that has given its verdict end the stream: many resets would look like abuse."""
+    with trio.move_on_after(VERDICT_END_SECONDS):
+        try:
+            await stream.finish()
+        except RpcError:
+            # The session is over: a foreign peer without a tree ends it with an error.
+            return
 
 
 def reasons_text(reasons: Mapping[str, int]) -> str:

@@ -1,11 +1,12 @@
 """The messages that this node holds: one at a time a shard, repair with the successor, then hand it on.
 
-Every hop ends in an outcome, which the origin is told. A successor that cannot be repaired with is skipped.
+Every hop ends in an outcome, which the origin is told, and so is every message that is dropped. As long as a
+message waits or is held, its origin hears that we are alive.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Protocol
@@ -23,7 +24,6 @@ from gossipnode.core.ring import (
     Mailbox,
     RepairWith,
     RoundMessage,
-    Step,
 )
 from gossipnode.core.rounds import Ended, Forwarded, Hop, InSession, Report
 from gossipnode.node.limits import BUSY_WAIT_MAX_SECONDS, BUSY_WAIT_MIN_SECONDS, SIGN_OF_LIFE_SECONDS
@@ -68,6 +68,9 @@ class RingRunner:
         self._rng = rng
         self._mailbox = Mailbox()
         self._admission = Admission()
+        self._busy_with: dict[RoundMessage, str] = {}
+        """Every message that we have: the peer that its holder deals with, "" before that."""
+        self._begun = trio.Event()
         self._running: set[ShardId] = set()
         self._idle = trio.Event()
         self._nursery: trio.Nursery | None = None
@@ -81,13 +84,13 @@ class RingRunner:
             self._nursery = nursery
             task_status.started()
             try:
-                await trio.sleep_forever()
+                await self._show_life()
             finally:
-                self._nursery = None
+                self._refuse_more()
 
     async def drain(self, grace_seconds: float) -> None:
         """Take no more messages, and wait for those that are held, up to `grace_seconds`."""
-        self._nursery = None
+        self._refuse_more()
         with trio.move_on_after(grace_seconds):
             while self._running:
                 await self._idle.wait()
@@ -115,49 +118,72 @@ class RingRunner:
         replaced = self._mailbox.put(message)
         if replaced is not None:
             self._end(replaced, f"overtaken at {self._own_name} by round {message.round}")
+        self._busy_with[message] = ""
+        self._begun.set()
         if message.shard not in self._running:
             self._running.add(message.shard)
             nursery.start_soon(self._run_shard, message.shard)
 
+    def _refuse_more(self) -> None:
+        """From here on nothing new is begun, be it waiting already."""
+        self._nursery = None
+        for shard in self._running:
+            self._drop_waiting(shard)
+
+    def _drop_waiting(self, shard: ShardId) -> None:
+        waiting = self._mailbox.take(shard)
+        if waiting is not None:
+            self._end(waiting, "the node is stopping")
+
     async def _run_shard(self, shard: ShardId) -> None:
         try:
             while message := self._mailbox.take(shard):
-                await self._hold(message)
+                try:
+                    await self._hold(message)
+                finally:
+                    self._busy_with.pop(message, None)
         finally:
+            # Something is left only when we are cancelled.
+            self._drop_waiting(shard)
             self._running.discard(shard)
             if not self._running:
                 self._idle.set()
                 self._idle = trio.Event()
 
     async def _hold(self, message: RoundMessage) -> None:
-        turn = HolderTurn(message, self._own_name)
         hops: list[Hop] = []
-        step: Step = turn.next_step()
         try:
-            while not isinstance(step, EndRound):
-                if isinstance(step, Forward):
-                    problem, foreign = await self._peers.propagate(step.peer, step.message)
-                    if not problem:
-                        self._tell(message, tuple(hops), Forwarded(step.peer, foreign))
-                        return
-                    reason = f"did not take the message: {problem}"
-                    hops.append(Hop(self._own_name, step.peer, HopEnd.FAILED, reason))
-                    step = turn.not_forwarded()
-                    continue
-                hop = await self._repair(step, turn, message)
-                step = turn.repaired(hop.end)
-                if isinstance(step, RepairWith) and step.attempt:
-                    continue
-                # Busy to the last: for the round it is a successor that was left out.
-                hops.append(replace(hop, end=HopEnd.SKIPPED) if hop.end is HopEnd.BUSY else hop)
-        except trio.Cancelled:
-            self._tell(message, tuple(hops), Ended(f"holder {self._own_name} is stopping"))
-            raise
+            then = await self._pass_on(message, hops)
         except Exception:  # noqa: BLE001 - a defect in one round must not end the others; it is logged
             self._bound(message).exception("holding a message failed")
-            self._tell(message, tuple(hops), Ended(f"internal error at {self._own_name}"))
-            return
-        self._tell(message, tuple(hops), Ended(step.reason))
+            then = Ended(f"internal error at {self._own_name}")
+        except BaseException:
+            # Cancelled; from within the nursery of a session it comes as a group.
+            self._tell(message, hops, Ended(f"holder {self._own_name} is stopping"))
+            raise
+        self._tell(message, hops, then)
+
+    async def _pass_on(self, message: RoundMessage, hops: list[Hop]) -> Forwarded | Ended:
+        """Repair with successors, each try added to `hops`, until one of them has the message."""
+        turn = HolderTurn(message, self._own_name)
+        step = turn.next_step()
+        while not isinstance(step, EndRound):
+            self._busy_with[message] = step.peer
+            if isinstance(step, Forward):
+                problem, foreign = await self._peers.propagate(step.peer, step.message)
+                if not problem:
+                    return Forwarded(step.peer, foreign)
+                reason = f"did not take the message: {problem}"
+                hops.append(Hop(self._own_name, step.peer, HopEnd.FAILED, reason))
+                step = turn.not_forwarded()
+                continue
+            hop = await self._repair(step, turn, message)
+            step = turn.repaired(hop.end)
+            if isinstance(step, RepairWith) and step.attempt:
+                continue
+            # Busy to the last: for the round it is a successor that was left out.
+            hops.append(replace(hop, end=HopEnd.SKIPPED) if hop.end is HopEnd.BUSY else hop)
+        return Ended(step.reason)
 
     async def _repair(self, step: RepairWith, turn: HolderTurn, message: RoundMessage) -> Hop:
         if step.attempt:
@@ -166,10 +192,7 @@ class RingRunner:
         log = self._bound(message).bind(hop=turn.count + 1, peer=step.peer)
         async with self._slots:
             log.debug("hop started")
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._show_life, message, step.peer)
-                hop = await self._peers.repair(step.peer, message)
-                nursery.cancel_scope.cancel()
+            hop = await self._peers.repair(step.peer, message)
         log.info(
             "hop ended",
             outcome=hop.end.value,
@@ -183,18 +206,22 @@ class RingRunner:
         )
         return hop
 
-    async def _show_life(self, message: RoundMessage, peer: str) -> None:
+    async def _show_life(self) -> None:
+        """A message may wait long, for its shard, for a session's slot or for a peer: origins must know."""
         while True:
+            if not self._busy_with:
+                self._begun = trio.Event()
+                await self._begun.wait()
             await trio.sleep(SIGN_OF_LIFE_SECONDS)
-            self._tell(message, (), InSession(peer))
+            for message, peer in list(self._busy_with.items()):
+                self._tell(message, (), InSession(peer))
 
-    def _tell(
-        self, message: RoundMessage, hops: tuple[Hop, ...], then: InSession | Forwarded | Ended
-    ) -> None:
-        report = Report(message.round, message.shard, self._own_name, message.count, hops, then)
+    def _tell(self, message: RoundMessage, hops: Sequence[Hop], then: InSession | Forwarded | Ended) -> None:
+        report = Report(message.round, message.shard, self._own_name, message.count, tuple(hops), then)
         self._peers.tell(message.origin, report)
 
     def _end(self, message: RoundMessage, reason: str) -> None:
+        self._busy_with.pop(message, None)
         self._tell(message, (), Ended(reason))
 
     def _bound(self, message: RoundMessage) -> structlog.stdlib.BoundLogger:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from gossipnode.core.property import ShardId
 from gossipnode.core.ring import HopEnd
 from gossipnode.core.rounds import Ended, Forwarded, Hop, InSession, Report, Round
@@ -31,12 +33,18 @@ def decode_hop(hop: v1.Hop) -> Hop:
     """A hop that a holder reports.
 
     Raises:
-        ValueError: its outcome is none that we know.
+        ValueError: its outcome is none that we know, or its duration is none.
     """
+    end = HopEnd(hop.outcome)
+    if end is HopEnd.BUSY:
+        # Only a holder's own affair: what it reports of a successor that stays busy is `skipped`.
+        raise ValueError("outcome of a hop: expected equal, repaired, skipped or failed")
+    if not 0 <= hop.seconds < math.inf:
+        raise ValueError(f"seconds of a hop: {hop.seconds} is no duration")
     return Hop(
         from_node=hop.from_[:REPORT_TEXT_MAX_CHARACTERS],
         to_node=hop.to[:REPORT_TEXT_MAX_CHARACTERS],
-        end=HopEnd(hop.outcome),
+        end=end,
         reason=hop.reason[:REPORT_TEXT_MAX_CHARACTERS],
         session=hop.session[:REPORT_TEXT_MAX_CHARACTERS],
         sent=hop.sent,
@@ -94,9 +102,9 @@ def decode_report(message: v1.ReportRequest) -> Report:
     then: InSession | Forwarded | Ended
     match chosen(message, "next"):
         case ("in_session_with", peer):
-            then = InSession(str(peer))
+            then = InSession(str(peer)[:REPORT_TEXT_MAX_CHARACTERS])
         case ("forwarded_to", peer):
-            then = Forwarded(str(peer), message.next_is_foreign)
+            then = Forwarded(str(peer)[:REPORT_TEXT_MAX_CHARACTERS], message.next_is_foreign)
         case ("ended", reason):
             then = Ended(str(reason)[:REPORT_TEXT_MAX_CHARACTERS])
         case _:

@@ -32,6 +32,12 @@ class Schedule:
         first = next(times)
         return (next(times) - first).total_seconds()
 
+    def last_interval_seconds(self, moment: datetime) -> float:
+        """The time between the last two starts before `moment`: what a round that starts now follows."""
+        times = CronSim(self._expression, moment, reverse=True)
+        last = next(times)
+        return (last - next(times)).total_seconds()
+
 
 def utc(wall_clock_ns: int) -> datetime:
     """A wall clock's nanoseconds as a moment in UTC, to the microsecond."""

@@ -114,14 +114,20 @@ class Shards:
     def _taken(self, records: Sequence[Record], results: Sequence[WriteResult]) -> None:
         """A session has stored records of a peer: our clock goes on behind them, unless they are absurd."""
         now = self.wall_clock()
-        for record, result in zip(records, results, strict=True):
-            if result.outcome is Written.STORED and not self.clock.saw(record.version.mod_revision, now):
-                self.ahead += 1
-                self._log.warning(
-                    "record from the future",
-                    key=record.entity.text,
-                    ahead_seconds=round((record.version.mod_revision - now) / 1e9),
-                )
+        ahead = [
+            record
+            for record, result in zip(records, results, strict=True)
+            if result.outcome is Written.STORED and not self.clock.saw(record.version.mod_revision, now)
+        ]
+        if ahead:
+            self.ahead += len(ahead)
+            furthest = max(ahead, key=lambda record: record.version.mod_revision)
+            self._log.warning(
+                "records from the future",
+                records=len(ahead),
+                furthest=furthest.entity.text,
+                ahead_seconds=round((furthest.version.mod_revision - now) / 1e9),
+            )
         self._wrote()
 
     def _wrote(self) -> None:

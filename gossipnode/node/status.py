@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,14 +11,12 @@ import trio
 from gossipnode import __version__
 from gossipnode.core.property import ShardId
 from gossipnode.node.address import Address
-from gossipnode.node.limits import STATUS_TREE_SECONDS
+from gossipnode.node.limits import ROUNDS_SHOWN, STATUS_TREE_SECONDS
 from gossipnode.node.members import Members
 from gossipnode.node.origin import Origin
 from gossipnode.node.round_messages import encode_round
 from gossipnode.node.shards import Shards
 from gossipnode.wire.generated.bp.gossipnode import v1
-
-ROUNDS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +31,15 @@ class StatusSource:
 
     async def read(self) -> v1.StatusResponse:
         """The status as of now. Members not heard of lately are asked whether they are there."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.members.probe)
+        await self.members.probe()
+        patience = trio.current_time() + STATUS_TREE_SECONDS
         return v1.StatusResponse(
             node=self.members.own_name,
             address=str(self.address()),
             version=__version__,
             state=self.state(),
             members=self._members(),
-            shards=[await self._shard(shard) for shard in self.shards],
+            shards=[await self._shard(shard, patience) for shard in self.shards],
             rounds=[encode_round(known) for known in self.origin.rounds()[:ROUNDS_SHOWN]],
         )
 
@@ -53,11 +52,12 @@ class StatusSource:
         known[own] = v1.Member(name=own, address=str(self.members.own_address), state="up")
         return [known[name] for name in sorted(known)]
 
-    async def _shard(self, shard: ShardId) -> v1.ShardStatus:
-        root, tree = "", "building"
-        with trio.move_on_after(STATUS_TREE_SECONDS):
-            root, tree = (await self.shards.store.tree(shard)).root, "ready"
+    async def _shard(self, shard: ShardId, patience: float) -> v1.ShardStatus:
+        """The status of a shard; without its root when leaf digests are missing beyond `patience`."""
         counts = await self.shards.store.counts(shard)
+        root, tree = "", "building"
+        with trio.move_on_at(patience if counts.unhashed else math.inf):
+            root, tree = (await self.shards.store.tree(shard)).root, "ready"
         return v1.ShardStatus(
             group=shard.group,
             shard=shard.shard,

@@ -3,6 +3,8 @@
 This room knows nothing of properties, protobuf or the ring: methods bring their own codecs.
 """
 
+import logging
+
 from gossipnode.rpc.calls import CallContext, ServerStream
 from gossipnode.rpc.channel import Channel, UnaryResult
 from gossipnode.rpc.client_stream import ClientStream
@@ -11,6 +13,9 @@ from gossipnode.rpc.method import Cardinality, Method
 from gossipnode.rpc.retry import RetryPolicy
 from gossipnode.rpc.server import Server
 from gossipnode.rpc.status import RpcError, Status
+
+# Where nobody has set up logs, as in a command, the standard library would print warnings on stderr.
+logging.getLogger("gossipnode").addHandler(logging.NullHandler())
 
 __all__ = [
     "CallContext",

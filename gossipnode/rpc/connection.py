@@ -106,6 +106,8 @@ class Connection(Outbound):
         if self.streams.pop(stream.id, None) is None:
             return
         unread = len(stream.inbound) - stream.already_credited
+        self.assembling_bytes -= stream.already_credited
+        stream.already_credited = 0
         stream.inbound = bytearray()
         if unread:
             self.credit_connection(unread)

@@ -26,10 +26,11 @@ class Limits:
     max_cached_header_blocks: int = 256
 
     # Flow control. What the application has not read is at most one connection window, and for each stream
-    # at most one stream window plus one message under assembly.
+    # at most one stream window plus one message under assembly; those of a whole connection are bounded, too.
     max_frame_bytes: int = 64 * KIB
     stream_window_bytes: int = 4 * MIB
     connection_window_bytes: int = 16 * MIB
+    max_assembling_bytes: int = 32 * MIB
     read_bytes: int = 64 * KIB
     # Senders pause above this. A writer that has less than `gather_bytes` lets other tasks add to it once.
     write_buffer_bytes: int = 128 * KIB

@@ -26,6 +26,8 @@ class Outbound:
         self.send_window = frames.DEFAULT_WINDOW_BYTES
         self.receive_window: int = max(limits.connection_window_bytes, frames.DEFAULT_WINDOW_BYTES)
         self.peer_frame_bytes = frames.DEFAULT_FRAME_BYTES
+        # Of unfinished messages, on all streams: bytes whose window the peer already has back.
+        self.assembling_bytes = 0
         self._uncredited = 0
 
     def write(self, data: bytes) -> None:

@@ -81,8 +81,8 @@ class Stream:
     def take(self, max_messages: int) -> list[bytes]:
         """Up to `max_messages` whole messages of what has arrived, without waiting.
 
-        Raises RpcError: RESOURCE_EXHAUSTED for a message that announces too many bytes, UNIMPLEMENTED for a
-        compressed one.
+        Raises RpcError: RESOURCE_EXHAUSTED for a message that announces too many bytes, or one too many that
+        is unfinished on this connection, UNIMPLEMENTED for a compressed one.
         """
         buffer, at, messages = self.inbound, 0, list[bytes]()
         end = len(buffer)
@@ -106,6 +106,8 @@ class Stream:
             del buffer[:at]
         self.bytes_received += at
         self._credit(at, waiting=not messages)
+        if not messages and self.connection.assembling_bytes > self.connection.limits.max_assembling_bytes:
+            raise RpcError(Status.RESOURCE_EXHAUSTED, "too many large messages at once on one connection")
         return messages
 
     def _refusal(self, compressed: int, size: int) -> RpcError:
@@ -125,6 +127,7 @@ class Stream:
         if waiting:
             credit += len(self.inbound) - self.already_credited
             self.already_credited = len(self.inbound)
+        self.connection.assembling_bytes += self.already_credited - known
         if credit:
             self.connection.credit(self, credit)
 

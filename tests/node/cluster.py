@@ -141,9 +141,7 @@ class Cluster:
 
     async def round(self, origin: str = "a", group: str = "sw", shard: int = 0) -> Round:
         """Start a round at a node, and wait for what becomes of it."""
-        node = self.nodes[origin]
-        round_id = node.start_round(ShardId(group, shard), Cause.ASKED)
-        while (known := node._origin.get(round_id)) is not None and known.outcome is None:
-            await node._origin.wait_change(round_id)
-        assert known is not None
-        return known
+        watch = self.nodes[origin].start_round(ShardId(group, shard), Cause.ASKED)
+        while watch.now().outcome is None:
+            await watch.changed.wait()
+        return watch.now()

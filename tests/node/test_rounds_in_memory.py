@@ -120,6 +120,7 @@ async def test_nobody_else_there_ends_the_round_early_and_says_so(autojump_clock
         cluster.stop()
 
 
+@pytest.mark.slow
 async def test_a_connection_cut_in_mid_session_fails_the_hop_and_the_next_round_repairs(
     autojump_clock: object,
 ) -> None:
@@ -141,6 +142,7 @@ async def test_a_connection_cut_in_mid_session_fails_the_hop_and_the_next_round_
         cluster.stop()
 
 
+@pytest.mark.slow
 async def test_a_holder_that_dies_ends_the_round_with_its_name(autojump_clock: object) -> None:
     cluster = Cluster()
     async with trio.open_nursery() as nursery:
@@ -157,6 +159,7 @@ async def test_a_holder_that_dies_ends_the_round_with_its_name(autojump_clock: o
         cluster.stop()
 
 
+@pytest.mark.slow
 async def test_rounds_of_many_shards_run_side_by_side_and_end_equal(autojump_clock: object) -> None:
     cluster = Cluster(groups=("sw:4:3", "flags:2:3"))
     async with trio.open_nursery() as nursery:
@@ -179,6 +182,7 @@ async def test_rounds_of_many_shards_run_side_by_side_and_end_equal(autojump_clo
         cluster.stop()
 
 
+@pytest.mark.slow
 async def test_a_day_of_scheduled_rounds_passes_in_moments(autojump_clock: object) -> None:
     cluster = Cluster(overrides={"repair.schedule": "*/30 * * * *"})
     async with trio.open_nursery() as nursery:
@@ -202,6 +206,7 @@ async def test_a_day_of_scheduled_rounds_passes_in_moments(autojump_clock: objec
         cluster.stop()
 
 
+@pytest.mark.slow
 async def test_draining_ends_a_session_within_the_grace_period_with_a_reason(autojump_clock: object) -> None:
     cluster = Cluster(names="ab")
     async with trio.open_nursery() as nursery:

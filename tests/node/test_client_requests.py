@@ -1,0 +1,478 @@
+"""What clients write: merged, stamped above what was there, and refused where it must be."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gossipnode.core.errors import InvalidEntityError
+from gossipnode.core.property import ShardId, check_entity
+from gossipnode.core.version import Version
+from gossipnode.node.client_requests import (
+    BadRecord,
+    ClientRequests,
+    ImportedRecord,
+    NotAReplicaError,
+    NotStoredError,
+    PreparedImport,
+    RefusedGroupError,
+)
+from gossipnode.node.limits import APPLY_ATTEMPTS
+from gossipnode.node.settings import GroupSettings
+from gossipnode.node.shards import Shards, UnknownGroupError
+from gossipnode.store.interface import StoreFullError, WriteResult, Written
+from gossipnode.wire.errors import WireError
+from gossipnode.wire.property_edit import read_property
+
+from .cluster import record
+from .support import (
+    NOW,
+    SECOND,
+    WallClock,
+    all_records,
+    entity,
+    make_shards,
+    memory_store,
+    prop,
+    put,
+    stored,
+    tags_of,
+)
+
+
+def create_revision(payload: bytes) -> int:
+    return read_property(payload).create_revision
+
+
+def requests_over(shards: Shards) -> ClientRequests:
+    return ClientRequests(shards)
+
+
+async def test_merge_keeps_the_tags_that_do_not_come_in() -> None:
+    shards = make_shards()
+    requests = requests_over(shards)
+    first = await requests.apply(prop("n/1", a=1, b=2), replace=False)
+    second = await requests.apply(prop("n/1", b=3, c=4), replace=False)
+    assert (first.created, second.created) == (True, False)
+    assert second.tag_count == 3
+    assert tags_of(await stored(shards, "n/1")) == {"a": 1, "b": 3, "c": 4}
+    assert list(tags_of(second.record)) == ["a", "b", "c"]
+
+
+async def test_replace_takes_the_new_tags_alone() -> None:
+    shards = make_shards()
+    requests = requests_over(shards)
+    await requests.apply(prop("n/1", a=1, b=2), replace=False)
+    await requests.apply(prop("n/1", c=4), replace=True)
+    assert tags_of(await stored(shards, "n/1")) == {"c": 4}
+
+
+@pytest.mark.parametrize("replace", [True, False])
+async def test_create_revision_stays_and_mod_revision_rises(replace: bool) -> None:
+    clock = WallClock()
+    requests = requests_over(make_shards(wall_clock=clock))
+    first = (await requests.apply(prop("n/1"), replace=False)).record
+    clock.now += 5 * SECOND
+    second = (await requests.apply(prop("n/1"), replace=replace)).record
+    assert create_revision(first.payload) == NOW == first.version.mod_revision
+    assert create_revision(second.payload) == NOW
+    assert second.version.mod_revision == NOW + 5 * SECOND
+    assert read_property(second.payload).updated_at == (second.version.mod_revision // SECOND, 0)
+
+
+async def test_an_apply_to_a_deleted_record_creates_it_anew() -> None:
+    clock = WallClock()
+    shards = make_shards(wall_clock=clock)
+    requests = requests_over(shards)
+    await requests.apply(prop("n/1", old=1), replace=False)
+    assert await requests.delete(entity("n/1")) is not None
+    clock.now += SECOND
+    applied = await requests.apply(prop("n/1", new=1), replace=False)
+    assert applied.created
+    assert create_revision(applied.record.payload) == NOW + SECOND
+    assert tags_of(await stored(shards, "n/1")) == {"new": 1}
+
+
+async def test_delete_leaves_a_tombstone_above_the_record() -> None:
+    shards = make_shards()
+    requests = requests_over(shards)
+    live = (await requests.apply(prop("n/1", a=1), replace=False)).record
+    tombstone = await requests.delete(entity("n/1"))
+    assert tombstone is not None
+    assert tombstone.version > live.version
+    assert tombstone.deleted
+    assert tombstone.version.mod_revision == tombstone.version.delete_time
+    assert create_revision(tombstone.payload) == create_revision(live.payload)
+    assert await stored(shards, "n/1") == tombstone
+    assert await requests.get(entity("n/1")) is None
+
+
+async def test_nothing_live_there_is_no_delete() -> None:
+    shards = make_shards()
+    requests = requests_over(shards)
+    assert await requests.delete(entity("n/1")) is None
+    assert await stored(shards, "n/1") is None
+    await requests.apply(prop("n/1"), replace=False)
+    await requests.delete(entity("n/1"))
+    before = await stored(shards, "n/1")
+    assert await requests.delete(entity("n/1")) is None
+    assert await stored(shards, "n/1") == before
+
+
+async def test_delete_all_deletes_one_name_over_all_shards() -> None:
+    shards = make_shards(groups={"sw": 4})
+    requests = requests_over(shards)
+    for i in range(150):
+        await requests.apply(prop(f"gone/{i}"), replace=False)
+    await requests.apply(prop("goner/1"), replace=False)
+    await requests.delete(entity("gone/7"))
+    assert await requests.delete_all("sw", "gone") == 149
+    assert await requests.delete_all("sw", "gone") == 0
+    live = [key for key, held in (await all_records(shards)).items() if not held.deleted]
+    assert live == ["goner/1"]
+
+
+async def test_get_reads_what_is_live() -> None:
+    requests = requests_over(make_shards())
+    applied = await requests.apply(prop("n/1", a=1), replace=False)
+    assert await requests.get(entity("n/1")) == applied.record
+    assert await requests.get(entity("n/2")) is None
+
+
+async def test_stamps_rise_while_the_clock_jumps_back() -> None:
+    clock = WallClock()
+    requests = requests_over(make_shards(wall_clock=clock))
+    stamps: list[int] = []
+    for jump in (0, -3600, 10, -86_400, 86_400 * 2):
+        clock.now += jump * SECOND
+        for key in ("n/1", "n/2"):
+            applied = await requests.apply(prop(key), replace=False)
+            stamps.append(applied.record.version.mod_revision)
+    assert stamps == sorted(set(stamps))
+
+
+async def test_a_record_from_the_future_is_superseded_and_leaves_the_clock_alone() -> None:
+    shards = make_shards()
+    requests = requests_over(shards)
+    ahead = NOW + 3600 * SECOND
+    await put(shards, record("n/1", revision=ahead), record("n/2", revision=1, delete_time=ahead))
+    over = (await requests.apply(prop("n/1"), replace=True)).record
+    again = (await requests.apply(prop("n/2"), replace=True)).record
+    other = (await requests.apply(prop("n/3"), replace=True)).record
+    assert over.version.mod_revision == ahead + 1
+    assert again.version.mod_revision == ahead + 1
+    assert other.version.mod_revision < NOW + SECOND
+    assert await stored(shards, "n/1") == over
+
+
+@pytest.mark.parametrize("group", ["_gossipnode", "_"])
+async def test_the_systems_groups_take_no_client_writes(group: str) -> None:
+    shards = make_shards(groups={"sw": 1, "_gossipnode": 1, "_": 1})
+    requests = requests_over(shards)
+    with pytest.raises(RefusedGroupError):
+        await requests.apply(prop("n/1", group), replace=False)
+    with pytest.raises(RefusedGroupError):
+        await requests.delete(entity("n/1", group))
+    with pytest.raises(RefusedGroupError):
+        await requests.delete_all(group, "n")
+    with pytest.raises(RefusedGroupError):
+        await requests.prepare_import(group, [], keep_versions=True)
+    assert await requests.get(entity("n/1", group)) is None
+
+
+async def test_an_unknown_group_names_those_that_are_there() -> None:
+    requests = requests_over(make_shards(groups={"sw": 1, "flags": 1}))
+    with pytest.raises(UnknownGroupError, match=r"'nope'.*flags, sw"):
+        await requests.apply(prop("n/1", "nope"), replace=False)
+    with pytest.raises(UnknownGroupError):
+        await requests.prepare_import("nope", [], keep_versions=False)
+
+
+async def test_a_node_without_a_copy_names_those_that_have_one() -> None:
+    shards = Shards(
+        "z", ("a", "b"), {"sw": GroupSettings()}, memory_store(), make_shards().clock, WallClock()
+    )
+    requests = requests_over(shards)
+    for attempt in (
+        lambda: requests.apply(prop("n/1"), replace=False),
+        lambda: requests.get(entity("n/1")),
+        lambda: requests.delete(entity("n/1")),
+    ):
+        with pytest.raises(NotAReplicaError, match="sw/0: ask one of a, b"):
+            await attempt()
+
+
+async def test_wrong_keys_are_refused() -> None:
+    requests = requests_over(make_shards())
+    with pytest.raises(WireError):
+        await requests.apply(prop("n/"), replace=False)
+    with pytest.raises(InvalidEntityError):
+        await requests.get(entity("n/"))
+    with pytest.raises(InvalidEntityError):
+        await requests.delete(entity("/1"))
+
+
+async def test_concurrent_merges_of_one_record_all_survive(autojump_clock: object) -> None:
+    shards = make_shards(memory_store(commit_seconds=1))
+    requests = requests_over(shards)
+    async with trio.open_nursery() as nursery:
+        for i in range(20):
+
+            async def merge(i: int = i) -> None:
+                await requests.apply(prop("n/1", **{f"tag-{i}": i}), replace=False)
+
+            nursery.start_soon(merge)
+    assert tags_of(await stored(shards, "n/1")) == {f"tag-{i}": i for i in range(20)}
+    assert not requests._locks._held
+
+
+async def test_a_version_that_came_in_between_is_merged_with(autojump_clock: object) -> None:
+    """A session stores a newer record while ours is on its way: read again, merge again, stamp anew."""
+    clock = WallClock()
+    store = memory_store()
+    shards = make_shards(store, wall_clock=clock)
+    requests = requests_over(shards)
+    write = store.write
+    peers = [record("n/1", "peer", revision=NOW + SECOND)]
+
+    async def overtaken(shard_records: object, **options: int) -> list[WriteResult]:
+        if peers:
+            await write([(ShardId("sw", 0), peers.pop())])
+        return await write(shard_records, **options)  # type: ignore[arg-type]
+
+    store.write = overtaken  # type: ignore[method-assign,assignment]
+    applied = await requests.apply(prop("n/1", mine=1), replace=False)
+    assert not applied.created
+    assert tags_of(await stored(shards, "n/1")) == {"k": "peer", "mine": 1}
+
+
+async def test_newer_versions_without_end_are_an_error_and_free_the_lock() -> None:
+    store = memory_store()
+    shards = make_shards(store)
+    requests = requests_over(shards)
+    writes: list[object] = []
+
+    async def always_older(shard_records: list[object], **_: int) -> list[WriteResult]:
+        writes.append(shard_records)
+        return [WriteResult(Written.OLDER, Version(NOW, 0, b"")) for _ in shard_records]
+
+    store.write = always_older  # type: ignore[method-assign,assignment]
+    with pytest.raises(NotStoredError, match="sw/n/1: newer versions keep coming in"):
+        await requests.apply(prop("n/1"), replace=False)
+    assert len(writes) == APPLY_ATTEMPTS
+    assert not requests._locks._held
+
+
+async def test_a_full_store_frees_the_lock() -> None:
+    store = memory_store()
+    shards = make_shards(store)
+    requests = requests_over(shards)
+    store._full = True
+    with pytest.raises(StoreFullError):
+        await requests.apply(prop("n/1"), replace=False)
+    store._full = False
+    with trio.fail_after(1):
+        await requests.apply(prop("n/1"), replace=False)
+    assert not requests._locks._held
+
+
+# Imports
+
+
+def items(*payloads: bytes, delete_time: int = 0) -> list[ImportedRecord]:
+    return [ImportedRecord(payload, delete_time) for payload in payloads]
+
+
+async def import_all(
+    requests: ClientRequests, batch: list[ImportedRecord], *, keep_versions: bool = False
+) -> int | BadRecord:
+    prepared = await requests.prepare_import("sw", batch, keep_versions=keep_versions)
+    if isinstance(prepared, BadRecord):
+        return prepared
+    try:
+        return await prepared.commit()
+    finally:
+        prepared.release()
+
+
+async def test_an_import_replaces_what_is_there() -> None:
+    shards = make_shards(groups={"sw": 3})
+    requests = requests_over(shards)
+    await requests.apply(prop("n/1", old=1), replace=False)
+    assert await import_all(requests, items(*(prop(f"n/{i}", new=i) for i in range(10)))) == 10
+    assert tags_of(await stored(shards, "n/1")) == {"new": 1}
+    assert len(await all_records(shards)) == 10
+
+
+@pytest.mark.parametrize(
+    ("bad", "problem"),
+    [
+        (prop("n/2", "other"), "metadata.group: 'other'"),
+        (b"\xff", "property"),
+        (prop("n/"), "id is empty"),
+        (prop("n/2", big="x" * (1 << 20)), "over 1048576"),
+    ],
+)
+async def test_a_bad_record_refuses_its_whole_batch(bad: bytes, problem: str) -> None:
+    shards = make_shards()
+    requests = requests_over(shards)
+    found = await import_all(requests, items(prop("n/1"), bad, prop("n/3")))
+    assert isinstance(found, BadRecord)
+    assert found.position == 1
+    assert problem in found.problem
+    assert await all_records(shards) == {}
+    assert not requests._locks._held
+
+
+async def test_a_deleted_record_needs_keep_versions() -> None:
+    requests = requests_over(make_shards())
+    found = await import_all(requests, items(prop("n/1"), delete_time=NOW))
+    assert isinstance(found, BadRecord)
+    assert "--keep-versions" in found.problem
+
+
+async def test_of_a_record_twice_in_a_batch_the_last_counts() -> None:
+    shards = make_shards()
+    requests = requests_over(shards)
+    batch = items(prop("n/1", a=1), prop("n/2", b=1), prop("n/1", a=2))
+    assert await import_all(requests, batch) == 3
+    assert tags_of(await stored(shards, "n/1")) == {"a": 2}
+    assert len(await all_records(shards)) == 2
+
+
+async def test_an_import_overtaken_by_a_peers_newer_version_is_written_all_the_same() -> None:
+    """It was read before the peer's record came, and is acknowledged: it must not be lost."""
+    shards = make_shards()
+    requests = requests_over(shards)
+    prepared = await requests.prepare_import(
+        "sw", items(prop("n/1", mine=1), prop("n/2", mine=2)), keep_versions=False
+    )
+    assert isinstance(prepared, PreparedImport)
+    await put(shards, record("n/1", "peer", revision=NOW + 60 * SECOND))
+    assert await prepared.commit() == 2
+    prepared.release()
+    held = await stored(shards, "n/1")
+    assert tags_of(held) == {"mine": 1}
+    assert held is not None
+    assert held.version.mod_revision > NOW + 60 * SECOND
+    assert create_revision(held.payload) == 1
+    assert tags_of(await stored(shards, "n/2")) == {"mine": 2}
+
+
+async def test_keep_versions_lets_the_newer_version_win() -> None:
+    shards = make_shards()
+    requests = requests_over(shards)
+    await put(
+        shards, record("n/older-comes", "held", revision=5), record("n/newer-comes", "held", revision=5)
+    )
+    given_ = [record("n/older-comes", "in", revision=4), record("n/newer-comes", "in", revision=6)]
+    deleted = record("n/dead", revision=7, delete_time=8)
+    batch = items(*(one.payload for one in given_)) + items(deleted.payload, delete_time=8)
+    assert await import_all(requests, batch, keep_versions=True) == 3
+    found = await all_records(shards)
+    assert tags_of(found["n/older-comes"]) == {"k": "held"}
+    assert found["n/newer-comes"].version == given_[1].version
+    assert found["n/dead"] == deleted
+
+
+@pytest.mark.parametrize("field", ["mod_revision", "delete_time"])
+async def test_keep_versions_takes_nothing_from_the_future(field: str) -> None:
+    shards = make_shards()
+    requests = requests_over(shards)
+    for ahead, good in ((599, True), (601, False)):
+        stamp = NOW + ahead * SECOND
+        one = record(f"n/{ahead}", revision=stamp if field == "mod_revision" else 1)
+        batch = items(one.payload, delete_time=stamp if field == "delete_time" else 0)
+        found = await import_all(requests, batch, keep_versions=True)
+        if good:
+            assert found == 1
+        else:
+            assert isinstance(found, BadRecord)
+            assert f"{field}: lies in the future" in found.problem
+    assert len(await all_records(shards)) == 1
+
+
+async def test_nothing_is_written_before_the_commit_and_others_wait_for_it(autojump_clock: object) -> None:
+    shards = make_shards()
+    requests = requests_over(shards)
+    prepared = await requests.prepare_import("sw", items(prop("n/1", a=1)), keep_versions=False)
+    assert isinstance(prepared, PreparedImport)
+    assert await all_records(shards) == {}
+    with trio.move_on_after(5) as scope:
+        await requests.apply(prop("n/1", b=1), replace=False)
+    assert scope.cancelled_caught
+    await prepared.commit()
+    prepared.release()
+    await requests.apply(prop("n/1", b=1), replace=False)
+    assert tags_of(await stored(shards, "n/1")) == {"a": 1, "b": 1}
+    assert not requests._locks._held
+
+
+async def test_a_cancelled_preparation_keeps_no_lock(autojump_clock: object) -> None:
+    shards = make_shards()
+    requests = requests_over(shards)
+    async with requests._locks.hold((entity("n/2"),)):
+        with trio.move_on_after(1):
+            await requests.prepare_import("sw", items(prop("n/1"), prop("n/2")), keep_versions=False)
+        assert set(requests._locks._held) == {entity("n/2")}
+
+
+async def test_a_large_batch_lets_others_have_their_turn() -> None:
+    requests = requests_over(make_shards())
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        await import_all(requests, items(*(prop(f"n/{i}") for i in range(1024))))
+        nursery.cancel_scope.cancel()
+    assert turns > 20
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    operations=st.lists(
+        st.tuples(
+            st.sampled_from(["merge", "replace", "delete", "import", "peer"]),
+            st.sampled_from(["n/1", "n/2"]),
+            st.integers(0, 3),
+            st.integers(-600, 600),
+        ),
+        max_size=12,
+    )
+)
+def test_versions_never_go_down(operations: list[tuple[str, str, int, int]]) -> None:
+    """Whatever clients and peers do, and however the clock jumps, a stored version only grows."""
+
+    async def main() -> None:
+        clock = WallClock()
+        shards = make_shards(wall_clock=clock)
+        requests = requests_over(shards)
+        last: dict[str, Version] = {}
+        for what, key, tag, jump in operations:
+            clock.now += jump * SECOND
+            if what == "delete":
+                await requests.delete(entity(key))
+            elif what == "import":
+                await import_all(requests, items(prop(key, **{f"t{tag}": tag})))
+            elif what == "peer":
+                await put(shards, record(key, revision=clock.now + tag * 400 * SECOND))
+            else:
+                await requests.apply(prop(key, **{f"t{tag}": tag}), replace=what == "replace")
+            held = await stored(shards, key)
+            if held is not None:
+                check_entity(held.entity)
+                assert held.version >= last.get(key, held.version)
+                if what in ("merge", "replace", "import"):
+                    assert tags_of(held)[f"t{tag}"] == tag
+                    assert key not in last or held.version > last[key]
+                last[key] = held.version
+
+    trio.run(main)

@@ -1,0 +1,97 @@
+"""What a node believes of the others, and from what."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import trio
+
+from gossipnode.node.address import Address, parse_address
+from gossipnode.node.limits import PROBE_FRESH_SECONDS
+from gossipnode.node.members import Members, MemberState, Peer, open_members
+from gossipnode.node.memory_network import MemoryNetwork
+from gossipnode.rpc import Channel, RpcError, Server, Status
+from gossipnode.rpc.health import HealthService, ServingStatus
+
+ADDRESSES = {name: parse_address(f"{name}:7400") for name in "cab"}
+
+
+class Opened:
+    """Channels over a network in memory; counts the dials."""
+
+    def __init__(self) -> None:
+        self.network = MemoryNetwork()
+        self.dials = 0
+
+    def channel(self, name: str, address: Address) -> Channel:
+        async def connect() -> trio.abc.Stream:
+            self.dials += 1
+            return await self.network.connect(address)
+
+        return Channel(connect, authority=name, rng=random.Random(0))
+
+
+async def serve_health(opened: Opened, nursery: trio.Nursery, name: str) -> None:
+    server = Server(HealthService({"": ServingStatus.SERVING}).handlers())
+    await nursery.start(server.serve, await opened.network.listen(ADDRESSES[name]))
+
+
+def states(members: Members) -> dict[str, MemberState]:
+    return {name: peer.state for name, peer in members.peers.items()}
+
+
+async def test_members_are_in_ring_order_and_nothing_is_dialed_at_first() -> None:
+    opened = Opened()
+    async with open_members("b", ADDRESSES, opened.channel) as members:
+        assert members.names == ("a", "b", "c")
+        assert list(members.peers) == ["a", "c"]
+        assert members.own_address == ADDRESSES["b"]
+        assert states(members) == {"a": "unknown", "c": "unknown"}
+    assert opened.dials == 0
+
+
+async def test_a_probe_asks_those_not_heard_of_lately(autojump_clock: object) -> None:
+    opened = Opened()
+    async with trio.open_nursery() as nursery:
+        await serve_health(opened, nursery, "a")
+        async with open_members("b", ADDRESSES, opened.channel) as members:
+            await members.probe()
+            assert states(members) == {"a": "up", "c": "down"}
+            dials = opened.dials
+            await members.probe()
+            assert opened.dials == dials
+            await serve_health(opened, nursery, "c")
+            await trio.sleep(PROBE_FRESH_SECONDS + 0.1)
+            await members.probe()
+            assert states(members) == {"a": "up", "c": "up"}
+        nursery.cancel_scope.cancel()
+
+
+async def test_members_are_probed_side_by_side(autojump_clock: object) -> None:
+    opened = Opened()
+    for address in ADDRESSES.values():
+        await opened.network.listen(address)
+    async with open_members("b", ADDRESSES, opened.channel) as members:
+        began = trio.current_time()
+        await members.probe()
+        assert trio.current_time() - began == pytest.approx(1, abs=0.1)
+        assert states(members) == {"a": "down", "c": "down"}
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        (Status.UNAVAILABLE, "down"),
+        # It may be busy, or the call too large: this says nothing.
+        (Status.DEADLINE_EXCEEDED, "unknown"),
+        # It answered, if only to refuse.
+        (Status.PERMISSION_DENIED, "up"),
+        (Status.RESOURCE_EXHAUSTED, "up"),
+        (Status.UNIMPLEMENTED, "up"),
+    ],
+)
+async def test_what_a_failed_call_says_of_a_member(status: Status, state: MemberState) -> None:
+    peer = Peer("a", ADDRESSES["a"], Opened().channel("a", ADDRESSES["a"]))
+    peer.failed(RpcError(status))
+    assert peer.state == state
