@@ -72,7 +72,11 @@ CLOCK_LOOK_SECONDS = 600.0
 FILL_BATCH_LEAVES = 64
 FILL_QUIET_SECONDS = 0.5
 FILL_LATEST_SECONDS = 30.0
-"""Leaf digests are computed once writes have been quiet for a moment, at the latest after half a minute."""
+FILL_PAUSE_SECONDS = 0.25
+"""Leaf digests are computed once writes have been quiet for a moment, at the latest after half a minute.
+
+While writes go on, with a pause after every batch: a few percent of a core.
+"""
 
 STATUS_TREE_SECONDS = 2.0
 """How long a status request waits for digests, of all shards, before it says that they are being built."""

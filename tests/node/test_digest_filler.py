@@ -9,7 +9,12 @@ import trio.testing
 
 from gossipnode.core.property import ShardId
 from gossipnode.node.digest_filler import fill_digests
-from gossipnode.node.limits import FILL_BATCH_LEAVES, FILL_LATEST_SECONDS, FILL_QUIET_SECONDS
+from gossipnode.node.limits import (
+    FILL_BATCH_LEAVES,
+    FILL_LATEST_SECONDS,
+    FILL_PAUSE_SECONDS,
+    FILL_QUIET_SECONDS,
+)
 from gossipnode.node.shards import Shards
 from gossipnode.store.interface import StoreClosedError, StoreDamagedError, StoreError, StoreFullError
 from gossipnode.store.memory_store import MemoryStore
@@ -61,6 +66,21 @@ async def test_writes_without_end_put_them_off_for_so_long_only(autojump_clock: 
             await write(shards, f"n/{i}")
             await trio.sleep(0.3)
         assert await unhashed(shards) < 10
+        nursery.cancel_scope.cancel()
+
+
+async def test_writes_that_come_meanwhile_are_left_most_of_the_time(autojump_clock: object) -> None:
+    """A backlog is worked off in batches with pauses between them, as long as somebody writes."""
+    shards = make_shards()
+    await write(shards, *(f"old/{i}" for i in range(20 * FILL_BATCH_LEAVES)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fill_digests, shards)
+        for i in range(10):
+            await write(shards, f"n/{i}")
+            await trio.sleep(FILL_PAUSE_SECONDS / 2)
+        assert await unhashed(shards) >= 10 * FILL_BATCH_LEAVES
+        await trio.sleep(FILL_QUIET_SECONDS + 1)
+        assert await unhashed(shards) == 0
         nursery.cancel_scope.cancel()
 
 
