@@ -33,6 +33,7 @@ from gossipnode.wire.generated.pb.banyandb.property.v1 import repair_pb2 as pb
 from gossipnode.wire.payload import decode_record
 from gossipnode.wire.payload_parse import parse
 from gossipnode.wire.strict import decode
+from gossipnode.wire.sync_scan import scan_client_sync, scan_server_sync
 from gossipnode.wire.tables import chosen, values_of, varint
 
 AnyEnvelope = TypeVar("AnyEnvelope", bound=Message)
@@ -70,6 +71,8 @@ def decode_client_message(data: bytes) -> ClientMessage:
     Raises:
         WireError: malformed, or with nothing in it.
     """
+    if (scanned := scan_client_sync(data)) is not None:
+        return PropertySync(_record(scanned.payload, scanned.delete_time))
     name, value = chosen(decode(bp.RepairRequest, data), "data")
     match name:
         case "property_sync":
@@ -119,6 +122,9 @@ def decode_server_message(data: bytes) -> ServerMessage:
     Raises:
         WireError: malformed, or with nothing in it.
     """
+    if (scanned := scan_server_sync(data)) is not None:
+        record = _record(scanned.payload, scanned.delete_time)
+        return PropertyAnswer(_ANSWER_TO.get(scanned.answer_to, AnswerTo.UNSPECIFIED), record)
     name, value = chosen(decode(bp.RepairResponse, data), "data")
     match name:
         case "property_sync":
@@ -154,10 +160,14 @@ def _encode_sync(record: Record | Unreadable) -> bytes:
 
 
 def _decode_sync(sync: bp.PropertySync) -> Record | Unreadable:
-    """What is inside the property counts; the id beside it is not looked at."""
     values = values_of(sync)
+    return _record(values["property"], values["delete_time"])
+
+
+def _record(payload: bytes, delete_time: int) -> Record | Unreadable:
+    """What is inside the property counts; the id beside it is not looked at."""
     try:
-        return decode_record(values["property"], values["delete_time"])
+        return decode_record(payload, delete_time)
     except UnstorableError as fault:
         return Unreadable(str(fault))
 
