@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipnode.core.messages import AnswerTo, PropertyAnswer, PropertyMissing, PropertySync, WaitNextDiffer
+from gossipnode.wire.encode import encode
 from gossipnode.wire.errors import WireError
 from gossipnode.wire.generated.bp.banyandb.property import v1 as bp
 from gossipnode.wire.payload import decode_record
@@ -14,7 +15,7 @@ from gossipnode.wire.property_edit import build_property
 from gossipnode.wire.session_codec import encode_client_message, encode_server_message
 from gossipnode.wire.strict import decode
 from gossipnode.wire.sync_scan import scan_client_sync, scan_server_sync
-from gossipnode.wire.tables import chosen
+from gossipnode.wire.tables import chosen, varint
 
 from .support import ENTITY, EVERY_TYPE, examples
 
@@ -73,3 +74,15 @@ def test_damaged_messages_are_given_up_or_read_as_the_strict_decoder_does(
     for scan, cls in ((scan_client_sync, bp.RepairRequest), (scan_server_sync, bp.RepairResponse)):
         scanned = scan(text)
         assert scanned is None or scanned == strictly(cls, text)
+
+
+def test_another_field_behind_the_known_ones_is_for_the_strict_decoder() -> None:
+    """A second delete_time takes the place of the first: reading on matters."""
+    whole = decode(bp.RepairRequest, CLIENT[2])
+    sync = bytes(encode(chosen(whole, "data")[1]))
+    for more in (b"\x18\x05", b"\x12\x00", b"\x0a\x00", b"\x78\x01", b"\xff"):
+        content = sync + more
+        text = b"\x22" + varint(len(content)) + content
+        assert scan_client_sync(text) is None
+    assert scan_client_sync(b"\x22" + varint(len(sync)) + sync) is not None
+    assert scan_client_sync(b"\x22" + varint(len(sync)) + sync + b"\x2a\x00") is None
