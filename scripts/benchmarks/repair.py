@@ -22,9 +22,11 @@ async def measured_round(nodes: Bench, *, digests_there: bool) -> dict[str, obje
         roots = {await asker.root()}
     async with nodes.ask("b") as asker:
         roots.add(await asker.root())
+    both_roots = time.perf_counter() - began
     hop = finished.hops[0]
     return {
         "seconds": round(seconds, 3),
+        "seconds_until_both_roots_are_known": round(both_roots, 3),
         "outcome": finished.outcome,
         "roots_equal": len(roots) == 1,
         "sent": hop.sent,
