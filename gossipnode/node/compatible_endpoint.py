@@ -22,6 +22,7 @@ from gossipnode.node.client_requests import ClientRequests
 from gossipnode.node.limits import REPLY_MAX_BYTES, REPLY_RECORD_OVERHEAD_BYTES, ROUND_ID_MAX_CHARACTERS
 from gossipnode.node.members import Members
 from gossipnode.node.queries import Query, QueryTooLargeError, run_query
+from gossipnode.node.query_turns import QueryTurns
 from gossipnode.node.repair_stream import RepairStream
 from gossipnode.node.ring_peers import SessionSettings, reasons_text
 from gossipnode.node.ring_runner import RingRunner
@@ -152,6 +153,7 @@ class PropertyEndpoint:
         """Serve `requests` over `shards`."""
         self._shards = shards
         self._requests = requests
+        self._turns = QueryTurns()
 
     def handlers(self) -> Mapping[Any, Any]:
         """The handlers by method."""
@@ -182,7 +184,8 @@ class PropertyEndpoint:
         properties: list[bytes] = []
         size = 0
         with as_status():
-            async with aclosing(run_query(self._shards, decode_query(request))) as pages:
+            query = decode_query(request)
+            async with self._turns.making(call), aclosing(run_query(self._shards, query)) as pages:
                 async for page in pages:
                     properties += [record.payload for record in page]
                     size += sum(len(record.payload) + REPLY_RECORD_OVERHEAD_BYTES for record in page)

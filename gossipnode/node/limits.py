@@ -2,8 +2,8 @@
 
 from gossipnode.core.limits import RING_MAX_NODES
 
-REPAIR_CHANNEL_BATCHES = 4
-"""Lists that each channel of a repair stream holds."""
+REPAIR_CHANNEL_BATCHES = 1
+"""Lists that each channel of a repair stream holds: of large records one has 16 MiB, and more gain nothing."""
 
 REPAIR_BATCH_MESSAGES = 16
 """Messages in one such list: a channel costs the same for a list as for a message."""
@@ -92,8 +92,14 @@ DRAIN_CLOSE_SECONDS = 1.0
 
 QUERY_DEFAULT_LIMIT = 100
 QUERY_MAX_RECORDS = 1_000_000
-QUERY_MAX_BYTES = 64 << 20
+QUERY_MAX_BYTES = 16 << 20
 """What an ordered query keeps in memory at most while it sorts."""
+
+ANSWERS_MADE_AT_ONCE = 4
+"""Whole answers, of 4 MiB at most, that are put together at the same time."""
+
+ORDERED_STREAMS_AT_ONCE = 4
+"""Ordered answers, each of which is kept whole while it is sent."""
 
 QUERY_RECORD_OVERHEAD_BYTES = 1024
 """What a kept record costs beside its payload: its key, its place in the order, the objects that hold it."""

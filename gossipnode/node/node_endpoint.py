@@ -6,7 +6,7 @@ Thin: decode, check, call, encode.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import Any
 
 import trio
@@ -22,6 +22,7 @@ from gossipnode.node.import_call import ImportCall, check_ack
 from gossipnode.node.limits import STREAM_MESSAGE_BYTES, STREAM_PAUSE_SECONDS, TREE_PAGE_LEAVES
 from gossipnode.node.origin import Origin, RoundWatch
 from gossipnode.node.queries import GroupScan, run_query
+from gossipnode.node.query_turns import QueryTurns
 from gossipnode.node.round_messages import decode_report, encode_hop, encode_round
 from gossipnode.node.shards import Shards
 from gossipnode.node.status import StatusSource
@@ -47,6 +48,7 @@ class NodeEndpoint:
     ) -> None:
         """Answer from these parts of the node."""
         self._shards = shards
+        self._turns = QueryTurns()
         self._requests = requests
         self._origin = origin
         self._status = status
@@ -109,8 +111,10 @@ class NodeEndpoint:
         with as_status():
             after = parse_entity(asked.after) if asked.after else None
             query = decode_query(asked.query, after=after)
-            async with aclosing(run_query(self._shards, query)) as pages:
-                await _send_records(stream, pages)
+            ordered = self._turns.ordered_stream() if query.order_by else nullcontext()
+            with ordered:
+                async with aclosing(run_query(self._shards, query)) as pages:
+                    await _send_records(stream, pages)
 
     async def export(self, stream: ServerStream[v1.ExportRequest, v1.RecordBatch]) -> None:
         """Send every record of a group, in key order."""

@@ -10,6 +10,7 @@ from gossipnode.rpc.channel import Channel, UnaryResult
 from gossipnode.rpc.client_stream import ClientStream
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.method import Cardinality, Method
+from gossipnode.rpc.replies import ReplyBudget
 from gossipnode.rpc.retry import RetryPolicy
 from gossipnode.rpc.server import Server
 from gossipnode.rpc.status import RpcError, Status
@@ -24,6 +25,7 @@ __all__ = [
     "ClientStream",
     "Limits",
     "Method",
+    "ReplyBudget",
     "RetryPolicy",
     "RpcError",
     "Server",

@@ -79,7 +79,8 @@ async def _run_unary(stream: Stream, method: AnyMethod, handler: Handler, call: 
     reply = await handler(decode_requests(method, [request])[0], call)
     data = frame_message(method.encode_reply(reply))
     send_initial_metadata(stream, call)
-    await stream.send(data)
+    with call.replies.holding(len(data)):
+        await stream.send(data)
 
 
 async def _receive_request(stream: Stream) -> bytes:

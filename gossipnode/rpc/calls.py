@@ -11,6 +11,7 @@ import trio
 from gossipnode.rpc.frames import frame_message, frame_messages
 from gossipnode.rpc.metadata import RESPONSE_FIELDS, encode_user_metadata
 from gossipnode.rpc.method import Method
+from gossipnode.rpc.replies import ReplyBudget
 from gossipnode.rpc.status import Metadata, RpcError, Status
 from gossipnode.rpc.stream import Stream
 
@@ -28,6 +29,7 @@ class CallContext:
         "path",
         "peer",
         "peer_certificate_names",
+        "replies",
         "trailing_metadata",
     )
 
@@ -38,6 +40,7 @@ class CallContext:
         peer: str,
         peer_certificate_names: tuple[str, ...],
         deadline: float | None,
+        replies: ReplyBudget,
     ) -> None:
         self.path = path
         #: What the caller sent along; keys ending in -bin have bytes, all others text.
@@ -47,6 +50,8 @@ class CallContext:
         self.peer_certificate_names = peer_certificate_names
         #: Trio's time at which the caller gives up, or None.
         self.deadline = deadline
+        #: What this connection's peer has still to take; see `ReplyBudget`.
+        self.replies = replies
         #: To be filled by the handler: sent before the first message, and with the status.
         self.initial_metadata: dict[str, str | bytes] = {}
         self.trailing_metadata: dict[str, str | bytes] = {}

@@ -32,7 +32,6 @@ class Connection(Outbound):
         self.closing = False
         self.draining = False
         self.settings_received = False
-        self.received_count = 0
         self.idle_since = trio.current_time()
         self.on_closing: Callable[[], None] = lambda: None
         self.highest_peer_stream_id = 0
@@ -148,7 +147,6 @@ class Connection(Outbound):
 
     def receive(self, data: bytes) -> None:
         """Take bytes from the peer. Raises ConnectionFault; the caller then calls `close` with it."""
-        self.received_count += 1
         if self._preface_left:
             data = self._check_preface(data)
         if self._inbound:

@@ -31,6 +31,7 @@ class Limits:
     stream_window_bytes: int = 4 * MIB
     connection_window_bytes: int = 16 * MIB
     max_assembling_bytes: int = 32 * MIB
+    max_unsent_reply_bytes: int = 8 * MIB
     read_bytes: int = 64 * KIB
     # Senders pause above this. A writer that has less than `gather_bytes` lets other tasks add to it once.
     write_buffer_bytes: int = 128 * KIB

@@ -8,6 +8,7 @@ from gossipnode.rpc import frames
 from gossipnode.rpc.flood import Floods
 from gossipnode.rpc.headers import Fields, HeaderEncoder
 from gossipnode.rpc.limits import Limits
+from gossipnode.rpc.replies import ReplyBudget
 from gossipnode.rpc.status import ErrorCodes
 from gossipnode.rpc.stream import Stream
 from gossipnode.rpc.wake import Waker
@@ -28,6 +29,7 @@ class Outbound:
         self.peer_frame_bytes = frames.DEFAULT_FRAME_BYTES
         # Of unfinished messages, on all streams: bytes whose window the peer already has back.
         self.assembling_bytes = 0
+        self.replies = ReplyBudget(limits.max_unsent_reply_bytes)
         self._uncredited = 0
 
     def write(self, data: bytes) -> None:

@@ -19,6 +19,7 @@ from gossipnode.rpc.connection import Connection
 from gossipnode.rpc.headers import Fields, Head
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.metadata import ACCEPTED_CONTENT_TYPES, parse_timeout, status_fields
+from gossipnode.rpc.replies import ReplyBudget
 from gossipnode.rpc.status import ConnectionFault, ErrorCodes, RpcError, Status, StreamFault
 from gossipnode.rpc.stream import Stream
 from gossipnode.rpc.tls import peer_dns_names
@@ -227,7 +228,7 @@ class Server:
             connection.refuse(stream, *status_fields(Status.UNIMPLEMENTED, "unknown method", False))
             return
         try:
-            call = _context(head, peer, names)
+            call = _context(head, peer, names, connection.replies)
             if self._authorize is not None:
                 self._authorize(call)
         except Exception as error:  # noqa: BLE001 - an authorizer that fails must not let anybody in
@@ -260,7 +261,7 @@ class Server:
                 await self._all_closed.wait()
 
 
-def _context(head: Head, peer: str, names: tuple[str, ...]) -> CallContext:
+def _context(head: Head, peer: str, names: tuple[str, ...], replies: ReplyBudget) -> CallContext:
     try:
         timeout = parse_timeout(head)
     except ValueError as error:
@@ -268,7 +269,7 @@ def _context(head: Head, peer: str, names: tuple[str, ...]) -> CallContext:
     if head.fields.get("grpc-encoding", "identity") != "identity":
         raise RpcError(Status.UNIMPLEMENTED, "compressed messages are not supported")
     deadline = None if timeout is None else trio.current_time() + timeout
-    return CallContext(head.pseudo[":path"], head.metadata, peer, names, deadline)
+    return CallContext(head.pseudo[":path"], head.metadata, peer, names, deadline, replies)
 
 
 def peer_name(stream: trio.abc.Stream) -> str:

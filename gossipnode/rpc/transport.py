@@ -72,6 +72,7 @@ class _Driver:
         self.limits = connection.limits
         self.scope = trio.CancelScope()
         self.sending = False
+        self.heard_at = trio.current_time()
         self.loss = ""
         connection.on_closing = self.closing
 
@@ -85,6 +86,7 @@ class _Driver:
         while data := await receive(read_bytes):
             if connection.closing:
                 continue  # read on, or the kernel may drop our GOAWAY with the connection
+            self.heard_at = trio.current_time()
             try:
                 connection.receive(bytes(data))
             except ConnectionFault as fault:
@@ -134,15 +136,18 @@ class _Driver:
         connection, limits = self.connection, self.limits
         answered = 0
         while True:
-            seen = connection.received_count
+            heard_at = self.heard_at
             quiet = answered >= limits.keepalive_quick_pings
-            await trio.sleep(limits.keepalive_quiet_seconds if quiet else limits.keepalive_seconds)
-            if not connection.streams or connection.received_count != seen:
-                answered = 0
+            due = heard_at + (limits.keepalive_quiet_seconds if quiet else limits.keepalive_seconds)
+            if not connection.streams or due > trio.current_time():
+                await trio.sleep_until(max(due, trio.current_time() + limits.keepalive_timeout_seconds))
+                if self.heard_at > heard_at:
+                    answered = 0
                 continue
             connection.write(frames.frame(frames.PING, 0, 0, bytes(8)))
+            asked_at = trio.current_time()
             await trio.sleep(limits.keepalive_timeout_seconds)
-            if connection.received_count == seen:
+            if self.heard_at < asked_at:
                 log.info("connection of %s ended: no answer to keepalive", self.peer)
                 connection.fail_streams(RpcError(Status.UNAVAILABLE, "no answer to keepalive"))
                 self.scope.cancel()

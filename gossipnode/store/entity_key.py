@@ -7,9 +7,10 @@ escaped by a pair that begins with 0x01 and so still sorts behind the end of the
 from __future__ import annotations
 
 from gossipnode.core.property import Entity
+from gossipnode.store.damage import DamageError
 
 
-class DamagedKeyError(ValueError):
+class DamagedKeyError(DamageError):
     """Bytes that are no key of an entity."""
 
 

@@ -20,7 +20,8 @@ import trio
 from gossipnode.core.property import ShardId
 from gossipnode.core.slot_tree import SlotDigest, Tree, make_tree
 from gossipnode.core.version import Version
-from gossipnode.store.interface import LeafDigest, StoreClosedError, StoreFullError
+from gossipnode.store.damage import DamageError, intact
+from gossipnode.store.interface import LeafDigest, StoreClosedError, StoreError, StoreFullError
 from gossipnode.store.limits import (
     DIGEST_BATCH_LEAVES,
     LOOP_SLICE_SECONDS,
@@ -78,6 +79,7 @@ class Digests:
     __slots__ = (
         "_closed",
         "_computations",
+        "_damage",
         "_leaf_digest",
         "_reading",
         "_snapshot",
@@ -85,13 +87,24 @@ class Digests:
         "_writer",
     )
 
-    def __init__(self, writer: Writer, reading: Reading, snapshot: Reading, leaf_digest: LeafDigest) -> None:
-        """`reading` is for short reads, `snapshot` for those of a tree, one at a time."""
+    def __init__(
+        self,
+        writer: Writer,
+        reading: Reading,
+        snapshot: Reading,
+        leaf_digest: LeafDigest,
+        damage: Callable[[str], StoreError],
+    ) -> None:
+        """`reading` is for short reads, `snapshot` for those of a tree, one at a time.
+
+        `damage` is told of a payload that is not what was written, and gives the error to raise.
+        """
         self._writer = writer
         self._reading = reading
         self._snapshot = snapshot
         self._snapshot_turn = trio.Lock()
         self._leaf_digest = leaf_digest
+        self._damage = damage
         self._computations: dict[ShardId, _Computation] = {}
         self._closed = False
 
@@ -142,12 +155,19 @@ class Digests:
                 continue
             version, sha, payload = current
             if sha is None:
-                sha = self._leaf_digest(payload, version.delete_time)
+                sha = self._digest(payload, version)
                 done.append(LeafSha(place, version, sha))
             complete.append(LeafRow(row.key, version, sha))
             await turn.step()
         await self._keep(done)
         return complete
+
+    def _digest(self, payload: bytes, version: Version) -> bytes:
+        """A leaf's digest. Bits that rotted in a payload must not become part of the tree."""
+        try:
+            return self._leaf_digest(intact(payload, version), version.delete_time)
+        except DamageError as finding:
+            raise self._damage(str(finding)) from finding
 
     async def _lead(self, shard: ShardId) -> Tree:
         current = self._computations[shard] = _Computation()
@@ -214,8 +234,8 @@ class Digests:
         done: list[LeafSha] = []
         for sha, rid, key, mod_revision, delete_time, digest in chunk:
             if sha is None:
-                computed = self._leaf_digest(payload_of(connection, rid), delete_time)
                 version = Version(mod_revision, delete_time, digest)
+                computed = self._digest(payload_of(connection, rid), version)
                 done.append(LeafSha(Place(sid, slot, key), version, computed))
                 shas.append(computed)
                 await turn.step()
@@ -235,7 +255,7 @@ class Digests:
             with self._reading() as connection:
                 due = unhashed_page(connection, sid, after, end, min(limit, UNHASHED_PAGE_LEAVES))
             for leaf in due:
-                sha = self._leaf_digest(leaf.payload, leaf.version.delete_time)
+                sha = self._digest(leaf.payload, leaf.version)
                 done.append(LeafSha(leaf.place, leaf.version, sha))
                 after = leaf.rid
                 await turn.step()

@@ -16,6 +16,7 @@ from typing import NamedTuple, TypeVar
 from gossipnode.core.limits import SLOT_COUNT
 from gossipnode.core.property import Entity, Record, ShardId
 from gossipnode.core.version import Version
+from gossipnode.store.damage import intact
 from gossipnode.store.entity_key import END_KEY, behind_group, entity_key, key_entity, key_group, name_range
 from gossipnode.store.limits import STATEMENT_ROWS
 
@@ -131,10 +132,11 @@ def read_payloads(
     """
     parameters: list[int | bytes] = [value for key in keys for value in key]
     rows = connection.execute(_read_sql(len(keys)), [*parameters, sid]).fetchall()
-    return {
-        position: (Version(mod_revision, delete_time, digest), payload)
-        for position, mod_revision, delete_time, digest, payload in rows
-    }
+    found: dict[int, tuple[Version, bytes]] = {}
+    for position, mod_revision, delete_time, digest, payload in rows:
+        version = Version(mod_revision, delete_time, digest)
+        found[position] = version, intact(payload, version)
+    return found
 
 
 def leaf_page(
@@ -255,7 +257,7 @@ def _scan_range(
         rows = list(islice(heapq.merge(*slots), limit))
     for key, mod_revision, delete_time, digest, rid in rows:
         version = Version(mod_revision, delete_time, digest)
-        yield Record(key_entity(key), version, payload_of(connection, rid))
+        yield Record(key_entity(key), version, intact(payload_of(connection, rid), version))
 
 
 def _first_key(connection: sqlite3.Connection, sid: int, low: bytes) -> bytes | None:

@@ -15,7 +15,8 @@ import trio
 
 from gossipnode.core.property import Entity, Record, ShardId
 from gossipnode.core.slot_tree import Leaf, Tree, slot_of
-from gossipnode.store.entity_key import DamagedKeyError, entity_key, key_entity
+from gossipnode.store.damage import DamageError
+from gossipnode.store.entity_key import entity_key, key_entity
 from gossipnode.store.interface import (
     LeafDigest,
     ShardCounts,
@@ -85,7 +86,7 @@ class SqliteStore:
         self._failure: StoreError | None = None
         self._failed = trio.Event()
         self._writer = Writer(file.writer, file.path, self._fail)
-        self._digests = Digests(self._writer, self._reading, self._in_snapshot, leaf_digest)
+        self._digests = Digests(self._writer, self._reading, self._in_snapshot, leaf_digest, self._damage)
 
     @property
     def moved_aside(self) -> Path | None:
@@ -240,10 +241,14 @@ class SqliteStore:
             if isinstance(error, StoreDamagedError):
                 self._fail(error)
             raise error from raised
-        except DamagedKeyError as raised:
-            error = damaged(self._file.path, str(raised))
-            self._fail(error)
-            raise error from raised
+        except DamageError as raised:
+            raise self._damage(str(raised)) from raised
+
+    def _damage(self, finding: str) -> StoreError:
+        """Damage was met: the store has failed. Gives the error to raise."""
+        error = damaged(self._file.path, finding)
+        self._fail(error)
+        return error
 
     def _fail(self, error: StoreError) -> None:
         if self._failure is None:

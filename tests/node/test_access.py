@@ -15,7 +15,7 @@ from gossipnode.node import call_metadata
 from gossipnode.node.access import Access, CertificateError
 from gossipnode.node.address import parse_address
 from gossipnode.node.settings import Settings, load_settings
-from gossipnode.rpc import CallContext, RpcError, Status
+from gossipnode.rpc import CallContext, ReplyBudget, RpcError, Status
 from gossipnode.wire import services
 
 from .cluster import Cluster, record
@@ -59,7 +59,7 @@ def settings(**overrides: object) -> Settings:
 
 def call(path: str = services.REPAIR.path, names: Sequence[str] = (), **metadata: str) -> CallContext:
     sent = {f"gossipnode-{key}": value for key, value in metadata.items()}
-    return CallContext(path, sent, "somewhere", tuple(names), None)
+    return CallContext(path, sent, "somewhere", tuple(names), None, ReplyBudget(1))
 
 
 def refusal(access: Access, context: CallContext) -> str:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipnode.core.errors import InvalidEntityError
+from gossipnode.core.limits import PROPERTY_MAX_BYTES
 from gossipnode.core.property import ShardId, check_entity
 from gossipnode.core.version import Version
 from gossipnode.node.client_requests import (
@@ -22,7 +23,7 @@ from gossipnode.node.client_requests import (
 from gossipnode.node.limits import APPLY_ATTEMPTS
 from gossipnode.node.settings import GroupSettings
 from gossipnode.node.shards import Shards, UnknownGroupError
-from gossipnode.store.interface import StoreFullError, WriteResult, Written
+from gossipnode.store.interface import StoreClosedError, StoreFullError, WriteResult, Written
 from gossipnode.wire.errors import WireError
 from gossipnode.wire.property_edit import read_property
 
@@ -313,6 +314,8 @@ async def test_an_import_replaces_what_is_there() -> None:
         (b"\xff", "property"),
         (prop("n/"), "id is empty"),
         (prop("n/2", big="x" * (1 << 20)), "over 1048576"),
+        # Within the limit as it comes, over it with its stamps.
+        (prop("n/2", big="x" * (PROPERTY_MAX_BYTES - 40)), "over 1048576"),
     ],
 )
 async def test_a_bad_record_refuses_its_whole_batch(bad: bytes, problem: str) -> None:
@@ -407,6 +410,15 @@ async def test_nothing_is_written_before_the_commit_and_others_wait_for_it(autoj
     prepared.release()
     await requests.apply(prop("n/1", b=1), replace=False)
     assert tags_of(await stored(shards, "n/1")) == {"a": 1, "b": 1}
+    assert not requests._locks._held
+
+
+async def test_a_store_that_fails_while_a_batch_is_prepared_keeps_no_lock() -> None:
+    store = memory_store()
+    requests = requests_over(make_shards(store))
+    store.crash()
+    with pytest.raises(StoreClosedError):
+        await requests.prepare_import("sw", items(prop("n/1")), keep_versions=False)
     assert not requests._locks._held
 
 

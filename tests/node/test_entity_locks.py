@@ -25,13 +25,12 @@ async def test_first_come_first_served() -> None:
     async def want(number: int) -> None:
         async with locks.hold((A,)):
             order.append(number)
-            await trio.testing.wait_all_tasks_blocked()
 
-    async with trio.open_nursery() as nursery:
+    async with trio.open_nursery() as nursery, locks.hold((A,)):
         for number in range(5):
             nursery.start_soon(want, number)
-            await trio.testing.wait_all_tasks_blocked(0.0)
-    assert order == sorted(order)
+            await trio.testing.wait_all_tasks_blocked()
+    assert order == [0, 1, 2, 3, 4]
     assert not locks._held
 
 
@@ -98,11 +97,15 @@ async def test_a_lock_handed_to_somebody_who_is_cancelled_goes_on_to_the_next() 
     assert not locks._held
 
 
-async def test_who_waits_for_the_second_of_two_gives_the_first_back(autojump_clock: object) -> None:
+async def test_who_waits_for_the_second_of_two_gives_the_first_back() -> None:
     locks = EntityLocks()
     async with locks.hold((B,)):
-        with trio.move_on_after(1):
-            await locks.acquire((A, B, C))
+        async with trio.open_nursery() as nursery:
+            # Whatever order they are named in, they are taken in theirs: two such never wait for each other.
+            nursery.start_soon(locks.acquire, (C, B, A))
+            await trio.testing.wait_all_tasks_blocked()
+            assert set(locks._held) == {A, B}
+            nursery.cancel_scope.cancel()
         assert set(locks._held) == {B}
     assert not locks._held
 

@@ -180,7 +180,7 @@ async def test_the_tree_with_its_leaves(autojump_clock: object, monkeypatch: pyt
         assert (first.state, first.root) == ("ready", tree.root)
         assert [(slot.slot, slot.sha) for slot in first.slots] == list(tree.slots)
         leaves = [leaf for page in pages for leaf in page.leaves]
-        assert len({leaf.id for leaf in leaves}) == 100
+        assert sorted(int(leaf.id) for leaf in leaves) == list(range(100))
         assert [leaf.slot for leaf in leaves] == sorted(leaf.slot for leaf in leaves)
         for wrong, said in (("nope", "unknown here"), ("sw", "has no shard 7: it has 1")):
             with pytest.raises(RpcError, match=said) as caught:

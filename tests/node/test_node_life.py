@@ -12,8 +12,8 @@ import trio.testing
 
 from gossipnode.core.property import ShardId
 from gossipnode.core.ring import Cause, HopEnd
-from gossipnode.core.rounds import SILENCE_MAX_SECONDS, RoundOutcome
-from gossipnode.node.limits import DRAIN_SECONDS, DRAIN_SESSIONS_SECONDS
+from gossipnode.core.rounds import SILENCE_MAX_SECONDS, Ended, Report, RoundOutcome
+from gossipnode.node.limits import DRAIN_CLOSE_SECONDS, DRAIN_SECONDS, DRAIN_SESSIONS_SECONDS
 from gossipnode.node.node import Node, NodeFailedError, run_node
 from gossipnode.node.settings import Settings
 from gossipnode.rpc import RpcError
@@ -120,26 +120,27 @@ async def test_a_node_that_is_cancelled_ends_without_an_error(autojump_clock: ob
 
 
 async def test_draining_ends_in_time_whatever_is_still_running(autojump_clock: object) -> None:
-    """A session without end, an import without end, a dead origin that reports go to: ten seconds at most."""
+    """A session with a slow store, an import without end, an origin that takes no reports: ten seconds."""
     cluster = Cluster()
     async with trio.open_nursery() as nursery:
-        await cluster.start(nursery)
+        await cluster.start(nursery, "a", "b")
+        # The origin of what b held listens, but never says a word.
+        await cluster.network.listen(cluster.address("c"))
         await cluster.put("b", record("n/1"))
-        for name in "bc":
-            cluster.stores[name]._commit_seconds = 1000
-        run = cluster.start_round(nursery, "c")
+        cluster.stores["a"]._commit_seconds = 20
+        run = cluster.start_round(nursery, "b")
         await trio.sleep(1)
         async with cluster.channel("b") as channel, channel.stream(NODE_IMPORT, timeout=None) as stream:
             await stream.send(v1.ImportRequest(group="sw", records=[]))
-            # The origin of what b holds is deaf from now on: it listens, but answers nothing.
-            cluster.kill("c")
-            await cluster.ended["c"].wait()
-            await cluster.network.listen(cluster.address("c"))
+            await stream.recv()
+            for number in range(5):
+                cluster.nodes["b"]._peers.tell("c", Report(f"r{number}", SHARD, "b", 0, (), Ended("over")))
             began = trio.current_time()
             cluster.nodes["b"].request_drain()
             await cluster.ended["b"].wait()
-            assert DRAIN_SESSIONS_SECONDS <= trio.current_time() - began <= DRAIN_SECONDS
-        await run.result()
+            took = trio.current_time() - began
+            assert DRAIN_SESSIONS_SECONDS <= took <= DRAIN_SECONDS - DRAIN_CLOSE_SECONDS + 0.1
+        assert (await run.result()).outcome is RoundOutcome.INCOMPLETE
         cluster.stop()
 
 
@@ -165,6 +166,19 @@ async def test_work_that_finishes_within_the_grace_period_is_finished(autojump_c
             assert answers[0].created
             await cluster.ended["a"].wait()
             assert 3 <= trio.current_time() < 5
+        cluster.stop()
+
+
+async def test_a_session_that_ends_within_the_grace_period_is_finished(autojump_clock: object) -> None:
+    cluster = Cluster(names="ab")
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery)
+        cluster.stores["b"]._commit_seconds = 3
+        await cluster.put("a", record("n/1"))
+        run = cluster.start_round(nursery, "a")
+        await trio.sleep(1)
+        cluster.nodes["a"].request_drain()
+        assert (await run.result()).outcome is RoundOutcome.REPAIRED
         cluster.stop()
 
 

@@ -182,6 +182,16 @@ async def test_followers_are_woken_by_each_report_and_see_the_end() -> None:
     await follow(watch)
 
 
+async def test_followers_are_woken_by_an_end_that_nobody_reported(autojump_clock: object) -> None:
+    origin = make_origin()
+    async with trio.open_nursery() as nursery:
+        watch = begin(origin, nursery)
+        with trio.fail_after(2 * SILENCE_MAX_SECONDS):
+            while watch.now().outcome is None:
+                await watch.changed.wait()
+    assert watch.now().outcome is RoundOutcome.INCOMPLETE
+
+
 async def test_a_round_that_is_followed_is_remembered_beyond_the_last_hundred() -> None:
     origin = make_origin()
     async with trio.open_nursery() as nursery:

@@ -11,7 +11,15 @@ import trio.testing
 
 from gossipnode.core.errors import SessionViolationError
 from gossipnode.core.limits import UNWRITTEN_MAX_RECORDS, WRITE_BATCH_RECORDS
-from gossipnode.core.messages import AnswerTo, DifferSummary, PropertyAnswer, RootCompare, TreeRoot, TreeSlots
+from gossipnode.core.messages import (
+    AnswerTo,
+    DifferSummary,
+    PropertyAnswer,
+    RootCompare,
+    TreeRoot,
+    TreeSlots,
+    Unreadable,
+)
 from gossipnode.core.property import Record, ShardId
 from gossipnode.core.slot_tree import SlotDigest
 from gossipnode.core.tree_client import TreeClient
@@ -277,6 +285,42 @@ async def test_signs_of_progress_put_the_end_off(autojump_clock: object) -> None
         end = await client_stream(stream, await client_of(store), store, end_wait=60).run()
     assert end is SessionEnd.REPAIRED
     assert (await store.counts(SHARD)).records == 5
+
+
+async def test_records_that_cannot_be_stored_are_signs_of_progress_too(autojump_clock: object) -> None:
+    stream, server = stream_pair(100)
+    await silent_server(server)
+
+    async def go_on() -> None:
+        for _ in range(5):
+            await trio.sleep(50)
+            await server.outbound.put(PropertyAnswer(AnswerTo.SYNC, Unreadable("too large")))
+        server.outbound.end()
+
+    store = await filled()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(go_on)
+        end = await client_stream(stream, await client_of(store), store, end_wait=60).run()
+    assert end is SessionEnd.REPAIRED
+
+
+async def test_so_is_what_our_own_store_has_done(autojump_clock: object) -> None:
+    """The server waits for nothing but is slow to end; we are busy with what it sent."""
+    stream, server = stream_pair(10_000)
+    await silent_server(server)
+
+    async def much_then_nothing() -> None:
+        await trio.sleep(10)
+        late = (PropertyAnswer(AnswerTo.SYNC, record(f"n/{i}")) for i in range(3 * WRITE_BATCH_RECORDS))
+        await server.outbound.put(*late)
+        await trio.sleep(140)
+        server.outbound.end()
+
+    store = await filled(commit_seconds=50)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(much_then_nothing)
+        end = await client_stream(stream, await client_of(store), store, end_wait=60).run()
+    assert end is SessionEnd.REPAIRED
 
 
 @pytest.mark.parametrize("side", ["client", "server"])

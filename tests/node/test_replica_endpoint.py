@@ -272,7 +272,7 @@ async def test_a_session_that_says_nothing_gives_its_slot_back_at_the_deadline(
     cluster = Cluster(overrides={"repair.max_sessions": 1, "repair.session_deadline_seconds": 600})
     async with running(cluster, "b"), cluster.channel("b") as channel:
         async with channel.stream(REPAIR, timeout=None) as stream:
-            with pytest.raises(RpcError) as caught:
+            with pytest.raises(RpcError) as caught, trio.fail_after(1000):
                 await stream.recv()
             assert caught.value.status is Status.DEADLINE_EXCEEDED
             assert trio.current_time() == pytest.approx(600, abs=5)
@@ -289,20 +289,6 @@ async def test_sessions_given_up_in_the_middle_give_their_slots_back(autojump_cl
                 await stream.send(TreeRoot("sw", 0, "another"))
                 assert await stream.recv() == RootCompare(tree_found=True, root_match=False)
             await trio.sleep(0.1)
-
-
-@pytest.mark.slow
-async def test_a_thousand_equal_sessions_look_like_no_attack(autojump_clock: object) -> None:
-    """The client of an equal session lets the server end it: resets in such numbers end a connection."""
-    cluster = Cluster(names="ab", groups=("sw:600:2",))
-    async with running(cluster):
-        watches = [
-            cluster.nodes["a"].start_round(ShardId("sw", number), Cause.ASKED) for number in range(600)
-        ]
-        for watch in watches:
-            while watch.now().outcome is None:
-                await watch.changed.wait()
-        assert {watch.now().outcome for watch in watches} == {RoundOutcome.CONVERGED}
 
 
 # A foreign successor

@@ -191,6 +191,24 @@ async def test_a_verdict_counts_though_the_server_never_ends(autojump_clock: obj
     assert hop.seconds == pytest.approx(limits.VERDICT_END_SECONDS, abs=1)
 
 
+@pytest.mark.parametrize("found", [True, False])
+async def test_a_server_is_let_to_end_the_session_after_its_verdict(
+    found: bool, autojump_clock: object
+) -> None:
+    """Going away from it would be a reset, and many of those look like an attack."""
+    ended: list[bool] = []
+
+    async def serve(stream: ServerStream[Any, Any]) -> None:
+        await stream.recv()
+        await stream.send(RootCompare(tree_found=found, root_match=found))
+        await trio.sleep(1)
+        ended.append(await stream.recv() is None)
+
+    hop = await hop_with(serve)
+    assert hop.end is (HopEnd.EQUAL if found else HopEnd.SKIPPED)
+    assert ended == [True]
+
+
 async def test_what_the_peer_left_out_is_counted() -> None:
     async def serve(stream: ServerStream[Any, Any]) -> None:
         await verdict_then(DifferSummary(()))(stream)

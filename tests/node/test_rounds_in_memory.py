@@ -9,7 +9,8 @@ from gossipnode.core.messages import TreeRoot
 from gossipnode.core.property import ShardId
 from gossipnode.core.ring import HopEnd
 from gossipnode.core.rounds import Round, RoundOutcome
-from gossipnode.wire.services import REPAIR
+from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
+from gossipnode.wire.services import PROPAGATION, REPAIR
 
 from .cluster import Cluster, record
 
@@ -264,4 +265,23 @@ async def test_a_busy_successor_is_asked_again_before_it_is_skipped(autojump_clo
 
                 nursery.start_soon(free)
                 assert (await cluster.round()).outcome is RoundOutcome.REPAIRED
+        cluster.stop()
+
+
+async def test_a_message_that_a_foreign_holder_passed_on_is_carried_to_its_end(
+    autojump_clock: object,
+) -> None:
+    """It has no round id, and no cause: own nodes make the hops that are left all the same."""
+    cluster = Cluster()
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery)
+        await fill_differently(cluster)
+        async with cluster.channel("a") as channel:
+            context = banyandb.PropagationContext(
+                nodes=["a", "b", "c"], max_propagation_count=3, current_propagation_count=0, origin_node="b"
+            )
+            request = banyandb.PropagationRequest(context=context, group="sw", shard_id=0)
+            await channel.unary(PROPAGATION, request, timeout=5)
+            await trio.sleep(10)
+        assert len(set((await cluster.roots()).values())) == 1
         cluster.stop()

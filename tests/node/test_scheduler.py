@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -26,17 +27,25 @@ class SettableClock:
 
 
 async def starts(
-    nursery: trio.Nursery, expression: str, clock: SettableClock, seed: int = 0
+    nursery: trio.Nursery,
+    expression: str,
+    clock: SettableClock,
+    seed: int = 0,
+    then: Callable[[], None] = lambda: None,
 ) -> list[datetime]:
     """The wall clock's moments at which a schedule starts something, as they come."""
     found: list[datetime] = []
+
+    def start() -> None:
+        found.append(utc(clock()))
+        then()
 
     async def run() -> None:
         await run_schedule(
             Schedule(expression),
             wall_clock=clock,
             rng=random.Random(seed),
-            start=lambda: found.append(utc(clock())),
+            start=start,
         )
 
     nursery.start_soon(run)
@@ -102,6 +111,19 @@ async def test_a_clock_set_back_repeats_nothing(autojump_clock: object) -> None:
         assert [moment.hour for moment in found] == [1, 2]
         await trio.sleep(0.4 * 3600)
         assert [moment.hour for moment in found] == [1, 2, 3]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_clock_set_back_at_the_very_start_of_a_round_repeats_nothing(autojump_clock: object) -> None:
+    clock = SettableClock()
+
+    def set_back() -> None:
+        clock.offset_seconds = -1800
+
+    async with trio.open_nursery() as nursery:
+        found = await starts(nursery, "0 * * * *", clock, then=set_back)
+        await trio.sleep(4.7 * 3600)
+        assert [moment.hour for moment in found] == [1, 2, 3, 4]
         nursery.cancel_scope.cancel()
 
 

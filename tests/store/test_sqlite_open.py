@@ -155,6 +155,42 @@ async def test_damage_met_while_running_ends_the_store(sqlite: SqliteHandle) -> 
         await sqlite.open()
 
 
+def _rot(path: Path) -> None:
+    """Change a payload behind SQLite's back, with the digests that it had still to be computed."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE payload SET bytes = zeroblob(20) WHERE rid = 7")
+        connection.execute("UPDATE leaf SET sha = NULL")
+        connection.execute("UPDATE slot SET sha = NULL, unhashed = records + tombstones")
+
+
+@pytest.mark.parametrize("way", ["tree", "fill_digests", "leaves", "scan", "read"])
+async def test_a_rotten_payload_never_leaves_the_store(sqlite: SqliteHandle, way: str) -> None:
+    path = await _fill(sqlite)
+    await sqlite.open()
+    keys = [record.entity for record in await scan_all(sqlite.store)]
+    await sqlite.close()
+    _rot(path)
+    await sqlite.open()
+    store = sqlite.store
+    with pytest.raises(StoreDamagedError, match="not what was written.*--reseed"):
+        match way:
+            case "tree":
+                await store.tree(SHARD)
+            case "fill_digests":
+                await store.fill_digests(limit=1000)
+            case "leaves":
+                for slot in range(32):
+                    await store.leaves(SHARD, slot, limit=1000)
+            case "scan":
+                await scan_all(store)
+            case _:
+                await store.read(SHARD, keys)
+    assert isinstance(await sqlite.sqlite.wait_failed(), StoreDamagedError)
+    await sqlite.close()
+    await sqlite.open(reseed=True)
+    assert sqlite.sqlite.moved_aside is not None
+
+
 async def test_damage_met_while_starting_leaves_nothing_open(sqlite: SqliteHandle) -> None:
     path = await _fill(sqlite)
     with closing(sqlite3.connect(path)) as connection:

@@ -1,0 +1,56 @@
+"""How many queries may hold an answer in memory at once.
+
+A query's answer is put together whole, and stays until the client has taken it. What a client does not take
+holds up that client's connection alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+
+import trio
+
+from gossipnode.node.limits import ANSWERS_MADE_AT_ONCE, ORDERED_STREAMS_AT_ONCE
+from gossipnode.rpc import CallContext, RpcError, Status
+
+
+class QueryTurns:
+    """Turns for making whole answers, and places for ordered ones that are sent as a stream."""
+
+    def __init__(self) -> None:
+        """Start with all of them free."""
+        self._making = trio.Semaphore(ANSWERS_MADE_AT_ONCE)
+        self._streams = 0
+
+    @asynccontextmanager
+    async def making(self, call: CallContext) -> AsyncGenerator[None]:
+        """Make one whole answer, once the caller has taken what it was sent before."""
+        while True:
+            await call.replies.wait_room()
+            await self._making.acquire()
+            if call.replies.has_room:
+                break
+            self._making.release()
+        try:
+            yield
+        finally:
+            self._making.release()
+
+    @contextmanager
+    def ordered_stream(self) -> Generator[None]:
+        """Hold an ordered answer for as long as its stream takes.
+
+        Raises:
+            RpcError: RESOURCE_EXHAUSTED, when all places are taken.
+        """
+        if self._streams >= ORDERED_STREAMS_AT_ONCE:
+            raise RpcError(
+                Status.RESOURCE_EXHAUSTED,
+                f"{self._streams} ordered queries are under way: try again, or ask without an order",
+            )
+        self._streams += 1
+        try:
+            yield
+        finally:
+            self._streams -= 1
