@@ -28,7 +28,7 @@ class Outbound:
         self.receive_window: int = max(limits.connection_window_bytes, frames.DEFAULT_WINDOW_BYTES)
         self.peer_frame_bytes = frames.DEFAULT_FRAME_BYTES
         # Of unfinished messages, on all streams: bytes whose window the peer already has back.
-        self.assembling_bytes = 0
+        self.assembling_bytes: int = 0
         self.replies = ReplyBudget(limits.max_unsent_reply_bytes)
         self._uncredited = 0
 

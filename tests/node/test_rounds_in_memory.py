@@ -268,7 +268,7 @@ async def test_a_busy_successor_is_asked_again_before_it_is_skipped(autojump_clo
         cluster.stop()
 
 
-async def test_a_message_that_a_foreign_holder_passed_on_is_carried_to_its_end(
+async def test_a_message_that_a_foreign_holder_passed_on_is_carried_on(
     autojump_clock: object,
 ) -> None:
     """It has no round id, and no cause: own nodes make the hops that are left all the same."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import trio
 
+from gossipnode.core.property import Entity
 from gossipnode.store.interface import (
+    Store,
     StoreClosedError,
     StoreDamagedError,
     StoreLockedError,
@@ -163,6 +166,21 @@ def _rot(path: Path) -> None:
         connection.execute("UPDATE slot SET sha = NULL, unhashed = records + tombstones")
 
 
+async def _meet(store: Store, way: str, keys: Sequence[Entity]) -> None:
+    match way:
+        case "tree":
+            await store.tree(SHARD)
+        case "fill_digests":
+            await store.fill_digests(limit=1000)
+        case "leaves":
+            for slot in range(32):
+                await store.leaves(SHARD, slot, limit=1000)
+        case "scan":
+            await scan_all(store)
+        case _:
+            await store.read(SHARD, keys)
+
+
 @pytest.mark.parametrize("way", ["tree", "fill_digests", "leaves", "scan", "read"])
 async def test_a_rotten_payload_never_leaves_the_store(sqlite: SqliteHandle, way: str) -> None:
     path = await _fill(sqlite)
@@ -171,20 +189,8 @@ async def test_a_rotten_payload_never_leaves_the_store(sqlite: SqliteHandle, way
     await sqlite.close()
     _rot(path)
     await sqlite.open()
-    store = sqlite.store
-    with pytest.raises(StoreDamagedError, match="not what was written.*--reseed"):
-        match way:
-            case "tree":
-                await store.tree(SHARD)
-            case "fill_digests":
-                await store.fill_digests(limit=1000)
-            case "leaves":
-                for slot in range(32):
-                    await store.leaves(SHARD, slot, limit=1000)
-            case "scan":
-                await scan_all(store)
-            case _:
-                await store.read(SHARD, keys)
+    with pytest.raises(StoreDamagedError, match=r"not what was written.*--reseed"):
+        await _meet(sqlite.store, way, keys)
     assert isinstance(await sqlite.sqlite.wait_failed(), StoreDamagedError)
     await sqlite.close()
     await sqlite.open(reseed=True)
