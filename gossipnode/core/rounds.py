@@ -181,11 +181,12 @@ class OpenRound:
         hops = self._ordered()
         return Round(self._round, self._shard, self._origin, self._started_at, None, now - self._began, hops)
 
-    def taken_by(self, node: str, now: float) -> None:
-        """The first holder has the message. Its own report may have come before."""
+    def taken_by(self, node: str, now: float, *, foreign: bool = False) -> None:
+        """The first holder has the message; its report may have come before. A foreign one sends none."""
         if not self._hops and self._furthest == 0:
             self._handed = {(0, node)}
-            self._wait_for(node, 0, now + SILENCE_MAX_SECONDS)
+            patience = self._deadline_seconds if foreign else SILENCE_MAX_SECONDS
+            self._wait_for(node, 0, now + patience)
 
     def report(self, report: Report, now: float) -> None:
         """Take what a holder reports. One that came before, or of a round that is over, changes nothing.

@@ -19,7 +19,12 @@ from gossipnode.core.ring import RoundMessage, check_message
 from gossipnode.core.tree_server import TreeServer
 from gossipnode.node import call_metadata
 from gossipnode.node.client_requests import ClientRequests
-from gossipnode.node.limits import REPLY_MAX_BYTES, REPLY_RECORD_OVERHEAD_BYTES, ROUND_ID_MAX_CHARACTERS
+from gossipnode.node.limits import (
+    CLIENT_SILENCE_SECONDS,
+    REPLY_MAX_BYTES,
+    REPLY_RECORD_OVERHEAD_BYTES,
+    ROUND_ID_MAX_CHARACTERS,
+)
 from gossipnode.node.members import Members
 from gossipnode.node.queries import Query, QueryTooLargeError, run_query
 from gossipnode.node.query_turns import QueryTurns
@@ -87,9 +92,17 @@ class ReplicaEndpoint:
         try:
             # The caller's own deadline may be later, or none: the slot must not be held for ever.
             with as_status(), _deadline(self._settings.deadline_seconds):
-                end = await RepairStream(stream, session, self._shards.session_store(None)).run()
+                end = await RepairStream(
+                    stream,
+                    session,
+                    self._shards.session_store(None),
+                    silence_seconds=CLIENT_SILENCE_SECONDS,
+                ).run()
             outcome = end.value
             stream.call.trailing_metadata[call_metadata.SKIPPED] = str(session.counts.skipped)
+        except TimeoutError as error:
+            outcome = str(error)
+            raise RpcError(Status.DEADLINE_EXCEEDED, outcome) from None
         except RpcError as error:
             outcome = str(error)
             raise

@@ -3,7 +3,7 @@
 from gossipnode.core.limits import RING_MAX_NODES
 
 REPAIR_CHANNEL_BATCHES = 1
-"""Lists that each channel of a repair stream holds: of large records one has 16 MiB, and more gain nothing."""
+"""Lists that each channel of a repair stream holds: of large records one has 16 MiB, more gain nothing."""
 
 REPAIR_BATCH_MESSAGES = 16
 """Messages in one such list: a channel costs the same for a list as for a message."""
@@ -13,6 +13,9 @@ SERVER_END_SECONDS = 60.0
 
 VERDICT_END_SECONDS = 5.0
 """How long it waits for that when the verdict on the roots was all there was to say."""
+
+CLIENT_SILENCE_SECONDS = 120.0
+"""How long the client of a session may say nothing, and read nothing, before its slot is given to another."""
 
 SIGN_OF_LIFE_SECONDS = 5.0
 """How often a node tells the origins of the messages it has that it is alive."""

@@ -232,12 +232,11 @@ class Node:
         self._rounds.start_soon(self._origin.run, message, self._offer)
         return watch
 
-    async def _offer(self, node: str, message: RoundMessage) -> str:
+    async def _offer(self, node: str, message: RoundMessage) -> tuple[str, bool]:
         if node == self._settings.node.name:
             self._ring.offer(message)
-            return ""
-        problem, _ = await self._peers.propagate(node, message)
-        return problem
+            return "", False
+        return await self._peers.propagate(node, message)
 
     async def _run_schedule(self, schedule: Schedule) -> None:
         await run_schedule(

@@ -15,8 +15,8 @@ from gossipnode.core.ring import Cause, RoundMessage
 from gossipnode.core.rounds import OpenRound, Report, Round, RoundOutcome
 from gossipnode.node.limits import ROUNDS_UNDER_WAY_MAX
 
-Offer = Callable[[str, RoundMessage], Awaitable[str]]
-"""(node, message) -> "" when it took the message, else why not."""
+Offer = Callable[[str, RoundMessage], Awaitable[tuple[str, bool]]]
+"""(node, message) -> "" when it took the message, else why not; and whether it is a foreign one."""
 
 
 class TooManyRoundsError(Exception):
@@ -113,10 +113,10 @@ class Origin:
                 return
             # Said before the call: the holder may report before the call comes back.
             open_round.taken_by(node, trio.current_time())
-            problem = await offer(node, message)
+            problem, foreign = await offer(node, message)
             if not problem:
                 # The call may have taken long: what the holder has to say is awaited from now on.
-                open_round.taken_by(node, trio.current_time())
+                open_round.taken_by(node, trio.current_time(), foreign=foreign)
                 return
             self._log.warning("round not taken", round=message.round, peer=node, reason=problem)
         open_round.abandon(f"no replica takes the round: {problem}", trio.current_time())

@@ -167,16 +167,19 @@ class RepairStream(Generic[Incoming, Outgoing]):
         *,
         half_close: Callable[[], Awaitable[None]] | None = None,
         end_wait_seconds: float = math.inf,
+        silence_seconds: float = math.inf,
     ) -> None:
         """Join them. `half_close` ends our half of a client's stream.
 
-        `end_wait_seconds` is how long the peer may be silent after that before the session counts as broken.
+        The session counts as broken when the peer is silent for `end_wait_seconds` after that, or for
+        `silence_seconds` before; the time that our own tree takes does not count.
         """
         self._stream = stream
         self._session = session
         self._store = store
         self._half_close = half_close
         self._end_wait_seconds = end_wait_seconds
+        self._silence_seconds = silence_seconds
         self._changed = _Signal()
         self._ends_by = trio.CancelScope()
         self._half_closed = False
@@ -187,7 +190,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
 
         Raises:
             SessionViolationError: the peer broke the protocol.
-            TimeoutError: the peer was silent for too long after our half was closed.
+            TimeoutError: the peer was silent for too long.
             RpcError, StoreError: the stream or the store failed.
         """
         inbound_in, inbound_out = trio.open_memory_channel[Sequence[Incoming]](REPAIR_CHANNEL_BATCHES)
@@ -226,6 +229,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
 
     async def _decide(self, inbound: trio.MemoryReceiveChannel[Sequence[Incoming]]) -> None:
         session = self._session
+        self._extend_wait()
         with self._ends_by:
             async for batch in inbound:
                 self._extend_wait()
@@ -240,7 +244,9 @@ class RepairStream(Generic[Incoming, Outgoing]):
                 raise self._read_error
             self._changed.give()
         if self._ends_by.cancelled_caught:
-            raise TimeoutError(f"the server did not end the session in {self._end_wait_seconds:.0f} s")
+            if self._half_closed:
+                raise TimeoutError(f"the server did not end the session in {self._end_wait_seconds:.0f} s")
+            raise TimeoutError(f"the client said nothing for {self._silence_seconds:.0f} s")
 
     async def _commit(self) -> None:
         session = self._session
@@ -277,7 +283,10 @@ class RepairStream(Generic[Incoming, Outgoing]):
             case Send() | HalfClose() | Finish():
                 return (command,)
             case ReadTree(shard):
-                return self._session.tree_read(await self._store.tree(shard))
+                self._ends_by.deadline = math.inf
+                tree = await self._store.tree(shard)
+                self._extend_wait()
+                return self._session.tree_read(tree)
             case ReadLeaves():
                 page = self._session.leaves_read(command, await self._store.leaves(command))
                 return () if page is None else (page,)
@@ -290,6 +299,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
             async for batch in outbound:
                 if batch:
                     await self._stream.send_batch(batch)
+                    self._extend_wait()
                 elif self._half_close is not None:
                     await self._half_close()
                     self._half_closed = True
@@ -297,8 +307,8 @@ class RepairStream(Generic[Incoming, Outgoing]):
 
     def _extend_wait(self) -> None:
         """Whatever the peer or the store does shows that the end is still coming."""
-        if self._half_closed:
-            self._ends_by.deadline = trio.current_time() + self._end_wait_seconds
+        wait = self._end_wait_seconds if self._half_closed else self._silence_seconds
+        self._ends_by.deadline = trio.current_time() + wait
 
 
 def first_error(error: BaseException) -> BaseException | None:

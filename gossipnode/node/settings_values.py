@@ -21,7 +21,8 @@ Parser: TypeAlias = Callable[[object], Any]
 
 MEMBER_NAME_MAX_BYTES = 255
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_MEMBER_NAME = re.compile(r"[^\s/=,\x00-\x1f\x7f]+")
+_MEMBER_NAME = re.compile(r"[\x21-\x7e]+")
+_NOT_IN_MEMBER_NAME = frozenset("/=,")
 
 
 class WrongValueError(ValueError):
@@ -50,11 +51,15 @@ def _shown(value: object) -> str:
 
 
 def member_name(value: object) -> str:
-    """The name of a node: printable, no space, none of "/", "=" and ","."""
+    """The name of a node, which travels as call metadata: visible ASCII, none of "/", "=" and ","."""
     name = text(value)
-    if not _MEMBER_NAME.fullmatch(name) or len(name.encode()) > MEMBER_NAME_MAX_BYTES:
+    if (
+        not _MEMBER_NAME.fullmatch(name)
+        or len(name) > MEMBER_NAME_MAX_BYTES
+        or _NOT_IN_MEMBER_NAME.intersection(name)
+    ):
         raise WrongValueError(
-            f"{name[:80]!r} is no node name: at most 255 bytes, no spaces and none of / = and comma"
+            f"{name[:80]!r} is no node name: at most 255 visible ASCII characters, none of them / = or comma"
         )
     return name
 

@@ -30,9 +30,9 @@ def make_origin() -> Origin:
     return Origin("a", wall_clock=wall_clock, new_round_id=lambda: f"r{next(numbers)}", deadline_seconds=3600)
 
 
-async def taken(node: str, message: RoundMessage) -> str:
+async def taken(node: str, message: RoundMessage) -> tuple[str, bool]:
     await trio.lowlevel.checkpoint()
-    return ""
+    return "", False
 
 
 def begin(
@@ -77,10 +77,10 @@ async def test_a_round_is_handed_to_the_first_node_that_takes_it(autojump_clock:
     origin = make_origin()
     asked: list[str] = []
 
-    async def offer(node: str, message: RoundMessage) -> str:
+    async def offer(node: str, message: RoundMessage) -> tuple[str, bool]:
         asked.append(node)
         await trio.sleep(60)
-        return "" if node == "c" else f"{node} is down"
+        return "" if node == "c" else f"{node} is down", False
 
     async with trio.open_nursery() as nursery:
         watch = begin(origin, nursery, "abcd", offer)
@@ -91,12 +91,28 @@ async def test_a_round_is_handed_to_the_first_node_that_takes_it(autojump_clock:
     assert [hop.reason for hop in watch.now().hops] == ["holder c does not report"]
 
 
+async def test_a_foreign_first_holder_may_be_silent_until_the_deadline(autojump_clock: object) -> None:
+    """It cannot report: only its silence for as long as a session may take says that it is gone."""
+    origin = make_origin()
+
+    async def foreign(node: str, message: RoundMessage) -> tuple[str, bool]:
+        await trio.lowlevel.checkpoint()
+        return "", True
+
+    async with trio.open_nursery() as nursery:
+        watch = begin(origin, nursery, offer=foreign)
+        await trio.sleep(3599)
+        assert watch.now().outcome is None
+        await trio.sleep(2)
+        assert watch.now().outcome is RoundOutcome.INCOMPLETE
+
+
 async def test_a_round_that_nobody_takes_ends_with_the_last_reason() -> None:
     origin = make_origin()
 
-    async def refuse(node: str, message: RoundMessage) -> str:
+    async def refuse(node: str, message: RoundMessage) -> tuple[str, bool]:
         await trio.lowlevel.checkpoint()
-        return f"{node} is down"
+        return f"{node} is down", False
 
     async with trio.open_nursery() as nursery:
         watch = begin(origin, nursery, "abc", refuse)
@@ -110,11 +126,11 @@ async def test_a_round_that_ended_while_its_offer_was_lost_is_offered_to_nobody_
     origin = make_origin()
     asked: list[str] = []
 
-    async def lost(node: str, message: RoundMessage) -> str:
+    async def lost(node: str, message: RoundMessage) -> tuple[str, bool]:
         asked.append(node)
         origin.report(report(Ended(""), A_TO_B))
         await trio.lowlevel.checkpoint()
-        return "DEADLINE_EXCEEDED"
+        return "DEADLINE_EXCEEDED", False
 
     async with trio.open_nursery() as nursery:
         watch = begin(origin, nursery, "ab", lost)
@@ -125,7 +141,7 @@ async def test_a_round_that_ended_while_its_offer_was_lost_is_offered_to_nobody_
 async def test_a_node_alone_is_asked_nothing() -> None:
     origin = make_origin()
 
-    async def never(node: str, message: RoundMessage) -> str:
+    async def never(node: str, message: RoundMessage) -> tuple[str, bool]:
         raise AssertionError("a round of no hops has nobody to go to")
 
     async with trio.open_nursery() as nursery:
@@ -245,7 +261,7 @@ async def test_the_end_of_the_origin_ends_its_rounds_with_a_reason() -> None:
 async def test_a_defect_in_one_round_does_not_end_the_others() -> None:
     origin = make_origin()
 
-    async def broken(node: str, message: RoundMessage) -> str:
+    async def broken(node: str, message: RoundMessage) -> tuple[str, bool]:
         raise ZeroDivisionError("a defect")
 
     with structlog.testing.capture_logs() as logs:

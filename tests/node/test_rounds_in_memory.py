@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import trio
 
-from gossipnode.core.messages import TreeRoot
+from gossipnode.core.messages import ClientMessage, ServerMessage, TreeRoot
 from gossipnode.core.property import ShardId
 from gossipnode.core.ring import HopEnd
 from gossipnode.core.rounds import Round, RoundOutcome
+from gossipnode.node.limits import CLIENT_SILENCE_SECONDS
+from gossipnode.rpc import ClientStream, RpcError, Status
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.services import PROPAGATION, REPAIR
 
@@ -285,3 +287,26 @@ async def test_a_message_that_a_foreign_holder_passed_on_is_carried_on(
             await trio.sleep(10)
         assert len(set((await cluster.roots()).values())) == 1
         cluster.stop()
+
+
+async def test_a_client_that_says_nothing_loses_its_session_slot(autojump_clock: object) -> None:
+    cluster = Cluster(names="ab", overrides={"repair.max_sessions": 1})
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery)
+        async with cluster.channel("b") as channel:
+            for said in ((), (TreeRoot("sw", 0, "not the root"),)):
+                async with channel.stream(REPAIR, timeout=None) as held:
+                    await held.send_batch(said)
+                    began = trio.current_time()
+                    with pytest.raises(RpcError, match="said nothing") as ended:
+                        await _hear_all(held)
+                    assert ended.value.status is Status.DEADLINE_EXCEEDED
+                    assert trio.current_time() - began <= CLIENT_SILENCE_SECONDS + 1
+            await cluster.put("a", record("n/1"))
+            assert (await cluster.round()).outcome is RoundOutcome.REPAIRED
+        cluster.stop()
+
+
+async def _hear_all(stream: ClientStream[ClientMessage, ServerMessage]) -> None:
+    while await stream.recv() is not None:
+        pass
