@@ -63,11 +63,13 @@ class Draft:
             InvalidPropertyError: it is over the limit of a property.
         """
         message = self._message
-        message.metadata.create_revision = create_revision
-        message.metadata.mod_revision = mod_revision
+        metadata = message.metadata
+        metadata.create_revision = create_revision
+        metadata.mod_revision = mod_revision
         if updated_at_ns is not None:
-            message.updated_at.SetInParent()
-            message.updated_at.seconds, message.updated_at.nanos = divmod(updated_at_ns, NANOSECONDS)
+            moment = message.updated_at
+            moment.SetInParent()
+            moment.seconds, moment.nanos = divmod(updated_at_ns, NANOSECONDS)
         payload = message.SerializeToString(deterministic=True)
         if len(payload) > PROPERTY_MAX_BYTES:
             size = len(payload)

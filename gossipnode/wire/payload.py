@@ -91,9 +91,13 @@ def parse_property(data: bytes, path: str, *, needs_tags: bool) -> tuple[Entity,
 
 
 def _check_keys(message: Property, path: str) -> None:
-    keys = [tag.key for tag in message.tags]
+    keys = {tag.key for tag in message.tags}
     # Four bytes a character at most: nearly always this is all there is to look at.
-    if len(set(keys)) == len(keys) and all(keys) and max(map(len, keys), default=0) * 4 <= TAG_KEY_MAX_BYTES:
+    if (
+        len(keys) == len(message.tags)
+        and "" not in keys
+        and 4 * len(max(keys, key=len, default="")) <= (TAG_KEY_MAX_BYTES)
+    ):
         return
     seen: dict[str, int] = {}
     for index, tag in enumerate(message.tags):
