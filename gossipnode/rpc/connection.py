@@ -5,6 +5,7 @@ frame and validation objects a small call costs some 220 us a side, several time
 peer sends decides nothing but its own connection: every fault ends in one ConnectionFault or StreamFault.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
@@ -21,7 +22,7 @@ from gossipnode.rpc.stream import Stream
 LOST: Final = "the connection was lost"
 
 
-class Connection(Outbound):
+class Connection(Outbound, ABC):
     """State common to both roles. A subclass says what a peer's header block means."""
 
     client: bool
@@ -59,13 +60,13 @@ class Connection(Outbound):
 
     # What a role decides.
 
+    @abstractmethod
     def headers_received(self, stream_id: int, head: Head, *, end: bool) -> None:
         """A whole header block came on `stream_id`. Raises ConnectionFault or StreamFault."""
-        raise NotImplementedError
 
+    @abstractmethod
     def knows(self, stream_id: int) -> bool:
         """Whether `stream_id` was ever opened by either side."""
-        raise NotImplementedError
 
     def stream_finished(self) -> None:
         """A stream was forgotten."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -67,17 +68,18 @@ async def scan_all(
     return found
 
 
-class Handle:
+class Handle(ABC):
     """A store of either kind, and what can happen to it from outside."""
 
     store: Store
 
+    @abstractmethod
     async def restart(self) -> None:
-        raise NotImplementedError
+        """Stop in order, and start again."""
 
+    @abstractmethod
     async def crash(self) -> None:
         """Come back with what a power cut at this moment would have left."""
-        raise NotImplementedError
 
 
 class SqliteHandle(Handle):
