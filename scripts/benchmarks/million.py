@@ -37,6 +37,9 @@ async def million(count: int) -> dict[str, object]:
         await nodes.nodes.stop(nodes.nodes["a"])
         figures["start_after_clean_stop_seconds"] = await _start(nodes)
         figures["resident_mb_after_start"] = round(nodes.resident_mb("a"))
+        async with nodes.ask("a") as asker:
+            # Only a file that was written to is checked after a kill.
+            await asker.fill([record(count)])
         nodes.nodes.kill(nodes.nodes["a"])
         figures["start_after_kill_seconds"] = await _start(nodes)
         figures["resident_mb_after_kill_and_start"] = round(nodes.resident_mb("a"))
