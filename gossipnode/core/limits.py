@@ -16,7 +16,6 @@ MAX_CLOCK_SKEW_NANOSECONDS = 10 * 60 * 1_000_000_000
 SLOT_COUNT = 32
 """Slots of a shard's tree. Fixed by the wire protocol."""
 
-PAGE_LEAVES_DEFAULT = 256
 PAGE_MAX_BYTES = 1 << 20
 """A page of leaves ends here, whatever their count."""
 

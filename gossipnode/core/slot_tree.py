@@ -54,17 +54,37 @@ def slot_of(entity: Entity) -> int:
     return entity_hash(entity) % SLOT_COUNT
 
 
-def leaf_sha(canonical_json: str, delete_time: int) -> str:
-    """Hex sha512 of the canonical JSON followed by the delete time in decimal ("0" when alive)."""
-    return hashlib.sha512(f"{canonical_json}{delete_time}".encode()).hexdigest()
+def leaf_digest(canonical_json: bytes, delete_time: int) -> bytes:
+    """The 64 bytes of sha512 over the canonical JSON and the delete time in decimal ("0" when alive).
+
+    A leaf's sha, as it is sent and as slots are made of it, is this in lower-case hex.
+    """
+    return hashlib.sha512(b"%b%d" % (canonical_json, delete_time)).digest()
+
+
+class SlotHash:
+    """The digest of a slot, of leaves given a few at a time: sha512 over their concatenated hex digests."""
+
+    __slots__ = ("_hash",)
+
+    def __init__(self) -> None:
+        """Start with no leaves."""
+        self._hash = hashlib.sha512()
+
+    def add(self, leaf_digests: Iterable[bytes]) -> None:
+        """Add leaves, by their raw digests, in the order of their entities."""
+        self._hash.update(b"".join(leaf_digests).hex().encode("ascii"))
+
+    def digest(self) -> bytes:
+        """The raw digest of the slot."""
+        return self._hash.digest()
 
 
 def slot_sha(leaf_shas: Iterable[str]) -> str:
-    """Hex sha512 over the concatenated hex digests of a slot's leaves, in the order of their entities."""
-    digest = hashlib.sha512()
-    for sha in leaf_shas:
-        digest.update(sha.encode("ascii"))
-    return digest.hexdigest()
+    """The hex digest of a slot, of the hex digests of its leaves in the order of their entities."""
+    digest = SlotHash()
+    digest.add(map(bytes.fromhex, leaf_shas))
+    return digest.digest().hex()
 
 
 def make_tree(slots: Iterable[SlotDigest]) -> Tree:

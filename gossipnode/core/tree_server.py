@@ -89,7 +89,6 @@ class TreeServer:
         self._drained = False
         self._root = ""
         self._tree = Tree("", ())
-        self._found = False
         self._writes = WriteLane()
         self._owed = OwedLane()
         self._answering: list[tuple[Entity, AnswerTo]] = []

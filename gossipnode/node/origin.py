@@ -90,12 +90,13 @@ class Origin:
         try:
             await self._hand_out(message, offer, open_round)
             await self._wait(watch)
-        except trio.Cancelled:
-            open_round.abandon("the origin is stopping", trio.current_time())
-            raise
         except Exception:
             log.exception("running a round failed")
             open_round.abandon("internal error at the origin", trio.current_time())
+        except BaseException:
+            # Cancelled; from within the nursery of a call it comes as a group.
+            open_round.abandon("the origin is stopping", trio.current_time())
+            raise
         finally:
             del self._open[message.round]
             finished = watch.now()

@@ -6,7 +6,6 @@ slot that was read, so a write in between can never leave a wrong one behind.
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from typing import TypeAlias
 import trio
 
 from gossipnode.core.property import ShardId
-from gossipnode.core.slot_tree import SlotDigest, Tree, make_tree
+from gossipnode.core.slot_tree import SlotDigest, SlotHash, Tree, make_tree
 from gossipnode.core.version import Version
 from gossipnode.store.damage import DamageError, intact
 from gossipnode.store.interface import LeafDigest, StoreClosedError, StoreError, StoreFullError
@@ -208,8 +207,7 @@ class Digests:
         return make_tree(slots)
 
     async def _slot_sha(self, connection: sqlite3.Connection, sid: int, row: SlotRow, turn: Slice) -> bytes:
-        """The formula of `core.slot_tree.slot_sha`, a chunk of leaves at a time."""
-        digest = hashlib.sha512()
+        digest = SlotHash()
         with closing(slot_leaves(connection, sid, row.slot, with_versions=row.unhashed > 0)) as leaves:
             while chunk := leaves.fetchmany(SLOT_CHUNK_LEAVES):
                 if self._closed:
@@ -218,7 +216,7 @@ class Digests:
                     shas = await self._chunk_shas(connection, sid, row.slot, chunk, turn)
                 else:
                     shas = [sha for (sha,) in chunk]
-                digest.update(b"".join(shas).hex().encode("ascii"))
+                digest.add(shas)
                 await turn.step()
         return digest.digest()
 

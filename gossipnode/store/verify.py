@@ -6,7 +6,6 @@ million records.
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -16,7 +15,7 @@ from typing import TypeAlias
 
 from gossipnode.core.errors import CoreError
 from gossipnode.core.property import Entity, Record, ShardId, check_record
-from gossipnode.core.slot_tree import SlotDigest, make_tree, slot_of
+from gossipnode.core.slot_tree import SlotDigest, SlotHash, make_tree, slot_of
 from gossipnode.core.version import Version, payload_digest
 from gossipnode.store.directory_lock import DirectoryLock
 from gossipnode.store.entity_key import DamagedKeyError, entity_key, key_entity
@@ -103,7 +102,7 @@ class _Check:
 
     def _slot(self, sid: int, shard: ShardId, slot: int, kept: SlotRow | None) -> str:
         """The true digest of a slot, or "" for one without leaves."""
-        digest = hashlib.sha512()
+        digest = SlotHash()
         counts = [0, 0, 0]
         rows = self.connection.execute(
             "SELECT entity, mod_revision, delete_time, digest, sha, bytes FROM leaf"
@@ -115,14 +114,14 @@ class _Check:
                 counts[1 if delete_time else 0] += 1
                 counts[2] += sha is None
                 version = Version(mod_revision, delete_time, kept_digest)
-                digest.update(self._leaf(shard, slot, key, version, sha, payload).hex().encode("ascii"))
+                digest.add((self._leaf(shard, slot, key, version, sha, payload),))
         self.records += counts[0]
         self.tombstones += counts[1]
         place = f"{shard} slot {slot}"
         kept_counts = [kept.records, kept.tombstones, kept.unhashed] if kept else [0, 0, 0]
         if kept_counts != counts:
             self._wrong(f"{place}: counters are {kept_counts}, its leaves make {counts}")
-        true_sha = digest.hexdigest() if sum(counts) else ""
+        true_sha = digest.digest().hex() if sum(counts) else ""
         if kept and kept.sha is not None and kept.sha != true_sha:
             self._wrong(f"{place}: kept digest differs from that of its leaves")
         return true_sha

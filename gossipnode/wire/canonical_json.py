@@ -6,7 +6,6 @@ bytes as text. Two builds of a peer disagree on the spacing, so that it is a par
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeAlias
@@ -14,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from google.protobuf.message import DecodeError
 
+from gossipnode.core import slot_tree
 from gossipnode.wire.errors import UnstorableError, WireError
 from gossipnode.wire.generated.pb.banyandb.common.v1.common_pb2 import Metadata
 from gossipnode.wire.generated.pb.banyandb.model.v1.common_pb2 import TagValue
@@ -38,12 +38,12 @@ def canonical_json(payload: bytes, spacing: Spacing) -> str:
 
 
 def leaf_digest(payload: bytes, delete_time: int, spacing: Spacing) -> bytes:
-    """The 64 bytes of sha512 over the canonical JSON followed by the delete time (nanoseconds) in decimal.
+    """The raw digest of a leaf: `core.slot_tree.leaf_digest` of the canonical JSON. Times are nanoseconds.
 
     Raises:
         WireError, UnstorableError: see `canonical_json`.
     """
-    return hashlib.sha512(b"%b%d" % (_canonical(payload, spacing), delete_time)).digest()
+    return slot_tree.leaf_digest(_canonical(payload, spacing), delete_time)
 
 
 def _canonical(payload: bytes, spacing: Spacing) -> bytes:

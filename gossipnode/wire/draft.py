@@ -10,7 +10,7 @@ from gossipnode.core.property import Entity, Record
 from gossipnode.core.version import Version, payload_digest
 from gossipnode.wire.errors import InvalidPropertyError
 from gossipnode.wire.generated.pb.banyandb.property.v1.property_pb2 import Property
-from gossipnode.wire.payload import parse_property
+from gossipnode.wire.payload import check_property
 
 NANOSECONDS = 1_000_000_000
 
@@ -83,7 +83,7 @@ def read_draft(data: bytes, path: str = "property") -> Draft:
 
     Raises: as `check_property`.
     """
-    entity, parsed = parse_property(data, path, needs_tags=True)
+    entity, parsed = check_property(data, path)
     # What we do not know of it was left out of the parsed message; it must not get lost.
     message = Property.FromString(parsed.canonical) if parsed.has_unknown else parsed.message
     return Draft(entity, message)

@@ -53,21 +53,13 @@ def decode_record(payload: bytes, delete_time: int) -> Record:
     return record
 
 
-def check_property(data: bytes, path: str = "property", *, needs_tags: bool = True) -> tuple[Entity, bytes]:
-    """A client's Property: its entity, and its canonical bytes.
-
-    `path` is how errors call the property; `needs_tags` is off where tombstones come in with their versions.
+def check_property(data: bytes, path: str = "property") -> tuple[Entity, Parsed[Property]]:
+    """A client's Property: its entity, the message, and its canonical bytes. `path` is how errors call it.
 
     Raises:
         WireError: the bytes are malformed, or a known field has the wrong wire type.
         InvalidPropertyError: a rule is broken; names the field.
     """
-    entity, parsed = parse_property(data, path, needs_tags=needs_tags)
-    return entity, parsed.canonical
-
-
-def parse_property(data: bytes, path: str, *, needs_tags: bool) -> tuple[Entity, Parsed[Property]]:
-    """The same, with the message as well."""
     parsed = parse(Property, data, path)
     message, canonical, _ = parsed
     if not message.HasField("metadata"):
@@ -79,7 +71,7 @@ def parse_property(data: bytes, path: str, *, needs_tags: bool) -> tuple[Entity,
         # The fault starts with the part that it is about: group, name or id.
         where = f"{path}." if str(fault).startswith("id ") else f"{path}.metadata."
         raise InvalidPropertyError(f"{where}{fault}") from None
-    if needs_tags and not message.tags:
+    if not message.tags:
         raise InvalidPropertyError(f"{path}.tags is empty: a property has at least one tag")
     _check_keys(message, path)
     problem = _timestamp_problem(parsed)

@@ -32,7 +32,7 @@ from gossipnode.core.slot_tree import (
     Leaf,
     SlotDigest,
     Tree,
-    leaf_sha,
+    leaf_digest,
     make_tree,
     shard_of,
     slot_of,
@@ -96,7 +96,7 @@ def id_in_slot(slot: int, nth: int = 0) -> str:
 
 
 def sha_of(stored: Record) -> str:
-    return leaf_sha(stored.payload.decode(), stored.version.delete_time)
+    return leaf_digest(stored.payload, stored.version.delete_time).hex()
 
 
 def leaf_of(stored: Record) -> Leaf:

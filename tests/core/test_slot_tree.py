@@ -14,7 +14,7 @@ from gossipnode.core.slot_tree import (
     Tree,
     compare_slots,
     entity_hash,
-    leaf_sha,
+    leaf_digest,
     make_tree,
     shard_of,
     slot_of,
@@ -35,7 +35,7 @@ def test_a_recorded_tree_is_computed_alike(name: str) -> None:
     leaves: dict[int, list[tuple[Entity, str]]] = {}
     for each in recorded["records"]:
         entity = Entity(each["group"], each["name"], each["id"])
-        sha = leaf_sha(each["canonical_json"], each["delete_time"])
+        sha = leaf_digest(each["canonical_json"].encode(), each["delete_time"]).hex()
         leaves.setdefault(slot_of(entity), []).append((entity, sha))
     in_order = [(slot, *leaf) for slot in sorted(leaves) for leaf in sorted(leaves[slot])]
     assert [(entity.text, slot, sha) for slot, entity, sha in in_order] == [
@@ -69,8 +69,8 @@ def test_a_shard_is_the_hash_modulo_the_number_of_shards() -> None:
 
 
 def test_a_leaf_covers_its_json_and_its_delete_time() -> None:
-    assert leaf_sha("{}", 0) == hashlib.sha512(b"{}0").hexdigest()
-    assert leaf_sha('{"ü":1}', 17) == hashlib.sha512('{"ü":1}17'.encode()).hexdigest()
+    assert leaf_digest(b"{}", 0) == hashlib.sha512(b"{}0").digest()
+    assert leaf_digest('{"ü":1}'.encode(), 17) == hashlib.sha512('{"ü":1}17'.encode()).digest()
 
 
 def test_a_tree_without_leaves_has_an_empty_root() -> None:

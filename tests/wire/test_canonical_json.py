@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
+from hashlib import sha512
 from json.encoder import py_encode_basestring
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipnode.core.property import Entity
-from gossipnode.core.slot_tree import SlotDigest, leaf_sha, make_tree, slot_of, slot_sha
+from gossipnode.core.slot_tree import SlotDigest, make_tree, slot_of, slot_sha
 from gossipnode.wire.canonical_json import Spacing, canonical_json, leaf_digest
 from gossipnode.wire.errors import UnstorableError, WireError
 from gossipnode.wire.generated.pb.banyandb.property.v1.property_pb2 import Property
@@ -53,7 +54,7 @@ def test_the_digest_covers_the_text_and_the_delete_time_in_decimal() -> None:
             assert (
                 digest == hashlib.sha512(f"{canonical_json(payload, spacing)}{delete_time}".encode()).digest()
             )
-            assert digest.hex() == leaf_sha(canonical_json(payload, spacing), delete_time)
+            assert digest == sha512(f"{canonical_json(payload, spacing)}{delete_time}".encode()).digest()
 
 
 def valid(message: Property) -> bool:
