@@ -107,6 +107,25 @@ async def test_a_foreign_first_holder_may_be_silent_until_the_deadline(autojump_
         assert watch.now().outcome is RoundOutcome.INCOMPLETE
 
 
+async def test_a_round_cancelled_from_within_a_nursery_is_over_all_the_same() -> None:
+    """A nursery may hand a cancellation on as a group, which is no `trio.Cancelled`."""
+    origin = make_origin()
+
+    async def offer(node: str, message: RoundMessage) -> tuple[str, bool]:
+        async with trio.open_nursery() as calls:
+            calls.start_soon(trio.sleep_forever)
+            calls.start_soon(trio.sleep_forever)
+        return "", False
+
+    async with trio.open_nursery() as nursery:
+        begin(origin, nursery, offer=offer)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    (stopped,) = origin.rounds()
+    assert stopped.outcome is RoundOutcome.INCOMPLETE
+    assert stopped.hops[-1].reason == "the origin is stopping"
+
+
 async def test_a_round_that_nobody_takes_ends_with_the_last_reason() -> None:
     origin = make_origin()
 
