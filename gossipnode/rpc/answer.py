@@ -40,7 +40,8 @@ async def answer(
             await stream.wait_room()
         if stream.error is None and not stream.local_ended:
             _send_status(stream, call, outcome)
-    except trio.Cancelled:
+    except BaseException:
+        # Cancelled from outside; from within a handler's nursery it comes as a group.
         outcome = stream.error or RpcError(Status.CANCELLED)
         raise
     finally:
