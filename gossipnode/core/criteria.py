@@ -209,9 +209,11 @@ def _compared(op: Op, tag: Any, value: Any) -> bool | None:
     if type(tag) is not type(value):
         return None
     # Text compares by code point, which is the order of its UTF-8 bytes.
-    answers: dict[Op, bool] = {Op.EQ: tag == value, Op.LT: tag < value, Op.LE: tag <= value}
-    answers |= {Op.GT: tag > value, Op.GE: tag >= value}
-    return answers[op]
+    if op is Op.EQ:
+        return bool(tag == value)
+    if op in (Op.LT, Op.LE):
+        return bool(tag < value if op is Op.LT else tag <= value)
+    return bool(tag > value if op is Op.GT else tag >= value)
 
 
 def _text_matches(option: MatchOption, wanted: str, text: str) -> bool:

@@ -56,3 +56,10 @@ BUSY_RETRIES = 3
 
 KEPT_ROUNDS = 100
 """Finished rounds that a node remembers."""
+
+SHARDS_MAX = 1024
+REPLICAS_MAX = 1024
+"""Of one group."""
+
+GROUP_INDEXES_MAX = 16
+"""Tags that a group may declare as indexed."""

@@ -37,10 +37,15 @@ class Entity(NamedTuple):
 
 
 class ShardId(NamedTuple):
-    """One shard of a group: the unit that has replicas, a ring and a tree."""
+    """One shard of a group: the unit that has replicas, a ring and a tree.
+
+    A group that was deleted and made anew is another group: `incarnation`, the stamp of its creation, keeps
+    the two apart wherever records are kept. Groups of the configuration have 0.
+    """
 
     group: str
     shard: int
+    incarnation: int = 0
 
     def __str__(self) -> str:
         return f"{self.group}/{self.shard}"
