@@ -1,21 +1,27 @@
 """Every method that a node serves or calls: its path, its shape, and its codecs.
 
 Paths and shapes are read from the generated services, so that protos/ is their only source. Messages are
-betterproto's, with properties as bytes, but for the tree session, which speaks in the core's values.
+betterproto's, with properties as bytes, but for the tree session, which speaks in the core's values, and for
+what coordinators ask of replicas: there Google's runtime spares most of the time of a request.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import betterproto
 from betterproto.grpc.grpclib_server import ServiceBase
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
 
 from gossipnode.core.messages import ClientMessage, ServerMessage
-from gossipnode.rpc import Method
+from gossipnode.rpc import Cardinality, Method
 from gossipnode.wire.encode import encode
+from gossipnode.wire.errors import WireError
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1 as node
+from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as replica
 from gossipnode.wire.session_codec import (
     decode_client_message,
     decode_server_message,
@@ -26,6 +32,16 @@ from gossipnode.wire.strict import decoder_of
 
 Request = TypeVar("Request", bound=betterproto.Message)
 Reply = TypeVar("Reply", bound=betterproto.Message)
+PbRequest = TypeVar("PbRequest", bound=Message)
+PbReply = TypeVar("PbReply", bound=Message)
+
+# By whether the client streams, and whether the server does.
+_SHAPES = {
+    (False, False): Cardinality.UNARY_UNARY,
+    (False, True): Cardinality.UNARY_STREAM,
+    (True, False): Cardinality.STREAM_UNARY,
+    (True, True): Cardinality.STREAM_STREAM,
+}
 
 
 def _method(
@@ -41,6 +57,37 @@ def _method(
         if path.endswith(f"/{name}") and (handler.request_type, handler.reply_type) == (request, reply):
             return Method(path, handler.cardinality, encode, decoder_of(request), encode, decoder_of(reply))
     raise TypeError(f"{service.__name__} has no {name}({request.__name__}) -> {reply.__name__}")
+
+
+def _pb_method(
+    service: ServiceDescriptor, name: str, request: type[PbRequest], reply: type[PbReply]
+) -> Method[PbRequest, PbReply]:
+    """The method of a generated service, with messages of Google's runtime.
+
+    Raises:
+        TypeError: the service has no such method with these messages.
+    """
+    method = service.methods_by_name.get(name)
+    if method is None or (method.input_type, method.output_type) != (request.DESCRIPTOR, reply.DESCRIPTOR):
+        raise TypeError(f"{service.name} has no {name}({request.__name__}) -> {reply.__name__}")
+    return Method(
+        f"/{service.full_name}/{name}",
+        _SHAPES[method.client_streaming, method.server_streaming],
+        request.SerializeToString,
+        _pb_decoder(request),
+        reply.SerializeToString,
+        _pb_decoder(reply),
+    )
+
+
+def _pb_decoder(cls: type[PbRequest]) -> Callable[[bytes], PbRequest]:
+    def read(data: bytes) -> PbRequest:
+        try:
+            return cls.FromString(data)
+        except DecodeError:
+            raise WireError(f"{cls.__name__}: malformed, truncated, or with text that is not UTF-8") from None
+
+    return read
 
 
 # --- what clients ask of any node, compatible ---
@@ -77,4 +124,15 @@ NODE_EXPORT = _method(_node, "Export", node.ExportRequest, node.RecordBatch)
 NODE_STATUS = _method(_node, "Status", node.StatusRequest, node.StatusResponse)
 NODE_TREE = _method(_node, "Tree", node.TreeRequest, node.TreeResponse)
 NODE_REPAIR = _method(_node, "Repair", node.RepairRequest, node.RoundEvent)
+NODE_CREATE_GROUP = _method(_node, "CreateGroup", node.CreateGroupRequest, node.GroupResponse)
+NODE_ALTER_GROUP = _method(_node, "AlterGroup", node.AlterGroupRequest, node.GroupResponse)
+NODE_DELETE_GROUP = _method(_node, "DeleteGroup", node.DeleteGroupRequest, node.GroupResponse)
+NODE_LIST_GROUPS = _method(_node, "ListGroups", node.ListGroupsRequest, node.ListGroupsResponse)
+NODE_FORGET_MEMBER = _method(_node, "ForgetMember", node.ForgetMemberRequest, node.ForgetMemberResponse)
 REPORT = _method(node.RoundServiceBase, "Report", node.ReportRequest, node.ReportResponse)
+
+_replica = replica.DESCRIPTOR.services_by_name["ReplicaService"]
+REPLICA_EXCHANGE = _pb_method(_replica, "Exchange", replica.ExchangeRequest, replica.ExchangeReply)
+REPLICA_SCAN = _pb_method(_replica, "Scan", replica.ScanRequest, replica.ScanPage)
+REPLICA_HELLO = _pb_method(_replica, "Hello", replica.HelloRequest, replica.HelloReply)
+REPLICA_JOIN = _pb_method(_replica, "Join", replica.JoinRequest, replica.JoinReply)

@@ -42,7 +42,7 @@ FILES = {
     "banyandb.property.v1": ("property", "rpc", "repair", "gossip"),
     "banyandb.model.v1": ("common", "query"),
     "banyandb.common.v1": ("common", "trace"),
-    "gossipnode.v1": ("node",),
+    "gossipnode.v1": ("node", "replica"),
 }
 
 

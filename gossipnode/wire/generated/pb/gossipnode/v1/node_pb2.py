@@ -23,71 +23,96 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from gossipnode.wire.generated.pb.banyandb.common.v1 import trace_pb2 as banyandb_dot_common_dot_v1_dot_trace__pb2
 from gossipnode.wire.generated.pb.banyandb.property.v1 import property_pb2 as banyandb_dot_property_dot_v1_dot_property__pb2
 from gossipnode.wire.generated.pb.banyandb.property.v1 import rpc_pb2 as banyandb_dot_property_dot_v1_dot_rpc__pb2
 
 
-DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x18gossipnode/v1/node.proto\x12\rgossipnode.v1\x1a#banyandb/property/v1/property.proto\x1a\x1e\x62\x61nyandb/property/v1/rpc.proto\"O\n\x06Record\x12\x30\n\x08property\x18\x01 \x01(\x0b\x32\x1e.banyandb.property.v1.Property\x12\x13\n\x0b\x64\x65lete_time\x18\x02 \x01(\x03\"5\n\x0bRecordBatch\x12&\n\x07records\x18\x01 \x03(\x0b\x32\x15.gossipnode.v1.Record\"\x8c\x01\n\x0c\x41pplyRequest\x12\x30\n\x08property\x18\x01 \x01(\x0b\x32\x1e.banyandb.property.v1.Property\x12=\n\x08strategy\x18\x02 \x01(\x0e\x32+.banyandb.property.v1.ApplyRequest.Strategy\x12\x0b\n\x03\x61\x63k\x18\x03 \x01(\t\"z\n\rApplyResponse\x12\x0f\n\x07\x63reated\x18\x01 \x01(\x08\x12\x30\n\x08property\x18\x02 \x01(\x0b\x32\x1e.banyandb.property.v1.Property\x12\x14\n\x0c\x61\x63knowledged\x18\x03 \x01(\r\x12\x10\n\x08replicas\x18\x04 \x01(\r\"E\n\rDeleteRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0b\n\x03\x61\x63k\x18\x04 \x01(\t\"_\n\x0e\x44\x65leteResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08\x12\x14\n\x0c\x61\x63knowledged\x18\x02 \x01(\r\x12\x10\n\x08replicas\x18\x03 \x01(\r\x12\x14\n\x0cmod_revision\x18\x04 \x01(\x03\"B\n\nGetRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0b\n\x03\x61\x63k\x18\x04 \x01(\t\"4\n\x0bGetResponse\x12%\n\x06record\x18\x01 \x01(\x0b\x32\x15.gossipnode.v1.Record\"P\n\x0cQueryRequest\x12\x31\n\x05query\x18\x01 \x01(\x0b\x32\".banyandb.property.v1.QueryRequest\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"j\n\rImportRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12&\n\x07records\x18\x02 \x03(\x0b\x32\x15.gossipnode.v1.Record\x12\x15\n\rkeep_versions\x18\x03 \x01(\x08\x12\x0b\n\x03\x61\x63k\x18\x04 \x01(\t\"Z\n\x0eImportResponse\x12\x0f\n\x07records\x18\x01 \x01(\r\x12\x17\n\nbad_record\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07problem\x18\x03 \x01(\tB\r\n\x0b_bad_record\"2\n\rExportRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\x12\n\ntombstones\x18\x02 \x01(\x08\"\x0f\n\rStatusRequest\"6\n\x06Member\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\"\x96\x01\n\x0bShardStatus\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x10\n\x08replicas\x18\x03 \x03(\t\x12\x0f\n\x07records\x18\x04 \x01(\x04\x12\x12\n\ntombstones\x18\x05 \x01(\x04\x12\x0c\n\x04root\x18\x06 \x01(\t\x12\x0c\n\x04tree\x18\x07 \x01(\t\x12\x16\n\x0elast_converged\x18\x08 \x01(\x03\"\xc9\x01\n\x0eStatusResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12&\n\x07members\x18\x05 \x03(\x0b\x32\x15.gossipnode.v1.Member\x12*\n\x06shards\x18\x06 \x03(\x0b\x32\x1a.gossipnode.v1.ShardStatus\x12$\n\x06rounds\x18\x07 \x03(\x0b\x32\x14.gossipnode.v1.Round\";\n\x0bTreeRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x0e\n\x06leaves\x18\x03 \x01(\x08\"\xa8\x02\n\x0cTreeResponse\x12\r\n\x05state\x18\x01 \x01(\t\x12\x0c\n\x04root\x18\x02 \x01(\t\x12/\n\x05slots\x18\x03 \x03(\x0b\x32 .gossipnode.v1.TreeResponse.Slot\x12\x30\n\x06leaves\x18\x04 \x03(\x0b\x32 .gossipnode.v1.TreeResponse.Leaf\x1a!\n\x04Slot\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\x0b\n\x03sha\x18\x02 \x01(\t\x1au\n\x04Leaf\x12\r\n\x05group\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0c\n\x04slot\x18\x04 \x01(\r\x12\x0b\n\x03sha\x18\x05 \x01(\t\x12\x14\n\x0cmod_revision\x18\x06 \x01(\x03\x12\x13\n\x0b\x64\x65lete_time\x18\x07 \x01(\x03\"J\n\rRepairRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\x12\n\x05shard\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0c\n\x04wait\x18\x03 \x01(\x08\x42\x08\n\x06_shard\"\xbf\x01\n\x03Hop\x12\x0c\n\x04\x66rom\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\x12\x0f\n\x07outcome\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0c\n\x04sent\x18\x06 \x01(\x04\x12\x10\n\x08received\x18\x07 \x01(\x04\x12\x0f\n\x07skipped\x18\x08 \x01(\x04\x12\x12\n\nbytes_sent\x18\t \x01(\x04\x12\x16\n\x0e\x62ytes_received\x18\n \x01(\x04\x12\x0f\n\x07seconds\x18\x0b \x01(\x01\"\x9c\x01\n\x05Round\x12\r\n\x05round\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\r\n\x05shard\x18\x03 \x01(\r\x12\x0e\n\x06origin\x18\x04 \x01(\t\x12\x0f\n\x07outcome\x18\x05 \x01(\t\x12\x0f\n\x07seconds\x18\x06 \x01(\x01\x12 \n\x04hops\x18\x07 \x03(\x0b\x32\x12.gossipnode.v1.Hop\x12\x12\n\nstarted_at\x18\x08 \x01(\x03\"\x8f\x01\n\nRoundEvent\x12!\n\x03hop\x18\x01 \x01(\x0b\x32\x12.gossipnode.v1.HopH\x00\x12(\n\x08\x66inished\x18\x02 \x01(\x0b\x32\x14.gossipnode.v1.RoundH\x00\x12\r\n\x05round\x18\x03 \x01(\t\x12\r\n\x05group\x18\x04 \x01(\t\x12\r\n\x05shard\x18\x05 \x01(\rB\x07\n\x05\x65vent\"\xe2\x01\n\rReportRequest\x12\r\n\x05round\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\r\n\x05shard\x18\x03 \x01(\r\x12\x0e\n\x06holder\x18\x04 \x01(\t\x12\r\n\x05\x63ount\x18\x05 \x01(\r\x12 \n\x04hops\x18\x06 \x03(\x0b\x32\x12.gossipnode.v1.Hop\x12\x19\n\x0fin_session_with\x18\x07 \x01(\tH\x00\x12\x16\n\x0c\x66orwarded_to\x18\x08 \x01(\tH\x00\x12\x0f\n\x05\x65nded\x18\t \x01(\tH\x00\x12\x17\n\x0fnext_is_foreign\x18\n \x01(\x08\x42\x06\n\x04next\"\x10\n\x0eReportResponse2\xfa\x04\n\x0bNodeService\x12\x42\n\x05\x41pply\x12\x1b.gossipnode.v1.ApplyRequest\x1a\x1c.gossipnode.v1.ApplyResponse\x12\x45\n\x06\x44\x65lete\x12\x1c.gossipnode.v1.DeleteRequest\x1a\x1d.gossipnode.v1.DeleteResponse\x12<\n\x03Get\x12\x19.gossipnode.v1.GetRequest\x1a\x1a.gossipnode.v1.GetResponse\x12\x42\n\x05Query\x12\x1b.gossipnode.v1.QueryRequest\x1a\x1a.gossipnode.v1.RecordBatch0\x01\x12I\n\x06Import\x12\x1c.gossipnode.v1.ImportRequest\x1a\x1d.gossipnode.v1.ImportResponse(\x01\x30\x01\x12\x44\n\x06\x45xport\x12\x1c.gossipnode.v1.ExportRequest\x1a\x1a.gossipnode.v1.RecordBatch0\x01\x12\x45\n\x06Status\x12\x1c.gossipnode.v1.StatusRequest\x1a\x1d.gossipnode.v1.StatusResponse\x12\x41\n\x04Tree\x12\x1a.gossipnode.v1.TreeRequest\x1a\x1b.gossipnode.v1.TreeResponse0\x01\x12\x43\n\x06Repair\x12\x1c.gossipnode.v1.RepairRequest\x1a\x19.gossipnode.v1.RoundEvent0\x01\x32U\n\x0cRoundService\x12\x45\n\x06Report\x12\x1c.gossipnode.v1.ReportRequest\x1a\x1d.gossipnode.v1.ReportResponseb\x06proto3')
+DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x18gossipnode/v1/node.proto\x12\rgossipnode.v1\x1a\x1e\x62\x61nyandb/common/v1/trace.proto\x1a#banyandb/property/v1/property.proto\x1a\x1e\x62\x61nyandb/property/v1/rpc.proto\"O\n\x06Record\x12\x30\n\x08property\x18\x01 \x01(\x0b\x32\x1e.banyandb.property.v1.Property\x12\x13\n\x0b\x64\x65lete_time\x18\x02 \x01(\x03\"_\n\x0bRecordBatch\x12&\n\x07records\x18\x01 \x03(\x0b\x32\x15.gossipnode.v1.Record\x12(\n\x05trace\x18\x02 \x01(\x0b\x32\x19.banyandb.common.v1.Trace\"\xa0\x01\n\x0c\x41pplyRequest\x12\x30\n\x08property\x18\x01 \x01(\x0b\x32\x1e.banyandb.property.v1.Property\x12=\n\x08strategy\x18\x02 \x01(\x0e\x32+.banyandb.property.v1.ApplyRequest.Strategy\x12\x0b\n\x03\x61\x63k\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"z\n\rApplyResponse\x12\x0f\n\x07\x63reated\x18\x01 \x01(\x08\x12\x30\n\x08property\x18\x02 \x01(\x0b\x32\x1e.banyandb.property.v1.Property\x12\x14\n\x0c\x61\x63knowledged\x18\x03 \x01(\r\x12\x10\n\x08replicas\x18\x04 \x01(\r\"Y\n\rDeleteRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0b\n\x03\x61\x63k\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"_\n\x0e\x44\x65leteResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08\x12\x14\n\x0c\x61\x63knowledged\x18\x02 \x01(\r\x12\x10\n\x08replicas\x18\x03 \x01(\r\x12\x14\n\x0cmod_revision\x18\x04 \x01(\x03\"B\n\nGetRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0b\n\x03\x61\x63k\x18\x04 \x01(\t\"\\\n\x0bGetResponse\x12%\n\x06record\x18\x01 \x01(\x0b\x32\x15.gossipnode.v1.Record\x12\x14\n\x0c\x61\x63knowledged\x18\x02 \x01(\r\x12\x10\n\x08replicas\x18\x03 \x01(\r\"]\n\x0cQueryRequest\x12\x31\n\x05query\x18\x01 \x01(\x0b\x32\".banyandb.property.v1.QueryRequest\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\x12\x0b\n\x03\x61\x63k\x18\x03 \x01(\t\"j\n\rImportRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12&\n\x07records\x18\x02 \x03(\x0b\x32\x15.gossipnode.v1.Record\x12\x15\n\rkeep_versions\x18\x03 \x01(\x08\x12\x0b\n\x03\x61\x63k\x18\x04 \x01(\t\"Z\n\x0eImportResponse\x12\x0f\n\x07records\x18\x01 \x01(\r\x12\x17\n\nbad_record\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07problem\x18\x03 \x01(\tB\r\n\x0b_bad_record\"?\n\rExportRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\x12\n\ntombstones\x18\x02 \x01(\x08\x12\x0b\n\x03\x61\x63k\x18\x03 \x01(\t\"\x0f\n\rStatusRequest\"6\n\x06Member\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\"\xfc\x01\n\x0bShardStatus\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x10\n\x08replicas\x18\x03 \x03(\t\x12\x0f\n\x07records\x18\x04 \x01(\x04\x12\x12\n\ntombstones\x18\x05 \x01(\x04\x12\x0c\n\x04root\x18\x06 \x01(\t\x12\x0c\n\x04tree\x18\x07 \x01(\t\x12\x16\n\x0elast_converged\x18\x08 \x01(\x03\x12\x31\n\x06moving\x18\t \x01(\x0b\x32!.gossipnode.v1.ShardStatus.Moving\x1a\x31\n\x06Moving\x12\n\n\x02to\x18\x01 \x03(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\"\x92\x02\n\x0eStatusResponse\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12&\n\x07members\x18\x05 \x03(\x0b\x32\x15.gossipnode.v1.Member\x12*\n\x06shards\x18\x06 \x03(\x0b\x32\x1a.gossipnode.v1.ShardStatus\x12$\n\x06rounds\x18\x07 \x03(\x0b\x32\x14.gossipnode.v1.Round\x12\x15\n\rregistry_root\x18\x08 \x01(\t\x12\x30\n\x08replicas\x18\t \x01(\x0b\x32\x1e.gossipnode.v1.ReplicaCounters\"E\n\x0fReplicaCounters\x12\x14\n\x0cread_repairs\x18\x01 \x01(\x04\x12\x1c\n\x14read_repairs_dropped\x18\x02 \x01(\x04\";\n\x0bTreeRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x0e\n\x06leaves\x18\x03 \x01(\x08\"\xa8\x02\n\x0cTreeResponse\x12\r\n\x05state\x18\x01 \x01(\t\x12\x0c\n\x04root\x18\x02 \x01(\t\x12/\n\x05slots\x18\x03 \x03(\x0b\x32 .gossipnode.v1.TreeResponse.Slot\x12\x30\n\x06leaves\x18\x04 \x03(\x0b\x32 .gossipnode.v1.TreeResponse.Leaf\x1a!\n\x04Slot\x12\x0c\n\x04slot\x18\x01 \x01(\r\x12\x0b\n\x03sha\x18\x02 \x01(\t\x1au\n\x04Leaf\x12\r\n\x05group\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0c\n\x04slot\x18\x04 \x01(\r\x12\x0b\n\x03sha\x18\x05 \x01(\t\x12\x14\n\x0cmod_revision\x18\x06 \x01(\x03\x12\x13\n\x0b\x64\x65lete_time\x18\x07 \x01(\x03\"J\n\rRepairRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\x12\n\x05shard\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0c\n\x04wait\x18\x03 \x01(\x08\x42\x08\n\x06_shard\"\xbf\x01\n\x03Hop\x12\x0c\n\x04\x66rom\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\x12\x0f\n\x07session\x18\x03 \x01(\t\x12\x0f\n\x07outcome\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0c\n\x04sent\x18\x06 \x01(\x04\x12\x10\n\x08received\x18\x07 \x01(\x04\x12\x0f\n\x07skipped\x18\x08 \x01(\x04\x12\x12\n\nbytes_sent\x18\t \x01(\x04\x12\x16\n\x0e\x62ytes_received\x18\n \x01(\x04\x12\x0f\n\x07seconds\x18\x0b \x01(\x01\"\x9c\x01\n\x05Round\x12\r\n\x05round\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\r\n\x05shard\x18\x03 \x01(\r\x12\x0e\n\x06origin\x18\x04 \x01(\t\x12\x0f\n\x07outcome\x18\x05 \x01(\t\x12\x0f\n\x07seconds\x18\x06 \x01(\x01\x12 \n\x04hops\x18\x07 \x03(\x0b\x32\x12.gossipnode.v1.Hop\x12\x12\n\nstarted_at\x18\x08 \x01(\x03\"\x8f\x01\n\nRoundEvent\x12!\n\x03hop\x18\x01 \x01(\x0b\x32\x12.gossipnode.v1.HopH\x00\x12(\n\x08\x66inished\x18\x02 \x01(\x0b\x32\x14.gossipnode.v1.RoundH\x00\x12\r\n\x05round\x18\x03 \x01(\t\x12\r\n\x05group\x18\x04 \x01(\t\x12\r\n\x05shard\x18\x05 \x01(\rB\x07\n\x05\x65vent\"\xe2\x01\n\rReportRequest\x12\r\n\x05round\x18\x01 \x01(\t\x12\r\n\x05group\x18\x02 \x01(\t\x12\r\n\x05shard\x18\x03 \x01(\r\x12\x0e\n\x06holder\x18\x04 \x01(\t\x12\r\n\x05\x63ount\x18\x05 \x01(\r\x12 \n\x04hops\x18\x06 \x03(\x0b\x32\x12.gossipnode.v1.Hop\x12\x19\n\x0fin_session_with\x18\x07 \x01(\tH\x00\x12\x16\n\x0c\x66orwarded_to\x18\x08 \x01(\tH\x00\x12\x0f\n\x05\x65nded\x18\t \x01(\tH\x00\x12\x17\n\x0fnext_is_foreign\x18\n \x01(\x08\x42\x06\n\x04next\"\x10\n\x0eReportResponse\"\x8f\x01\n\x05Group\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06shards\x18\x02 \x01(\r\x12\x10\n\x08replicas\x18\x03 \x01(\r\x12\x0b\n\x03\x61\x63k\x18\x04 \x01(\t\x12#\n\x1btombstone_retention_seconds\x18\x05 \x01(\x04\x12\x0f\n\x07indexes\x18\x06 \x03(\t\x12\x13\n\x0bincarnation\x18\x07 \x01(\x03\"\x87\x01\n\x12\x43reateGroupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06shards\x18\x02 \x01(\r\x12\x10\n\x08replicas\x18\x03 \x01(\r\x12\x0b\n\x03\x61\x63k\x18\x04 \x01(\t\x12#\n\x1btombstone_retention_seconds\x18\x05 \x01(\x04\x12\x0f\n\x07indexes\x18\x06 \x03(\t\"\xd9\x01\n\x11\x41lterGroupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x03\x61\x63k\x18\x02 \x01(\tH\x00\x88\x01\x01\x12(\n\x1btombstone_retention_seconds\x18\x03 \x01(\x04H\x01\x88\x01\x01\x12\x39\n\x07indexes\x18\x04 \x01(\x0b\x32(.gossipnode.v1.AlterGroupRequest.TagList\x1a\x17\n\x07TagList\x12\x0c\n\x04tags\x18\x01 \x03(\tB\x06\n\x04_ackB\x1e\n\x1c_tombstone_retention_seconds\"\"\n\x12\x44\x65leteGroupRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"[\n\rGroupResponse\x12#\n\x05group\x18\x01 \x01(\x0b\x32\x14.gossipnode.v1.Group\x12\x14\n\x0c\x61\x63knowledged\x18\x02 \x01(\r\x12\x0f\n\x07members\x18\x03 \x01(\r\"!\n\x11ListGroupsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x12ListGroupsResponse\x12$\n\x06groups\x18\x01 \x03(\x0b\x32\x14.gossipnode.v1.Group\"#\n\x13\x46orgetMemberRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\x14\x46orgetMemberResponse\x12\x14\n\x0c\x61\x63knowledged\x18\x01 \x01(\r\x12\x0f\n\x07members\x18\x02 \x01(\r2\x94\x08\n\x0bNodeService\x12\x42\n\x05\x41pply\x12\x1b.gossipnode.v1.ApplyRequest\x1a\x1c.gossipnode.v1.ApplyResponse\x12\x45\n\x06\x44\x65lete\x12\x1c.gossipnode.v1.DeleteRequest\x1a\x1d.gossipnode.v1.DeleteResponse\x12<\n\x03Get\x12\x19.gossipnode.v1.GetRequest\x1a\x1a.gossipnode.v1.GetResponse\x12\x42\n\x05Query\x12\x1b.gossipnode.v1.QueryRequest\x1a\x1a.gossipnode.v1.RecordBatch0\x01\x12I\n\x06Import\x12\x1c.gossipnode.v1.ImportRequest\x1a\x1d.gossipnode.v1.ImportResponse(\x01\x30\x01\x12\x44\n\x06\x45xport\x12\x1c.gossipnode.v1.ExportRequest\x1a\x1a.gossipnode.v1.RecordBatch0\x01\x12\x45\n\x06Status\x12\x1c.gossipnode.v1.StatusRequest\x1a\x1d.gossipnode.v1.StatusResponse\x12\x41\n\x04Tree\x12\x1a.gossipnode.v1.TreeRequest\x1a\x1b.gossipnode.v1.TreeResponse0\x01\x12\x43\n\x06Repair\x12\x1c.gossipnode.v1.RepairRequest\x1a\x19.gossipnode.v1.RoundEvent0\x01\x12N\n\x0b\x43reateGroup\x12!.gossipnode.v1.CreateGroupRequest\x1a\x1c.gossipnode.v1.GroupResponse\x12L\n\nAlterGroup\x12 .gossipnode.v1.AlterGroupRequest\x1a\x1c.gossipnode.v1.GroupResponse\x12N\n\x0b\x44\x65leteGroup\x12!.gossipnode.v1.DeleteGroupRequest\x1a\x1c.gossipnode.v1.GroupResponse\x12Q\n\nListGroups\x12 .gossipnode.v1.ListGroupsRequest\x1a!.gossipnode.v1.ListGroupsResponse\x12W\n\x0c\x46orgetMember\x12\".gossipnode.v1.ForgetMemberRequest\x1a#.gossipnode.v1.ForgetMemberResponse2U\n\x0cRoundService\x12\x45\n\x06Report\x12\x1c.gossipnode.v1.ReportRequest\x1a\x1d.gossipnode.v1.ReportResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gossipnode.wire.generated.pb.gossipnode.v1.node_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RECORD']._serialized_start=112
-  _globals['_RECORD']._serialized_end=191
-  _globals['_RECORDBATCH']._serialized_start=193
-  _globals['_RECORDBATCH']._serialized_end=246
-  _globals['_APPLYREQUEST']._serialized_start=249
-  _globals['_APPLYREQUEST']._serialized_end=389
-  _globals['_APPLYRESPONSE']._serialized_start=391
-  _globals['_APPLYRESPONSE']._serialized_end=513
-  _globals['_DELETEREQUEST']._serialized_start=515
-  _globals['_DELETEREQUEST']._serialized_end=584
-  _globals['_DELETERESPONSE']._serialized_start=586
-  _globals['_DELETERESPONSE']._serialized_end=681
-  _globals['_GETREQUEST']._serialized_start=683
-  _globals['_GETREQUEST']._serialized_end=749
-  _globals['_GETRESPONSE']._serialized_start=751
-  _globals['_GETRESPONSE']._serialized_end=803
-  _globals['_QUERYREQUEST']._serialized_start=805
-  _globals['_QUERYREQUEST']._serialized_end=885
-  _globals['_IMPORTREQUEST']._serialized_start=887
-  _globals['_IMPORTREQUEST']._serialized_end=993
-  _globals['_IMPORTRESPONSE']._serialized_start=995
-  _globals['_IMPORTRESPONSE']._serialized_end=1085
-  _globals['_EXPORTREQUEST']._serialized_start=1087
-  _globals['_EXPORTREQUEST']._serialized_end=1137
-  _globals['_STATUSREQUEST']._serialized_start=1139
-  _globals['_STATUSREQUEST']._serialized_end=1154
-  _globals['_MEMBER']._serialized_start=1156
-  _globals['_MEMBER']._serialized_end=1210
-  _globals['_SHARDSTATUS']._serialized_start=1213
-  _globals['_SHARDSTATUS']._serialized_end=1363
-  _globals['_STATUSRESPONSE']._serialized_start=1366
-  _globals['_STATUSRESPONSE']._serialized_end=1567
-  _globals['_TREEREQUEST']._serialized_start=1569
-  _globals['_TREEREQUEST']._serialized_end=1628
-  _globals['_TREERESPONSE']._serialized_start=1631
-  _globals['_TREERESPONSE']._serialized_end=1927
-  _globals['_TREERESPONSE_SLOT']._serialized_start=1775
-  _globals['_TREERESPONSE_SLOT']._serialized_end=1808
-  _globals['_TREERESPONSE_LEAF']._serialized_start=1810
-  _globals['_TREERESPONSE_LEAF']._serialized_end=1927
-  _globals['_REPAIRREQUEST']._serialized_start=1929
-  _globals['_REPAIRREQUEST']._serialized_end=2003
-  _globals['_HOP']._serialized_start=2006
-  _globals['_HOP']._serialized_end=2197
-  _globals['_ROUND']._serialized_start=2200
-  _globals['_ROUND']._serialized_end=2356
-  _globals['_ROUNDEVENT']._serialized_start=2359
-  _globals['_ROUNDEVENT']._serialized_end=2502
-  _globals['_REPORTREQUEST']._serialized_start=2505
-  _globals['_REPORTREQUEST']._serialized_end=2731
-  _globals['_REPORTRESPONSE']._serialized_start=2733
-  _globals['_REPORTRESPONSE']._serialized_end=2749
-  _globals['_NODESERVICE']._serialized_start=2752
-  _globals['_NODESERVICE']._serialized_end=3386
-  _globals['_ROUNDSERVICE']._serialized_start=3388
-  _globals['_ROUNDSERVICE']._serialized_end=3473
+  _globals['_RECORD']._serialized_start=144
+  _globals['_RECORD']._serialized_end=223
+  _globals['_RECORDBATCH']._serialized_start=225
+  _globals['_RECORDBATCH']._serialized_end=320
+  _globals['_APPLYREQUEST']._serialized_start=323
+  _globals['_APPLYREQUEST']._serialized_end=483
+  _globals['_APPLYRESPONSE']._serialized_start=485
+  _globals['_APPLYRESPONSE']._serialized_end=607
+  _globals['_DELETEREQUEST']._serialized_start=609
+  _globals['_DELETEREQUEST']._serialized_end=698
+  _globals['_DELETERESPONSE']._serialized_start=700
+  _globals['_DELETERESPONSE']._serialized_end=795
+  _globals['_GETREQUEST']._serialized_start=797
+  _globals['_GETREQUEST']._serialized_end=863
+  _globals['_GETRESPONSE']._serialized_start=865
+  _globals['_GETRESPONSE']._serialized_end=957
+  _globals['_QUERYREQUEST']._serialized_start=959
+  _globals['_QUERYREQUEST']._serialized_end=1052
+  _globals['_IMPORTREQUEST']._serialized_start=1054
+  _globals['_IMPORTREQUEST']._serialized_end=1160
+  _globals['_IMPORTRESPONSE']._serialized_start=1162
+  _globals['_IMPORTRESPONSE']._serialized_end=1252
+  _globals['_EXPORTREQUEST']._serialized_start=1254
+  _globals['_EXPORTREQUEST']._serialized_end=1317
+  _globals['_STATUSREQUEST']._serialized_start=1319
+  _globals['_STATUSREQUEST']._serialized_end=1334
+  _globals['_MEMBER']._serialized_start=1336
+  _globals['_MEMBER']._serialized_end=1390
+  _globals['_SHARDSTATUS']._serialized_start=1393
+  _globals['_SHARDSTATUS']._serialized_end=1645
+  _globals['_SHARDSTATUS_MOVING']._serialized_start=1596
+  _globals['_SHARDSTATUS_MOVING']._serialized_end=1645
+  _globals['_STATUSRESPONSE']._serialized_start=1648
+  _globals['_STATUSRESPONSE']._serialized_end=1922
+  _globals['_REPLICACOUNTERS']._serialized_start=1924
+  _globals['_REPLICACOUNTERS']._serialized_end=1993
+  _globals['_TREEREQUEST']._serialized_start=1995
+  _globals['_TREEREQUEST']._serialized_end=2054
+  _globals['_TREERESPONSE']._serialized_start=2057
+  _globals['_TREERESPONSE']._serialized_end=2353
+  _globals['_TREERESPONSE_SLOT']._serialized_start=2201
+  _globals['_TREERESPONSE_SLOT']._serialized_end=2234
+  _globals['_TREERESPONSE_LEAF']._serialized_start=2236
+  _globals['_TREERESPONSE_LEAF']._serialized_end=2353
+  _globals['_REPAIRREQUEST']._serialized_start=2355
+  _globals['_REPAIRREQUEST']._serialized_end=2429
+  _globals['_HOP']._serialized_start=2432
+  _globals['_HOP']._serialized_end=2623
+  _globals['_ROUND']._serialized_start=2626
+  _globals['_ROUND']._serialized_end=2782
+  _globals['_ROUNDEVENT']._serialized_start=2785
+  _globals['_ROUNDEVENT']._serialized_end=2928
+  _globals['_REPORTREQUEST']._serialized_start=2931
+  _globals['_REPORTREQUEST']._serialized_end=3157
+  _globals['_REPORTRESPONSE']._serialized_start=3159
+  _globals['_REPORTRESPONSE']._serialized_end=3175
+  _globals['_GROUP']._serialized_start=3178
+  _globals['_GROUP']._serialized_end=3321
+  _globals['_CREATEGROUPREQUEST']._serialized_start=3324
+  _globals['_CREATEGROUPREQUEST']._serialized_end=3459
+  _globals['_ALTERGROUPREQUEST']._serialized_start=3462
+  _globals['_ALTERGROUPREQUEST']._serialized_end=3679
+  _globals['_ALTERGROUPREQUEST_TAGLIST']._serialized_start=3616
+  _globals['_ALTERGROUPREQUEST_TAGLIST']._serialized_end=3639
+  _globals['_DELETEGROUPREQUEST']._serialized_start=3681
+  _globals['_DELETEGROUPREQUEST']._serialized_end=3715
+  _globals['_GROUPRESPONSE']._serialized_start=3717
+  _globals['_GROUPRESPONSE']._serialized_end=3808
+  _globals['_LISTGROUPSREQUEST']._serialized_start=3810
+  _globals['_LISTGROUPSREQUEST']._serialized_end=3843
+  _globals['_LISTGROUPSRESPONSE']._serialized_start=3845
+  _globals['_LISTGROUPSRESPONSE']._serialized_end=3903
+  _globals['_FORGETMEMBERREQUEST']._serialized_start=3905
+  _globals['_FORGETMEMBERREQUEST']._serialized_end=3940
+  _globals['_FORGETMEMBERRESPONSE']._serialized_start=3942
+  _globals['_FORGETMEMBERRESPONSE']._serialized_end=4003
+  _globals['_NODESERVICE']._serialized_start=4006
+  _globals['_NODESERVICE']._serialized_end=5050
+  _globals['_ROUNDSERVICE']._serialized_start=5052
+  _globals['_ROUNDSERVICE']._serialized_end=5137
 # @@protoc_insertion_point(module_scope)

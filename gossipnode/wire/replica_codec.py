@@ -1,0 +1,296 @@
+"""What a coordinator asks of a replica, and the reply, as messages of Google's runtime and back.
+
+Written straight into the batch that is sent: a copy would cost as much again. Records are read as any peer's
+records are; a fault in one request or reply is that one's alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gossipnode.core.limits import STAMP_MAX_NANOSECONDS
+from gossipnode.core.property import Entity, Record, ShardId, check_entity
+from gossipnode.core.replica_messages import (
+    SAME,
+    Done,
+    Held,
+    ReadRecords,
+    RecordsRead,
+    RecordsWritten,
+    Refusal,
+    ReplicaReply,
+    ReplicaRequest,
+    ReplicaWrite,
+    Wanted,
+    WriteKind,
+    WriteRecords,
+)
+from gossipnode.core.version import Version
+from gossipnode.wire.errors import WireError
+from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
+from gossipnode.wire.payload import decode_record
+
+REQUEST_OVERHEAD_BYTES = 128
+ITEM_OVERHEAD_BYTES = 128
+"""What a request or reply, and each record or entity in it, costs beside its payload and its names."""
+
+_DIGEST_BYTES = 32
+
+_KINDS: dict[WriteKind, pb.RecordsWritten.Kind] = {
+    WriteKind.STORED: pb.RecordsWritten.KIND_STORED,
+    WriteKind.OLDER: pb.RecordsWritten.KIND_OLDER,
+    WriteKind.EQUAL: pb.RecordsWritten.KIND_EQUAL,
+    WriteKind.REFUSED: pb.RecordsWritten.KIND_REFUSED,
+}
+_KIND_OF = {number: kind for kind, number in _KINDS.items()}
+
+
+# --- requests ---
+
+
+def request_size(request: ReplicaRequest) -> int:
+    """About how many bytes a request takes, in memory and on the wire; its text counts a byte a character."""
+    size = REQUEST_OVERHEAD_BYTES
+    if isinstance(request, WriteRecords):
+        for record in request.records:
+            size += len(record.payload) + ITEM_OVERHEAD_BYTES
+    else:
+        for entity, _ in request.wanted:
+            size += len(entity.name) + len(entity.id) + ITEM_OVERHEAD_BYTES
+    return size
+
+
+def add_request(batch: pb.ExchangeRequest, number: int, request: ReplicaRequest) -> None:
+    """Write a request, to be answered under `number`, at the end of a batch.
+
+    Raises:
+        WireError: a number or text that no message can carry; the batch is as it was.
+    """
+    message = batch.requests.add()
+    try:
+        message.id = number
+        message.group, message.shard, message.incarnation = request.shard
+        message.fence = request.fence
+        if isinstance(request, WriteRecords):
+            _fill_write(message.write, request)
+        else:
+            _fill_read(message.read, request)
+    except ValueError as fault:
+        del batch.requests[-1]
+        raise WireError(f"ReplicaRequest: {fault}") from None
+
+
+def _fill_write(message: pb.WriteRecords, request: WriteRecords) -> None:
+    message.request_id = request.request_id
+    message.created = request.created
+    for record in request.records:
+        _fill_record(message.records.add(), record)
+
+
+def _fill_read(message: pb.ReadRecords, request: ReadRecords) -> None:
+    message.request_id = request.request_id
+    for entity, known in request.wanted:
+        wanted = message.wanted.add()
+        wanted.name, wanted.id = entity.name, entity.id
+        if known is not None:
+            _fill_version(wanted.known, known)
+
+
+def decode_request(message: pb.ReplicaRequest) -> ReplicaRequest:
+    """Read a request.
+
+    Raises:
+        WireError: malformed, or with a record that no replica may store.
+        CoreError: an entity that no property may have.
+    """
+    shard = ShardId(message.group, message.shard, message.incarnation)
+    match message.WhichOneof("what"):
+        case "write":
+            write = message.write
+            return WriteRecords(
+                shard,
+                message.fence,
+                _decode_records(write.records, shard.group),
+                write.request_id,
+                write.created,
+            )
+        case "read":
+            read = message.read
+            return ReadRecords(shard, message.fence, _decode_wanted(read, shard.group), read.request_id)
+        case _:
+            raise WireError("ReplicaRequest.what: nothing in it; expected one of read, write")
+
+
+def _decode_records(messages: Iterable[pb.StoredRecord], group: str) -> tuple[Record, ...]:
+    records = tuple([decode_record(message.property, message.delete_time) for message in messages])
+    for index, record in enumerate(records):
+        if record.entity.group != group:
+            raise WireError(
+                f"WriteRecords.records[{index}]: a record of another group, {record.entity.group!r}"
+            )
+    return records
+
+
+def _decode_wanted(message: pb.ReadRecords, group: str) -> tuple[Wanted, ...]:
+    wanted: list[Wanted] = []
+    for one in message.wanted:
+        entity = Entity(group, one.name, one.id)
+        check_entity(entity)
+        wanted.append(Wanted(entity, _decode_version(one.known) if one.HasField("known") else None))
+    return tuple(wanted)
+
+
+# --- replies ---
+
+
+def reply_size(reply: ReplicaReply) -> int:
+    """About how many bytes a reply takes, as `request_size` counts them."""
+    size = REQUEST_OVERHEAD_BYTES
+    if isinstance(reply, RecordsWritten):
+        return size + ITEM_OVERHEAD_BYTES * len(reply.outcomes)
+    if isinstance(reply, Refusal):
+        return size + len(reply.message)
+    for held in reply.held:
+        size += ITEM_OVERHEAD_BYTES
+        if isinstance(held, Record):
+            size += len(held.payload)
+    if reply.done is not None:
+        size += ITEM_OVERHEAD_BYTES + len(reply.done.record.payload)
+    return size
+
+
+def add_reply(batch: pb.ExchangeReply, number: int, reply: ReplicaReply) -> None:
+    """Write the reply to request `number` at the end of a batch.
+
+    Raises:
+        WireError: a number or text that no message can carry; the batch is as it was.
+    """
+    message = batch.replies.add()
+    try:
+        message.id = number
+        if isinstance(reply, RecordsWritten):
+            _fill_written(message.written, reply.outcomes)
+        elif isinstance(reply, RecordsRead):
+            _fill_records_read(message.read, reply)
+        else:
+            refusal = message.refusal
+            refusal.status, refusal.message = reply.status, reply.message
+            refusal.other_view = reply.other_view
+    except ValueError as fault:
+        del batch.replies[-1]
+        raise WireError(f"ReplicaReply: {fault}") from None
+
+
+def _fill_written(message: pb.RecordsWritten, outcomes: Iterable[ReplicaWrite]) -> None:
+    message.SetInParent()
+    for kind, held, problem in outcomes:
+        outcome = message.outcomes.add()
+        outcome.kind = _KINDS[kind]
+        if held is not None:
+            _fill_version(outcome.held, held)
+        if problem:
+            outcome.problem = problem
+
+
+def _fill_records_read(message: pb.RecordsRead, reply: RecordsRead) -> None:
+    message.SetInParent()
+    for held in reply.held:
+        one = message.held.add()
+        if held is SAME:
+            one.same = True
+        elif held is not None:
+            _fill_record(one.record, held)
+    if reply.done is not None:
+        _fill_record(message.done.record, reply.done.record)
+        message.done.created = reply.done.created
+
+
+def decode_reply(message: pb.ReplicaReply, request: ReplicaRequest) -> ReplicaReply:
+    """Read the reply to a request.
+
+    Raises:
+        WireError: malformed, or no reply to this request.
+    """
+    match message.WhichOneof("what"):
+        case "written" if isinstance(request, WriteRecords):
+            return _decode_written(message.written, len(request.records))
+        case "read" if isinstance(request, ReadRecords):
+            return _decode_records_read(message.read, request.wanted)
+        case "refusal":
+            refusal = message.refusal
+            return Refusal(refusal.status, refusal.message, refusal.other_view)
+        case what:
+            raise WireError(f"ReplicaReply.what: {what or 'nothing'} is no reply to {type(request).__name__}")
+
+
+def _decode_written(message: pb.RecordsWritten, expected: int) -> RecordsWritten:
+    outcomes: list[ReplicaWrite] = []
+    for one in message.outcomes:
+        kind = _KIND_OF.get(one.kind)
+        if kind is None:
+            raise WireError(f"RecordsWritten.outcomes[{len(outcomes)}].kind: {one.kind} is none of ours")
+        held = _decode_version(one.held) if one.HasField("held") else None
+        outcomes.append(ReplicaWrite(kind, held, one.problem))
+    if len(outcomes) != expected:
+        raise WireError(f"RecordsWritten.outcomes: {len(outcomes)}, expected {expected}")
+    return RecordsWritten(tuple(outcomes))
+
+
+def _decode_records_read(message: pb.RecordsRead, wanted: tuple[Wanted, ...]) -> RecordsRead:
+    count = len(message.held)
+    if count > len(wanted) or (wanted and not count):
+        raise WireError(f"RecordsRead.held: {count}, expected {len(wanted)}, or one at least")
+    held = tuple([_decode_held(*pair) for pair in zip(message.held, wanted, strict=False)])
+    if not message.HasField("done"):
+        return RecordsRead(held)
+    done = message.done
+    record = decode_record(done.record.property, done.record.delete_time)
+    return RecordsRead(held, Done(record, done.created))
+
+
+def _decode_held(message: pb.RecordsRead.Held, wanted: Wanted) -> Held:
+    if message.same:
+        if wanted.known is None:
+            raise WireError("RecordsRead.held: the same as nothing")
+        return SAME
+    if not message.HasField("record"):
+        return None
+    record = decode_record(message.record.property, message.record.delete_time)
+    if record.entity != wanted.entity:
+        raise WireError(f"RecordsRead.held: {record.entity.text[:80]!r}, which was not asked for here")
+    return record
+
+
+# --- records and versions ---
+
+
+def _fill_record(message: pb.StoredRecord, record: Record) -> None:
+    message.property = record.payload
+    if record.version.delete_time:
+        message.delete_time = record.version.delete_time
+
+
+def _fill_version(message: pb.Stamp, version: Version) -> None:
+    message.mod_revision, message.delete_time, message.digest = version
+
+
+def _decode_version(message: pb.Stamp) -> Version | None:
+    """A version; None for one that is all zero and empty.
+
+    Raises:
+        WireError: no record can have it.
+    """
+    version = Version(message.mod_revision, message.delete_time, message.digest)
+    if version == _NO_VERSION:
+        return None
+    if len(version.digest) != _DIGEST_BYTES:
+        raise WireError(f"Stamp.digest: {len(version.digest)} bytes, expected {_DIGEST_BYTES}")
+    if not (
+        0 <= version.mod_revision <= STAMP_MAX_NANOSECONDS
+        and 0 <= version.delete_time <= STAMP_MAX_NANOSECONDS
+    ):
+        raise WireError("Stamp: not between 0 and 2^62")
+    return version
+
+
+_NO_VERSION = Version(0, 0, b"")
