@@ -6,17 +6,44 @@ time. Digests and rows come from the same transaction: they cannot disagree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol, TypeAlias
 
+from gossipnode.core.index_key import IndexKind, IndexRow
 from gossipnode.core.property import Entity, Record, ShardId
 from gossipnode.core.slot_tree import Leaf, Tree
 from gossipnode.core.version import Version
 
 LeafDigest: TypeAlias = Callable[[bytes, int], bytes]
 """(payload, delete_time) -> the 64 raw bytes of the leaf's sha512. Handed in: a store knows no encoding."""
+
+
+IndexRows: TypeAlias = Callable[[bytes, Collection[str]], Sequence[IndexRow]]
+"""(payload, tags) -> the rows of a live record in the indexes of these tags. Handed in, as `LeafDigest` is.
+
+A payload that it cannot read, and raises for, has no rows: it may have come from a peer as it is.
+"""
+
+
+def no_index_rows(_payload: bytes, _tags: Collection[str]) -> Sequence[IndexRow]:
+    """The `IndexRows` of a store whose payloads nobody looks into: every index stays empty."""
+    return ()
+
+
+class IndexHit(NamedTuple):
+    """A row of an index, and the place behind which the next page begins."""
+
+    key: bytes
+    entity: Entity
+
+
+class IndexState(Enum):
+    """How far the index of a tag is."""
+
+    BUILDING = "building"
+    READY = "ready"
 
 
 class StoreError(Exception):
@@ -41,6 +68,10 @@ class StoreFullError(StoreError):
 
 class StoreClosedError(StoreError):
     """The store is closed, or failed in a way that it cannot go on after."""
+
+
+class IndexRefusedError(StoreError):
+    """A shard cannot have this index. It has too many, or the tag's name is none that a client may write."""
 
 
 class Written(Enum):
@@ -73,7 +104,7 @@ class ShardCounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoreSummary:
-    """What a check of the whole store found."""
+    """What a check of the whole store found. The system group is checked too, but is in no figure or root."""
 
     records: int
     tombstones: int
@@ -145,7 +176,73 @@ class Store(Protocol):
         ...
 
     def shards(self) -> list[ShardId]:
-        """Every shard that holds anything."""
+        """Every shard that holds anything: records, or an index, though it be empty."""
+        ...
+
+    async def drop(self, shard: ShardId) -> None:
+        """Forget a shard: records, digests, counters and indexes. In steps, each of them durable.
+
+        A crash on the way leaves a part, of which every digest is right; another call goes on with it.
+        Writes to the shard meanwhile are the caller's to keep away.
+        """
+        ...
+
+    async def note(self, key: str) -> bytes | None:
+        """A note of the node's own, kept with the records; None when there is none."""
+        ...
+
+    async def keep_note(self, key: str, value: bytes | None) -> None:
+        """Keep a note (None: forget it). Returns once that is durable."""
+        ...
+
+    # Tag indexes
+
+    async def want_index(self, shard: ShardId, tag: str) -> None:
+        """Have an index of a tag from now on. It is of use once `build_indexes` has gone through the shard.
+
+        From then on every write, on whatever path, keeps it right in its own transaction. An empty shard's
+        is ready at once; one that is there already stays as it is.
+
+        Raises:
+            IndexRefusedError: the shard has INDEXES_PER_SHARD_MAX already, or the tag's name is too long.
+            InvalidEntityError: nothing can be kept under such a shard.
+        """
+        ...
+
+    async def drop_index(self, shard: ShardId, tag: str) -> None:
+        """Do without the index of a tag: gone for all at once, its rows removed in steps."""
+        ...
+
+    def indexes(self, shard: ShardId) -> dict[str, IndexState]:
+        """The indexes of a shard by tag."""
+        ...
+
+    async def build_indexes(self, *, limit: int) -> int:
+        """Take up to `limit` more records into indexes that are being built; 0 when all are ready.
+
+        Goes on where it was after a restart. What a crash left of indexes that were given up is removed too.
+        """
+        ...
+
+    async def find(
+        self,
+        shard: ShardId,
+        tag: str,
+        kind: IndexKind,
+        low: bytes,
+        high: bytes,
+        *,
+        after: IndexHit | None = None,
+        descending: bool = False,
+        limit: int,
+    ) -> list[IndexHit]:
+        """Up to `limit` rows of a READY index with `low` <= key <= `high`, behind `after`.
+
+        In the order of (key, entity); `descending` turns the keys round, not the entities of a key.
+
+        Raises:
+            LookupError: there is no such index, or it is not ready.
+        """
         ...
 
     async def wait_failed(self) -> StoreError:

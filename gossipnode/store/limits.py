@@ -42,3 +42,19 @@ FULL_BELOW_BYTES = 1 << 20
 
 FINDINGS_KEPT = 300
 """Findings that a check of the whole store keeps; the others are counted."""
+
+INDEXES_PER_SHARD_MAX = 32
+"""Tags of a shard that are indexed: those that its group declares, and as many that queries asked for."""
+
+INDEX_READ_ROWS = 16
+"""Payloads of a MiB at most each that are held at once while their index rows are made."""
+
+INDEX_BUILD_BYTES = 8 << 20
+"""Payloads that one step of building an index reads; other writes wait meanwhile."""
+
+INDEX_CLEAR_ROWS = 1024
+"""Index rows that are removed in one step."""
+
+DROP_STEP_RECORDS = 256
+DROP_STEP_BYTES = 8 << 20
+"""What one step of dropping a shard removes; other writes get their turn in between."""

@@ -8,72 +8,34 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cache
-from typing import NamedTuple, TypeAlias
 
 from gossipnode.core.property import Record, ShardId
 from gossipnode.core.version import Version
-from gossipnode.store.interface import WriteResult, Written
+from gossipnode.store.interface import IndexRows, WriteResult, Written
 from gossipnode.store.prepared import PreparedRecord
+from gossipnode.store.sqlite_index_rows import Change, follow_changes, indexes_of
+from gossipnode.store.sqlite_jobs import DigestJob, Job, StepJob, WriteJob
 from gossipnode.store.sqlite_rows import (
     HeldLeaf,
     Place,
+    add_shard,
     find_shard,
     held_leaves,
     last_rid,
     meta_number,
-    statement_rows,
 )
-
-SqlValue: TypeAlias = int | bytes | None
-
-
-class LeafSha(NamedTuple):
-    """A leaf digest that was computed for exactly this version."""
-
-    place: Place
-    version: Version
-    sha: bytes
-
-
-class SlotSha(NamedTuple):
-    """A slot digest that was computed for exactly this generation of the slot."""
-
-    sid: int
-    slot: int
-    generation: int
-    sha: bytes
-
-
-@dataclass(slots=True, eq=False)
-class WriteJob:
-    """One call of `write`; the commit fills in the results."""
-
-    records: Sequence[PreparedRecord]
-    stamp: int
-    results: list[WriteResult] = field(default_factory=list[WriteResult])
-
-
-@dataclass(slots=True, eq=False)
-class DigestJob:
-    """Digests to keep. Those that a later write has overtaken are dropped; `kept` counts the leaves kept."""
-
-    leaves: Sequence[LeafSha] = ()
-    slots: Sequence[SlotSha] = ()
-    kept: int = 0
-
-
-Job: TypeAlias = WriteJob | DigestJob
+from gossipnode.store.sqlite_statements import RowsSql, SqlValue, execute_rows
 
 
 class Committer:
     """Carries out jobs on the writer's connection, all in one transaction."""
 
-    __slots__ = ("_clean", "_connection", "_next_rid", "_sids", "_stamp")
+    __slots__ = ("_clean", "_connection", "_index_rows", "_indexes", "_next_rid", "_sids", "_stamp")
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, index_rows: IndexRows) -> None:
         self._connection = connection
+        self._index_rows = index_rows
+        self._indexes: dict[int, dict[str, int]] = {}
         self._sids: dict[ShardId, int] = {}
         self._next_rid = last_rid(connection) + 1
         self._stamp = meta_number(connection, "last_stamp")
@@ -83,9 +45,10 @@ class Committer:
         """Carry out the jobs and make them durable, or leave no trace of any.
 
         Raises:
-            sqlite3.Error: the transaction was rolled back.
+            sqlite3.Error: the transaction was rolled back, as it is after every other error.
+            DamageError: a payload that an index was to follow is not what was written.
         """
-        connection = self._connection
+        connection, indexes = self._connection, self._indexes
         # The writer's own numbers follow only what was really committed.
         sids, stamp = dict(self._sids), self._stamp
         try:
@@ -93,10 +56,16 @@ class Committer:
             self._mark_in_use()
             self._write([job for job in jobs if isinstance(job, WriteJob)], sids)
             for job in jobs:
-                if isinstance(job, WriteJob):
-                    stamp = max(stamp, job.stamp)
-                else:
-                    self._keep_digests(job)
+                match job:
+                    case WriteJob():
+                        stamp = max(stamp, job.stamp)
+                    case DigestJob():
+                        self._keep_digests(job)
+                    case StepJob():
+                        job.result = job.run(connection)
+            if any(isinstance(job, StepJob) for job in jobs):
+                # Shards may have gone, and indexes come and gone: look again.
+                sids, indexes = {}, {}
             if stamp != self._stamp:
                 connection.execute("UPDATE meta SET value = ? WHERE key = 'last_stamp'", (stamp,))
             connection.execute("COMMIT")
@@ -104,7 +73,7 @@ class Committer:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        self._sids, self._stamp, self._clean = sids, stamp, False
+        self._sids, self._indexes, self._stamp, self._clean = sids, indexes, stamp, False
 
     def _mark_in_use(self) -> None:
         """From the first change on, only a proper close makes the file trusted unchecked."""
@@ -126,10 +95,7 @@ class Committer:
         if sid is None:
             sid = find_shard(self._connection, prepared.shard) if prepared.key else None
             if sid is None and not prepared.problem:
-                shard = prepared.shard
-                sid = self._connection.execute(
-                    "INSERT INTO shard (grp, number) VALUES (?, ?)", (shard.group.encode(), shard.shard)
-                ).lastrowid
+                sid = add_shard(self._connection, prepared.shard)
             if sid is None:
                 return None
             sids[prepared.shard] = sid
@@ -139,6 +105,7 @@ class Committer:
         leaves: list[Sequence[SqlValue]] = []
         payloads: list[Sequence[SqlValue]] = []
         counts: dict[tuple[int, int], list[int]] = {}
+        self._follow_changes(held, changed)
         # In key order, neighbours land on the same page one after the other.
         for place, record in sorted(changed.items()):
             before = held.get(place)
@@ -155,11 +122,30 @@ class Committer:
             if before is not None:
                 count[1 if before.version.delete_time else 0] -= 1
             count[2] += before is None or before.hashed
-        _execute_rows(self._connection, _LEAF_SQL, leaves)
-        _execute_rows(self._connection, _PAYLOAD_SQL, payloads)
+        execute_rows(self._connection, _LEAF_SQL, leaves)
+        execute_rows(self._connection, _PAYLOAD_SQL, payloads)
         # Counters add up, so what fills up the statement adds nothing.
         slots = [(*slot, *count) for slot, count in counts.items()]
-        _execute_rows(self._connection, _SLOT_SQL, slots, filler=(*slots[-1][:2], 0, 0, 0))
+        execute_rows(self._connection, _SLOT_SQL, slots, filler=(*slots[-1][:2], 0, 0, 0))
+
+    def _follow_changes(self, held: dict[Place, HeldLeaf], changed: dict[Place, Record]) -> None:
+        indexes = {sid: self._indexes_of(sid) for sid in {place.sid for place in changed}}
+        if not any(indexes.values()):
+            return
+        changes: list[Change] = []
+        for place, record in changed.items():
+            if indexes[place.sid]:
+                before = held.get(place)
+                if before is not None and before.version.delete_time:
+                    before = None
+                after = None if record.deleted else record.payload
+                changes.append(Change(place.key, indexes[place.sid], before, after))
+        follow_changes(self._connection, self._index_rows, changes)
+
+    def _indexes_of(self, sid: int) -> dict[str, int]:
+        if sid not in self._indexes:
+            self._indexes[sid] = indexes_of(self._connection, sid)
+        return self._indexes[sid]
 
     def _keep_digests(self, job: DigestJob) -> None:
         held = held_leaves(self._connection, [leaf.place for leaf in job.leaves])
@@ -168,12 +154,12 @@ class Committer:
             now = held.get(leaf.place)
             if now is not None and not now.hashed and now.version == leaf.version:
                 due[leaf.place] = leaf.sha
-        _execute_rows(self._connection, _LEAF_SHA_SQL, [(*place, sha) for place, sha in sorted(due.items())])
+        execute_rows(self._connection, _LEAF_SHA_SQL, [(*place, sha) for place, sha in sorted(due.items())])
         counts: dict[tuple[int, int], int] = {}
         for place in due:
             counts[place[:2]] = counts.get(place[:2], 0) + 1
-        _execute_rows(self._connection, _HASHED_SQL, [(*slot, count) for slot, count in counts.items()])
-        _execute_rows(self._connection, _SLOT_SHA_SQL, job.slots)
+        execute_rows(self._connection, _HASHED_SQL, [(*slot, count) for slot, count in counts.items()])
+        execute_rows(self._connection, _SLOT_SHA_SQL, job.slots)
         job.kept = len(due)
 
 
@@ -199,61 +185,36 @@ def _decide(
     return WriteResult(Written.EQUAL if version == current else Written.OLDER, current)
 
 
-class _RowsSql(NamedTuple):
-    """A statement with as many rows as needed: head, one row, tail."""
-
-    head: str
-    row: str
-    tail: str
-
-
-_LEAF_SQL = _RowsSql(
+_LEAF_SQL = RowsSql(
     "INSERT INTO leaf (sid, slot, entity, mod_revision, delete_time, digest, rid) VALUES ",
     "(?,?,?,?,?,?,?)",
     " ON CONFLICT DO UPDATE SET mod_revision = excluded.mod_revision, delete_time = excluded.delete_time,"
     " digest = excluded.digest, sha = NULL",
 )
-_PAYLOAD_SQL = _RowsSql(
+_PAYLOAD_SQL = RowsSql(
     "INSERT INTO payload (rid, bytes) VALUES ", "(?,?)", " ON CONFLICT DO UPDATE SET bytes = excluded.bytes"
 )
-_SLOT_SQL = _RowsSql(
+_SLOT_SQL = RowsSql(
     "INSERT INTO slot (sid, slot, generation, records, tombstones, unhashed) VALUES ",
     "(?,?,1,?,?,?)",
     " ON CONFLICT DO UPDATE SET generation = generation + 1, records = records + excluded.records,"
     " tombstones = tombstones + excluded.tombstones, unhashed = unhashed + excluded.unhashed, sha = NULL",
 )
-_LEAF_SHA_SQL = _RowsSql(
+_LEAF_SHA_SQL = RowsSql(
     "WITH done(sid, slot, entity, sha) AS (VALUES ",
     "(?,?,?,?)",
     ") UPDATE leaf SET sha = done.sha FROM done"
     " WHERE leaf.sid = done.sid AND leaf.slot = done.slot AND leaf.entity = done.entity",
 )
-_HASHED_SQL = _RowsSql(
+_HASHED_SQL = RowsSql(
     "WITH done(sid, slot, leaves) AS (VALUES ",
     "(?,?,?)",
     ") UPDATE slot SET unhashed = unhashed - done.leaves FROM done"
     " WHERE slot.sid = done.sid AND slot.slot = done.slot",
 )
-_SLOT_SHA_SQL = _RowsSql(
+_SLOT_SHA_SQL = RowsSql(
     "WITH done(sid, slot, generation, sha) AS (VALUES ",
     "(?,?,?,?)",
     ") UPDATE slot SET sha = done.sha FROM done"
     " WHERE slot.sid = done.sid AND slot.slot = done.slot AND slot.generation = done.generation",
 )
-
-
-def _execute_rows(
-    connection: sqlite3.Connection,
-    sql: _RowsSql,
-    rows: Sequence[Sequence[SqlValue]],
-    *,
-    filler: Sequence[SqlValue] | None = None,
-) -> None:
-    """Run a statement over rows; see `statement_rows` for what fills up the last one."""
-    for part in statement_rows(rows, filler=filler):
-        connection.execute(_rows_text(sql, len(part)), [value for row in part for value in row])
-
-
-@cache
-def _rows_text(sql: _RowsSql, count: int) -> str:
-    return sql.head + ",".join([sql.row] * count) + sql.tail

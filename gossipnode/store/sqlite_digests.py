@@ -27,8 +27,8 @@ from gossipnode.store.limits import (
     SLOT_CHUNK_LEAVES,
     UNHASHED_PAGE_LEAVES,
 )
-from gossipnode.store.sqlite_commit import DigestJob, LeafSha, SlotSha
 from gossipnode.store.sqlite_errors import StoreBusyError
+from gossipnode.store.sqlite_jobs import DigestJob, LeafSha, SlotSha
 from gossipnode.store.sqlite_rows import (
     LeafRow,
     Place,
@@ -190,7 +190,9 @@ class Digests:
         async with self._snapshot_turn:
             current.reading = True
             with self._snapshot() as connection:
-                return await self._read_tree(connection, sid)
+                # Asked again: meanwhile the shard may have been dropped, and begun anew.
+                sid = find_shard(connection, shard)
+                return await self._read_tree(connection, sid) if sid else make_tree(())
 
     async def _read_tree(self, connection: sqlite3.Connection, sid: int) -> Tree:
         turn = Slice()

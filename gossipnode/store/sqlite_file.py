@@ -47,6 +47,23 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " PRIMARY KEY (sid, slot)) WITHOUT ROWID",
         "INSERT INTO meta VALUES ('clean', 1), ('last_stamp', 0), ('dialect', '')",
     ),
+    (
+        # A number that stood for a dropped shard is never given again: a digest that was on its way then
+        # cannot reach another shard.
+        "CREATE TABLE new_shard (sid INTEGER PRIMARY KEY AUTOINCREMENT, grp BLOB NOT NULL,"
+        " number INT NOT NULL, incarnation INT NOT NULL, UNIQUE (grp, number, incarnation))",
+        "INSERT INTO new_shard SELECT sid, grp, number, 0 FROM shard",
+        "DROP TABLE shard",
+        "ALTER TABLE new_shard RENAME TO shard",
+        "CREATE TABLE note (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+        # Built up to the leaf at (slot, entity); slot is null when all leaves are in it. An index that nobody
+        # wants any more has no sid until its last row is gone.
+        "CREATE TABLE tag_index (iid INTEGER PRIMARY KEY AUTOINCREMENT, sid INT, tag BLOB NOT NULL,"
+        " slot INT, entity BLOB, UNIQUE (sid, tag))",
+        "CREATE INDEX tag_index_due ON tag_index (iid) WHERE sid IS NULL OR slot IS NOT NULL",
+        "CREATE TABLE tag_row (iid INT NOT NULL, kind INT NOT NULL, key BLOB NOT NULL, entity BLOB NOT NULL,"
+        " PRIMARY KEY (iid, kind, key, entity)) WITHOUT ROWID",
+    ),
 )
 """Statements that lead from schema version i to i + 1. Only ever added to."""
 

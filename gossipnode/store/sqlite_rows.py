@@ -1,7 +1,4 @@
-"""The reads of the SQLite store: plain functions on a connection, each short and without an await.
-
-Statements with many rows come in sizes of powers of two, so that few distinct ones are ever prepared.
-"""
+"""Rows of the SQLite store, most of them read: functions on a connection, each short and without an await."""
 
 from __future__ import annotations
 
@@ -11,16 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from functools import cache
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from gossipnode.core.limits import SLOT_COUNT
 from gossipnode.core.property import Entity, Record, ShardId
 from gossipnode.core.version import Version
 from gossipnode.store.damage import intact
 from gossipnode.store.entity_key import END_KEY, behind_group, entity_key, key_entity, key_group, name_range
-from gossipnode.store.limits import STATEMENT_ROWS
-
-Row = TypeVar("Row")
+from gossipnode.store.sqlite_statements import statement_rows
 
 
 class Place(NamedTuple):
@@ -67,43 +62,43 @@ class UnhashedLeaf(NamedTuple):
     payload: bytes
 
 
-def statement_rows(
-    rows: Sequence[Row], largest: int = STATEMENT_ROWS, *, filler: Row | None = None
-) -> Iterator[Sequence[Row]]:
-    """Cut rows into lists for one statement each, of a few lengths up to `largest`.
-
-    The last list is filled up with `filler`, or with its own last row, which must do no harm twice: a
-    statement more would let go of the interpreter's lock once more, and beside a busy loop get it back only
-    after 5 ms. The lengths are few, so that each statement stays prepared.
-    """
-    for start in range(0, len(rows), largest):
-        part = list(rows[start : start + largest])
-        size = next(size for size in _STATEMENT_LENGTHS if size >= len(part))
-        part += [part[-1] if filler is None else filler] * (min(size, largest) - len(part))
-        yield part
-
-
-# Powers of two, and half way between them.
-_STATEMENT_LENGTHS = sorted({1 << power for power in range(9)} | {3 << power for power in range(7)})
-
-
 def find_shard(connection: sqlite3.Connection, shard: ShardId) -> int | None:
     """The number that stands for a shard in rows, or None."""
-    row = connection.execute(
-        "SELECT sid FROM shard WHERE grp = ? AND number = ?", (shard.group.encode(), shard.shard)
-    ).fetchone()
+    row = connection.execute(_FIND_SQL, _shard_row(shard)).fetchone()
     return row[0] if row else None
 
 
 def all_shards(connection: sqlite3.Connection) -> list[tuple[int, ShardId]]:
-    """Every shard with the number that stands for it, ordered by group and shard."""
-    rows = connection.execute("SELECT sid, grp, number FROM shard ORDER BY grp, number").fetchall()
-    return [(sid, ShardId(group.decode(), number)) for sid, group, number in rows]
+    """Every shard with the number that stands for it, ordered by group, shard and incarnation."""
+    rows = connection.execute("SELECT sid, grp, number, incarnation FROM shard ORDER BY 2, 3, 4").fetchall()
+    return [(sid, ShardId(group.decode(), *shard)) for sid, group, *shard in rows]
+
+
+def add_shard(connection: sqlite3.Connection, shard: ShardId) -> int:
+    """Give a shard that has none the number that stands for it."""
+    sid = connection.execute(
+        "INSERT INTO shard (grp, number, incarnation) VALUES (?, ?, ?)", _shard_row(shard)
+    ).lastrowid
+    assert sid is not None
+    return sid
 
 
 def meta_number(connection: sqlite3.Connection, key: str) -> int:
     """A number kept with the data."""
     return int(connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
+
+
+def note(connection: sqlite3.Connection, key: str) -> bytes | None:
+    """The note kept under a key."""
+    row = connection.execute("SELECT value FROM note WHERE key = ?", (key,)).fetchone()
+    return row[0] if row else None
+
+
+def keep_note(connection: sqlite3.Connection, key: str, value: bytes | None) -> int:
+    """Keep a note, or forget it; how many rows that changed."""
+    if value is None:
+        return connection.execute("DELETE FROM note WHERE key = ?", (key,)).rowcount
+    return connection.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (key, value)).rowcount
 
 
 def held_leaves(connection: sqlite3.Connection, places: Sequence[Place]) -> dict[Place, HeldLeaf]:
@@ -124,14 +119,14 @@ def held_leaves(connection: sqlite3.Connection, places: Sequence[Place]) -> dict
 
 
 def read_payloads(
-    connection: sqlite3.Connection, sid: int, keys: Sequence[tuple[int, bytes]]
+    connection: sqlite3.Connection, shard: ShardId, keys: Sequence[tuple[int, bytes]]
 ) -> dict[int, tuple[Version, bytes]]:
     """Version and payload by position in `keys` (slot, key); positions with nothing are left out.
 
-    `keys` is a list that `statement_rows` gives.
+    `keys` is a list that `statement_rows` gives. One statement, so that it needs no transaction around it.
     """
     parameters: list[int | bytes] = [value for key in keys for value in key]
-    rows = connection.execute(_read_sql(len(keys)), [*parameters, sid]).fetchall()
+    rows = connection.execute(_read_sql(len(keys)), [*parameters, *_shard_row(shard)]).fetchall()
     found: dict[int, tuple[Version, bytes]] = {}
     for position, mod_revision, delete_time, digest, payload in rows:
         version = Version(mod_revision, delete_time, digest)
@@ -245,6 +240,13 @@ def last_rid(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(rid), 0) FROM payload").fetchone()[0])
 
 
+def _shard_row(shard: ShardId) -> tuple[bytes, int, int]:
+    return shard.group.encode(), shard.shard, shard.incarnation
+
+
+_FIND_SQL = "SELECT sid FROM shard WHERE grp = ? AND number = ? AND incarnation = ?"
+
+
 def _scan_range(
     connection: sqlite3.Connection, sid: int, low: bytes, high: bytes, limit: int
 ) -> Iterator[Record]:
@@ -290,6 +292,6 @@ def _read_sql(count: int) -> str:
     return (
         f"WITH asked(position, slot, entity) AS (VALUES {asked})"
         " SELECT position, mod_revision, delete_time, digest, bytes FROM asked CROSS JOIN leaf"
-        " ON leaf.sid = ? AND leaf.slot = asked.slot AND leaf.entity = asked.entity"
+        f" ON leaf.sid = ({_FIND_SQL}) AND leaf.slot = asked.slot AND leaf.entity = asked.entity"
         " CROSS JOIN payload ON payload.rid = leaf.rid"
     )

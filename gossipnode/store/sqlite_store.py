@@ -9,49 +9,65 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import trio
 
+from gossipnode.core.index_key import IndexKind
 from gossipnode.core.property import Entity, Record, ShardId
 from gossipnode.core.slot_tree import Leaf, Tree, slot_of
 from gossipnode.store.damage import DamageError
 from gossipnode.store.entity_key import entity_key, key_entity
 from gossipnode.store.interface import (
+    IndexHit,
+    IndexRows,
+    IndexState,
     LeafDigest,
     ShardCounts,
     StoreClosedError,
     StoreDamagedError,
     StoreError,
     WriteResult,
+    no_index_rows,
 )
-from gossipnode.store.limits import READ_STATEMENT_ROWS, STATEMENT_ROWS
+from gossipnode.store.limits import DROP_STEP_RECORDS, READ_STATEMENT_ROWS, STATEMENT_ROWS
 from gossipnode.store.prepared import PreparedRecord, prepare_record
-from gossipnode.store.sqlite_commit import WriteJob
 from gossipnode.store.sqlite_digests import Digests
+from gossipnode.store.sqlite_drop import drop_step
 from gossipnode.store.sqlite_errors import damaged, store_error
 from gossipnode.store.sqlite_file import StoreFile, close_file, close_readers, open_file
+from gossipnode.store.sqlite_indexes import Indexes
+from gossipnode.store.sqlite_jobs import StepJob, WriteJob
 from gossipnode.store.sqlite_rows import (
     all_shards,
     find_shard,
+    keep_note,
     leaf_page,
     meta_number,
+    note,
     read_payloads,
     scan_page,
     slot_rows,
-    statement_rows,
 )
+from gossipnode.store.sqlite_statements import statement_rows
 from gossipnode.store.sqlite_writer import Writer
 
 
 @asynccontextmanager
 async def open_sqlite_store(
-    directory: Path, *, leaf_digest: LeafDigest, dialect: str, reseed: bool = False
+    directory: Path,
+    *,
+    leaf_digest: LeafDigest,
+    dialect: str,
+    index_rows: IndexRows = no_index_rows,
+    reseed: bool = False,
 ) -> AsyncGenerator[SqliteStore]:
     """Open the store of a data directory, making both if need be, for the length of the block.
 
-    `dialect` names what `leaf_digest` computes: digests kept under another name are computed anew. With
-    `reseed` the whole file is checked, and moved aside if it is damaged (see `SqliteStore.moved_aside`).
+    `dialect` names what `leaf_digest` computes: digests kept under another name are computed anew.
+    `index_rows` must give the same rows for the same payload in every life of the file. With `reseed` the
+    whole file is checked, and moved aside if it is damaged (see `SqliteStore.moved_aside`).
 
     Raises:
         StoreLockedError: another process has the directory open.
@@ -63,7 +79,7 @@ async def open_sqlite_store(
     """
     file = await trio.to_thread.run_sync(lambda: open_file(directory, dialect=dialect, reseed=reseed))
     try:
-        store = SqliteStore(file, leaf_digest)
+        store = SqliteStore(file, leaf_digest, index_rows)
     except sqlite3.Error as error:
         close_readers(file)
         close_file(file, clean=False)
@@ -77,16 +93,16 @@ async def open_sqlite_store(
 class SqliteStore:
     """Implements `Store`. Made by `open_sqlite_store`."""
 
-    __slots__ = ("_closed", "_digests", "_failed", "_failure", "_file", "_sids", "_writer")
+    __slots__ = ("_closed", "_digests", "_failed", "_failure", "_file", "_indexes", "_writer")
 
-    def __init__(self, file: StoreFile, leaf_digest: LeafDigest) -> None:
+    def __init__(self, file: StoreFile, leaf_digest: LeafDigest, index_rows: IndexRows) -> None:
         self._file = file
-        self._sids: dict[ShardId, int] = {}
         self._closed = False
         self._failure: StoreError | None = None
         self._failed = trio.Event()
-        self._writer = Writer(file.writer, file.path, self._fail)
+        self._writer = Writer(file.writer, file.path, index_rows, self._fail)
         self._digests = Digests(self._writer, self._reading, self._in_snapshot, leaf_digest, self._damage)
+        self._indexes = Indexes(self._writer, self._reading, index_rows)
 
     @property
     def moved_aside(self) -> Path | None:
@@ -126,10 +142,8 @@ class SqliteStore:
             keys = [(slot_of(entity), entity_key(entity)) for entity in part]
             await trio.lowlevel.checkpoint()
             with self._errors():
-                connection = self._file.reader
-                sid = self._sid(connection, shard)
                 (asked,) = statement_rows(keys, READ_STATEMENT_ROWS)
-                found = read_payloads(connection, sid, asked) if sid else {}
+                found = read_payloads(self._file.reader, shard, asked)
             for position, entity in enumerate(part):
                 held = found.get(position)
                 records.append(Record(entity, *held) if held else None)
@@ -141,7 +155,7 @@ class SqliteStore:
         """See `Store.leaves`."""
         await trio.lowlevel.checkpoint()
         with self._reading() as connection:
-            sid = self._sid(connection, shard)
+            sid = find_shard(connection, shard)
             if sid is None:
                 return []
             rows = leaf_page(connection, sid, slot, after, limit)
@@ -155,7 +169,7 @@ class SqliteStore:
         """See `Store.scan`."""
         await trio.lowlevel.checkpoint()
         with self._reading() as connection:
-            sid = self._sid(connection, shard)
+            sid = find_shard(connection, shard)
             return scan_page(connection, sid, after, limit, name) if sid else []
 
     async def tree(self, shard: ShardId) -> Tree:
@@ -166,7 +180,7 @@ class SqliteStore:
         """See `Store.counts`."""
         await trio.lowlevel.checkpoint()
         with self._reading() as connection:
-            sid = self._sid(connection, shard)
+            sid = find_shard(connection, shard)
             rows = slot_rows(connection, sid) if sid else []
         return ShardCounts(
             sum(row.records for row in rows),
@@ -185,9 +199,65 @@ class SqliteStore:
         return await self._digests.fill(limit=limit)
 
     def shards(self) -> list[ShardId]:
-        """See `Store.shards`. Ordered by group and shard."""
+        """See `Store.shards`. Ordered by group, shard and incarnation."""
         with self._reading() as connection:
             return [shard for _, shard in all_shards(connection)]
+
+    async def drop(self, shard: ShardId) -> None:
+        """See `Store.drop`."""
+        await trio.lowlevel.checkpoint()
+        with self._reading() as connection:
+            if find_shard(connection, shard) is None:
+                return
+        left = 1
+        while left:
+            job = StepJob(partial(drop_step, shard=shard), DROP_STEP_RECORDS)
+            await self._writer.do(job)
+            left = job.result
+
+    async def note(self, key: str) -> bytes | None:
+        """See `Store.note`."""
+        await trio.lowlevel.checkpoint()
+        with self._reading() as connection:
+            return note(connection, key)
+
+    async def keep_note(self, key: str, value: bytes | None) -> None:
+        """See `Store.keep_note`."""
+        self._check_open()
+        await self._writer.do(StepJob(partial(keep_note, key=key, value=value)))
+
+    async def want_index(self, shard: ShardId, tag: str) -> None:
+        """See `Store.want_index`."""
+        await self._indexes.want(shard, tag)
+
+    async def drop_index(self, shard: ShardId, tag: str) -> None:
+        """See `Store.drop_index`."""
+        await self._indexes.drop(shard, tag)
+
+    def indexes(self, shard: ShardId) -> dict[str, IndexState]:
+        """See `Store.indexes`. Ordered by tag."""
+        return self._indexes.states(shard)
+
+    async def build_indexes(self, *, limit: int) -> int:
+        """See `Store.build_indexes`."""
+        return await self._indexes.build(limit)
+
+    async def find(
+        self,
+        shard: ShardId,
+        tag: str,
+        kind: IndexKind,
+        low: bytes,
+        high: bytes,
+        *,
+        after: IndexHit | None = None,
+        descending: bool = False,
+        limit: int,
+    ) -> list[IndexHit]:
+        """See `Store.find`."""
+        return await self._indexes.find(
+            shard, tag, kind, low, high, after=after, descending=descending, limit=limit
+        )
 
     async def close(self) -> None:
         """Carry out the writes handed in, then close the file. Further calls do nothing."""
@@ -200,14 +270,6 @@ class SqliteStore:
             close_readers(self._file)
             clean = self._failure is None
             await trio.to_thread.run_sync(lambda: close_file(self._file, clean=clean))
-
-    def _sid(self, connection: sqlite3.Connection, shard: ShardId) -> int | None:
-        sid = self._sids.get(shard)
-        if sid is None:
-            sid = find_shard(connection, shard)
-            if sid is not None:
-                self._sids[shard] = sid
-        return sid
 
     @contextmanager
     def _reading(self) -> Generator[sqlite3.Connection]:

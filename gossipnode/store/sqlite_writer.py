@@ -16,10 +16,12 @@ from pathlib import Path
 
 import trio
 
-from gossipnode.store.interface import StoreClosedError, StoreError, StoreFullError
+from gossipnode.store.damage import DamageError
+from gossipnode.store.interface import IndexRows, StoreClosedError, StoreError, StoreFullError
 from gossipnode.store.limits import COMMIT_BYTES, COMMIT_RECORDS, WRITE_QUEUE_BYTES, WRITE_QUEUE_RECORDS
-from gossipnode.store.sqlite_commit import Committer, DigestJob, Job
-from gossipnode.store.sqlite_errors import StoreBusyError, store_error
+from gossipnode.store.sqlite_commit import Committer
+from gossipnode.store.sqlite_errors import StoreBusyError, damaged, store_error
+from gossipnode.store.sqlite_jobs import Job, job_weight
 
 
 @dataclass(slots=True, eq=False)
@@ -58,10 +60,14 @@ class Writer:
     )
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, on_failure: Callable[[StoreError], None]
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        index_rows: IndexRows,
+        on_failure: Callable[[StoreError], None],
     ) -> None:
         """Start the thread. `on_failure` is called once, on the Trio thread, when it cannot go on."""
-        self._committer = Committer(connection)
+        self._committer = Committer(connection, index_rows)
         self._path = path
         self._on_failure = on_failure
         self._batches: queue.SimpleQueue[list[_Queued] | None] = queue.SimpleQueue()
@@ -85,7 +91,7 @@ class Writer:
         Raises:
             StoreError: nothing of the job was kept.
         """
-        records, size = _weight(job)
+        records, size = job_weight(job)
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._line.locked() or not self._has_room(records, size):
             await self._wait_for_room(records, size)
@@ -155,6 +161,8 @@ class Writer:
                 self._committer.commit([queued.job for queued in batch])
             except sqlite3.Error as raised:
                 error = store_error(raised, self._path)
+            except DamageError as finding:
+                error = damaged(self._path, str(finding))
             except Exception as raised:  # noqa: BLE001 (reported: to every waiting task and to the node)
                 error = StoreError(f"{self._path}: {raised!r}")
         if error is None:
@@ -184,12 +192,6 @@ class Writer:
         self._busy = False
         if self._pending or self._stopping:
             self._flush_soon()
-
-
-def _weight(job: Job) -> tuple[int, int]:
-    if isinstance(job, DigestJob):
-        return len(job.leaves) + 1, 256 * (len(job.leaves) + len(job.slots))
-    return len(job.records) + 1, sum(len(prepared.record.payload) for prepared in job.records)
 
 
 def _no_abort(_: Callable[[], None]) -> trio.lowlevel.Abort:

@@ -13,17 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from gossipnode.core.cluster_view import SYSTEM_GROUP
 from gossipnode.core.errors import CoreError
 from gossipnode.core.property import Entity, Record, ShardId, check_record
 from gossipnode.core.slot_tree import SlotDigest, SlotHash, make_tree, slot_of
 from gossipnode.core.version import Version, payload_digest
 from gossipnode.store.directory_lock import DirectoryLock
 from gossipnode.store.entity_key import DamagedKeyError, entity_key, key_entity
-from gossipnode.store.interface import LeafDigest, StoreDamagedError, StoreSummary
+from gossipnode.store.interface import IndexRows, LeafDigest, StoreDamagedError, StoreError, StoreSummary
 from gossipnode.store.limits import FINDINGS_KEPT
 from gossipnode.store.sqlite_errors import damaged, store_error
-from gossipnode.store.sqlite_file import FILE_NAME, check_identity, connect_reader
+from gossipnode.store.sqlite_file import FILE_NAME, MIGRATIONS, check_identity, connect_reader
 from gossipnode.store.sqlite_rows import SlotRow, all_shards, slot_rows
+from gossipnode.store.verify_indexes import ShardIndexes
 
 Progress: TypeAlias = Callable[[int, int], None]
 """(records done, records in all), called every `PROGRESS_RECORDS`."""
@@ -35,17 +37,20 @@ def verify_store(
     directory: Path,
     leaf_digest_for: Callable[[str], LeafDigest],
     *,
+    index_rows: IndexRows | None = None,
     progress: Progress | None = None,
     payload_digest: Callable[[bytes], bytes] = payload_digest,
 ) -> StoreSummary:
     """Compute every digest and counter anew and list what is kept wrongly. Missing digests are not wrong.
 
-    `leaf_digest_for` gives the digest of the dialect that the store was kept in.
+    `leaf_digest_for` gives the digest of the dialect that the store was kept in. With `index_rows` the tag
+    indexes are checked too. The system group is checked like all others, and not in the summary's figures.
 
     Raises:
         StoreLockedError: a node is running on the directory.
         StoreDamagedError: there is no store, or SQLite finds its file broken.
         StoreTooNewError: a newer gossipnode wrote it.
+        StoreError: an older gossipnode wrote it, and no node of this one has started on it yet.
     """
     path = directory / FILE_NAME
     if not path.exists():
@@ -54,13 +59,17 @@ def verify_store(
     try:
         # A connection that may only read does not even move the log into the file when it closes.
         with closing(connect_reader(path, uri=True, target=path.absolute().as_uri() + "?mode=ro")) as found:
-            check_identity(found, path)
+            if (version := check_identity(found, path)) < len(MIGRATIONS):
+                raise StoreError(
+                    f"{path} has schema version {version}, of an older gossipnode: start a node on it once"
+                )
             (finding,) = found.execute("PRAGMA integrity_check(1)").fetchone()
             if finding != "ok":
                 raise damaged(path, str(finding).replace("\n", " "))
             (dialect,) = found.execute("SELECT value FROM meta WHERE key = 'dialect'").fetchone()
             (total,) = found.execute("SELECT count(*) FROM leaf").fetchone()
-            check = _Check(found, leaf_digest_for(dialect), payload_digest, progress, total)
+            indexes = ShardIndexes(found, index_rows) if index_rows else None
+            check = _Check(found, leaf_digest_for(dialect), indexes, payload_digest, progress, total)
             return check.run()
     except sqlite3.Error as error:
         raise store_error(error, path) from error
@@ -72,6 +81,7 @@ def verify_store(
 class _Check:
     connection: sqlite3.Connection
     leaf_digest: LeafDigest
+    indexes: ShardIndexes | None
     payload_digest: Callable[[bytes], bytes]
     progress: Progress | None
     total: int
@@ -85,7 +95,12 @@ class _Check:
         roots: list[tuple[ShardId, str]] = []
         shards = all_shards(self.connection)
         for sid, shard in shards:
-            roots.append((shard, self._shard(sid, shard)))
+            before = self.records, self.tombstones
+            root = self._shard(sid, shard)
+            if shard.group == SYSTEM_GROUP:
+                self.records, self.tombstones = before
+            else:
+                roots.append((shard, root))
         self._strays([sid for sid, _ in shards])
         self._report_progress()
         return StoreSummary(self.records, self.tombstones, tuple(self.wrong), self.wrong_count, tuple(roots))
@@ -94,10 +109,14 @@ class _Check:
         kept = {row.slot: row for row in slot_rows(self.connection, sid)}
         used = self.connection.execute("SELECT DISTINCT slot FROM leaf WHERE sid = ?", (sid,)).fetchall()
         slots: list[SlotDigest] = []
+        if self.indexes is not None:
+            self.indexes.begin(sid)
         for slot in sorted(kept.keys() | {number for (number,) in used}):
             sha = self._slot(sid, shard, slot, kept.get(slot))
             if sha:
                 slots.append(SlotDigest(slot, sha))
+        for finding in self.indexes.end(shard) if self.indexes is not None else ():
+            self._wrong(finding)
         return make_tree(slots).root
 
     def _slot(self, sid: int, shard: ShardId, slot: int, kept: SlotRow | None) -> str:
@@ -147,6 +166,9 @@ class _Check:
         if payload is None:
             self._wrong(f"{entity.text}: its payload is missing")
             return b""
+        if self.indexes is not None and not version.delete_time:
+            for finding in self.indexes.record(slot, key, payload):
+                self._wrong(f"{entity.text}: {finding}")
         try:
             check_record(Record(entity, version, payload))
             if slot_of(entity) != slot or entity_key(entity) != key:
@@ -169,6 +191,8 @@ class _Check:
         for what, sql in (
             ("leaves of no shard", f"SELECT count(*) FROM leaf WHERE sid NOT IN ({marks})"),
             ("slots of no shard", f"SELECT count(*) FROM slot WHERE sid NOT IN ({marks})"),
+            ("indexes of no shard", f"SELECT count(*) FROM tag_index WHERE sid NOT IN ({marks})"),
+            ("rows of no index", "SELECT count(*) FROM tag_row WHERE iid NOT IN (SELECT iid FROM tag_index)"),
             ("more payloads than leaves", "SELECT (SELECT count(*) FROM payload) - count(*) FROM leaf"),
         ):
             (count,) = self.connection.execute(sql).fetchone()

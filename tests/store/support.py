@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import trio
 
+from gossipnode.core import index_key
+from gossipnode.core.index_key import IndexKind, IndexRow
 from gossipnode.core.property import Entity, Record, ShardId
 from gossipnode.core.slot_tree import SlotDigest, Tree, make_tree, slot_of, slot_sha
+from gossipnode.core.tag_value import IntArray, StrArray, TagValue
 from gossipnode.core.version import Version, payload_digest
-from gossipnode.store.interface import Store
+from gossipnode.store.interface import IndexHit, IndexState, Store
 from gossipnode.store.memory_store import MemoryStore
 from gossipnode.store.sqlite_store import SqliteStore, open_sqlite_store
 
 T = TypeVar("T")
 SHARD = ShardId("sw", 0)
 OTHER_SHARD = ShardId("sw", 1)
+ANEW_SHARD = ShardId("sw", 0, 7)
+"""SHARD of the group when it was deleted and made anew."""
 
 
 def leaf_digest(payload: bytes, delete_time: int) -> bytes:
@@ -44,6 +50,69 @@ def make_record(
 ) -> Record:
     version = Version(revision, deleted, payload_digest(payload))
     return Record(Entity(group, name, identity), version, payload)
+
+
+def tagged(identity: str = "1", *, revision: int = 1, name: str = "name", **tags: object) -> Record:
+    """A record that `index_rows` can read."""
+    return make_record(identity, revision=revision, name=name, payload=json.dumps(tags).encode())
+
+
+def index_rows(payload: bytes, wanted: Collection[str]) -> list[IndexRow]:
+    """The rows of a payload that is a JSON object; of any other it raises."""
+    tags = {tag: _tag_value(value) for tag, value in json.loads(payload).items()}
+    return index_key.index_rows(tags, wanted)
+
+
+def _tag_value(value: object) -> TagValue:
+    if isinstance(value, list):
+        return StrArray(value) if value and isinstance(value[0], str) else IntArray(value)
+    assert value is None or isinstance(value, str | int)
+    return value
+
+
+def hits(records: Iterable[Record], tag: str, kind: IndexKind, *, descending: bool = False) -> list[IndexHit]:
+    """The index of a tag, made anew from the records."""
+    found: list[IndexHit] = []
+    for record in records:
+        try:
+            rows = [] if record.deleted else index_rows(record.payload, [tag])
+        except ValueError:
+            continue
+        found += [IndexHit(row.key, record.entity) for row in rows if row.kind is kind]
+    found.sort()
+    if descending:
+        found.sort(key=lambda hit: hit.key, reverse=True)
+    return found
+
+
+async def find_all(
+    store: Store,
+    tag: str,
+    kind: IndexKind = IndexKind.WHOLE,
+    low: bytes = b"",
+    high: bytes = b"\xff",
+    *,
+    shard: ShardId = SHARD,
+    descending: bool = False,
+    page: int = 7,
+) -> list[IndexHit]:
+    found: list[IndexHit] = []
+    while part := await store.find(
+        shard, tag, kind, low, high, after=found[-1] if found else None, descending=descending, limit=page
+    ):
+        assert len(part) <= page
+        found += part
+    return found
+
+
+async def check_indexes(store: Store) -> None:
+    """Every index that is ready says exactly what the payloads say."""
+    for shard in store.shards():
+        records = await scan_all(store, shard, page=500)
+        for tag, state in store.indexes(shard).items():
+            if state is IndexState.READY:
+                for kind in IndexKind:
+                    assert await find_all(store, tag, kind, shard=shard, page=500) == hits(records, tag, kind)
 
 
 def placed(*records: Record, shard: ShardId = SHARD) -> list[tuple[ShardId, Record]]:
@@ -97,7 +166,13 @@ class SqliteHandle(Handle):
         self, *, reseed: bool = False, digest: Callable[[bytes, int], bytes] = leaf_digest
     ) -> None:
         self.store = await self._open.enter_async_context(
-            open_sqlite_store(self.directory, leaf_digest=digest, dialect=digest.__name__, reseed=reseed)
+            open_sqlite_store(
+                self.directory,
+                leaf_digest=digest,
+                dialect=digest.__name__,
+                index_rows=index_rows,
+                reseed=reseed,
+            )
         )
 
     async def close(self) -> None:
@@ -127,7 +202,7 @@ def copy_live_files(directory: Path, copy: Path) -> None:
 
 class MemoryHandle(Handle):
     def __init__(self) -> None:
-        self.memory = MemoryStore(leaf_digest=leaf_digest)
+        self.memory = MemoryStore(leaf_digest=leaf_digest, index_rows=index_rows)
         self.store = self.memory
 
     async def restart(self) -> None:

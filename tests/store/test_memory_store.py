@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 import pytest
 import trio
 import trio.testing
 
-from gossipnode.store.interface import StoreClosedError
+from gossipnode.store.interface import IndexState, StoreClosedError
 from gossipnode.store.memory_store import MemoryStore
 
 from .support import SHARD, leaf_digest, make_record, placed, scan_all
@@ -46,10 +49,16 @@ async def test_a_crash_loses_what_was_not_committed(autojump_clock: trio.testing
 async def test_lives_are_apart(autojump_clock: trio.testing.MockClock) -> None:
     store = MemoryStore(leaf_digest=leaf_digest)
     await store.write(placed(make_record("1")))
+    await store.want_index(SHARD, "n")
     store.crash()
     again = store.reopen()
     await again.write(placed(make_record("2")))
-    assert await scan_all(store.reopen()) == [make_record("1")]
+    await again.build_indexes(limit=10)
+    await again.keep_note("note", b"")
+    first = store.reopen()
+    assert await scan_all(first) == [make_record("1")]
+    assert first.indexes(SHARD) == {"n": IndexState.BUILDING}
+    assert await first.note("note") is None
 
 
 async def test_a_cancelled_writer_still_commits(autojump_clock: trio.testing.MockClock) -> None:
@@ -69,3 +78,40 @@ async def test_another_digest_forgets_the_kept_ones() -> None:
     assert (
         await store.reopen(leaf_digest=lambda payload, delete_time: bytes(64)).counts(SHARD)
     ).unhashed == 1
+
+
+async def test_all_that_is_kept_takes_a_commit(autojump_clock: trio.testing.MockClock) -> None:
+    store = MemoryStore(leaf_digest=leaf_digest, commit_seconds=1.0)
+    await store.write(placed(make_record()))
+    for step in (
+        partial(store.want_index, SHARD, "n"),
+        partial(store.build_indexes, limit=10),
+        partial(store.drop_index, SHARD, "n"),
+        partial(store.keep_note, "note", b"value"),
+        partial(store.drop, SHARD),
+    ):
+        before = trio.current_time()
+        await step()
+        assert trio.current_time() == pytest.approx(before + 1)
+
+
+async def test_a_crash_loses_a_note_and_a_drop_that_were_not_committed(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = MemoryStore(leaf_digest=leaf_digest, commit_seconds=1.0)
+    await store.write(placed(make_record()))
+
+    async def lose(step: Callable[[], Awaitable[None]]) -> None:
+        with pytest.raises(StoreClosedError):
+            await step()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lose, partial(store.keep_note, "note", b"value"))
+        nursery.start_soon(lose, partial(store.drop, SHARD))
+        nursery.start_soon(lose, partial(store.want_index, SHARD, "n"))
+        await trio.sleep(0.5)
+        store.crash()
+    again = store.reopen()
+    assert await again.note("note") is None
+    assert await scan_all(again) == [make_record()]
+    assert again.indexes(SHARD) == {}

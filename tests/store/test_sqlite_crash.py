@@ -15,7 +15,20 @@ import trio.testing
 from gossipnode.store import limits, sqlite_file
 from gossipnode.store.verify import verify_store
 
-from .support import SHARD, SqliteHandle, copy_live_files, leaf_digest, make_record, placed, rebuilt, scan_all
+from .support import (
+    OTHER_SHARD,
+    SHARD,
+    SqliteHandle,
+    check_indexes,
+    copy_live_files,
+    index_rows,
+    leaf_digest,
+    make_record,
+    placed,
+    rebuilt,
+    scan_all,
+    tagged,
+)
 
 
 @pytest.mark.slow
@@ -27,7 +40,7 @@ async def test_a_power_cut_at_any_moment(sqlite: SqliteHandle, tmp_path: Path) -
     async def write(task: int) -> None:
         for revision in range(1, 25):
             identity = f"{task}-{chance.randrange(5)}"
-            record = make_record(identity, revision=revision, payload=b"%d" % revision * 700)
+            record = tagged(identity, revision=revision, n=revision, task=task, text="x" * 2000)
             await sqlite.store.write(placed(record))
             acknowledged[identity] = revision
             if chance.random() < 0.03:
@@ -37,17 +50,29 @@ async def test_a_power_cut_at_any_moment(sqlite: SqliteHandle, tmp_path: Path) -
                 copy_live_files(sqlite.directory, copy)
                 copies.append((copy, known))
 
+    async def drop_again_and_again() -> None:
+        for revision in range(4):
+            batch = [tagged(str(each), revision=revision, n=each) for each in range(40)]
+            await sqlite.store.want_index(OTHER_SHARD, "n")
+            await sqlite.store.write(placed(*batch, shard=OTHER_SHARD))
+            await sqlite.store.drop(OTHER_SHARD)
+
+    await sqlite.store.want_index(SHARD, "n")
     async with trio.open_nursery() as nursery:
         for task in range(12):
             nursery.start_soon(write, task)
         nursery.start_soon(sqlite.store.tree, SHARD)
+        nursery.start_soon(drop_again_and_again)
+        await sqlite.store.want_index(SHARD, "task")
+        while await sqlite.store.build_indexes(limit=3):
+            pass
     assert copies
     for copy, known in copies:
         await _check_survivor(copy, known)
 
 
 async def _check_survivor(directory: Path, acknowledged: dict[str, int]) -> None:
-    summary = verify_store(directory, lambda _: leaf_digest)
+    summary = verify_store(directory, lambda _: leaf_digest, index_rows=index_rows)
     assert summary.wrong == ()
     handle = SqliteHandle(directory)
     await handle.open()
@@ -58,8 +83,13 @@ async def _check_survivor(directory: Path, acknowledged: dict[str, int]) -> None
             assert held[identity] >= revision
         tree = await handle.store.tree(SHARD)
         assert tree == rebuilt(found)
-        assert summary.roots == ((SHARD, tree.root),)
+        assert (SHARD, tree.root) in summary.roots
+        assert {shard for shard, _ in summary.roots} <= {SHARD, OTHER_SHARD}
         assert (await handle.store.counts(SHARD)).records == len(found)
+        while await handle.store.build_indexes(limit=1000):
+            pass
+        assert set(handle.store.indexes(SHARD)) == {"n", "task"}
+        await check_indexes(handle.store)
     finally:
         await handle.close()
 
@@ -74,10 +104,10 @@ async def test_kill_9_in_mid_write(tmp_path: Path, lines: int) -> None:
 
 def _run_and_kill(directory: Path, lines: int) -> dict[str, int]:
     """Kill the process once it has printed so many lines; returns what it had acknowledged."""
-    program = Path(__file__).with_name("writing_process.py")
     acknowledged: dict[str, int] = {}
-    command = [sys.executable, str(program), str(directory)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "tests.store.writing_process", str(directory)]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as process:
         assert process.stdout is not None
         for number, line in enumerate(process.stdout):
             if number == lines:

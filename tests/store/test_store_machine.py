@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,21 +14,48 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from gossipnode.core.index_key import IndexKind
 from gossipnode.core.property import Entity, Record, ShardId
 from gossipnode.core.slot_tree import slot_of
 from gossipnode.core.version import Version, payload_digest
-from gossipnode.store.interface import ShardCounts, Written
+from gossipnode.store import sqlite_drop, sqlite_index_rows, sqlite_indexes
+from gossipnode.store.interface import IndexHit, IndexState, ShardCounts, Written
+from gossipnode.store.verify import verify_store
 
-from .support import OTHER_SHARD, SHARD, Loop, leaf_digest, open_handle, rebuilt, scan_all
+from .support import (
+    ANEW_SHARD,
+    OTHER_SHARD,
+    SHARD,
+    Loop,
+    SqliteHandle,
+    find_all,
+    hits,
+    index_rows,
+    leaf_digest,
+    open_handle,
+    rebuilt,
+    scan_all,
+)
 
-shards = st.sampled_from([SHARD, OTHER_SHARD])
+SHARDS = [SHARD, OTHER_SHARD, ANEW_SHARD]
+shards = st.sampled_from(SHARDS)
 entities = st.builds(
     Entity,
     st.sampled_from(["sw", "s", "sw\0"]),
     st.sampled_from(["a", "a-b", "é"]),
     st.sampled_from(["1", "a", "a-b", "a/", "\0", "\U0001f600"]),
 )
-payloads = st.sampled_from([b"", b"x", b"y" * 3000, b"z" * 9000])
+tag_values = st.one_of(
+    st.none(),
+    st.sampled_from([0, 1, -1, "", "a", "a\0", "z" * 80, "z" * 81]),
+    st.lists(st.sampled_from([-5, 1, 2]), max_size=3),
+    st.lists(st.sampled_from(["a", "a\0", "b"]), max_size=3),
+)
+tags = st.sampled_from(["n", "m", "k"])
+payloads = st.one_of(
+    st.sampled_from([b"", b"x", b"y" * 3000, b"z" * 9000]),
+    st.dictionaries(tags, tag_values).map(lambda values: json.dumps(values).encode()),
+)
 
 
 def _record(entity: Entity, revision: int, deleted: int, payload: bytes) -> Record:
@@ -43,6 +72,8 @@ class StoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.model: dict[tuple[ShardId, Entity], Record] = {}
+        self.indexes: dict[tuple[ShardId, str], IndexState] = {}
+        self.notes: dict[str, bytes] = {}
         self.stamp = 0
         self.loop = Loop()
         self.directory = tempfile.TemporaryDirectory()
@@ -55,6 +86,9 @@ class StoreMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.loop.run(self.open.aclose)
         self.loop.stop()
+        if isinstance(self.handle, SqliteHandle):
+            summary = verify_store(self.handle.directory, lambda _: leaf_digest, index_rows=index_rows)
+            assert summary.wrong == ()
         self.directory.cleanup()
 
     def held(self, shard: ShardId) -> list[Record]:
@@ -82,8 +116,11 @@ class StoreMachine(RuleBasedStateMachine):
                 for batch in writes:
                     nursery.start_soon(self.handle.store.write, batch)
                     nursery.start_soon(self.handle.store.tree, shard)
+                    nursery.start_soon(partial(self.handle.store.build_indexes, limit=2))
 
         self.loop.run(go)
+        for where, tag in self.indexes:
+            self.indexes[where, tag] = self.handle_indexes(where)[tag]
         for where, record in (each for batch in writes for each in batch):
             held = self.model.get((where, record.entity))
             if held is None or record.version > held.version:
@@ -121,8 +158,87 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def fill_all(self) -> None:
         self.loop.run(lambda: self.handle.store.fill_digests(limit=10_000))
-        for shard in (SHARD, OTHER_SHARD):
+        for shard in SHARDS:
             assert self.loop.run(lambda shard=shard: self.handle.store.counts(shard)).unhashed == 0
+
+    @rule(shard=shards)
+    def drop(self, shard: ShardId) -> None:
+        self.loop.run(lambda: self.handle.store.drop(shard))
+        self.model = {key: record for key, record in self.model.items() if key[0] != shard}
+        self.indexes = {key: state for key, state in self.indexes.items() if key[0] != shard}
+
+    @rule(key=st.sampled_from("ab"), value=st.sampled_from([None, b"", b"1", b"\0\xff"]))
+    def keep_note(self, key: str, value: bytes | None) -> None:
+        self.loop.run(lambda: self.handle.store.keep_note(key, value))
+        if value is None:
+            self.notes.pop(key, None)
+        else:
+            self.notes[key] = value
+
+    @rule(shard=shards, tag=tags)
+    def want_index(self, shard: ShardId, tag: str) -> None:
+        self.loop.run(lambda: self.handle.store.want_index(shard, tag))
+        state = IndexState.BUILDING if self.held(shard) else IndexState.READY
+        self.indexes.setdefault((shard, tag), state)
+
+    @rule(shard=shards, tag=tags)
+    def drop_index(self, shard: ShardId, tag: str) -> None:
+        self.loop.run(lambda: self.handle.store.drop_index(shard, tag))
+        self.indexes.pop((shard, tag), None)
+
+    @rule(limit=st.integers(1, 8))
+    def build(self, limit: int) -> None:
+        taken = self.loop.run(lambda: self.handle.store.build_indexes(limit=limit))
+        assert taken <= limit
+        for shard, tag in self.indexes:
+            state = self.handle_indexes(shard)[tag]
+            if taken == 0 or self.indexes[shard, tag] is IndexState.READY:
+                assert state is IndexState.READY
+            self.indexes[shard, tag] = state
+
+    @rule()
+    def build_all(self) -> None:
+        for _ in range(200):
+            if not self.loop.run(lambda: self.handle.store.build_indexes(limit=10)):
+                break
+        self.indexes = dict.fromkeys(self.indexes, IndexState.READY)
+
+    @rule(
+        shard=shards,
+        tag=tags,
+        kind=st.sampled_from(IndexKind),
+        ends=st.none() | st.tuples(tag_values, tag_values),
+        descending=st.booleans(),
+        page=st.integers(1, 5),
+    )
+    def find(
+        self,
+        shard: ShardId,
+        tag: str,
+        kind: IndexKind,
+        ends: tuple[object, object] | None,
+        descending: bool,
+        page: int,
+    ) -> None:
+        low, high = (b"", b"\xff") if ends is None else (index_key_of(ends[0]), index_key_of(ends[1]))
+
+        async def find() -> list[IndexHit]:
+            return await find_all(
+                self.handle.store, tag, kind, low, high, shard=shard, descending=descending, page=page
+            )
+
+        if self.indexes.get((shard, tag)) is IndexState.READY:
+            expected = hits(self.held(shard), tag, kind, descending=descending)
+            assert self.loop.run(find) == [hit for hit in expected if low <= hit.key <= high]
+        else:
+            with pytest.raises(LookupError):
+                self.loop.run(find)
+
+    def handle_indexes(self, shard: ShardId) -> dict[str, IndexState]:
+        async def indexes() -> dict[str, IndexState]:
+            return self.handle.store.indexes(shard)
+
+        return self.loop.run(indexes)
 
     @rule()
     def restart(self) -> None:
@@ -133,19 +249,39 @@ class StoreMachine(RuleBasedStateMachine):
         self.loop.run(self.handle.crash)
 
     @invariant()
-    def counters_are_right(self) -> None:
-        for shard in (SHARD, OTHER_SHARD):
-            counts = self.loop.run(lambda shard=shard: self.handle.store.counts(shard))
+    def all_is_accounted_for(self) -> None:
+        self.loop.run(self._check)
+
+    async def _check(self) -> None:
+        store = self.handle.store
+        known = {shard for shard, _ in (*self.model, *self.indexes)}
+        assert store.shards() == sorted(known)
+        for shard in SHARDS:
+            counts = await store.counts(shard)
             held = self.held(shard)
             tombstones = sum(record.deleted for record in held)
             assert counts == ShardCounts(len(held) - tombstones, tombstones, counts.unhashed)
-        assert self.loop.run(self.handle.store.last_stamp) == self.stamp
-        assert self.handle is not None
+            expected = {tag: state for (where, tag), state in self.indexes.items() if where == shard}
+            assert store.indexes(shard) == expected
+        assert await store.last_stamp() == self.stamp
+        for key in "ab":
+            assert await store.note(key) == self.notes.get(key)
+
+
+def index_key_of(value: object) -> bytes:
+    """The key of a value as it stands in JSON."""
+    (row, *_) = index_rows(json.dumps({"n": value}).encode(), ["n"])
+    return row.key
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "memory"])
-def test_always_equal_to_a_dictionary(kind: str) -> None:
+def test_always_equal_to_a_dictionary(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Several steps for what is there in these tests.
+    monkeypatch.setattr(sqlite_drop, "DROP_STEP_RECORDS", 3)
+    monkeypatch.setattr(sqlite_drop, "INDEX_CLEAR_ROWS", 3)
+    monkeypatch.setattr(sqlite_indexes, "INDEX_CLEAR_ROWS", 3)
+    monkeypatch.setattr(sqlite_index_rows, "INDEX_READ_ROWS", 2)
     machine = type("Machine", (StoreMachine,), {"kind": kind})
     run_state_machine_as_test(
         machine,
