@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import trio
@@ -20,7 +20,17 @@ from gossipnode.rpc import CallContext, Channel, RpcError, Status
 from gossipnode.rpc.tls import client_ssl_context, server_ssl_context, tls_listeners
 from gossipnode.wire import services
 
-_REPLICAS_ONLY = frozenset(method.path for method in (services.REPAIR, services.PROPAGATION, services.REPORT))
+_REPLICAS_ONLY = frozenset(
+    method.path
+    for method in (
+        services.REPAIR,
+        services.PROPAGATION,
+        services.REPORT,
+        services.REPLICA_EXCHANGE,
+        services.REPLICA_SCAN,
+        services.REPLICA_HELLO,
+    )
+)
 """Methods that only members call."""
 
 
@@ -38,7 +48,8 @@ class Access:
             CertificateError: a file cannot be used.
         """
         self._settings = settings
-        self._members = frozenset(settings.members)
+        self.members: Callable[[], Collection[str]] = lambda: settings.members
+        """Who may call what is for members; those of the configuration, until the registry is there."""
         self._server_context: ssl.SSLContext | None = None
         self._client_context: ssl.SSLContext | None = None
         if settings.tls is not None:
@@ -75,19 +86,30 @@ class Access:
             return listeners
         return tls_listeners(listeners, self._server_context)
 
-    def open_channel(self, network: Network, rng: random.Random, name: str, address: Address) -> Channel:
-        """A channel to a member, which must show a certificate with its name where TLS is configured."""
+    def open_channel(
+        self, network: Network, rng: random.Random, name: str | None, address: Address
+    ) -> Channel:
+        """A channel to a member, which must show a certificate with its name where TLS is configured.
+
+        None for a member whose name is not known yet: any certificate of the cluster's CA will do.
+        """
         context = self._client_context
+        if context is not None and name is None:
+            assert self._settings.tls is not None
+            _, context = _contexts(self._settings.tls)
+            context.check_hostname = False
 
         async def connect() -> trio.abc.Stream:
             stream = await network.connect(address)
             if context is None:
                 return stream
-            return trio.SSLStream(stream, context, server_hostname=name, https_compatible=True)
+            return trio.SSLStream(
+                stream, context, server_hostname=name or address.host, https_compatible=True
+            )
 
         return Channel(
             connect,
-            authority=str(address) if context is None else name,
+            authority=str(address) if context is None or name is None else name,
             scheme="http" if context is None else "https",
             rng=rng,
         )
@@ -100,11 +122,15 @@ class Access:
         """
         call_metadata.refuse_other_clusters(call, self._settings.cluster.name)
         tls = self._settings.tls
-        if tls is None or not tls.require_client or call.path not in _REPLICAS_ONLY:
+        if tls is None or not tls.require_client:
             return
         names = set(call.peer_certificate_names)
         said = call_metadata.text(call.metadata, call_metadata.NODE)
-        if not names & self._members or (said and said not in names):
+        if call.path == services.REPLICA_JOIN.path and said not in names:
+            raise RpcError(Status.PERMISSION_DENIED, f"the certificate does not name {said[:80]!r}")
+        if call.path not in _REPLICAS_ONLY:
+            return
+        if names.isdisjoint(self.members()) or (said and said not in names):
             raise RpcError(
                 Status.PERMISSION_DENIED,
                 f"the certificate names {', '.join(sorted(names)) or 'nobody'}: only members may call this",

@@ -13,6 +13,10 @@ ROUND = "gossipnode-round"
 CAUSE = "gossipnode-cause"
 HOP = "gossipnode-hop"
 SKIPPED = "gossipnode-skipped"
+INCARNATION = "gossipnode-incarnation"
+FENCE = "gossipnode-fence"
+ACK = "gossipnode-ack"
+REQUEST_ID = "gossipnode-request-id"
 
 
 def text(metadata: Mapping[str, str | bytes], key: str) -> str:

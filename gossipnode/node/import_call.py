@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import trio
 
-from gossipnode.node.client_requests import BadRecord, ClientRequests, ImportedRecord, PreparedImport
+from gossipnode.node.bulk_writes import BadRecord, BulkWrites, ImportedRecord, PreparedImport
 from gossipnode.node.limits import IMPORT_BATCHES_UNANSWERED, IMPORT_MAX_RECORDS
 from gossipnode.node.statuses import as_status
 from gossipnode.rpc import ServerStream
@@ -26,12 +26,10 @@ Answer: TypeAlias = v1.ImportResponse
 class ImportCall:
     """Serves one import."""
 
-    def __init__(
-        self, stream: ServerStream[v1.ImportRequest, v1.ImportResponse], requests: ClientRequests
-    ) -> None:
-        """Read batches from `stream`, and store them by `requests`."""
+    def __init__(self, stream: ServerStream[v1.ImportRequest, v1.ImportResponse], bulk: BulkWrites) -> None:
+        """Read batches from `stream`, and store them by `bulk`."""
         self._stream = stream
-        self._requests = requests
+        self._bulk = bulk
         self._unwritten: set[PreparedImport] = set()
         self._unanswered = trio.Semaphore(IMPORT_BATCHES_UNANSWERED)
 
@@ -66,13 +64,14 @@ class ImportCall:
                 return
 
     async def _prepare_batch(self, batch: v1.ImportRequest) -> Prepared:
-        check_ack(batch.ack)
         if len(batch.records) > IMPORT_MAX_RECORDS:
             raise WireError(f"records: {len(batch.records)}, expected {IMPORT_MAX_RECORDS} at most")
         # Past betterproto's attribute access, which would cost as much as reading the message did.
         values = map(values_of, batch.records)
         records = [ImportedRecord(fields["property"], fields["delete_time"]) for fields in values]
-        return await self._requests.prepare_import(batch.group, records, keep_versions=batch.keep_versions)
+        return await self._bulk.prepare_import(
+            batch.group, records, keep_versions=batch.keep_versions, ack=batch.ack
+        )
 
     async def _commit(
         self, prepared_out: trio.MemoryReceiveChannel[Prepared], answers_in: trio.MemorySendChannel[Answer]
@@ -93,13 +92,3 @@ class ImportCall:
             async for answer in answers_out:
                 await self._stream.send(answer)
                 self._unanswered.release()
-
-
-def check_ack(ack: str) -> None:
-    """Refuse an acknowledgement level that is not served.
-
-    Raises:
-        WireError: names those that are.
-    """
-    if ack not in ("", "local"):
-        raise WireError(f"ack {ack[:20]!r}: only local is served, by the node asked")

@@ -134,7 +134,130 @@ CHECKED_BETWEEN_TURNS = 64
 """Properties that are checked or stamped before other tasks get their turn: a few milliseconds."""
 
 APPLY_ATTEMPTS = 8
-"""A client's write starts over when a newer version came in between, at most this often."""
+APPLY_PAUSE_MIN_SECONDS = 0.002
+APPLY_PAUSE_MAX_SECONDS = 0.25
+"""A client's write starts over when a newer version came in between, at most this often. Before each try it
+waits up to so long, twice as long each time: nodes that write the same records must not meet again.
+"""
 
 BACKLOG_CONNECTIONS = 64
 """Connections that wait to be accepted, on the network in memory."""
+
+REGISTRY_PAGE_RECORDS = 256
+"""Records of the registry read in one step at the start."""
+
+REPLICA_SECONDS = 2.0
+"""How long a coordinator waits for one replica. One that lets this pass is avoided until it answers."""
+
+LATE_ANSWERS_SECONDS = 0.1
+"""How long a request that has failed waits for the other replicas, so that its error says what they did."""
+
+REQUESTS_REMEMBERED_SECONDS = 600.0
+REQUESTS_REMEMBERED_MAX = 65_536
+REQUEST_ID_MAX_CHARACTERS = 128
+"""Requests of clients that a replica recognises when they come again; some 300 bytes each."""
+
+READ_REPLY_MAX_BYTES = 1 << 20
+"""Records in one answer of a replica. One record is always sent, whatever its size."""
+
+READ_MAX_RECORDS = 64
+WRITE_MAX_RECORDS = 64
+WRITE_MAX_BYTES = 1 << 20
+"""Records in one request to a replica: the requests of others, which share the stream, go in between."""
+
+STAMPS_MAX_BYTES = 64
+"""What fresh stamps add to a property, generously: two revisions and a timestamp."""
+
+VIEW_ATTEMPTS = 5
+"""How often a request starts over because a replica sees other members than we do."""
+
+READ_REPAIR_QUEUE_RECORDS = 1024
+READ_REPAIR_QUEUE_BYTES = 16 << 20
+READ_REPAIR_WORKERS = 4
+"""Stale copies that wait to be written to, the bytes of their records, and how many are written at once."""
+
+EXCHANGE_BATCH_REQUESTS = 128
+EXCHANGE_BATCH_BYTES = 256 << 10
+"""Requests, or replies, in one message between coordinator and replica: read in a few milliseconds.
+
+A larger one goes alone.
+"""
+
+EXCHANGE_REQUEST_MAX_BYTES = 3 << 20
+"""One request, or one reply: well below what a message may have."""
+
+EXCHANGE_UNDER_WAY_MAX = 4096
+EXCHANGE_UNDER_WAY_BYTES = 16 << 20
+"""Requests that one peer has still to answer; one more is refused at once."""
+
+EXCHANGE_HANDLED_AT_ONCE = 64
+"""Requests of one peer being handled, each in a task; those to read several records count as many."""
+
+EXCHANGE_UNANSWERED_MAX = 4096
+EXCHANGE_UNANSWERED_BYTES = 8 << 20
+"""Requests taken from one peer, with the replies that it has still to take. Over it, no more are read."""
+
+EXCHANGE_FOREIGN_SECONDS = 10.0
+"""How long a peer that does not know our requests is not asked again."""
+
+EXCHANGE_REDIAL_SECONDS = 0.1
+"""The same for one that cannot be reached: many clients' requests must not become as many dials."""
+
+REGISTRY_SPREAD_SECONDS = 2.0
+"""How long a change of the registry waits for the members that are there."""
+
+HELLO_MIN_SECONDS = 1.0
+HELLO_MAX_SECONDS = 15.0
+"""How often a member is said hello to: often while something changes, else ever more seldom."""
+
+HELLO_TIMEOUT_SECONDS = 1.0
+FOREIGN_HELLO_SECONDS = 60.0
+"""How often a member that is no gossipnode is asked whether it has become one."""
+
+JOIN_SECONDS = 30.0
+JOIN_PAUSE_SECONDS = 1.0
+"""How long, and how often, a node tries to find a member of the cluster that it is to join."""
+
+JOINED_ANEW_PAUSE_SECONDS = 1.0
+"""How often it is tried to write down that a member has lost its store."""
+
+HAND_OFF_PAUSE_SECONDS = 1.0
+HAND_OFF_SHARDS_AT_ONCE = 2
+"""How often a hand-off is tried again, and how many shards of it fill at the same time."""
+
+BOOT_GREETING_SECONDS = 1.5
+"""How long a node that starts waits for the members that it compares registries with before it serves."""
+
+SCANS_SERVED_AT_ONCE = 64
+"""Searches of coordinators that a replica serves at the same time."""
+
+SCAN_SHARDS_MAX = 65_536
+"""Shards of one search."""
+
+SCAN_PAUSE_SECONDS = 0.5
+"""A replica that searches says something this often, well within `REPLICA_SECONDS`."""
+
+MERGE_BATCH_RECORDS = 64
+"""Candidates that are judged together: those that have to be read by key are read in one go."""
+
+MERGE_MOVED_MAX_RECORDS = 4096
+MERGE_SEEN_MAX_RECORDS = 100_000
+"""What an ordered query remembers of records that are written while it runs. Over it, one may be missed or
+come twice."""
+
+INDEX_BUILD_RECORDS = 64
+INDEX_BUILD_PAUSE_SECONDS = 0.005
+"""Records taken into new indexes in one step, and the pause between two: others write meanwhile."""
+
+INDEX_RETRY_SECONDS = 30.0
+INDEX_TAGS_PER_SEARCH = 4
+"""Tags that one search may have an index built for: each index makes every write dearer."""
+
+INDEXES_WANTED_MAX = 65_536
+"""Indexes (of one tag of one shard) that wait to be made."""
+
+INDEXES_REFUSED_MAX = 4096
+"""Indexes that a shard cannot have, so that not every query asks for them again. The oldest go first."""
+
+DELETE_PAGE_RECORDS = 256
+"""Records that are deleted together where everything under a name is."""

@@ -2,9 +2,10 @@
 
 run_node
  |- store            opened first, closed last
- |- endpoint         listeners -> a task per connection -> a task per call
- |- members          a channel to each
+ |- members          a channel, and a stream of requests, to each
  |- reports          to origins; goes on while the rest stops
+ |- endpoint         listeners -> a task per connection -> a task per call
+ |- cluster          hellos, the registry, hand-off of shards, requests that go on behind their callers
  |- ring             a task per shard that holds a message
  |- rounds           a task per round that this node started
  |- scheduler        when rounds start by themselves
@@ -25,13 +26,18 @@ from gossipnode.core.property import ShardId
 from gossipnode.core.ring import Cause, RoundMessage
 from gossipnode.core.version import HybridClock
 from gossipnode.node.access import Access
-from gossipnode.node.client_requests import ClientRequests
-from gossipnode.node.compatible_endpoint import PropertyEndpoint, ReplicaEndpoint
+from gossipnode.node.boot import birth_of
+from gossipnode.node.cluster import Cluster
 from gossipnode.node.digest_filler import fill_digests
 from gossipnode.node.limits import DRAIN_CLOSE_SECONDS, DRAIN_SECONDS, DRAIN_SESSIONS_SECONDS, ROUND_ID_BITS
 from gossipnode.node.members import Members, open_members
 from gossipnode.node.node_endpoint import NodeEndpoint
 from gossipnode.node.origin import Origin, RoundWatch, TooManyRoundsError
+from gossipnode.node.property_endpoint import PropertyEndpoint
+from gossipnode.node.query_endpoint import TRACE_ID_BITS
+from gossipnode.node.reflection_endpoint import ReflectionEndpoint
+from gossipnode.node.registry import Registry, configured_groups
+from gossipnode.node.replica_endpoint import ReplicaEndpoint
 from gossipnode.node.ring_peers import RingPeers, SessionSettings
 from gossipnode.node.ring_runner import RingRunner
 from gossipnode.node.scheduler import Schedule, run_schedule, utc
@@ -41,8 +47,9 @@ from gossipnode.node.status import StatusSource
 from gossipnode.node.world import World
 from gossipnode.rpc import Server
 from gossipnode.rpc.health import HealthService, ServingStatus
-from gossipnode.store.interface import LeafDigest, Store
+from gossipnode.store.interface import LeafDigest
 from gossipnode.wire.canonical_json import leaf_digest
+from gossipnode.wire.index_rows import payload_rows
 
 
 class NodeFailedError(Exception):
@@ -58,25 +65,30 @@ async def run_node(
 
     Raises:
         CertificateError: a file of [tls] cannot be used.
+        NotAMemberError: the cluster that it is to join cannot be found, or refuses it.
         StoreError: the data directory is in use, damaged, or too new.
         OSError: the address cannot be listened at.
         NodeFailedError: the store failed later on.
     """
     access = Access(settings)
-    async with world.open_store(settings, _leaf_digest(settings)) as store:
+    async with world.open_store(settings, _leaf_digest(settings), payload_rows) as store:
         # Listening comes before the nurseries, so that a port in use is an error of its own.
         listeners = await world.network.listen(settings.node.listen)
         open_channel = partial(access.open_channel, world.network, world.rng)
+        advertised = settings.node.advertise
         async with (
             _closing(listeners),
-            open_members(settings.node.name, settings.members, open_channel) as members,
+            open_members(settings.node.name, advertised, open_channel, access.metadata) as members,
         ):
+            birth = await birth_of(store, world.wall_clock())
+            joins = bool(settings.cluster.join)
+            registry = Registry(store, configured_groups(settings), adopt_configured=joins)
+            await registry.load()
+            access.members = lambda: registry.view.members.keys() | registry.view.forgotten
             clock = HybridClock(await store.last_stamp())
-            shards = Shards(
-                settings.node.name, members.names, settings.groups, store, clock, world.wall_clock
-            )
-            node = Node(settings, world, access, members, shards, store)
-            await node.run(listeners, task_status)
+            shards = Shards(settings.node.name, registry, store, clock, world.wall_clock)
+            node = Node(settings, world, access, members, shards)
+            await node.run(listeners, birth, task_status)
         if node.failure:
             raise NodeFailedError(node.failure)
 
@@ -105,21 +117,20 @@ class Node:
         access: Access,
         members: Members,
         shards: Shards,
-        store: Store,
     ) -> None:
         """Put the parts together. Nothing runs before `run`."""
         self.address = settings.node.listen
         """Where the node listens, once it does."""
         self.state = "starting"
         """starting, ready, draining or unhealthy."""
+        self.failure = ""
+        """Why the node had to stop; empty when it did not have to."""
         self._settings = settings
         self._world = world
         self._access = access
+        self._members = members
         self._shards = shards
-        self._store = store
         self._stopping = trio.Event()
-        self.failure = ""
-        """Why the node had to stop; empty when it did not have to."""
         self._schedule = Schedule(settings.repair.schedule) if settings.repair.schedule else None
         self._rounds: trio.Nursery | None = None
         self._log = structlog.get_logger("gossipnode.node").bind(node=settings.node.name)
@@ -130,7 +141,7 @@ class Node:
             deadline_seconds=settings.repair.session_deadline_seconds,
         )
         self._session = SessionSettings(settings.repair.session_deadline_seconds, settings.repair.page_leaves)
-        self._peers = RingPeers(members, shards, self._origin, self._session, access.metadata)
+        self._peers = RingPeers(members, shards, self._origin, self._session)
         self._ring = RingRunner(
             settings.node.name,
             self._peers,
@@ -139,29 +150,43 @@ class Node:
             rng=world.rng,
         )
         self._health = HealthService({"": ServingStatus.NOT_SERVING})
-        self._server = self._make_server(members)
+        self._cluster = Cluster(settings, world, access, members, shards, self._peers)
+        self._server = self._make_server()
 
-    def _make_server(self, members: Members) -> Server:
-        settings = self._settings
-        requests = ClientRequests(self._shards)
-        status = StatusSource(members, self._shards, self._origin, lambda: self.address, lambda: self.state)
+    def _make_server(self) -> Server:
+        settings, cluster = self._settings, self._cluster
+        status = StatusSource(
+            self._members,
+            self._shards,
+            self._origin,
+            cluster.hand_off,
+            cluster.read_repair,
+            lambda: self.address,
+            lambda: self.state,
+        )
         replica = ReplicaEndpoint(
-            members,
+            self._members,
             self._shards,
             self._ring,
             max_sessions=settings.repair.max_sessions,
             settings=self._session,
             draining=self._stopping.is_set,
         )
-        return Server(
-            {
-                **self._health.handlers(),
-                **replica.handlers(),
-                **PropertyEndpoint(self._shards, requests).handlers(),
-                **NodeEndpoint(self._shards, requests, self._origin, status, self.start_round).handlers(),
-            },
-            authorize=self._access.authorize,
-        )
+        coordinator, bulk, queries = cluster.coordinator, cluster.bulk, cluster.queries
+
+        def new_trace_id() -> str:
+            return f"{self._world.rng.getrandbits(TRACE_ID_BITS):016x}"
+
+        own = NodeEndpoint(coordinator, bulk, queries, self._origin, status, self.start_round, new_trace_id)
+        handlers: dict[Any, Any] = {
+            **self._health.handlers(),
+            **replica.handlers(),
+            **PropertyEndpoint(coordinator, bulk, queries, new_trace_id).handlers(),
+            **own.handlers(),
+            **cluster.handlers(),
+        }
+        handlers |= ReflectionEndpoint(handlers).handlers()
+        return Server(handlers, authorize=self._access.authorize)
 
     def request_drain(self) -> None:
         """Let the node stop in order; `run_node` returns once it has."""
@@ -176,18 +201,26 @@ class Node:
         self._access.reload()
 
     async def run(
-        self, listeners: Sequence[trio.abc.Listener[Any]], task_status: trio.TaskStatus[Node]
+        self,
+        listeners: Sequence[trio.abc.Listener[Any]],
+        birth: int,
+        task_status: trio.TaskStatus[Node],
     ) -> None:
-        """Serve `listeners` until `request_drain` or a `failure`, then stop in order."""
+        """Serve `listeners` until `request_drain` or a `failure`, then stop in order.
+
+        `birth` is when the store was made: another store is another, empty member.
+        """
         self.address = self._world.network.bound(listeners, self._settings.node.listen)
         async with trio.open_nursery() as reporting:
-            reporting.start_soon(self._peers.send_reports)
+            await reporting.start(self._peers.send_reports)
             async with trio.open_nursery() as working:
                 await working.start(self._server.serve, self._access.guard(listeners))
                 await working.start(self._ring.run)
                 self._rounds = working
+                await working.start(self._cluster.run, birth)
                 working.start_soon(fill_digests, self._shards)
                 working.start_soon(self._watch_store)
+                working.start_soon(self._watch_membership)
                 if self._schedule is not None:
                     working.start_soon(self._run_schedule, self._schedule)
                 self._become("ready")
@@ -207,15 +240,28 @@ class Node:
         self._become("unhealthy" if self.failure else "draining")
         self._health.set("", ServingStatus.NOT_SERVING)
         self._rounds = None
+        self._cluster.exchange.stop()
         async with trio.open_nursery() as stopping:
             stopping.start_soon(self._server.drain, DRAIN_SESSIONS_SECONDS)
             stopping.start_soon(self._ring.drain, DRAIN_SESSIONS_SECONDS)
 
     async def _watch_store(self) -> None:
         """The store's failure is the node's: it stops, and says why."""
-        error = await self._store.wait_failed()
+        error = await self._shards.store.wait_failed()
         self.failure = str(error)
         self._log.error("store failed", reason=self.failure)
+        self._stopping.set()
+
+    async def _watch_membership(self) -> None:
+        """A node that the cluster has forgotten hands over what it has, and stops."""
+        await self._cluster.membership.forgotten()
+        self._log.warning("forgotten by the cluster: handing over what others may lack")
+        await self._cluster.hand_off.handed_over()
+        self.failure = (
+            f"the cluster has forgotten {self._settings.node.name}: what it held was handed over; start it "
+            "with an empty data directory to have it back as a new member"
+        )
+        self._log.error("stopping", reason=self.failure)
         self._stopping.set()
 
     # Rounds

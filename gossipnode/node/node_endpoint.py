@@ -5,31 +5,31 @@ Thin: decode, check, call, encode.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
-import trio
-
-from gossipnode.core.property import Entity, Record, ShardId, parse_entity
+from gossipnode.core.property import Entity, ShardId, parse_entity
 from gossipnode.core.ring import Cause
 from gossipnode.core.rounds import Hop, Round
 from gossipnode.core.slot_tree import Leaf
 from gossipnode.node import call_metadata
-from gossipnode.node.client_requests import ClientRequests
-from gossipnode.node.compatible_endpoint import decode_query, is_replace
-from gossipnode.node.import_call import ImportCall, check_ack
-from gossipnode.node.limits import STREAM_MESSAGE_BYTES, STREAM_PAUSE_SECONDS, TREE_PAGE_LEAVES
+from gossipnode.node.bulk_writes import BulkWrites
+from gossipnode.node.cluster_query import ClusterQueries, Query
+from gossipnode.node.coordinator import Coordinator
+from gossipnode.node.import_call import ImportCall
+from gossipnode.node.limits import TREE_PAGE_LEAVES
 from gossipnode.node.origin import Origin, RoundWatch
-from gossipnode.node.queries import GroupScan, run_query
+from gossipnode.node.property_endpoint import is_replace
+from gossipnode.node.query_endpoint import QueryTimer, decode_query, record_sender
 from gossipnode.node.query_turns import QueryTurns
 from gossipnode.node.round_messages import decode_report, encode_hop, encode_round
-from gossipnode.node.shards import Shards
 from gossipnode.node.status import StatusSource
 from gossipnode.node.statuses import as_status
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.tables import make
 
 StartRound = Callable[[ShardId, Cause], RoundWatch]
 """Starts a round."""
@@ -40,19 +40,24 @@ class NodeEndpoint:
 
     def __init__(
         self,
-        shards: Shards,
-        requests: ClientRequests,
+        coordinator: Coordinator,
+        bulk: BulkWrites,
+        queries: ClusterQueries,
         origin: Origin,
         status: StatusSource,
         start_round: StartRound,
+        new_trace_id: Callable[[], str],
     ) -> None:
         """Answer from these parts of the node."""
-        self._shards = shards
+        self._shards = coordinator.shards
         self._turns = QueryTurns()
-        self._requests = requests
+        self._coordinator = coordinator
+        self._bulk = bulk
+        self._queries = queries
         self._origin = origin
         self._status = status
         self._start_round = start_round
+        self._new_trace_id = new_trace_id
 
     def handlers(self) -> Mapping[Any, Any]:
         """The handlers by method."""
@@ -74,59 +79,74 @@ class NodeEndpoint:
     async def apply(self, request: v1.ApplyRequest, call: CallContext) -> v1.ApplyResponse:
         """Create or change a record."""
         with as_status():
-            check_ack(request.ack)
-            applied = await self._requests.apply(request.property, replace=is_replace(request.strategy))
-        return v1.ApplyResponse(
+            applied = await self._coordinator.apply(
+                request.property,
+                replace=is_replace(request.strategy),
+                ack=request.ack,
+                request_id=request.request_id,
+            )
+        return make(
+            v1.ApplyResponse,
             created=applied.created,
             property=applied.record.payload,
-            acknowledged=1,
-            replicas=self._replicas(applied.record.entity),
+            acknowledged=applied.acknowledged,
+            replicas=applied.replicas,
         )
 
     async def delete(self, request: v1.DeleteRequest, call: CallContext) -> v1.DeleteResponse:
         """Delete one record."""
         entity = Entity(request.group, request.name, request.id)
         with as_status():
-            check_ack(request.ack)
-            tombstone = await self._requests.delete(entity)
-        if tombstone is None:
-            return v1.DeleteResponse(deleted=False, acknowledged=1, replicas=self._replicas(entity))
+            done = await self._coordinator.delete(entity, ack=request.ack, request_id=request.request_id)
+        tombstone = done.tombstone
         return v1.DeleteResponse(
-            deleted=True,
-            acknowledged=1,
-            replicas=self._replicas(entity),
-            mod_revision=tombstone.version.mod_revision,
+            deleted=tombstone is not None,
+            acknowledged=done.acknowledged,
+            replicas=done.replicas,
+            mod_revision=0 if tombstone is None else tombstone.version.mod_revision,
         )
 
     async def get(self, request: v1.GetRequest, call: CallContext) -> v1.GetResponse:
         """Read one record."""
         with as_status():
-            check_ack(request.ack)
-            record = await self._requests.get(Entity(request.group, request.name, request.id))
-        return v1.GetResponse() if record is None else v1.GetResponse(record=encode_record(record))
+            got = await self._coordinator.get(
+                Entity(request.group, request.name, request.id), ack=request.ack
+            )
+        heard: dict[str, Any] = {"acknowledged": got.acknowledged, "replicas": got.replicas}
+        if got.record is None:
+            return make(v1.GetResponse, **heard)
+        return make(v1.GetResponse, record=make(v1.Record, property=got.record.payload), **heard)
 
     async def query(self, stream: ServerStream[v1.QueryRequest, v1.RecordBatch]) -> None:
         """Answer a query, in lists of records."""
         asked = await only_request(stream)
+        timer = QueryTimer(self._shards.wall_clock, self._new_trace_id())
         with as_status():
             after = parse_entity(asked.after) if asked.after else None
-            query = decode_query(asked.query, after=after)
+            query = decode_query(asked.query, after=after, ack=asked.ack)
             ordered = self._turns.ordered_stream() if query.order_by else nullcontext()
             with ordered:
-                async with aclosing(run_query(self._shards, query)) as pages:
-                    await _send_records(stream, pages)
+                async with self._queries.open(query) as answer, record_sender(stream) as sender:
+                    await sender.send_all(answer)
+            trace = None
+            if asked.query.trace:
+                trace = timer.trace(self._shards.own_name, answer.trace, sender.sent)
+            if trace is not None or not sender.empty:
+                await sender.flush(trace)
 
     async def export(self, stream: ServerStream[v1.ExportRequest, v1.RecordBatch]) -> None:
         """Send every record of a group, in key order."""
         request = await only_request(stream)
         with as_status():
-            scan = GroupScan(self._shards, request.group)
-            async with aclosing(_exported(scan, tombstones=request.tombstones)) as pages:
-                await _send_records(stream, pages)
+            query = Query((request.group,), ack=request.ack, everything=True, tombstones=request.tombstones)
+            async with self._queries.open(query) as answer, record_sender(stream) as sender:
+                await sender.send_all(answer)
+            if not sender.empty:
+                await sender.flush()
 
     async def import_records(self, stream: ServerStream[v1.ImportRequest, v1.ImportResponse]) -> None:
-        """Store batches, each answered when it is durable; a bad record ends the call."""
-        await ImportCall(stream, self._requests).run()
+        """Store batches, each answered when it is acknowledged; a bad record ends the call."""
+        await ImportCall(stream, self._bulk).run()
 
     # The node
 
@@ -138,9 +158,8 @@ class NodeEndpoint:
     async def tree(self, stream: ServerStream[v1.TreeRequest, v1.TreeResponse]) -> None:
         """Send the digests of a shard, and its leaves when asked for."""
         request = await only_request(stream)
-        shard = ShardId(request.group, request.shard)
         with as_status():
-            self._check_shard(shard)
+            shard = self._shard(request.group, request.shard)
             if not self._shards.holds(shard):
                 await stream.send(v1.TreeResponse(state="missing"))
                 return
@@ -171,8 +190,7 @@ class NodeEndpoint:
             if request.shard is None:
                 shards = self._shards.shards_of(request.group)
             else:
-                shards = [ShardId(request.group, request.shard)]
-                self._check_shard(shards[0])
+                shards = [self._shard(request.group, request.shard)]
             watches = [self._start_round(shard, Cause.ASKED) for shard in shards]
         for watch in watches:
             await stream.send(_event(watch.now()))
@@ -193,16 +211,15 @@ class NodeEndpoint:
             raise RpcError(Status.INVALID_ARGUMENT, f"report: {error}") from error
         return v1.ReportResponse()
 
-    def _check_shard(self, shard: ShardId) -> None:
-        count = self._shards.shard_count(shard.group)
-        if shard.shard >= count:
+    def _shard(self, group: str, number: int) -> ShardId:
+        count = self._shards.shard_count(group)
+        shard = self._shards.find(group, number)
+        if shard is None:
             raise RpcError(
                 Status.NOT_FOUND,
-                f"group {shard.group!r} has no shard {shard.shard}: it has {count}, counted from 0",
+                f"group {group!r} has no shard {number}: it has {count}, counted from 0",
             )
-
-    def _replicas(self, entity: Entity) -> int:
-        return len(self._shards.replicas(self._shards.shard_of(entity)))
+        return shard
 
 
 async def only_request(stream: ServerStream[Any, Any]) -> Any:
@@ -215,40 +232,6 @@ async def only_request(stream: ServerStream[Any, Any]) -> Any:
     if request is None:
         raise RpcError(Status.INVALID_ARGUMENT, "expected one request, got none")
     return request
-
-
-def encode_record(record: Record) -> v1.Record:
-    """A record as the command line gets it."""
-    return v1.Record(property=record.payload, delete_time=record.version.delete_time)
-
-
-async def _exported(scan: GroupScan, *, tombstones: bool) -> AsyncGenerator[Sequence[Record], None]:
-    while page := await scan.next_page():
-        yield page if tombstones else [record for record in page if not record.deleted]
-
-
-async def _send_records(
-    stream: ServerStream[Any, v1.RecordBatch], pages: AsyncGenerator[Sequence[Record], None]
-) -> None:
-    """Send records in messages of a good size, however small the pages are, and something now and then.
-
-    A long search with little to find must not look like a node that is gone.
-    """
-    batch: list[v1.Record] = []
-    size = 0
-    sent_at = trio.current_time()
-    async for page in pages:
-        for record in page:
-            batch.append(encode_record(record))
-            size += len(record.payload)
-            if size >= STREAM_MESSAGE_BYTES:
-                await stream.send(v1.RecordBatch(records=batch))
-                batch, size, sent_at = [], 0, trio.current_time()
-        if trio.current_time() - sent_at >= STREAM_PAUSE_SECONDS:
-            await stream.send(v1.RecordBatch(records=batch))
-            batch, size, sent_at = [], 0, trio.current_time()
-    if batch:
-        await stream.send(v1.RecordBatch(records=batch))
 
 
 def _encode_leaf(leaf: Leaf) -> v1.TreeResponseLeaf:

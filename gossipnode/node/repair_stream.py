@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeAlias, TypeVar, cast
 
 import trio
 
@@ -93,31 +93,36 @@ class SessionStore(Protocol):
         ...
 
 
+TakeRecords: TypeAlias = Callable[[ShardId, Sequence[Record]], Awaitable[list[WriteResult]]]
+"""Stores records of a peer."""
+
+
 class ShardStore:
-    """The store as one session sees it: a single shard, and what the node wants to know of its writes."""
+    """The store as one session sees it: a single shard."""
 
     def __init__(
         self,
         store: Store,
         shard: ShardId | None,
-        holds: Callable[[ShardId], bool],
-        note: Callable[[Sequence[Record], Sequence[WriteResult]], None],
+        held: Callable[[ShardId], ShardId | None],
+        take: TakeRecords,
     ) -> None:
         """See `shard` of `store`; None for a server, which learns it from the client's first message.
 
-        `holds` says which shards this node has; `note` is told of each write once it is durable.
+        `held` gives the shard that is kept here for one that a peer names, or None; `take` stores records.
         """
         self._store = store
         self._shard = shard
-        self._holds = holds
-        self._note = note
+        self._held = held
+        self._take = take
 
     async def tree(self, shard: ShardId) -> Tree | None:
         """The digests of a shard; None when this node does not hold it."""
-        if not self._holds(shard):
+        held = self._held(shard)
+        if held is None:
             return None
-        self._shard = shard
-        return await self._store.tree(shard)
+        self._shard = held
+        return await self._store.tree(held)
 
     async def leaves(self, asked: ReadLeaves) -> list[Leaf]:
         """Leaves of a slot."""
@@ -129,9 +134,7 @@ class ShardStore:
 
     async def write(self, write: Write) -> list[WriteOutcome]:
         """Store records; returns once they are durable."""
-        shard = self._own()
-        results = await self._store.write([(shard, record) for record in write.records])
-        self._note(write.records, results)
+        results = await self._take(self._own(), write.records)
         return [_OUTCOME[result.outcome] for result in results]
 
     def _own(self) -> ShardId:

@@ -19,6 +19,7 @@ from gossipnode.core.rounds import Hop, InSession, Report
 from gossipnode.core.tree_client import TreeClient
 from gossipnode.core.tree_session import SessionCounts, SessionEnd
 from gossipnode.node import call_metadata
+from gossipnode.node.errors import ShardGoneError
 from gossipnode.node.limits import (
     PROPAGATION_ATTEMPTS,
     PROPAGATION_RETRY_MAX_SECONDS,
@@ -34,7 +35,7 @@ from gossipnode.node.limits import (
 )
 from gossipnode.node.members import Members, Peer
 from gossipnode.node.origin import Origin
-from gossipnode.node.repair_stream import RepairStream
+from gossipnode.node.repair_stream import RepairStream, ShardStore
 from gossipnode.node.round_messages import encode_report
 from gossipnode.node.shards import Shards
 from gossipnode.rpc import ClientStream, RetryPolicy, RpcError, Status
@@ -56,7 +57,13 @@ _REPORT_RETRY = RetryPolicy(
     max_seconds=REPORT_RETRY_MAX_SECONDS,
 )
 _NOT_BEGUN = frozenset(
-    [Status.UNAVAILABLE, Status.UNIMPLEMENTED, Status.PERMISSION_DENIED, Status.UNAUTHENTICATED]
+    [
+        Status.UNAVAILABLE,
+        Status.UNIMPLEMENTED,
+        Status.PERMISSION_DENIED,
+        Status.UNAUTHENTICATED,
+        Status.FAILED_PRECONDITION,
+    ]
 )
 """Statuses that say, before the root was judged, that no session came about."""
 
@@ -78,38 +85,44 @@ class RingPeers:
         shards: Shards,
         origin: Origin,
         settings: SessionSettings,
-        metadata: Mapping[str, str],
     ) -> None:
-        """`metadata` goes with every call: it says which cluster and node we are."""
+        """Meet `members`, over the records of `shards`."""
         self._members = members
         self._shards = shards
         self._origin = origin
         self._settings = settings
-        self._metadata = dict(metadata)
         # A queue for each origin: one that does not answer must not delay what others wait for.
-        self._reports = {
-            name: trio.open_memory_channel[Report](REPORT_QUEUE_MESSAGES) for name in members.peers
-        }
+        self._reports: dict[str, trio.MemorySendChannel[Report]] = {}
+        self._reporting: trio.Nursery | None = None
+        self._no_more_reports = trio.Event()
         self._log = structlog.get_logger("gossipnode.ring")
 
     # Repair
 
     async def repair(self, peer: str, message: RoundMessage) -> Hop:
         """One session with a peer; whatever happens becomes the hop's outcome."""
-        own = self._members.own_name
-        began = trio.current_time()
         member = self._members.peers.get(peer)
         if member is None:
-            return Hop(own, peer, HopEnd.SKIPPED, "no member of this cluster")
+            return Hop(self._members.own_name, peer, HopEnd.SKIPPED, "no member of this cluster")
         metadata = {**self._call_metadata(message), call_metadata.HOP: str(message.count + 1)}
-        run = _ClientRun(member, message.shard, self._shards, self._settings, metadata)
+        return await self.session(member, message.shard, metadata)
+
+    async def session(
+        self, member: Peer, shard: ShardId, metadata: Mapping[str, str], *, leaving: bool = False
+    ) -> Hop:
+        """One session with a member, outside a round too; `leaving`: over a shard that we hold no more."""
+        began = trio.current_time()
+        own_metadata = {**metadata, call_metadata.INCARNATION: str(shard.incarnation)}
+        store = self._shards.session_store(shard, leaving=leaving)
+        shards = self._shards.shard_count(shard.group)
+        run = _ClientRun(member, shard, store, shards, self._settings, own_metadata)
         end, reason = await run.outcome()
         counts = run.counts
         if not reason and counts.skipped:
             reason = f"left out: {reasons_text(counts.reasons)}"
         return Hop(
-            own,
-            peer,
+            self._members.own_name,
+            member.name,
             end,
             reason,
             sent=counts.sent,
@@ -154,7 +167,7 @@ class RingPeers:
         return "", not call_metadata.text(metadata, call_metadata.NODE)
 
     def _call_metadata(self, message: RoundMessage) -> dict[str, str]:
-        metadata = {**self._metadata, call_metadata.CAUSE: message.cause.value}
+        metadata = {**self._members.metadata, call_metadata.CAUSE: message.cause.value}
         if message.round:
             # A foreign peer does not pass it on, and no metadata goes without a value.
             metadata[call_metadata.ROUND] = message.round
@@ -167,47 +180,62 @@ class RingPeers:
         if origin == self._members.own_name:
             self._origin.report(report)
             return
-        queue = self._reports.get(origin)
-        if queue is None:
-            return
-        sender = queue[0]
-        if isinstance(report.then, InSession) and _half_full(sender):
+        queue = self._reports.get(origin) or self._open_queue(origin)
+        if queue is None or (isinstance(report.then, InSession) and _half_full(queue)):
             return
         try:
-            sender.send_nowait(report)
-        except (trio.WouldBlock, trio.ClosedResourceError):
+            queue.send_nowait(report)
+        except (trio.WouldBlock, trio.ClosedResourceError, trio.BrokenResourceError):
             self._log.warning("report dropped", peer=origin, round=report.round)
 
-    async def send_reports(self) -> None:
+    def _open_queue(self, origin: str) -> trio.MemorySendChannel[Report] | None:
+        if self._reporting is None or self._no_more_reports.is_set() or origin not in self._members.peers:
+            return None
+        sender, reports = trio.open_memory_channel[Report](REPORT_QUEUE_MESSAGES)
+        self._reports[origin] = sender
+        self._reporting.start_soon(self._send_reports_to, origin, reports)
+        return sender
+
+    async def send_reports(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Send what `tell` was given, until `stop_reports`, and then what is left."""
         async with trio.open_nursery() as nursery:
-            for name, (_, reports) in self._reports.items():
-                nursery.start_soon(self._send_reports_to, self._members.peers[name], reports)
+            self._reporting = nursery
+            task_status.started()
+            try:
+                await self._no_more_reports.wait()
+            finally:
+                self._reporting = None
 
     def stop_reports(self) -> None:
         """Take no more reports; `send_reports` ends once it has sent those it has."""
-        for sender, _ in self._reports.values():
+        self._no_more_reports.set()
+        for sender in self._reports.values():
             sender.close()
 
-    async def _send_reports_to(self, peer: Peer, reports: trio.MemoryReceiveChannel[Report]) -> None:
+    async def _send_reports_to(self, origin: str, reports: trio.MemoryReceiveChannel[Report]) -> None:
         async with reports:
             async for report in reports:
-                log = self._log.bind(peer=peer.name, round=report.round)
-                try:
-                    await peer.channel.unary(
-                        REPORT,
-                        encode_report(report),
-                        timeout=REPORT_SECONDS,
-                        metadata=self._metadata,
-                        dial_now=True,
-                        retry=_REPORT_RETRY,
-                    )
-                except RpcError as error:
-                    peer.failed(error)
-                    if error.status is not Status.UNIMPLEMENTED:
-                        log.info("report not delivered", reason=str(error))
-                except Exception:
-                    log.exception("sending a report failed")
+                peer = self._members.peers.get(origin)
+                if peer is not None:
+                    await self._send_report(peer, report)
+
+    async def _send_report(self, peer: Peer, report: Report) -> None:
+        log = self._log.bind(peer=peer.name, round=report.round)
+        try:
+            await peer.channel.unary(
+                REPORT,
+                encode_report(report),
+                timeout=REPORT_SECONDS,
+                metadata=self._members.metadata,
+                dial_now=True,
+                retry=_REPORT_RETRY,
+            )
+        except RpcError as error:
+            peer.failed(error)
+            if error.status is not Status.UNIMPLEMENTED:
+                log.info("report not delivered", reason=str(error))
+        except Exception:
+            log.exception("sending a report failed")
 
 
 def _half_full(sender: trio.MemorySendChannel[Report]) -> bool:
@@ -221,7 +249,8 @@ class _ClientRun:
         self,
         peer: Peer,
         shard: ShardId,
-        shards: Shards,
+        store: ShardStore,
+        shards: int,
         settings: SessionSettings,
         metadata: Mapping[str, str],
     ) -> None:
@@ -230,6 +259,7 @@ class _ClientRun:
         self.bytes_received = 0
         self._peer = peer
         self._shard = shard
+        self._store = store
         self._shards = shards
         self._settings = settings
         self._metadata = metadata
@@ -248,6 +278,8 @@ class _ClientRun:
             return HopEnd.FAILED, str(error)
         except StoreError as error:
             return HopEnd.FAILED, f"own store: {error}"
+        except ShardGoneError as error:
+            return HopEnd.FAILED, str(error)
         except Exception:  # noqa: BLE001 - a defect becomes the outcome `internal`, logged with its traceback
             structlog.get_logger("gossipnode.ring").exception("session failed", peer=self._peer.name)
             return HopEnd.FAILED, "internal"
@@ -257,13 +289,12 @@ class _ClientRun:
                 self.bytes_received = self._stream.bytes_received
 
     async def _run(self) -> tuple[HopEnd, str]:
-        store = self._shards.session_store(self._shard)
-        tree = await store.tree(self._shard)
+        tree = await self._store.tree(self._shard)
         if tree is None:
             return HopEnd.FAILED, "the holder itself has no tree"
         session = TreeClient(
             self._shard,
-            self._shards.shard_count(self._shard.group),
+            self._shards,
             tree,
             page_leaves=self._settings.page_leaves,
         )
@@ -275,7 +306,7 @@ class _ClientRun:
             end = await RepairStream(
                 stream,
                 session,
-                store,
+                self._store,
                 half_close=stream.half_close,
                 end_wait_seconds=SERVER_END_SECONDS,
             ).run()

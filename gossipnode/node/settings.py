@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, cast
 
 import msgspec
 
+from gossipnode.core.limits import REPLICAS_MAX, SHARDS_MAX
 from gossipnode.node import settings_values as values
 from gossipnode.node.address import Address
 from gossipnode.node.settings_values import Parser, WrongValueError
@@ -39,12 +40,14 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The other members. `peers` never holds the node itself."""
+    """The other members, or who knows them: `peers` or `join`. Neither holds the node itself."""
 
     name: str = "main"
     secret: str | None = None
     discovery: str = "static"
     peers: Mapping[str, Address] = msgspec.field(default_factory=dict[str, Address])
+    join: tuple[Address, ...] = ()
+    """Members of a running cluster, any of which will do."""
 
 
 class RepairSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +67,10 @@ class GroupSettings(msgspec.Struct, frozen=True, kw_only=True):
     shards: int = 1
     replicas: int = 3
     tombstone_retention_seconds: float = DEFAULT_TOMBSTONE_RETENTION_SECONDS
-    ack: str = "local"
+    ack: str = "quorum"
+    """Who must have a write before it is acknowledged, when a request does not say."""
+    indexes: tuple[str, ...] = ()
+    """Tags with an index from the start."""
 
 
 class TlsSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +111,7 @@ _SECTIONS: dict[str, dict[str, Parser]] = {
         "secret": values.text,
         "discovery": values.discovery,
         "peers": values.peers,
+        "join": values.addresses,
     },
     "repair": {
         "schedule": values.schedule,
@@ -121,10 +128,11 @@ _SECTIONS: dict[str, dict[str, Parser]] = {
     },
 }
 _GROUP_KEYS: dict[str, Parser] = {
-    "shards": values.whole_number(1, 1024),
-    "replicas": values.whole_number(1, 1024),
+    "shards": values.whole_number(1, SHARDS_MAX),
+    "replicas": values.whole_number(1, REPLICAS_MAX),
     "tombstone_retention": values.duration,
     "ack": values.one_of("local", "one", "quorum", "all"),
+    "indexes": values.tag_keys,
 }
 _OPTIONS = {"cluster.peers": "--peer", "cluster.name": "--cluster", "groups": "--group"}
 
@@ -139,8 +147,9 @@ def load_settings(
 ) -> Settings:
     """Read the file, then let the environment and then `overrides` win over it, key by key.
 
-    `overrides` is keyed `section.key` ("node.listen"); "cluster.peers" is a list of NAME=ADDR, "groups" a
-    list of NAME:SHARDS:REPLICAS, which keeps what else the file says of a group. None values do not count.
+    `overrides` is keyed `section.key` ("node.listen"); "cluster.peers" is a list of NAME=ADDR, "cluster.join"
+    one of ADDR, "groups" one of NAME:SHARDS:REPLICAS, which keeps what else the file says of a group. None
+    values do not count.
 
     Raises:
         SettingsError: one line that names the key, its file, variable or option, and what is expected.
@@ -268,15 +277,18 @@ def _assemble(sections: _Sections, groups: _Groups) -> Settings:
     node.setdefault("data_dir", Path("data") / node["name"])
     cluster = dict(sections["cluster"])
     cluster["peers"] = _other_members(cluster.get("peers", {}), node)
-    settings = Settings(
+    cluster["join"] = _others_to_join(cluster.get("join", ()), node)
+    if cluster["peers"] and cluster["join"]:
+        raise SettingsError(
+            "[cluster] peers and join are both set (--peer, --join): name all members, or one to join through"
+        )
+    return Settings(
         node=NodeSettings(**node),
         cluster=ClusterSettings(**cluster),
         repair=RepairSettings(**sections["repair"]),
         groups={name: _group(keys) for name, keys in sorted(groups.items())},
         tls=_tls(sections["tls"]),
     )
-    _check_placement(settings)
-    return settings
 
 
 def _group(keys: dict[str, Any]) -> GroupSettings:
@@ -305,6 +317,12 @@ def _other_members(peers: dict[str, Address], node: dict[str, Any]) -> dict[str,
     return others
 
 
+def _others_to_join(addresses: tuple[Address, ...], node: dict[str, Any]) -> tuple[Address, ...]:
+    """Without the node itself: one list may serve every node's settings. The first one joins nobody."""
+    own = {node["listen"], node["advertise"]}
+    return tuple(address for address in addresses if address not in own)
+
+
 def _tls(keys: dict[str, Any]) -> TlsSettings | None:
     if not keys:
         return None
@@ -315,24 +333,16 @@ def _tls(keys: dict[str, Any]) -> TlsSettings | None:
     return TlsSettings(**keys)
 
 
-def _check_placement(settings: Settings) -> None:
-    members = len(settings.members)
-    for name, group in settings.groups.items():
-        if members > group.replicas:
-            raise SettingsError(
-                f"group {name!r} has {group.replicas} replicas but there are {members} members "
-                f"({', '.join(settings.members)}): for now every member holds every shard, so give it "
-                f"{members} replicas"
-            )
-
-
 def describe_settings(settings: Settings) -> dict[str, Any]:
     """The settings as plain values that JSON can hold, addresses as text and without the secret."""
     described: dict[str, Any] = msgspec.to_builtins(
         {
             "node": _plain(settings.node),
             "cluster": _plain(settings.cluster)
-            | {"peers": {name: str(peer) for name, peer in settings.cluster.peers.items()}}
+            | {
+                "peers": {name: str(peer) for name, peer in settings.cluster.peers.items()},
+                "join": [str(address) for address in settings.cluster.join],
+            }
             | ({"secret": "(set)"} if settings.cluster.secret else {}),
             "repair": _plain(settings.repair),
             "groups": {name: _plain(group) for name, group in settings.groups.items()},

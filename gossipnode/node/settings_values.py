@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
-from gossipnode.core.limits import GROUP_MAX_BYTES
+from gossipnode.core.limits import GROUP_INDEXES_MAX, GROUP_MAX_BYTES, TAG_KEY_MAX_BYTES
 from gossipnode.node.address import Address, AddressError, parse_address
 
 Parser: TypeAlias = Callable[[object], Any]
@@ -72,13 +72,27 @@ def cluster_name(value: object) -> str:
     return name
 
 
-def group_name(value: object) -> str:
-    """The name of a group that clients may use."""
+def any_group_name(value: object) -> str:
+    """The name of a group, be it one of the node's own."""
     name = text(value)
-    if len(name.encode()) > GROUP_MAX_BYTES:
+    if _size(name) > GROUP_MAX_BYTES:
         raise WrongValueError(f"group name {name[:40]!r}... is longer than {GROUP_MAX_BYTES} bytes")
     if "/" in name:
         raise WrongValueError(f'group name {name!r} holds a "/"')
+    return name
+
+
+def _size(name: str) -> int:
+    try:
+        return len(name.encode())
+    except UnicodeEncodeError:
+        # What a shell or the environment handed over was not UTF-8.
+        raise WrongValueError(f"{name[:40]!r} is no UTF-8 text") from None
+
+
+def group_name(value: object) -> str:
+    """The name of a group that clients may use."""
+    name = any_group_name(value)
     if name.startswith("_"):
         raise WrongValueError(
             f'group name {name!r} begins with "_", which is kept for the node\'s own groups'
@@ -101,6 +115,37 @@ def _address(value: object, *, allow_port_zero: bool) -> Address:
         return parse_address(text(value), allow_port_zero=allow_port_zero)
     except AddressError as error:
         raise WrongValueError(str(error)) from None
+
+
+def addresses(value: object) -> tuple[Address, ...]:
+    """Addresses that others can dial, as a list or with commas between them; each once."""
+    items = comma_list(value) if isinstance(value, str) else value
+    return tuple(dict.fromkeys(address(item) for item in _list(items, '["127.0.0.1:7400"]')))
+
+
+def tag_keys(value: object) -> tuple[str, ...]:
+    """A list of keys of tags, each once."""
+    keys = tuple(tag_key(item) for item in _list(value, '["status"]'))
+    for place, key in enumerate(keys):
+        if key in keys[:place]:
+            raise WrongValueError(f"tag {key!r} is given twice")
+    if len(keys) > GROUP_INDEXES_MAX:
+        raise WrongValueError(f"expected {GROUP_INDEXES_MAX} tags at most, got {len(keys)}")
+    return keys
+
+
+def tag_key(value: object) -> str:
+    """The key of a tag."""
+    key = text(value)
+    if _size(key) > TAG_KEY_MAX_BYTES:
+        raise WrongValueError(f"tag key {key[:40]!r}... is longer than {TAG_KEY_MAX_BYTES} bytes")
+    return key
+
+
+def _list(value: object, example: str) -> Sequence[object]:
+    if not isinstance(value, list | tuple):
+        raise WrongValueError(f"expected a list such as {example}, got {_shown(value)}")
+    return cast("Sequence[object]", value)
 
 
 def path(value: object) -> Path:
@@ -200,6 +245,14 @@ def duration(value: object) -> float:
     if total == 0:
         raise WrongValueError(f"expected a time above 0, got {value!r}")
     return float(total)
+
+
+def format_duration(whole_seconds: int) -> str:
+    """The shortest text that `duration` reads as this: "7d", "36h", "90m" or "45s"."""
+    for unit, size in reversed(_UNIT_SECONDS.items()):
+        if whole_seconds and whole_seconds % size == 0:
+            return f"{whole_seconds // size}{unit}"
+    return f"{whole_seconds}s"
 
 
 def one_of(*choices: str) -> Parser:

@@ -1,78 +1,96 @@
 """Which shards this node holds, where an entity belongs, and the store behind them.
 
-Every write to the store goes through here, so that the clock, the digest filler and the counters hear of it.
+Every write to the store goes through here, so that the registry, the clock, the digest filler and the
+counters hear of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import structlog
 import trio
 
-from gossipnode.core.placement import replicas_of
+from gossipnode.core.cluster_view import SYSTEM_GROUP, SYSTEM_SHARD, ClusterView
+from gossipnode.core.placement import Placement
 from gossipnode.core.property import Entity, Record, ShardId
 from gossipnode.core.slot_tree import shard_of
 from gossipnode.core.version import HybridClock
+from gossipnode.node.errors import ShardGoneError, UnknownGroupError
+from gossipnode.node.registry import Registry
 from gossipnode.node.repair_stream import ShardStore
-from gossipnode.node.settings import GroupSettings
 from gossipnode.store.interface import Store, WriteResult, Written
 
 
-class UnknownGroupError(LookupError):
-    """A group that this node has no definition of."""
-
-    def __init__(self, group: str, known: Sequence[str]) -> None:
-        """Name the group and those that there are."""
-        has = ", ".join(sorted(known)) or "none"
-        super().__init__(f"group {group[:80]!r} is unknown here; this node has: {has}")
-
-
 class Shards:
-    """The groups of this node, and its store."""
+    """The groups of this node as its view has them, and its store."""
 
     def __init__(
         self,
         own_name: str,
-        members: Sequence[str],
-        groups: Mapping[str, GroupSettings],
+        registry: Registry,
         store: Store,
         clock: HybridClock,
         wall_clock: Callable[[], int],
     ) -> None:
-        """Every group of `groups`, on those of `members` that placement gives its shards to."""
+        """Every group of the registry's view, on those members that placement gives its shards to."""
         self.store = store
         self.clock = clock
         self.wall_clock = wall_clock
+        self.own_name = own_name
+        self.registry = registry
         self.ahead = 0
         """Records taken from peers with a stamp too far ahead of our clock."""
         self.written = trio.Event()
         """Set at the next write; a new event then takes its place."""
-        self._own_name = own_name
-        self._shard_counts = {name: group.shards for name, group in groups.items()}
-        self._replicas = {
-            shard: replicas_of(shard, members, group.replicas)
-            for name, group in groups.items()
-            for shard in (ShardId(name, number) for number in range(group.shards))
-        }
         self._log = structlog.get_logger("gossipnode.store")
 
+    @property
+    def view(self) -> ClusterView:
+        """Members, groups and placements as of now."""
+        return self.registry.view
+
     def __iter__(self) -> Iterator[ShardId]:
-        """The shards that this node holds, in order."""
-        return iter(sorted(shard for shard in self._replicas if self.holds(shard)))
+        """The shards that this node holds, in order; not the one of the system group."""
+        return iter([shard for shard in self.view.shards() if self.holds(shard)])
 
     @property
     def groups(self) -> dict[str, int]:
-        """Every group, with its number of shards."""
-        return dict(self._shard_counts)
+        """Every group, the system's too, with its number of shards."""
+        counts = {name: group.shards for name, group in self.view.groups.items()}
+        return {**counts, SYSTEM_GROUP: 1}
+
+    def find(self, group: str, number: int) -> ShardId | None:
+        """A shard as it is now, with the incarnation of its group; None when there is none."""
+        return self.view.shard(group, number)
+
+    def current(self, shard: ShardId) -> ShardId | None:
+        """The shard that a peer means by group and number, if this node holds it."""
+        found = self.find(shard.group, shard.shard)
+        return found if found is not None and self.holds(found) else None
 
     def holds(self, shard: ShardId) -> bool:
-        """Whether this node is a replica of a shard."""
-        return self._own_name in self._replicas.get(shard, ())
+        """Whether this node is a replica of a shard, or is to become one.
+
+        The registry is kept by every node, also by one that is no member yet, or no more.
+        """
+        return shard == SYSTEM_SHARD or self.own_name in self.replicas(shard)
 
     def replicas(self, shard: ShardId) -> tuple[str, ...]:
-        """A shard's replicas, in ring order; none for a shard that does not exist."""
-        return self._replicas.get(shard, ())
+        """Who holds a shard, or is to hold it, in ring order; none for a shard that does not exist."""
+        placement = self.view.placement(shard)
+        return () if placement is None else placement.holders
+
+    def placement(self, shard: ShardId) -> Placement:
+        """Who holds a shard.
+
+        Raises:
+            UnknownGroupError: there is no such shard now.
+        """
+        placement = self.view.placement(shard)
+        if placement is None:
+            raise UnknownGroupError(shard.group, self.view.groups)
+        return placement
 
     def shard_count(self, group: str) -> int:
         """How many shards a group has.
@@ -80,9 +98,9 @@ class Shards:
         Raises:
             UnknownGroupError: there is no such group.
         """
-        count = self._shard_counts.get(group)
+        count = self.view.shard_count(group)
         if count is None:
-            raise UnknownGroupError(group, tuple(self._shard_counts))
+            raise UnknownGroupError(group, self.view.groups)
         return count
 
     def shards_of(self, group: str) -> list[ShardId]:
@@ -91,7 +109,8 @@ class Shards:
         Raises:
             UnknownGroupError: there is no such group.
         """
-        return [ShardId(group, number) for number in range(self.shard_count(group))]
+        numbers = range(self.shard_count(group))
+        return [shard for number in numbers if (shard := self.find(group, number)) is not None]
 
     def shard_of(self, entity: Entity) -> ShardId:
         """The shard of an entity.
@@ -99,24 +118,52 @@ class Shards:
         Raises:
             UnknownGroupError: there is no such group.
         """
-        return ShardId(entity.group, shard_of(entity, self.shard_count(entity.group)))
+        shard = self.find(entity.group, shard_of(entity, self.shard_count(entity.group)))
+        if shard is None:
+            raise UnknownGroupError(entity.group, self.view.groups)
+        return shard
 
     async def write(self, shard_records: Sequence[tuple[ShardId, Record]]) -> list[WriteResult]:
-        """Store records stamped by our own clock; see `Store.write`."""
+        """Store records, our own or a peer's; see `Store.write`. Our clock goes on behind their stamps."""
         results = await self.store.write(shard_records, stamp=self.clock.last)
-        self._wrote()
+        self._written(shard_records, results)
         return results
 
-    def session_store(self, shard: ShardId | None) -> ShardStore:
-        """The store for one session; `shard` None when the peer is to name it."""
-        return ShardStore(self.store, shard, self.holds, self._taken)
+    def session_store(
+        self,
+        shard: ShardId | None,
+        *,
+        leaving: bool = False,
+        check: Callable[[ShardId], None] | None = None,
+    ) -> ShardStore:
+        """The store for one session; `shard` None when the peer is to name it, and `check` then judges it.
 
-    def _taken(self, records: Sequence[Record], results: Sequence[WriteResult]) -> None:
-        """A session has stored records of a peer: our clock goes on behind them, unless they are absurd."""
+        `leaving`: the shard is one that this node holds no more, and hands over.
+        """
+
+        async def take(of: ShardId, records: Sequence[Record]) -> list[WriteResult]:
+            if not leaving and self.current(of) != of:
+                # Its group was deleted, or moved away, since the session began: what is dropped stays so.
+                raise ShardGoneError(f"shard {of} is held here no more")
+            return await self.write([(of, record) for record in records])
+
+        def held(asked: ShardId) -> ShardId | None:
+            if leaving:
+                return shard
+            current = self.current(asked)
+            if current is not None and check is not None:
+                check(current)
+            return current
+
+        return ShardStore(self.store, shard, held, take)
+
+    def _written(
+        self, shard_records: Sequence[tuple[ShardId, Record]], results: Sequence[WriteResult]
+    ) -> None:
         now = self.wall_clock()
         ahead = [
             record
-            for record, result in zip(records, results, strict=True)
+            for (_, record), result in zip(shard_records, results, strict=True)
             if result.outcome is Written.STORED and not self.clock.saw(record.version.mod_revision, now)
         ]
         if ahead:
@@ -128,8 +175,12 @@ class Shards:
                 furthest=furthest.entity.text,
                 ahead_seconds=round((furthest.version.mod_revision - now) / 1e9),
             )
-        self._wrote()
-
-    def _wrote(self) -> None:
+        system = [
+            record
+            for (shard, record), result in zip(shard_records, results, strict=True)
+            if shard == SYSTEM_SHARD and result.outcome is Written.STORED
+        ]
+        if system:
+            self.registry.took(system)
         written, self.written = self.written, trio.Event()
         written.set()

@@ -11,9 +11,11 @@ import trio
 from gossipnode import __version__
 from gossipnode.core.property import ShardId
 from gossipnode.node.address import Address
+from gossipnode.node.hand_off import HandOff
 from gossipnode.node.limits import ROUNDS_SHOWN, STATUS_TREE_SECONDS
 from gossipnode.node.members import Members
 from gossipnode.node.origin import Origin
+from gossipnode.node.read_repair import ReadRepair
 from gossipnode.node.round_messages import encode_round
 from gossipnode.node.shards import Shards
 from gossipnode.wire.generated.bp.gossipnode import v1
@@ -26,6 +28,8 @@ class StatusSource:
     members: Members
     shards: Shards
     origin: Origin
+    hand_off: HandOff
+    read_repair: ReadRepair
     address: Callable[[], Address]
     state: Callable[[], str]
 
@@ -41,6 +45,10 @@ class StatusSource:
             members=self._members(),
             shards=[await self._shard(shard, patience) for shard in self.shards],
             rounds=[encode_round(known) for known in self.origin.rounds()[:ROUNDS_SHOWN]],
+            registry_root=self.shards.registry.root,
+            replicas=v1.ReplicaCounters(
+                read_repairs=self.read_repair.repaired, read_repairs_dropped=self.read_repair.dropped
+            ),
         )
 
     def _members(self) -> list[v1.Member]:
@@ -58,7 +66,7 @@ class StatusSource:
         root, tree = "", "building"
         with trio.move_on_at(patience if counts.unhashed else math.inf):
             root, tree = (await self.shards.store.tree(shard)).root, "ready"
-        return v1.ShardStatus(
+        status = v1.ShardStatus(
             group=shard.group,
             shard=shard.shard,
             replicas=list(self.shards.replicas(shard)),
@@ -68,3 +76,8 @@ class StatusSource:
             tree=tree,
             last_converged=self.origin.last_converged(shard),
         )
+        placement = self.shards.placement(shard)
+        if placement.joining:
+            done, total = self.hand_off.moved(shard)
+            status.moving = v1.ShardStatusMoving(to=list(placement.joining), done=done, total=total)
+        return status

@@ -6,10 +6,22 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from gossipnode.core.errors import CoreError
-from gossipnode.node.client_requests import NotAReplicaError, NotStoredError, RefusedGroupError
+from gossipnode.node.errors import (
+    ConfiguredGroupError,
+    GroupExistsError,
+    MemberError,
+    NotAReplicaError,
+    NotStoredError,
+    QueryTooLargeError,
+    RefusedGroupError,
+    ReplicasFullError,
+    ShardGoneError,
+    TooFewReplicasError,
+    UnknownGroupError,
+    UnknownLevelError,
+    UnknownMemberError,
+)
 from gossipnode.node.origin import TooManyRoundsError
-from gossipnode.node.queries import QueryTooLargeError
-from gossipnode.node.shards import UnknownGroupError
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreClosedError, StoreError, StoreFullError
 from gossipnode.wire.errors import WireError
@@ -17,7 +29,15 @@ from gossipnode.wire.errors import WireError
 _STATUS: tuple[tuple[type[Exception], Status], ...] = (
     (WireError, Status.INVALID_ARGUMENT),
     (CoreError, Status.INVALID_ARGUMENT),
+    (UnknownLevelError, Status.INVALID_ARGUMENT),
     (UnknownGroupError, Status.NOT_FOUND),
+    (UnknownMemberError, Status.NOT_FOUND),
+    (GroupExistsError, Status.ALREADY_EXISTS),
+    (ConfiguredGroupError, Status.FAILED_PRECONDITION),
+    (MemberError, Status.FAILED_PRECONDITION),
+    (ReplicasFullError, Status.RESOURCE_EXHAUSTED),
+    (TooFewReplicasError, Status.UNAVAILABLE),
+    (ShardGoneError, Status.FAILED_PRECONDITION),
     (RefusedGroupError, Status.PERMISSION_DENIED),
     (NotAReplicaError, Status.FAILED_PRECONDITION),
     (NotStoredError, Status.ABORTED),

@@ -16,7 +16,7 @@ import trio
 
 from gossipnode.node.address import Address
 from gossipnode.node.settings import Settings
-from gossipnode.store.interface import LeafDigest, Store
+from gossipnode.store.interface import IndexRows, LeafDigest, Store
 
 
 class Network(Protocol):
@@ -43,7 +43,7 @@ class Network(Protocol):
         ...
 
 
-OpenStore: TypeAlias = Callable[[Settings, LeafDigest], AbstractAsyncContextManager[Store]]
+OpenStore: TypeAlias = Callable[[Settings, LeafDigest, IndexRows], AbstractAsyncContextManager[Store]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from gossipnode.node.node import Node, run_node
 from gossipnode.node.settings import Settings, load_settings
 from gossipnode.node.world import World
 from gossipnode.rpc import Channel
-from gossipnode.store.interface import LeafDigest, Store
+from gossipnode.store.interface import IndexRows, LeafDigest, Store
 from gossipnode.store.memory_store import MemoryStore
 from gossipnode.wire.payload import decode_record
 from gossipnode.wire.property_edit import build_property
@@ -91,9 +91,14 @@ class Cluster:
 
     def world(self, name: str) -> World:
         @asynccontextmanager
-        async def open_store(settings: Settings, digest: LeafDigest) -> AsyncIterator[Store]:
+        async def open_store(
+            settings: Settings, digest: LeafDigest, index_rows: IndexRows
+        ) -> AsyncIterator[Store]:
             kept = self.stores.get(name)
-            self.stores[name] = MemoryStore(leaf_digest=digest) if kept is None else kept.reopen()
+            if kept is None:
+                self.stores[name] = MemoryStore(leaf_digest=digest, index_rows=index_rows)
+            else:
+                self.stores[name] = kept.reopen()
             yield self.stores[name]
 
         return World(

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import trio
 
+from gossipnode.core.cluster_view import Group, Member
+from gossipnode.core.placement import AckLevel
 from gossipnode.core.property import Entity, Record, ShardId
+from gossipnode.core.registry import SETTLED_ENTITY, member_entity, member_tags, settled_tags
 from gossipnode.core.tag_value import TagValue
 from gossipnode.core.version import HybridClock
-from gossipnode.node.settings import GroupSettings
+from gossipnode.node.address import Address
+from gossipnode.node.bulk_writes import BulkWrites
+from gossipnode.node.cluster_query import ClusterQueries
+from gossipnode.node.coordinator import Coordinator
+from gossipnode.node.members import Members
+from gossipnode.node.read_repair import ReadRepair
+from gossipnode.node.registry import Registry, registry_record
+from gossipnode.node.replica import Replica
+from gossipnode.node.replicas import Replicas
 from gossipnode.node.shards import Shards
-from gossipnode.rpc import RpcError
+from gossipnode.rpc import Channel, RpcError
 from gossipnode.store.memory_store import MemoryStore
 from gossipnode.wire.canonical_json import leaf_digest
+from gossipnode.wire.index_rows import payload_rows
 from gossipnode.wire.property_edit import build_property, read_tags
 
 SECOND = 1_000_000_000
@@ -34,7 +47,9 @@ class WallClock:
 
 
 def memory_store(**options: Any) -> MemoryStore:
-    return MemoryStore(leaf_digest=partial(leaf_digest, spacing="none"), **options)
+    return MemoryStore(
+        leaf_digest=partial(leaf_digest, spacing="none"), **{"index_rows": payload_rows, **options}
+    )
 
 
 def make_shards(
@@ -42,14 +57,59 @@ def make_shards(
     *,
     groups: dict[str, int] | None = None,
     wall_clock: WallClock | None = None,
+    own_name: str = "a",
+    members: Sequence[str] = ("a", "b"),
+    replicas: int = 3,
+    ack: AckLevel = AckLevel.LOCAL,
 ) -> Shards:
-    """The shards of node a, of two."""
-    settings = {
-        name: GroupSettings(shards=shards, replicas=3) for name, shards in (groups or {"sw": 1}).items()
+    """The shards of a node, of two; `groups` maps a name to its number of shards."""
+    definitions = {
+        name: Group(name, shards=shards, replicas=replicas, ack=ack)
+        for name, shards in (groups or {"sw": 1}).items()
     }
-    return Shards(
-        "a", ("a", "b"), settings, store or memory_store(), HybridClock(), wall_clock or WallClock()
-    )
+    store = store or memory_store()
+    registry = Registry(store, definitions)
+    registry.took(member_seeds(members))
+    return Shards(own_name, registry, store, HybridClock(), wall_clock or WallClock())
+
+
+def member_seeds(members: Sequence[str]) -> list[Record]:
+    """What the configuration of a settled cluster says of its members."""
+    tags = {member_entity(name): member_tags(Member(name, f"{name}:7400")) for name in members}
+    tags[SETTLED_ENTITY] = settled_tags(dict.fromkeys(members, 0))
+    return [registry_record(entity, each, revision=1, created=1) for entity, each in tags.items()]
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What serves clients on one node, and nobody to ask besides."""
+
+    shards: Shards
+    coordinator: Coordinator
+    bulk: BulkWrites
+    queries: ClusterQueries
+    members: Members
+
+
+async def serve(nursery: trio.Nursery, shards: Shards) -> Alone:
+    """The parts that serve clients over a node's shards. There is no channel to any other member."""
+    members = Members(shards.own_name, Address(shards.own_name, 7400), no_channel, {})
+    own = Replica(shards)
+    replicas = Replicas(shards, members, own)
+    repair = ReadRepair(shards, members, own)
+    await nursery.start(replicas.run)
+    nursery.start_soon(repair.run)
+    coordinator = Coordinator(shards, replicas, repair, no_peer)
+    queries = ClusterQueries(coordinator, members, lambda _: None)
+    return Alone(shards, coordinator, BulkWrites(coordinator), queries, members)
+
+
+def no_channel(name: str, address: Address) -> Channel:
+    raise AssertionError(f"nobody is to call {name} at {address}")
+
+
+async def no_peer(name: str) -> None:
+    raise AssertionError(f"there is no {name} to compare registries with")
 
 
 def prop(key: str, group: str = "sw", **tags: TagValue) -> bytes:

@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
 import trio
 import trio.testing
 
-from gossipnode.node.client_requests import ClientRequests
 from gossipnode.node.import_call import ImportCall
 from gossipnode.node.limits import IMPORT_BATCHES_UNANSWERED, IMPORT_MAX_RECORDS
-from gossipnode.node.shards import Shards
 from gossipnode.rpc import Channel, ClientStream, RpcError, Server, ServerStream, Status
 from gossipnode.store.memory_store import MemoryStore
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_IMPORT
 
-from .support import NOW, all_records, make_shards, memory_store, prop, stored, tags_of
+from .support import (
+    NOW,
+    Alone,
+    all_records,
+    make_shards,
+    memory_store,
+    prop,
+    serve,
+    stored,
+    tags_of,
+)
 
 Import = ClientStream[v1.ImportRequest, v1.ImportResponse]
 
 
 class Served:
-    """A node's import, and a channel to it."""
+    """The import of a node alone, and a channel to it."""
 
-    def __init__(self, store: MemoryStore | None = None) -> None:
-        self.shards: Shards = make_shards(store, groups={"sw": 2})
-        self.requests = ClientRequests(self.shards)
+    def __init__(self, alone: Alone) -> None:
+        self.alone = alone
+        self.shards = alone.shards
+
+    @property
+    def locked(self) -> bool:
+        """Whether any record is held locked."""
+        return bool(self.alone.coordinator.locks._held)
 
     async def _serve(self, stream: ServerStream[v1.ImportRequest, v1.ImportResponse]) -> None:
-        await ImportCall(stream, self.requests).run()
+        await ImportCall(stream, self.alone.bulk).run()
 
     @asynccontextmanager
-    async def call(self) -> AsyncIterator[Import]:
+    async def call(self) -> AsyncGenerator[Import]:
         server = Server({NODE_IMPORT: self._serve})
         async with trio.open_nursery() as nursery:
 
@@ -47,6 +60,10 @@ class Served:
                 async with channel.stream(NODE_IMPORT, timeout=None) as stream:
                     yield stream
             nursery.cancel_scope.cancel()
+
+
+async def serving(nursery: trio.Nursery, store: MemoryStore | None = None) -> Served:
+    return Served(await serve(nursery, make_shards(store, groups={"sw": 2})))
 
 
 def batch(*payloads: bytes, **options: object) -> v1.ImportRequest:
@@ -63,8 +80,8 @@ async def answers(stream: Import) -> list[v1.ImportResponse]:
     return found
 
 
-async def test_each_batch_is_answered_in_order_once_it_is_durable() -> None:
-    served = Served()
+async def test_each_batch_is_answered_in_order_once_it_is_durable(nursery: trio.Nursery) -> None:
+    served = await serving(nursery)
     async with served.call() as stream:
         for size in (1, 5, 0, 3):
             await stream.send(batch(*(prop(f"n/{size}-{i}") for i in range(size))))
@@ -74,21 +91,21 @@ async def test_each_batch_is_answered_in_order_once_it_is_durable() -> None:
             found = await all_records(served.shards)
             assert sum(key.startswith(f"n/{size}-") for key in found) == size
         assert await answers(stream) == []
-    assert not served.requests._locks._held
+    assert not served.locked
 
 
-async def test_batches_in_flight_are_all_answered(autojump_clock: object) -> None:
-    served = Served(memory_store(commit_seconds=1))
+async def test_batches_in_flight_are_all_answered(nursery: trio.Nursery, autojump_clock: object) -> None:
+    served = await serving(nursery, memory_store(commit_seconds=1))
     async with served.call() as stream:
         for number in range(10):
             await stream.send(batch(prop(f"n/{number}"), prop("n/same", number=number)))
         assert [answer.records for answer in await answers(stream)] == [2] * 10
     assert tags_of(await stored(served.shards, "n/same")) == {"number": 9}
-    assert not served.requests._locks._held
+    assert not served.locked
 
 
-async def test_a_bad_record_refuses_its_batch_and_nothing_later_is_written() -> None:
-    served = Served()
+async def test_a_bad_record_refuses_its_batch_and_nothing_later_is_written(nursery: trio.Nursery) -> None:
+    served = await serving(nursery)
     async with served.call() as stream:
         await stream.send(batch(prop("n/1")))
         await stream.send(batch(prop("n/2"), b"\xff", prop("n/3")))
@@ -98,19 +115,19 @@ async def test_a_bad_record_refuses_its_batch_and_nothing_later_is_written() -> 
     assert second.bad_record == 1
     assert second.problem
     assert set(await all_records(served.shards)) == {"n/1"}
-    assert not served.requests._locks._held
+    assert not served.locked
 
 
-async def test_a_bad_first_record_is_told_from_none() -> None:
-    served = Served()
+async def test_a_bad_first_record_is_told_from_none(nursery: trio.Nursery) -> None:
+    served = await serving(nursery)
     async with served.call() as stream:
         await stream.send(batch(prop("n/1", "other")))
         (answer,) = await answers(stream)
     assert answer.bad_record == 0
 
 
-async def test_stamps_are_kept_where_asked_for() -> None:
-    served = Served()
+async def test_stamps_are_kept_where_asked_for(nursery: trio.Nursery) -> None:
+    served = await serving(nursery)
     async with served.call() as stream:
         await stream.send(batch(prop("n/1"), keep_versions=True, delete_time=NOW))
         assert [answer.records for answer in await answers(stream)] == [1]
@@ -124,12 +141,18 @@ async def test_stamps_are_kept_where_asked_for() -> None:
     [
         (batch(prop("n/1"), group="nope"), Status.NOT_FOUND, "group 'nope' is unknown here"),
         (batch(prop("n/1"), group="_gossipnode"), Status.PERMISSION_DENIED, "system's own"),
-        (batch(prop("n/1"), ack="quorum"), Status.INVALID_ARGUMENT, "ack 'quorum': only local"),
+        (
+            batch(prop("n/1"), ack="most"),
+            Status.INVALID_ARGUMENT,
+            "ack 'most': expected one of local, one, quorum, all",
+        ),
         (batch(*[b""] * (IMPORT_MAX_RECORDS + 1)), Status.INVALID_ARGUMENT, "records: 4097"),
     ],
 )
-async def test_a_wrong_call_ends_with_a_status(asked: v1.ImportRequest, status: Status, said: str) -> None:
-    served = Served()
+async def test_a_wrong_call_ends_with_a_status(
+    nursery: trio.Nursery, asked: v1.ImportRequest, status: Status, said: str
+) -> None:
+    served = await serving(nursery)
     async with served.call() as stream:
         await stream.send(asked)
         with pytest.raises(RpcError) as caught:
@@ -138,8 +161,8 @@ async def test_a_wrong_call_ends_with_a_status(asked: v1.ImportRequest, status: 
     assert said in caught.value.message
 
 
-async def test_a_full_disk_ends_the_call_and_frees_every_lock() -> None:
-    served = Served()
+async def test_a_full_disk_ends_the_call_and_frees_every_lock(nursery: trio.Nursery) -> None:
+    served = await serving(nursery)
     assert isinstance(served.shards.store, MemoryStore)
     served.shards.store._full = True
     async with served.call() as stream:
@@ -149,12 +172,14 @@ async def test_a_full_disk_ends_the_call_and_frees_every_lock() -> None:
             await stream.recv()
         assert caught.value.status is Status.RESOURCE_EXHAUSTED
         await trio.testing.wait_all_tasks_blocked()
-        assert not served.requests._locks._held
+        assert not served.locked
 
 
-async def test_a_client_that_reads_no_answers_keeps_no_locks(autojump_clock: object) -> None:
+async def test_a_client_that_reads_no_answers_keeps_no_locks(
+    nursery: trio.Nursery, autojump_clock: object
+) -> None:
     """Others must be able to write the records that such a client has sent."""
-    served = Served()
+    served = await serving(nursery)
 
     class Deaf:
         """A client with much to say, whose window for answers is closed."""
@@ -170,23 +195,23 @@ async def test_a_client_that_reads_no_answers_keeps_no_locks(autojump_clock: obj
             await trio.sleep_forever()
 
     deaf = Deaf()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(ImportCall(deaf, served.requests).run)  # type: ignore[arg-type]
+    async with trio.open_nursery() as calls:
+        calls.start_soon(ImportCall(deaf, served.alone.bulk).run)  # type: ignore[arg-type]
         await trio.testing.wait_all_tasks_blocked()
-        assert not served.requests._locks._held
+        assert not served.locked
         with trio.fail_after(1):
-            await served.requests.apply(prop("n/same", mine=1), replace=False)
+            await served.alone.coordinator.apply(prop("n/same", mine=1), replace=False)
         # Nor does it fill our memory.
         assert deaf.sent == IMPORT_BATCHES_UNANSWERED + 1
-        nursery.cancel_scope.cancel()
+        calls.cancel_scope.cancel()
 
 
-async def test_a_client_that_goes_away_leaves_nothing(autojump_clock: object) -> None:
-    served = Served(memory_store(commit_seconds=5))
+async def test_a_client_that_goes_away_leaves_nothing(nursery: trio.Nursery, autojump_clock: object) -> None:
+    served = await serving(nursery, memory_store(commit_seconds=5))
     async with served.call() as stream:
         for number in range(3):
             await stream.send(batch(prop(f"n/{number}"), prop("n/same")))
         await trio.sleep(2)
-        assert served.requests._locks._held
+        assert served.locked
     await trio.sleep(10)
-    assert not served.requests._locks._held
+    assert not served.locked

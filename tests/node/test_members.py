@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -11,6 +13,7 @@ from gossipnode.node.address import Address, parse_address
 from gossipnode.node.limits import PROBE_FRESH_SECONDS
 from gossipnode.node.members import Members, MemberState, Peer, open_members
 from gossipnode.node.memory_network import MemoryNetwork
+from gossipnode.node.replica_link import ReplicaLink
 from gossipnode.rpc import Channel, RpcError, Server, Status
 from gossipnode.rpc.health import HealthService, ServingStatus
 
@@ -32,6 +35,13 @@ class Opened:
         return Channel(connect, authority=name, rng=random.Random(0))
 
 
+@asynccontextmanager
+async def members_of_b(opened: Opened) -> AsyncGenerator[Members]:
+    async with open_members("b", ADDRESSES["b"], opened.channel, {}) as members:
+        await members.sync(ADDRESSES)
+        yield members
+
+
 async def serve_health(opened: Opened, nursery: trio.Nursery, name: str) -> None:
     server = Server(HealthService({"": ServingStatus.SERVING}).handlers())
     await nursery.start(server.serve, await opened.network.listen(ADDRESSES[name]))
@@ -43,7 +53,7 @@ def states(members: Members) -> dict[str, MemberState]:
 
 async def test_members_are_in_ring_order_and_nothing_is_dialed_at_first() -> None:
     opened = Opened()
-    async with open_members("b", ADDRESSES, opened.channel) as members:
+    async with members_of_b(opened) as members:
         assert members.names == ("a", "b", "c")
         assert list(members.peers) == ["a", "c"]
         assert members.own_address == ADDRESSES["b"]
@@ -51,11 +61,34 @@ async def test_members_are_in_ring_order_and_nothing_is_dialed_at_first() -> Non
     assert opened.dials == 0
 
 
+async def test_members_come_go_and_move() -> None:
+    opened = Opened()
+    async with members_of_b(opened) as members:
+        a, c, changed = members.peers["a"], members.peers["c"], members.changed
+        await members.sync(ADDRESSES)
+        assert (members.peers, changed.is_set()) == ({"a": a, "c": c}, False)
+
+        moved = {**ADDRESSES, "c": parse_address("elsewhere:7400")}
+        await members.sync(moved)
+        assert members.peers["a"] is a
+        assert (a.gone.is_set(), c.gone.is_set(), changed.is_set()) == (False, True, True)
+        assert members.peers["c"].address == moved["c"]
+
+        await members.sync({"aa": parse_address("aa:7400"), **moved})
+        assert members.names == ("a", "aa", "b", "c")
+        assert list(members.peers) == ["a", "aa", "c"]
+
+        changed = members.changed
+        await members.sync({"b": ADDRESSES["b"]})
+        assert (members.names, a.gone.is_set(), changed.is_set()) == (("b",), True, True)
+    assert opened.dials == 0
+
+
 async def test_a_probe_asks_those_not_heard_of_lately(autojump_clock: object) -> None:
     opened = Opened()
     async with trio.open_nursery() as nursery:
         await serve_health(opened, nursery, "a")
-        async with open_members("b", ADDRESSES, opened.channel) as members:
+        async with members_of_b(opened) as members:
             await members.probe()
             assert states(members) == {"a": "up", "c": "down"}
             dials = opened.dials
@@ -72,7 +105,7 @@ async def test_members_are_probed_side_by_side(autojump_clock: object) -> None:
     opened = Opened()
     for address in ADDRESSES.values():
         await opened.network.listen(address)
-    async with open_members("b", ADDRESSES, opened.channel) as members:
+    async with members_of_b(opened) as members:
         began = trio.current_time()
         await members.probe()
         assert trio.current_time() - began == pytest.approx(1, abs=0.1)
@@ -92,6 +125,7 @@ async def test_members_are_probed_side_by_side(autojump_clock: object) -> None:
     ],
 )
 async def test_what_a_failed_call_says_of_a_member(status: Status, state: MemberState) -> None:
-    peer = Peer("a", ADDRESSES["a"], Opened().channel("a", ADDRESSES["a"]))
+    channel = Opened().channel("a", ADDRESSES["a"])
+    peer = Peer("a", ADDRESSES["a"], channel, ReplicaLink(channel, {}))
     peer.failed(RpcError(status))
     assert peer.state == state

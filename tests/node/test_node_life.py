@@ -18,7 +18,7 @@ from gossipnode.node.node import Node, NodeFailedError, run_node
 from gossipnode.node.settings import Settings
 from gossipnode.rpc import RpcError
 from gossipnode.rpc.health import CHECK, ServingStatus
-from gossipnode.store.interface import LeafDigest, Store, StoreClosedError, StoreLockedError
+from gossipnode.store.interface import IndexRows, LeafDigest, Store, StoreClosedError, StoreLockedError
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_APPLY, NODE_IMPORT
 
@@ -43,7 +43,7 @@ async def test_a_data_directory_in_use_is_an_error_of_its_own() -> None:
     cluster = Cluster()
 
     @asynccontextmanager
-    async def locked(settings: object, digest: LeafDigest) -> AsyncIterator[Store]:
+    async def locked(settings: object, digest: LeafDigest, rows: IndexRows) -> AsyncIterator[Store]:
         raise StoreLockedError("in use by another node")
         yield
 
@@ -58,8 +58,8 @@ async def test_a_start_that_fails_later_gives_the_address_back(autojump_clock: o
     world = cluster.world("a")
 
     @asynccontextmanager
-    async def unreadable(settings: Settings, digest: LeafDigest) -> AsyncIterator[Store]:
-        async with world.open_store(settings, digest) as store:
+    async def unreadable(settings: Settings, digest: LeafDigest, rows: IndexRows) -> AsyncIterator[Store]:
+        async with world.open_store(settings, digest, rows) as store:
             await store.close()  # type: ignore[attr-defined]
             yield store
 

@@ -1,189 +1,213 @@
-"""Queries over this node's records: what is found, in which order, and how much of it is kept in memory."""
+"""Queries of a node alone: what is found, in which order, and how much of it is kept in memory."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import pytest
 import trio
+import trio.testing
 
 from gossipnode.core.criteria import Condition, LogicalExpression, LogicalOp, Op
 from gossipnode.core.errors import InvalidEntityError
+from gossipnode.core.placement import AckLevel
+from gossipnode.core.plan import Search
 from gossipnode.core.property import Record
 from gossipnode.core.tag_value import TagValue
-from gossipnode.node import limits, queries
-from gossipnode.node.queries import GroupScan, Query, QueryTooLargeError, run_query
-from gossipnode.node.shards import Shards, UnknownGroupError
+from gossipnode.node import limits, search_order
+from gossipnode.node.cluster_query import Query
+from gossipnode.node.errors import UnknownGroupError
+from gossipnode.node.local_search import LocalSearch
+from gossipnode.store.memory_store import MemoryStore
 from gossipnode.wire.errors import WireError
-from gossipnode.wire.payload import decode_record
-from gossipnode.wire.property_edit import build_property
 
 from .cluster import record
-from .support import entity, make_shards, put, tags_of
+from .queried import version
+from .support import Alone, entity, make_shards, put, serve, tags_of
+
+Start = Callable[..., Awaitable[Alone]]
 
 
-def tagged(key: str, group: str = "sw", *, deleted: int = 0, **tags: TagValue) -> Record:
-    return decode_record(build_property(entity(key, group), tags, mod_revision=1), deleted)
+@pytest.fixture(params=["local", "quorum"])
+def start(request: pytest.FixtureRequest, nursery: trio.Nursery) -> Start:
+    """A node that answers alone: because its groups say so, or as the only replica that there is."""
+    only: dict[str, Any] = {"members": ("a",), "replicas": 1, "ack": AckLevel.QUORUM}
+
+    async def serve_alone(**groups: int) -> Alone:
+        options = only if request.param == "quorum" else {}
+        return await serve(nursery, make_shards(groups=groups or {"sw": 1}, **options))
+
+    return serve_alone
 
 
-async def asked(shards: Shards, query: Query) -> list[Record]:
-    return [one async for page in run_query(shards, query) for one in page]
+async def asked(alone: Alone, query: Query) -> list[Record]:
+    found: list[Record] = []
+    async with alone.queries.open(query) as under_way:
+        while (page := await under_way.next_page()) is not None:
+            found += page
+    return found
 
 
-async def keys(shards: Shards, query: Query) -> list[str]:
-    return [one.entity.text for one in await asked(shards, query)]
+async def keys(alone: Alone, query: Query) -> list[str]:
+    return [one.entity.text for one in await asked(alone, query)]
 
 
-async def test_records_come_in_key_order_over_groups_and_shards() -> None:
-    shards = make_shards(groups={"sw": 5, "flags": 3})
+async def test_records_come_in_key_order_over_groups_and_shards(start: Start) -> None:
+    alone = await start(sw=5, flags=3)
     everything = [record(f"n{i % 7}/{i}", group=group) for group in ("sw", "flags") for i in range(400)]
-    await put(shards, *everything)
-    found = await keys(shards, Query(("sw", "flags", "sw"), limit=10_000))
+    await put(alone.shards, *everything)
+    found = await keys(alone, Query(("sw", "flags", "sw"), limit=10_000))
     assert found == [one.entity.text for one in sorted(everything, key=lambda one: one.entity)]
 
 
-async def test_deleted_records_are_not_found() -> None:
-    shards = make_shards()
-    await put(shards, record("n/1"), record("n/2", delete_time=5))
-    assert await keys(shards, Query(("sw",))) == ["sw/n/1"]
+async def test_deleted_records_are_not_found(start: Start) -> None:
+    alone = await start()
+    await put(alone.shards, record("n/1"), record("n/2", delete_time=5))
+    assert await keys(alone, Query(("sw",))) == ["sw/n/1"]
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(0, 100), (1, 1), (64, 64), (65, 65), (1000, 150)])
-async def test_the_limit(limit: int, expected: int) -> None:
-    shards = make_shards(groups={"sw": 3})
-    await put(shards, *(record(f"n/{i:03}") for i in range(150)))
-    found = await keys(shards, Query(("sw",), limit=limit))
+async def test_the_limit(start: Start, limit: int, expected: int) -> None:
+    alone = await start(sw=3)
+    await put(alone.shards, *(record(f"n/{i:03}") for i in range(150)))
+    found = await keys(alone, Query(("sw",), limit=limit))
     assert found == [f"sw/n/{i:03}" for i in range(expected)]
 
 
-async def test_pages_behind_a_key_join_without_gap_or_repeat() -> None:
-    shards = make_shards(groups={"sw": 3, "aa": 2})
-    await put(shards, *(record(f"n/{i:03}", group=group) for i in range(50) for group in ("sw", "aa")))
-    whole = await keys(shards, Query(("sw", "aa"), limit=1000))
+async def test_pages_behind_a_key_join_without_gap_or_repeat(start: Start) -> None:
+    alone = await start(sw=3, aa=2)
+    await put(alone.shards, *(record(f"n/{i:03}", group=group) for i in range(50) for group in ("sw", "aa")))
+    whole = await keys(alone, Query(("sw", "aa"), limit=1000))
     joined: list[str] = []
     query = Query(("sw", "aa"), limit=7)
-    while page := await asked(shards, query):
+    while page := await asked(alone, query):
         joined += [one.entity.text for one in page]
         query = Query(("sw", "aa"), limit=7, after=page[-1].entity)
     assert joined == whole
 
 
-async def test_behind_a_key_that_is_not_there() -> None:
-    shards = make_shards()
-    await put(shards, record("n/1"), record("n/3"))
-    assert await keys(shards, Query(("sw",), after=entity("n/2"))) == ["sw/n/3"]
+async def test_behind_a_key_that_is_not_there(start: Start) -> None:
+    alone = await start()
+    await put(alone.shards, record("n/1"), record("n/3"))
+    assert await keys(alone, Query(("sw",), after=entity("n/2"))) == ["sw/n/3"]
 
 
-async def test_a_name_alone_scans_that_name() -> None:
-    shards = make_shards(groups={"sw": 2})
-    await put(shards, *(record(f"{name}/{i}") for name in ("a", "a-b", "b") for i in range(5)))
-    assert await keys(shards, Query(("sw",), name="a")) == [f"sw/a/{i}" for i in range(5)]
+async def test_a_name_alone_scans_that_name(start: Start) -> None:
+    alone = await start(sw=2)
+    await put(alone.shards, *(record(f"{name}/{i}") for name in ("a", "a-b", "b") for i in range(5)))
+    assert await keys(alone, Query(("sw",), name="a")) == [f"sw/a/{i}" for i in range(5)]
 
 
-async def test_ids_with_a_name_are_read_by_key_and_without_one_scanned() -> None:
-    shards = make_shards(groups={"sw": 2})
-    await put(shards, *(record(f"{name}/{i}") for name in ("a", "b") for i in range(5)))
+async def test_ids_with_a_name_are_read_by_key_and_without_one_scanned(start: Start) -> None:
+    alone = await start(sw=2)
+    await put(alone.shards, *(record(f"{name}/{i}") for name in ("a", "b") for i in range(5)))
     ids = frozenset(["4", "1", "nope"])
-    assert await keys(shards, Query(("sw",), name="a", ids=ids)) == ["sw/a/1", "sw/a/4"]
-    assert await keys(shards, Query(("sw",), name="a", ids=ids, after=entity("a/1"))) == ["sw/a/4"]
-    assert await keys(shards, Query(("sw",), ids=ids)) == ["sw/a/1", "sw/a/4", "sw/b/1", "sw/b/4"]
+    assert await keys(alone, Query(("sw",), name="a", ids=ids)) == ["sw/a/1", "sw/a/4"]
+    assert await keys(alone, Query(("sw",), name="a", ids=ids, after=entity("a/1"))) == ["sw/a/4"]
+    assert await keys(alone, Query(("sw",), ids=ids)) == ["sw/a/1", "sw/a/4", "sw/b/1", "sw/b/4"]
 
 
-async def test_a_wrong_id_is_an_error() -> None:
+async def test_a_wrong_id_is_an_error(start: Start) -> None:
     with pytest.raises(InvalidEntityError):
-        await asked(make_shards(), Query(("sw",), name="n", ids=frozenset(["x" * 5000])))
+        await asked(await start(), Query(("sw",), name="n", ids=frozenset(["x" * 5000])))
 
 
-async def test_criteria_choose_records() -> None:
-    shards = make_shards(groups={"sw": 2})
-    await put(shards, *(tagged(f"n/{i}", n=i, even=str(i % 2 == 0)) for i in range(10)))
+async def test_criteria_choose_records(start: Start) -> None:
+    alone = await start(sw=2)
+    await put(alone.shards, *(version(f"n/{i}", n=i, even=str(i % 2 == 0)) for i in range(10)))
     criteria = LogicalExpression(LogicalOp.AND, Condition("n", Op.GT, 3), Condition("even", Op.EQ, "True"))
-    assert await keys(shards, Query(("sw",), criteria=criteria)) == ["sw/n/4", "sw/n/6", "sw/n/8"]
+    assert await keys(alone, Query(("sw",), criteria=criteria)) == ["sw/n/4", "sw/n/6", "sw/n/8"]
 
 
-async def test_a_projection_leaves_the_tags_asked_for() -> None:
-    shards = make_shards()
-    await put(shards, tagged("n/1", a=1, b=2, c=3))
-    (found,) = await asked(shards, Query(("sw",), select=("c", "a", "nope")))
+async def test_a_projection_leaves_the_tags_asked_for(start: Start) -> None:
+    alone = await start()
+    await put(alone.shards, version("n/1", a=1, b=2, c=3))
+    (found,) = await asked(alone, Query(("sw",), select=("c", "a", "nope")))
     assert tags_of(found) == {"a": 1, "c": 3}
 
 
-async def test_criteria_and_order_may_use_tags_that_are_not_selected() -> None:
-    shards = make_shards()
-    await put(shards, tagged("n/1", a=1, b=2), tagged("n/2", a=2, b=1), tagged("n/3", a=3, b=0))
+async def test_criteria_and_order_may_use_tags_that_are_not_selected(start: Start) -> None:
+    alone = await start()
+    await put(alone.shards, version("n/1", a=1, b=2), version("n/2", a=2, b=1), version("n/3", a=3, b=0))
     query = Query(("sw",), select=("a",), criteria=Condition("b", Op.GE, 1), order_by="b")
-    assert [tags_of(one) for one in await asked(shards, query)] == [{"a": 2}, {"a": 1}]
-
-
-async def mixed(groups: dict[str, int]) -> Shards:
-    shards = make_shards(groups=groups)
-    values: list[TagValue] = [3, "b", 1, "a", None, 2, "c"]
-    await put(shards, *(tagged(f"n/{i}", t=value) for i, value in enumerate(values)), tagged("n/x", o=1))
-    return shards
+    assert [tags_of(one) for one in await asked(alone, query)] == [{"a": 2}, {"a": 1}]
 
 
 @pytest.mark.parametrize("shards", [1, 4])
 @pytest.mark.parametrize(("descending", "order"), [(False, "2503164x"), (True, "6130524x")])
 async def test_an_order_by_a_tag_with_missing_ones_last_in_both_directions(
-    shards: int, descending: bool, order: str
+    start: Start, shards: int, descending: bool, order: str
 ) -> None:
-    over = await mixed({"sw": shards})
+    alone = await start(sw=shards)
+    values: list[TagValue] = [3, "b", 1, "a", None, 2, "c"]
+    await put(alone.shards, *(version(f"n/{i}", t=value) for i, value in enumerate(values)))
+    await put(alone.shards, version("n/x", o=1))
     query = Query(("sw",), order_by="t", descending=descending)
-    assert await keys(over, query) == [f"sw/n/{i}" for i in order]
+    assert await keys(alone, query) == [f"sw/n/{i}" for i in order]
     joined: list[str] = []
     query = Query(("sw",), order_by="t", descending=descending, limit=2)
-    while page := await asked(over, query):
+    while page := await asked(alone, query):
         joined += [one.entity.id for one in page]
         query = Query(("sw",), order_by="t", descending=descending, limit=2, after=page[-1].entity)
     assert "".join(joined) == order
 
 
-async def test_an_ordered_limit_over_many_records_keeps_the_first_ones() -> None:
-    shards = make_shards(groups={"sw": 3})
-    await put(shards, *(tagged(f"n/{i:04}", t=(i * 7919) % 1000) for i in range(1000)))
+async def test_an_ordered_limit_over_many_records_keeps_the_first_ones(start: Start) -> None:
+    alone = await start(sw=3)
+    await put(alone.shards, *(version(f"n/{i:04}", t=(i * 7919) % 1000) for i in range(1000)))
     query = Query(("sw",), order_by="t", limit=10)
-    assert [tags_of(one)["t"] for one in await asked(shards, query)] == list(range(10))
+    assert [tags_of(one)["t"] for one in await asked(alone, query)] == list(range(10))
 
 
-async def test_an_order_behind_a_record_that_is_not_there_is_refused() -> None:
+async def test_an_order_behind_a_record_that_is_not_there_is_refused(start: Start) -> None:
     """It has no place in the order: leaving out all that have the tag would be a wrong answer."""
-    shards = make_shards()
-    await put(shards, tagged("n/1", t=1), tagged("n/2", t=2))
+    alone = await start()
+    await put(alone.shards, version("n/1", t=1), version("n/2", t=2))
     with pytest.raises(WireError, match="after: there is no record 'sw/n/gone'"):
-        await asked(shards, Query(("sw",), order_by="t", after=entity("n/gone")))
+        await asked(alone, Query(("sw",), order_by="t", after=entity("n/gone")))
 
 
-async def test_an_order_behind_a_deleted_record_goes_on_from_its_place() -> None:
-    shards = make_shards()
-    await put(shards, tagged("n/1", t=1), tagged("n/2", deleted=9, t=2), tagged("n/3", t=3))
-    assert await keys(shards, Query(("sw",), order_by="t", after=entity("n/2"))) == ["sw/n/3"]
+async def test_an_order_behind_a_deleted_record_goes_on_from_its_place(start: Start) -> None:
+    alone = await start()
+    await put(alone.shards, version("n/1", t=1), version("n/2", deleted=9, t=2), version("n/3", t=3))
+    assert await keys(alone, Query(("sw",), order_by="t", after=entity("n/2"))) == ["sw/n/3"]
 
 
-async def test_an_ordered_answer_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    shards = make_shards()
-    await put(shards, *(tagged(f"n/{i:03}", t=i, big="x" * 5000) for i in range(100)))
-    monkeypatch.setattr(queries, "QUERY_MAX_BYTES", 300_000)
-    with pytest.raises(QueryTooLargeError):
-        await asked(shards, Query(("sw",), order_by="t", limit=100))
-    # The advice helps: fewer records, or fewer tags.
-    for limit in (1, 20, 45):
-        assert len(await asked(shards, Query(("sw",), order_by="t", limit=limit))) == limit
-    assert len(await asked(shards, Query(("sw",), order_by="t", limit=100, select=("t",)))) == 100
+async def test_an_ordered_answer_beyond_the_memory_of_a_query_comes_whole(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = await start()
+    await put(alone.shards, *(version(f"n/{i:03}", t=i * 37 % 100, big="x" * 5000) for i in range(100)))
+    monkeypatch.setattr(search_order, "QUERY_MAX_BYTES", 300_000)
+    for limit in (1, 20, 45, 100):
+        found = await asked(alone, Query(("sw",), order_by="t", limit=limit))
+        assert [tags_of(one)["t"] for one in found] == list(range(limit))
 
 
 async def test_many_small_records_count_with_what_their_objects_cost(
-    monkeypatch: pytest.MonkeyPatch,
+    start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shards = make_shards()
-    await put(shards, *(tagged(f"n/{i:04}", t=i) for i in range(1000)))
-    monkeypatch.setattr(queries, "QUERY_MAX_BYTES", 500_000)
-    with pytest.raises(QueryTooLargeError):
-        await asked(shards, Query(("sw",), order_by="t", limit=1000))
+    """Their payloads alone would fit: then one pass over them would do."""
+    alone = await start()
+    records = [version(f"n/{i:04}", t=i) for i in range(1000)]
+    assert sum(len(one.payload) for one in records) < 250_000
+    await put(alone.shards, *records)
+    monkeypatch.setattr(search_order, "QUERY_MAX_BYTES", 500_000)
+    found: list[Record] = []
+    async with alone.queries.open(Query(("sw",), order_by="t", limit=1000)) as under_way:
+        while (page := await under_way.next_page()) is not None:
+            found += page
+    assert found == records
+    (report,) = under_way.trace.reports
+    assert report.rows_read >= 2 * len(records)
 
 
-async def test_unknown_groups_are_refused_before_anything_is_read() -> None:
-    shards = make_shards()
-    shards.store.scan = None  # type: ignore[method-assign,assignment]
+async def test_unknown_groups_are_refused_before_anything_is_read(start: Start) -> None:
+    alone = await start()
+    alone.shards.store.scan = None  # type: ignore[method-assign,assignment]
     with pytest.raises(UnknownGroupError, match="'nope'"):
-        await asked(shards, Query(("sw", "nope")))
+        await asked(alone, Query(("sw", "nope")))
 
 
 @pytest.mark.slow
@@ -191,46 +215,51 @@ async def test_a_scan_of_many_shards_keeps_few_records_of_each() -> None:
     """Each shard's page is in memory at once, and a record may have a mebibyte."""
     shards = make_shards(groups={"sw": 64})
     await put(shards, *(record(f"n/{i}") for i in range(2000)))
-    scan = GroupScan(shards, "sw")
+    search = LocalSearch(shards.store, Search(tuple(shards.shards_of("sw"))))
     found: list[Record] = []
     held = 0
-    while page := await scan.next_page():
-        found += page
-        held = max(held, len(page) + sum(map(len, scan._pages.values())))
+    while (page := await search.next_page()) is not None:
+        held = max(held, search.rows_read - len(found))
+        found += [each.record for each in page]
     assert [one.entity for one in found] == sorted(one.entity for one in found)
     assert len(found) == 2000
     assert held <= 64 * limits.SCAN_PAGE_MIN_RECORDS
 
 
-async def test_a_query_says_something_while_it_finds_nothing() -> None:
-    shards = make_shards()
-    await put(shards, *(tagged(f"n/{i}", t=i) for i in range(500)))
-    for query in (
-        Query(("sw",), criteria=Condition("t", Op.LT, 0)),
-        Query(("sw",), order_by="t", criteria=Condition("t", Op.LT, 0)),
-    ):
-        assert len([page async for page in run_query(shards, query)]) >= 500 // limits.SCAN_PAGE_RECORDS
-
-
 @pytest.mark.parametrize("order_by", ["", "t"])
-async def test_a_query_given_up_in_the_middle_closes_what_it_reads(order_by: str) -> None:
-    """An asynchronous generator left open is a ResourceWarning, which fails the test."""
-    shards = make_shards(groups={"sw": 3})
-    await put(shards, *(tagged(f"n/{i}", t=i) for i in range(500)))
-    pages = run_query(shards, Query(("sw",), order_by=order_by, limit=400))
-    await anext(pages)
-    await pages.aclose()
-    await trio.lowlevel.checkpoint()
+async def test_a_query_given_up_in_the_middle_reads_no_more(start: Start, order_by: str) -> None:
+    alone = await start(sw=3)
+    await put(alone.shards, *(version(f"n/{i}", t=i) for i in range(500)))
+    assert isinstance(alone.shards.store, MemoryStore)
+    scan, scans = alone.shards.store.scan, 0
+
+    async def counted(*args: Any, **options: Any) -> list[Record]:
+        nonlocal scans
+        scans += 1
+        return await scan(*args, **options)
+
+    alone.shards.store.scan = counted  # type: ignore[method-assign]
+    with trio.fail_after(5):
+        async with alone.queries.open(Query(("sw",), order_by=order_by, limit=400)) as under_way:
+            assert await under_way.next_page()
+            # It reads a little ahead, and there is more to come.
+            await trio.testing.wait_all_tasks_blocked()
+            begun = scans
+    assert scans == begun
+    assert len(await asked(alone, Query(("sw",), limit=400))) == 400
 
 
-async def test_records_that_change_while_a_query_runs_do_no_harm() -> None:
-    shards = make_shards(groups={"sw": 2})
-    await put(shards, *(record(f"n/{i:03}") for i in range(300)))
+async def test_records_that_change_while_a_query_runs_do_no_harm(start: Start) -> None:
+    alone = await start(sw=2)
+    await put(alone.shards, *(record(f"n/{i:03}") for i in range(300)))
     found: list[str] = []
-    async for page in run_query(shards, Query(("sw",), limit=1000)):
-        found += [one.entity.id for one in page]
-        await put(
-            shards, record(f"n/{len(found):03}x", revision=2), record("n/299", revision=3, delete_time=4)
-        )
+    async with alone.queries.open(Query(("sw",), limit=1000)) as under_way:
+        while (page := await under_way.next_page()) is not None:
+            found += [one.entity.id for one in page]
+            await put(
+                alone.shards,
+                record(f"n/{len(found):03}x", revision=2),
+                record("n/299", revision=3, delete_time=4),
+            )
     assert sorted(set(found)) == found
     assert {f"{i:03}" for i in range(290)} <= set(found)

@@ -28,7 +28,7 @@ from gossipnode.core.tree_session import SessionEnd
 from gossipnode.node.limits import REPAIR_BATCH_MESSAGES, REPAIR_CHANNEL_BATCHES
 from gossipnode.node.repair_stream import RepairStream, ShardStore
 from gossipnode.rpc import RpcError, Status
-from gossipnode.store.interface import StoreFullError
+from gossipnode.store.interface import StoreFullError, WriteResult
 from gossipnode.store.memory_store import MemoryStore
 
 from .cluster import record
@@ -37,8 +37,13 @@ from .support import FakeStream, Pipe, memory_store, stream_pair
 SHARD = ShardId("sw", 0)
 
 
-def shard_store(store: MemoryStore) -> ShardStore:
-    return ShardStore(store, SHARD, lambda _: True, lambda _records, _results: None)
+def shard_store(store: MemoryStore, shard: ShardId | None = SHARD) -> ShardStore:
+    """The store of a session; without a shard one of a node that holds none."""
+
+    async def take(of: ShardId, records: Sequence[Record]) -> list[WriteResult]:
+        return await store.write([(of, record) for record in records])
+
+    return ShardStore(store, shard, lambda _: shard, take)
 
 
 async def filled(*records: Record, **options: float) -> MemoryStore:
@@ -369,7 +374,7 @@ async def test_cancellation_leaves_nothing_behind(after_seconds: float, autojump
 async def test_a_tree_that_is_not_held_is_said_to_be_missing() -> None:
     client, stream = stream_pair(10)
     await client.outbound.put(TreeRoot("sw", 0, "root"))
-    none = ShardStore(memory_store(), None, lambda _: False, lambda _records, _results: None)
+    none = shard_store(memory_store(), None)
     end = await RepairStream(stream, TreeServer({"sw": 1}, page_leaves=8), none).run()
     assert end is SessionEnd.NO_TREE
     assert list(client.inbound.messages) == [RootCompare(tree_found=False, root_match=False)]

@@ -118,7 +118,7 @@ async def test_strangers_and_doubles_in_a_message_are_never_dialed(autojump_cloc
         await trio.sleep(60)
         roots = await cluster.roots()
         assert roots["b"] == roots["c"]
-    assert network.dialed == {"b:7400", "c:7400"}
+    assert network.dialed == {"a:7400", "b:7400", "c:7400"}
 
 
 async def test_a_limit_that_a_message_claims_is_not_believed(autojump_clock: object) -> None:

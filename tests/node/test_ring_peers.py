@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import structlog.testing
 import trio
-import trio.testing
 
 from gossipnode.core.messages import AnswerTo, DifferSummary, PropertyAnswer, RootCompare
 from gossipnode.core.property import ShardId
@@ -49,23 +48,26 @@ class Holder:
         self.origin = Origin("a", wall_clock=lambda: NOW, new_round_id=lambda: "r1", deadline_seconds=1)
         self.peers: RingPeers
 
+    def channel(self, name: str, address: Address) -> Channel:
+        async def connect() -> trio.abc.Stream:
+            return await self.network.connect(address)
+
+        return Channel(connect, authority=str(address))
+
     @asynccontextmanager
-    async def running(self, handlers: dict[Any, Any] | None = None) -> AsyncIterator[RingPeers]:
-        def channel(name: str, address: Address) -> Channel:
-            async def connect() -> trio.abc.Stream:
-                return await self.network.connect(address)
-
-            return Channel(connect, authority=str(address))
-
+    async def running(
+        self, handlers: dict[Any, Any] | None = None, addresses: dict[str, Address] = ADDRESSES
+    ) -> AsyncGenerator[RingPeers]:
         async with trio.open_nursery() as nursery:
             if handlers is not None:
                 listeners = await self.network.listen(ADDRESSES["b"])
                 await nursery.start(Server(handlers).serve, listeners)
-            async with open_members("a", ADDRESSES, channel) as members:
+            metadata = {call_metadata.NODE: "a", call_metadata.CLUSTER: "main"}
+            async with open_members("a", addresses["a"], self.channel, metadata) as members:
+                await members.sync(addresses)
                 self.members = members
                 settings = SessionSettings(DEADLINE_SECONDS, page_leaves=64)
-                metadata = {call_metadata.NODE: "a", call_metadata.CLUSTER: "main"}
-                yield RingPeers(members, self.shards, self.origin, settings, metadata)
+                yield RingPeers(members, self.shards, self.origin, settings)
             nursery.cancel_scope.cancel()
 
 
@@ -130,6 +132,7 @@ async def test_a_name_that_is_no_member_is_skipped() -> None:
         (RpcError(Status.UNAVAILABLE, "stopping"), HopEnd.SKIPPED),
         (RpcError(Status.PERMISSION_DENIED, "no"), HopEnd.SKIPPED),
         (RpcError(Status.UNIMPLEMENTED, "what"), HopEnd.SKIPPED),
+        (RpcError(Status.FAILED_PRECONDITION, "another incarnation"), HopEnd.SKIPPED),
         (RpcError(Status.INTERNAL, "broken"), HopEnd.FAILED),
     ],
 )
@@ -372,7 +375,7 @@ async def test_reports_go_out_in_order_and_to_the_last_one(autojump_clock: objec
 
     async with Holder().running({REPORT: take}) as peers:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(peers.send_reports)
+            await nursery.start(peers.send_reports)
             for number in range(20):
                 peers.tell("b", ended(number))
             peers.stop_reports()
@@ -382,19 +385,24 @@ async def test_reports_go_out_in_order_and_to_the_last_one(autojump_clock: objec
 
 async def test_a_report_to_ourselves_takes_the_short_way_and_one_to_a_stranger_none() -> None:
     holder = Holder()
-    async with holder.running() as peers:
+    async with holder.running() as peers, trio.open_nursery() as nursery:
+        await nursery.start(peers.send_reports)
         _, watch = holder.origin.open(SHARD, ("a", "b"), Cause.ASKED)
         peers.tell("mallory", ended(1))
         assert watch.now().outcome is None
+        assert peers._reports == {}
         peers.tell("a", ended(1))
         assert watch.now().outcome is not None
+        assert peers._reports == {}
+        nursery.cancel_scope.cancel()
 
 
 async def test_signs_of_life_leave_room_for_what_matters() -> None:
-    async with Holder().running() as peers:
+    async with Holder().running() as peers, trio.open_nursery() as nursery:
+        await nursery.start(peers.send_reports)
         for number in range(limits.REPORT_QUEUE_MESSAGES):
             peers.tell("b", Report(f"r{number}", SHARD, "a", 0, (), InSession("c")))
-        queue = peers._reports["b"][0].statistics
+        queue = peers._reports["b"].statistics
         assert queue().current_buffer_used == limits.REPORT_QUEUE_MESSAGES // 2
         peers.tell("b", ended())
         assert queue().current_buffer_used == limits.REPORT_QUEUE_MESSAGES // 2 + 1
@@ -403,6 +411,7 @@ async def test_signs_of_life_leave_room_for_what_matters() -> None:
                 peers.tell("b", ended(number))
         assert queue().current_buffer_used == limits.REPORT_QUEUE_MESSAGES
         assert logs[0]["event"] == "report dropped"
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_report_outlasts_a_short_outage(autojump_clock: object) -> None:
@@ -417,7 +426,7 @@ async def test_a_report_outlasts_a_short_outage(autojump_clock: object) -> None:
     async with holder.running() as peers, trio.open_nursery() as nursery:
         for _ in range(8):
             await peers.repair("b", MESSAGE)  # each failed dial makes the backoff longer
-        nursery.start_soon(peers.send_reports)
+        await nursery.start(peers.send_reports)
         peers.tell("b", ended(1))
         await trio.sleep(0.1)
         listeners = await holder.network.listen(ADDRESSES["b"])
@@ -436,21 +445,12 @@ async def test_an_origin_that_does_not_answer_delays_no_other(autojump_clock: ob
         return v1.ReportResponse()
 
     holder = Holder()
-
-    def channel(name: str, address: Address) -> Channel:
-        async def connect() -> trio.abc.Stream:
-            return await holder.network.connect(address)
-
-        return Channel(connect, authority=str(address))
-
     async with trio.open_nursery() as nursery:
         await holder.network.listen(ADDRESSES_3["b"])  # never accepts
         listeners = await holder.network.listen(ADDRESSES_3["c"])
         await nursery.start(Server({REPORT: take}).serve, listeners)
-        async with open_members("a", ADDRESSES_3, channel) as members:
-            settings = SessionSettings(DEADLINE_SECONDS, page_leaves=64)
-            peers = RingPeers(members, holder.shards, holder.origin, settings, {})
-            nursery.start_soon(peers.send_reports)
+        async with holder.running(addresses=ADDRESSES_3) as peers:
+            await nursery.start(peers.send_reports)
             peers.tell("b", ended(1))
             peers.tell("c", ended(2))
             await trio.sleep(1)
@@ -468,7 +468,7 @@ async def test_a_defect_in_one_report_does_not_end_the_others(autojump_clock: ob
     async with Holder().running({REPORT: take}) as peers:
         with structlog.testing.capture_logs() as logs:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(peers.send_reports)
+                await nursery.start(peers.send_reports)
                 peers.tell("b", Report("r1", SHARD, "a", 0, (), Ended("\udc80 cannot be encoded")))
                 peers.tell("b", ended(2))
                 peers.stop_reports()

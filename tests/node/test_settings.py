@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gossipnode.node.address import Address, AddressError, parse_address
 from gossipnode.node.settings import SettingsError, describe_settings, load_settings
+from gossipnode.node.settings_values import duration, format_duration
 
 MINIMAL = {"node.name": "a", "node.listen": "127.0.0.1:7400"}
 
@@ -47,7 +48,8 @@ leaf_json = "commas"
 shards = 2
 replicas = 3
 tombstone_retention = "12h"
-ack = "quorum"
+ack = "all"
+indexes = ["status", "zone"]
 [tls]
 ca = "{tmp_path}/ca.pem"
 cert = "{tmp_path}/a.pem"
@@ -64,7 +66,8 @@ require_client = false
     assert (settings.repair.max_sessions, settings.repair.page_leaves) == (8, 256)
     assert settings.repair.leaf_json == "commas"
     group = settings.groups["sw"]
-    assert (group.shards, group.replicas, group.ack) == (2, 3, "quorum")
+    assert (group.shards, group.replicas, group.ack) == (2, 3, "all")
+    assert group.indexes == ("status", "zone")
     assert group.tombstone_retention_seconds == 12 * 3600
     assert settings.tls is not None
     assert settings.tls.cert == tmp_path / "a.pem"
@@ -86,6 +89,7 @@ def test_everything_but_name_and_listen_has_a_default() -> None:
     assert settings.node.status_listen is None
     assert (settings.cluster.name, settings.cluster.discovery) == ("main", "static")
     assert settings.cluster.secret is None
+    assert settings.cluster.join == ()
     assert settings.repair.schedule == "0 2 * * *"
     assert settings.repair.session_deadline_seconds == 3600
     assert (settings.repair.max_sessions, settings.repair.page_leaves) == (8, 256)
@@ -94,7 +98,7 @@ def test_everything_but_name_and_listen_has_a_default() -> None:
     assert settings.tls is None
     grouped = load_settings(overrides=MINIMAL | {"groups": ["sw:1:3"]}).groups["sw"]
     assert grouped.tombstone_retention_seconds == 7 * 86400
-    assert grouped.ack == "local"
+    assert (grouped.ack, grouped.indexes) == ("quorum", ())
 
 
 def test_the_environment_wins_over_the_file_and_options_over_both(tmp_path: Path) -> None:
@@ -195,10 +199,20 @@ NODE = '[node]\nname = "a"\nlisten = "127.0.0.1:7400"\n'
         (NODE + '[cluster]\npeers = { a = "h:1" }\n', ["peer 'a' at h:1 has this node's own name"]),
         (NODE + '[cluster]\npeers = { b = "127.0.0.1:7400" }\n', ["peer 'b' has this node's own address"]),
         (NODE + '[cluster]\npeers = { b = "h:1", c = "h:1" }\n', ["'b' and 'c' have the same address h:1"]),
+        ("[cluster]\njoin = 5\n", ["[cluster] join: expected a list such as", "got a number (5)"]),
+        ("[cluster]\njoin = [5]\n", ["[cluster] join: expected text, got a number (5)"]),
+        ('[cluster]\njoin = ["h"]\n', ["[cluster] join: 'h' has no port"]),
+        ('[cluster]\njoin = ["h:0"]\n', ["[cluster] join: 'h:0' has port 0"]),
         (
-            NODE + '[cluster]\npeers = { b = "h:1", c = "h:2" }\n[groups.sw]\nreplicas = 2\n',
-            ["group 'sw' has 2 replicas but there are 3 members (a, b, c)", "give it 3 replicas"],
+            NODE + '[cluster]\njoin = ["h:1"]\npeers = { b = "h:1" }\n',
+            ["[cluster] peers and join are both set (--peer, --join)"],
         ),
+        ('[groups.sw]\nindexes = "zone"\n', ["[groups.sw] indexes: expected a list such as"]),
+        ("[groups.sw]\nindexes = [5]\n", ["[groups.sw] indexes: expected text, got a number (5)"]),
+        ('[groups.sw]\nindexes = ["a", ""]\n', ["[groups.sw] indexes: expected text, got nothing"]),
+        ('[groups.sw]\nindexes = ["a", "b", "a"]\n', ["[groups.sw] indexes: tag 'a' is given twice"]),
+        ('[groups.sw]\nindexes = ["' + "x" * 256 + '"]\n', ["longer than 255 bytes"]),
+        (f"[groups.sw]\nindexes = {[str(n) for n in range(17)]}\n", ["expected 16 tags at most, got 17"]),
     ],
 )  # fmt: skip
 def test_wrong_files_are_named_with_their_key(tmp_path: Path, text: str, words: list[str]) -> None:
@@ -234,6 +248,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ({"GOSSIPNODE_CLUSTER_PEERS": "b"}, {}, "GOSSIPNODE_CLUSTER_PEERS: 'b' is no peer: expected NAME="),
         ({}, {"node.listen": "x"}, "--listen: 'x' has no port"),
         ({}, {"node.data_dir": ""}, "--data-dir: expected text"),
+        ({"GOSSIPNODE_CLUSTER_JOIN": "h:1,h"}, {}, "GOSSIPNODE_CLUSTER_JOIN: 'h' has no port"),
+        ({}, {"cluster.join": ["h"]}, "--join: 'h' has no port"),
+        ({"GOSSIPNODE_CLUSTER_JOIN": "h:1"}, {"cluster.peers": ["b=h:1"]}, "peers and join are both set"),
+        ({}, {"groups": ["\udcff:1:3"]}, "--group: .* is no UTF-8 text"),
         ({}, {"cluster.peers": ["b=h:1", "b=h:2"]}, "--peer: peer 'b' is given twice"),
         ({}, {"cluster.peers": ["=h:1"]}, "--peer: '=h:1' is no peer"),
         ({}, {"groups": ["sw"]}, "--group: 'sw' is no group: expected NAME:SHARDS:REPLICAS"),
@@ -256,10 +274,59 @@ def test_one_list_of_members_may_serve_all_nodes() -> None:
     assert list(settings.members) == ["a", "b"]
 
 
-def test_fewer_members_than_replicas_are_allowed() -> None:
-    settings = load_settings(overrides=MINIMAL | {"groups": ["sw:1:3", "with:colon:2:5"]})
-    assert settings.groups["sw"].replicas == 3
+def test_more_or_fewer_members_than_replicas_are_allowed() -> None:
+    peers = ["b=h:1", "c=h:2"]
+    settings = load_settings(
+        overrides=MINIMAL | {"groups": ["sw:1:2", "with:colon:2:5"], "cluster.peers": peers}
+    )
+    assert settings.groups["sw"].replicas == 2
     assert settings.groups["with:colon"].shards == 2
+
+
+def test_a_node_may_join_through_any_of_several_members(tmp_path: Path) -> None:
+    path = write(tmp_path, NODE + '[cluster]\njoin = ["h:1", "h:2", "h:1"]\n')
+    found = load_settings(path)
+    assert found.cluster.join == (Address("h", 1), Address("h", 2))
+    assert list(found.members) == ["a"]
+    assert describe_settings(found)["cluster"]["join"] == ["h:1", "h:2"]
+    assert load_settings(path, {"GOSSIPNODE_CLUSTER_JOIN": "h:3, [::1]:4"}).cluster.join == (
+        Address("h", 3),
+        Address("::1", 4),
+    )
+    assert load_settings(path, {"GOSSIPNODE_CLUSTER_JOIN": ""}).cluster.join == ()
+    assert load_settings(path, {}, {"cluster.join": ["h:5"]}).cluster.join == (Address("h", 5),)
+
+
+def test_one_list_of_whom_to_join_may_serve_all_nodes() -> None:
+    """The first node finds nobody but itself there, and so joins nobody."""
+    join = ["127.0.0.1:7400", "127.0.0.1:7401", "a.example:7400"]
+    settings = load_settings(overrides=MINIMAL | {"cluster.join": join, "node.advertise": "a.example:7400"})
+    assert settings.cluster.join == (Address("127.0.0.1", 7401),)
+
+
+@pytest.mark.parametrize(
+    ("text", "shortest"),
+    [
+        ("7d", "7d"),
+        ("36h", "36h"),
+        ("48h", "2d"),
+        ("90m", "90m"),
+        ("120m", "2h"),
+        ("45s", "45s"),
+        ("60s", "1m"),
+    ],
+)
+def test_a_time_is_written_in_its_shortest_form(text: str, shortest: str) -> None:
+    assert format_duration(int(duration(text))) == shortest
+
+
+@given(st.integers(1, 999_999_999))
+def test_a_time_is_read_back(seconds: int) -> None:
+    assert duration(format_duration(seconds)) == seconds
+
+
+def test_no_time_at_all() -> None:
+    assert format_duration(0) == "0s"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The services of the compatible protocol: sessions and propagation for replicas, properties for clients.
+"""What other replicas ask by the compatible protocol: a session, or to hold a round's message.
 
 Thin: decode, check, call, encode. What a message means is decided in `core`.
 """
@@ -6,28 +6,23 @@ Thin: decode, check, call, encode. What a message means is decided in `core`.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import structlog
 import trio
 
-from gossipnode.core.criteria import check_criteria
 from gossipnode.core.messages import ClientMessage, ServerMessage
-from gossipnode.core.property import Entity, ShardId
+from gossipnode.core.property import ShardId
 from gossipnode.core.ring import RoundMessage, check_message
 from gossipnode.core.tree_server import TreeServer
 from gossipnode.node import call_metadata
-from gossipnode.node.client_requests import ClientRequests
 from gossipnode.node.limits import (
     CLIENT_SILENCE_SECONDS,
-    REPLY_MAX_BYTES,
-    REPLY_RECORD_OVERHEAD_BYTES,
     ROUND_ID_MAX_CHARACTERS,
 )
 from gossipnode.node.members import Members
-from gossipnode.node.queries import Query, QueryTooLargeError, run_query
-from gossipnode.node.query_turns import QueryTurns
 from gossipnode.node.repair_stream import RepairStream
 from gossipnode.node.ring_peers import SessionSettings, reasons_text
 from gossipnode.node.ring_runner import RingRunner
@@ -35,11 +30,7 @@ from gossipnode.node.shards import Shards
 from gossipnode.node.statuses import as_status
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
-from gossipnode.wire.criteria import decode_criteria
-from gossipnode.wire.errors import WireError
-from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
-from gossipnode.wire.tables import make
 
 
 class ReplicaEndpoint:
@@ -95,7 +86,7 @@ class ReplicaEndpoint:
                 end = await RepairStream(
                     stream,
                     session,
-                    self._shards.session_store(None),
+                    self._shards.session_store(None, check=partial(self._check_view, stream.call)),
                     silence_seconds=CLIENT_SILENCE_SECONDS,
                 ).run()
             outcome = end.value
@@ -120,13 +111,31 @@ class ReplicaEndpoint:
                 seconds=round(trio.current_time() - began, 3),
             )
 
+    def _check_view(self, call: CallContext, shard: ShardId) -> None:
+        """Refuse a session over another incarnation of a group, or one that fills a replica of another view.
+
+        Raises:
+            RpcError: FAILED_PRECONDITION, naming what differs.
+        """
+        own = self._members.own_name
+        incarnation = call_metadata.text(call.metadata, call_metadata.INCARNATION)
+        if incarnation and incarnation != str(shard.incarnation):
+            raise RpcError(
+                Status.FAILED_PRECONDITION, f"{own} has another incarnation of group {shard.group!r}"
+            )
+        fence = call_metadata.text(call.metadata, call_metadata.FENCE)
+        if fence and fence != self._shards.placement(shard).fence.hex():
+            raise RpcError(Status.FAILED_PRECONDITION, f"{own} sees other members for {shard}")
+
     async def propagation(
         self, request: banyandb.PropagationRequest, call: CallContext
     ) -> banyandb.PropagationResponse:
         """Take a round's message; answered at once, the work goes on behind it."""
-        shard = ShardId(request.group, request.shard_id)
-        if not self._shards.holds(shard):
-            raise RpcError(Status.NOT_FOUND, f"this node holds no shard {request.group[:80]!r}/{shard.shard}")
+        shard = self._shards.current(ShardId(request.group, request.shard_id))
+        if shard is None:
+            raise RpcError(
+                Status.NOT_FOUND, f"this node holds no shard {request.group[:80]!r}/{request.shard_id}"
+            )
         context = request.context
         message = RoundMessage(
             round=call_metadata.text(call.metadata, call_metadata.ROUND)[:ROUND_ID_MAX_CHARACTERS],
@@ -157,89 +166,3 @@ def _deadline(seconds: float) -> Generator[None]:
             yield
     except trio.TooSlowError:
         raise RpcError(Status.DEADLINE_EXCEEDED, f"the session is not over after {seconds:g} s") from None
-
-
-class PropertyEndpoint:
-    """What clients of the compatible service ask. Served by this node alone."""
-
-    def __init__(self, shards: Shards, requests: ClientRequests) -> None:
-        """Serve `requests` over `shards`."""
-        self._shards = shards
-        self._requests = requests
-        self._turns = QueryTurns()
-
-    def handlers(self) -> Mapping[Any, Any]:
-        """The handlers by method."""
-        return {
-            services.APPLY: self.apply,
-            services.DELETE: self.delete,
-            services.QUERY: self.query,
-        }
-
-    async def apply(self, request: banyandb.ApplyRequest, call: CallContext) -> banyandb.ApplyResponse:
-        """Create or change a record."""
-        with as_status():
-            applied = await self._requests.apply(request.property, replace=is_replace(request.strategy))
-        # One of the two hottest calls: betterproto's constructor would take as long as the commit's share.
-        return make(banyandb.ApplyResponse, created=applied.created, tags_num=applied.tag_count)
-
-    async def delete(self, request: banyandb.DeleteRequest, call: CallContext) -> banyandb.DeleteResponse:
-        """Delete a record, or with an empty id every record of a group and name."""
-        with as_status():
-            if not request.id:
-                deleted = await self._requests.delete_all(request.group, request.name)
-                return banyandb.DeleteResponse(deleted=deleted > 0)
-            entity = Entity(request.group, request.name, request.id)
-            return banyandb.DeleteResponse(deleted=await self._requests.delete(entity) is not None)
-
-    async def query(self, request: banyandb.QueryRequest, call: CallContext) -> banyandb.QueryResponse:
-        """Answer a query in one message."""
-        properties: list[bytes] = []
-        size = 0
-        with as_status():
-            query = decode_query(request)
-            async with self._turns.making(call), aclosing(run_query(self._shards, query)) as pages:
-                async for page in pages:
-                    properties += [record.payload for record in page]
-                    size += sum(len(record.payload) + REPLY_RECORD_OVERHEAD_BYTES for record in page)
-                    if size > REPLY_MAX_BYTES:
-                        raise QueryTooLargeError(
-                            f"the answer is over {REPLY_MAX_BYTES} bytes: ask for fewer records, or tags"
-                        )
-        return banyandb.QueryResponse(properties=properties)
-
-
-def is_replace(strategy: int) -> bool:
-    """Whether a write takes the place of all stored tags. Unspecified is MERGE.
-
-    Raises:
-        WireError: the strategy is none that we know.
-    """
-    known = banyandb.ApplyRequestStrategy
-    if strategy == known.STRATEGY_REPLACE:
-        return True
-    if strategy in (known.STRATEGY_UNSPECIFIED, known.STRATEGY_MERGE):
-        return False
-    raise WireError(f"strategy: expected MERGE or REPLACE, not {int(strategy)}")
-
-
-def decode_query(request: banyandb.QueryRequest, *, after: Entity | None = None) -> Query:
-    """The query of a request, going on behind `after`.
-
-    Raises:
-        WireError: names the field.
-    """
-    if not request.groups:
-        raise WireError("groups: expected at least one")
-    criteria = decode_criteria(request.criteria)
-    return Query(
-        groups=tuple(request.groups),
-        name=request.name,
-        ids=frozenset(request.ids),
-        criteria=None if criteria is None else check_criteria(criteria),
-        select=tuple(request.tag_projection),
-        order_by=request.order_by.tag_name,
-        descending=request.order_by.sort == model.Sort.DESC,
-        limit=request.limit,
-        after=after,
-    )

@@ -1,0 +1,71 @@
+"""What goes wrong with a request, each error with a text that says what a user can do. See `statuses`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class RefusedGroupError(Exception):
+    """A group that no client may write to."""
+
+
+class NotStoredError(Exception):
+    """The write lost to newer versions again and again, or the store refused it; the text says why."""
+
+
+class UnknownLevelError(ValueError):
+    """An acknowledgement level that there is not."""
+
+
+class NotAReplicaError(Exception):
+    """This node holds no copy of the shard, and so cannot serve the request alone."""
+
+
+class TooFewReplicasError(Exception):
+    """Not enough replicas did what was asked; the text says how many of how many did, and who did not."""
+
+
+class ReplicasFullError(TooFewReplicasError):
+    """Not enough replicas have room for what was to be written: another node could not help either."""
+
+
+class OtherViewError(TooFewReplicasError):
+    """Not enough replicas see the members that we see. `peer` is one of those that do not."""
+
+    def __init__(self, message: str, peer: str) -> None:
+        """Name a peer whose registry is to be compared with ours."""
+        super().__init__(message)
+        self.peer = peer
+
+
+class ShardGoneError(Exception):
+    """A shard that this node held when a session over it began, and holds no more."""
+
+
+class UnknownGroupError(LookupError):
+    """A group that this node has no definition of."""
+
+    def __init__(self, group: str, known: Iterable[str]) -> None:
+        """Name the group and those that there are."""
+        has = ", ".join(sorted(known)) or "none"
+        super().__init__(f"group {group[:80]!r} is unknown here; this node has: {has}")
+
+
+class GroupExistsError(Exception):
+    """There is a group of that name already."""
+
+
+class ConfiguredGroupError(Exception):
+    """A group that is the configuration's to remove."""
+
+
+class MemberError(Exception):
+    """A member that cannot be taken in; the text says why."""
+
+
+class UnknownMemberError(LookupError):
+    """A name that no member has."""
+
+
+class QueryTooLargeError(Exception):
+    """The answer would take more memory than a query may; the text says what to do."""
