@@ -1,1 +1,95 @@
-"""The library for programs that talk to a node."""
+"""The library for programs that talk to a cluster: `connect`, and what it hands out.
+
+    from gossipnode.client import connect
+
+    async with connect("a.example:7400", "b.example:7400") as client:
+        await client.apply("services", "web", "web-1", {"port": 8080})
+
+The same under Trio and under asyncio. Nothing heavy is imported before a name is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gossipnode.client.errors import (
+    AlreadyExistsError,
+    ClientError,
+    FailedError,
+    InvalidInputError,
+    InvalidRequestError,
+    NoNodeError,
+    NotFoundError,
+    RefusedError,
+    UnreachableError,
+)
+
+if TYPE_CHECKING:
+    from gossipnode.client.cluster_client import Client, connect
+    from gossipnode.client.given import Ack
+    from gossipnode.client.query_run import Records
+    from gossipnode.client.results import Applied, Group, GroupChange, Member, Property, Spread
+    from gossipnode.client.tags import GivenTag, Tag
+    from gossipnode.client.tls_files import TlsFiles
+    from gossipnode.core.criteria import Condition, Criteria, LogicalExpression, LogicalOp, MatchOption, Op
+    from gossipnode.core.tag_value import IntArray, StrArray, Timestamp
+
+__all__ = [
+    "Ack",
+    "AlreadyExistsError",
+    "Applied",
+    "Client",
+    "ClientError",
+    "Condition",
+    "Criteria",
+    "FailedError",
+    "GivenTag",
+    "Group",
+    "GroupChange",
+    "IntArray",
+    "InvalidInputError",
+    "InvalidRequestError",
+    "LogicalExpression",
+    "LogicalOp",
+    "MatchOption",
+    "Member",
+    "NoNodeError",
+    "NotFoundError",
+    "Op",
+    "Property",
+    "Records",
+    "RefusedError",
+    "Spread",
+    "StrArray",
+    "Tag",
+    "Timestamp",
+    "TlsFiles",
+    "UnreachableError",
+    "connect",
+]
+
+_HOMES = {
+    "gossipnode.client.cluster_client": ("Client", "connect"),
+    "gossipnode.client.given": ("Ack",),
+    "gossipnode.client.query_run": ("Records",),
+    "gossipnode.client.results": ("Applied", "Group", "GroupChange", "Member", "Property", "Spread"),
+    "gossipnode.client.tags": ("GivenTag", "Tag"),
+    "gossipnode.client.tls_files": ("TlsFiles",),
+    "gossipnode.core.criteria": (
+        "Condition",
+        "Criteria",
+        "LogicalExpression",
+        "LogicalOp",
+        "MatchOption",
+        "Op",
+    ),
+    "gossipnode.core.tag_value": ("IntArray", "StrArray", "Timestamp"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
+    return found

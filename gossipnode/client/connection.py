@@ -6,85 +6,33 @@ address; no gRPC status and no exception group gets past this module.
 
 from __future__ import annotations
 
-import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from ssl import SSLContext, SSLError
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import trio
 
-from gossipnode.client.errors import (
-    ClientError,
-    FailedError,
-    InvalidInputError,
-    InvalidRequestError,
-    NoNodeError,
-    NotFoundError,
-    RefusedError,
-    UnreachableError,
-    sole_error,
-)
+from gossipnode.client.errors import FailedError, UnreachableError, sole_error
+from gossipnode.client.failures import named_error
 from gossipnode.client.property import Property
-from gossipnode.core.criteria import Criteria
-from gossipnode.core.limits import PROPERTY_MAX_BYTES
+from gossipnode.client.property_codec import decode_property
+from gossipnode.client.requests import QueryOptions as QueryOptions
+from gossipnode.client.requests import apply_request, query_request
+from gossipnode.client.tls_files import TlsFiles as TlsFiles
+from gossipnode.client.tls_files import tls_context
+from gossipnode.client.trio_transport import connector
 from gossipnode.core.property import Entity
 from gossipnode.node.address import Address
-from gossipnode.rpc import Channel, ClientStream, Method, RpcError, Status
-from gossipnode.rpc.status import NO_METADATA
-from gossipnode.rpc.tls import client_ssl_context, open_tls_stream
+from gossipnode.rpc import Channel, ClientStream, Method, RpcError
 from gossipnode.wire import services
-from gossipnode.wire.criteria import encode_criteria
-from gossipnode.wire.errors import WireError
-from gossipnode.wire.generated.bp.banyandb.model import v1 as model
-from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
+from gossipnode.wire.generated.bp.banyandb.common import v1 as common
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
-from gossipnode.wire.property_edit import build_property, read_property
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
 
-_CERTIFICATE_ALERT = re.compile(
-    r"ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED|DECRYPT_ERROR|HANDSHAKE_FAILURE)"
-)
-"""What OpenSSL calls a server's refusal of a client's certificate, or of none."""
-
-_STRATEGY_MERGE, _STRATEGY_REPLACE = 1, 2
-_SORT_DESC, _SORT_ASC = 1, 2
-
-Connect: TypeAlias = Callable[[], Awaitable[trio.abc.Stream]]
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM files: the CA to trust, and our own certificate with its key."""
-
-    ca: Path
-    cert: Path | None = None
-    key: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class QueryOptions:
-    """What a query asks for. Empty means all; limit 0 is 100.
-
-    With `after`, only what comes behind that record in the order of the query.
-    """
-
-    groups: Sequence[str]
-    name: str = ""
-    ids: Sequence[str] = ()
-    where: Criteria | None = None
-    select: Sequence[str] = ()
-    order_by: str = ""
-    descending: bool = False
-    limit: int = 0
-    after: Entity | None = None
 
 
 class NodeClient:
@@ -99,13 +47,7 @@ class NodeClient:
         self, record: Property, *, replace: bool = False, ack: str = ""
     ) -> tuple[Property, messages.ApplyResponse]:
         """Write tags over those of the stored record, or in their place. Returns the stored record."""
-        strategy = banyandb.ApplyRequestStrategy(_STRATEGY_REPLACE if replace else _STRATEGY_MERGE)
-        payload = encode_property(record)
-        if len(payload) > PROPERTY_MAX_BYTES:
-            raise InvalidInputError(
-                f"{record.entity.text}: the record has {len(payload):,} bytes, over {PROPERTY_MAX_BYTES:,}"
-            )
-        request = messages.ApplyRequest(property=payload, strategy=strategy, ack=ack)
+        request = apply_request(record, replace=replace, ack=ack)
         reply = await self._ask(services.NODE_APPLY, request)
         return decode_property(messages.Record(property=reply.property)), reply
 
@@ -126,33 +68,43 @@ class NodeClient:
         """The node's view of itself, the members, its shards and the last rounds."""
         return await self._ask(services.NODE_STATUS, messages.StatusRequest())
 
+    async def create_group(self, request: messages.CreateGroupRequest) -> messages.GroupResponse:
+        """Define a group. AlreadyExistsError when there is one of that name."""
+        return await self._ask(services.NODE_CREATE_GROUP, request)
+
+    async def alter_group(self, request: messages.AlterGroupRequest) -> messages.GroupResponse:
+        """Change what may change of a group; what the request leaves out stays."""
+        return await self._ask(services.NODE_ALTER_GROUP, request)
+
+    async def delete_group(self, name: str) -> messages.GroupResponse:
+        """Remove a group and its records, on every member."""
+        return await self._ask(services.NODE_DELETE_GROUP, messages.DeleteGroupRequest(name=name))
+
+    async def list_groups(self, name: str = "") -> list[messages.Group]:
+        """The groups by name; of a `name`, that one alone."""
+        return (await self._ask(services.NODE_LIST_GROUPS, messages.ListGroupsRequest(name=name))).groups
+
+    async def forget_member(self, name: str) -> messages.ForgetMemberResponse:
+        """Remove a member for good: what it held moves to the others."""
+        return await self._ask(services.NODE_FORGET_MEMBER, messages.ForgetMemberRequest(name=name))
+
     @asynccontextmanager
-    async def query(self, options: QueryOptions) -> AsyncGenerator[AsyncIterator[list[Property]]]:
-        """The records that match, in order, a batch at a time."""
-        request = banyandb.QueryRequest(
-            groups=list(options.groups),
-            name=options.name,
-            ids=list(options.ids),
-            tag_projection=list(options.select),
-            limit=options.limit,
-        )
-        if options.where is not None:
-            request.criteria = encode_criteria(options.where)
-        if options.order_by:
-            sort = model.Sort(_SORT_DESC if options.descending else _SORT_ASC)
-            request.order_by = model.QueryOrder(tag_name=options.order_by, sort=sort)
-        after = options.after.text if options.after is not None else ""
-        asked = messages.QueryRequest(query=request, after=after)
-        async with self._answers(services.NODE_QUERY, asked) as batches:
-            async with aclosing(_decoded(batches)) as decoded:
+    async def query(
+        self, options: QueryOptions, *, on_trace: Callable[[common.Trace], None] | None = None
+    ) -> AsyncGenerator[AsyncIterator[list[Property]]]:
+        """The records that match, in order, a batch at a time. `on_trace` is told how they were found."""
+        request = query_request(options)
+        request.query.trace = on_trace is not None
+        async with self._answers(services.NODE_QUERY, request) as batches:
+            async with aclosing(_decoded(batches, on_trace)) as decoded:
                 yield decoded
 
     @asynccontextmanager
     async def export(
-        self, group: str, *, tombstones: bool = False
+        self, group: str, *, tombstones: bool = False, ack: str = ""
     ) -> AsyncGenerator[AsyncIterator[list[Property]]]:
         """Every record of a group in key order, a batch at a time."""
-        request = messages.ExportRequest(group=group, tombstones=tombstones)
+        request = messages.ExportRequest(group=group, tombstones=tombstones, ack=ack)
         async with self._answers(services.NODE_EXPORT, request) as batches:
             async with aclosing(_decoded(batches)) as decoded:
                 yield decoded
@@ -182,7 +134,7 @@ class NodeClient:
         try:
             return await self._channel.unary(method, request, timeout=self.timeout_seconds)
         except RpcError as error:
-            raise _named(error, self.address) from None
+            raise named_error(error, self.address) from None
 
     @asynccontextmanager
     async def _answers(
@@ -221,7 +173,7 @@ class NodeClient:
         try:
             yield
         except RpcError as error:
-            raise _named(error, self.address) from None
+            raise named_error(error, self.address) from None
 
 
 class ImportStream:
@@ -263,49 +215,13 @@ async def _send_last(stream: ClientStream[Request, Reply], request: Request) -> 
     await stream.half_close()
 
 
-async def _decoded(batches: AsyncIterator[messages.RecordBatch]) -> AsyncGenerator[list[Property]]:
+async def _decoded(
+    batches: AsyncIterator[messages.RecordBatch], on_trace: Callable[[common.Trace], None] | None = None
+) -> AsyncGenerator[list[Property]]:
     async for batch in batches:
         yield [decode_property(record) for record in batch.records]
-
-
-def encode_property(record: Property) -> bytes:
-    """The encoded form of a record, stamps included.
-
-    Raises:
-        InvalidInputError: it cannot be encoded.
-    """
-    try:
-        return build_property(
-            record.entity,
-            record.tags,
-            create_revision=record.create_revision,
-            mod_revision=record.mod_revision,
-            updated_at=record.updated_at,
-            metadata_id=record.metadata_id,
-        )
-    except WireError as error:
-        raise InvalidInputError(str(error)) from None
-
-
-def decode_property(record: messages.Record) -> Property:
-    """The record of an answer.
-
-    Raises:
-        FailedError: what the node sent is no property.
-    """
-    try:
-        view = read_property(record.property)
-    except WireError as error:
-        raise FailedError(f"the node sent what is no property: {error}") from None
-    return Property(
-        entity=view.entity,
-        tags=view.tags,
-        create_revision=view.create_revision,
-        mod_revision=view.mod_revision,
-        updated_at=view.updated_at,
-        delete_time=record.delete_time,
-        metadata_id=view.metadata_id,
-    )
+        if on_trace is not None and batch.trace.spans:
+            on_trace(batch.trace)
 
 
 @asynccontextmanager
@@ -317,7 +233,7 @@ async def connect_node(
     Raises:
         ClientError: whatever a call meets, without the groups that nurseries put round it.
     """
-    connect, scheme = _connector(address, tls)
+    connect, scheme = connector(address, None if tls is None else tls_context(tls))
     try:
         async with Channel(connect, authority=str(address), scheme=scheme) as channel:
             yield NodeClient(channel, address, timeout_seconds)
@@ -326,52 +242,3 @@ async def connect_node(
         if sole is group:
             raise
         raise sole from None
-
-
-def _connector(address: Address, tls: TlsFiles | None) -> tuple[Connect, str]:
-    if tls is None:
-        return partial(trio.open_tcp_stream, address.host, address.port), "http"
-    context = _tls_context(tls)
-    return partial(open_tls_stream, address.host, address.port, context), "https"
-
-
-def _tls_context(tls: TlsFiles) -> SSLContext:
-    for option, path in (("--ca", tls.ca), ("--cert", tls.cert), ("--key", tls.key)):
-        if path is not None and not path.is_file():
-            raise InvalidInputError(f"{option}: no such file: {path}")
-    try:
-        return client_ssl_context(tls.ca, tls.cert, tls.key)
-    except (OSError, SSLError) as error:
-        files = ", ".join(str(path) for path in (tls.ca, tls.cert, tls.key) if path is not None)
-        raise InvalidInputError(f"{files}: not usable as PEM certificates: {error}") from None
-
-
-def _named(error: RpcError, address: Address) -> ClientError:
-    """The error that a user sees for a status."""
-    status, said = error.status, " ".join(error.message.split())
-    if status is Status.UNAVAILABLE:
-        if error.never_processed:
-            reason = said.partition("cannot be reached: ")[2] or said
-            reason = re.sub(r"^\[Errno -?\d+\] ", "", reason)
-            return NoNodeError(f"no node answers at {address}: {reason}")
-        alert = _CERTIFICATE_ALERT.search(said)
-        if alert is not None:
-            problem = alert[1].lower().replace("_", " ")
-            return RefusedError(
-                f"{address} refuses our certificate ({problem}): give --cert and --key of its CA"
-            )
-        if error.trailing_metadata is NO_METADATA:
-            # No status came from the other side: what failed is the connection itself.
-            return UnreachableError(f"{address} ended the call: {said}; is a gossipnode node running there?")
-        return UnreachableError(f"{address}: {said}")
-    if status in (Status.DEADLINE_EXCEEDED, Status.CANCELLED):
-        return UnreachableError(f"{address}: {said or status.name}")
-    if status is Status.NOT_FOUND:
-        return NotFoundError(said)
-    if status in (Status.UNAUTHENTICATED, Status.PERMISSION_DENIED):
-        return RefusedError(f"{address} refuses: {said or status.name}")
-    if status in (Status.INVALID_ARGUMENT, Status.OUT_OF_RANGE):
-        return InvalidRequestError(said)
-    if status is Status.UNIMPLEMENTED:
-        return UnreachableError(f"{address} does not know this call: is it a gossipnode node?")
-    return FailedError(f"{address}: {said or status.name}")

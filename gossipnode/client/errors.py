@@ -37,6 +37,10 @@ class FailedError(ClientError):
     """The node took the request and failed at it."""
 
 
+class AlreadyExistsError(FailedError):
+    """What was to be made is there already."""
+
+
 class BadRecordError(ClientError):
     """A record of an import was refused, and nothing of its batch was written."""
 

@@ -11,9 +11,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from gossipnode.client.connection import ImportStream, NodeClient, encode_property
+from gossipnode.client.connection import ImportStream, NodeClient
 from gossipnode.client.errors import BadRecordError, FailedError
 from gossipnode.client.property import Property
+from gossipnode.client.property_codec import encode_property
 from gossipnode.core.limits import PROPERTY_MAX_BYTES
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 

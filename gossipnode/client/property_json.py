@@ -247,7 +247,9 @@ def check_int64(number: int) -> int:
         InvalidInputError: it does not fit into 64 bits.
     """
     if not INT64_MIN <= number <= INT64_MAX:
-        raise InvalidInputError(f"{str(number)[:40]} is out of range: {INT64_MIN} to {INT64_MAX}")
+        # Python refuses to write out a number of very many digits.
+        shown = str(number)[:40] if number.bit_length() < 4096 else f"a number of {number.bit_length()} bits"
+        raise InvalidInputError(f"{shown} is out of range: {INT64_MIN} to {INT64_MAX}")
     return number
 
 

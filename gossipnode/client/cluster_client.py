@@ -1,0 +1,292 @@
+"""`connect`, and what one can do with a connected client. Under Trio and under asyncio."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+
+from gossipnode.client import given
+from gossipnode.client.errors import NotFoundError
+from gossipnode.client.given import Ack
+from gossipnode.client.limits import READ_AHEAD_BATCHES
+from gossipnode.client.pool import Node, Pool
+from gossipnode.client.property import Property as StoredProperty
+from gossipnode.client.query_run import Begun, Item, QueryRun, Records
+from gossipnode.client.requests import QueryOptions, apply_request
+from gossipnode.client.results import (
+    Applied,
+    Group,
+    GroupChange,
+    Member,
+    Property,
+    Spread,
+    read_group,
+    read_group_change,
+    read_members,
+    read_property,
+)
+from gossipnode.client.retry_rules import CallKind
+from gossipnode.client.tags import GivenTag, given_tags
+from gossipnode.client.tls_files import TlsFiles
+from gossipnode.client.transport import OpenTransport, transports
+from gossipnode.core.criteria import Criteria
+from gossipnode.node.address import Address
+from gossipnode.rpc import Method
+from gossipnode.wire import services
+from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+
+DEFAULT_TIMEOUT_SECONDS = 10.0
+DEFAULT_LIMIT_RECORDS = 100
+
+
+class Client:
+    """A client of a cluster, made by `connect`. Any number of tasks may use it at once.
+
+    `ack` says how many replicas must take part: "local" (the node asked alone), "one", "quorum" or "all";
+    None is what the group says. Every method raises ClientError or one of its kinds, no other error of ours.
+    """
+
+    def __init__(self, pool: Pool, tasks: TaskGroup) -> None:
+        """Ask the nodes of `pool`; queries run in `tasks`."""
+        self._pool = pool
+        self._tasks = tasks
+
+    # Records
+
+    async def apply(
+        self,
+        group: str,
+        name: str,
+        id: str,  # noqa: A002 - what a record's id is called everywhere
+        tags: Mapping[str, GivenTag],
+        replace: bool = False,
+        ack: Ack | None = None,
+    ) -> Applied:
+        """Write tags over those of the stored record, or with `replace` in place of all of them.
+
+        A write that ends in UnreachableError may have happened, except for NoNodeError. Tried again by
+        the client itself it is still one write.
+
+        Raises:
+            InvalidInputError: a key, a tag or the whole record is wrong in itself.
+        """
+        record = StoredProperty(given.entity(group, name, id), given_tags(tags))
+        request = apply_request(record, replace=replace, ack=given.ack(ack), request_id=secrets.token_hex(16))
+        reply = await self._call(services.NODE_APPLY, request, CallKind.WRITE)
+        written = read_property(messages.Record(property=reply.property))
+        return Applied(reply.created, written, reply.acknowledged, reply.replicas)
+
+    async def get(
+        self,
+        group: str,
+        name: str,
+        id: str,  # noqa: A002
+        ack: Ack | None = None,
+    ) -> Property | None:
+        """The record; None when there is none."""
+        entity = given.entity(group, name, id)
+        request = messages.GetRequest(group=entity.group, name=entity.name, id=entity.id, ack=given.ack(ack))
+        reply = await self._call(services.NODE_GET, request, CallKind.READ)
+        return read_property(reply.record) if reply.record.property else None
+
+    async def delete(
+        self,
+        group: str,
+        name: str,
+        id: str,  # noqa: A002
+        ack: Ack | None = None,
+    ) -> bool:
+        """Delete the record; whether there was one. May have happened where `apply` may."""
+        entity = given.entity(group, name, id)
+        request = messages.DeleteRequest(
+            group=entity.group,
+            name=entity.name,
+            id=entity.id,
+            ack=given.ack(ack),
+            request_id=secrets.token_hex(16),
+        )
+        return (await self._call(services.NODE_DELETE, request, CallKind.WRITE)).deleted
+
+    def query(
+        self,
+        *groups: str,
+        name: str = "",
+        ids: Sequence[str] = (),
+        where: str | Criteria | None = None,
+        select: Sequence[str] = (),
+        order_by: str = "",
+        descending: bool = False,
+        limit: int | None = DEFAULT_LIMIT_RECORDS,
+        after: Property | str | None = None,
+        ack: Ack | None = None,
+    ) -> Records:
+        """The records that match, to be iterated over: `async for record in client.query("group")`.
+
+        `where` is an expression (its grammar is `gossipnode.client.expression.GRAMMAR`) or criteria; `select`
+        names the tags wanted, none for all. Without `order_by` the order is by group, name and id; with it,
+        by that tag, and records without it come last. At most `limit` records, with None all. With `after`,
+        a record or its GROUP/NAME/ID, only what comes behind it.
+
+        Where a node is lost, the query goes on at another one behind the last record: none comes twice,
+        unless it moved in the order meanwhile. The client's timeout runs while nothing arrives.
+
+        Raises:
+            InvalidInputError: at once, and not when iterated over.
+        """
+        options = QueryOptions(
+            groups=given.groups(groups),
+            name=given.text("name", name),
+            ids=given.texts("ids", ids),
+            where=given.criteria(where),
+            select=given.texts("select", select),
+            order_by=given.text("order_by", order_by),
+            descending=descending,
+            after=given.place(after),
+            ack=given.ack(ack),
+        )
+        return Records(partial(self._begin_query, options, given.limit(limit)))
+
+    def _begin_query(self, options: QueryOptions, limit: int | None) -> Begun:
+        self._pool.check_open()
+        items_in, items_out = anyio.create_memory_object_stream[Item](READ_AHEAD_BATCHES)
+        begun = Begun(items_out, anyio.CancelScope())
+        self._tasks.start_soon(QueryRun(self._pool, options, limit).run, items_in, begun.scope)
+        return begun
+
+    # The cluster
+
+    async def groups(self) -> list[Group]:
+        """All groups, by name."""
+        reply = await self._call(services.NODE_LIST_GROUPS, messages.ListGroupsRequest(), CallKind.READ)
+        return [read_group(group) for group in reply.groups]
+
+    async def group(self, name: str) -> Group | None:
+        """One group; None when there is none of this name."""
+        request = messages.ListGroupsRequest(name=given.name(name))
+        try:
+            reply = await self._call(services.NODE_LIST_GROUPS, request, CallKind.READ)
+        except NotFoundError:
+            return None
+        return read_group(reply.groups[0]) if reply.groups else None
+
+    async def create_group(
+        self,
+        name: str,
+        shards: int = 1,
+        replicas: int = 3,
+        ack: Ack | None = None,
+        tombstone_retention: timedelta | None = None,
+        indexes: Sequence[str] = (),
+    ) -> GroupChange:
+        """Create a group. Shards and replicas stay as they are for good, all else can be altered.
+
+        Raises:
+            AlreadyExistsError: there is a group of this name.
+        """
+        request = messages.CreateGroupRequest(
+            name=given.name(name),
+            shards=given.count("shards", shards),
+            replicas=given.count("replicas", replicas),
+            ack=given.ack(ack),
+            tombstone_retention_seconds=given.seconds(tombstone_retention) or 0,
+            indexes=given.texts("indexes", indexes),
+        )
+        return read_group_change(await self._call(services.NODE_CREATE_GROUP, request, CallKind.ONCE))
+
+    async def alter_group(
+        self,
+        name: str,
+        ack: Ack | None = None,
+        tombstone_retention: timedelta | None = None,
+        indexes: Sequence[str] | None = None,
+    ) -> GroupChange:
+        """Change what is given. `indexes` are all that the group is to have from now on.
+
+        Raises:
+            NotFoundError: there is no such group.
+        """
+        request = messages.AlterGroupRequest(
+            name=given.name(name),
+            ack=given.ack(ack) or None,
+            tombstone_retention_seconds=given.seconds(tombstone_retention),
+        )
+        if indexes is not None:
+            request.indexes = messages.AlterGroupRequestTagList(tags=given.texts("indexes", indexes))
+        return read_group_change(await self._call(services.NODE_ALTER_GROUP, request, CallKind.ONCE))
+
+    async def delete_group(self, name: str) -> GroupChange:
+        """Delete a group and all its records, everywhere.
+
+        Raises:
+            NotFoundError: there is no such group.
+        """
+        request = messages.DeleteGroupRequest(name=given.name(name))
+        return read_group_change(await self._call(services.NODE_DELETE_GROUP, request, CallKind.ONCE))
+
+    async def members(self) -> list[Member]:
+        """The members of the cluster, as the node that is asked sees them."""
+        return read_members(await self._call(services.NODE_STATUS, messages.StatusRequest(), CallKind.READ))
+
+    async def forget_member(self, name: str) -> Spread:
+        """Remove a member for good: its share of the records moves to the others.
+
+        Raises:
+            NotFoundError: there is no such member.
+        """
+        request = messages.ForgetMemberRequest(name=given.name(name))
+        reply = await self._call(services.NODE_FORGET_MEMBER, request, CallKind.ONCE)
+        return Spread(reply.acknowledged, reply.members)
+
+    async def _call(self, method: Method[Request, Reply], request: Request, kind: CallKind) -> Reply:
+        return await self._pool.call(method, request, kind)
+
+
+@asynccontextmanager
+async def connect(
+    *addresses: str,
+    tls: TlsFiles | None = None,
+    timeout: float = DEFAULT_TIMEOUT_SECONDS,  # noqa: ASYNC109 - of each call, not of the block
+) -> AsyncGenerator[Client]:
+    """A client of the cluster whose nodes, or some of them, are at `addresses` (HOST:PORT), for the block.
+
+    One node is asked as long as it answers, the others in the order given when it does not. Nothing is
+    dialled before the first call. `timeout` is how many seconds a call may take over all its tries.
+
+    Raises:
+        InvalidInputError: an address, a file of `tls` or the timeout is wrong.
+    """
+    open_transport = transports(given.context(tls))
+    async with open_client(given.addresses(addresses), given.timeout(timeout), open_transport) as client:
+        yield client
+
+
+@asynccontextmanager
+async def open_client(
+    addresses: Sequence[Address], timeout_seconds: float, open_transport: OpenTransport
+) -> AsyncGenerator[Client]:
+    """A client over transports of the caller's choice."""
+    async with AsyncExitStack() as stack:
+        nodes = [
+            Node(address, await stack.enter_async_context(open_transport(address))) for address in addresses
+        ]
+        pool = Pool(nodes, timeout_seconds, random.Random())
+        # The group does not see the block's own exception: it would wrap that into a group of its own.
+        tasks = anyio.create_task_group()
+        await tasks.__aenter__()
+        try:
+            yield Client(pool, tasks)
+        finally:
+            pool.close()
+            tasks.cancel_scope.cancel()
+            await tasks.__aexit__(None, None, None)

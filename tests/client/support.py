@@ -1,0 +1,130 @@
+"""Scripted nodes for the client library, in memory and on loopback; and both libraries that it runs under."""
+
+from __future__ import annotations
+
+import random
+import ssl
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+import trio
+
+from gossipnode.client.cluster_client import open_client
+from gossipnode.client.trio_transport import TrioTransport
+from gossipnode.core.property import Entity
+from gossipnode.core.tag_value import TagValue
+from gossipnode.node.address import Address
+from gossipnode.node.memory_network import MemoryNetwork
+from gossipnode.rpc import Channel, Limits, Server
+from gossipnode.rpc.tls import tls_listeners
+from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+from gossipnode.wire.property_edit import build_property
+
+BACKENDS = ("trio", "asyncio")
+WAIT_SECONDS = 60.0
+
+Handlers = Mapping[Any, Any]
+Result = TypeVar("Result")
+
+
+def run(backend: str, work: Callable[..., Awaitable[Result]], *arguments: Any) -> Result:
+    """Run the work of a test under one of the two libraries."""
+
+    async def in_time() -> Result:
+        with anyio.fail_after(WAIT_SECONDS):
+            return await work(*arguments)
+
+    return anyio.run(in_time, backend=backend)
+
+
+def stored(id_: str, *, group: str = "g", name: str = "n", **tags: TagValue) -> messages.Record:
+    """A record as a node sends it."""
+    return messages.Record(property=build_property(Entity(group, name, id_), tags or {"k": "v"}))
+
+
+class Stage:
+    """Scripted nodes in memory, by name, and clients of them."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.network = MemoryNetwork()
+        self._nursery = nursery
+        self._scopes: dict[str, trio.CancelScope] = {}
+        self.servers: dict[str, Server] = {}
+
+    @staticmethod
+    def address(name: str) -> Address:
+        return Address(name, 7400)
+
+    async def serve(self, name: str, handlers: Handlers) -> None:
+        listeners = await self.network.listen(self.address(name))
+        self.servers[name] = server = Server(handlers)
+        self._scopes[name] = trio.CancelScope()
+
+        async def work() -> None:
+            with self._scopes[name]:
+                await server.serve(listeners)
+
+        self._nursery.start_soon(work)
+
+    async def kill(self, name: str) -> None:
+        """End a node: connections break, and nobody listens any more."""
+        self._scopes[name].cancel()
+        await self.network.cut(self.address(name))
+
+    def client(self, *names: str, timeout: float = 10.0) -> Any:
+        return open_client([self.address(name) for name in names], timeout, self._open)
+
+    @asynccontextmanager
+    async def _open(self, address: Address) -> AsyncIterator[TrioTransport]:
+        connect = partial(self.network.connect, address)
+        async with Channel(connect, authority=str(address), rng=random.Random(0)) as channel:
+            yield TrioTransport(channel)
+
+
+@asynccontextmanager
+async def stage(**nodes: Handlers) -> AsyncIterator[Stage]:
+    """Scripted nodes, by name."""
+    async with trio.open_nursery() as nursery:
+        made = Stage(nursery)
+        for name, handlers in nodes.items():
+            await made.serve(name, handlers)
+        yield made
+        nursery.cancel_scope.cancel()
+
+
+@contextmanager
+def on_loopback(
+    handlers: Handlers, *, context: ssl.SSLContext | None = None, limits: Limits | None = None
+) -> Iterator[str]:
+    """A scripted node at a real address, whatever runs the test: it has a thread, and a loop, of its own."""
+    ready = threading.Event()
+    found: dict[str, Any] = {}
+
+    async def serve() -> None:
+        listeners: Any = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        found["port"] = listeners[0].socket.getsockname()[1]
+        found["token"] = trio.lowlevel.current_trio_token()
+        with trio.CancelScope() as found["scope"]:
+            ready.set()
+            if context is not None:
+                listeners = tls_listeners(listeners, context)
+            await Server(handlers, limits=limits).serve(listeners)
+
+    thread = threading.Thread(target=trio.run, args=(serve,), daemon=True)
+    thread.start()
+    try:
+        assert ready.wait(WAIT_SECONDS)
+        yield f"127.0.0.1:{found['port']}"
+    finally:
+        found["token"].run_sync_soon(found["scope"].cancel)
+        thread.join(WAIT_SECONDS)
+        assert not thread.is_alive()
+
+
+async def take(records: Any) -> list[str]:
+    """The ids of all records of a query."""
+    return [record.id async for record in records]
