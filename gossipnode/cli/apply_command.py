@@ -22,6 +22,9 @@ from gossipnode.client.tag_arguments import parse_key, parse_tags
 def command(key: str, tags: tuple[str, ...], replace: bool, ack: str, output: str, target: Target) -> None:
     """Write tags of the record GROUP/NAME/ID, which is made if it is not there.
 
+    All replicas are asked at once; it is done when as many of them as --ack says have it on disk. Where two
+    writes of one record overlap, the later one wins as a whole: the last writer wins by record, not by tag.
+
     A TAG is key=text, or typed: key:int=5, key:str[]=a,b, key:int[]=1,2, key:binary=BASE64,
     key:timestamp=2026-01-02T03:04:05.123456789Z, key:null=
     """

@@ -17,7 +17,10 @@ from gossipnode.core.property import Entity
 @output_option
 @target_options
 def command(key: str, ack: str, output: str, target: Target) -> None:
-    """Delete the record GROUP/NAME/ID. Exit code 3 when nothing live was there."""
+    """Delete the record GROUP/NAME/ID. Exit code 3 when nothing live was there.
+
+    A delete is a write: it is done when as many replicas as --ack says have it on disk.
+    """
     run_async(_delete, target, parse_key(key), ack, output)
 
 
@@ -39,4 +42,4 @@ async def _delete(target: Target, entity: Entity, ack: str, output: str) -> None
     elif reply.deleted:
         print_table(("deleted", "revision"), [(entity.text, reply.mod_revision)])
     if not reply.deleted:
-        raise Failure(f"{entity.text}: no such record at {target.address}, nothing was deleted", NOT_FOUND)
+        raise Failure(f"{entity.text}: no such record, says {target.address}: nothing was deleted", NOT_FOUND)

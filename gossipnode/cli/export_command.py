@@ -21,16 +21,19 @@ from gossipnode.cli.output import counted, print_properties_json, progress, say
 @ack_option
 @target_options
 def command(group: str, tombstones: bool, output: str, ack: str, target: Target) -> None:
-    """Print all records of GROUP in key order, one line of JSON each."""
-    del output, ack  # they say nothing yet that is not so anyway
-    run_async(_export, target, group, tombstones)
+    """Print all records of GROUP in key order, one line of JSON each.
+
+    With --ack local, those that the node asked holds.
+    """
+    del output  # lines of JSON in both cases
+    run_async(_export, target, group, tombstones, ack)
 
 
-async def _export(target: Target, group: str, tombstones: bool) -> None:
+async def _export(target: Target, group: str, tombstones: bool, ack: str) -> None:
     done = 0
     with progress(f"exporting {group}", beside_results=True) as advance:
         async with target.connect() as node:
-            async with node.export(group, tombstones=tombstones) as batches:
+            async with node.export(group, tombstones=tombstones, ack=ack) as batches:
                 async for batch in batches:
                     print_properties_json(batch)
                     done += len(batch)

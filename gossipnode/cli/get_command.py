@@ -18,7 +18,10 @@ from gossipnode.core.property import Entity
 @output_option
 @target_options
 def command(key: str, ack: str, output: str, target: Target) -> None:
-    """Show the record GROUP/NAME/ID. Exit code 3 when there is none."""
+    """Show the record GROUP/NAME/ID. Exit code 3 when there is none.
+
+    The newest of what as many replicas hold as --ack says: at quorum, whatever a quorum has acknowledged.
+    """
     run_async(_get, target, parse_key(key), ack, output)
 
 
@@ -26,7 +29,7 @@ async def _get(target: Target, entity: Entity, ack: str, output: str) -> None:
     async with target.connect() as node:
         record = await node.get(entity, ack=ack)
     if record is None:
-        raise Failure(f"{entity.text}: no such record at {target.address}", NOT_FOUND)
+        raise Failure(f"{entity.text}: no such record, says {target.address}", NOT_FOUND)
     if output == "json":
         print_json(property_to_json(record))
     else:

@@ -30,7 +30,9 @@ SHOWN_BAD_LINES = 20
 @click.command("import")
 @click.argument("group")
 @click.argument("file")
-@click.option("--keep-versions", is_flag=True, help="Write stamps and delete_time as given.")
+@click.option(
+    "--keep-versions", is_flag=True, help="Write stamps and delete_time as given, to the node asked."
+)
 @click.option("--skip-bad", is_flag=True, help="Skip and count bad lines instead of stopping at the first.")
 @ack_option
 @output_option
@@ -40,7 +42,9 @@ def command(
 ) -> None:
     """Write the records in FILE to GROUP, one line of JSON each, as `export` prints them.
 
-    FILE may be - (standard input), or `unicode`: the Unicode character table, over 20,000 records.
+    FILE may be - (standard input), or `unicode`: the Unicode character table, over 20,000 records. A record
+    counts as written when as many replicas as --ack says have it on disk; with --keep-versions, when the node
+    asked has it.
     """
     job = _Job(group, file, keep_versions, skip_bad, ack, output)
     run_async(_import, target, job)

@@ -30,10 +30,12 @@ _COMMANDS = {
     "query": "Find records.",
     "import": "Write many records from a file.",
     "export": "Print all records of a group, one line of JSON each.",
+    "group": "Create, alter, list, show and delete groups.",
     "repair": "Start a round of repair.",
     "tree": "Show a node's own tree of a shard.",
     "status": "Show a node's view of itself, its shards and the last rounds.",
     "members": "Show the members of the cluster.",
+    "member": "Forget a member of the cluster.",
     "verify": "Check a data directory offline.",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import wraps
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gossipnode.node.address import Address, AddressError, parse_address
+from gossipnode.node.settings_values import Parser, WrongValueError
 
 if TYPE_CHECKING:
     from gossipnode.client.connection import NodeClient
 
 DEFAULT_AT = "127.0.0.1:7400"
 DEFAULT_TIMEOUT_SECONDS = 10.0
+ACK_LEVELS = ("local", "one", "quorum", "all")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Result = TypeVar("Result")
@@ -56,18 +58,50 @@ class AddressType(click.ParamType[Address]):
             self.fail(str(error), param, ctx)
 
 
-class AckType(click.ParamType[str]):
-    """The acknowledgement of a write. Of the four levels of the contract one works without a coordinator."""
+class ManyValues(click.Command):
+    """A command whose options take several values, up to the next option, if their metavar ends in "..."."""
 
-    name = "local"
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Write the option anew before each of its values, which is what click knows."""
+        many = {
+            name
+            for option in self.params
+            if isinstance(option, click.Option) and (option.metavar or "").endswith("...")
+            for name in option.opts
+        }
+        return super().parse_args(ctx, spread_values(args, many))
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Accept `local` alone."""
-        if value in ("one", "quorum", "all"):
-            self.fail(f"{value!r} is not supported yet: use local, the node asked alone", param, ctx)
-        if value not in ("", "local"):
-            self.fail(f"{value!r} is no acknowledgement: use local", param, ctx)
-        return str(value)
+
+def spread_values(arguments: Sequence[str], many: Collection[str]) -> list[str]:
+    """`--index a b` as `--index a --index b`, for the options in `many`."""
+    spread: list[str] = []
+    option, valued = "", False
+    for place, argument in enumerate(arguments):
+        if argument == "--":
+            return spread + list(arguments[place:])
+        if argument.startswith("-"):
+            name, equals, _ = argument.partition("=")
+            option, valued = (name if name in many else ""), bool(equals)
+        elif option:
+            if valued:
+                spread.append(option)
+            valued = True
+        spread.append(argument)
+    return spread
+
+
+def checked(parser: Parser) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A callback that reads a value as the settings of a node do."""
+
+    def read(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        if value is None:
+            return None
+        try:
+            return parser(value)
+        except WrongValueError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+
+    return read
 
 
 def positive_seconds(ctx: click.Context, param: click.Parameter, value: float) -> float:
@@ -152,14 +186,18 @@ def output_option(command: Command) -> Command:
 
 
 def ack_option(command: Command) -> Command:
-    """Add --ack; the command gets it as `ack`, empty for the node's default."""
+    """Add --ack; the command gets it as `ack`, empty for what the group says."""
     return click.option(
         "--ack",
-        type=AckType(),
-        default="",
-        metavar="local",
-        help="Who must have it: local, the node asked alone (the default).",
+        type=click.Choice(ACK_LEVELS),
+        help="Which replicas must have taken part (local: the node asked alone); if not given, what the "
+        "group says.",
+        callback=_empty_for_none,
     )(command)
+
+
+def _empty_for_none(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
+    return value or ""
 
 
 def run_async(work: Callable[..., Awaitable[Result]], *arguments: Any) -> Result:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Advance = Callable[[int], None]
 
-_FOLDED_COLUMNS = ("key", "tag", "tags", "value", "sha")
+_FOLDED_COLUMNS = ("key", "tag", "tags", "value", "sha", "indexes")
 """Columns that take more lines on a narrow terminal; the others keep their words whole."""
 
 
@@ -43,6 +43,12 @@ def print_json(value: object) -> None:
 def say(message: str) -> None:
     """A message on stderr."""
     print(message, file=sys.stderr, flush=True)
+
+
+def say_spread(acknowledged: int, members: int) -> None:
+    """Say so when a change of the cluster is not known to every member yet."""
+    if acknowledged < members:
+        say(f"{acknowledged} of {members} members know by now; the others hear of it when they are reached")
 
 
 def console() -> Console:
@@ -138,9 +144,9 @@ def _no_bar(_done: int) -> None:
     return None
 
 
-def counted(number: int, thing: str) -> str:
-    """`1 record`, `20,000 records`."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+def counted(number: int, thing: str, things: str = "") -> str:
+    """`1 record`, `20,000 records`; `things` is a plural that is not made with an s."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
 def shown_bytes(number: int) -> str:

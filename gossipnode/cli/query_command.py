@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from gossipnode.cli.options import Target, ack_option, output_option, run_async, target_options
-from gossipnode.cli.output import print_properties_json, print_table, shown_tags
+from gossipnode.cli.output import print_properties_json, print_table, printable, say, shown_tags
 from gossipnode.client.expression import GRAMMAR, parse_expression
+from gossipnode.client.property_json import dump_json
 from gossipnode.client.tag_arguments import parse_key
 
 if TYPE_CHECKING:
     from gossipnode.client.connection import QueryOptions
     from gossipnode.client.property import Property
+    from gossipnode.wire.generated.bp.banyandb.common import v1 as common
 
 LIMIT_MAX = (1 << 32) - 1
 
@@ -24,7 +27,12 @@ LIMIT_MAX = (1 << 32) - 1
 @click.option("--id", "ids", multiple=True, metavar="I", help="Only records with this id; may be repeated.")
 @click.option("--where", metavar="EXPR", help="Only records whose tags match, as in 'status = \"ok\"'.")
 @click.option("--select", default="", metavar="TAG,...", help="Show these tags only.")
-@click.option("--order-by", default="", metavar="TAG", help="Order by this tag instead of by key.")
+@click.option(
+    "--order-by",
+    default="",
+    metavar="TAG",
+    help="Order by this tag instead of by key: numbers before text, records without the tag last.",
+)
 @click.option("--desc", is_flag=True, help="The largest first.")
 @click.option(
     "--limit",
@@ -35,6 +43,7 @@ LIMIT_MAX = (1 << 32) - 1
     help="At most so many records.",
 )
 @click.option("--after", metavar="KEY", help="Go on behind this record, in the order of the query.")
+@click.option("--trace", is_flag=True, help="Then tell on stderr how the answer was found, and how fast.")
 @ack_option
 @output_option
 @target_options
@@ -48,11 +57,15 @@ def command(
     desc: bool,
     limit: int,
     after: str | None,
+    trace: bool,
     ack: str,
     output: str,
     target: Target,
 ) -> None:
-    """Find records of one or more groups, among those that the node asked holds."""
+    """Find records of one or more groups, whichever members hold them.
+
+    What a quorum has acknowledged, a query at quorum sees. With --ack local, only what the node asked holds.
+    """
     if desc and not order_by:
         raise click.UsageError("--desc needs --order-by TAG")
     criteria = None if where is None else parse_expression(where)
@@ -68,14 +81,16 @@ def command(
         descending=desc,
         limit=limit,
         after=None if after is None else parse_key(after),
+        ack=ack,
     )
-    run_async(_query, target, options, output)
+    run_async(_query, target, options, output, trace)
 
 
-async def _query(target: Target, options: QueryOptions, output: str) -> None:
+async def _query(target: Target, options: QueryOptions, output: str, trace: bool) -> None:
     found: list[Property] = []
+    traces: list[common.Trace] = []
     async with target.connect() as node:
-        async with node.query(options) as batches:
+        async with node.query(options, on_trace=traces.append if trace else None) as batches:
             async for batch in batches:
                 if output == "json":
                     print_properties_json(batch)
@@ -84,3 +99,28 @@ async def _query(target: Target, options: QueryOptions, output: str) -> None:
     if output == "table":
         rows = [(record.entity.text, shown_tags(record.tags), record.mod_revision) for record in found]
         print_table(("key", "tags", "revision"), rows)
+    if trace:
+        sys.stdout.flush()
+        _say_trace(traces, output)
+
+
+def _say_trace(traces: list[common.Trace], output: str) -> None:
+    from gossipnode.cli.shapes import trace_shape
+
+    if not traces:
+        say("the node sent no trace")
+    elif output == "json":
+        say(dump_json({"trace": trace_shape(traces[0])}))
+    else:
+        say(f"trace {printable(traces[0].trace_id)}")
+        for span in traces[0].spans:
+            _say_span(span, 1)
+
+
+def _say_span(span: common.Span, depth: int) -> None:
+    told = [span.message, *(f"{tag.key}={tag.value}" for tag in span.tags), f"{span.duration / 1e6:.3f} ms"]
+    if span.error:
+        told.append("failed")
+    say("  " * depth + printable("  ".join(told)))
+    for child in span.children:
+        _say_span(child, depth + 1)

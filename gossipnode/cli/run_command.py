@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
-from gossipnode.cli.options import output_option, run_async
+from gossipnode.cli.options import ManyValues, output_option, run_async
 from gossipnode.cli.output import counted, print_json, print_line, say
 
 if TYPE_CHECKING:
@@ -23,25 +23,39 @@ if TYPE_CHECKING:
     from gossipnode.node.node import Node
     from gossipnode.node.settings import Settings
     from gossipnode.node.world import OpenStore
-    from gossipnode.store.interface import LeafDigest, Store
+    from gossipnode.store.interface import IndexRows, LeafDigest, Store
 
 DRAIN_SECONDS = 10.0
 _PATH = click.Path(path_type=Path)
 
 
-@click.command("run")
+@click.command("run", cls=ManyValues)
 @click.option("--config", type=_PATH, metavar="FILE", help="Settings in TOML; options win over them.")
 @click.option("--name", metavar="N", help="This node's name, unique in the cluster.")
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen; port 0 takes any free one.")
 @click.option("--advertise", metavar="HOST:PORT", help="Where others reach us, if not at --listen.")
 @click.option("--data-dir", metavar="D", help="Where records are kept; data/NAME if not given.")
-@click.option("--peer", "peers", multiple=True, metavar="NAME=HOST:PORT", help="Another member; repeatable.")
+@click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    metavar="NAME=HOST:PORT...",
+    help="Another member; several, or repeated.",
+)
+@click.option(
+    "--join",
+    "joins",
+    multiple=True,
+    metavar="HOST:PORT...",
+    help="In place of --peer: a member of a running cluster; several, or repeated. The node announces itself "
+    "and becomes a member.",
+)
 @click.option(
     "--group",
     "groups",
     multiple=True,
-    metavar="NAME:SHARDS:REPLICAS",
-    help="A group; repeatable, as in sw:1:3.",
+    metavar="NAME:SHARDS:REPLICAS...",
+    help="A group, as in sw:1:3; several, or repeated.",
 )
 @click.option("--ca", "tls_ca", metavar="FILE", help="TLS: the cluster's CA.")
 @click.option("--cert", "tls_cert", metavar="FILE", help="TLS: this node's certificate.")
@@ -57,6 +71,7 @@ def command(
     advertise: str | None,
     data_dir: str | None,
     peers: tuple[str, ...],
+    joins: tuple[str, ...],
     groups: tuple[str, ...],
     tls_ca: str | None,
     tls_cert: str | None,
@@ -79,6 +94,7 @@ def command(
             "node.advertise": advertise,
             "node.data_dir": data_dir,
             "cluster.peers": list(peers) or None,
+            "cluster.join": list(joins) or None,
             "groups": list(groups) or None,
             "tls.ca": tls_ca,
             "tls.cert": tls_cert,
@@ -108,6 +124,7 @@ def load_or_fail(config: Path | None, overrides: dict[str, object]) -> Settings:
 
 def _print_settings(settings: Settings, output: str) -> None:
     from gossipnode.node.settings import describe_settings
+    from gossipnode.node.settings_values import format_duration
 
     described = describe_settings(settings)
     if output == "json":
@@ -115,11 +132,13 @@ def _print_settings(settings: Settings, output: str) -> None:
         return
     print_line(f"the settings are right: node {settings.node.name} at {settings.node.listen}")
     print_line(f"members: {', '.join(f'{name} {address}' for name, address in settings.members.items())}")
+    if settings.cluster.join:
+        print_line(f"joins through: {', '.join(map(str, settings.cluster.join))}")
     for name, group in settings.groups.items():
         shards, replicas = counted(group.shards, "shard"), counted(group.replicas, "replica")
-        print_line(
-            f"group {name}: {shards}, {replicas}, tombstones kept {group.tombstone_retention_seconds:g} s"
-        )
+        kept = format_duration(int(group.tombstone_retention_seconds))
+        indexes = f", indexes: {' '.join(group.indexes)}" if group.indexes else ""
+        print_line(f"group {name}: {shards}, {replicas}, ack {group.ack}, tombstones kept {kept}{indexes}")
     print_line(f"data directory: {settings.node.data_dir}")
     print_line(f"rounds: {settings.repair.schedule or 'only when asked for'}")
 
@@ -213,11 +232,17 @@ class _Control:
 
 def _opener(reseed: bool) -> OpenStore:
     @asynccontextmanager
-    async def open_store(settings: Settings, leaf_digest: LeafDigest) -> AsyncGenerator[Store]:
+    async def open_store(
+        settings: Settings, leaf_digest: LeafDigest, index_rows: IndexRows
+    ) -> AsyncGenerator[Store]:
         from gossipnode.store.sqlite_store import open_sqlite_store
 
         async with open_sqlite_store(
-            settings.node.data_dir, leaf_digest=leaf_digest, dialect=settings.repair.leaf_json, reseed=reseed
+            settings.node.data_dir,
+            leaf_digest=leaf_digest,
+            index_rows=index_rows,
+            dialect=settings.repair.leaf_json,
+            reseed=reseed,
         ) as store:
             if store.moved_aside is not None:
                 say(f"gossipnode: the damaged file is now {store.moved_aside}; a round fills this node again")
@@ -229,13 +254,14 @@ def _opener(reseed: bool) -> OpenStore:
 def _failure(error: BaseException, settings: Settings) -> Failure | None:
     """The end that an error of starting or running means; None for one that only a defect explains."""
     from gossipnode.node.access import CertificateError
+    from gossipnode.node.boot import NotAMemberError
     from gossipnode.node.node import NodeFailedError
     from gossipnode.store.interface import StoreError
 
     match error:
         case CertificateError():
             return Failure(str(error), WRONG_USE)
-        case StoreError() | NodeFailedError():
+        case StoreError() | NodeFailedError() | NotAMemberError():
             return Failure(str(error), FAILED)
         case OSError() if error.filename is not None or error.errno == errno.ENOSPC:
             where = error.filename or settings.node.data_dir

@@ -1,9 +1,14 @@
-"""The JSON shapes of status, trees and rounds, made from a node's answers. Others rely on their names."""
+"""The JSON shapes of status, groups, trees, rounds and traces, made from a node's answers.
+
+Others rely on their names.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from gossipnode.node.settings_values import format_duration
+from gossipnode.wire.generated.bp.banyandb.common import v1 as common
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 
 
@@ -42,6 +47,19 @@ def member_shape(member: messages.Member) -> dict[str, Any]:
     return {"name": member.name, "address": member.address, "state": member.state}
 
 
+def group_shape(group: messages.Group) -> dict[str, Any]:
+    """A group."""
+    return {
+        "name": group.name,
+        "shards": group.shards,
+        "replicas": group.replicas,
+        "ack": group.ack,
+        "tombstone_retention": format_duration(group.tombstone_retention_seconds),
+        "indexes": list(group.indexes),
+        "incarnation": group.incarnation,
+    }
+
+
 def shard_shape(shard: messages.ShardStatus) -> dict[str, Any]:
     """A shard. `last_converged` is nanoseconds since 1970, or null."""
     return {
@@ -53,9 +71,13 @@ def shard_shape(shard: messages.ShardStatus) -> dict[str, Any]:
         "root": shard.root,
         "tree": shard.tree,
         "last_converged": shard.last_converged or None,
-        # Placement does not move yet.
-        "moving": None,
+        "moving": moving_shape(shard.moving),
     }
+
+
+def moving_shape(moving: messages.ShardStatusMoving) -> dict[str, Any] | None:
+    """How far a shard is on its way to new replicas, or None when it is on none."""
+    return {"to": list(moving.to), "done": moving.done, "total": moving.total} if moving.to else None
 
 
 def status_shape(status: messages.StatusResponse) -> dict[str, Any]:
@@ -68,6 +90,9 @@ def status_shape(status: messages.StatusResponse) -> dict[str, Any]:
         "members": [member_shape(member) for member in status.members],
         "shards": [shard_shape(shard) for shard in status.shards],
         "rounds": [round_shape(finished) for finished in status.rounds],
+        "registry_root": status.registry_root,
+        "read_repairs": status.replicas.read_repairs,
+        "read_repairs_dropped": status.replicas.read_repairs_dropped,
     }
 
 
@@ -81,4 +106,24 @@ def leaf_shape(leaf: messages.TreeResponseLeaf) -> dict[str, Any]:
         "sha": leaf.sha,
         "mod_revision": leaf.mod_revision,
         "delete_time": leaf.delete_time,
+    }
+
+
+def trace_shape(trace: common.Trace) -> dict[str, Any]:
+    """How a query was answered."""
+    return {
+        "trace_id": trace.trace_id,
+        "error": trace.error,
+        "spans": [span_shape(span) for span in trace.spans],
+    }
+
+
+def span_shape(span: common.Span) -> dict[str, Any]:
+    """A part of the work, with the parts that it is made of."""
+    return {
+        "message": span.message,
+        "tags": {tag.key: tag.value for tag in span.tags},
+        "milliseconds": round(span.duration / 1e6, 3),
+        "error": span.error,
+        "children": [span_shape(child) for child in span.children],
     }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from gossipnode.cli.options import Target, output_option, run_async, target_options
-from gossipnode.cli.output import print_json, print_line, print_table
+from gossipnode.cli.output import counted, print_json, print_line, print_table, printable
 
 if TYPE_CHECKING:
     from gossipnode.wire.generated.bp.gossipnode import v1 as messages
@@ -36,27 +37,14 @@ async def _status(target: Target, output: str) -> None:
 
 
 def _print(status: messages.StatusResponse) -> None:
-    print_line(f"node {status.node} at {status.address}: {status.state} (gossipnode {status.version})\n")
+    print_line(f"node {status.node} at {status.address}: {status.state} (gossipnode {status.version})")
+    print_line(f"{_counters(status)}\n")
     print_table(
         ("member", "address", "state"),
         [(member.name, member.address, member.state) for member in status.members],
     )
     print_line("")
-    print_table(
-        ("shard", "replicas", "records", "tombstones", "tree", "root", "converged"),
-        [
-            (
-                f"{shard.group}/{shard.shard}",
-                ",".join(shard.replicas),
-                f"{shard.records:,}",
-                f"{shard.tombstones:,}",
-                shard.tree,
-                shard.root[:12] or "(empty)",
-                _age(shard.last_converged),
-            )
-            for shard in status.shards
-        ],
-    )
+    _print_shards(status.shards)
     if not status.rounds:
         return
     print_line("")
@@ -76,6 +64,40 @@ def _print(status: messages.StatusResponse) -> None:
             for past in status.rounds[:SHOWN_ROUNDS]
         ],
     )
+
+
+def _counters(status: messages.StatusResponse) -> str:
+    counters = status.replicas
+    left = f" ({counters.read_repairs_dropped:,} left to a round)" if counters.read_repairs_dropped else ""
+    repairs = f"{counted(counters.read_repairs, 'stale copy', 'stale copies')} mended by reads{left}"
+    return f"members and groups as of {status.registry_root[:12] or '(nothing)'}, {repairs}"
+
+
+def _print_shards(shards: Sequence[messages.ShardStatus]) -> None:
+    print_table(
+        ("shard", "replicas", "records", "tombstones", "tree", "root", "converged"),
+        [
+            (
+                f"{shard.group}/{shard.shard}",
+                ",".join(shard.replicas),
+                f"{shard.records:,}",
+                f"{shard.tombstones:,}",
+                shard.tree,
+                shard.root[:12] or "(empty)",
+                _age(shard.last_converged),
+            )
+            for shard in shards
+        ],
+    )
+    moving = [shard for shard in shards if shard.moving.to]
+    if moving:
+        print_line("")
+    for shard in moving:
+        move = shard.moving
+        to = printable(",".join(move.to))
+        print_line(
+            f"{printable(shard.group)}/{shard.shard} moving to {to}: {move.done:,}/{move.total:,} records"
+        )
 
 
 def _age(stamp: int) -> str:

@@ -13,6 +13,7 @@ from gossipnode.cli.options import output_option
 from gossipnode.cli.output import counted, print_json, print_line, print_table, progress
 
 if TYPE_CHECKING:
+    from gossipnode.core.property import ShardId
     from gossipnode.store.interface import LeafDigest, StoreSummary
 
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 )
 @output_option
 def command(data_dir: Path, output: str) -> None:
-    """Compute every digest in a data directory anew from the payloads. Exit code 1 if one is wrong.
+    """Compute every digest, and every index, in a data directory anew. Exit code 1 if one is wrong.
 
     The node must not be running.
     """
@@ -45,6 +46,7 @@ def command(data_dir: Path, output: str) -> None:
 
 def _verify(data_dir: Path) -> StoreSummary:
     from gossipnode.store.verify import verify_store
+    from gossipnode.wire.index_rows import payload_rows
 
     with progress(f"verifying {data_dir}") as advance:
         done_before = 0
@@ -54,7 +56,7 @@ def _verify(data_dir: Path) -> StoreSummary:
             advance(done - done_before)
             done_before = done
 
-        return verify_store(data_dir, _leaf_digest, progress=moved)
+        return verify_store(data_dir, _leaf_digest, index_rows=payload_rows, progress=moved)
 
 
 def _leaf_digest(dialect: str) -> LeafDigest:
@@ -70,10 +72,16 @@ def _shape(data_dir: Path, summary: StoreSummary) -> dict[str, object]:
         "tombstones": summary.tombstones,
         "wrong": summary.wrong_count,
         "shards": [
-            {"group": shard.group, "shard": shard.shard, "root": root} for shard, root in summary.roots
+            {"group": shard.group, "shard": shard.shard, **_incarnation(shard), "root": root}
+            for shard, root in summary.roots
         ],
         "findings": list(summary.wrong),
     }
+
+
+def _incarnation(shard: ShardId) -> dict[str, int]:
+    """Of a group that was made by a command: one that was deleted and made anew may still lie beside it."""
+    return {"incarnation": shard.incarnation} if shard.incarnation else {}
 
 
 def _print(data_dir: Path, summary: StoreSummary) -> None:

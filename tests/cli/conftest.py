@@ -1,18 +1,25 @@
-"""The command line in this process, and nodes in processes of their own."""
+"""The command line in this process, nodes in processes of their own, and a peer whose answers a test sets."""
 
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 
 from gossipnode.cli.main import run
+from gossipnode.rpc import CallContext, Cardinality, Method, Server, ServerStream
+from gossipnode.wire import services
 
 WAIT_SECONDS = 60
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("GOSSIPNODE_")}
@@ -63,6 +70,73 @@ def run_process(*arguments: str, **options: object) -> Ended:
         **options,  # type: ignore[call-overload]
     )
     return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@dataclass
+class Peer:
+    """Serves every method of our own over gRPC on loopback, with the answers that a test puts here.
+
+    An answer is a message, a list of them for a stream, an error to raise, or a function of the request.
+    """
+
+    address: str = ""
+    answers: dict[Method[Any, Any], Any] = field(default_factory=dict)
+    asked: list[Any] = field(default_factory=list)
+
+    def handlers(self) -> dict[Any, Any]:
+        methods = [each for name, each in vars(services).items() if name.startswith("NODE_")]
+        return {
+            method: partial(
+                self._unary if method.cardinality is Cardinality.UNARY_UNARY else self._stream, method
+            )
+            for method in methods
+        }
+
+    async def _unary(self, method: Method[Any, Any], request: Any, call: CallContext) -> Any:
+        return self._answer(method, request)
+
+    async def _stream(self, method: Method[Any, Any], stream: ServerStream[Any, Any]) -> None:
+        while (request := await stream.recv()) is not None:
+            for message in self._answer(method, request):
+                await stream.send(message)
+
+    def _answer(self, method: Method[Any, Any], request: Any) -> Any:
+        self.asked.append(request)
+        answer = self.answers[method]
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer(request) if callable(answer) else answer
+
+    async def serve(self, started: queue.SimpleQueue[Callable[[], None]]) -> None:
+        token = trio.lowlevel.current_trio_token()
+        with trio.CancelScope() as scope:
+            listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            self.address = f"127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+            started.put(lambda: token.run_sync_soon(scope.cancel))
+            await Server(self.handlers()).serve(listeners)
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    """A peer in a thread: a command runs its own loop in ours."""
+    made = Peer()
+    started: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+    serving = threading.Thread(target=trio.run, args=(made.serve, started))
+    serving.start()
+    stop = started.get(timeout=WAIT_SECONDS)
+    yield made
+    stop()
+    serving.join(WAIT_SECONDS)
+
+
+@pytest.fixture
+def ask_peer(cli: Cli, peer: Peer) -> Cli:
+    """Run a command that asks the peer."""
+
+    def call(*arguments: str) -> Ended:
+        return cli(*arguments, "--at", peer.address)
+
+    return call
 
 
 @dataclass
@@ -120,7 +194,7 @@ def node_starter(tmp_path: Path) -> Iterator[Callable[..., Running]]:
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One node for all tests that only talk to one. Each test uses names of its own."""
-    running = start_node(tmp_path_factory.mktemp("node"), "a", "--group", "sw:1:3", "--group", "many:2:1")
+    running = start_node(tmp_path_factory.mktemp("node"), "a", "--group", "sw:1:1", "--group", "many:2:1")
     yield running
     end(running)
 

@@ -143,7 +143,10 @@ def test_query(ask: Cli) -> None:
 def test_status_members_and_tree(ask: Cli, node: Running) -> None:
     ask("apply", "sw/tree/1", "a=1")
     (status,) = lines(ask("status", "-o", "json"))
-    assert list(status) == ["node", "address", "version", "state", "members", "shards", "rounds"]
+    assert list(status) == [
+        "node", "address", "version", "state", "members", "shards", "rounds",
+        "registry_root", "read_repairs", "read_repairs_dropped",
+    ]  # fmt: skip
     assert (status["node"], status["address"], status["state"]) == ("a", node.address, "ready")
     shards = status["shards"]
     assert isinstance(shards, list)

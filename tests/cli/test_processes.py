@@ -26,13 +26,13 @@ Starter = Callable[..., Running]
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_a_node_stop_in_order(node_starter: Starter, number: int) -> None:
-    node = node_starter("a", "--group", "sw:1:3")
+    node = node_starter("a", "--group", "sw:1:1")
     assert node.stop(number) == 0
     assert "Traceback" not in node.log.read_text()
 
 
 def test_a_second_signal_ends_a_node_at_once(node_starter: Starter) -> None:
-    node = node_starter("a", "--group", "sw:1:3")
+    node = node_starter("a", "--group", "sw:1:1")
     with subprocess.Popen(
         [*COMMAND, "import", "sw", "-", "--at", node.address],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT,
@@ -99,11 +99,11 @@ def test_a_file_that_is_no_store(tmp_path: Path) -> None:
 
 def test_an_acknowledged_write_survives_a_kill(node_starter: Starter, cli: Cli, tmp_path: Path) -> None:
     address = str(free_addresses(1)[0])
-    node = node_starter("a", "--group", "sw:1:3", "--listen", address)
+    node = node_starter("a", "--group", "sw:1:1", "--listen", address)
     assert cli("apply", "sw/x/1", "a=1", "--at", address).code == 0
     node.stop(signal.SIGKILL)
     assert cli("get", "sw/x/1", "--at", address).code == 4
-    again = node_starter("a", "--group", "sw:1:3", "--listen", address)
+    again = node_starter("a", "--group", "sw:1:1", "--listen", address)
     assert cli("get", "sw/x/1", "--at", address).code == 0
     again.stop()
     ended = cli("verify", "--data-dir", str(tmp_path / "a"), "-o", "json")
@@ -174,7 +174,7 @@ def test_a_node_that_requires_certificates(
 ) -> None:
     ca, pem = certificates["ours.ca"], certificates["ours.pem"]
     ours = ["--ca", ca, "--cert", pem, "--key", pem]
-    node = node_starter("a", "--group", "sw:1:3", *ours)
+    node = node_starter("a", "--group", "sw:1:1", *ours)
     assert cli("apply", "sw/x/1", "a=1", "--at", node.address, *ours).code == 0
     for arguments in ([], ["--ca", ca], ["--ca", certificates["theirs.ca"]]):
         ended = cli("get", "sw/x/1", "--at", node.address, *arguments)
@@ -245,8 +245,8 @@ def test_a_cluster_repairs_and_stops_its_nodes(
     nodes = json.loads((tmp_path / "c" / "cluster.json").read_text())["nodes"]
     assert [list(node) for node in nodes] == [["name", "address", "status_address", "pid", "data_dir"]] * 3
     a, b, c = (node["address"] for node in nodes)
-    assert cli("apply", "sw/x/1", "a=1", "--at", a).code == 0
-    assert cli("apply", "sw/x/2", "a=2", "--at", c).code == 0
+    assert cli("apply", "sw/x/1", "a=1", "--ack", "local", "--at", a).code == 0
+    assert cli("apply", "sw/x/2", "a=2", "--ack", "local", "--at", c).code == 0
     ended = cli("repair", "sw", "--wait", "-o", "json", "--at", b)
     assert ended.code == 0, ended.err
     repaired = json.loads(ended.out)
@@ -257,7 +257,7 @@ def test_a_cluster_repairs_and_stops_its_nodes(
         for at in (a, b, c)
     }
     assert len(roots) == 1
-    assert cli("get", "sw/x/1", "--at", c).code == 0
+    assert cli("get", "sw/x/1", "--ack", "local", "--at", c).code == 0
     members = [json.loads(line) for line in cli("members", "-o", "json", "--at", a).out.splitlines()]
     assert [member["state"] for member in members] == ["up", "up", "up"]
 

@@ -35,8 +35,8 @@ CONFIG = '[node]\nname = "a"\nlisten = "127.0.0.1:0"\n'
         (["get", "sw/a/1", "--cert", "x"], ["--cert and --key belong together"]),
         (["get", "sw/a/1", "--cert", "x", "--key", "y"], ["--cert needs --ca"]),
         (["get", "sw/a/1", "--ca", "/nowhere/ca.pem"], ["--ca", "/nowhere/ca.pem"]),
-        (["get", "sw/a/1", "--ack", "quorum"], ["--ack", "'quorum' is not supported yet", "local"]),
-        (["get", "sw/a/1", "--ack", "most"], ["--ack", "'most'"]),
+        (["get", "sw/a/1", "--ack", "most"], ["--ack", "'most'", "'local', 'one', 'quorum', 'all'"]),
+        (["export", "sw", "--ack", ""], ["--ack", "''"]),
         (["apply", "sw/a/1"], ["no tag given"]),
         (["apply", "sw/a/1", "a=1", "a=2"], ["tag 'a' is given twice"]),
         (["apply", "sw/a/1", "a"], ["'a' is no tag", "key=text"]),
@@ -62,12 +62,15 @@ CONFIG = '[node]\nname = "a"\nlisten = "127.0.0.1:0"\n'
         (["run", "--name", "a b", "--listen", "h:1"], ["--name: 'a b' is no node name"]),
         (["run", "--name", "a", "--listen", "h:1", "--peer", "b"], ["--peer: 'b' is no peer"]),
         (["run", "--name", "a", "--listen", "h:1", "--group", "sw"], ["--group: 'sw' is no group"]),
-        (["run", "--name", "a", "--listen", "h:1", "--peer", "b=h:2", "--group", "sw:1:1"], ["2 members"]),
         (["run", "--config", "/nowhere/a.toml"], ["/nowhere/a.toml: no such configuration file"]),
-        (["run", "--join", "h:1"], ["--join"]),
+        (["run", "--name", "a", "--listen", "h:1", "--join", "h"], ["--join: 'h' has no port"]),
+        (["run", "--name", "a", "--listen", "h:1", "--join", "h:2", "h:0"], ["--join: 'h:0' has port 0"]),
+        (
+            ["run", "--name", "a", "--listen", "h:1", "--join", "h:2", "--peer", "b=h:2"],
+            ["peers and join are both set", "--peer, --join"],
+        ),
         (["cluster", "--nodes", "0"], ["--nodes", "0"]),
         (["cluster", "--base-port", "65535"], ["--base-port 65535", "65537"]),
-        (["cluster", "--group", "sw:1:2"], ["3 members"]),
         (["cluster", "--group", "sw"], ["'sw' is no group"]),
     ],
 )
@@ -108,6 +111,20 @@ def test_check_config_shows_what_it_read(cli: Cli, tmp_path: Path) -> None:
     ended = cli("run", "--config", str(path), "--check-config", "-o", "json")
     assert json.loads(ended.out)["groups"]["sw"]["replicas"] == 3
     assert "x1y2" not in ended.out
+
+
+def test_check_config_shows_whom_the_node_joins(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(
+        CONFIG + '[cluster]\njoin = ["h:1", "[::1]:2"]\n[groups.sw]\nindexes = ["zone", "port"]\n'
+    )
+    said = cli("run", "--config", str(path), "--check-config").out
+    assert "joins through: h:1, [::1]:2\n" in said
+    assert "group sw: 1 shard, 3 replicas, ack quorum, tombstones kept 7d, indexes: zone port\n" in said
+    ended = cli("run", "--config", str(path), "--check-config", "--join", "h:3", "h:4", "-o", "json")
+    shown = json.loads(ended.out)
+    assert shown["cluster"]["join"] == ["h:3", "h:4"]
+    assert shown["groups"]["sw"]["indexes"] == ["zone", "port"]
 
 
 def test_wrong_certificates(cli: Cli, tmp_path: Path) -> None:
@@ -166,14 +183,34 @@ def test_what_listens_there_is_no_node(cli: Cli) -> None:
 def test_help_is_there_for_every_command(cli: Cli) -> None:
     listed = cli("--help").out
     for name in (
-        "run", "cluster", "demo", "apply", "get", "delete", "query", "import", "export", "repair", "tree",
-        "status", "members", "verify",
+        "run", "cluster", "demo", "apply", "get", "delete", "query", "import", "export", "group", "repair",
+        "tree", "status", "members", "member", "verify",
     ):  # fmt: skip
         assert f"  {name} " in listed
         ended = cli(name, "--help")
         assert ended.code == 0
         assert ended.out.startswith(f"Usage: gossipnode {name}")
     assert cli("--version").out.startswith("gossipnode ")
+
+
+@pytest.mark.parametrize("command", ["create", "alter", "list", "show", "delete"])
+def test_help_is_there_for_every_command_of_a_group(cli: Cli, command: str) -> None:
+    assert cli("group", command, "--help").out.startswith(f"Usage: gossipnode group {command}")
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("apply", "as many of them as --ack says have it on disk"),
+        ("apply", "the last writer wins by record, not by tag"),
+        ("get", "whatever a quorum has acknowledged"),
+        ("query", "records without the tag last"),
+        ("import", "as many replicas as --ack says"),
+        ("run", "In place of --peer"),
+    ],
+)
+def test_help_tells_what_one_must_know(cli: Cli, command: str, words: str) -> None:
+    assert words in " ".join(cli(command, "--help").out.split())
 
 
 @pytest.mark.slow

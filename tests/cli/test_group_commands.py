@@ -1,0 +1,249 @@
+"""`group` and `member`: what is asked, what is printed, and how it ends, against a peer with set answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gossipnode.rpc import RpcError, Status
+from gossipnode.wire import services
+from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+
+from .conftest import Cli, Peer
+
+GROUP = messages.Group(
+    name="sw",
+    shards=8,
+    replicas=3,
+    ack="quorum",
+    tombstone_retention_seconds=36 * 3600,
+    indexes=["zone", "port"],
+    incarnation=1_700_000_000_000_000_001,
+)
+SHAPE = {
+    "name": "sw", "shards": 8, "replicas": 3, "ack": "quorum", "tombstone_retention": "36h",
+    "indexes": ["zone", "port"], "incarnation": 1_700_000_000_000_000_001,
+}  # fmt: skip
+
+
+def changed(acknowledged: int = 3) -> messages.GroupResponse:
+    return messages.GroupResponse(group=GROUP, acknowledged=acknowledged, members=3)
+
+
+def shape(out: str) -> Any:
+    found = json.loads(out)
+    assert list(found)[: len(SHAPE)] == list(SHAPE)
+    return found
+
+
+def test_create(ask_peer: Cli, peer: Peer) -> None:
+    peer.answers[services.NODE_CREATE_GROUP] = changed()
+    arguments = ["--shards", "8", "--replicas", "3", "--ack", "all", "--retention", "36h", "-o", "json"]
+    ended = ask_peer("group", "create", "sw", *arguments, "--index", "zone", "--index", "port")
+    assert (ended.code, ended.err) == (0, "")
+    assert shape(ended.out) == SHAPE
+    assert peer.asked == [
+        messages.CreateGroupRequest(
+            name="sw",
+            shards=8,
+            replicas=3,
+            ack="all",
+            tombstone_retention_seconds=129_600,
+            indexes=["zone", "port"],
+        )
+    ]
+
+
+def test_create_with_defaults_and_several_values_of_one_option(ask_peer: Cli, peer: Peer) -> None:
+    peer.answers[services.NODE_CREATE_GROUP] = changed()
+    ended = ask_peer("group", "create", "sw", "--index", "zone", "port", "--replicas", "3", "--shards", "8")
+    assert ended.code == 0
+    for words in ("name", "sw", "36h", "zone port", "quorum"):
+        assert words in ended.out
+    assert peer.asked == [
+        messages.CreateGroupRequest(name="sw", shards=8, replicas=3, indexes=["zone", "port"])
+    ]
+
+
+def test_who_does_not_know_yet_is_said(ask_peer: Cli, peer: Peer) -> None:
+    peer.answers[services.NODE_CREATE_GROUP] = changed(acknowledged=2)
+    ended = ask_peer("group", "create", "sw", "--shards", "8", "--replicas", "3", "-o", "json")
+    assert ended.code == 0
+    assert shape(ended.out) == SHAPE
+    assert ended.err.startswith("2 of 3 members know by now")
+
+
+@pytest.mark.parametrize(
+    ("options", "request_"),
+    [
+        (["--ack", "one"], messages.AlterGroupRequest(name="sw", ack="one")),
+        (["--retention", "7d"], messages.AlterGroupRequest(name="sw", tombstone_retention_seconds=604_800)),
+        (
+            ["--index", "a", "--index=b", "c"],
+            messages.AlterGroupRequest(
+                name="sw", indexes=messages.AlterGroupRequestTagList(tags=["a", "b", "c"])
+            ),
+        ),
+        (
+            ["--no-index"],
+            messages.AlterGroupRequest(name="sw", indexes=messages.AlterGroupRequestTagList(tags=[])),
+        ),
+    ],
+)
+def test_alter_sends_what_is_given_and_nothing_else(
+    ask_peer: Cli, peer: Peer, options: list[str], request_: messages.AlterGroupRequest
+) -> None:
+    peer.answers[services.NODE_ALTER_GROUP] = changed()
+    ended = ask_peer("group", "alter", "sw", *options, "-o", "json")
+    assert shape(ended.out) == SHAPE
+    encode = services.NODE_ALTER_GROUP.encode_request
+    assert [encode(request) for request in peer.asked] == [encode(request_)]
+
+
+def test_no_index_is_another_thing_than_nothing_said_of_indexes() -> None:
+    encode = services.NODE_ALTER_GROUP.encode_request
+    none = messages.AlterGroupRequest(name="sw", indexes=messages.AlterGroupRequestTagList(tags=[]))
+    assert encode(none) == encode(messages.AlterGroupRequest(name="sw")) + b"\x22\x00"
+
+
+def test_list(ask_peer: Cli, peer: Peer) -> None:
+    groups = [messages.Group(name="a", ack="one", tombstone_retention_seconds=45), GROUP]
+    peer.answers[services.NODE_LIST_GROUPS] = messages.ListGroupsResponse(groups=groups)
+    ended = ask_peer("group", "list", "-o", "json")
+    first, second = ended.out.splitlines()
+    assert (shape(first)["name"], shape(first)["tombstone_retention"], shape(first)["indexes"]) == (
+        "a", "45s", [],
+    )  # fmt: skip
+    assert shape(second) == SHAPE
+    table = ask_peer("group", "list").out.splitlines()
+    assert table[0].split() == ["name", "shards", "replicas", "ack", "retention", "indexes", "incarnation"]
+    assert table[2].split() == ["a", "0", "0", "one", "45s", "none", "0"]
+    peer.answers[services.NODE_LIST_GROUPS] = messages.ListGroupsResponse()
+    assert ask_peer("group", "list", "-o", "json").out == ""
+    assert peer.asked[-1] == messages.ListGroupsRequest()
+
+
+def test_show(ask_peer: Cli, peer: Peer) -> None:
+    peer.answers[services.NODE_LIST_GROUPS] = messages.ListGroupsResponse(groups=[GROUP])
+    assert shape(ask_peer("group", "show", "sw", "-o", "json").out) == SHAPE
+    assert peer.asked == [messages.ListGroupsRequest(name="sw")]
+    assert "36h" in ask_peer("group", "show", "sw").out
+
+
+@pytest.mark.parametrize(
+    "answer", [messages.ListGroupsResponse(), RpcError(Status.NOT_FOUND, "there is no group 'nope'")]
+)
+def test_show_an_unknown_group(ask_peer: Cli, peer: Peer, answer: object) -> None:
+    peer.answers[services.NODE_LIST_GROUPS] = answer
+    ended = ask_peer("group", "show", "nope")
+    assert (ended.code, ended.out) == (3, "")
+    assert "no group 'nope'" in ended.problem
+
+
+def test_delete(ask_peer: Cli, peer: Peer) -> None:
+    peer.answers[services.NODE_DELETE_GROUP] = changed()
+    ended = ask_peer("group", "delete", "sw", "-o", "json")
+    assert (ended.code, ended.err) == (0, "")
+    assert shape(ended.out) == SHAPE | {"deleted": True}
+    assert peer.asked == [messages.DeleteGroupRequest(name="sw")]
+    ended = ask_peer("group", "delete", "sw")
+    assert "deleted" in ended.out
+    assert "sw" in ended.out
+
+
+def test_delete_says_what_it_does(cli: Cli) -> None:
+    said = " ".join(cli("group", "delete", "--help").out.split())
+    assert "and all of its records, on every member" in said
+    assert "Nothing is asked before" in said
+
+
+def test_forget(ask_peer: Cli, peer: Peer) -> None:
+    peer.answers[services.NODE_FORGET_MEMBER] = messages.ForgetMemberResponse(acknowledged=2, members=3)
+    ended = ask_peer("member", "forget", "c", "-o", "json")
+    assert ended.code == 0
+    assert json.loads(ended.out) == {"name": "c", "acknowledged": 2, "members": 3}
+    assert ended.err.startswith("2 of 3 members know by now")
+    assert "2 of 3" in ask_peer("member", "forget", "c").out
+    assert peer.asked == [messages.ForgetMemberRequest(name="c")] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (Status.ALREADY_EXISTS, 1),
+        (Status.FAILED_PRECONDITION, 1),
+        (Status.RESOURCE_EXHAUSTED, 1),
+        (Status.INVALID_ARGUMENT, 2),
+        (Status.NOT_FOUND, 3),
+        (Status.UNAVAILABLE, 4),
+        (Status.PERMISSION_DENIED, 5),
+    ],
+)
+def test_every_refusal_is_one_line_and_its_exit_code(
+    ask_peer: Cli, peer: Peer, status: Status, code: int
+) -> None:
+    error = RpcError(status, "because of\nthis")
+    peer.answers = dict.fromkeys(
+        [
+            services.NODE_CREATE_GROUP,
+            services.NODE_ALTER_GROUP,
+            services.NODE_LIST_GROUPS,
+            services.NODE_DELETE_GROUP,
+            services.NODE_FORGET_MEMBER,
+        ],
+        error,
+    )
+    for arguments in (
+        ["group", "create", "sw", "--shards", "1", "--replicas", "3"],
+        ["group", "alter", "sw", "--ack", "one"],
+        ["group", "list"],
+        ["group", "show", "sw"],
+        ["group", "delete", "sw"],
+        ["member", "forget", "c"],
+    ):
+        ended = ask_peer(*arguments)
+        assert (ended.code, ended.out) == (code, ""), arguments
+        assert "because of this" in ended.problem
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["group", "create", "sw"], ["Missing option '--shards'", "gossipnode group create --help"]),
+        (["group", "create", "sw", "--shards", "1"], ["Missing option '--replicas'"]),
+        (["group", "create", "sw", "--shards", "0", "--replicas", "3"], ["--shards", "1<=x<=1024"]),
+        (["group", "create", "sw", "--shards", "1", "--replicas", "2000"], ["--replicas", "1<=x<=1024"]),
+        (["group", "create", "--shards", "1", "--replicas", "1"], ["Missing argument 'NAME'"]),
+        (["group", "create", "a/b", "--shards", "1", "--replicas", "1"], ["'a/b' holds a \"/\""]),
+        (["group", "create", "x" * 256, "--shards", "1", "--replicas", "1"], ["longer than 255 bytes"]),
+        (["group", "create", "a\udcff", "--shards", "1", "--replicas", "1"], ["is no UTF-8 text"]),
+        (["group", "show", ""], ["'NAME'", "expected text, got nothing"]),
+        (["group", "delete", ""], ["expected text, got nothing"]),
+        (["group", "alter", "sw"], ["nothing to change"]),
+        (["group", "alter", "sw", "--ack", "local"], ["--ack", "'local'", "quorum"]),
+        (["group", "alter", "sw", "--retention", "7 days"], ["--retention", 'expected a time such as "7d"']),
+        (["group", "alter", "sw", "--retention", "0s"], ["--retention", "above 0"]),
+        (["group", "alter", "sw", "--index", ""], ["--index", "expected text, got nothing"]),
+        (["group", "alter", "sw", "--index", "a", "a"], ["--index", "'a' is given twice"]),
+        (["group", "alter", "sw", "--index", "x" * 256], ["--index", "longer than 255 bytes"]),
+        (["group", "alter", "sw", "--index", *"abcdefghijklmnopq"], ["--index", "16 tags at most, got 17"]),
+        (["group", "alter", "sw", "--index", "a", "--no-index"], ["exclude each other"]),
+        (["group", "rename", "sw"], ["No such command 'rename'"]),
+        (["member", "forget"], ["Missing argument 'NAME'"]),
+        (["member", "forget", "a b"], ["'a b' is no node name"]),
+    ],
+)
+def test_wrong_use(cli: Cli, arguments: list[str], words: list[str]) -> None:
+    ended = cli(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    for word in words:
+        assert word in ended.problem
+
+
+@pytest.mark.parametrize("arguments", [["group"], ["member"]])
+def test_without_a_command_the_help_is_shown(cli: Cli, arguments: list[str]) -> None:
+    ended = cli(*arguments)
+    assert ended.code == 2
+    assert f"Usage: gossipnode {arguments[0]}" in ended.err
