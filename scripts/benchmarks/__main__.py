@@ -16,7 +16,9 @@ import click
 import trio
 
 from benchmarks.million import million
+from benchmarks.quorum import apply_quorum, get_quorum, import_quorum, query_indexed, visible
 from benchmarks.repair import repair
+from benchmarks.rivals import rivals
 from benchmarks.rpc import rpc
 from benchmarks.writes import applies, imports
 
@@ -41,6 +43,12 @@ def benchmarks(records: int) -> dict[str, Benchmark]:
         "import": partial(imports, min(records, 40_000)),
         "apply-1": partial(applies, 1),
         "apply-64": partial(applies, 64),
+        "apply-quorum": apply_quorum,
+        "get-quorum": get_quorum,
+        "import-quorum": partial(import_quorum, min(records, 20_000)),
+        "visible": visible,
+        "query": partial(query_indexed, records),
+        "rivals": rivals,
         "repair": partial(repair, records),
         "million": partial(million, 10 * records),
     }

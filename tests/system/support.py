@@ -286,12 +286,16 @@ class Nodes:
         self,
         *names: str,
         groups: Sequence[str] = ("sw:1:3",),
+        ack: str = "quorum",
         others: Mapping[str, str] | None = None,
         settings: Mapping[str, Mapping[str, object]] | None = None,
         tls: Callable[[str], Mapping[str, object]] | None = None,
         data_dir: Path | None = None,
     ) -> list[Node]:
-        """Write settings for nodes that know each other and `others`, which the test plays. Starts none."""
+        """Write settings for nodes that know each other and `others`, which the test plays. Starts none.
+
+        A group has no more replicas than there are members. With `ack` "local" each node writes alone.
+        """
         addresses = {
             name: f"{LOOPBACK}:{port}" for name, port in zip(names, free_ports(len(names)), strict=True)
         }
@@ -312,7 +316,11 @@ class Nodes:
                 sections.setdefault(section, {}).update(values)
             for spec in groups:
                 group, shards, replicas = spec.rsplit(":", 2)
-                sections[f"groups.{group}"] = {"shards": int(shards), "replicas": int(replicas)}
+                sections[f"groups.{group}"] = {
+                    "shards": int(shards),
+                    "replicas": min(int(replicas), len(members)),
+                    "ack": ack,
+                }
             config = self.directory / f"{name}.toml"
             config.write_text(_toml(sections))
             self.nodes[name] = Node(name, config, data_dir or self.directory / name, addresses[name])

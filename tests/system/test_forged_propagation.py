@@ -38,7 +38,9 @@ def ring(module_nodes: Nodes) -> Iterator[tuple[Node, Node, ForeignPeer]]:
     """Two real nodes, a and b, and a member c which only watches what it is sent."""
     watcher = ForeignPeer("c", Replica())
     watcher.takes_turns = False
-    a, b = module_nodes.start("a", "b", others={"c": watcher.address}, groups=["sw:1:3", "two:2:3"])
+    a, b = module_nodes.start(
+        "a", "b", others={"c": watcher.address}, groups=["sw:1:3", "two:2:3"], ack="local"
+    )
     yield a, b, watcher
     watcher.close()
 
@@ -75,7 +77,7 @@ def test_what_cannot_be_is_refused(stock: Stock, request_: gossip.PropagationReq
 
 
 @pytest.mark.parametrize(
-    ("group", "shard"), [("nobody", 0), ("", 0), ("sw", 1), ("sw", 2**32 - 1), ("_gossipnode", 0)]
+    ("group", "shard"), [("nobody", 0), ("", 0), ("sw", 1), ("sw", 2**32 - 1), ("_gossipnode", 1), ("_", 0)]
 )
 def test_unknown_groups_and_shards_are_refused(stock: Stock, group: str, shard: int) -> None:
     with refused(grpc.StatusCode.NOT_FOUND):

@@ -115,7 +115,7 @@ def apply_until_killed(
 @pytest.mark.parametrize("victim", ["a", "b"])
 def test_a_kill_in_mid_session_and_another_round(nodes: Nodes, victim: str) -> None:
     """a holds the message; b, which lacks all, is killed as the server, or a as the client."""
-    a, b = nodes.start("a", "b")
+    a, b = nodes.start("a", "b", ack="local")
     other = b if victim == "a" else a
     with Stock(a.address) as to_a:
         to_a.import_versions("sw", values(4000))
@@ -167,7 +167,7 @@ def test_sigterm_of_a_holder_in_mid_session(nodes: Nodes, foreign: ForeignPeer) 
         hang.wait(60)
 
     foreign.serve = serve
-    a, c = nodes.start("a", "c", others={"b": foreign.address})
+    a, c = nodes.start("a", "c", ack="local", others={"b": foreign.address})
     with Stock(c.address) as stock:
         events = stock.start_repair("sw")
         assert begun.wait(60)
@@ -264,7 +264,9 @@ def test_no_new_work_while_stopping(nodes: Nodes) -> None:
 
 def test_a_peer_that_hangs_in_mid_session_and_comes_back(nodes: Nodes) -> None:
     # What notices it here is the session's deadline; keepalive alone takes twice as long, and more.
-    a, b = nodes.start("a", "b", settings={"repair": {"schedule": "", "session_deadline_seconds": 8}})
+    a, b = nodes.start(
+        "a", "b", ack="local", settings={"repair": {"schedule": "", "session_deadline_seconds": 8}}
+    )
     with Stock(a.address) as to_a, Stock(b.address) as to_b:
         to_a.import_versions("sw", values(4000))
         to_a.root("sw")

@@ -63,7 +63,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 @pytest.fixture(scope="module")
 def ring(module_nodes: Nodes, files: Files) -> list[Node]:
-    return module_nodes.start("a", "b", "c", tls=files.settings)
+    return module_nodes.start("a", "b", "c", ack="local", tls=files.settings)
 
 
 def local(node: Node) -> str:
@@ -169,7 +169,7 @@ def test_a_member_with_another_members_certificate_is_not_talked_to(nodes: Nodes
     def mixed(name: str) -> dict[str, object]:
         return files.settings(name) if name == "a" else {**files.settings("c")}
 
-    a, _ = nodes.start("a", "b", tls=mixed)
+    a, _ = nodes.start("a", "b", ack="local", tls=mixed)
     with Stock(local(a), credentials=files.credentials("client")) as stock:
         finished = stock.repair("sw")
     assert finished.outcome == "incomplete"

@@ -1,0 +1,213 @@
+"""The same load on what one would take instead, from the distribution's packages: Redis and etcd.
+
+Redis: one primary with one replica, appendfsync always, WAIT 1 after each SET. etcd: three members. Both are
+spoken to directly, with a client as thin as ours. One that is not installed is skipped, and said so.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from benchmarks.load import load
+from gossipnode.cli.local_nodes import free_addresses
+from gossipnode.node.address import Address
+from gossipnode.rpc import Cardinality, Channel, Method, RpcError
+
+VALUE = b"x" * 2048
+READ_KEYS = 2_000
+START_SECONDS = 30.0
+
+
+async def rivals() -> dict[str, object]:
+    """Writes and reads of 2 KB values, of one client and of 64."""
+    return {"redis": await _redis(), "etcd": await _etcd()}
+
+
+def _missing(program: str) -> dict[str, object] | None:
+    return None if shutil.which(program) else {"skipped": f"{program} is not installed"}
+
+
+@asynccontextmanager
+async def _running(commands: list[list[str]]) -> AsyncIterator[list[int]]:
+    """The pids of programs that run for as long as the block lasts."""
+    running = [
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: ASYNC220
+        for command in commands
+    ]
+    try:
+        yield [process.pid for process in running]
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
+
+
+async def _until_it_works(attempt: Callable[[], Awaitable[object]]) -> None:
+    with trio.fail_after(START_SECONDS):
+        while True:
+            try:
+                await attempt()
+            except (OSError, RpcError, trio.BrokenResourceError, ValueError):
+                await trio.sleep(0.2)
+            else:
+                return
+
+
+# Redis
+
+
+async def _redis() -> dict[str, object]:
+    if skipped := _missing("redis-server"):
+        return skipped
+    directory = Path(tempfile.mkdtemp(prefix="gossipnode-bench-"))
+    primary, replica = free_addresses(2)
+    commands = [_redis_command(directory, primary, None), _redis_command(directory, replica, primary)]
+    try:
+        async with _running(commands) as pids:
+            await _until_it_works(lambda: _replicated(primary))
+            named = dict(zip(("primary", "replica"), pids, strict=True))
+            figures: dict[str, object] = {}
+            for clients in (1, 64):
+                async with _redis_connections(primary, clients) as ask:
+                    writes = await load(lambda number: ask(number, _set_and_wait(number)), clients, named)
+                    reads = await load(lambda number: ask(number, _redis_get(number)), clients, named)
+                    figures[str(clients)] = {"write": writes, "read": reads}
+            return figures
+    finally:
+        shutil.rmtree(directory)
+
+
+def _redis_command(directory: Path, address: Address, primary: Address | None) -> list[str]:
+    own = directory / str(address.port)
+    own.mkdir()
+    command = ["redis-server", "--port", str(address.port), "--bind", address.host, "--dir", str(own)]
+    command += ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+    return command if primary is None else [*command, "--replicaof", primary.host, str(primary.port)]
+
+
+def _command(*parts: bytes) -> bytes:
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+
+
+def _set_and_wait(number: int) -> tuple[bytes, int]:
+    """A write, and how many lines answer it."""
+    return _command(b"SET", b"k%d" % number, VALUE) + _command(b"WAIT", b"1", b"0"), 2
+
+
+def _redis_get(number: int) -> tuple[bytes, int]:
+    return _command(b"GET", b"k%d" % (1_000_000_001 + number % 100)), 2
+
+
+async def _replicated(primary: Address) -> None:
+    async with await trio.open_tcp_stream(primary.host, primary.port) as stream:
+        await stream.send_all(_command(b"SET", b"probe", b"1") + _command(b"WAIT", b"1", b"1000"))
+        if b":1" not in await _lines(stream, 2):
+            raise ValueError("no replica yet")
+
+
+@asynccontextmanager
+async def _redis_connections(
+    address: Address, clients: int
+) -> AsyncIterator[Callable[[int, tuple[bytes, int]], Awaitable[object]]]:
+    """A connection for each client."""
+    free = [await trio.open_tcp_stream(address.host, address.port) for _ in range(clients)]
+    everyone = list(free)
+
+    async def ask(_number: int, request: tuple[bytes, int]) -> object:
+        stream = free.pop()
+        try:
+            await stream.send_all(request[0])
+            return await _lines(stream, request[1])
+        finally:
+            free.append(stream)
+
+    try:
+        yield ask
+    finally:
+        for stream in everyone:
+            await stream.aclose()
+
+
+async def _lines(stream: trio.SocketStream, count: int) -> bytes:
+    data = b""
+    while data.count(b"\r\n") < count:
+        received = await stream.receive_some()
+        if not received or data.startswith(b"-"):
+            raise ValueError(f"redis: {data!r}")
+        data += received
+        if data.startswith(b"$-1"):
+            return data
+    return data
+
+
+# etcd
+
+
+async def _etcd() -> dict[str, object]:
+    if skipped := _missing("etcd"):
+        return skipped
+    directory = Path(tempfile.mkdtemp(prefix="gossipnode-bench-"))
+    addresses = free_addresses(6)
+    peers = ",".join(f"m{at}=http://{addresses[3 + at]}" for at in range(3))
+    commands = [
+        [
+            "etcd",
+            *("--name", f"m{at}", "--data-dir", str(directory / f"m{at}")),
+            *("--listen-client-urls", f"http://{addresses[at]}"),
+            *("--advertise-client-urls", f"http://{addresses[at]}"),
+            *("--listen-peer-urls", f"http://{addresses[3 + at]}"),
+            *("--initial-advertise-peer-urls", f"http://{addresses[3 + at]}"),
+            *("--initial-cluster", peers),
+        ]
+        for at in range(3)
+    ]
+    address = addresses[0]
+    try:
+        async with (
+            _running(commands) as pids,
+            Channel(lambda: trio.open_tcp_stream(address.host, address.port)) as channel,  # noqa: ASYNC105
+        ):
+            await _until_it_works(lambda: _etcd_put(channel, 0))
+            for number in range(READ_KEYS):
+                await _etcd_put(channel, number)
+            named = {f"m{at}": pid for at, pid in enumerate(pids)}
+            figures: dict[str, object] = {}
+            for clients in (1, 64):
+                writes = await load(lambda number: _etcd_put(channel, number), clients, named)
+                reads = await load(lambda number: _etcd_get(channel, number % READ_KEYS), clients, named)
+                figures[str(clients)] = {"write": writes, "read": reads}
+            return figures
+    finally:
+        shutil.rmtree(directory)
+
+
+def _raw(path: str) -> Method[bytes, bytes]:
+    return Method(path, Cardinality.UNARY_UNARY, bytes, bytes, bytes, bytes)
+
+
+# The numbers of etcd's public API: PutRequest has key = 1 and value = 2, RangeRequest has key = 1.
+_PUT, _RANGE = _raw("/etcdserverpb.KV/Put"), _raw("/etcdserverpb.KV/Range")
+
+
+def _field(number: int, value: bytes) -> bytes:
+    length, size = b"", len(value)
+    while size > 0x7F:
+        length, size = length + bytes((size & 0x7F | 0x80,)), size >> 7
+    return bytes((number << 3 | 2,)) + length + bytes((size,)) + value
+
+
+async def _etcd_put(channel: Channel, number: int) -> object:
+    request = _field(1, b"k%d" % number) + _field(2, VALUE)
+    return await channel.unary(_PUT, request, timeout=10)
+
+
+async def _etcd_get(channel: Channel, number: int) -> object:
+    return await channel.unary(_RANGE, _field(1, b"k%d" % number), timeout=10)
