@@ -79,7 +79,17 @@ def test_another_cluster_is_refused_on_every_method() -> None:
         assert "cluster 'red', the caller to 'blue'" in refusal(access, call(path, cluster="blue"))
 
 
-@pytest.mark.parametrize("method", [services.REPAIR, services.PROPAGATION, services.REPORT])
+@pytest.mark.parametrize(
+    "method",
+    [
+        services.REPAIR,
+        services.PROPAGATION,
+        services.REPORT,
+        services.REPLICA_EXCHANGE,
+        services.REPLICA_SCAN,
+        services.REPLICA_HELLO,
+    ],
+)
 def test_what_replicas_ask_takes_a_members_certificate(method: object, certificates: Certificates) -> None:
     access = Access(settings(**certificates.issue("a")))
     path = method.path  # type: ignore[attr-defined]
@@ -90,6 +100,26 @@ def test_what_replicas_ask_takes_a_members_certificate(method: object, certifica
     # A name is taken from the certificate, never from a message.
     assert "names b: only members" in refusal(access, call(path, ["b"], node="a"))
     assert refusal(access, call(path, ["a-client"], node="b"))
+
+
+def test_a_node_that_joins_shows_a_certificate_with_its_own_name(certificates: Certificates) -> None:
+    access = Access(settings(**certificates.issue("a")))
+    path = services.REPLICA_JOIN.path
+    assert not refusal(access, call(path, ["new"], node="new"))
+    assert "does not name 'b'" in refusal(access, call(path, ["new"], node="b"))
+    assert refusal(access, call(path, node="new"))
+    assert refusal(access, call(path, ["new"]))
+
+
+def test_who_is_a_member_is_asked_anew_for_each_call(certificates: Certificates) -> None:
+    access = Access(settings(**certificates.issue("a")))
+    members = {"a", "b"}
+    access.members = lambda: members
+    assert refusal(access, call(names=["c"]))
+    members.add("c")
+    assert not refusal(access, call(names=["c"]))
+    members.discard("b")
+    assert "names b: only members" in refusal(access, call(names=["b"]))
 
 
 def test_clients_need_no_members_name(certificates: Certificates) -> None:
