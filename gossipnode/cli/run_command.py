@@ -245,7 +245,7 @@ def _opener(reseed: bool) -> OpenStore:
             reseed=reseed,
         ) as store:
             if store.moved_aside is not None:
-                say(f"gossipnode: the damaged file is now {store.moved_aside}; a round fills this node again")
+                say(f"gossipnode: the damaged file is now {store.moved_aside}; the others fill this node")
             yield store
 
     return open_store

@@ -17,7 +17,7 @@ from gossipnode.core.placement import AckLevel, Placement
 from gossipnode.core.property import Entity, Record, ShardId
 from gossipnode.core.replica_messages import RecordsWritten, ReplicaReply, WriteKind, WriteRecords
 from gossipnode.core.tag_value import INT64_MAX
-from gossipnode.node.coordinator import Coordinator, check_writable, not_a_replica
+from gossipnode.node.coordinator import Coordinator
 from gossipnode.node.entity_locks import HeldLocks
 from gossipnode.node.errors import NotStoredError, OtherViewError, TooFewReplicasError
 from gossipnode.node.limits import (
@@ -29,6 +29,7 @@ from gossipnode.node.limits import (
     WRITE_MAX_RECORDS,
 )
 from gossipnode.node.repair_stream import first_error
+from gossipnode.node.request_checks import check_writable, not_a_replica
 from gossipnode.store.interface import WriteResult, Written
 from gossipnode.wire.draft import Draft, read_draft
 from gossipnode.wire.errors import InvalidPropertyError, WireError

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import trio
 
-from gossipnode.core.cluster_view import SYSTEM_GROUP_PREFIX
+from gossipnode.core.cluster_view import SYSTEM_GROUP
 from gossipnode.core.placement import AckLevel, Placement
 from gossipnode.core.property import Entity, Record, check_entity
 from gossipnode.core.replica_messages import (
@@ -28,16 +28,12 @@ from gossipnode.core.replica_messages import (
     WriteKind,
     WriteRecords,
 )
-from gossipnode.core.version import Version
 from gossipnode.node.entity_locks import EntityLocks
 from gossipnode.node.errors import (
-    NotAReplicaError,
     NotStoredError,
     OtherViewError,
-    RefusedGroupError,
     TooFewReplicasError,
     UnknownGroupError,
-    UnknownLevelError,
 )
 from gossipnode.node.limits import (
     APPLY_ATTEMPTS,
@@ -48,6 +44,7 @@ from gossipnode.node.limits import (
 from gossipnode.node.newest import NewestRecords
 from gossipnode.node.read_repair import ReadRepair
 from gossipnode.node.replicas import Replicas
+from gossipnode.node.request_checks import ack_level, check_request_id, check_writable, not_a_replica
 from gossipnode.node.shards import Shards
 from gossipnode.wire.draft import Draft, draft_of, read_draft
 
@@ -115,6 +112,8 @@ class Coordinator:
         """
         if asked:
             return ack_level(asked)
+        if group == SYSTEM_GROUP:
+            return AckLevel.ONE
         known = self.shards.view.groups.get(group)
         if known is None:
             raise UnknownGroupError(group, self.shards.view.groups)
@@ -133,6 +132,7 @@ class Coordinator:
         incoming = read_draft(payload)
         entity = incoming.entity
         check_writable(entity.group)
+        check_request_id(request_id)
         level = self.level(entity.group, ack)
 
         asked_before = request_id
@@ -164,6 +164,7 @@ class Coordinator:
         """
         check_entity(entity)
         check_writable(entity.group)
+        check_request_id(request_id)
         level = self.level(entity.group, ack)
 
         asked_before = request_id
@@ -210,7 +211,7 @@ class Coordinator:
 
         Others may have written since. It is the newest version that enough replicas must have.
         """
-        record = done.record if newest is None else max(done.record, newest, key=_version)
+        record = done.record if newest is None else max(done.record, newest, key=lambda each: each.version)
         took = await self.write(placement, record, level, request_id, created=done.created)
         return None if took is None else Applied(done.created, record, took, placement.replicas)
 
@@ -355,36 +356,3 @@ class _WriteAnswers:
             self.superseded = True
             return "has a newer version"
         return outcome.problem if outcome.kind is WriteKind.REFUSED else ""
-
-
-def ack_level(text: str) -> AckLevel:
-    """The level of a name.
-
-    Raises:
-        UnknownLevelError: names those that there are.
-    """
-    try:
-        return AckLevel(text)
-    except ValueError:
-        known = ", ".join(level.value for level in AckLevel)
-        raise UnknownLevelError(f"ack {text[:20]!r}: expected one of {known}") from None
-
-
-def check_writable(group: str) -> None:
-    """Refuse a group that is the system's own.
-
-    Raises:
-        RefusedGroupError: it is.
-    """
-    if group.startswith(SYSTEM_GROUP_PREFIX):
-        raise RefusedGroupError(f'group {group[:80]!r}: names beginning with "_" are the system\'s own')
-
-
-def _version(record: Record) -> Version:
-    return record.version
-
-
-def not_a_replica(placement: Placement) -> NotAReplicaError:
-    """The refusal of a request that this node was to serve alone."""
-    holders = ", ".join(placement.holders)
-    return NotAReplicaError(f"this node holds no copy of shard {placement.shard}: ask one of {holders}")

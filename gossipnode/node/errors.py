@@ -17,6 +17,10 @@ class UnknownLevelError(ValueError):
     """An acknowledgement level that there is not."""
 
 
+class InvalidRequestIdError(ValueError):
+    """A request id that no replica would remember."""
+
+
 class NotAReplicaError(Exception):
     """This node holds no copy of the shard, and so cannot serve the request alone."""
 

@@ -12,9 +12,9 @@ from gossipnode.core.cluster_view import NEVER_DELETED, Group
 from gossipnode.core.placement import AckLevel
 from gossipnode.core.property import Record
 from gossipnode.core.registry import check_group, group_entity, group_tags
-from gossipnode.node.coordinator import ack_level, check_writable
 from gossipnode.node.errors import ConfiguredGroupError, GroupExistsError, UnknownGroupError
 from gossipnode.node.registry_sync import RegistrySync
+from gossipnode.node.request_checks import ack_level, check_writable
 from gossipnode.node.shards import Shards
 from gossipnode.store.interface import StoreError
 

@@ -12,11 +12,12 @@ from gossipnode.core.property import Entity, check_entity
 from gossipnode.node import call_metadata
 from gossipnode.node.bulk_writes import BulkWrites
 from gossipnode.node.cluster_query import ClusterQueries, Query
-from gossipnode.node.coordinator import Coordinator, check_writable
+from gossipnode.node.coordinator import Coordinator
 from gossipnode.node.errors import QueryTooLargeError
 from gossipnode.node.limits import DELETE_PAGE_RECORDS, REPLY_MAX_BYTES, REPLY_RECORD_OVERHEAD_BYTES
 from gossipnode.node.query_endpoint import QueryTimer, decode_query
 from gossipnode.node.query_turns import QueryTurns
+from gossipnode.node.request_checks import check_writable
 from gossipnode.node.shards import Shards
 from gossipnode.node.statuses import as_status
 from gossipnode.rpc import CallContext

@@ -9,6 +9,7 @@ from gossipnode.core.errors import CoreError
 from gossipnode.node.errors import (
     ConfiguredGroupError,
     GroupExistsError,
+    InvalidRequestIdError,
     MemberError,
     NotAReplicaError,
     NotStoredError,
@@ -30,6 +31,7 @@ _STATUS: tuple[tuple[type[Exception], Status], ...] = (
     (WireError, Status.INVALID_ARGUMENT),
     (CoreError, Status.INVALID_ARGUMENT),
     (UnknownLevelError, Status.INVALID_ARGUMENT),
+    (InvalidRequestIdError, Status.INVALID_ARGUMENT),
     (UnknownGroupError, Status.NOT_FOUND),
     (UnknownMemberError, Status.NOT_FOUND),
     (GroupExistsError, Status.ALREADY_EXISTS),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
-from gossipnode.node.errors import TooFewReplicasError
-from gossipnode.node.limits import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS
+from gossipnode.node.errors import InvalidRequestIdError, TooFewReplicasError
+from gossipnode.node.limits import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS, REQUEST_ID_MAX_CHARACTERS
 
 from .faults import N1, FaultyCluster, put, running, tags_at
 from .support import entity, prop, tags_of
@@ -95,3 +95,15 @@ async def test_the_retry_of_a_write_that_was_overtaken_is_answered(autojump_cloc
         applied = await put(cluster, "a", ack="all", request_id="one", x=1)
         assert tags_of(applied.record) == {"x": 2}
         assert set(await cluster.versions(N1)) == {applied.record.version.mod_revision}
+
+
+async def test_an_id_too_long_to_be_remembered_is_refused(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        longest = "i" * REQUEST_ID_MAX_CHARACTERS
+        await cluster.coordinator("a").apply(prop("n/1"), replace=False, request_id=longest)
+        for attempt in (
+            lambda: cluster.coordinator("a").apply(prop("n/1"), replace=False, request_id=longest + "i"),
+            lambda: cluster.coordinator("a").delete(entity("n/1"), request_id=longest + "i"),
+        ):
+            with pytest.raises(InvalidRequestIdError, match="request_id: 129 characters, expected 128"):
+                await attempt()
