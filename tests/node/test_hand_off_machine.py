@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from gossipnode.node.errors import NotStoredError, TooFewReplicasError
+from gossipnode.node.limits import HELLO_MAX_SECONDS
 from gossipnode.store.interface import StoreClosedError
 
 from .moving import MovingCluster, eventually, moving
@@ -206,7 +207,9 @@ async def turmoil(seed: int, replicas: int = 3, steps: int = STEPS) -> Turmoil:
             await eventually(lambda: run.ready >= run.members, "all have started")
             await cluster.settled(run.members)
             at_work.cancel()
-            for name in run.members:
+            # What failed a moment ago is not tried again at once, though all are there now.
+            await trio.sleep(HELLO_MAX_SECONDS)
+            for name in sorted(run.members):
                 for key in keys:
                     await run.read(name, key)
             await cluster.tidy()
