@@ -146,6 +146,24 @@ class ClusterView:
             for number in range(group.shards):
                 yield ShardId(group.name, number, group.incarnation)
 
+    @cached_property
+    def joining(self) -> frozenset[str]:
+        """The members that have a shard to fill before all can be settled."""
+        placements = (self.placement(shard) for shard in self.shards())
+        return frozenset(name for placement in placements if placement for name in placement.joining)
+
+    def gives_up(self, shard: ShardId, name: str) -> bool:
+        """Whether a member that has records of a shard is to hold them no more.
+
+        While members change nobody gives anything up: who is filling itself may still need it.
+        """
+        if shard == SYSTEM_SHARD:
+            return False
+        if self.fate(shard) is not Fate.CURRENT:
+            return True
+        placement = self.placement(shard)
+        return self.is_settled and placement is not None and name not in placement.holders
+
     def fate(self, shard: ShardId) -> Fate:
         """What becomes of records kept under a shard.
 

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import structlog
 import trio
 
-from gossipnode.core.cluster_view import SYSTEM_SHARD, ClusterView, Fate
+from gossipnode.core.cluster_view import ClusterView, Fate
 from gossipnode.core.placement import Placement
 from gossipnode.core.property import Record, ShardId
 from gossipnode.core.registry import SETTLED_ENTITY, settled_tags
@@ -115,7 +115,8 @@ class HandOff:
         if self._shards.view is not view:
             return False
         await self._settle(view)
-        leftovers = [shard for shard in self._shards.store.shards() if self._is_leftover(shard)]
+        held = self._shards.store.shards()
+        leftovers = [shard for shard in held if self._shards.view.gives_up(shard, self._shards.own_name)]
         for shard in leftovers:
             await self._give_up(shard)
         if self._shards.own_name in view.forgotten and view.is_settled and not leftovers:
@@ -212,7 +213,7 @@ class HandOff:
         """Write down that all is where it belongs, if it is, and if that is ours to do."""
         if view.is_settled or any(self._to_fill(view)):
             return
-        if not all(self._says_filled(view, name) for name in _joining_anything(view)):
+        if not all(self._says_filled(view, name) for name in view.joining):
             return
         own = self._shards.own_name
         up = [name for name, peer in self._members.peers.items() if peer.state == "up" and not peer.foreign]
@@ -229,15 +230,6 @@ class HandOff:
         return peer is not None and peer.progress.filled_view == view.view_id
 
     # 3. Give up
-
-    def _is_leftover(self, shard: ShardId) -> bool:
-        """Whether a shard of the store is held here no more. Nothing is given up while members change."""
-        view = self._shards.view
-        if shard == SYSTEM_SHARD:
-            return False
-        if view.fate(shard) is not Fate.CURRENT:
-            return True
-        return view.is_settled and shard.group in view.groups and not self._shards.holds(shard)
 
     async def _give_up(self, shard: ShardId) -> None:
         """Hand a copy over, and drop it; nothing is dropped that somebody else may lack."""
@@ -275,9 +267,3 @@ class HandOff:
 def _complete(hop: Hop) -> bool:
     """Whether a session left nothing out."""
     return hop.end in (HopEnd.EQUAL, HopEnd.REPAIRED) and not hop.skipped
-
-
-def _joining_anything(view: ClusterView) -> set[str]:
-    """The members that have something to fill."""
-    placements = (view.placement(shard) for shard in view.shards())
-    return {name for placement in placements if placement is not None for name in placement.joining}

@@ -132,3 +132,23 @@ def test_equal_registries_give_equal_views(first: list[str], second: list[str]) 
     assert [one.placement(shard) for shard in one.shards()] == [
         two.placement(shard) for shard in two.shards()
     ]
+
+
+def test_nothing_is_given_up_while_members_change() -> None:
+    group = Group("g", shards=32, replicas=1)
+    settled, moving = view("ab", None, group), view("abc", "ab", group)
+    for shard in settled.shards():
+        placement = settled.placement(shard)
+        assert placement is not None
+        for name in "ab":
+            assert settled.gives_up(shard, name) is (name not in placement.holders)
+            assert not moving.gives_up(shard, name)
+    assert not settled.gives_up(SYSTEM_SHARD, "z")
+    assert settled.gives_up(ShardId("g", 0, 5), "a"), "another incarnation"
+    assert not settled.gives_up(ShardId("unheard of", 0), "a")
+
+
+def test_who_has_something_to_fill() -> None:
+    group = Group("g", shards=32, replicas=1)
+    assert view("ab", None, group).joining == frozenset()
+    assert view("abc", "ab", group).joining == {"c"}
