@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from gossipnode.client.connection import connect_node
-from gossipnode.client.importer import Batch, Importer
-from gossipnode.client.property import Property
-from gossipnode.client.unicode_table import unicode_records
-from gossipnode.core.slot_tree import SlotDigest, make_tree
-from gossipnode.core.tag_value import Timestamp
-from gossipnode.node.address import Address
+from gossipnode.client.calls.connection import connect_node
+from gossipnode.client.calls.importer import Batch, Importer
+from gossipnode.client.values.property import Property
+from gossipnode.client.values.unicode_table import unicode_records
+from gossipnode.config.address import Address
+from gossipnode.core.model.tag_value import Timestamp
+from gossipnode.core.session.tree import SlotDigest, make_tree
 
 GROUP = "unicode"
 NANOSECONDS = 1_000_000_000

@@ -19,8 +19,8 @@ from pathlib import Path
 import trio
 
 from gossipnode.cli.failure import FAILED, Failure
-from gossipnode.client.property_json import dump_json
-from gossipnode.node.address import Address
+from gossipnode.client.values.property_json import dump_json
+from gossipnode.config.address import Address
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0

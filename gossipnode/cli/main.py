@@ -51,7 +51,7 @@ class _LazyCommands(click.Group):
         """Import the command's module."""
         if cmd_name not in _COMMANDS:
             return None
-        module = import_module(f"gossipnode.cli.{cmd_name}_command")
+        module = import_module(f"gossipnode.cli.commands.{cmd_name}_command")
         command: click.Command = module.command
         return command
 

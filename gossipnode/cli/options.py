@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gossipnode.node.address import Address, AddressError, parse_address
-from gossipnode.node.settings_values import Parser, WrongValueError
+from gossipnode.config.address import Address, AddressError, parse_address
+from gossipnode.config.values import Parser, WrongValueError
 
 if TYPE_CHECKING:
-    from gossipnode.client.connection import NodeClient
+    from gossipnode.client.calls.connection import NodeClient
 
 DEFAULT_AT = "127.0.0.1:7400"
 DEFAULT_TIMEOUT_SECONDS = 10.0
@@ -37,7 +37,7 @@ class Target:
 
     def connect(self) -> AbstractAsyncContextManager[NodeClient]:
         """A client of the node."""
-        from gossipnode.client.connection import TlsFiles, connect_node
+        from gossipnode.client.calls.connection import TlsFiles, connect_node
 
         tls = None if self.ca is None else TlsFiles(self.ca, self.cert, self.key)
         return connect_node(self.address, timeout_seconds=self.timeout_seconds, tls=tls)

@@ -10,14 +10,14 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from gossipnode.client.property_json import dump_json, property_to_json, tags_to_json
+from gossipnode.client.values.property_json import dump_json, property_to_json, tags_to_json
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from gossipnode.client.property import Property
-    from gossipnode.core.tag_value import TagValue
+    from gossipnode.client.values.property import Property
+    from gossipnode.core.model.tag_value import TagValue
 
 Advance = Callable[[int], None]
 
@@ -97,7 +97,7 @@ def _shown(value: object) -> str:
 
 def print_property(record: Property) -> None:
     """One record as a table of two columns."""
-    from gossipnode.client.timestamps import format_nanoseconds
+    from gossipnode.client.values.timestamps import format_nanoseconds
 
     rows: list[tuple[str, object]] = [("key", record.entity.text)]
     rows += [(key, _shown(value)) for key, value in tags_to_json(record.tags).items()]

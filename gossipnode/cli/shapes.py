@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gossipnode.node.settings_values import format_duration
+from gossipnode.config.values import format_duration
 from gossipnode.wire.generated.bp.banyandb.common import v1 as common
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 

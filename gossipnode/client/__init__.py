@@ -24,14 +24,21 @@ from gossipnode.client.errors import (
 )
 
 if TYPE_CHECKING:
+    from gossipnode.client.calls.query_run import Records
     from gossipnode.client.cluster_client import Client, connect
-    from gossipnode.client.given import Ack
-    from gossipnode.client.query_run import Records
-    from gossipnode.client.results import Applied, Group, GroupChange, Member, Property, Spread
-    from gossipnode.client.tags import GivenTag, Tag
-    from gossipnode.client.tls_files import TlsFiles
-    from gossipnode.core.criteria import Condition, Criteria, LogicalExpression, LogicalOp, MatchOption, Op
-    from gossipnode.core.tag_value import IntArray, StrArray, Timestamp
+    from gossipnode.client.transport.tls_files import TlsFiles
+    from gossipnode.client.values.given import Ack
+    from gossipnode.client.values.results import Applied, Group, GroupChange, Member, Property, Spread
+    from gossipnode.client.values.tags import GivenTag, Tag
+    from gossipnode.core.model.tag_value import IntArray, StrArray, Timestamp
+    from gossipnode.core.query.criteria import (
+        Condition,
+        Criteria,
+        LogicalExpression,
+        LogicalOp,
+        MatchOption,
+        Op,
+    )
 
 __all__ = [
     "Ack",
@@ -69,12 +76,12 @@ __all__ = [
 
 _HOMES = {
     "gossipnode.client.cluster_client": ("Client", "connect"),
-    "gossipnode.client.given": ("Ack",),
-    "gossipnode.client.query_run": ("Records",),
-    "gossipnode.client.results": ("Applied", "Group", "GroupChange", "Member", "Property", "Spread"),
-    "gossipnode.client.tags": ("GivenTag", "Tag"),
-    "gossipnode.client.tls_files": ("TlsFiles",),
-    "gossipnode.core.criteria": (
+    "gossipnode.client.values.given": ("Ack",),
+    "gossipnode.client.calls.query_run": ("Records",),
+    "gossipnode.client.values.results": ("Applied", "Group", "GroupChange", "Member", "Property", "Spread"),
+    "gossipnode.client.values.tags": ("GivenTag", "Tag"),
+    "gossipnode.client.transport.tls_files": ("TlsFiles",),
+    "gossipnode.core.query.criteria": (
         "Condition",
         "Criteria",
         "LogicalExpression",
@@ -82,7 +89,7 @@ _HOMES = {
         "MatchOption",
         "Op",
     ),
-    "gossipnode.core.tag_value": ("IntArray", "StrArray", "Timestamp"),
+    "gossipnode.core.model.tag_value": ("IntArray", "StrArray", "Timestamp"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

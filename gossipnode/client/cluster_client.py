@@ -13,15 +13,18 @@ from typing import TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from gossipnode.client import given
+from gossipnode.client.calls.pool import Node, Pool
+from gossipnode.client.calls.query_run import Begun, Item, QueryRun, Records
+from gossipnode.client.calls.requests import QueryOptions, apply_request
+from gossipnode.client.calls.retry_rules import CallKind
 from gossipnode.client.errors import NotFoundError
-from gossipnode.client.given import Ack
 from gossipnode.client.limits import READ_AHEAD_BATCHES
-from gossipnode.client.pool import Node, Pool
-from gossipnode.client.property import Property as StoredProperty
-from gossipnode.client.query_run import Begun, Item, QueryRun, Records
-from gossipnode.client.requests import QueryOptions, apply_request
-from gossipnode.client.results import (
+from gossipnode.client.transport.tls_files import TlsFiles
+from gossipnode.client.transport.transport import OpenTransport, transports
+from gossipnode.client.values import given
+from gossipnode.client.values.given import Ack
+from gossipnode.client.values.property import Property as StoredProperty
+from gossipnode.client.values.results import (
     Applied,
     Group,
     GroupChange,
@@ -33,12 +36,9 @@ from gossipnode.client.results import (
     read_members,
     read_property,
 )
-from gossipnode.client.retry_rules import CallKind
-from gossipnode.client.tags import GivenTag, given_tags
-from gossipnode.client.tls_files import TlsFiles
-from gossipnode.client.transport import OpenTransport, transports
-from gossipnode.core.criteria import Criteria
-from gossipnode.node.address import Address
+from gossipnode.client.values.tags import GivenTag, given_tags
+from gossipnode.config.address import Address
+from gossipnode.core.query.criteria import Criteria
 from gossipnode.rpc import Method
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
@@ -133,7 +133,7 @@ class Client:
     ) -> Records:
         """The records that match, to be iterated over: `async for record in client.query("group")`.
 
-        `where` is an expression (its grammar is `gossipnode.client.expression.GRAMMAR`) or criteria; `select`
+        `where` is an expression (its grammar: `client.values.expression.GRAMMAR`) or criteria; `select`
         names the tags wanted, none for all. Without `order_by` the order is by group, name and id; with it,
         by that tag, and records without it come last. At most `limit` records, with None all. With `after`,
         a record or its GROUP/NAME/ID, only what comes behind it.

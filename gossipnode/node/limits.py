@@ -1,6 +1,6 @@
 """Every bound of the running node, with its unit last. Those of the protocol itself are in `core.limits`."""
 
-from gossipnode.core.limits import RING_MAX_NODES
+from gossipnode.core.model.limits import RING_MAX_NODES
 
 REPAIR_CHANNEL_BATCHES = 1
 """Lists that each channel of a repair stream holds: of large records one has 16 MiB, more gain nothing."""

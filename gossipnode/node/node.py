@@ -22,34 +22,34 @@ from typing import Any
 import structlog
 import trio
 
-from gossipnode.core.property import ShardId
-from gossipnode.core.ring import Cause, RoundMessage
-from gossipnode.core.version import HybridClock
-from gossipnode.node.access import Access
-from gossipnode.node.boot import birth_of
-from gossipnode.node.cluster import Cluster
-from gossipnode.node.digest_filler import fill_digests
+from gossipnode.config.settings import Settings
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.model.version import HybridClock
+from gossipnode.core.ring.turn import Cause, RoundMessage
+from gossipnode.node.endpoints.node_service import NodeEndpoint
+from gossipnode.node.endpoints.property_service import PropertyEndpoint
+from gossipnode.node.endpoints.query_answer import TRACE_ID_BITS
+from gossipnode.node.endpoints.reflection_service import ReflectionEndpoint
+from gossipnode.node.endpoints.repair_service import ReplicaEndpoint
+from gossipnode.node.endpoints.status_report import StatusSource
 from gossipnode.node.limits import DRAIN_CLOSE_SECONDS, DRAIN_SECONDS, DRAIN_SESSIONS_SECONDS, ROUND_ID_BITS
-from gossipnode.node.members import Members, open_members
-from gossipnode.node.node_endpoint import NodeEndpoint
-from gossipnode.node.origin import Origin, RoundWatch, TooManyRoundsError
-from gossipnode.node.property_endpoint import PropertyEndpoint
-from gossipnode.node.query_endpoint import TRACE_ID_BITS
-from gossipnode.node.reflection_endpoint import ReflectionEndpoint
-from gossipnode.node.registry import Registry, configured_groups
-from gossipnode.node.replica_endpoint import ReplicaEndpoint
-from gossipnode.node.ring_peers import RingPeers, SessionSettings
-from gossipnode.node.ring_runner import RingRunner
-from gossipnode.node.scheduler import Schedule, run_schedule, utc
-from gossipnode.node.settings import Settings
-from gossipnode.node.shards import Shards
-from gossipnode.node.status import StatusSource
+from gossipnode.node.local.digest_filler import fill_digests
+from gossipnode.node.local.registry import Registry, configured_groups
+from gossipnode.node.local.shards import Shards
+from gossipnode.node.membership.boot import birth_of
+from gossipnode.node.parts import Cluster
+from gossipnode.node.peers.access import Access
+from gossipnode.node.peers.members import Members, open_members
+from gossipnode.node.repair.holder import RingRunner
+from gossipnode.node.repair.origin import Origin, RoundWatch, TooManyRoundsError
+from gossipnode.node.repair.ring_peers import RingPeers, SessionSettings
+from gossipnode.node.repair.schedule import Schedule, run_schedule, utc
 from gossipnode.node.world import World
 from gossipnode.rpc import Server
-from gossipnode.rpc.health import HealthService, ServingStatus
+from gossipnode.rpc.server.health import HealthService, ServingStatus
 from gossipnode.store.interface import LeafDigest
-from gossipnode.wire.canonical_json import leaf_digest
-from gossipnode.wire.index_rows import payload_rows
+from gossipnode.wire.property.canonical_json import leaf_digest
+from gossipnode.wire.property.index_rows import payload_rows
 
 
 class NodeFailedError(Exception):

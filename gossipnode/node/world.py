@@ -14,8 +14,8 @@ from typing import Any, Protocol, TypeAlias
 
 import trio
 
-from gossipnode.node.address import Address
-from gossipnode.node.settings import Settings
+from gossipnode.config.address import Address
+from gossipnode.config.settings import Settings
 from gossipnode.store.interface import IndexRows, LeafDigest, Store
 
 

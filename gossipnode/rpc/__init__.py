@@ -5,14 +5,14 @@ This room knows nothing of properties, protobuf or the ring: methods bring their
 
 import logging
 
-from gossipnode.rpc.calls import CallContext, ServerStream
-from gossipnode.rpc.channel import Channel, UnaryResult
-from gossipnode.rpc.client_stream import ClientStream
+from gossipnode.rpc.client.channel import Channel, UnaryResult
+from gossipnode.rpc.client.client_stream import ClientStream
+from gossipnode.rpc.client.retry import RetryPolicy
+from gossipnode.rpc.http2.reply_budget import ReplyBudget
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.method import Cardinality, Method
-from gossipnode.rpc.replies import ReplyBudget
-from gossipnode.rpc.retry import RetryPolicy
-from gossipnode.rpc.server import Server
+from gossipnode.rpc.server.calls import CallContext, ServerStream
+from gossipnode.rpc.server.server import Server
 from gossipnode.rpc.status import RpcError, Status
 
 # Where nobody has set up logs, as in a command, the standard library would print warnings on stderr.

@@ -11,7 +11,7 @@ from typing import Final
 from grpclib.const import Status
 from grpclib.metadata import decode_grpc_message, decode_timeout, encode_grpc_message, encode_metadata
 
-from gossipnode.rpc.headers import Fields, Head
+from gossipnode.rpc.http2.headers import Fields, Head
 from gossipnode.rpc.status import RpcError
 
 CONTENT_TYPE: Final = b"application/grpc+proto"

@@ -5,7 +5,7 @@ Found wherever a payload leaves the store. Sent on, it would pass for another ve
 
 from __future__ import annotations
 
-from gossipnode.core.version import Version, payload_digest
+from gossipnode.core.model.version import Version, payload_digest
 
 
 class DamageError(ValueError):

@@ -6,7 +6,7 @@ escaped by a pair that begins with 0x01 and so still sorts behind the end of the
 
 from __future__ import annotations
 
-from gossipnode.core.property import Entity
+from gossipnode.core.model.property import Entity
 from gossipnode.store.damage import DamageError
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol, TypeAlias
 
-from gossipnode.core.index_key import IndexKind, IndexRow
-from gossipnode.core.property import Entity, Record, ShardId
-from gossipnode.core.slot_tree import Leaf, Tree
-from gossipnode.core.version import Version
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.version import Version
+from gossipnode.core.query.index_key import IndexKind, IndexRow
+from gossipnode.core.session.tree import Leaf, Tree
 
 LeafDigest: TypeAlias = Callable[[bytes, int], bytes]
 """(payload, delete_time) -> the 64 raw bytes of the leaf's sha512. Handed in: a store knows no encoding."""

@@ -14,7 +14,6 @@ from google.protobuf.descriptor import EnumDescriptor, FileDescriptor
 from google.protobuf.message import DecodeError
 
 from gossipnode.rpc import Cardinality, Method, Status
-from gossipnode.wire.errors import WireError
 from gossipnode.wire.generated.pb.banyandb.property.v1 import gossip_pb2, repair_pb2, rpc_pb2
 from gossipnode.wire.generated.pb.gossipnode.v1 import node_pb2, replica_pb2
 from gossipnode.wire.generated.pb.grpc.health.v1 import health_pb2
@@ -25,6 +24,7 @@ from gossipnode.wire.generated.pb.grpc.reflection.v1.reflection_pb2 import (
     ServiceResponse,
 )
 from gossipnode.wire.generated.pb.grpc.reflection.v1alpha import reflection_pb2 as alpha_pb2
+from gossipnode.wire.wire_errors import WireError
 
 REQUEST_MAX_BYTES: Final = 4096
 """A question: a name or two. It comes back with its answer, so it may not be of any size."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gossipnode.core.limits import STAMP_MAX_NANOSECONDS
-from gossipnode.core.property import Entity, Record, ShardId, check_entity
-from gossipnode.core.replica_messages import (
+from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
+from gossipnode.core.model.property import Entity, Record, ShardId, check_entity
+from gossipnode.core.model.version import Version
+from gossipnode.core.query.replica_messages import (
     SAME,
     Done,
     Held,
@@ -25,10 +26,9 @@ from gossipnode.core.replica_messages import (
     WriteKind,
     WriteRecords,
 )
-from gossipnode.core.version import Version
-from gossipnode.wire.errors import WireError
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.payload import decode_record
+from gossipnode.wire.property.payload import decode_record
+from gossipnode.wire.wire_errors import WireError
 
 REQUEST_OVERHEAD_BYTES = 128
 ITEM_OVERHEAD_BYTES = 128

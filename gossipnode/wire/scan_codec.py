@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gossipnode.core.criteria import check_criteria
-from gossipnode.core.plan import Place, Search
-from gossipnode.core.property import Entity, Record, ShardId
-from gossipnode.core.replica_messages import Candidate
-from gossipnode.core.tag_value import NO_VALUE
-from gossipnode.core.version import Version
-from gossipnode.wire.criteria import decode_criteria, encode_criteria
-from gossipnode.wire.encode import encode
-from gossipnode.wire.errors import WireError
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.tag_value import NO_VALUE
+from gossipnode.core.model.version import Version
+from gossipnode.core.query.criteria import check_criteria
+from gossipnode.core.query.replica_messages import Candidate
+from gossipnode.core.query.search import Place, Search
+from gossipnode.wire.criteria_codec import decode_criteria, encode_criteria
+from gossipnode.wire.envelope.encode import encode
+from gossipnode.wire.envelope.strict import decode
 from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.property_edit import set_tag_value, tag_value
-from gossipnode.wire.strict import decode
+from gossipnode.wire.property.property_edit import set_tag_value, tag_value
+from gossipnode.wire.wire_errors import WireError
 
 
 class SearchedShard(NamedTuple):

@@ -15,10 +15,10 @@ from betterproto.grpc.grpclib_server import ServiceBase
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from gossipnode.core.messages import ClientMessage, ServerMessage
+from gossipnode.core.session.messages import ClientMessage, ServerMessage
 from gossipnode.rpc import Cardinality, Method
-from gossipnode.wire.encode import encode
-from gossipnode.wire.errors import WireError
+from gossipnode.wire.envelope.encode import encode
+from gossipnode.wire.envelope.strict import decoder_of
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1 as node
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as replica
@@ -28,7 +28,7 @@ from gossipnode.wire.session_codec import (
     encode_client_message,
     encode_server_message,
 )
-from gossipnode.wire.strict import decoder_of
+from gossipnode.wire.wire_errors import WireError
 
 Request = TypeVar("Request", bound=betterproto.Message)
 Reply = TypeVar("Reply", bound=betterproto.Message)

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from gossipnode.core.messages import (
+from gossipnode.core.model.property import Record
+from gossipnode.core.session.messages import (
     AnswerTo,
     ClientMessage,
     DifferSummary,
@@ -25,16 +26,15 @@ from gossipnode.core.messages import (
     Unreadable,
     WaitNextDiffer,
 )
-from gossipnode.core.property import Record
-from gossipnode.core.slot_tree import SlotDigest
-from gossipnode.wire.errors import UnstorableError, WireError
+from gossipnode.core.session.tree import SlotDigest
+from gossipnode.wire.envelope.strict import decode
+from gossipnode.wire.envelope.tables import chosen, values_of, varint
 from gossipnode.wire.generated.bp.banyandb.property import v1 as bp
 from gossipnode.wire.generated.pb.banyandb.property.v1 import repair_pb2 as pb
-from gossipnode.wire.payload import decode_record
-from gossipnode.wire.payload_parse import parse
-from gossipnode.wire.strict import decode
+from gossipnode.wire.property.payload import decode_record
+from gossipnode.wire.property.payload_parse import parse
 from gossipnode.wire.sync_scan import scan_client_sync, scan_server_sync
-from gossipnode.wire.tables import chosen, values_of, varint
+from gossipnode.wire.wire_errors import UnstorableError, WireError
 
 AnyEnvelope = TypeVar("AnyEnvelope", bound=Message)
 

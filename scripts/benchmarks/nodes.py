@@ -14,13 +14,13 @@ from pathlib import Path
 import trio
 
 from gossipnode.cli.local_nodes import LocalNode, LocalNodes, free_addresses
-from gossipnode.core.property import Entity
-from gossipnode.core.tag_value import TagValue
+from gossipnode.core.model.property import Entity
+from gossipnode.core.model.tag_value import TagValue
 from gossipnode.rpc import Channel
 from gossipnode.wire import services
+from gossipnode.wire.envelope.tables import chosen
 from gossipnode.wire.generated.bp.gossipnode import v1
-from gossipnode.wire.property_edit import build_property
-from gossipnode.wire.tables import chosen
+from gossipnode.wire.property.property_edit import build_property
 
 GROUP = "sw"
 BATCH_RECORDS = 256

@@ -13,14 +13,14 @@ import trio
 from benchmarks.load import Ask, load, milliseconds
 from benchmarks.nodes import GROUP, Asker, Bench, bench, record
 from benchmarks.writes import small
-from gossipnode.core.property import Entity
+from gossipnode.core.model.property import Entity
 from gossipnode.rpc import Channel
 from gossipnode.wire import services
+from gossipnode.wire.envelope.tables import make
 from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
-from gossipnode.wire.property_edit import build_property
-from gossipnode.wire.tables import make
+from gossipnode.wire.property.property_edit import build_property
 
 MakeQuery = Callable[[int], banyandb.QueryRequest]
 

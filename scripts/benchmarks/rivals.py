@@ -17,7 +17,7 @@ import trio
 
 from benchmarks.load import load
 from gossipnode.cli.local_nodes import free_addresses
-from gossipnode.node.address import Address
+from gossipnode.config.address import Address
 from gossipnode.rpc import Cardinality, Channel, Method, RpcError
 
 VALUE = b"x" * 2048

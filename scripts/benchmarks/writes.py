@@ -8,11 +8,11 @@ import time
 import trio
 
 from benchmarks.nodes import GROUP, Asker, bench, record
-from gossipnode.core.property import Entity
+from gossipnode.core.model.property import Entity
 from gossipnode.wire import services
+from gossipnode.wire.envelope.tables import make
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
-from gossipnode.wire.property_edit import build_property
-from gossipnode.wire.tables import make
+from gossipnode.wire.property.property_edit import build_property
 
 APPLY_SECONDS = 5.0
 

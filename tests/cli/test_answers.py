@@ -12,14 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipnode.cli.options import spread_values
-from gossipnode.core.property import Entity
+from gossipnode.core.model.property import Entity
 from gossipnode.rpc import Method, RpcError, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.banyandb.common import v1 as common
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
-from gossipnode.wire.property_edit import build_property
-
-from .conftest import Cli, Peer
+from gossipnode.wire.property.property_edit import build_property
+from tests.cli.conftest import Cli, Peer
 
 PAYLOAD = build_property(Entity("sw", "n", "i"), {"a": "x"}, create_revision=5, mod_revision=7)
 RECORD = messages.Record(property=PAYLOAD)

@@ -9,10 +9,10 @@ import pytest
 from gossipnode.cli.demo_story import GROUP, Stamps, View, difference, make_plan, unicode_table
 from gossipnode.cli.local_nodes import LocalNodes
 from gossipnode.cli.output import counted, printable, shown_bytes
-from gossipnode.client.property import Property
-from gossipnode.core.slot_tree import SlotDigest, make_tree
-from gossipnode.node.address import Address
-from gossipnode.node.settings import load_settings
+from gossipnode.client.values.property import Property
+from gossipnode.config.address import Address
+from gossipnode.config.settings import load_settings
+from gossipnode.core.session.tree import SlotDigest, make_tree
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,7 @@ import pytest
 from gossipnode.rpc import RpcError, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
-
-from .conftest import Cli, Peer
+from tests.cli.conftest import Cli, Peer
 
 GROUP = messages.Group(
     name="sw",

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from .conftest import Cli, Ended, Running
+from tests.cli.conftest import Cli, Ended, Running
 
 pytestmark = pytest.mark.slow
 

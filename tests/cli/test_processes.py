@@ -16,8 +16,7 @@ import pytest
 import trustme
 
 from gossipnode.cli.local_nodes import free_addresses
-
-from .conftest import COMMAND, ENVIRONMENT, WAIT_SECONDS, Cli, Running, run_process
+from tests.cli.conftest import COMMAND, ENVIRONMENT, WAIT_SECONDS, Cli, Running, run_process
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Cli, run_process
+from tests.cli.conftest import Cli, run_process
 
 CONFIG = '[node]\nname = "a"\nlisten = "127.0.0.1:0"\n'
 

@@ -14,15 +14,15 @@ import anyio
 import trio
 
 from gossipnode.client.cluster_client import open_client
-from gossipnode.client.trio_transport import TrioTransport
-from gossipnode.core.property import Entity
-from gossipnode.core.tag_value import TagValue
-from gossipnode.node.address import Address
-from gossipnode.node.memory_network import MemoryNetwork
+from gossipnode.client.transport.trio_transport import TrioTransport
+from gossipnode.config.address import Address
+from gossipnode.core.model.property import Entity
+from gossipnode.core.model.tag_value import TagValue
 from gossipnode.rpc import Channel, Limits, Server
 from gossipnode.rpc.tls import tls_listeners
+from gossipnode.sim.network import MemoryNetwork
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
-from gossipnode.wire.property_edit import build_property
+from gossipnode.wire.property.property_edit import build_property
 
 BACKENDS = ("trio", "asyncio")
 WAIT_SECONDS = 60.0

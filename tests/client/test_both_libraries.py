@@ -31,9 +31,8 @@ from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.rpc.tls import server_ssl_context
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
-from gossipnode.wire.property_edit import read_property
-
-from .support import BACKENDS, WAIT_SECONDS, Handlers, on_loopback, run, stored, take
+from gossipnode.wire.property.property_edit import read_property
+from tests.client.support import BACKENDS, WAIT_SECONDS, Handlers, on_loopback, run, stored, take
 
 BIG = "x" * 10_000
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from gossipnode import client
-
-from ..system.support import WAIT_SECONDS, Node, Nodes
+from tests.system.support import WAIT_SECONDS, Node, Nodes
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {path.stem: path for path in sorted((ROOT / "examples").glob("*.py"))}

@@ -21,9 +21,8 @@ from gossipnode.client import (
 from gossipnode.rpc import CallContext, RpcError, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
-
-from ..system.support import Node, Nodes
-from .support import BACKENDS, Handlers, run, stage
+from tests.client.support import BACKENDS, Handlers, run, stage
+from tests.system.support import Node, Nodes
 
 WEEK = 7 * 24 * 3600
 MESSAGE = messages.Group("sw", 2, 3, "quorum", WEEK, ["a", "b"], 5)

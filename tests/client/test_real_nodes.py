@@ -11,9 +11,8 @@ import anyio
 import pytest
 
 from gossipnode.client import Client, NoNodeError, NotFoundError, RefusedError, StrArray, Timestamp, connect
-
-from ..system.support import Node, Nodes
-from .support import BACKENDS, run, take
+from tests.client.support import BACKENDS, run, take
+from tests.system.support import Node, Nodes
 
 pytestmark = pytest.mark.slow
 

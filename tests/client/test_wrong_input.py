@@ -17,10 +17,9 @@ from gossipnode.client import (
     Op,
     TlsFiles,
     connect,
-    given,
 )
-
-from .support import run
+from gossipnode.client.values import given
+from tests.client.support import run
 
 NOBODY = "127.0.0.1:1"
 

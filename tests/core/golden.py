@@ -10,7 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gossipnode.core.messages import (
+from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.model.version import Version, payload_digest
+from gossipnode.core.session.messages import (
     AnswerTo,
     DifferSummary,
     PageLeaf,
@@ -22,11 +24,8 @@ from gossipnode.core.messages import (
     TreeSlots,
     WaitNextDiffer,
 )
-from gossipnode.core.property import Entity, Record
-from gossipnode.core.slot_tree import SlotDigest
-from gossipnode.core.version import Version, payload_digest
-
-from .support import Message, Shelf
+from gossipnode.core.session.tree import SlotDigest
+from tests.core.support import Message, Shelf
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 VECTORS = sorted(path.stem for path in (GOLDEN / "vectors").glob("*.json"))

@@ -1,6 +1,6 @@
 """What the tests of the core share: records, a store that is a dict, and a driver that joins two sessions.
 
-The driver does what `gossipnode.core.tree_session` demands of a caller, one small step at a time, over short
+The driver does what `core.session.commands` demands of a caller, one small step at a time, over short
 lists in place of streams. It shows by itself when both sides wait for each other.
 """
 
@@ -13,7 +13,21 @@ from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, Phase, settings
 
-from gossipnode.core.messages import (
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.version import Version, payload_digest
+from gossipnode.core.session.commands import (
+    Command,
+    Finish,
+    HalfClose,
+    ReadLeaves,
+    ReadRecords,
+    ReadTree,
+    Send,
+    SessionEnd,
+    Write,
+    WriteOutcome,
+)
+from gossipnode.core.session.messages import (
     ClientMessage,
     DifferSummary,
     PageLeaf,
@@ -27,8 +41,7 @@ from gossipnode.core.messages import (
     Unreadable,
     WaitNextDiffer,
 )
-from gossipnode.core.property import Entity, Record, ShardId
-from gossipnode.core.slot_tree import (
+from gossipnode.core.session.tree import (
     Leaf,
     SlotDigest,
     Tree,
@@ -38,21 +51,8 @@ from gossipnode.core.slot_tree import (
     slot_of,
     slot_sha,
 )
-from gossipnode.core.tree_client import TreeClient
-from gossipnode.core.tree_server import TreeServer
-from gossipnode.core.tree_session import (
-    Command,
-    Finish,
-    HalfClose,
-    ReadLeaves,
-    ReadRecords,
-    ReadTree,
-    Send,
-    SessionEnd,
-    Write,
-    WriteOutcome,
-)
-from gossipnode.core.version import Version, payload_digest
+from gossipnode.core.session.tree_client import TreeClient
+from gossipnode.core.session.tree_server import TreeServer
 
 EXAMPLES_FACTOR = float(os.environ.get("GOSSIPNODE_EXAMPLES", "1"))
 """Multiplies the examples of every property test here: small for mutants, large for a long night."""

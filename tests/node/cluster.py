@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 
 import trio
 
-from gossipnode.core.property import Entity, Record, ShardId
-from gossipnode.core.ring import Cause
-from gossipnode.core.rounds import Round
-from gossipnode.core.tag_value import TagValue
-from gossipnode.node.address import Address, parse_address
-from gossipnode.node.memory_network import MemoryNetwork
+from gossipnode.config.address import Address, parse_address
+from gossipnode.config.settings import Settings, load_settings
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.tag_value import TagValue
+from gossipnode.core.ring.round import Round
+from gossipnode.core.ring.turn import Cause
 from gossipnode.node.node import Node, run_node
-from gossipnode.node.settings import Settings, load_settings
 from gossipnode.node.world import World
 from gossipnode.rpc import Channel
+from gossipnode.sim.network import MemoryNetwork
 from gossipnode.store.interface import IndexRows, LeafDigest, Store
-from gossipnode.store.memory_store import MemoryStore
-from gossipnode.wire.payload import decode_record
-from gossipnode.wire.property_edit import build_property
+from gossipnode.store.memory import MemoryStore
+from gossipnode.wire.property.payload import decode_record
+from gossipnode.wire.property.property_edit import build_property
 
 DAY_ONE = 1_800_000_000 * 1_000_000_000
 

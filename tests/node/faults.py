@@ -12,17 +12,16 @@ from typing import Any
 import msgspec
 import trio
 
-from gossipnode.core.property import Entity, Record
-from gossipnode.node.address import Address
-from gossipnode.node.bulk_writes import BulkWrites
-from gossipnode.node.coordinator import Applied, Coordinator
-from gossipnode.node.members import Peer
-from gossipnode.node.memory_network import MemoryNetwork
-from gossipnode.node.settings import Settings
+from gossipnode.config.address import Address
+from gossipnode.config.settings import Settings
+from gossipnode.core.model.property import Entity, Record
+from gossipnode.node.coordinate.bulk_writes import BulkWrites
+from gossipnode.node.coordinate.coordinator import Applied, Coordinator
+from gossipnode.node.peers.members import Peer
 from gossipnode.node.world import World
-
-from .cluster import Cluster
-from .support import entity, prop, tags_of
+from gossipnode.sim.network import MemoryNetwork
+from tests.node.cluster import Cluster
+from tests.node.support import entity, prop, tags_of
 
 
 class HeldStream(trio.abc.HalfCloseableStream):

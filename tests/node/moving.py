@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 
 import trio
 
-from gossipnode.core.cluster_view import SYSTEM_SHARD, ClusterView
-from gossipnode.core.property import Entity, ShardId
-from gossipnode.node.boot import NotAMemberError
-from gossipnode.node.cluster import Cluster as Parts
-from gossipnode.node.group_admin import GroupAdmin
+from gossipnode.config.settings import Settings
+from gossipnode.core.cluster.view import SYSTEM_SHARD, ClusterView
+from gossipnode.core.model.property import Entity, ShardId
+from gossipnode.node.membership.boot import NotAMemberError
+from gossipnode.node.membership.group_admin import GroupAdmin
 from gossipnode.node.node import Node, NodeFailedError, run_node
-from gossipnode.node.settings import Settings
-from gossipnode.wire.property_edit import build_property, read_tags
-
-from .faults import FaultyCluster
+from gossipnode.node.parts import Cluster as Parts
+from gossipnode.wire.property.property_edit import build_property, read_tags
+from tests.node.faults import FaultyCluster
 
 LOOK_SECONDS = 0.25
 PATIENCE_SECONDS = 240.0

@@ -10,27 +10,27 @@ from typing import Any
 
 import trio
 
-from gossipnode.core.cluster_view import Group, Member
-from gossipnode.core.placement import AckLevel
-from gossipnode.core.property import Entity, Record, ShardId
-from gossipnode.core.registry import SETTLED_ENTITY, member_entity, member_tags, settled_tags
-from gossipnode.core.tag_value import TagValue
-from gossipnode.core.version import HybridClock
-from gossipnode.node.address import Address
-from gossipnode.node.bulk_writes import BulkWrites
-from gossipnode.node.cluster_query import ClusterQueries
-from gossipnode.node.coordinator import Coordinator
-from gossipnode.node.members import Members
-from gossipnode.node.read_repair import ReadRepair
-from gossipnode.node.registry import Registry, registry_record
-from gossipnode.node.replica import Replica
-from gossipnode.node.replicas import Replicas
-from gossipnode.node.shards import Shards
+from gossipnode.config.address import Address
+from gossipnode.core.cluster.placement import AckLevel
+from gossipnode.core.cluster.registry_records import SETTLED_ENTITY, member_entity, member_tags, settled_tags
+from gossipnode.core.cluster.view import Group, Member
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.tag_value import TagValue
+from gossipnode.core.model.version import HybridClock
+from gossipnode.node.coordinate.bulk_writes import BulkWrites
+from gossipnode.node.coordinate.coordinator import Coordinator
+from gossipnode.node.coordinate.read_repair import ReadRepair
+from gossipnode.node.coordinate.replicas import Replicas
+from gossipnode.node.local.registry import Registry, registry_record
+from gossipnode.node.local.shards import Shards
+from gossipnode.node.peers.members import Members
+from gossipnode.node.query.cluster_query import ClusterQueries
+from gossipnode.node.replica.replica import Replica
 from gossipnode.rpc import Channel, RpcError
-from gossipnode.store.memory_store import MemoryStore
-from gossipnode.wire.canonical_json import leaf_digest
-from gossipnode.wire.index_rows import payload_rows
-from gossipnode.wire.property_edit import build_property, read_tags
+from gossipnode.store.memory import MemoryStore
+from gossipnode.wire.property.canonical_json import leaf_digest
+from gossipnode.wire.property.index_rows import payload_rows
+from gossipnode.wire.property.property_edit import build_property, read_tags
 
 SECOND = 1_000_000_000
 NOW = 1_800_000_000 * SECOND

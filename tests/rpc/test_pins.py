@@ -61,6 +61,6 @@ def test_h2_codes():
 
 @pytest.mark.slow
 def test_no_asyncio_is_imported():
-    code = "import sys, gossipnode.rpc, gossipnode.rpc.health; print('asyncio' in sys.modules)"
+    code = "import sys, gossipnode.rpc, gossipnode.rpc.server.health; print('asyncio' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from gossipnode.rpc import Channel, RpcError, Server, Status
-from gossipnode.rpc.health import HealthService, ServingStatus
+from gossipnode.rpc.server.health import HealthService, ServingStatus
 
 pytestmark = pytest.mark.slow
 SECONDS = 20

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from .support import Handle, SqliteHandle, open_handle
+from tests.store.support import Handle, SqliteHandle, open_handle
 
 
 @pytest.fixture(params=["sqlite", "memory"])

@@ -12,13 +12,12 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gossipnode.core.property import Entity, Record
-from gossipnode.core.slot_tree import Tree
-from gossipnode.store import sqlite_digests
+from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.session.tree import Tree
 from gossipnode.store.interface import ShardCounts, StoreClosedError
-from gossipnode.store.sqlite_store import open_sqlite_store
-
-from .support import (
+from gossipnode.store.sqlite import digests as sqlite_digests
+from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
+from tests.store.support import (
     SHARD,
     SqliteHandle,
     leaf_digest,

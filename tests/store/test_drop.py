@@ -9,17 +9,18 @@ import pytest
 import trio
 import trio.testing
 
-from gossipnode.core.index_key import IndexKind
-from gossipnode.core.property import ShardId
-from gossipnode.core.slot_tree import Tree, slot_of
-from gossipnode.store import sqlite_drop, sqlite_index_rows, sqlite_indexes
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.query.index_key import IndexKind
+from gossipnode.core.session.tree import Tree, slot_of
 from gossipnode.store.interface import IndexState, ShardCounts, Store, StoreClosedError, Written
-from gossipnode.store.sqlite_drop import drop_step
-from gossipnode.store.sqlite_index_rows import give_up_index
-from gossipnode.store.sqlite_jobs import DigestJob, SlotSha, StepJob
-from gossipnode.store.verify import verify_store
-
-from .support import (
+from gossipnode.store.sqlite import drop as sqlite_drop
+from gossipnode.store.sqlite import index_table as sqlite_index_rows
+from gossipnode.store.sqlite import indexes as sqlite_indexes
+from gossipnode.store.sqlite.drop import drop_step
+from gossipnode.store.sqlite.index_table import give_up_index
+from gossipnode.store.sqlite.jobs import DigestJob, SlotSha, StepJob
+from gossipnode.store.verify.check_store import verify_store
+from tests.store.support import (
     ANEW_SHARD,
     OTHER_SHARD,
     SHARD,

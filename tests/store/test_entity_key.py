@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipnode.core.property import Entity
+from gossipnode.core.model.property import Entity
 from gossipnode.store.entity_key import (
     END_KEY,
     DamagedKeyError,
@@ -14,7 +14,7 @@ from gossipnode.store.entity_key import (
     key_group,
     name_range,
 )
-from gossipnode.store.sqlite_statements import statement_rows
+from gossipnode.store.sqlite.statements import statement_rows
 
 text = st.text(
     st.one_of(st.sampled_from("\0\1\2-/.aé"), st.characters(exclude_categories=["Cs"])), min_size=1

@@ -7,13 +7,12 @@ import random
 import pytest
 import trio
 
-from gossipnode.core.errors import InvalidEntityError
-from gossipnode.core.index_key import IndexKind, order_key
-from gossipnode.core.property import Record, ShardId
+from gossipnode.core.model.errors import InvalidEntityError
+from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.query.index_key import IndexKind, order_key
 from gossipnode.store.interface import IndexHit, IndexRefusedError, IndexState
 from gossipnode.store.limits import INDEXES_PER_SHARD_MAX
-
-from .support import (
+from tests.store.support import (
     ANEW_SHARD,
     OTHER_SHARD,
     SHARD,

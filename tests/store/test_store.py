@@ -8,13 +8,12 @@ import pytest
 import trio
 import trio.testing
 
-from gossipnode.core.limits import STAMP_MAX_NANOSECONDS
-from gossipnode.core.property import Entity, Record, ShardId
-from gossipnode.core.slot_tree import Tree, slot_of
-from gossipnode.core.version import Version
+from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.version import Version
+from gossipnode.core.session.tree import Tree, slot_of
 from gossipnode.store.interface import ShardCounts, StoreClosedError, Written
-
-from .support import (
+from tests.store.support import (
     OTHER_SHARD,
     SHARD,
     Handle,

@@ -14,15 +14,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from gossipnode.core.index_key import IndexKind
-from gossipnode.core.property import Entity, Record, ShardId
-from gossipnode.core.slot_tree import slot_of
-from gossipnode.core.version import Version, payload_digest
-from gossipnode.store import sqlite_drop, sqlite_index_rows, sqlite_indexes
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.version import Version, payload_digest
+from gossipnode.core.query.index_key import IndexKind
+from gossipnode.core.session.tree import slot_of
 from gossipnode.store.interface import IndexHit, IndexState, ShardCounts, Written
-from gossipnode.store.verify import verify_store
-
-from .support import (
+from gossipnode.store.sqlite import drop as sqlite_drop
+from gossipnode.store.sqlite import index_table as sqlite_index_rows
+from gossipnode.store.sqlite import indexes as sqlite_indexes
+from gossipnode.store.verify.check_store import verify_store
+from tests.store.support import (
     ANEW_SHARD,
     OTHER_SHARD,
     SHARD,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .support import Nodes
+from tests.system.support import Nodes
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from typing import Any
 
 import grpc
 
-from .digests import Held, leaf_sha, leaves_by_slot, root_sha, slot_of, slot_shas
-from .support import (
+from tests.system.digests import Held, leaf_sha, leaves_by_slot, root_sha, slot_of, slot_shas
+from tests.system.support import (
     LOOPBACK,
     PROPAGATION,
     REPAIR,

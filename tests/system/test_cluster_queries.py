@@ -10,13 +10,23 @@ from typing import Any
 import grpc
 import pytest
 
-from gossipnode.core.criteria import Condition, Criteria, LogicalExpression, LogicalOp, Op
-from gossipnode.wire.criteria import encode_criteria
-from gossipnode.wire.encode import encode
+from gossipnode.core.query.criteria import Condition, Criteria, LogicalExpression, LogicalOp, Op
+from gossipnode.wire.criteria_codec import encode_criteria
+from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.pb.banyandb.model.v1 import query_pb2 as model
-
-from .support import NODE_SERVICE, PROPERTY, Node, Nodes, Stock, eventually, own, property_of, refused, rpc
+from tests.system.support import (
+    NODE_SERVICE,
+    PROPERTY,
+    Node,
+    Nodes,
+    Stock,
+    eventually,
+    own,
+    property_of,
+    refused,
+    rpc,
+)
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from gossipnode.wire.generated.pb.banyandb.property.v1.property_pb2 import Property
-
-from .digests import Held, canonical_json, leaves_by_slot, root_sha, slot_shas
+from tests.system.digests import Held, canonical_json, leaves_by_slot, root_sha, slot_shas
 
 VECTORS = Path(__file__).parent.parent / "golden" / "vectors"
 

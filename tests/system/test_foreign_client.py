@@ -13,8 +13,8 @@ import grpc
 import pytest
 from google.protobuf import json_format
 
-from .digests import Held, leaf_sha, root_sha, slot_of, slot_shas
-from .foreign import (
+from tests.system.digests import Held, leaf_sha, root_sha, slot_of, slot_shas
+from tests.system.foreign import (
     MISSING,
     SYNC,
     WAIT_NEXT,
@@ -25,7 +25,7 @@ from .foreign import (
     slot_requests,
     sync_of,
 )
-from .support import Node, Nodes, Stock, properties, property_of, refused, repairs, verify
+from tests.system.support import Node, Nodes, Stock, properties, property_of, refused, repairs, verify
 
 pytestmark = pytest.mark.slow
 

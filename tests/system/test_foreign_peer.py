@@ -10,9 +10,9 @@ from typing import Any
 import grpc
 import pytest
 
-from .digests import Held, root_sha, slot_of
-from .foreign import ForeignPeer, Replica, Requests
-from .support import Nodes, Stock, property_of, repairs
+from tests.system.digests import Held, root_sha, slot_of
+from tests.system.foreign import ForeignPeer, Replica, Requests
+from tests.system.support import Nodes, Stock, property_of, repairs
 
 pytestmark = pytest.mark.slow
 

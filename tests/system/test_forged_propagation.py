@@ -9,8 +9,18 @@ from collections.abc import Iterator, Sequence
 import grpc
 import pytest
 
-from .foreign import ForeignPeer, Replica
-from .support import LOOPBACK, PROPAGATION, Node, Nodes, Stock, eventually, gossip, property_of, refused
+from tests.system.foreign import ForeignPeer, Replica
+from tests.system.support import (
+    LOOPBACK,
+    PROPAGATION,
+    Node,
+    Nodes,
+    Stock,
+    eventually,
+    gossip,
+    property_of,
+    refused,
+)
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from .support import Node, Nodes, Stock, command, eventually, own, property_of, refused, verify
+from tests.system.support import Node, Nodes, Stock, command, eventually, own, property_of, refused, verify
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ import grpc
 import pytest
 from hpack import Encoder
 
-from .support import PROPERTY, REPAIR, WAIT_SECONDS, Node, Nodes, Stock, property_of, rpc
+from tests.system.support import PROPERTY, REPAIR, WAIT_SECONDS, Node, Nodes, Stock, property_of, rpc
 
 pytestmark = pytest.mark.slow
 

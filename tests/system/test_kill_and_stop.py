@@ -13,9 +13,9 @@ from typing import Any
 import grpc
 import pytest
 
-from .digests import Held
-from .foreign import ClientSession, ForeignPeer, Replica, root_request, slot_requests
-from .support import Node, Nodes, Stock, eventually, own, property_of, repairs, tags_of, verify
+from tests.system.digests import Held
+from tests.system.foreign import ClientSession, ForeignPeer, Replica, root_request, slot_requests
+from tests.system.support import Node, Nodes, Stock, eventually, own, property_of, repairs, tags_of, verify
 
 pytestmark = pytest.mark.slow
 

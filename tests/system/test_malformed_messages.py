@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from .digests import Held, root_sha
-from .foreign import root_request, slot_requests, sync_of
-from .support import (
+from tests.system.digests import Held, root_sha
+from tests.system.foreign import root_request, slot_requests, sync_of
+from tests.system.support import (
     NODE_SERVICE,
     PROPAGATION,
     PROPERTY,

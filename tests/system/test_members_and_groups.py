@@ -7,7 +7,17 @@ import json
 import grpc
 import pytest
 
-from .support import Node, Nodes, Stock, command, eventually, free_ports, property_of, refused, tags_of
+from tests.system.support import (
+    Node,
+    Nodes,
+    Stock,
+    command,
+    eventually,
+    free_ports,
+    property_of,
+    refused,
+    tags_of,
+)
 
 pytestmark = pytest.mark.slow
 

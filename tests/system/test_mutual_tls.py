@@ -12,9 +12,9 @@ import grpc
 import pytest
 import trustme
 
-from .digests import Held
-from .foreign import ClientSession, Replica
-from .support import Ended, Node, Nodes, Stock, command, gossip, property_of, refused
+from tests.system.digests import Held
+from tests.system.foreign import ClientSession, Replica
+from tests.system.support import Ended, Node, Nodes, Stock, command, gossip, property_of, refused
 
 pytestmark = pytest.mark.slow
 

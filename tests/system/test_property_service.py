@@ -11,8 +11,7 @@ import grpc
 import pytest
 
 from gossipnode.wire.generated.pb.banyandb.model.v1 import query_pb2 as model
-
-from .support import Node, Nodes, Stock, own, properties, property_of, refused, rpc, tags_of
+from tests.system.support import Node, Nodes, Stock, own, properties, property_of, refused, rpc, tags_of
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
-from .support import Node, Nodes, Stock, eventually, property_of, refused, tags_of
+from tests.system.support import Node, Nodes, Stock, eventually, property_of, refused, tags_of
 
 pytestmark = pytest.mark.slow
 

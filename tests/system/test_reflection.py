@@ -9,7 +9,7 @@ import grpc
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from .support import WAIT_SECONDS, Node, Nodes, Stock, own, property_of, refused
+from tests.system.support import WAIT_SECONDS, Node, Nodes, Stock, own, property_of, refused
 
 pytestmark = pytest.mark.slow
 

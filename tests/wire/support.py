@@ -15,8 +15,8 @@ from google.protobuf.message import Message
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from gossipnode.core.property import Entity
-from gossipnode.core.tag_value import (
+from gossipnode.core.model.property import Entity
+from gossipnode.core.model.tag_value import (
     INT64_MAX,
     INT64_MIN,
     NO_VALUE,
@@ -26,7 +26,7 @@ from gossipnode.core.tag_value import (
     Timestamp,
 )
 from gossipnode.wire.generated.pb.banyandb.property.v1 import repair_pb2
-from gossipnode.wire.payload import NANOS_MAX, TIMESTAMP_SECONDS_MAX, TIMESTAMP_SECONDS_MIN
+from gossipnode.wire.property.payload import NANOS_MAX, TIMESTAMP_SECONDS_MAX, TIMESTAMP_SECONDS_MIN
 
 
 def examples(count: int) -> settings:

@@ -11,9 +11,9 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipnode.rpc import Cardinality, health
+from gossipnode.rpc import Cardinality
+from gossipnode.rpc.server import health
 from gossipnode.wire import services
-from gossipnode.wire.errors import WireError
 from gossipnode.wire.generated.pb.grpc.health.v1 import health_pb2
 from gossipnode.wire.generated.pb.grpc.reflection.v1 import reflection_pb2
 from gossipnode.wire.generated.pb.grpc.reflection.v1.reflection_pb2 import (
@@ -22,8 +22,8 @@ from gossipnode.wire.generated.pb.grpc.reflection.v1.reflection_pb2 import (
 )
 from gossipnode.wire.generated.pb.grpc.reflection.v1alpha import reflection_pb2 as alpha_pb2
 from gossipnode.wire.reflection import REFLECT, REFLECT_ALPHA, REQUEST_MAX_BYTES, Reflection
-
-from .support import examples
+from gossipnode.wire.wire_errors import WireError
+from tests.wire.support import examples
 
 PROTOS = Path(__file__).resolve().parent.parent.parent / "protos"
 SERVED = [services.QUERY, services.NODE_QUERY, health.CHECK, health.WATCH, REFLECT, REFLECT_ALPHA]

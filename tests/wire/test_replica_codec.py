@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipnode.core.errors import CoreError
-from gossipnode.core.limits import STAMP_MAX_NANOSECONDS
-from gossipnode.core.property import Entity, Record, ShardId
-from gossipnode.core.replica_messages import (
+from gossipnode.core.model.errors import CoreError
+from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.version import Version
+from gossipnode.core.query.replica_messages import (
     SAME,
     Done,
     ReadRecords,
@@ -26,11 +27,9 @@ from gossipnode.core.replica_messages import (
     WriteKind,
     WriteRecords,
 )
-from gossipnode.core.version import Version
-from gossipnode.wire.errors import UnstorableError, WireError
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.payload import decode_record
-from gossipnode.wire.property_edit import build_property
+from gossipnode.wire.property.payload import decode_record
+from gossipnode.wire.property.property_edit import build_property
 from gossipnode.wire.replica_codec import (
     add_reply,
     add_request,
@@ -39,8 +38,8 @@ from gossipnode.wire.replica_codec import (
     reply_size,
     request_size,
 )
-
-from .support import examples
+from gossipnode.wire.wire_errors import UnstorableError, WireError
+from tests.wire.support import examples
 
 SHARD = ShardId("g", 3, 5)
 FENCE = b"12345678"

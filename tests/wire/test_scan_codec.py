@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipnode.core.criteria import (
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.tag_value import NO_VALUE
+from gossipnode.core.model.version import Version
+from gossipnode.core.query.criteria import (
     CRITERIA_DEPTH_MAX,
     Condition,
     Criteria,
@@ -18,12 +21,8 @@ from gossipnode.core.criteria import (
     MatchOption,
     Op,
 )
-from gossipnode.core.plan import Place, Search
-from gossipnode.core.property import Entity, Record, ShardId
-from gossipnode.core.replica_messages import Candidate
-from gossipnode.core.tag_value import NO_VALUE
-from gossipnode.core.version import Version
-from gossipnode.wire.errors import WireError
+from gossipnode.core.query.replica_messages import Candidate
+from gossipnode.core.query.search import Place, Search
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.scan_codec import (
     SearchedShard,
@@ -32,8 +31,8 @@ from gossipnode.wire.scan_codec import (
     decode_search,
     encode_search,
 )
-
-from .support import EVERY_TYPE, TAG_VALUES, TEXTS, examples
+from gossipnode.wire.wire_errors import WireError
+from tests.wire.support import EVERY_TYPE, TAG_VALUES, TEXTS, examples
 
 SHARDS = (
     SearchedShard(ShardId("g", 0, 7), b"12345678", True),

@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from grpclib.const import Cardinality
 
-from gossipnode.core.messages import RootCompare, WaitNextDiffer
+from gossipnode.core.session.messages import RootCompare, WaitNextDiffer
 from gossipnode.rpc import Method
 from gossipnode.wire import services
-from gossipnode.wire.errors import WireError
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1 as node
-
-from .support import FILES, GENERATED
+from gossipnode.wire.wire_errors import WireError
+from tests.wire.support import FILES, GENERATED
 
 METHODS: dict[str, Method[Any, Any]] = {
     name: method for name, method in vars(services).items() if isinstance(method, Method) and name.isupper()

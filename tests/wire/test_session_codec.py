@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipnode.core.messages import (
+from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.session.messages import (
     AnswerTo,
     ClientMessage,
     DifferSummary,
@@ -24,21 +25,19 @@ from gossipnode.core.messages import (
     Unreadable,
     WaitNextDiffer,
 )
-from gossipnode.core.property import Entity, Record
-from gossipnode.core.slot_tree import SlotDigest
-from gossipnode.wire.errors import WireError
+from gossipnode.core.session.tree import SlotDigest
 from gossipnode.wire.generated.bp.banyandb.property import v1 as bp
 from gossipnode.wire.generated.pb.banyandb.property.v1 import property_pb2, repair_pb2
-from gossipnode.wire.payload import decode_record
-from gossipnode.wire.property_edit import build_property
+from gossipnode.wire.property.payload import decode_record
+from gossipnode.wire.property.property_edit import build_property
 from gossipnode.wire.session_codec import (
     decode_client_message,
     decode_server_message,
     encode_client_message,
     encode_server_message,
 )
-
-from .support import TEXTS, TRANSCRIPTS, examples, payloads, transcript_messages
+from gossipnode.wire.wire_errors import WireError
+from tests.wire.support import TEXTS, TRANSCRIPTS, examples, payloads, transcript_messages
 
 RECORDS = [decode_record(payload, index % 2 * 10**18) for index, payload in enumerate(payloads("types"))]
 SHAS = st.text("0123456789abcdef", max_size=128)

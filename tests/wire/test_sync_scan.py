@@ -6,18 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipnode.core.messages import AnswerTo, PropertyAnswer, PropertyMissing, PropertySync, WaitNextDiffer
-from gossipnode.wire.encode import encode
-from gossipnode.wire.errors import WireError
+from gossipnode.core.session.messages import (
+    AnswerTo,
+    PropertyAnswer,
+    PropertyMissing,
+    PropertySync,
+    WaitNextDiffer,
+)
+from gossipnode.wire.envelope.encode import encode
+from gossipnode.wire.envelope.strict import decode
+from gossipnode.wire.envelope.tables import chosen, varint
 from gossipnode.wire.generated.bp.banyandb.property import v1 as bp
-from gossipnode.wire.payload import decode_record
-from gossipnode.wire.property_edit import build_property
+from gossipnode.wire.property.payload import decode_record
+from gossipnode.wire.property.property_edit import build_property
 from gossipnode.wire.session_codec import encode_client_message, encode_server_message
-from gossipnode.wire.strict import decode
 from gossipnode.wire.sync_scan import scan_client_sync, scan_server_sync
-from gossipnode.wire.tables import chosen, varint
-
-from .support import ENTITY, EVERY_TYPE, examples
+from gossipnode.wire.wire_errors import WireError
+from tests.wire.support import ENTITY, EVERY_TYPE, examples
 
 RECORDS = [
     decode_record(build_property(ENTITY, EVERY_TYPE, mod_revision=7), 0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gossipnode.wire.encode import encode
+from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.generated.pb.banyandb.common.v1 import trace_pb2 as pb
 from gossipnode.wire.trace import Span, make_trace
 

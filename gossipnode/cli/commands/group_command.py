@@ -1,0 +1,220 @@
+"""`group`: the definitions of groups, which all members share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from gossipnode.cli.failure import NOT_FOUND, Failure
+from gossipnode.cli.options import ManyValues, Target, checked, output_option, run_async, target_options
+from gossipnode.cli.output import print_json, print_table, say_spread
+from gossipnode.config.values import any_group_name, duration, tag_keys
+from gossipnode.core.model.limits import REPLICAS_MAX, SHARDS_MAX
+
+if TYPE_CHECKING:
+    from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+
+GROUP_ACK_LEVELS = ("one", "quorum", "all")
+
+_NAME = click.argument("name", callback=checked(any_group_name))
+_ACK = click.option(
+    "--ack",
+    type=click.Choice(GROUP_ACK_LEVELS),
+    help="Which replicas must have taken part in what does not say otherwise.",
+)
+_RETENTION = click.option(
+    "--retention",
+    callback=checked(duration),
+    metavar="TIME",
+    help="How long deleted records are remembered, as in 7d, 36h, 90m.",
+)
+_INDEX = click.option(
+    "--index",
+    "indexes",
+    multiple=True,
+    callback=checked(tag_keys),
+    metavar="TAG...",
+    help="A tag with an index from the start; several, or repeated. Others get one when a query wants it.",
+)
+
+
+@click.group("group")
+def command() -> None:
+    """Create, alter, list, show and delete groups.
+
+    Definitions are kept by every member: any node can be asked, and one that is away hears of it later.
+    """
+
+
+@command.command("create", cls=ManyValues)
+@_NAME
+@click.option(
+    "--shards",
+    type=click.IntRange(1, SHARDS_MAX),
+    required=True,
+    metavar="S",
+    help="Parts that the records are cut into. Never changes.",
+)
+@click.option(
+    "--replicas",
+    type=click.IntRange(1, REPLICAS_MAX),
+    required=True,
+    metavar="R",
+    help="Members that hold each shard. Never changes; a quorum is more than half of it.",
+)
+@_ACK
+@_RETENTION
+@_INDEX
+@output_option
+@target_options
+def create(
+    name: str,
+    shards: int,
+    replicas: int,
+    ack: str | None,
+    retention: float | None,
+    indexes: tuple[str, ...],
+    output: str,
+    target: Target,
+) -> None:
+    """Create the group NAME. Exit code 1 when there is one of this name.
+
+    Without --ack a quorum answers; without --retention deleted records are remembered for 7d.
+    """
+    from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+
+    request = messages.CreateGroupRequest(
+        name=name,
+        shards=shards,
+        replicas=replicas,
+        ack=ack or "",
+        tombstone_retention_seconds=int(retention or 0),
+        indexes=list(indexes),
+    )
+    run_async(_create, target, request, output)
+
+
+async def _create(target: Target, request: messages.CreateGroupRequest, output: str) -> None:
+    async with target.connect() as node:
+        reply = await node.create_group(request)
+    _print_changed(reply, output)
+
+
+@command.command("alter", cls=ManyValues, short_help="Change acknowledgement, retention or indexes.")
+@_NAME
+@_ACK
+@_RETENTION
+@click.option(
+    "--index",
+    "indexes",
+    multiple=True,
+    callback=checked(tag_keys),
+    metavar="TAG...",
+    help="The tags with an index, in place of those before; several, or repeated.",
+)
+@click.option("--no-index", is_flag=True, help="No tag has an index any more.")
+@output_option
+@target_options
+def alter(
+    name: str,
+    ack: str | None,
+    retention: float | None,
+    indexes: tuple[str, ...],
+    no_index: bool,
+    output: str,
+    target: Target,
+) -> None:
+    """Change what may change of the group NAME; what is not given stays as it is."""
+    if indexes and no_index:
+        raise click.UsageError("--index and --no-index exclude each other")
+    if ack is None and retention is None and not indexes and not no_index:
+        raise click.UsageError("nothing to change: give --ack, --retention, --index or --no-index")
+    from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+
+    request = messages.AlterGroupRequest(name=name, ack=ack)
+    if retention is not None:
+        request.tombstone_retention_seconds = int(retention)
+    if indexes or no_index:
+        request.indexes = messages.AlterGroupRequestTagList(tags=list(indexes))
+    run_async(_alter, target, request, output)
+
+
+async def _alter(target: Target, request: messages.AlterGroupRequest, output: str) -> None:
+    async with target.connect() as node:
+        reply = await node.alter_group(request)
+    _print_changed(reply, output)
+
+
+@command.command("list")
+@output_option
+@target_options
+def list_(output: str, target: Target) -> None:
+    """List all groups, by name."""
+    run_async(_list, target, output)
+
+
+async def _list(target: Target, output: str) -> None:
+    async with target.connect() as node:
+        groups = await node.list_groups()
+    _print(groups, output)
+
+
+@command.command("show")
+@_NAME
+@output_option
+@target_options
+def show(name: str, output: str, target: Target) -> None:
+    """Show the group NAME. Exit code 3 when there is none."""
+    run_async(_show, target, name, output)
+
+
+async def _show(target: Target, name: str, output: str) -> None:
+    async with target.connect() as node:
+        groups = await node.list_groups(name)
+    if not groups:
+        raise Failure(f"no group {name!r} at {target.address}", NOT_FOUND)
+    _print(groups, output)
+
+
+@command.command("delete", short_help="Delete a group and its records, on every member.")
+@_NAME
+@output_option
+@target_options
+def delete(name: str, output: str, target: Target) -> None:
+    """Delete the group NAME and all of its records, on every member, at once and for good.
+
+    Nothing is asked before. A member that is away deletes them when it is back. A group that is later created
+    with the same name is another one, and starts empty. Exit code 3 when there is none.
+    """
+    run_async(_delete, target, name, output)
+
+
+async def _delete(target: Target, name: str, output: str) -> None:
+    async with target.connect() as node:
+        reply = await node.delete_group(name)
+    if output == "json":
+        from gossipnode.cli.shapes import group_shape
+
+        print_json(group_shape(reply.group) | {"deleted": True})
+    else:
+        print_table(("deleted", "incarnation"), [(reply.group.name, reply.group.incarnation)])
+    say_spread(reply.acknowledged, reply.members)
+
+
+def _print_changed(reply: messages.GroupResponse, output: str) -> None:
+    _print([reply.group], output)
+    say_spread(reply.acknowledged, reply.members)
+
+
+def _print(groups: list[messages.Group], output: str) -> None:
+    from gossipnode.cli.shapes import group_shape
+
+    shapes = [group_shape(group) for group in groups]
+    if output == "json":
+        for shape in shapes:
+            print_json(shape)
+        return
+    headers = ("name", "shards", "replicas", "ack", "retention", "indexes", "incarnation")
+    rows = [{**shape, "indexes": " ".join(shape["indexes"]) or "none"} for shape in shapes]
+    print_table(headers, [tuple(row.values()) for row in rows])

@@ -1,0 +1,36 @@
+"""`member`: what can be done to a member of the cluster."""
+
+from __future__ import annotations
+
+import click
+
+from gossipnode.cli.options import Target, checked, output_option, run_async, target_options
+from gossipnode.cli.output import print_json, print_table, say_spread
+from gossipnode.config.values import member_name
+
+
+@click.group("member")
+def command() -> None:
+    """Forget a member. `members` lists them; a node becomes one by `run --join`."""
+
+
+@command.command("forget")
+@click.argument("name", callback=checked(member_name))
+@output_option
+@target_options
+def forget(name: str, output: str, target: Target) -> None:
+    """Remove the member NAME for good: what it held moves to the others.
+
+    A member that is only down stays one, and needs no command. Exit code 3 when there is none of this name.
+    """
+    run_async(_forget, target, name, output)
+
+
+async def _forget(target: Target, name: str, output: str) -> None:
+    async with target.connect() as node:
+        reply = await node.forget_member(name)
+    if output == "json":
+        print_json({"name": name, "acknowledged": reply.acknowledged, "members": reply.members})
+    else:
+        print_table(("forgotten", "members that know"), [(name, f"{reply.acknowledged} of {reply.members}")])
+    say_spread(reply.acknowledged, reply.members)

@@ -1,0 +1,126 @@
+"""`query`: find records by name, id and tags."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from gossipnode.cli.options import Target, ack_option, output_option, run_async, target_options
+from gossipnode.cli.output import print_properties_json, print_table, printable, say, shown_tags
+from gossipnode.client.values.expression import GRAMMAR, parse_expression
+from gossipnode.client.values.property_json import dump_json
+from gossipnode.client.values.tag_arguments import parse_key
+
+if TYPE_CHECKING:
+    from gossipnode.client.calls.connection import QueryOptions
+    from gossipnode.client.values.property import Property
+    from gossipnode.wire.generated.bp.banyandb.common import v1 as common
+
+LIMIT_MAX = (1 << 32) - 1
+
+
+@click.command("query", epilog=f"EXPR: {GRAMMAR}")
+@click.argument("groups", nargs=-1, required=True, metavar="GROUP...")
+@click.option("--name", default="", metavar="N", help="Only records of this name.")
+@click.option("--id", "ids", multiple=True, metavar="I", help="Only records with this id; may be repeated.")
+@click.option("--where", metavar="EXPR", help="Only records whose tags match, as in 'status = \"ok\"'.")
+@click.option("--select", default="", metavar="TAG,...", help="Show these tags only.")
+@click.option(
+    "--order-by",
+    default="",
+    metavar="TAG",
+    help="Order by this tag instead of by key: numbers before text, records without the tag last.",
+)
+@click.option("--desc", is_flag=True, help="The largest first.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, LIMIT_MAX),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="At most so many records.",
+)
+@click.option("--after", metavar="KEY", help="Go on behind this record, in the order of the query.")
+@click.option("--trace", is_flag=True, help="Then tell on stderr how the answer was found, and how fast.")
+@ack_option
+@output_option
+@target_options
+def command(
+    groups: tuple[str, ...],
+    name: str,
+    ids: tuple[str, ...],
+    where: str | None,
+    select: str,
+    order_by: str,
+    desc: bool,
+    limit: int,
+    after: str | None,
+    trace: bool,
+    ack: str,
+    output: str,
+    target: Target,
+) -> None:
+    """Find records of one or more groups, whichever members hold them.
+
+    What a quorum has acknowledged, a query at quorum sees. With --ack local, only what the node asked holds.
+    """
+    if desc and not order_by:
+        raise click.UsageError("--desc needs --order-by TAG")
+    criteria = None if where is None else parse_expression(where)
+    from gossipnode.client.calls.connection import QueryOptions
+
+    options = QueryOptions(
+        groups=groups,
+        name=name,
+        ids=ids,
+        where=criteria,
+        select=[tag.strip() for tag in select.split(",") if tag.strip()],
+        order_by=order_by,
+        descending=desc,
+        limit=limit,
+        after=None if after is None else parse_key(after),
+        ack=ack,
+    )
+    run_async(_query, target, options, output, trace)
+
+
+async def _query(target: Target, options: QueryOptions, output: str, trace: bool) -> None:
+    found: list[Property] = []
+    traces: list[common.Trace] = []
+    async with target.connect() as node:
+        async with node.query(options, on_trace=traces.append if trace else None) as batches:
+            async for batch in batches:
+                if output == "json":
+                    print_properties_json(batch)
+                else:
+                    found += batch
+    if output == "table":
+        rows = [(record.entity.text, shown_tags(record.tags), record.mod_revision) for record in found]
+        print_table(("key", "tags", "revision"), rows)
+    if trace:
+        sys.stdout.flush()
+        _say_trace(traces, output)
+
+
+def _say_trace(traces: list[common.Trace], output: str) -> None:
+    from gossipnode.cli.shapes import trace_shape
+
+    if not traces:
+        say("the node sent no trace")
+    elif output == "json":
+        say(dump_json({"trace": trace_shape(traces[0])}))
+    else:
+        say(f"trace {printable(traces[0].trace_id)}")
+        for span in traces[0].spans:
+            _say_span(span, 1)
+
+
+def _say_span(span: common.Span, depth: int) -> None:
+    told = [span.message, *(f"{tag.key}={tag.value}" for tag in span.tags), f"{span.duration / 1e6:.3f} ms"]
+    if span.error:
+        told.append("failed")
+    say("  " * depth + printable("  ".join(told)))
+    for child in span.children:
+        _say_span(child, depth + 1)

@@ -1,0 +1,283 @@
+"""`run`: one node, from its settings to its exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
+from gossipnode.cli.options import ManyValues, output_option, run_async
+from gossipnode.cli.output import counted, print_json, print_line, say
+
+if TYPE_CHECKING:
+    import trio
+
+    from gossipnode.config.settings import Settings
+    from gossipnode.node.node import Node
+    from gossipnode.node.world import OpenStore
+    from gossipnode.store.interface import IndexRows, LeafDigest, Store
+
+DRAIN_SECONDS = 10.0
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("run", cls=ManyValues)
+@click.option("--config", type=_PATH, metavar="FILE", help="Settings in TOML; options win over them.")
+@click.option("--name", metavar="N", help="This node's name, unique in the cluster.")
+@click.option("--listen", metavar="HOST:PORT", help="Where to listen; port 0 takes any free one.")
+@click.option("--advertise", metavar="HOST:PORT", help="Where others reach us, if not at --listen.")
+@click.option("--data-dir", metavar="D", help="Where records are kept; data/NAME if not given.")
+@click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    metavar="NAME=HOST:PORT...",
+    help="Another member; several, or repeated.",
+)
+@click.option(
+    "--join",
+    "joins",
+    multiple=True,
+    metavar="HOST:PORT...",
+    help="In place of --peer: a member of a running cluster; several, or repeated. The node announces itself "
+    "and becomes a member.",
+)
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    metavar="NAME:SHARDS:REPLICAS...",
+    help="A group, as in sw:1:3; several, or repeated.",
+)
+@click.option("--ca", "tls_ca", metavar="FILE", help="TLS: the cluster's CA.")
+@click.option("--cert", "tls_cert", metavar="FILE", help="TLS: this node's certificate.")
+@click.option("--key", "tls_key", metavar="FILE", help="TLS: the certificate's key.")
+@click.option("--check-config", is_flag=True, help="Check the settings, print them, and run nothing.")
+@click.option("--reseed", is_flag=True, help="Move a damaged file of records aside and start empty.")
+@click.option("--until-stdin-closes", is_flag=True, hidden=True, help="Stop when standard input ends.")
+@output_option
+def command(
+    config: Path | None,
+    name: str | None,
+    listen: str | None,
+    advertise: str | None,
+    data_dir: str | None,
+    peers: tuple[str, ...],
+    joins: tuple[str, ...],
+    groups: tuple[str, ...],
+    tls_ca: str | None,
+    tls_cert: str | None,
+    tls_key: str | None,
+    check_config: bool,
+    reseed: bool,
+    until_stdin_closes: bool,
+    output: str,
+) -> None:
+    """Run one node. Prints `ready NAME ADDR` on stdout once it serves.
+
+    SIGTERM and Ctrl-C let running sessions finish, for 10 s at most; a second one exits at once. SIGHUP reads
+    certificates anew. Every setting can also come from the environment, as GOSSIPNODE_NODE_NAME.
+    """
+    settings = load_or_fail(
+        config,
+        {
+            "node.name": name,
+            "node.listen": listen,
+            "node.advertise": advertise,
+            "node.data_dir": data_dir,
+            "cluster.peers": list(peers) or None,
+            "cluster.join": list(joins) or None,
+            "groups": list(groups) or None,
+            "tls.ca": tls_ca,
+            "tls.cert": tls_cert,
+            "tls.key": tls_key,
+        },
+    )
+    if check_config:
+        _print_settings(settings, output)
+        return
+    from gossipnode.observe.logs import configure_logs
+
+    configure_logs()
+    if settings.node.status_listen is not None:
+        say("gossipnode: [node] status_listen is set, but status over HTTP is not served yet")
+    run_async(_run, settings, reseed, until_stdin_closes)
+
+
+def load_or_fail(config: Path | None, overrides: dict[str, object]) -> Settings:
+    """The settings of a node, or the end of the command."""
+    from gossipnode.config.settings import SettingsError, load_settings
+
+    try:
+        return load_settings(config, os.environ, overrides)
+    except SettingsError as error:
+        raise Failure(str(error), WRONG_USE) from None
+
+
+def _print_settings(settings: Settings, output: str) -> None:
+    from gossipnode.config.settings import describe_settings
+    from gossipnode.config.values import format_duration
+
+    described = describe_settings(settings)
+    if output == "json":
+        print_json(described)
+        return
+    print_line(f"the settings are right: node {settings.node.name} at {settings.node.listen}")
+    print_line(f"members: {', '.join(f'{name} {address}' for name, address in settings.members.items())}")
+    if settings.cluster.join:
+        print_line(f"joins through: {', '.join(map(str, settings.cluster.join))}")
+    for name, group in settings.groups.items():
+        shards, replicas = counted(group.shards, "shard"), counted(group.replicas, "replica")
+        kept = format_duration(int(group.tombstone_retention_seconds))
+        indexes = f", indexes: {' '.join(group.indexes)}" if group.indexes else ""
+        print_line(f"group {name}: {shards}, {replicas}, ack {group.ack}, tombstones kept {kept}{indexes}")
+    print_line(f"data directory: {settings.node.data_dir}")
+    print_line(f"rounds: {settings.repair.schedule or 'only when asked for'}")
+
+
+async def _run(settings: Settings, reseed: bool, until_stdin_closes: bool) -> None:
+    from gossipnode.client.errors import sole_error
+
+    try:
+        await _serve(settings, reseed, until_stdin_closes)
+    except (Exception, BaseExceptionGroup) as caught:
+        failure = _failure(sole_error(caught), settings)
+        if failure is None:
+            raise
+        raise failure from None
+
+
+async def _serve(settings: Settings, reseed: bool, until_stdin_closes: bool) -> None:
+    import trio
+
+    from gossipnode.node.node import run_node
+    from gossipnode.node.world import real_world
+
+    # Signals are taken from the start: an early one must neither be lost nor end in a traceback.
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async with trio.open_nursery() as nursery:
+            control = _Control(settings.node.name, nursery.cancel_scope)
+            nursery.start_soon(control.follow_signals, signals)
+            if until_stdin_closes:
+                nursery.start_soon(control.follow_stdin)
+            await run_node(settings, real_world(_opener(reseed)), task_status=control)
+            nursery.cancel_scope.cancel()
+
+
+class _Control:
+    """Tells a node to stop. Also the node's task status: it hears when the node serves."""
+
+    def __init__(self, name: str, whole: trio.CancelScope) -> None:
+        self._name = name
+        self._whole = whole
+        self._node: Node | None = None
+        self._stopping = False
+
+    def started(self, value: Node | None = None) -> None:
+        """The node serves."""
+        if value is None:
+            return
+        self._node = value
+        print_line(f"ready {self._name} {value.address}")
+        sys.stdout.flush()
+
+    async def follow_signals(self, signals: AsyncIterator[int]) -> None:
+        """Do what a signal asks for."""
+        async for number in signals:
+            if number == signal.SIGHUP:
+                self._reload()
+            elif self._stopping:
+                os._exit(128 + number)
+            else:
+                self._stop()
+
+    async def follow_stdin(self) -> None:
+        """Stop once standard input ends: whoever holds its other end is gone, however it went."""
+        import trio
+
+        async with trio.lowlevel.FdStream(os.dup(0)) as stdin:
+            while await stdin.receive_some():
+                pass
+        if not self._stopping:
+            self._stop()
+
+    def _stop(self) -> None:
+        import trio
+
+        self._stopping = True
+        if self._node is None:
+            self._whole.cancel()
+            return
+        self._node.request_drain()
+        self._whole.deadline = trio.current_time() + DRAIN_SECONDS
+
+    def _reload(self) -> None:
+        from gossipnode.node.peers.access import CertificateError
+
+        if self._node is None:
+            return
+        try:
+            self._node.reload_certificates()
+        except CertificateError as error:
+            say(f"gossipnode: certificates not read anew: {error}")
+
+
+def _opener(reseed: bool) -> OpenStore:
+    @asynccontextmanager
+    async def open_store(
+        settings: Settings, leaf_digest: LeafDigest, index_rows: IndexRows
+    ) -> AsyncGenerator[Store]:
+        from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
+
+        async with open_sqlite_store(
+            settings.node.data_dir,
+            leaf_digest=leaf_digest,
+            index_rows=index_rows,
+            dialect=settings.repair.leaf_json,
+            reseed=reseed,
+        ) as store:
+            if store.moved_aside is not None:
+                say(f"gossipnode: the damaged file is now {store.moved_aside}; the others fill this node")
+            yield store
+
+    return open_store
+
+
+def _failure(error: BaseException, settings: Settings) -> Failure | None:
+    """The end that an error of starting or running means; None for one that only a defect explains."""
+    from gossipnode.node.membership.boot import NotAMemberError
+    from gossipnode.node.node import NodeFailedError
+    from gossipnode.node.peers.access import CertificateError
+    from gossipnode.store.interface import StoreError
+
+    match error:
+        case CertificateError():
+            return Failure(str(error), WRONG_USE)
+        case StoreError() | NodeFailedError() | NotAMemberError():
+            return Failure(str(error), FAILED)
+        case OSError() if error.filename is not None or error.errno == errno.ENOSPC:
+            where = error.filename or settings.node.data_dir
+            return Failure(f"{where}: {error.strerror or error}", FAILED)
+        case OSError():
+            return Failure(_listen_problem(error, settings), FAILED)
+        case _:
+            return None
+
+
+def _listen_problem(error: OSError, settings: Settings) -> str:
+    inner = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    hint = {
+        errno.EADDRINUSE: "another program listens there; choose another --listen, or stop it",
+        errno.EADDRNOTAVAIL: "this machine has no such address",
+        errno.EACCES: "ports below 1024 need a privilege",
+    }.get(inner.errno or 0, "choose another --listen")
+    reason = (inner.strerror or str(inner)).lower()
+    return f"cannot listen at {settings.node.listen}: {reason}: {hint}"

@@ -1,0 +1,144 @@
+"""Some nodes that serve the same cluster, and the tries of a call at one after the other.
+
+A call ends in an answer or in one ClientError, at its timeout at the latest. What may be tried again is for
+`retry_rules`, where for `node_choice`; here is the loop, the clock and the pauses.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import anyio
+
+from gossipnode.client.calls.failures import named_error, summed_up, weight
+from gossipnode.client.calls.node_choice import NodeChoice
+from gossipnode.client.calls.retry_rules import CallKind, blames_node, may_try_again, try_seconds
+from gossipnode.client.errors import ClientError
+from gossipnode.client.limits import PAUSE_MAX_SECONDS, PAUSE_MIN_SECONDS, TRIES_PER_NODE_MAX
+from gossipnode.client.transport.transport import Transport
+from gossipnode.config.address import Address
+from gossipnode.rpc import Method, RpcError
+from gossipnode.rpc.client.retry import backoff_seconds
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node, and the way to it."""
+
+    address: Address
+    transport: Transport
+
+
+class Try(NamedTuple):
+    """One try of a call: at which node, and for how long."""
+
+    number: int
+    node: Node
+    seconds: float
+
+
+class Pool:
+    """The nodes that a client may ask."""
+
+    def __init__(self, nodes: Sequence[Node], timeout_seconds: float, rng: random.Random) -> None:
+        """Ask `nodes`, each call for at most `timeout_seconds` over all its tries."""
+        self.nodes = nodes
+        self.timeout_seconds = timeout_seconds
+        self.rng = rng
+        self.choice = NodeChoice(len(nodes), rng)
+        self._closed = False
+
+    def close(self) -> None:
+        """Begin no more tries."""
+        self._closed = True
+
+    def check_open(self) -> None:
+        """Refuse to go on after the end.
+
+        Raises:
+            ClientError: the client is closed.
+        """
+        if self._closed:
+            raise ClientError("the client is closed: its `async with` block has ended")
+
+    async def call(self, method: Method[Request, Reply], request: Request, kind: CallKind) -> Reply:
+        """Make a unary call.
+
+        Raises:
+            ClientError: what became of it.
+        """
+        tries = Tries(self, kind)
+        while True:
+            one = await tries.next()
+            try:
+                reply = await one.node.transport.unary(method, request, timeout=one.seconds)
+            except RpcError as error:
+                tries.failed(one, error)
+            else:
+                self.choice.succeeded(one.number)
+                return reply
+
+
+class Tries:
+    """The tries of one call, or of a query until it makes progress."""
+
+    def __init__(self, pool: Pool, kind: CallKind, *, began: float | None = None) -> None:
+        """The time of the call begins to run, or has since `began`."""
+        self._pool = pool
+        self._kind = kind
+        self._deadline = (anyio.current_time() if began is None else began) + pool.timeout_seconds
+        self._left: list[int] = []
+        """Nodes still to be asked before the next pause."""
+        self._rounds = 0
+        self._failures: dict[Address, RpcError] = {}
+
+    async def next(self) -> Try:
+        """The next try, after a pause where every node has failed.
+
+        Raises:
+            ClientError: there is to be none; what the tries met.
+        """
+        self._pool.check_open()
+        if not self._left:
+            await self._next_round()
+        number = self._left.pop(0)
+        seconds = self._seconds_left()
+        if seconds <= 0 and self._failures:
+            raise summed_up(self._failures)
+        seconds = try_seconds(self._kind, max(seconds, 0.0), others_left=bool(self._left))
+        # To the millisecond: people read it when it has passed.
+        return Try(number, self._pool.nodes[number], round(seconds, 3))
+
+    def failed(self, one: Try, error: RpcError) -> None:
+        """Take note of a failure.
+
+        Raises:
+            ClientError: the call must not be tried again.
+        """
+        if blames_node(error):
+            self._pool.choice.failed(one.number, anyio.current_time())
+        self._pool.check_open()
+        if not may_try_again(self._kind, error):
+            raise named_error(error, one.node.address) from None
+        known = self._failures.get(one.node.address)
+        if known is None or weight(error) >= weight(known):
+            self._failures[one.node.address] = error
+
+    async def _next_round(self) -> None:
+        if self._rounds:
+            pause = backoff_seconds(self._rounds, PAUSE_MIN_SECONDS, PAUSE_MAX_SECONDS, self._pool.rng)
+            if self._rounds == TRIES_PER_NODE_MAX or pause >= self._seconds_left():
+                raise summed_up(self._failures)
+            await anyio.sleep(pause)
+            self._pool.check_open()
+        self._rounds += 1
+        self._left = self._pool.choice.order(anyio.current_time())
+
+    def _seconds_left(self) -> float:
+        return self._deadline - anyio.current_time()

@@ -1,0 +1,179 @@
+"""A query as it runs: answers come in the background, and go on at another node when one is lost.
+
+The reader (`Records`) and the run are two tasks with a short channel between them. So no connection and no
+cancel scope is ever open in the reader's own frame, and it may leave at any point.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Self, TypeAlias
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from gossipnode.client.calls.pool import Pool, Tries, Try
+from gossipnode.client.calls.requests import QueryOptions, query_request
+from gossipnode.client.calls.retry_rules import CallKind
+from gossipnode.client.errors import ClientError, FailedError, InvalidRequestError
+from gossipnode.client.limits import TRIES_PER_NODE_MAX
+from gossipnode.client.values.results import Property, read_property
+from gossipnode.core.model.property import Entity
+from gossipnode.node.limits import QUERY_MAX_RECORDS
+from gossipnode.rpc import RpcError, Status
+from gossipnode.wire import services
+
+Item: TypeAlias = list[Property] | ClientError | None
+"""Some records, or what ended the query; None where it ended in good order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A query that has begun: where its items come out, and what ends it."""
+
+    items: MemoryObjectReceiveStream[Item]
+    scope: anyio.CancelScope
+
+
+class Records:
+    """The records of a query, in its order. Iterate over it once, in one task.
+
+    Leaving early ends the query as soon as this object is gone; `contextlib.aclosing` says when that is.
+    """
+
+    def __init__(self, begin: Callable[[], Begun]) -> None:
+        """`begin` is called when the first record is wanted."""
+        self._begin = begin
+        self._begun: Begun | None = None
+        self._page: Iterator[Property] = iter(())
+        self._ended = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Property:
+        while True:
+            for record in self._page:
+                return record
+            if self._ended:
+                raise StopAsyncIteration
+            self._page = iter(await self._next_page())
+
+    async def _next_page(self) -> list[Property]:
+        if self._begun is None:
+            self._begun = self._begin()
+        try:
+            item = await self._begun.items.receive()
+        except (anyio.EndOfStream, anyio.ClosedResourceError):
+            item = ClientError("the query has ended: the client is closed, or the query itself")
+        if isinstance(item, list):
+            return item
+        self._end()
+        if item is None:
+            return []
+        raise item
+
+    async def aclose(self) -> None:
+        """End the query. Harmless when repeated, and after its end."""
+        self._page = iter(())
+        self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        if self._begun is not None:
+            self._begun.items.close()
+            self._begun.scope.cancel()
+
+    def __del__(self) -> None:
+        # Nobody will read on, so nobody need ask on. Without a loop around there is no run any more.
+        with suppress(RuntimeError):
+            self._end()
+
+
+@dataclass(slots=True)
+class QueryRun:
+    """The background half: asks, hands out, and asks again behind the last record where a node is lost."""
+
+    pool: Pool
+    options: QueryOptions
+    left: int | None
+    """Records still wanted; None for as many as there are."""
+    _after: Entity | None = field(init=False)
+    _resumed: bool = field(init=False, default=False)
+    _heard: bool = field(init=False, default=False)
+    """Whether the last node asked gave any sign of life."""
+    _waiting_since: float = field(init=False, default=0.0)
+    """For the next sign of life."""
+    _restarts: int = field(init=False, default=0)
+    """Nodes lost while they were searching, since the last record."""
+
+    def __post_init__(self) -> None:
+        self._after = self.options.after
+
+    async def run(self, items: MemoryObjectSendStream[Item], scope: anyio.CancelScope) -> None:
+        """Run to the end, or until the reader has left and cancels `scope`."""
+        with scope, suppress(anyio.BrokenResourceError):
+            async with items:
+                try:
+                    await self._run(items)
+                except ClientError as error:
+                    await items.send(error)
+                else:
+                    await items.send(None)
+
+    async def _run(self, items: MemoryObjectSendStream[Item]) -> None:
+        tries = Tries(self.pool, CallKind.READ)
+        while self.left != 0:
+            one = await tries.next()
+            self._heard = False
+            try:
+                if not await self._ask(one, items):
+                    return
+                tries = Tries(self.pool, CallKind.READ)
+            except RpcError as error:
+                if self._heard and self._restarts < TRIES_PER_NODE_MAX:
+                    self._restarts += 1
+                    tries = Tries(self.pool, CallKind.READ, began=self._waiting_since)
+                self._failed(tries, one, error)
+
+    def _failed(self, tries: Tries, one: Try, error: RpcError) -> None:
+        try:
+            tries.failed(one, error)
+        except InvalidRequestError as refused:
+            if not self._resumed or self._after is None:
+                raise
+            # We asked for it, not the reader: the record that was last is gone, and with it the place.
+            behind = self._after.text
+            raise FailedError(f"the query broke off behind {behind} and cannot go on: {refused}") from None
+
+    async def _ask(self, one: Try, items: MemoryObjectSendStream[Item]) -> bool:
+        """Hand out what one node answers, to its end. Whether there may be more than it gives at once."""
+        wanted = QUERY_MAX_RECORDS if self.left is None else min(self.left, QUERY_MAX_RECORDS)
+        request = query_request(replace(self.options, limit=wanted, after=self._after))
+        taken = 0
+        with anyio.CancelScope(deadline=anyio.current_time() + one.seconds) as silence:
+            async with one.node.transport.stream(services.NODE_QUERY, request) as next_answer:
+                while (answer := await next_answer()) is not None:
+                    # The time runs while we wait for the node, and not while it waits for the reader.
+                    silence.deadline = math.inf
+                    self._heard = True
+                    page = [read_property(record) for record in answer.records[: wanted - taken]]
+                    if page and not silence.cancel_called:
+                        taken += len(page)
+                        await self._hand_out(page, items)
+                    self._waiting_since = anyio.current_time()
+                    silence.deadline = self._waiting_since + one.seconds
+        if silence.cancelled_caught:
+            raise RpcError(Status.DEADLINE_EXCEEDED, f"sent nothing for {one.seconds:g} s")
+        self.pool.choice.succeeded(one.number)
+        return taken == wanted
+
+    async def _hand_out(self, page: list[Property], items: MemoryObjectSendStream[Item]) -> None:
+        last = page[-1]
+        self._after, self._resumed, self._restarts = Entity(last.group, last.name, last.id), True, 0
+        if self.left is not None:
+            self.left -= len(page)
+        await items.send(page)

@@ -1,0 +1,78 @@
+"""The messages that ask a node for something, from plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gossipnode.client.errors import InvalidInputError
+from gossipnode.client.values.property import Property
+from gossipnode.client.values.property_codec import encode_property
+from gossipnode.core.model.limits import PROPERTY_MAX_BYTES
+from gossipnode.core.model.property import Entity
+from gossipnode.core.query.criteria import Criteria
+from gossipnode.wire.criteria_codec import encode_criteria
+from gossipnode.wire.generated.bp.banyandb.model import v1 as model
+from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
+from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+
+_STRATEGY_MERGE, _STRATEGY_REPLACE = 1, 2
+_SORT_DESC, _SORT_ASC = 1, 2
+
+
+def apply_request(
+    record: Property, *, replace: bool, ack: str, request_id: str = ""
+) -> messages.ApplyRequest:
+    """The message that writes a record's tags over those of the stored one, or in their place.
+
+    Raises:
+        InvalidInputError: it cannot be encoded, or is too large.
+    """
+    payload = encode_property(record)
+    if len(payload) > PROPERTY_MAX_BYTES:
+        raise InvalidInputError(
+            f"{record.entity.text}: the record has {len(payload):,} bytes, over {PROPERTY_MAX_BYTES:,}"
+        )
+    strategy = banyandb.ApplyRequestStrategy(_STRATEGY_REPLACE if replace else _STRATEGY_MERGE)
+    return messages.ApplyRequest(property=payload, strategy=strategy, ack=ack, request_id=request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryOptions:
+    """What a query asks for. Empty means all; limit 0 is 100; an empty ack is the group's own.
+
+    With `after`, only what comes behind that record in the order of the query.
+    """
+
+    groups: Sequence[str]
+    name: str = ""
+    ids: Sequence[str] = ()
+    where: Criteria | None = None
+    select: Sequence[str] = ()
+    order_by: str = ""
+    descending: bool = False
+    limit: int = 0
+    after: Entity | None = None
+    ack: str = ""
+
+
+def query_request(options: QueryOptions) -> messages.QueryRequest:
+    """The message of a query.
+
+    Raises:
+        WireError: a value in its criteria does not fit.
+    """
+    request = banyandb.QueryRequest(
+        groups=list(options.groups),
+        name=options.name,
+        ids=list(options.ids),
+        tag_projection=list(options.select),
+        limit=options.limit,
+    )
+    if options.where is not None:
+        request.criteria = encode_criteria(options.where)
+    if options.order_by:
+        sort = model.Sort(_SORT_DESC if options.descending else _SORT_ASC)
+        request.order_by = model.QueryOrder(tag_name=options.order_by, sort=sort)
+    after = options.after.text if options.after is not None else ""
+    return messages.QueryRequest(query=request, after=after, ack=options.ack)

@@ -1,0 +1,1 @@
+"""The one seam between the client library and a network, for Trio and for asyncio."""

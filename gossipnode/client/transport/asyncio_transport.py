@@ -1,0 +1,289 @@
+"""Calls to one node under asyncio, over grpclib's own channel. The only module that imports asyncio.
+
+grpclib ends a wait by cancelling the task that waits, and never takes that back: a task of the application
+would look cancelled for ever after. So whatever waits in grpclib does so in a task of its own.
+
+What is overridden here is private to grpclib: its version is pinned, and tests/client names each part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncGenerator, Coroutine, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar, cast
+
+import anyio
+from grpclib.client import Channel, Handler, Stream
+from grpclib.config import Configuration
+from grpclib.encoding.base import CodecBase
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from grpclib.metadata import Deadline
+from grpclib.protocol import H2Protocol
+from h2.exceptions import H2Error
+
+from gossipnode.client.limits import CLOSE_SECONDS
+from gossipnode.client.transport.transport import NextAnswer
+from gossipnode.config.address import Address
+from gossipnode.rpc import Limits, Method, RpcError, Status
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+Result = TypeVar("Result")
+
+_PREFIX_BYTES = 5
+"""Of each message: a flag for compression, and the length."""
+
+
+class _Bytes(CodecBase):
+    """Leaves messages as the bytes that they are: our methods have codecs of their own."""
+
+    @property
+    def __content_subtype__(self) -> str:
+        return "proto"
+
+    def encode(self, message: Any, message_type: Any) -> bytes:
+        return bytes(message)
+
+    def decode(self, data: bytes, message_type: Any) -> Any:
+        return data
+
+
+class _Protocol(H2Protocol):
+    """Knows when the other side has spoken, and why and when the connection was lost."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.heard = asyncio.Event()
+        self.closed = asyncio.Event()
+        self.loss: BaseException | None = None
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.heard.set()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.loss = exc
+        self.processor.close(reason=f"the connection was lost: {exc}" if exc else "the connection was lost")
+        self.heard.set()
+        self.closed.set()
+
+    async def greeted(self) -> None:
+        """Wait for the server's first word."""
+        # HTTP/2 does not ask for that. But what we send to a server that has just refused our certificate
+        # resets the connection, and then its reason can no longer be read.
+        try:
+            await self.heard.wait()
+        except BaseException:
+            self.processor.close()
+            raise
+        if self.handler.connection_lost:  # type: ignore[attr-defined]
+            raise ConnectionAbortedError(str(self.loss or "it closes the connection, or speaks no HTTP/2"))
+
+
+class _Call(Stream[bytes, bytes]):
+    """One call. A message above the limit is refused before it is read into memory."""
+
+    async def recv_message(self) -> bytes | None:
+        if not self._recv_initial_metadata_done:
+            await self.recv_initial_metadata()
+        with self._wrapper:
+            prefix = await self._stream.recv_data(_PREFIX_BYTES)
+            if not prefix:
+                return None
+            size = int.from_bytes(prefix[1:])
+            if prefix[0]:
+                raise RpcError(Status.INTERNAL, "the answer is compressed, which nobody asked for")
+            if size > _LIMITS.max_message_bytes:
+                limit = f"{_LIMITS.max_message_bytes:,} bytes"
+                raise RpcError(Status.RESOURCE_EXHAUSTED, f"an answer of {size:,} bytes is over {limit}")
+            return await self._stream.recv_data(size)
+
+
+class _Channel(Channel):
+    """Makes calls and connections of the kinds above."""
+
+    ended = False
+
+    def call(self, method: Method[Any, Any], timeout_seconds: float | None) -> _Call:
+        deadline = None if timeout_seconds is None else Deadline.from_timeout(timeout_seconds)
+        no_metadata: Any = {}
+        return _Call(
+            self,
+            method.path,
+            no_metadata,
+            method.cardinality,
+            bytes,
+            bytes,
+            codec=self._codec,
+            status_details_codec=None,
+            dispatch=self.__dispatch__,
+            deadline=deadline,
+        )
+
+    def _protocol_factory(self) -> H2Protocol:
+        return _Protocol(Handler(), self._config, self._h2_config)
+
+    async def _create_connection(self) -> H2Protocol:
+        protocol = cast("_Protocol", await super()._create_connection())
+        await protocol.greeted()
+        if self.ended:
+            protocol.processor.close()
+            raise ConnectionAbortedError("the client is closed")
+        return protocol
+
+    async def end(self) -> None:
+        """Close the connection and wait until it is gone, but not for long."""
+        self.ended = True
+        protocol = self._protocol
+        self.close()
+        if isinstance(protocol, _Protocol):
+            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+                await protocol.closed.wait()
+
+
+class AsyncioTransport:
+    """See `gossipnode.client.transport.transport.Transport`."""
+
+    def __init__(self, channel: _Channel, address: Address) -> None:
+        """Call over `channel`, which its owner closes."""
+        self._channel = channel
+        self._address = address
+
+    async def unary(
+        self,
+        method: Method[Request, Reply],
+        request: Request,
+        *,
+        timeout: float,  # noqa: ASYNC109 - it goes to the node as well
+    ) -> Reply:
+        """Call a unary method."""
+        data = method.encode_request(request)
+        with _as_rpc_errors(timeout):
+            return _decoded(method, await _apart(self._exchange(method, data, timeout)))
+
+    async def _exchange(self, method: Method[Any, Any], data: bytes, timeout_seconds: float) -> bytes:
+        call = self._channel.call(method, timeout_seconds)
+        async with call:
+            await self._send(call, data)
+            reply = await call.recv_message()
+        if reply is None:
+            raise RpcError(Status.INTERNAL, "the answer to a unary call is not one message")
+        return reply
+
+    @asynccontextmanager
+    async def stream(
+        self, method: Method[Request, Reply], request: Request
+    ) -> AsyncGenerator[NextAnswer[Reply]]:
+        """Send one request for many answers."""
+
+        async def next_answer() -> Reply | None:
+            with _as_rpc_errors(None):
+                message = await _apart(_next_message(call))
+            return None if message is None else _decoded(method, message)
+
+        data = method.encode_request(request)
+        call = self._channel.call(method, None)
+        await call.__aenter__()
+        try:
+            with _as_rpc_errors(None):
+                await _apart(self._send(call, data))
+            yield next_answer
+        finally:
+            # As if cancelled: a call that has not ended yet is reset, and nothing is waited for.
+            await call.__aexit__(asyncio.CancelledError, asyncio.CancelledError(), None)
+
+    async def _send(self, call: _Call, data: bytes) -> None:
+        """Send the one request. Until its headers are out, the node cannot have begun."""
+        try:
+            await call.send_request()
+        except OSError as error:
+            problem = f"{self._address} cannot be reached: {_reason(error)}"
+            raise RpcError(Status.UNAVAILABLE, problem, never_processed=True) from error
+        await call.send_message(data, end=True)
+
+
+async def _next_message(call: _Call) -> bytes | None:
+    message = await call.recv_message()
+    if message is None:
+        # Here, and not when the block is left: a status other than OK is an error of this wait.
+        await call.recv_trailing_metadata()
+    return message
+
+
+async def _apart(work: Coroutine[Any, Any, Result]) -> Result:
+    """Do it in a task of its own, which has ended when this returns or raises."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait((task,))
+    except BaseException:
+        task.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait((task,))
+        if not task.cancelled():
+            task.exception()  # seen, so that nobody logs it as forgotten
+        raise
+    return task.result()
+
+
+@contextmanager
+def _as_rpc_errors(timeout_seconds: float | None) -> Generator[None]:
+    """Let what grpclib raises leave the block as what `Transport` promises."""
+    try:
+        yield
+    except RpcError:
+        raise
+    except GRPCError as error:
+        # Metadata of its own, though empty, says that the status came from the other side.
+        raise RpcError(error.status, error.message or "", trailing_metadata={}) from error
+    except TimeoutError as error:
+        waited = f"no answer within {timeout_seconds or 0:g} s"
+        raise RpcError(Status.DEADLINE_EXCEEDED, waited) from error
+    except (StreamTerminatedError, ProtocolError, H2Error, OSError) as error:
+        raise RpcError(Status.UNAVAILABLE, str(error) or type(error).__name__) from error
+    except AssertionError as error:
+        # What grpclib makes of a stream that ends within a message.
+        raise RpcError(Status.INTERNAL, "the answer ends within a message") from error
+
+
+def _decoded(method: Method[Any, Reply], data: bytes) -> Reply:
+    try:
+        return method.decode_reply(data)
+    except ValueError as error:
+        raise RpcError(Status.INTERNAL, f"reply of {method.path} cannot be decoded: {error}") from error
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return f"TLS handshake failed: {error}"
+    if isinstance(error, TimeoutError):
+        return "no connection in time"
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return str(error) or type(error).__name__
+
+
+_LIMITS = Limits()
+
+
+def _configuration() -> Configuration:
+    """With pings, so that a connection whose other side is gone without a word is given up."""
+    return Configuration(
+        _keepalive_time=_LIMITS.keepalive_seconds,
+        _keepalive_timeout=_LIMITS.keepalive_timeout_seconds,
+        _keepalive_permit_without_calls=True,
+    )
+
+
+@asynccontextmanager
+async def open_transport(
+    address: Address, context: ssl.SSLContext | None
+) -> AsyncGenerator[AsyncioTransport]:
+    """A transport to this address."""
+    channel = _Channel(address.host, address.port, codec=_Bytes(), ssl=context, config=_configuration())
+    try:
+        yield AsyncioTransport(channel, address)
+    finally:
+        await channel.end()

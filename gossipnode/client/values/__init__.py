@@ -1,0 +1,1 @@
+"""What applications hand in and get back: plain values, checked, and their text forms."""

@@ -1,0 +1,357 @@
+"""The settings of a node: parsed once, checked as a whole, handed down frozen.
+
+The values of one node come from a TOML file, the environment and the command line, each winning over the
+one before. Nothing deeper in the node reads a file or the environment for its settings.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+import msgspec
+
+from gossipnode.config import values as values
+from gossipnode.config.address import Address
+from gossipnode.config.values import Parser, WrongValueError
+from gossipnode.core.model.limits import REPLICAS_MAX, SHARDS_MAX
+
+ENVIRONMENT_PREFIX = "GOSSIPNODE_"
+DEFAULT_TOMBSTONE_RETENTION_SECONDS = 7 * 24 * 3600
+
+
+class SettingsError(ValueError):
+    """A configuration that is wrong in itself: the message names key and origin, and what is expected."""
+
+
+class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Who this node is and where it lives. Relative paths are relative to the working directory."""
+
+    name: str
+    listen: Address
+    """Port 0 takes any free port."""
+    advertise: Address
+    data_dir: Path
+    status_listen: Address | None = None
+
+
+class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The other members, or who knows them: `peers` or `join`. Neither holds the node itself."""
+
+    name: str = "main"
+    secret: str | None = None
+    discovery: str = "static"
+    peers: Mapping[str, Address] = msgspec.field(default_factory=dict[str, Address])
+    join: tuple[Address, ...] = ()
+    """Members of a running cluster, any of which will do."""
+
+
+class RepairSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """When rounds start by themselves, and the bounds of a session."""
+
+    schedule: str | None = "0 2 * * *"
+    """Cron, UTC. None (an empty text): no round starts by itself."""
+    session_deadline_seconds: float = 3600.0
+    max_sessions: int = 8
+    page_leaves: int = 256
+    leaf_json: str = "none"
+
+
+class GroupSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """One group of properties."""
+
+    shards: int = 1
+    replicas: int = 3
+    tombstone_retention_seconds: float = DEFAULT_TOMBSTONE_RETENTION_SECONDS
+    ack: str = "quorum"
+    """Who must have a write before it is acknowledged, when a request does not say."""
+    indexes: tuple[str, ...] = ()
+    """Tags with an index from the start."""
+
+
+class TlsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Certificate files in PEM. All three are given, or none."""
+
+    ca: Path
+    cert: Path
+    key: Path
+    require_client: bool = True
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a node needs to know before it starts."""
+
+    node: NodeSettings
+    cluster: ClusterSettings
+    repair: RepairSettings
+    groups: Mapping[str, GroupSettings]
+    tls: TlsSettings | None = None
+
+    @property
+    def members(self) -> dict[str, Address]:
+        """Every member of the cluster by name, this node included, in ring order."""
+        everyone = {**self.cluster.peers, self.node.name: self.node.advertise}
+        return dict(sorted(everyone.items()))
+
+
+_SECTIONS: dict[str, dict[str, Parser]] = {
+    "node": {
+        "name": values.member_name,
+        "listen": values.listen_address,
+        "advertise": values.address,
+        "data_dir": values.path,
+        "status_listen": values.listen_address,
+    },
+    "cluster": {
+        "name": values.cluster_name,
+        "secret": values.text,
+        "discovery": values.discovery,
+        "peers": values.peers,
+        "join": values.addresses,
+    },
+    "repair": {
+        "schedule": values.schedule,
+        "session_deadline_seconds": values.seconds,
+        "max_sessions": values.whole_number(1, 1024),
+        "page_leaves": values.whole_number(1, 100_000),
+        "leaf_json": values.one_of("none", "commas"),
+    },
+    "tls": {
+        "ca": values.existing_file,
+        "cert": values.existing_file,
+        "key": values.existing_file,
+        "require_client": values.yes_or_no,
+    },
+}
+_GROUP_KEYS: dict[str, Parser] = {
+    "shards": values.whole_number(1, SHARDS_MAX),
+    "replicas": values.whole_number(1, REPLICAS_MAX),
+    "tombstone_retention": values.duration,
+    "ack": values.one_of("local", "one", "quorum", "all"),
+    "indexes": values.tag_keys,
+}
+_OPTIONS = {"cluster.peers": "--peer", "cluster.name": "--cluster", "groups": "--group"}
+
+_Sections: TypeAlias = dict[str, dict[str, Any]]
+_Groups: TypeAlias = dict[str, dict[str, Any]]
+
+
+def load_settings(
+    path: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, object] | None = None,
+) -> Settings:
+    """Read the file, then let the environment and then `overrides` win over it, key by key.
+
+    `overrides` is keyed `section.key` ("node.listen"); "cluster.peers" is a list of NAME=ADDR, "cluster.join"
+    one of ADDR, "groups" one of NAME:SHARDS:REPLICAS, which keeps what else the file says of a group. None
+    values do not count.
+
+    Raises:
+        SettingsError: one line that names the key, its file, variable or option, and what is expected.
+    """
+    sections: _Sections = {name: {} for name in _SECTIONS}
+    groups: _Groups = {}
+    if path is not None:
+        _take_file(path, sections, groups)
+    _take_environment(environ or {}, sections, groups)
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            _take_option(key, value, sections, groups)
+    return _assemble(sections, groups)
+
+
+def _take_file(path: Path, sections: _Sections, groups: _Groups) -> None:
+    document = _read_toml(path)
+    _refuse_unknown(document, [*_SECTIONS, "groups"], f"{path}: unknown section")
+    for section, table in document.items():
+        entries = _table(table, f"{path}: [{section}]")
+        if section == "groups":
+            for name, keys in entries.items():
+                _take_group_table(path, name, keys, groups)
+            continue
+        known = _SECTIONS[section]
+        _refuse_unknown(entries, list(known), f"{path}: in [{section}], unknown key")
+        for key, value in entries.items():
+            sections[section][key] = _parse(known[key], value, f"{path}: [{section}] {key}")
+
+
+def _take_group_table(path: Path, name: str, table: object, groups: _Groups) -> None:
+    where = f"{path}: [groups.{name}]"
+    _parse(values.group_name, name, where)
+    entries = _table(table, where)
+    _refuse_unknown(entries, list(_GROUP_KEYS), f"{path}: in [groups.{name}], unknown key")
+    groups[name] = {key: _parse(_GROUP_KEYS[key], value, f"{where} {key}") for key, value in entries.items()}
+
+
+def _read_toml(path: Path) -> dict[str, object]:
+    text = ""
+    try:
+        text = path.read_bytes().decode()
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}, {values.toml_problem(error, text)}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise SettingsError(f"{path}, line {line}: not UTF-8 text") from None
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such configuration file") from None
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise SettingsError(f"{path}: the configuration file cannot be read: {reason}") from None
+
+
+def _table(value: object, where: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise SettingsError(f"{where} is not a table: write it as a section of its own")
+    return cast("dict[str, object]", value)
+
+
+def _refuse_unknown(entries: Iterable[str], known: Sequence[str], what: str) -> None:
+    for key in entries:
+        if key not in known:
+            raise SettingsError(f"{what} {key!r}: {_hint(key, known)}")
+
+
+def _hint(key: str, known: Sequence[str]) -> str:
+    near = get_close_matches(key, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+
+
+def _parse(parser: Parser, value: object, where: str) -> Any:
+    try:
+        return parser(value)
+    except WrongValueError as error:
+        raise SettingsError(f"{where}: {error}") from None
+
+
+def _take_environment(environ: Mapping[str, str], sections: _Sections, groups: _Groups) -> None:
+    for variable in sorted(environ):
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        rest = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if rest == "groups":
+            _merge_groups(values.comma_list(environ[variable]), variable, groups)
+        section, _, key = rest.partition("_")
+        if section not in _SECTIONS or values.set_by_kubernetes(key):
+            continue
+        known = _SECTIONS[section]
+        if key not in known:
+            raise SettingsError(f"{variable}: [{section}] has no key {key!r}: {_hint(key, list(known))}")
+        sections[section][key] = _parse(known[key], environ[variable], variable)
+
+
+def _take_option(key: str, value: object, sections: _Sections, groups: _Groups) -> None:
+    section, _, name = key.partition(".")
+    option = _OPTIONS.get(key, "--" + name.replace("_", "-"))
+    if key == "groups":
+        _merge_groups(cast("Sequence[str]", value), option, groups)
+    else:
+        sections[section][name] = _parse(_SECTIONS[section][name], value, option)
+
+
+def _merge_groups(specs: Sequence[str], where: str, groups: _Groups) -> None:
+    seen: set[str] = set()
+    for spec in specs:
+        name, shards, replicas = _parse(values.group_spec, spec, where)
+        if name in seen:
+            raise SettingsError(f"{where}: group {name!r} is given twice")
+        seen.add(name)
+        for key, number in (("shards", shards), ("replicas", replicas)):
+            groups.setdefault(name, {})[key] = _parse(_GROUP_KEYS[key], number, f"{where} {spec}: {key}")
+
+
+def _assemble(sections: _Sections, groups: _Groups) -> Settings:
+    node = sections["node"]
+    for key in ("name", "listen"):
+        if key not in node:
+            raise SettingsError(
+                f"[node] {key} is not set: give it in a --config file, as --{key}, "
+                f"or as GOSSIPNODE_NODE_{key.upper()}"
+            )
+    node.setdefault("advertise", node["listen"])
+    node.setdefault("data_dir", Path("data") / node["name"])
+    cluster = dict(sections["cluster"])
+    cluster["peers"] = _other_members(cluster.get("peers", {}), node)
+    cluster["join"] = _others_to_join(cluster.get("join", ()), node)
+    if cluster["peers"] and cluster["join"]:
+        raise SettingsError(
+            "[cluster] peers and join are both set (--peer, --join): name all members, or one to join through"
+        )
+    return Settings(
+        node=NodeSettings(**node),
+        cluster=ClusterSettings(**cluster),
+        repair=RepairSettings(**sections["repair"]),
+        groups={name: _group(keys) for name, keys in sorted(groups.items())},
+        tls=_tls(sections["tls"]),
+    )
+
+
+def _group(keys: dict[str, Any]) -> GroupSettings:
+    renamed = {"tombstone_retention": "tombstone_retention_seconds"}
+    return GroupSettings(**{renamed.get(key, key): value for key, value in keys.items()})
+
+
+def _other_members(peers: dict[str, Address], node: dict[str, Any]) -> dict[str, Address]:
+    own = {node["listen"], node["advertise"]}
+    others: dict[str, Address] = {}
+    seen: dict[Address, str] = {}
+    for name, address in peers.items():
+        if name == node["name"]:
+            # One list of all members, shared by every node's file, names the node itself too.
+            if address not in own:
+                raise SettingsError(
+                    f"peer {name!r} at {address} has this node's own name: give every member its own"
+                )
+            continue
+        if address in own:
+            raise SettingsError(f"peer {name!r} has this node's own address {address}")
+        if address in seen:
+            raise SettingsError(f"peers {seen[address]!r} and {name!r} have the same address {address}")
+        seen[address] = name
+        others[name] = address
+    return others
+
+
+def _others_to_join(addresses: tuple[Address, ...], node: dict[str, Any]) -> tuple[Address, ...]:
+    """Without the node itself: one list may serve every node's settings. The first one joins nobody."""
+    own = {node["listen"], node["advertise"]}
+    return tuple(address for address in addresses if address not in own)
+
+
+def _tls(keys: dict[str, Any]) -> TlsSettings | None:
+    if not keys:
+        return None
+    missing = [key for key in ("ca", "cert", "key") if key not in keys]
+    if missing:
+        given = ", ".join(keys)
+        raise SettingsError(f"[tls] has {given} but no {missing[0]}: TLS needs ca, cert and key")
+    return TlsSettings(**keys)
+
+
+def describe_settings(settings: Settings) -> dict[str, Any]:
+    """The settings as plain values that JSON can hold, addresses as text and without the secret."""
+    described: dict[str, Any] = msgspec.to_builtins(
+        {
+            "node": _plain(settings.node),
+            "cluster": _plain(settings.cluster)
+            | {
+                "peers": {name: str(peer) for name, peer in settings.cluster.peers.items()},
+                "join": [str(address) for address in settings.cluster.join],
+            }
+            | ({"secret": "(set)"} if settings.cluster.secret else {}),
+            "repair": _plain(settings.repair),
+            "groups": {name: _plain(group) for name, group in settings.groups.items()},
+            "tls": _plain(settings.tls) if settings.tls else None,
+        }
+    )
+    return described
+
+
+def _plain(section: msgspec.Struct) -> dict[str, object]:
+    fields = msgspec.structs.asdict(section)
+    return {key: str(value) if isinstance(value, Address | Path) else value for key, value in fields.items()}

@@ -1,0 +1,123 @@
+"""What is replicated: an entity (group, name, id), its version, and its encoded bytes.
+
+The core never looks into the bytes; their meaning is known to `gossipnode.wire`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gossipnode.core.model.errors import InvalidEntityError, InvalidRecordError
+from gossipnode.core.model.limits import (
+    GROUP_MAX_BYTES,
+    ID_MAX_BYTES,
+    NAME_MAX_BYTES,
+    PROPERTY_MAX_BYTES,
+    STAMP_MAX_NANOSECONDS,
+)
+from gossipnode.core.model.version import Version
+
+
+class Entity(NamedTuple):
+    """The identity of a property.
+
+    Entities compare as tuples of text. Python orders text by code point, which is the order of its UTF-8
+    bytes, and so the order of leaves on the wire.
+    """
+
+    group: str
+    name: str
+    id: str
+
+    @property
+    def text(self) -> str:
+        """`group/name/id`, the form that is hashed and sent."""
+        return f"{self.group}/{self.name}/{self.id}"
+
+
+class ShardId(NamedTuple):
+    """One shard of a group: the unit that has replicas, a ring and a tree.
+
+    A group that was deleted and made anew is another group: `incarnation`, the stamp of its creation, keeps
+    the two apart wherever records are kept. Groups of the configuration have 0.
+    """
+
+    group: str
+    shard: int
+    incarnation: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.shard}"
+
+
+def parse_entity(text: str) -> Entity:
+    """Split `group/name/id`; the id may hold further slashes.
+
+    Raises:
+        InvalidEntityError: a part is missing, empty or too long.
+    """
+    parts = text.split("/", 2)
+    if len(parts) != 3:
+        raise InvalidEntityError(f"{text[:80]!r} is no key: expected GROUP/NAME/ID")
+    entity = Entity(*parts)
+    check_entity(entity)
+    return entity
+
+
+def check_entity(entity: Entity) -> None:
+    """Refuse an entity that no property may have.
+
+    Raises:
+        InvalidEntityError: names the part and its limit.
+    """
+    for what, value, limit in (
+        ("group", entity.group, GROUP_MAX_BYTES),
+        ("name", entity.name, NAME_MAX_BYTES),
+        ("id", entity.id, ID_MAX_BYTES),
+    ):
+        if not value:
+            raise InvalidEntityError(f"{what} is empty")
+        try:
+            size = len(value.encode())
+        except UnicodeEncodeError:
+            raise InvalidEntityError(f"{what} {value[:80]!r} is no valid Unicode text") from None
+        if size > limit:
+            raise InvalidEntityError(f"{what} is longer than {limit} bytes")
+        if what != "id" and "/" in value:
+            raise InvalidEntityError(f'{what} {value[:80]!r} holds a "/", which only an id may')
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One version of a property, as stored and forwarded.
+
+    `payload` is the encoded Property; `version.digest` is the digest of exactly these bytes.
+    """
+
+    entity: Entity
+    version: Version
+    payload: bytes
+
+    @property
+    def deleted(self) -> bool:
+        """Whether this version is a tombstone."""
+        return self.version.delete_time != 0
+
+
+def check_record(record: Record) -> None:
+    """Refuse a record that no replica may store, on whatever path it came.
+
+    Raises:
+        InvalidEntityError: see `check_entity`.
+        InvalidRecordError: a stamp is out of range or the payload is over the limit.
+    """
+    check_entity(record.entity)
+    version = record.version
+    for what, stamp in (("mod_revision", version.mod_revision), ("delete_time", version.delete_time)):
+        if not 0 <= stamp <= STAMP_MAX_NANOSECONDS:
+            raise InvalidRecordError(f"{what} {stamp} is not between 0 and 2^62")
+    if len(record.payload) > PROPERTY_MAX_BYTES:
+        raise InvalidRecordError(
+            f"property of {len(record.payload)} bytes is over {PROPERTY_MAX_BYTES} bytes"
+        )

@@ -1,0 +1,271 @@
+"""What a query means: conditions on tags, how they hold for a record, and how records are ordered.
+
+Fixed by the data model: `matches` answers for one record, `check_criteria` refuses what has no meaning, and
+`sort_key` gives the order. Nothing here knows how criteria came in or where records are kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import total_ordering
+from typing import Any, TypeAlias
+
+from gossipnode.core.model.errors import CoreError
+from gossipnode.core.model.property import Entity
+from gossipnode.core.model.tag_value import IntArray, NoValue, StrArray, TagValue, Timestamp
+
+CRITERIA_DEPTH_MAX = 64
+"""Logical expressions nested within each other. A long chain of ORs can be built as a balanced tree."""
+
+ANALYZERS = ("keyword", "simple", "standard", "url")
+
+
+class InvalidCriteriaError(CoreError):
+    """Criteria without a meaning: the message names the tag, the operator and what it takes."""
+
+
+class Op(Enum):
+    """The operators of a condition. The values are the numbers of the wire's BinaryOp."""
+
+    EQ = 1
+    NE = 2
+    LT = 3
+    GT = 4
+    LE = 5
+    GE = 6
+    HAVING = 7
+    NOT_HAVING = 8
+    IN = 9
+    NOT_IN = 10
+    MATCH = 11
+
+
+class LogicalOp(Enum):
+    """AND and OR. The values are the numbers of the wire's LogicalOp and of MatchOption.Operator."""
+
+    AND = 1
+    OR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class MatchOption:
+    """How MATCH splits texts, and whether any part (OR) or every part (AND) must be found."""
+
+    analyzer: str = "keyword"
+    operator: LogicalOp = LogicalOp.OR
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition on the tag `name`."""
+
+    name: str
+    op: Op
+    value: TagValue
+    match_option: MatchOption = field(default_factory=MatchOption)
+
+
+@dataclass(frozen=True, slots=True)
+class LogicalExpression:
+    """Two criteria joined. With one side missing it is its other side."""
+
+    op: LogicalOp
+    left: Criteria | None
+    right: Criteria | None
+
+
+Criteria: TypeAlias = Condition | LogicalExpression
+
+_ABSENT: Any = object()
+_NEGATED = {Op.NE: Op.EQ, Op.NOT_IN: Op.IN, Op.NOT_HAVING: Op.HAVING}
+_COMPARED = (Op.EQ, Op.NE, Op.LT, Op.GT, Op.LE, Op.GE)
+_PARTS = {
+    # `[^\W\d_]` is a letter in any script, `[^\W_]` a letter or a digit.
+    "simple": re.compile(r"[^\W\d_]+"),
+    "standard": re.compile(r"\w+"),
+    "url": re.compile(r"[^\W_]+"),
+}
+
+
+def check_criteria(criteria: Criteria) -> Criteria:
+    """Refuse criteria that have no meaning; returns them with one-sided expressions replaced by their side.
+
+    Raises:
+        InvalidCriteriaError: names the tag and operator, and what the operator takes.
+    """
+    return _checked(criteria, 1)
+
+
+def _checked(criteria: Criteria, depth: int) -> Criteria:
+    if depth > CRITERIA_DEPTH_MAX:
+        raise InvalidCriteriaError(f"criteria are nested more than {CRITERIA_DEPTH_MAX} deep")
+    if isinstance(criteria, Condition):
+        _check_condition(criteria)
+        return criteria
+    left = None if criteria.left is None else _checked(criteria.left, depth + 1)
+    right = None if criteria.right is None else _checked(criteria.right, depth + 1)
+    if left is None or right is None:
+        side = left or right
+        if side is None:
+            raise InvalidCriteriaError(f"{criteria.op.name} has neither a left nor a right side")
+        return side
+    return LogicalExpression(criteria.op, left, right)
+
+
+def _check_condition(condition: Condition) -> None:
+    name, op, value = condition.name, condition.op, condition.value
+    if not name:
+        raise InvalidCriteriaError(f"a condition with {op.name} names no tag")
+    if op in _COMPARED:
+        fits, takes = isinstance(value, str | int | Timestamp), "a text, a number or a timestamp"
+    elif op in (Op.IN, Op.NOT_IN):
+        fits, takes = isinstance(value, StrArray | IntArray), "an array of texts or of numbers"
+    elif op is Op.MATCH:
+        fits, takes = isinstance(value, str), "a text"
+    else:
+        fits = isinstance(value, str | int | StrArray | IntArray)
+        takes = "a text, a number, or an array of either"
+    if not fits:
+        raise InvalidCriteriaError(f"{op.name} on tag {name!r} takes {takes}, not {_kind(value)}")
+    if op is Op.MATCH and condition.match_option.analyzer not in ANALYZERS:
+        raise InvalidCriteriaError(
+            f"MATCH on tag {name!r} has an unknown analyzer {condition.match_option.analyzer[:40]!r}: "
+            f"known are {', '.join(ANALYZERS)}"
+        )
+
+
+def _kind(value: TagValue) -> str:
+    kinds: tuple[tuple[type, str], ...] = (
+        (str, "a text"),
+        (StrArray, "an array of texts"),
+        (IntArray, "an array of numbers"),
+        (Timestamp, "a timestamp"),
+        (int, "a number"),
+        (bytes, "binary data"),
+        (NoValue, "no value"),
+    )
+    return next((kind for of, kind in kinds if isinstance(value, of)), "null")
+
+
+def matches(criteria: Criteria, tags: Mapping[str, TagValue]) -> bool:
+    """Whether criteria that passed `check_criteria` hold for a record with these tags.
+
+    NE, NOT_IN and NOT_HAVING hold for a record without the tag, the other operators do not. A tag whose value
+    is of another type than the condition's fails every operator, the negated ones too: `n != 5` says nothing
+    about a record whose n is text.
+    """
+    if isinstance(criteria, Condition):
+        return _holds(criteria, tags.get(criteria.name, _ABSENT))
+    sides = (side for side in (criteria.left, criteria.right) if side is not None)
+    if criteria.op is LogicalOp.AND:
+        return all(matches(side, tags) for side in sides)
+    return any(matches(side, tags) for side in sides)
+
+
+def _holds(condition: Condition, tag: TagValue) -> bool:
+    positive = _NEGATED.get(condition.op)
+    if tag is _ABSENT:
+        return positive is not None
+    held = _positive(positive or condition.op, condition, tag)
+    return held is (positive is None)
+
+
+def _positive(op: Op, condition: Condition, tag: TagValue) -> bool | None:
+    """Whether the operator holds; None when the types do not fit each other."""
+    value = condition.value
+    if op is Op.IN:
+        return tag in value if _is_element(tag, value) and isinstance(value, tuple) else None
+    if op is Op.HAVING:
+        wanted = _as_array(value)
+        if not isinstance(tag, StrArray | IntArray) or not isinstance(wanted, type(tag)):
+            return None
+        return set(tag).issuperset(wanted)
+    if op is Op.MATCH:
+        if not isinstance(tag, str) or not isinstance(value, str):
+            return None
+        return _text_matches(condition.match_option, value, tag)
+    if op is Op.EQ and isinstance(tag, StrArray | IntArray):
+        return value in tag if _is_element(value, tag) else None
+    return _compared(op, tag, value)
+
+
+def _is_element(value: TagValue, array: TagValue) -> bool:
+    """Whether a value is of the type of an array's elements."""
+    if isinstance(array, StrArray):
+        return isinstance(value, str)
+    return isinstance(array, IntArray) and isinstance(value, int)
+
+
+def _as_array(value: TagValue) -> TagValue:
+    if isinstance(value, str):
+        return StrArray((value,))
+    return IntArray((value,)) if isinstance(value, int) else value
+
+
+def _compared(op: Op, tag: Any, value: Any) -> bool | None:
+    if type(tag) is not type(value):
+        return None
+    # Text compares by code point, which is the order of its UTF-8 bytes.
+    if op is Op.EQ:
+        return bool(tag == value)
+    if op in (Op.LT, Op.LE):
+        return bool(tag < value if op is Op.LT else tag <= value)
+    return bool(tag > value if op is Op.GT else tag >= value)
+
+
+def _text_matches(option: MatchOption, wanted: str, text: str) -> bool:
+    parts, found = _split(option.analyzer, wanted), _split(option.analyzer, text)
+    if option.operator is LogicalOp.AND:
+        # A text of which nothing is left, such as "...", matches nothing.
+        return bool(parts) and parts <= found
+    return not parts.isdisjoint(found)
+
+
+def _split(analyzer: str, text: str) -> set[str]:
+    if analyzer == "keyword":
+        return {text}
+    # The data model lowers the case for all but `url`.
+    return set(_PARTS[analyzer].findall(text if analyzer == "url" else text.lower()))
+
+
+@total_ordering
+class _Descending:
+    """Turns an order round, for values that cannot be negated."""
+
+    __slots__ = ("key",)
+
+    def __init__(self, key: tuple[Any, ...]) -> None:
+        self.key = key
+
+    def __lt__(self, other: _Descending) -> bool:
+        return other.key < self.key
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Descending) and other.key == self.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+def sort_key(
+    tags: Mapping[str, TagValue], tag: str, entity: Entity, *, descending: bool = False
+) -> tuple[Any, ...]:
+    """The place of a record in an order by one tag; compare only keys made with the same `descending`.
+
+    Numbers stand before text, text before times, then binary data and arrays; a record without the tag, or
+    with null in it, is last in both directions. Ties are by entity, ascending in both directions.
+    """
+    rank = _rank(tags.get(tag))
+    if rank is None:
+        return (1, (), entity)
+    return (0, _Descending(rank) if descending else rank, entity)
+
+
+def _rank(value: TagValue) -> tuple[Any, ...] | None:
+    if value is None or isinstance(value, NoValue):
+        return None
+    order: tuple[type, ...] = (int, str, Timestamp, bytes, IntArray, StrArray)
+    return (order.index(type(value)), value)

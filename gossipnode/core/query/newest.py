@@ -1,0 +1,68 @@
+"""The newest versions of records, as the replicas of their shard tell them one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.version import Version
+from gossipnode.core.query.replica_messages import Done, RecordsRead, ReplicaReply, Same
+
+
+class Stale(NamedTuple):
+    """A replica that lacks the newest version of a record."""
+
+    replica: str
+    shard: ShardId
+    record: Record
+
+
+class NewestRecords:
+    """Joins the answers to one read."""
+
+    def __init__(self, shard: ShardId, entities: Sequence[Entity], own: Sequence[Record | None]) -> None:
+        """`own` is what the answers that say "the same" are the same as."""
+        self.done: Done | None = None
+        self._shard = shard
+        self._entities = entities
+        self._own = own
+        self._newest: list[Record | None] = [None] * len(entities)
+        self._versions: dict[str, list[Version | None]] = {}
+        self._covered = len(entities)
+
+    def take(self, replica: str, reply: ReplicaReply) -> str:
+        """Take a replica's answer; gives why it does not count, or ""."""
+        if not isinstance(reply, RecordsRead) or not 0 < len(reply.held) <= len(self._entities):
+            return "its answer does not fit"
+        self.done = self.done or reply.done
+        versions: list[Version | None] = []
+        for position, held in enumerate(reply.held):
+            record = self._own[position] if isinstance(held, Same) else held
+            if record is not None and record.entity != self._entities[position]:
+                return "its answer does not fit"
+            versions.append(None if record is None else record.version)
+            self._join(position, record)
+        self._versions[replica] = versions
+        self._covered = min(self._covered, len(versions))
+        return ""
+
+    def _join(self, position: int, record: Record | None) -> None:
+        newest = self._newest[position]
+        if record is not None and (newest is None or record.version > newest.version):
+            self._newest[position] = record
+
+    def records(self) -> list[Record | None]:
+        """The newest versions so far of as many entities, from the first on, as all answers were about."""
+        return self._newest[: self._covered]
+
+    def agreed(self, position: int) -> bool:
+        """Whether all who answered hold the same version."""
+        return len({versions[position] for versions in self._versions.values()}) == 1
+
+    def stale(self) -> Iterator[Stale]:
+        """Every replica that answered and lacks what another one has."""
+        for replica, versions in self._versions.items():
+            for newest, version in zip(self._newest, versions, strict=False):
+                if newest is not None and newest.version != version:
+                    yield Stale(replica, self._shard, newest)

@@ -1,0 +1,268 @@
+"""A round as its origin knows it: what each holder reported, when it is over, and what came of it.
+
+Holders report to the origin; a foreign one does not, and one may die. The origin ends the round all the same,
+with an outcome that never claims more than the reports show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.turn import HopEnd, hop_limit
+
+SILENCE_MAX_SECONDS = 30.0
+"""An own holder gives a sign of life every few seconds; after this long without one it counts as gone."""
+
+LATE_REPORT_SECONDS = 5.0
+"""How long a round whose end was reported waits for reports of earlier holders, which travel on their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A holder's try with one successor. Counts are records; bytes are those of the stream's messages."""
+
+    from_node: str
+    to_node: str
+    end: HopEnd
+    reason: str = ""
+    session: str = "tree"
+    sent: int = 0
+    received: int = 0
+    skipped: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    seconds: float = 0.0
+
+    @property
+    def successful(self) -> bool:
+        """Whether it moved the message on."""
+        return self.end in (HopEnd.EQUAL, HopEnd.REPAIRED)
+
+
+class RoundOutcome(Enum):
+    """What came of a round."""
+
+    CONVERGED = "converged"
+    """Every hop was equal."""
+    REPAIRED = "repaired"
+    """Every hop finished and left no replica and no record out."""
+    INCOMPLETE = "incomplete"
+    """A replica or a record was left out; the hops say why."""
+
+
+@dataclass(frozen=True, slots=True)
+class InSession:
+    """The holder is still in a session with `peer`: a sign of life."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """The holder handed the message to `peer`. A foreign peer will not report."""
+
+    peer: str
+    foreign: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The round ended with this holder. `reason` is empty when its hops were used up."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a holder tells the origin. `count` is the message's when the holder got it."""
+
+    round: str
+    shard: ShardId
+    holder: str
+    count: int
+    hops: tuple[Hop, ...]
+    then: InSession | Forwarded | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A round, over or under way (`outcome` None). `started_at` is nanoseconds since 1970."""
+
+    round: str
+    shard: ShardId
+    origin: str
+    started_at: int
+    outcome: RoundOutcome | None
+    seconds: float
+    hops: tuple[Hop, ...]
+
+
+def outcome_of(hops: Iterable[Hop]) -> RoundOutcome:
+    """The outcome of a round of which these hops, and no others, were made."""
+    known = tuple(hops)
+    if any(not hop.successful or hop.skipped for hop in known):
+        return RoundOutcome.INCOMPLETE
+    if all(hop.end is HopEnd.EQUAL for hop in known):
+        return RoundOutcome.CONVERGED
+    return RoundOutcome.REPAIRED
+
+
+class OpenRound:
+    """A round under way, at its origin. Times are seconds of any clock that only goes forward."""
+
+    __slots__ = (
+        "_began",
+        "_deadline_seconds",
+        "_expires",
+        "_final_count",
+        "_finished",
+        "_furthest",
+        "_handed",
+        "_hops",
+        "_nodes",
+        "_origin",
+        "_round",
+        "_shard",
+        "_started_at",
+        "_waiting_for",
+    )
+
+    def __init__(
+        self,
+        round_id: str,
+        shard: ShardId,
+        origin: str,
+        nodes: Sequence[str],
+        *,
+        started_at: int,
+        now: float,
+        deadline_seconds: float,
+    ) -> None:
+        """Open a round over `nodes`; `deadline_seconds` is how long a foreign holder may stay silent."""
+        self._round = round_id
+        self._shard = shard
+        self._origin = origin
+        self._nodes = tuple(nodes)
+        self._started_at = started_at
+        self._began = now
+        self._deadline_seconds = deadline_seconds
+        self._expires = now + SILENCE_MAX_SECONDS
+        self._waiting_for = nodes[0] if nodes else origin
+        self._furthest = 0
+        self._handed = {(0, self._waiting_for)}
+        self._hops: dict[tuple[int, str], tuple[Hop, ...]] = {}
+        self._final_count: int | None = None
+        self._finished: Round | None = None
+        if hop_limit(len(self._nodes)) == 0:
+            self._finish(now)
+
+    @property
+    def shard(self) -> ShardId:
+        """The shard that the round repairs."""
+        return self._shard
+
+    @property
+    def expires(self) -> float:
+        """When `expire` is due, unless something is reported before."""
+        return self._expires
+
+    @property
+    def finished(self) -> Round | None:
+        """The round once it is over."""
+        return self._finished
+
+    def snapshot(self, now: float) -> Round:
+        """The round as it stands."""
+        if self._finished is not None:
+            return self._finished
+        hops = self._ordered()
+        return Round(self._round, self._shard, self._origin, self._started_at, None, now - self._began, hops)
+
+    def taken_by(self, node: str, now: float, *, foreign: bool = False) -> None:
+        """The first holder has the message; its report may have come before. A foreign one sends none."""
+        if not self._hops and self._furthest == 0:
+            self._handed = {(0, node)}
+            patience = self._deadline_seconds if foreign else SILENCE_MAX_SECONDS
+            self._wait_for(node, 0, now + patience)
+
+    def report(self, report: Report, now: float) -> None:
+        """Take what a holder reports. One that came before, or of a round that is over, changes nothing.
+
+        Reports travel on their own: one that was overtaken by that of a later holder moves no deadline.
+        """
+        key = (report.count, report.holder)
+        if self._finished is not None or key in self._hops or report.holder not in self._nodes:
+            return
+        then = report.then
+        if isinstance(then, InSession):
+            if self._final_count is None and report.count >= self._furthest:
+                self._wait_for(report.holder, report.count, now + SILENCE_MAX_SECONDS)
+            return
+        self._hops[key] = report.hops
+        reached = report.count + sum(hop.successful for hop in report.hops)
+        if isinstance(then, Forwarded):
+            self._handed.add((reached, then.peer))
+            if self._final_count is None and reached > self._furthest:
+                silence = self._deadline_seconds if then.foreign else SILENCE_MAX_SECONDS
+                self._wait_for(then.peer, reached, now + silence)
+        else:
+            self._final_count = reached
+            self._expires = now + LATE_REPORT_SECONDS
+            reason, limit = then.reason, hop_limit(len(self._nodes))
+            if not reason and reached < limit:
+                # A holder that knows fewer members than we do counts fewer hops.
+                reason = f"ended after {reached} of {limit} hops"
+            if reason and all(hop.successful for hop in report.hops):
+                self._complain(report.holder, reason)
+        if self._final_count is not None and self._successes() >= self._final_count:
+            self._finish(now)
+
+    def expire(self, now: float) -> None:
+        """End the round if what it waits for has not been heard in time."""
+        if self._finished is not None or now < self._expires:
+            return
+        if self._final_count is None:
+            self._complain(self._waiting_for, f"holder {self._waiting_for} does not report")
+        else:
+            for node in self._silent_holders():
+                self._complain(node, f"holder {node} does not report")
+        self._finish(now)
+
+    def abandon(self, reason: str, now: float) -> None:
+        """End the round here, for a reason of the origin's own."""
+        if self._finished is None:
+            self._complain(self._origin, reason)
+            self._finish(now)
+
+    def _wait_for(self, holder: str, count: int, until: float) -> None:
+        self._waiting_for, self._furthest, self._expires = holder, count, until
+
+    def _complain(self, node: str, reason: str) -> None:
+        key = (hop_limit(len(self._nodes)) + len(self._hops), node)
+        self._hops[key] = (Hop(node, "", HopEnd.SKIPPED, reason),)
+
+    def _silent_holders(self) -> list[str]:
+        """Those that were handed the message, by what was reported, and did not report on that."""
+        silent = [node for _, node in sorted(self._handed - self._hops.keys())]
+        return silent or [self._waiting_for]
+
+    def _successes(self) -> int:
+        return sum(hop.successful for hop in self._ordered())
+
+    def _ordered(self) -> tuple[Hop, ...]:
+        return tuple(hop for key in sorted(self._hops) for hop in self._hops[key])
+
+    def _finish(self, now: float) -> None:
+        hops = self._ordered()
+        self._finished = Round(
+            self._round,
+            self._shard,
+            self._origin,
+            self._started_at,
+            outcome_of(hops),
+            now - self._began,
+            hops,
+        )

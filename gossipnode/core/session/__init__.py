@@ -1,0 +1,1 @@
+"""Both sides of a tree session, and the tree that they compare."""

@@ -1,0 +1,358 @@
+"""The client's side of a tree session: the holder of the propagation message.
+
+It sends its root and nothing else until the server has judged it, merge-joins the server's pages with its own
+leaves, and says when it is done with each page.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from enum import Enum, auto
+
+from gossipnode.core.model.errors import InvalidEntityError, SessionViolationError
+from gossipnode.core.model.limits import (
+    PENDING_PAGES_MAX,
+    READ_BATCH_RECORDS,
+    SEND_BATCH_MESSAGES,
+    SLOT_COUNT,
+)
+from gossipnode.core.model.property import Entity, Record, ShardId, parse_entity
+from gossipnode.core.session.commands import (
+    Command,
+    Finish,
+    HalfClose,
+    OwedLane,
+    ReadLeaves,
+    ReadRecords,
+    Send,
+    SessionCounts,
+    SessionEnd,
+    Taken,
+    Write,
+    WriteLane,
+    WriteOutcome,
+    present,
+)
+from gossipnode.core.session.messages import (
+    AnswerTo,
+    DifferSummary,
+    PageLeaf,
+    PropertyAnswer,
+    PropertyMissing,
+    PropertySync,
+    RootCompare,
+    ServerMessage,
+    TreeRoot,
+    TreeSlots,
+    Unreadable,
+    WaitNextDiffer,
+)
+from gossipnode.core.session.tree import Leaf, Tree, shard_of
+
+
+class _Phase(Enum):
+    ROOT = auto()
+    VERDICT = auto()
+    SLOTS = auto()
+    PAGES = auto()
+    HALF_CLOSE = auto()
+    SERVER_END = auto()
+    OVER = auto()
+
+
+class _OwnSlot:
+    """Our own leaves of one slot, read in pages as the merge-join needs them."""
+
+    __slots__ = ("after", "exhausted", "leaves", "slot")
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        self.leaves: deque[Leaf] = deque()
+        self.after: Entity | None = None
+        self.exhausted = False
+
+    def must_read(self) -> bool:
+        return not self.leaves and not self.exhausted
+
+
+class TreeClient:
+    """One tree session, on the side that holds the message. The duties of its caller: `core.tree_session`."""
+
+    def __init__(self, shard: ShardId, shards: int, tree: Tree, *, page_leaves: int) -> None:
+        """Compare `tree`, our digests of `shard` (one of the group's `shards`), with the peer's.
+
+        `page_leaves` is how many own leaves are read at a time.
+        """
+        self.counts = SessionCounts()
+        self._shard = shard
+        self._shards = shards
+        self._tree = tree
+        self._page_leaves = page_leaves
+        self._phase = _Phase.ROOT
+        self._end = SessionEnd.REPAIRED
+        self._finished = False
+        self._writes = WriteLane()
+        self._owed = OwedLane()
+        self._pages: deque[DifferSummary] = deque()
+        self._page: deque[PageLeaf] | None = None
+        self._page_is_last = False
+        self._last_page_came = False
+        self._own: _OwnSlot | None = None
+        self._left_slots: set[int] = set()
+        self._missing: list[str] = []
+        self._sync: list[Entity] = []
+
+    # What the peer says
+
+    def receive(self, message: ServerMessage) -> None:
+        """Take one message of the server.
+
+        Raises:
+            SessionViolationError: it is not what the protocol allows now.
+        """
+        if isinstance(message, RootCompare):
+            self._root_compared(message)
+        elif self._phase in (_Phase.ROOT, _Phase.VERDICT):
+            raise SessionViolationError(f"expected root_compare, got {_name(message)}")
+        elif self._phase is _Phase.OVER:
+            raise SessionViolationError(f"expected the end of the session, got {_name(message)}")
+        elif isinstance(message, DifferSummary):
+            self._page_received(message)
+        else:
+            self._take(message)
+
+    def peer_ended(self) -> None:
+        """The server has ended the stream with OK.
+
+        Raises:
+            SessionViolationError: it ended before the session was over.
+        """
+        if self._phase is _Phase.OVER:
+            return
+        if self._phase not in (_Phase.HALF_CLOSE, _Phase.SERVER_END):
+            raise SessionViolationError("the server ended the session before its last page")
+        self._phase = _Phase.OVER
+
+    def _root_compared(self, verdict: RootCompare) -> None:
+        if self._phase is not _Phase.VERDICT:
+            raise SessionViolationError("expected one root_compare, after tree_root")
+        if not verdict.tree_found:
+            self._end, self._phase = SessionEnd.NO_TREE, _Phase.OVER
+        elif verdict.root_match:
+            self._end, self._phase = SessionEnd.EQUAL, _Phase.OVER
+        else:
+            self._phase = _Phase.SLOTS
+
+    def _page_received(self, page: DifferSummary) -> None:
+        if self._phase not in (_Phase.SLOTS, _Phase.PAGES) or self._last_page_came:
+            raise SessionViolationError("differ_tree_summary after the last page")
+        if len(self._pages) >= PENDING_PAGES_MAX:
+            raise SessionViolationError("differ_tree_summary pages ahead of wait_next_differ")
+        if not page.leaves:
+            self._last_page_came = True
+        self._pages.append(page)
+
+    def _take(self, answer: PropertyAnswer) -> None:
+        self.counts.received += 1
+        record = answer.record
+        if isinstance(record, Unreadable):
+            self.counts.skip("not storable")
+        elif record.entity.group != self._shard.group or (
+            shard_of(record.entity, self._shards) != self._shard.shard
+        ):
+            self.counts.skip("of another group or shard")
+        else:
+            self._writes.add(Taken(record, answer.answer_to))
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing that the peer still says matters."""
+        return self._phase is _Phase.OVER
+
+    # What the store is told
+
+    @property
+    def unwritten_full(self) -> bool:
+        """Whether reading has to wait for the store."""
+        return self._writes.full
+
+    def next_write(self) -> Write | None:
+        """The next batch for the store, if any."""
+        return self._writes.next()
+
+    def written(self, outcomes: Sequence[WriteOutcome]) -> None:
+        """Take the store's outcomes for the last `Write`, in its order."""
+        for taken, outcome in zip(self._writes.done(), outcomes, strict=True):
+            if outcome is WriteOutcome.REFUSED:
+                self.counts.skip("not storable")
+            elif outcome is WriteOutcome.OLDER and taken.answer_to is not AnswerTo.MISSING:
+                self._answer_back(taken.record.entity)
+
+    def _answer_back(self, entity: Entity) -> None:
+        """The server prefers an older version than ours. Tell it once: a peer that does not yield is left."""
+        if self._phase not in (_Phase.SLOTS, _Phase.PAGES):
+            self.counts.skip("newer here, after the last page")
+        elif self._owed.was_answered(entity):
+            self.counts.skip("the peer keeps an older version")
+        elif not self._owed.remember(entity) or not self._owed.add(entity, AnswerTo.SYNC):
+            self.counts.skip("too many answers owed")
+
+    # What is to be done next
+
+    def next_command(self) -> Command | None:
+        """The next command, or None until something more is handed in."""
+        if self._phase is _Phase.ROOT:
+            self._phase = _Phase.VERDICT
+            return Send((TreeRoot(self._shard.group, self._shard.shard, self._tree.root),))
+        if self._phase is _Phase.SLOTS:
+            self._phase = _Phase.PAGES
+            pages = (TreeSlots(self._tree.slots),) if self._tree.slots else ()
+            return Send((*pages, TreeSlots(())))
+        if self._phase is _Phase.PAGES:
+            return self._next_of_pages()
+        if self._phase is _Phase.HALF_CLOSE:
+            self._phase = _Phase.SERVER_END
+            return HalfClose()
+        if self._phase is _Phase.OVER and self._writes.empty and not self._finished:
+            self._finished = True
+            return Finish(self._end)
+        return None
+
+    def tree_read(self, tree: Tree | None) -> Sequence[Send | Finish]:
+        """A client is given its tree from the start, and never asks for it."""
+        raise AssertionError("a client does not read its tree")
+
+    def leaves_read(self, asked: ReadLeaves, leaves: Sequence[Leaf]) -> Send | None:
+        """Take our own leaves, asked for by `ReadLeaves`. Nothing is to be sent for them at once."""
+        own = self._own
+        if own is None or own.slot != asked.slot:
+            raise AssertionError("leaves of a slot that was not asked for")
+        own.leaves.extend(leaves)
+        own.exhausted = len(leaves) < asked.limit
+        if leaves:
+            own.after = leaves[-1].entity
+        return None
+
+    def records_read(self, records: Sequence[Record | None]) -> Send | None:
+        """Take our own records, asked for by `ReadRecords`; gives the command to send them."""
+        syncs = tuple(PropertySync(record) for record in present(records))
+        self.counts.sent += len(syncs)
+        return Send(syncs) if syncs else None
+
+    def _next_of_pages(self) -> Command | None:
+        if self._owed:
+            return ReadRecords(tuple(entity for entity, _ in self._owed.take()))
+        if self._page is None:
+            if not self._pages:
+                return None
+            page = self._pages.popleft()
+            self._page = deque(page.leaves)
+            self._page_is_last = not page.leaves
+        if self._page_is_last:
+            return self._next_of_last_page()
+        return self._merge() or self._page_done()
+
+    def _next_of_last_page(self) -> Command | None:
+        """The last page is empty: what is left of the slot before it goes out, then the last wait."""
+        command = self._leave_slot() or self._flush(1)
+        if command is not None:
+            return command
+        if not self._writes.empty:
+            # What the store says of them may have to be answered, which the last wait would cut off.
+            return None
+        self._phase = _Phase.HALF_CLOSE
+        return Send((WaitNextDiffer(),))
+
+    def _page_done(self) -> Command:
+        command = self._flush(1)
+        if command is not None:
+            return command
+        self._page = None
+        return Send((WaitNextDiffer(),))
+
+    def _merge(self) -> Command | None:
+        """Merge-join the page with our own leaves, in tuple order; None when the page is used up."""
+        page = self._page
+        while page:
+            theirs = page[0]
+            if self._own is None or self._own.slot != theirs.slot:
+                command = self._enter_slot(theirs.slot)
+                if command is not None:
+                    return command
+            command = self._merge_leaf(theirs)
+            if command is not None:
+                return command
+        return None
+
+    def _merge_leaf(self, theirs: PageLeaf) -> Command | None:
+        own, page = self._own, self._page
+        assert own is not None
+        assert page is not None
+        if not theirs.exists:
+            # A slot that the server lacks altogether: all of ours goes out, then the slot is done.
+            command = self._leave_slot()
+            if command is None:
+                page.popleft()
+            return command
+        if own.must_read():
+            return ReadLeaves(own.slot, own.after, self._page_leaves)
+        try:
+            entity = parse_entity(theirs.entity)
+        except InvalidEntityError:
+            # A foreign peer may hold what we may not. One bad record never ends a session.
+            self.counts.skip("not storable")
+            page.popleft()
+            return None
+        if not own.leaves or entity < own.leaves[0].entity:
+            self._missing.append(theirs.entity)
+            page.popleft()
+        elif own.leaves[0].entity < entity:
+            self._sync.append(own.leaves.popleft().entity)
+        else:
+            ours = own.leaves.popleft()
+            if ours.sha != theirs.sha:
+                self._sync.append(ours.entity)
+            page.popleft()
+        return self._flush()
+
+    def _enter_slot(self, slot: int) -> Command | None:
+        command = self._leave_slot()
+        if command is not None:
+            return command
+        if not 0 <= slot < SLOT_COUNT:
+            raise SessionViolationError(f"slot {slot} is not between 0 and {SLOT_COUNT - 1}")
+        if slot in self._left_slots:
+            raise SessionViolationError(f"slot {slot} came again after another one")
+        self._left_slots.add(slot)
+        self._own = _OwnSlot(slot)
+        return None
+
+    def _leave_slot(self) -> Command | None:
+        """Send what is left of our own slot: the server has no more of it. None when all of it is out."""
+        own = self._own
+        while own is not None:
+            if own.must_read():
+                return ReadLeaves(own.slot, own.after, self._page_leaves)
+            while own.leaves:
+                self._sync.append(own.leaves.popleft().entity)
+                command = self._flush()
+                if command is not None:
+                    return command
+            if own.exhausted:
+                self._own = own = None
+        return None
+
+    def _flush(self, at_least: int = 0) -> Command | None:
+        """Send what has come together, if it is a full batch, or at least `at_least`."""
+        if len(self._sync) >= (at_least or READ_BATCH_RECORDS):
+            batch, self._sync = tuple(self._sync), []
+            return ReadRecords(batch)
+        if len(self._missing) >= (at_least or SEND_BATCH_MESSAGES):
+            missing, self._missing = self._missing, []
+            return Send(tuple(PropertyMissing(entity) for entity in missing))
+        return None
+
+
+def _name(message: ServerMessage) -> str:
+    return "differ_tree_summary" if isinstance(message, DifferSummary) else "property_sync"

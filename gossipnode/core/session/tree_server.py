@@ -1,0 +1,312 @@
+"""The server's side of a tree session: the successor of the holder.
+
+It judges the client's root, finds the slots that differ in one pass, sends its leaves of them page by page,
+and answers what the client asks for after each page. It ends the stream itself, once all it took is durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum, auto
+
+from gossipnode.core.model.errors import InvalidEntityError, SessionViolationError
+from gossipnode.core.model.limits import PAGE_MAX_BYTES, SLOT_COUNT
+from gossipnode.core.model.property import Entity, Record, ShardId, parse_entity
+from gossipnode.core.session.commands import (
+    Command,
+    Finish,
+    OwedLane,
+    ReadLeaves,
+    ReadRecords,
+    ReadTree,
+    Send,
+    SessionCounts,
+    SessionEnd,
+    Taken,
+    Write,
+    WriteLane,
+    WriteOutcome,
+)
+from gossipnode.core.session.messages import (
+    AnswerTo,
+    ClientMessage,
+    DifferSummary,
+    PageLeaf,
+    PropertyAnswer,
+    PropertyMissing,
+    PropertySync,
+    RootCompare,
+    TreeRoot,
+    TreeSlots,
+    Unreadable,
+)
+from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, compare_slots, shard_of
+
+LEAF_OVERHEAD_BYTES = 160
+"""What a leaf takes on a page beside its entity: its digest in hex, its slot, and the framing."""
+
+
+class _Phase(Enum):
+    ROOT = auto()
+    READ_TREE = auto()
+    TREE = auto()
+    SLOTS = auto()
+    PAGE = auto()
+    WAIT = auto()
+    LAST_WAIT = auto()
+    DRAIN = auto()
+    OVER = auto()
+
+
+_EXPECTED = {
+    _Phase.ROOT: "tree_root",
+    _Phase.READ_TREE: "nothing before root_compare",
+    _Phase.TREE: "nothing before root_compare",
+    _Phase.SLOTS: "tree_slots",
+    _Phase.PAGE: "property_missing or property_sync, and wait_next_differ only after the next page",
+    _Phase.WAIT: "property_missing, property_sync or wait_next_differ",
+    _Phase.LAST_WAIT: "property_missing, property_sync or wait_next_differ",
+    _Phase.DRAIN: "no more than property_sync after the last wait_next_differ",
+    _Phase.OVER: "nothing after the end",
+}
+
+
+class TreeServer:
+    """One tree session, on the side that is asked. The duties of its caller: `core.tree_session`."""
+
+    def __init__(self, shards: dict[str, int], *, page_leaves: int) -> None:
+        """Serve the groups named in `shards` (group -> its number of shards).
+
+        `page_leaves` is how many leaves a page holds at most.
+        """
+        self.counts = SessionCounts()
+        self.shard: ShardId | None = None
+        self._shards = shards
+        self._page_leaves = page_leaves
+        self._phase = _Phase.ROOT
+        self._end = SessionEnd.REPAIRED
+        self._client_ended = False
+        self._drained = False
+        self._root = ""
+        self._tree = Tree("", ())
+        self._writes = WriteLane()
+        self._owed = OwedLane()
+        self._answering: list[tuple[Entity, AnswerTo]] = []
+        self._client_slots: list[SlotDigest] = []
+        self._mismatch: list[int] = []
+        self._missing: tuple[int, ...] = ()
+        self._after: Entity | None = None
+
+    # What the peer says
+
+    def receive(self, message: ClientMessage) -> None:
+        """Take one message of the client.
+
+        Raises:
+            SessionViolationError: it is not what the protocol allows now.
+        """
+        phase = self._phase
+        if isinstance(message, TreeRoot):
+            self._require(phase is _Phase.ROOT, "tree_root")
+            self.shard = ShardId(message.group, message.shard)
+            self._root = message.sha
+            self._phase = _Phase.READ_TREE
+        elif isinstance(message, TreeSlots):
+            self._require(phase is _Phase.SLOTS, "tree_slots")
+            self._slots_received(message)
+        elif isinstance(message, PropertySync):
+            # A foreign client answers our late answers even after its last wait, or after our end.
+            if self._drained:
+                return
+            open_phases = (_Phase.SLOTS, _Phase.PAGE, _Phase.WAIT, _Phase.LAST_WAIT, _Phase.DRAIN)
+            self._require(phase in open_phases, "property_sync")
+            self._take(message.record)
+        elif isinstance(message, PropertyMissing):
+            self._require(phase in (_Phase.PAGE, _Phase.WAIT, _Phase.LAST_WAIT), "property_missing")
+            self._asked(message.entity)
+        else:
+            self._require(phase in (_Phase.WAIT, _Phase.LAST_WAIT), "wait_next_differ")
+            self._phase = _Phase.PAGE if phase is _Phase.WAIT else _Phase.DRAIN
+
+    def peer_ended(self) -> None:
+        """The client has closed its half of the stream.
+
+        Raises:
+            SessionViolationError: it has not said all that it must.
+        """
+        self._client_ended = True
+        if self._phase in (_Phase.READ_TREE, _Phase.TREE):
+            return
+        if self._phase is _Phase.SLOTS and not self._client_slots:
+            # It wanted to know no more than whether the roots are equal.
+            self._end, self._phase = SessionEnd.VERDICT, _Phase.DRAIN
+            return
+        if self._phase not in (_Phase.DRAIN, _Phase.OVER):
+            raise SessionViolationError(f"the client ended the session: expected {_EXPECTED[self._phase]}")
+
+    def _require(self, allowed: bool, got: str) -> None:
+        if not allowed:
+            raise SessionViolationError(f"expected {_EXPECTED[self._phase]}, got {got}")
+
+    def _slots_received(self, page: TreeSlots) -> None:
+        if page.slots:
+            last = self._client_slots[-1].slot if self._client_slots else -1
+            for slot in page.slots:
+                if not last < slot.slot < SLOT_COUNT:
+                    raise SessionViolationError(
+                        f"tree_slots: slot {slot.slot} after {last}: expected ascending, below {SLOT_COUNT}"
+                    )
+                last = slot.slot
+            self._client_slots.extend(page.slots)
+            return
+        mismatch, missing = compare_slots(self._client_slots, self._tree.slots)
+        self._mismatch, self._missing = list(reversed(mismatch)), tuple(missing)
+        self._phase = _Phase.PAGE
+
+    def _take(self, record: Record | Unreadable) -> None:
+        self.counts.received += 1
+        if isinstance(record, Unreadable):
+            self.counts.skip("not storable")
+        elif not self._is_ours(record.entity):
+            self.counts.skip("of another group or shard")
+        else:
+            self._writes.add(Taken(record, AnswerTo.SYNC))
+
+    def _asked(self, text: str) -> None:
+        try:
+            entity = parse_entity(text)
+        except InvalidEntityError:
+            self.counts.skip("not storable")
+            return
+        if not self._is_ours(entity):
+            self.counts.skip("of another group or shard")
+        elif not self._owed.add(entity, AnswerTo.MISSING):
+            self.counts.skip("too many answers owed")
+
+    def _is_ours(self, entity: Entity) -> bool:
+        shard = self.shard
+        return (
+            shard is not None
+            and entity.group == shard.group
+            and shard_of(entity, self._shards[shard.group]) == shard.shard
+        )
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing that the peer still says matters."""
+        return self._phase is _Phase.OVER
+
+    # What the store is told
+
+    @property
+    def unwritten_full(self) -> bool:
+        """Whether reading has to wait for the store."""
+        return self._writes.full
+
+    def next_write(self) -> Write | None:
+        """The next batch for the store, if any."""
+        return self._writes.next()
+
+    def written(self, outcomes: Sequence[WriteOutcome]) -> None:
+        """Take the store's outcomes for the last `Write`, in its order."""
+        for taken, outcome in zip(self._writes.done(), outcomes, strict=True):
+            entity = taken.record.entity
+            if outcome is WriteOutcome.REFUSED:
+                self.counts.skip("not storable")
+            elif outcome is WriteOutcome.OLDER:
+                self._answer_back(entity)
+
+    def _answer_back(self, entity: Entity) -> None:
+        """The client sent an older version than ours. Tell it, once: a peer that does not yield is left."""
+        if self._owed.was_answered(entity):
+            self.counts.skip("the peer keeps an older version")
+            return
+        # When no more can be remembered it is answered all the same: each answer costs the client a message.
+        self._owed.remember(entity)
+        if not self._owed.add(entity, AnswerTo.SYNC):
+            self.counts.skip("too many answers owed")
+
+    # What is to be done next
+
+    def next_command(self) -> Command | None:
+        """The next command, or None until something more is handed in."""
+        if self._phase is _Phase.READ_TREE:
+            assert self.shard is not None
+            self._phase = _Phase.TREE
+            return ReadTree(self.shard)
+        if self._owed:
+            self._answering = self._owed.take()
+            return ReadRecords(tuple(entity for entity, _ in self._answering))
+        if self._phase is _Phase.PAGE:
+            return self._next_page()
+        if self._phase is _Phase.DRAIN and self._writes.empty:
+            self._phase = _Phase.OVER
+            self._drained = True
+            return Finish(self._end)
+        return None
+
+    def tree_read(self, tree: Tree | None) -> tuple[Send | Finish, ...]:
+        """Take our own tree, asked for by `ReadTree`; None when this node holds no such shard.
+
+        Gives the commands that follow from it.
+        """
+        if tree is None:
+            self._phase = _Phase.OVER
+            return Send((RootCompare(tree_found=False, root_match=False),)), Finish(SessionEnd.NO_TREE)
+        self._tree = tree
+        if tree.root == self._root:
+            self._phase = _Phase.OVER
+            return Send((RootCompare(tree_found=True, root_match=True),)), Finish(SessionEnd.EQUAL)
+        verdict = Send((RootCompare(tree_found=True, root_match=False),))
+        if self._client_ended:
+            self._phase = _Phase.OVER
+            return verdict, Finish(SessionEnd.VERDICT)
+        self._phase = _Phase.SLOTS
+        return (verdict,)
+
+    def leaves_read(self, asked: ReadLeaves, leaves: Sequence[Leaf]) -> Send | None:
+        """Take our own leaves, asked for by `ReadLeaves`; gives the page to send, if there is one."""
+        page = _page_of(leaves)
+        if len(page) < len(leaves) or len(leaves) == asked.limit:
+            self._after = leaves[len(page) - 1].entity
+        else:
+            self._mismatch.pop()
+            self._after = None
+        if not page:
+            return None
+        self._phase = _Phase.WAIT
+        return Send((DifferSummary(page),))
+
+    def records_read(self, records: Sequence[Record | None]) -> Send | None:
+        """Take our own records, asked for by `ReadRecords`; gives the command to send them."""
+        answers = tuple(
+            PropertyAnswer(answer_to, record)
+            for (_, answer_to), record in zip(self._answering, records, strict=True)
+            if record is not None
+        )
+        self.counts.sent += len(answers)
+        return Send(answers) if answers else None
+
+    def _next_page(self) -> Command:
+        if self._mismatch:
+            return ReadLeaves(self._mismatch[-1], self._after, self._page_leaves)
+        if self._missing:
+            page = tuple(PageLeaf(slot, False, "", "") for slot in self._missing)
+            self._missing = ()
+            self._phase = _Phase.WAIT
+            return Send((DifferSummary(page),))
+        self._phase = _Phase.LAST_WAIT
+        return Send((DifferSummary(()),))
+
+
+def _page_of(leaves: Sequence[Leaf]) -> tuple[PageLeaf, ...]:
+    """As many leaves as a page may hold, at least one."""
+    page: list[PageLeaf] = []
+    size = 0
+    for leaf in leaves:
+        text = leaf.entity.text
+        size += LEAF_OVERHEAD_BYTES + len(text.encode())
+        if page and size > PAGE_MAX_BYTES:
+            break
+        page.append(PageLeaf(leaf.slot, True, text, leaf.sha))
+    return tuple(page)

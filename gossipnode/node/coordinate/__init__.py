@@ -1,0 +1,1 @@
+"""A client's request, carried out by the replicas of its record."""

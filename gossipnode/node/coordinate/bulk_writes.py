@@ -1,0 +1,331 @@
+"""Many records in one go: the batches of an import, and the delete of everything under a name.
+
+The records of a batch go to their shards together, some dozens in each request to a replica. A batch is
+checked as a whole before any of it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import trio
+
+from gossipnode.core.cluster.placement import AckLevel, Placement
+from gossipnode.core.model.limits import MAX_CLOCK_SKEW_NANOSECONDS, PROPERTY_MAX_BYTES
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.tag_value import INT64_MAX
+from gossipnode.core.query.replica_messages import RecordsWritten, ReplicaReply, WriteKind, WriteRecords
+from gossipnode.node.coordinate.coordinator import Coordinator
+from gossipnode.node.coordinate.entity_locks import HeldLocks
+from gossipnode.node.coordinate.request_checks import check_writable, not_a_replica
+from gossipnode.node.limits import (
+    APPLY_ATTEMPTS,
+    CHECKED_BETWEEN_TURNS,
+    READ_MAX_RECORDS,
+    STAMPS_MAX_BYTES,
+    WRITE_MAX_BYTES,
+    WRITE_MAX_RECORDS,
+)
+from gossipnode.node.repair.repair_stream import first_error
+from gossipnode.node.request_errors import NotStoredError, OtherViewError, TooFewReplicasError
+from gossipnode.store.interface import WriteResult, Written
+from gossipnode.wire.property.draft import Draft, read_draft
+from gossipnode.wire.property.payload import decode_record
+from gossipnode.wire.wire_errors import InvalidPropertyError, WireError
+
+Renew = Callable[[Entity, Record | None], Record | None]
+"""(entity, newest stored version) -> the version to be written over it; None when there is nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedRecord:
+    """A record of an import: a property, and when it was deleted (0: alive)."""
+
+    payload: bytes
+    delete_time: int
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """The first record of a batch that cannot be imported."""
+
+    position: int
+    problem: str
+
+
+class PreparedImport:
+    """A batch of an import, ready to be written. `release` it, written or not."""
+
+    def __init__(self, records: int, write: Callable[[], Awaitable[None]], held: HeldLocks) -> None:
+        """Made by `BulkWrites.prepare_import`."""
+        self._records = records
+        self._write = write
+        self._held = held
+
+    async def commit(self) -> int:
+        """Store the batch; gives how many records it had once they are acknowledged.
+
+        Raises:
+            NotStoredError: newer versions of a record keep coming in.
+            TooFewReplicasError: some of it may have been written, and will spread.
+            StoreError: nothing of it was kept.
+        """
+        await self._write()
+        return self._records
+
+    def release(self) -> None:
+        """Let others write these records. Harmless when repeated."""
+        self._held.release()
+
+
+class BulkWrites:
+    """Writes batches through the replicas of their shards."""
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        """Use the steps, and the locks, of single requests."""
+        self._coordinator = coordinator
+        self._shards = coordinator.shards
+
+    def level(self, group: str, ack: str) -> AckLevel:
+        """See `Coordinator.level`."""
+        return self._coordinator.level(group, ack)
+
+    async def prepare_import(
+        self, group: str, batch: Sequence[ImportedRecord], *, keep_versions: bool, ack: str = ""
+    ) -> PreparedImport | BadRecord:
+        """Check a batch; nothing is written before its `commit`.
+
+        With `keep_versions` stamps stay as given, a newer stored version wins, and only this node's own copy
+        is written to; else each record replaces the one that is there.
+
+        Raises:
+            RefusedGroupError, UnknownGroupError, UnknownLevelError, NotAReplicaError.
+        """
+        check_writable(group)
+        self._shards.shard_count(group)
+        level = self._coordinator.level(group, ack)
+        if keep_versions:
+            return await self._prepare_versions(group, batch)
+        drafts = await _read_drafts(group, batch)
+        if isinstance(drafts, BadRecord):
+            return drafts
+        # Of a record that comes twice the last one counts, as if they had come in two batches.
+        latest = {draft.entity: draft for draft in drafts}
+        held = await self._coordinator.locks.acquire(latest)
+        return PreparedImport(len(drafts), partial(self._replace, latest, level), held)
+
+    async def _replace(self, drafts: Mapping[Entity, Draft], level: AckLevel) -> None:
+        def renew(entity: Entity, existing: Record | None) -> Record:
+            created = existing is None or existing.deleted
+            return self._coordinator.stamped(drafts[entity], existing, created=created)
+
+        await self.renew_all(drafts, level, renew)
+
+    async def delete_all(self, entities: Sequence[Entity], level: AckLevel) -> None:
+        """Delete records that were live a moment ago.
+
+        Raises: as `PreparedImport.commit`.
+        """
+
+        def renew(_entity: Entity, existing: Record | None) -> Record | None:
+            if existing is None or existing.deleted:
+                return None
+            return self._coordinator.tombstone(existing)
+
+        async with self._coordinator.locks.hold(entities):
+            await self.renew_all(dict.fromkeys(entities), level, renew)
+
+    async def renew_all(self, entities: Mapping[Entity, object], level: AckLevel, renew: Renew) -> None:
+        """Read records, whose locks are held, and write their new versions; again where one was overtaken.
+
+        Raises: as `PreparedImport.commit`.
+        """
+        left = list(entities)
+        for tried in range(APPLY_ATTEMPTS):
+            if tried:
+                await self._coordinator.step_aside(tried)
+            by_shard: dict[ShardId, list[Entity]] = {}
+            for entity in left:
+                by_shard.setdefault(self._shards.shard_of(entity), []).append(entity)
+            left = list[Entity]()
+            for members in by_shard.values():
+                left += await self._coordinator.in_one_view(
+                    members[0], partial(self._renew_shard, members, level, renew)
+                )
+            if not left:
+                return
+        raise NotStoredError(f"{left[0].text}: newer versions keep coming in")
+
+    async def _renew_shard(
+        self, entities: Sequence[Entity], level: AckLevel, renew: Renew, placement: Placement
+    ) -> list[Entity]:
+        """One try for the records of a shard; gives those that newer versions have overtaken."""
+        records: list[Record] = []
+        at = 0
+        while at < len(entities):
+            part = entities[at : at + READ_MAX_RECORDS]
+            found, _, _ = await self._coordinator.read(placement, part, level)
+            for entity, existing in zip(part, found, strict=False):
+                await _take_turns(len(records))
+                renewed = renew(entity, existing)
+                if renewed is not None:
+                    records.append(renewed)
+            at += len(found)
+        overtaken: list[Entity] = []
+        try:
+            async with trio.open_nursery() as nursery:
+                for chunk in _chunks(records):
+                    nursery.start_soon(self._write_chunk, placement, level, chunk, overtaken)
+        except BaseExceptionGroup as group:
+            raise first_error(group) or group from None
+        return overtaken
+
+    async def write_versions(self, records: Sequence[Record], level: AckLevel) -> None:
+        """Write records as they are, to wherever they belong; a newer stored version wins.
+
+        Raises:
+            UnknownGroupError, TooFewReplicasError, StoreError.
+        """
+        by_shard: dict[ShardId, list[Record]] = {}
+        for record in records:
+            by_shard.setdefault(self._shards.shard_of(record.entity), []).append(record)
+
+        async def write(of: Sequence[Record], placement: Placement) -> None:
+            for chunk in _chunks(of):
+                await self._write_chunk(placement, level, chunk, None)
+
+        for of in by_shard.values():
+            await self._coordinator.in_one_view(of[0].entity, partial(write, of))
+
+    async def _write_chunk(
+        self, placement: Placement, level: AckLevel, records: Sequence[Record], overtaken: list[Entity] | None
+    ) -> None:
+        """Write some records of a shard; with None for `overtaken`, a newer version counts as written."""
+        request = WriteRecords(placement.shard, placement.fence, tuple(records))
+        answers = _ChunkAnswers(records, newer_counts=overtaken is None)
+        if level is AckLevel.LOCAL:
+            if self._shards.own_name not in placement.holders:
+                raise not_a_replica(placement)
+            (reply,) = await self._coordinator.replicas.own.write([request])
+            reason = answers.take(self._shards.own_name, reply)
+            if reason and not answers.overtaken:
+                raise NotStoredError(reason)
+        else:
+            try:
+                await self._coordinator.replicas.ask(placement, level, request, answers.take, verb="took it")
+            except OtherViewError:
+                raise
+            except TooFewReplicasError:
+                if not answers.overtaken:
+                    raise
+            else:
+                return
+        if overtaken is not None and answers.overtaken:
+            # The others of the chunk may not have enough replicas: the whole of it is written anew.
+            overtaken += [record.entity for record in records]
+
+    async def _prepare_versions(
+        self, group: str, batch: Sequence[ImportedRecord]
+    ) -> PreparedImport | BadRecord:
+        latest = self._shards.wall_clock() + MAX_CLOCK_SKEW_NANOSECONDS
+        writes: list[tuple[ShardId, Record]] = []
+        for position, item in enumerate(batch):
+            await _take_turns(position)
+            try:
+                record = decode_record(item.payload, item.delete_time)
+                _in_group(record.entity, group)
+                for field, stamp in (
+                    ("mod_revision", record.version.mod_revision),
+                    ("delete_time", item.delete_time),
+                ):
+                    if stamp > latest:
+                        raise InvalidPropertyError(f"{field}: lies in the future")
+            except WireError as error:
+                return BadRecord(position, str(error))
+            writes.append((self._own_shard(record.entity), record))
+        held = HeldLocks(self._coordinator.locks)
+        return PreparedImport(len(writes), partial(self._write_here, writes), held)
+
+    async def _write_here(self, writes: Sequence[tuple[ShardId, Record]]) -> None:
+        for result in await self._shards.write(writes):
+            # A newer one that is held wins, as it would in a session.
+            _check_stored(result)
+
+    def _own_shard(self, entity: Entity) -> ShardId:
+        placement = self._shards.placement(self._shards.shard_of(entity))
+        if self._shards.own_name not in placement.holders:
+            raise not_a_replica(placement)
+        return placement.shard
+
+
+class _ChunkAnswers:
+    """Judges what replicas say to the write of some records: only a whole chunk is acknowledged."""
+
+    def __init__(self, records: Sequence[Record], *, newer_counts: bool) -> None:
+        self.overtaken = False
+        """Whether a replica has a newer version of one of them."""
+        self._records = records
+        self._newer_counts = newer_counts
+
+    def take(self, _replica: str, reply: ReplicaReply) -> str:
+        """Why an answer is no acknowledgement, or ""."""
+        if not isinstance(reply, RecordsWritten) or len(reply.outcomes) != len(self._records):
+            return "its answer does not fit"
+        reason = ""
+        for record, outcome in zip(self._records, reply.outcomes, strict=True):
+            if outcome.kind is WriteKind.REFUSED:
+                return f"{record.entity.text}: {outcome.problem}"
+            if outcome.kind is WriteKind.OLDER and not self._newer_counts:
+                reason = "has a newer version"
+                self.overtaken = True
+        return reason
+
+
+def _chunks(records: Sequence[Record]) -> Iterator[list[Record]]:
+    """Cut records into lists for one request each."""
+    chunk: list[Record] = []
+    size = 0
+    for record in records:
+        if chunk and (len(chunk) == WRITE_MAX_RECORDS or size + len(record.payload) > WRITE_MAX_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(record)
+        size += len(record.payload)
+    if chunk:
+        yield chunk
+
+
+async def _read_drafts(group: str, batch: Sequence[ImportedRecord]) -> list[Draft] | BadRecord:
+    drafts: list[Draft] = []
+    for position, item in enumerate(batch):
+        await _take_turns(position)
+        try:
+            draft = read_draft(item.payload)
+            _in_group(draft.entity, group)
+            if item.delete_time:
+                raise InvalidPropertyError("delete_time: a deleted record needs --keep-versions")
+            if len(item.payload) > PROPERTY_MAX_BYTES - STAMPS_MAX_BYTES:
+                # What is too large with its stamps must be found before any of the batch is written.
+                draft.stamped(create_revision=INT64_MAX, mod_revision=INT64_MAX, updated_at_ns=INT64_MAX)
+        except WireError as error:
+            return BadRecord(position, str(error))
+        drafts.append(draft)
+    return drafts
+
+
+async def _take_turns(position: int) -> None:
+    """Let other tasks have their turn now and then in a long loop of ours."""
+    if position % CHECKED_BETWEEN_TURNS == 0:
+        await trio.lowlevel.checkpoint()
+
+
+def _in_group(entity: Entity, group: str) -> None:
+    if entity.group != group:
+        raise InvalidPropertyError(f"metadata.group: {entity.group[:80]!r}, but the import is into {group!r}")
+
+
+def _check_stored(result: WriteResult) -> None:
+    if result.outcome is Written.REFUSED:
+        raise NotStoredError(result.problem)

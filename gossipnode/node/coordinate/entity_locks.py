@@ -1,0 +1,84 @@
+"""A lock for each entity that is being written, so that read, merge and write are one step for a client.
+
+Nothing is kept of an entity that nobody writes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+from gossipnode.core.model.property import Entity
+
+
+class EntityLocks:
+    """First come, first served, for each entity."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+        self._held: dict[Entity, deque[trio.Event]] = {}
+
+    async def acquire(self, entities: Iterable[Entity]) -> HeldLocks:
+        """Take the locks of all these entities, in their order, so that two holders cannot deadlock."""
+        held = HeldLocks(self)
+        try:
+            for entity in sorted(set(entities)):
+                await self._take(entity)
+                held.entities.append(entity)
+        except trio.Cancelled:
+            held.release()
+            raise
+        return held
+
+    @asynccontextmanager
+    async def hold(self, entities: Iterable[Entity]) -> AsyncGenerator[None]:
+        """Hold the locks of all these entities while the block runs."""
+        held = await self.acquire(entities)
+        try:
+            yield
+        finally:
+            held.release()
+
+    async def _take(self, entity: Entity) -> None:
+        waiting = self._held.get(entity)
+        if waiting is None:
+            self._held[entity] = deque()
+            return
+        turn = trio.Event()
+        waiting.append(turn)
+        try:
+            await turn.wait()
+        except trio.Cancelled:
+            if turn.is_set():
+                self.give_back(entity)
+            else:
+                waiting.remove(turn)
+            raise
+
+    def give_back(self, entity: Entity) -> None:
+        """Let the next in line have the lock."""
+        waiting = self._held[entity]
+        if waiting:
+            waiting.popleft().set()
+        else:
+            del self._held[entity]
+
+
+@dataclass(slots=True)
+class HeldLocks:
+    """Locks that somebody holds until `release`."""
+
+    locks: EntityLocks
+    entities: list[Entity] = field(default_factory=list[Entity])
+
+    def release(self) -> None:
+        """Give them back. Harmless when repeated."""
+        held, self.entities = self.entities, []
+        for entity in held:
+            self.locks.give_back(entity)

@@ -1,0 +1,240 @@
+"""One request to all replicas of a shard at once; its caller waits only for as many as it needs.
+
+The others may answer later: a slow replica delays nobody. One that lets a request time out is avoided, as
+long as there are enough others, until it answers again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from gossipnode.core.cluster.placement import AckLevel, Placement
+from gossipnode.core.cluster.tally import Tally
+from gossipnode.core.query.replica_messages import (
+    ReadRecords,
+    RecordsRead,
+    RecordsWritten,
+    Refusal,
+    ReplicaReply,
+    WriteRecords,
+)
+from gossipnode.node.limits import LATE_ANSWERS_SECONDS, REPLICA_SECONDS
+from gossipnode.node.local.shards import Shards
+from gossipnode.node.peers.exchange_link import RefusedError
+from gossipnode.node.peers.members import Members, Peer
+from gossipnode.node.replica.replica import Replica
+from gossipnode.node.request_errors import OtherViewError, ReplicasFullError, TooFewReplicasError
+from gossipnode.rpc import RpcError, Status
+from gossipnode.store.interface import StoreError, StoreFullError
+
+Request = ReadRecords | WriteRecords
+Take = Callable[[str, ReplicaReply], str]
+"""(replica, answer) -> "" when the answer counts, else why not."""
+
+
+class ReplicaRound:
+    """One request under way."""
+
+    def __init__(
+        self, tally: Tally, take: Take, ended: Callable[[], None] | None, *, everyone: bool = False
+    ) -> None:
+        """`take` judges each answer; `ended` is called when no other one will come.
+
+        With `everyone`, enough is not enough: it is decided when each has answered or failed.
+        """
+        self.tally = tally
+        self.other_view = ""
+        """A replica that sees other members than we do."""
+        self.full: set[str] = set()
+        """Replicas that have no room left."""
+        self.under_way = 0
+        self._take = take
+        self._ended = ended
+        self._everyone = everyone
+        self._decided = trio.Event()
+        self._all_heard = trio.Event()
+
+    def answered(self, replica: str, reply: ReplicaReply) -> None:
+        """A replica has answered."""
+        if isinstance(reply, Refusal):
+            self.failed(replica, reply.message, other_view=reply.other_view)
+            return
+        reason = self._take(replica, reply)
+        if reason:
+            self.failed(replica, reason)
+            return
+        self.tally.took(replica)
+        self._one_less()
+
+    def failed(self, replica: str, reason: str, *, other_view: bool = False) -> None:
+        """A replica has not done it, and will not."""
+        self.tally.failed(replica, reason)
+        if other_view:
+            self.other_view = replica
+        self._one_less()
+
+    def _one_less(self) -> None:
+        self.under_way -= 1
+        enough = self.tally.reached and not self._everyone
+        if enough or self.tally.impossible or not self.under_way:
+            self._decided.set()
+        if not self.under_way:
+            self._all_heard.set()
+            if self._ended is not None:
+                self._ended()
+
+    async def decided(self) -> None:
+        """Wait until enough replicas have answered, or cannot.
+
+        Where they cannot, the others get a moment to answer: who is told so is told what they did.
+        """
+        await self._decided.wait()
+        if not self.tally.reached and not self.other_view:
+            with trio.move_on_after(LATE_ANSWERS_SECONDS):
+                await self._all_heard.wait()
+
+
+class Replicas:
+    """The replicas of every shard, this node's own copy among them."""
+
+    def __init__(self, shards: Shards, members: Members, own: Replica) -> None:
+        """Ask `own` here, and the others over their links. `run` first."""
+        self._shards = shards
+        self._members = members
+        self.own = own
+        self._nursery: trio.Nursery | None = None
+        self._log = structlog.get_logger("gossipnode.coordinator")
+
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Let requests go on behind their callers, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            task_status.started()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    async def ask(
+        self,
+        placement: Placement,
+        level: AckLevel,
+        request: Request,
+        take: Take,
+        *,
+        verb: str,
+        own_reply: ReplicaReply | None = None,
+        ended: Callable[[], None] | None = None,
+        everyone: bool = False,
+    ) -> Tally:
+        """Ask all replicas, and wait until `level` is reached.
+
+        With `own_reply`, this node's own answer is known already; the others are asked only if it alone is
+        not enough. With `everyone`, whoever is asked is waited for, which takes one timeout at most.
+
+        Raises:
+            TooFewReplicasError: it cannot be; what was written stays, and will spread.
+            OtherViewError: because replicas see other members.
+            ReplicasFullError: because those that did not do it are full.
+        """
+        nursery = self._nursery
+        if nursery is None:
+            raise TooFewReplicasError("the node is stopping")
+        tally = Tally(placement, level, reading=isinstance(request, ReadRecords))
+        asked = ReplicaRound(tally, take, ended, everyone=everyone)
+        targets = self._targets(placement, tally)
+        asked.under_way = len(targets)
+        own = self._shards.own_name
+        if own_reply is not None and own in targets:
+            targets.remove(own)
+            asked.answered(own, own_reply)
+            if tally.reached and not everyone:
+                return tally
+        for name in targets:
+            if name == own:
+                nursery.start_soon(self._ask_own, asked, request)
+            else:
+                self._ask_peer(asked, self._members.peers[name], request)
+        if targets:
+            await asked.decided()
+        if tally.reached:
+            return tally
+        problem = f"{placement.shard}: {tally.problem(verb)}"
+        if asked.other_view:
+            raise OtherViewError(problem, asked.other_view)
+        if tally.failures and tally.failures <= asked.full:
+            raise ReplicasFullError(problem)
+        raise TooFewReplicasError(problem)
+
+    def _targets(self, placement: Placement, tally: Tally) -> list[str]:
+        """Whom to ask. Who is known to be down, or hangs, is left out where that does no harm."""
+        avoided: list[str] = []
+        targets: list[str] = []
+        for name in placement.holders:
+            peer = self._members.peers.get(name)
+            if name == self._shards.own_name:
+                targets.append(name)
+            elif peer is None:
+                tally.failed(name, "no member of this cluster")
+            elif peer.foreign:
+                tally.failed(name, "no gossipnode")
+            elif peer.state == "down":
+                avoided.append(name)
+            else:
+                targets.append(name)
+        if avoided and tally.impossible_without(avoided):
+            return targets + avoided
+        for name in avoided:
+            tally.failed(name, "is down")
+        return targets
+
+    async def _ask_own(self, asked: ReplicaRound, request: Request) -> None:
+        own = self._shards.own_name
+        try:
+            reply: RecordsRead | RecordsWritten | Refusal
+            if isinstance(request, ReadRecords):
+                reply = await self.own.read(request)
+            else:
+                (reply,) = await self.own.write([request])
+        except StoreError as error:
+            if isinstance(error, StoreFullError):
+                asked.full.add(own)
+            asked.failed(own, str(error))
+        except Exception:  # noqa: BLE001 - a defect, logged with its traceback
+            self._log.exception("own replica failed")
+            asked.failed(own, "internal error")
+        else:
+            asked.answered(own, reply)
+
+    def _ask_peer(self, asked: ReplicaRound, peer: Peer, request: Request) -> None:
+        def told(answer: RecordsRead | RecordsWritten | RpcError) -> None:
+            if isinstance(answer, RefusedError):
+                peer.answered()
+                if answer.status is Status.RESOURCE_EXHAUSTED:
+                    asked.full.add(peer.name)
+                asked.failed(peer.name, answer.message or str(answer), other_view=answer.other_view)
+            elif isinstance(answer, RpcError):
+                note_failure(peer, answer)
+                asked.failed(peer.name, answer.message or str(answer))
+            else:
+                peer.answered()
+                asked.answered(peer.name, answer)
+
+        try:
+            peer.link.start(request, told, timeout=REPLICA_SECONDS)
+        except RpcError as error:
+            told(error)
+
+
+def note_failure(peer: Peer, error: RpcError) -> None:
+    """What a failed call says of a peer: not there, hanging, or of another kind."""
+    if error.status is Status.UNIMPLEMENTED:
+        peer.foreign = True
+    elif error.status is Status.DEADLINE_EXCEEDED:
+        peer.hangs()
+    elif isinstance(error, RefusedError) or not error.never_processed or error.status is Status.UNAVAILABLE:
+        peer.failed(error)
+    # What our own end refused, because too much is under way already, says nothing of the peer.

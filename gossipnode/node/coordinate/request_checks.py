@@ -1,0 +1,54 @@
+"""What is judged of a request before anything is done for it."""
+
+from __future__ import annotations
+
+from gossipnode.core.cluster.placement import AckLevel, Placement
+from gossipnode.core.cluster.view import SYSTEM_GROUP_PREFIX
+from gossipnode.node.limits import REQUEST_ID_MAX_CHARACTERS
+from gossipnode.node.request_errors import (
+    InvalidRequestIdError,
+    NotAReplicaError,
+    RefusedGroupError,
+    UnknownLevelError,
+)
+
+
+def ack_level(text: str) -> AckLevel:
+    """The level of a name.
+
+    Raises:
+        UnknownLevelError: names those that there are.
+    """
+    try:
+        return AckLevel(text)
+    except ValueError:
+        known = ", ".join(level.value for level in AckLevel)
+        raise UnknownLevelError(f"ack {text[:20]!r}: expected one of {known}") from None
+
+
+def check_request_id(request_id: str) -> None:
+    """Refuse an id that replicas would not remember: a retry would be a second write.
+
+    Raises:
+        InvalidRequestIdError: it is too long.
+    """
+    if len(request_id) > REQUEST_ID_MAX_CHARACTERS:
+        raise InvalidRequestIdError(
+            f"request_id: {len(request_id)} characters, expected {REQUEST_ID_MAX_CHARACTERS} at most"
+        )
+
+
+def check_writable(group: str) -> None:
+    """Refuse a group that is the system's own.
+
+    Raises:
+        RefusedGroupError: it is.
+    """
+    if group.startswith(SYSTEM_GROUP_PREFIX):
+        raise RefusedGroupError(f'group {group[:80]!r}: names beginning with "_" are the system\'s own')
+
+
+def not_a_replica(placement: Placement) -> NotAReplicaError:
+    """The refusal of a request that this node was to serve alone."""
+    holders = ", ".join(placement.holders)
+    return NotAReplicaError(f"this node holds no copy of shard {placement.shard}: ask one of {holders}")

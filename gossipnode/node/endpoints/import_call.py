@@ -1,0 +1,94 @@
+"""One import call: batches in, answers out, in order.
+
+A batch is checked and stamped while the one before it is on its way to the disk. After a bad record nothing
+more is prepared, so that no later batch is written. A client that reads no answers must not keep locks: what
+is prepared gets written, and only then the answers wait.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import trio
+
+from gossipnode.node.coordinate.bulk_writes import BadRecord, BulkWrites, ImportedRecord, PreparedImport
+from gossipnode.node.error_status import as_status
+from gossipnode.node.limits import IMPORT_BATCHES_UNANSWERED, IMPORT_MAX_RECORDS
+from gossipnode.rpc import ServerStream
+from gossipnode.wire.envelope.tables import values_of
+from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.wire_errors import WireError
+
+Prepared: TypeAlias = PreparedImport | BadRecord
+Answer: TypeAlias = v1.ImportResponse
+
+
+class ImportCall:
+    """Serves one import."""
+
+    def __init__(self, stream: ServerStream[v1.ImportRequest, v1.ImportResponse], bulk: BulkWrites) -> None:
+        """Read batches from `stream`, and store them by `bulk`."""
+        self._stream = stream
+        self._bulk = bulk
+        self._unwritten: set[PreparedImport] = set()
+        self._unanswered = trio.Semaphore(IMPORT_BATCHES_UNANSWERED)
+
+    async def run(self) -> None:
+        """Serve the call to its end.
+
+        Raises:
+            RpcError: the status that ends it.
+        """
+        # The semaphore is the bound: neither channel is ever full.
+        prepared_in, prepared_out = trio.open_memory_channel[Prepared](IMPORT_BATCHES_UNANSWERED)
+        answers_in, answers_out = trio.open_memory_channel[Answer](IMPORT_BATCHES_UNANSWERED)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._commit, prepared_out, answers_in)
+                nursery.start_soon(self._answer, answers_out)
+                async with prepared_in:
+                    await self._prepare(prepared_in)
+        finally:
+            for prepared in self._unwritten:
+                prepared.release()
+
+    async def _prepare(self, prepared_in: trio.MemorySendChannel[Prepared]) -> None:
+        while (batch := await self._stream.recv()) is not None:
+            await self._unanswered.acquire()
+            with as_status():
+                prepared = await self._prepare_batch(batch)
+            if isinstance(prepared, PreparedImport):
+                self._unwritten.add(prepared)
+            await prepared_in.send(prepared)
+            if isinstance(prepared, BadRecord):
+                return
+
+    async def _prepare_batch(self, batch: v1.ImportRequest) -> Prepared:
+        if len(batch.records) > IMPORT_MAX_RECORDS:
+            raise WireError(f"records: {len(batch.records)}, expected {IMPORT_MAX_RECORDS} at most")
+        # Past betterproto's attribute access, which would cost as much as reading the message did.
+        values = map(values_of, batch.records)
+        records = [ImportedRecord(fields["property"], fields["delete_time"]) for fields in values]
+        return await self._bulk.prepare_import(
+            batch.group, records, keep_versions=batch.keep_versions, ack=batch.ack
+        )
+
+    async def _commit(
+        self, prepared_out: trio.MemoryReceiveChannel[Prepared], answers_in: trio.MemorySendChannel[Answer]
+    ) -> None:
+        async with prepared_out, answers_in:
+            async for prepared in prepared_out:
+                if isinstance(prepared, BadRecord):
+                    answer = v1.ImportResponse(bad_record=prepared.position, problem=prepared.problem)
+                else:
+                    with as_status():
+                        answer = v1.ImportResponse(records=await prepared.commit())
+                    prepared.release()
+                    self._unwritten.discard(prepared)
+                await answers_in.send(answer)
+
+    async def _answer(self, answers_out: trio.MemoryReceiveChannel[Answer]) -> None:
+        async with answers_out:
+            async for answer in answers_out:
+                await self._stream.send(answer)
+                self._unanswered.release()

@@ -1,0 +1,271 @@
+"""The services of `gossipnode.v1`: what the command line asks, and what holders report to an origin.
+
+Thin: decode, check, call, encode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from typing import Any
+
+from gossipnode.core.model.property import Entity, ShardId, parse_entity
+from gossipnode.core.ring.round import Hop, Round
+from gossipnode.core.ring.turn import Cause
+from gossipnode.core.session.tree import Leaf
+from gossipnode.node.coordinate.bulk_writes import BulkWrites
+from gossipnode.node.coordinate.coordinator import Coordinator
+from gossipnode.node.endpoints.import_call import ImportCall
+from gossipnode.node.endpoints.property_service import is_replace
+from gossipnode.node.endpoints.query_answer import QueryTimer, decode_query, record_sender
+from gossipnode.node.endpoints.status_report import StatusSource
+from gossipnode.node.error_status import as_status
+from gossipnode.node.limits import TREE_PAGE_LEAVES
+from gossipnode.node.peers import call_metadata
+from gossipnode.node.query.cluster_query import ClusterQueries, Query
+from gossipnode.node.query.query_turns import QueryTurns
+from gossipnode.node.repair.origin import Origin, RoundWatch
+from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
+from gossipnode.wire import services
+from gossipnode.wire.envelope.tables import make
+from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.round_codec import decode_report, encode_hop, encode_round
+
+StartRound = Callable[[ShardId, Cause], RoundWatch]
+"""Starts a round."""
+
+
+class NodeEndpoint:
+    """Serves the command line, and the reports of holders."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        bulk: BulkWrites,
+        queries: ClusterQueries,
+        origin: Origin,
+        status: StatusSource,
+        start_round: StartRound,
+        new_trace_id: Callable[[], str],
+    ) -> None:
+        """Answer from these parts of the node."""
+        self._shards = coordinator.shards
+        self._turns = QueryTurns()
+        self._coordinator = coordinator
+        self._bulk = bulk
+        self._queries = queries
+        self._origin = origin
+        self._status = status
+        self._start_round = start_round
+        self._new_trace_id = new_trace_id
+
+    def handlers(self) -> Mapping[Any, Any]:
+        """The handlers by method."""
+        return {
+            services.NODE_APPLY: self.apply,
+            services.NODE_DELETE: self.delete,
+            services.NODE_GET: self.get,
+            services.NODE_QUERY: self.query,
+            services.NODE_IMPORT: self.import_records,
+            services.NODE_EXPORT: self.export,
+            services.NODE_STATUS: self.status,
+            services.NODE_TREE: self.tree,
+            services.NODE_REPAIR: self.repair,
+            services.REPORT: self.report,
+        }
+
+    # Records
+
+    async def apply(self, request: v1.ApplyRequest, call: CallContext) -> v1.ApplyResponse:
+        """Create or change a record."""
+        with as_status():
+            applied = await self._coordinator.apply(
+                request.property,
+                replace=is_replace(request.strategy),
+                ack=request.ack,
+                request_id=request.request_id,
+            )
+        return make(
+            v1.ApplyResponse,
+            created=applied.created,
+            property=applied.record.payload,
+            acknowledged=applied.acknowledged,
+            replicas=applied.replicas,
+        )
+
+    async def delete(self, request: v1.DeleteRequest, call: CallContext) -> v1.DeleteResponse:
+        """Delete one record."""
+        entity = Entity(request.group, request.name, request.id)
+        with as_status():
+            done = await self._coordinator.delete(entity, ack=request.ack, request_id=request.request_id)
+        tombstone = done.tombstone
+        return v1.DeleteResponse(
+            deleted=tombstone is not None,
+            acknowledged=done.acknowledged,
+            replicas=done.replicas,
+            mod_revision=0 if tombstone is None else tombstone.version.mod_revision,
+        )
+
+    async def get(self, request: v1.GetRequest, call: CallContext) -> v1.GetResponse:
+        """Read one record."""
+        with as_status():
+            got = await self._coordinator.get(
+                Entity(request.group, request.name, request.id), ack=request.ack
+            )
+        heard: dict[str, Any] = {"acknowledged": got.acknowledged, "replicas": got.replicas}
+        if got.record is None:
+            return make(v1.GetResponse, **heard)
+        return make(v1.GetResponse, record=make(v1.Record, property=got.record.payload), **heard)
+
+    async def query(self, stream: ServerStream[v1.QueryRequest, v1.RecordBatch]) -> None:
+        """Answer a query, in lists of records."""
+        asked = await only_request(stream)
+        timer = QueryTimer(self._shards.wall_clock, self._new_trace_id())
+        with as_status():
+            after = parse_entity(asked.after) if asked.after else None
+            query = decode_query(asked.query, after=after, ack=asked.ack)
+            ordered = self._turns.ordered_stream() if query.order_by else nullcontext()
+            with ordered:
+                async with self._queries.open(query) as answer, record_sender(stream) as sender:
+                    await sender.send_all(answer)
+            trace = None
+            if asked.query.trace:
+                trace = timer.trace(self._shards.own_name, answer.trace, sender.sent)
+            if trace is not None or not sender.empty:
+                await sender.flush(trace)
+
+    async def export(self, stream: ServerStream[v1.ExportRequest, v1.RecordBatch]) -> None:
+        """Send every record of a group, in key order."""
+        request = await only_request(stream)
+        with as_status():
+            query = Query((request.group,), ack=request.ack, everything=True, tombstones=request.tombstones)
+            async with self._queries.open(query) as answer, record_sender(stream) as sender:
+                await sender.send_all(answer)
+            if not sender.empty:
+                await sender.flush()
+
+    async def import_records(self, stream: ServerStream[v1.ImportRequest, v1.ImportResponse]) -> None:
+        """Store batches, each answered when it is acknowledged; a bad record ends the call."""
+        await ImportCall(stream, self._bulk).run()
+
+    # The node
+
+    async def status(self, request: v1.StatusRequest, call: CallContext) -> v1.StatusResponse:
+        """What the node says of itself."""
+        with as_status():
+            return await self._status.read()
+
+    async def tree(self, stream: ServerStream[v1.TreeRequest, v1.TreeResponse]) -> None:
+        """Send the digests of a shard, and its leaves when asked for."""
+        request = await only_request(stream)
+        with as_status():
+            shard = self._shard(request.group, request.shard)
+            if not self._shards.holds(shard):
+                await stream.send(v1.TreeResponse(state="missing"))
+                return
+            tree = await self._shards.store.tree(shard)
+            await stream.send(
+                v1.TreeResponse(
+                    state="ready",
+                    root=tree.root,
+                    slots=[v1.TreeResponseSlot(slot=slot.slot, sha=slot.sha) for slot in tree.slots],
+                )
+            )
+            if request.leaves:
+                for slot in tree.slots:
+                    await self._send_leaves(stream, shard, slot.slot)
+
+    async def _send_leaves(
+        self, stream: ServerStream[v1.TreeRequest, v1.TreeResponse], shard: ShardId, slot: int
+    ) -> None:
+        after: Entity | None = None
+        while page := await self._shards.store.leaves(shard, slot, after=after, limit=TREE_PAGE_LEAVES):
+            after = page[-1].entity
+            await stream.send(v1.TreeResponse(leaves=[_encode_leaf(leaf) for leaf in page]))
+
+    async def repair(self, stream: ServerStream[v1.RepairRequest, v1.RoundEvent]) -> None:
+        """Start a round for each shard asked for; with wait, tell of every hop and of each round's end."""
+        request = await only_request(stream)
+        with as_status():
+            if request.shard is None:
+                shards = self._shards.shards_of(request.group)
+            else:
+                shards = [self._shard(request.group, request.shard)]
+            watches = [self._start_round(shard, Cause.ASKED) for shard in shards]
+        for watch in watches:
+            await stream.send(_event(watch.now()))
+        if request.wait:
+            for watch in watches:
+                await _follow(stream, watch)
+
+    async def report(self, request: v1.ReportRequest, call: CallContext) -> v1.ReportResponse:
+        """Take what a holder reports of a round that we started. It speaks for itself alone.
+
+        Under TLS the caller's name was checked against its certificate.
+        """
+        if request.holder != call_metadata.text(call.metadata, call_metadata.NODE):
+            raise RpcError(Status.PERMISSION_DENIED, "report: its holder is not the caller")
+        try:
+            self._origin.report(decode_report(request))
+        except ValueError as error:
+            raise RpcError(Status.INVALID_ARGUMENT, f"report: {error}") from error
+        return v1.ReportResponse()
+
+    def _shard(self, group: str, number: int) -> ShardId:
+        count = self._shards.shard_count(group)
+        shard = self._shards.find(group, number)
+        if shard is None:
+            raise RpcError(
+                Status.NOT_FOUND,
+                f"group {group!r} has no shard {number}: it has {count}, counted from 0",
+            )
+        return shard
+
+
+async def only_request(stream: ServerStream[Any, Any]) -> Any:
+    """The one request of a call whose answer is a stream.
+
+    Raises:
+        RpcError: INVALID_ARGUMENT when none came.
+    """
+    request = await stream.recv()
+    if request is None:
+        raise RpcError(Status.INVALID_ARGUMENT, "expected one request, got none")
+    return request
+
+
+def _encode_leaf(leaf: Leaf) -> v1.TreeResponseLeaf:
+    return v1.TreeResponseLeaf(
+        group=leaf.entity.group,
+        name=leaf.entity.name,
+        id=leaf.entity.id,
+        slot=leaf.slot,
+        sha=leaf.sha,
+        mod_revision=leaf.version.mod_revision,
+        delete_time=leaf.version.delete_time,
+    )
+
+
+async def _follow(stream: ServerStream[v1.RepairRequest, v1.RoundEvent], watch: RoundWatch) -> None:
+    """Tell of each hop of a round as it is reported, and of the round's end."""
+    told: list[Hop] = []
+    while True:
+        changed, known = watch.changed, watch.now()
+        untold = list(known.hops)
+        for hop in told:
+            untold.remove(hop)
+        for hop in untold:
+            event = _event(known)
+            event.hop = encode_hop(hop)
+            await stream.send(event)
+        told += untold
+        if known.outcome is not None:
+            event = _event(known)
+            event.finished = encode_round(known)
+            await stream.send(event)
+            return
+        await changed.wait()
+
+
+def _event(known: Round) -> v1.RoundEvent:
+    return v1.RoundEvent(round=known.round, group=known.shard.group, shard=known.shard.shard)

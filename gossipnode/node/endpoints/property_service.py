@@ -1,0 +1,145 @@
+"""The property service that clients of the compatible protocol call. Any node answers for the whole cluster.
+
+Thin: decode, check, call, encode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gossipnode.core.model.property import Entity, check_entity
+from gossipnode.node.coordinate.bulk_writes import BulkWrites
+from gossipnode.node.coordinate.coordinator import Coordinator
+from gossipnode.node.coordinate.request_checks import check_writable
+from gossipnode.node.endpoints.query_answer import QueryTimer, decode_query
+from gossipnode.node.error_status import as_status
+from gossipnode.node.limits import DELETE_PAGE_RECORDS, REPLY_MAX_BYTES, REPLY_RECORD_OVERHEAD_BYTES
+from gossipnode.node.local.shards import Shards
+from gossipnode.node.peers import call_metadata
+from gossipnode.node.query.cluster_query import ClusterQueries, Query
+from gossipnode.node.query.query_turns import QueryTurns
+from gossipnode.node.request_errors import QueryTooLargeError
+from gossipnode.rpc import CallContext
+from gossipnode.wire import services
+from gossipnode.wire.envelope.tables import make
+from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
+from gossipnode.wire.property.draft import draft_of
+from gossipnode.wire.wire_errors import WireError
+
+
+class PropertyEndpoint:
+    """Apply, Delete and Query of the compatible service.
+
+    The call metadata `gossipnode-ack` asks for an acknowledgement level, and `gossipnode-request-id` makes
+    a retry known as one.
+    """
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        bulk: BulkWrites,
+        queries: ClusterQueries,
+        new_trace_id: Callable[[], str],
+    ) -> None:
+        """Have requests carried out by these."""
+        self._new_trace_id = new_trace_id
+        self._coordinator = coordinator
+        self._bulk = bulk
+        self._queries = queries
+        self._shards: Shards = coordinator.shards
+        self._turns = QueryTurns()
+
+    def handlers(self) -> Mapping[Any, Any]:
+        """The handlers by method."""
+        return {
+            services.APPLY: self.apply,
+            services.DELETE: self.delete,
+            services.QUERY: self.query,
+        }
+
+    async def apply(self, request: banyandb.ApplyRequest, call: CallContext) -> banyandb.ApplyResponse:
+        """Create or change a record."""
+        with as_status():
+            applied = await self._coordinator.apply(
+                request.property,
+                replace=is_replace(request.strategy),
+                ack=_ack(call),
+                request_id=call_metadata.text(call.metadata, call_metadata.REQUEST_ID),
+            )
+        # One of the two hottest calls: betterproto's constructor would take as long as the commit's share.
+        return make(
+            banyandb.ApplyResponse, created=applied.created, tags_num=draft_of(applied.record).tag_count
+        )
+
+    async def delete(self, request: banyandb.DeleteRequest, call: CallContext) -> banyandb.DeleteResponse:
+        """Delete a record, or with an empty id every record of a group and name."""
+        with as_status():
+            if not request.id:
+                deleted = await delete_all(self._queries, self._bulk, request.group, request.name, _ack(call))
+                return banyandb.DeleteResponse(deleted=deleted > 0)
+            entity = Entity(request.group, request.name, request.id)
+            request_id = call_metadata.text(call.metadata, call_metadata.REQUEST_ID)
+            done = await self._coordinator.delete(entity, ack=_ack(call), request_id=request_id)
+            return banyandb.DeleteResponse(deleted=done.tombstone is not None)
+
+    async def query(self, request: banyandb.QueryRequest, call: CallContext) -> banyandb.QueryResponse:
+        """Answer a query in one message."""
+        properties: list[bytes] = []
+        size = 0
+        timer = QueryTimer(self._shards.wall_clock, self._new_trace_id())
+        with as_status():
+            query = decode_query(request, ack=_ack(call))
+            async with self._turns.making(call), self._queries.open(query) as answer:
+                while (page := await answer.next_page()) is not None:
+                    properties += [record.payload for record in page]
+                    size += sum(len(record.payload) + REPLY_RECORD_OVERHEAD_BYTES for record in page)
+                    if size > REPLY_MAX_BYTES:
+                        raise QueryTooLargeError(
+                            f"the answer is over {REPLY_MAX_BYTES} bytes: ask for fewer records, or tags"
+                        )
+        response = banyandb.QueryResponse(properties=properties)
+        if request.trace:
+            response.trace = timer.trace(self._shards.own_name, answer.trace, len(properties))
+        return response
+
+
+def _ack(call: CallContext) -> str:
+    return call_metadata.text(call.metadata, call_metadata.ACK)
+
+
+async def delete_all(queries: ClusterQueries, bulk: BulkWrites, group: str, name: str, ack: str) -> int:
+    """Delete every live record of a group and name; gives how many there were.
+
+    Raises:
+        InvalidEntityError, RefusedGroupError, UnknownGroupError, TooFewReplicasError, NotStoredError.
+    """
+    check_writable(group)
+    check_entity(Entity(group, name, "any"))
+    deleted = 0
+    waiting: list[Entity] = []
+    level = bulk.level(group, ack)
+    async with queries.open(Query((group,), name, everything=True, ack=ack)) as answer:
+        while (page := await answer.next_page()) is not None:
+            waiting += [record.entity for record in page]
+            if len(waiting) >= DELETE_PAGE_RECORDS:
+                await bulk.delete_all(waiting, level)
+                deleted += len(waiting)
+                waiting = []
+    if waiting:
+        await bulk.delete_all(waiting, level)
+    return deleted + len(waiting)
+
+
+def is_replace(strategy: int) -> bool:
+    """Whether a write takes the place of all stored tags. Unspecified is MERGE.
+
+    Raises:
+        WireError: the strategy is none that we know.
+    """
+    known = banyandb.ApplyRequestStrategy
+    if strategy == known.STRATEGY_REPLACE:
+        return True
+    if strategy in (known.STRATEGY_UNSPECIFIED, known.STRATEGY_MERGE):
+        return False
+    raise WireError(f"strategy: expected MERGE or REPLACE, not {int(strategy)}")

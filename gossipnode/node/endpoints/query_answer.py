@@ -1,0 +1,156 @@
+"""Answering queries and exports: from the request to records in messages of a good size.
+
+Thin: decode, check, call, encode. Shared by the compatible service and our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.query.criteria import check_criteria
+from gossipnode.node.limits import STREAM_MESSAGE_BYTES, STREAM_PAUSE_SECONDS
+from gossipnode.node.query.cluster_query import ClusterQuery, Query, QueryTrace
+from gossipnode.node.repair.repair_stream import first_error
+from gossipnode.rpc import ServerStream
+from gossipnode.wire.criteria_codec import decode_criteria
+from gossipnode.wire.generated.bp.banyandb.common import v1 as common
+from gossipnode.wire.generated.bp.banyandb.model import v1 as model
+from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
+from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.trace import Span, make_trace
+from gossipnode.wire.wire_errors import WireError
+
+TRACE_ID_BITS = 64
+
+
+def decode_query(request: banyandb.QueryRequest, *, after: Entity | None = None, ack: str = "") -> Query:
+    """The query of a request, going on behind `after`.
+
+    Raises:
+        WireError: names the field.
+    """
+    if not request.groups:
+        raise WireError("groups: expected at least one")
+    criteria = decode_criteria(request.criteria)
+    return Query(
+        groups=tuple(request.groups),
+        name=request.name,
+        ids=frozenset(request.ids),
+        criteria=None if criteria is None else check_criteria(criteria),
+        select=tuple(request.tag_projection),
+        order_by=request.order_by.tag_name,
+        descending=request.order_by.sort == model.Sort.DESC,
+        limit=request.limit,
+        after=after,
+        ack=ack,
+    )
+
+
+class QueryTimer:
+    """Times a query, and makes its trace."""
+
+    def __init__(self, wall_clock: Callable[[], int], trace_id: str) -> None:
+        """Start now. `wall_clock` gives nanoseconds since 1970."""
+        self._wall_clock = wall_clock
+        self._trace_id = trace_id
+        self._began = wall_clock()
+
+    def trace(self, own_name: str, trace: QueryTrace, found: int) -> common.Trace:
+        """The trace as of now: a span for the query, and one below it for each replica that searched."""
+        children = [
+            Span(
+                f"search on {report.replica}",
+                self._began,
+                self._began + round(report.seconds * 1e9),
+                {
+                    "node": report.replica,
+                    "shards": ", ".join(str(shard) for shard in report.shards),
+                    "index": report.used_index or "none: all records are read",
+                    "rows read": str(report.rows_read),
+                    "candidates": str(report.candidates),
+                    **({"error": report.failure} if report.failure else {}),
+                },
+                bool(report.failure),
+            )
+            for report in trace.reports
+        ]
+        tags = {"node": own_name, "records": str(found), "read by key": str(trace.read_by_key)}
+        root = Span("query", self._began, self._wall_clock(), tags, False, children)
+        return make_trace(self._trace_id, root)
+
+
+class RecordSender:
+    """Sends records in messages of a good size, however small the pages are, and something now and then.
+
+    A long search with little to find must not look like a node that is gone.
+    """
+
+    def __init__(self, stream: ServerStream[Any, v1.RecordBatch]) -> None:
+        """Made by `record_sender`."""
+        self._stream = stream
+        self._batch: list[v1.Record] = []
+        self._size = 0
+        self.sending = trio.Lock()
+        """Held while a message is being sent: whoever cancels that would lose what is in it."""
+        self._sent_at = trio.current_time()
+        self.sent = 0
+
+    async def add(self, records: Sequence[Record]) -> None:
+        """Send these records, or keep them for the next message."""
+        for record in records:
+            self._batch.append(encode_record(record))
+            self._size += len(record.payload)
+            self.sent += 1
+            if self._size >= STREAM_MESSAGE_BYTES:
+                await self.flush()
+
+    async def flush(self, trace: common.Trace | None = None) -> None:
+        """Send what is kept."""
+        async with self.sending:
+            batch = v1.RecordBatch(records=self._batch)
+            if trace is not None:
+                batch.trace = trace
+            self._batch, self._size = [], 0
+            await self._stream.send(batch)
+            self._sent_at = trio.current_time()
+
+    async def show_life(self) -> None:
+        """Send what is kept, be it nothing, whenever nothing was sent for a while."""
+        while True:
+            await trio.sleep_until(self._sent_at + STREAM_PAUSE_SECONDS)
+            if trio.current_time() >= self._sent_at + STREAM_PAUSE_SECONDS:
+                await self.flush()
+
+    async def send_all(self, query: ClusterQuery) -> None:
+        """Send everything that a query finds. What is left over stays kept."""
+        while (page := await query.next_page()) is not None:
+            await self.add(page)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is kept."""
+        return not self._batch
+
+
+@asynccontextmanager
+async def record_sender(stream: ServerStream[Any, v1.RecordBatch]) -> AsyncGenerator[RecordSender]:
+    """A sender that shows signs of life for as long as the block lasts."""
+    sender = RecordSender(stream)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sender.show_life)
+            yield sender
+            async with sender.sending:
+                nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise first_error(group) or group from None
+
+
+def encode_record(record: Record) -> v1.Record:
+    """A record as the command line gets it."""
+    return v1.Record(property=record.payload, delete_time=record.version.delete_time)

@@ -1,0 +1,83 @@
+"""What a node says of itself: members, shards with their digests, rounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from gossipnode import __version__
+from gossipnode.config.address import Address
+from gossipnode.core.model.property import ShardId
+from gossipnode.node.coordinate.read_repair import ReadRepair
+from gossipnode.node.hand_off.hand_off import HandOff
+from gossipnode.node.limits import ROUNDS_SHOWN, STATUS_TREE_SECONDS
+from gossipnode.node.local.shards import Shards
+from gossipnode.node.peers.members import Members
+from gossipnode.node.repair.origin import Origin
+from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.round_codec import encode_round
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSource:
+    """Where the parts of a status come from. `state` is starting, ready, draining or unhealthy."""
+
+    members: Members
+    shards: Shards
+    origin: Origin
+    hand_off: HandOff
+    read_repair: ReadRepair
+    address: Callable[[], Address]
+    state: Callable[[], str]
+
+    async def read(self) -> v1.StatusResponse:
+        """The status as of now. Members not heard of lately are asked whether they are there."""
+        await self.members.probe()
+        patience = trio.current_time() + STATUS_TREE_SECONDS
+        return v1.StatusResponse(
+            node=self.members.own_name,
+            address=str(self.address()),
+            version=__version__,
+            state=self.state(),
+            members=self._members(),
+            shards=[await self._shard(shard, patience) for shard in self.shards],
+            rounds=[encode_round(known) for known in self.origin.rounds()[:ROUNDS_SHOWN]],
+            registry_root=self.shards.registry.root,
+            replicas=v1.ReplicaCounters(
+                read_repairs=self.read_repair.repaired, read_repairs_dropped=self.read_repair.dropped
+            ),
+        )
+
+    def _members(self) -> list[v1.Member]:
+        known = {
+            name: v1.Member(name=name, address=str(peer.address), state=peer.state)
+            for name, peer in self.members.peers.items()
+        }
+        own = self.members.own_name
+        known[own] = v1.Member(name=own, address=str(self.members.own_address), state="up")
+        return [known[name] for name in sorted(known)]
+
+    async def _shard(self, shard: ShardId, patience: float) -> v1.ShardStatus:
+        """The status of a shard; without its root when leaf digests are missing beyond `patience`."""
+        counts = await self.shards.store.counts(shard)
+        root, tree = "", "building"
+        with trio.move_on_at(patience if counts.unhashed else math.inf):
+            root, tree = (await self.shards.store.tree(shard)).root, "ready"
+        status = v1.ShardStatus(
+            group=shard.group,
+            shard=shard.shard,
+            replicas=list(self.shards.replicas(shard)),
+            records=counts.records,
+            tombstones=counts.tombstones,
+            root=root,
+            tree=tree,
+            last_converged=self.origin.last_converged(shard),
+        )
+        placement = self.shards.placement(shard)
+        if placement.joining:
+            done, total = self.hand_off.moved(shard)
+            status.moving = v1.ShardStatusMoving(to=list(placement.joining), done=done, total=total)
+        return status

@@ -1,0 +1,62 @@
+"""Which gRPC status each of our errors becomes at the door. The text of the error goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from gossipnode.core.model.errors import CoreError
+from gossipnode.node.repair.origin import TooManyRoundsError
+from gossipnode.node.request_errors import (
+    ConfiguredGroupError,
+    GroupExistsError,
+    InvalidRequestIdError,
+    MemberError,
+    NotAReplicaError,
+    NotStoredError,
+    QueryTooLargeError,
+    RefusedGroupError,
+    ReplicasFullError,
+    ShardGoneError,
+    TooFewReplicasError,
+    UnknownGroupError,
+    UnknownLevelError,
+    UnknownMemberError,
+)
+from gossipnode.rpc import RpcError, Status
+from gossipnode.store.interface import StoreClosedError, StoreError, StoreFullError
+from gossipnode.wire.wire_errors import WireError
+
+_STATUS: tuple[tuple[type[Exception], Status], ...] = (
+    (WireError, Status.INVALID_ARGUMENT),
+    (CoreError, Status.INVALID_ARGUMENT),
+    (UnknownLevelError, Status.INVALID_ARGUMENT),
+    (InvalidRequestIdError, Status.INVALID_ARGUMENT),
+    (UnknownGroupError, Status.NOT_FOUND),
+    (UnknownMemberError, Status.NOT_FOUND),
+    (GroupExistsError, Status.ALREADY_EXISTS),
+    (ConfiguredGroupError, Status.FAILED_PRECONDITION),
+    (MemberError, Status.FAILED_PRECONDITION),
+    (ReplicasFullError, Status.RESOURCE_EXHAUSTED),
+    (TooFewReplicasError, Status.UNAVAILABLE),
+    (ShardGoneError, Status.FAILED_PRECONDITION),
+    (RefusedGroupError, Status.PERMISSION_DENIED),
+    (NotAReplicaError, Status.FAILED_PRECONDITION),
+    (NotStoredError, Status.ABORTED),
+    (QueryTooLargeError, Status.RESOURCE_EXHAUSTED),
+    (TooManyRoundsError, Status.RESOURCE_EXHAUSTED),
+    (StoreFullError, Status.RESOURCE_EXHAUSTED),
+    (StoreClosedError, Status.UNAVAILABLE),
+    (StoreError, Status.INTERNAL),
+)
+_KNOWN: tuple[type[Exception], ...] = tuple(kind for kind, _ in _STATUS)
+
+
+@contextmanager
+def as_status() -> Generator[None]:
+    """Let an error of ours leave the block as the status that it stands for."""
+    try:
+        yield
+    except _KNOWN as error:
+        status = next(status for kind, status in _STATUS if isinstance(error, kind))
+        raise RpcError(status, str(error)) from error

@@ -1,0 +1,1 @@
+"""Moves shards when members come and go: fill, settle, give up."""

@@ -1,0 +1,1 @@
+"""What this node holds and knows: its store, its map of the shards, its clock."""

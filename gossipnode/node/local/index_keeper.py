@@ -1,0 +1,102 @@
+"""Tag indexes: those that a group declares, and those that a query would have liked to have.
+
+Built in the background, some records at a time; a scan answers meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+import trio
+
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.query.search import Search, wanted_indexes
+from gossipnode.node.limits import (
+    INDEX_BUILD_PAUSE_SECONDS,
+    INDEX_BUILD_RECORDS,
+    INDEX_RETRY_SECONDS,
+    INDEX_TAGS_PER_SEARCH,
+    INDEXES_REFUSED_MAX,
+    INDEXES_WANTED_MAX,
+)
+from gossipnode.node.local.shards import Shards
+from gossipnode.store.interface import IndexRefusedError, StoreClosedError, StoreError
+
+
+class IndexKeeper:
+    """Has indexes made and built."""
+
+    def __init__(self, shards: Shards) -> None:
+        """Keep the indexes of the store of `shards`."""
+        self._shards = shards
+        self._wanted: dict[tuple[ShardId, str], None] = {}
+        self._refused: dict[tuple[ShardId, str], None] = {}
+        self._work = trio.Event()
+        self._log = structlog.get_logger("gossipnode.index")
+
+    def asked(self, search: Search) -> None:
+        """A search came: have what would help the next one like it."""
+        tags = sorted(wanted_indexes(search))[:INDEX_TAGS_PER_SEARCH]
+        if tags:
+            self._want((shard, tag) for shard in search.shards for tag in tags)
+
+    def _want(self, wanted: Iterable[tuple[ShardId, str]]) -> None:
+        for shard, tag in wanted:
+            if (
+                len(self._wanted) < INDEXES_WANTED_MAX
+                and (shard, tag) not in self._refused
+                and self._shards.holds(shard)
+                and tag not in self._shards.store.indexes(shard)
+            ):
+                self._wanted[shard, tag] = None
+                self._work.set()
+
+    async def run(self) -> None:
+        """Make and build indexes, until cancelled or the store closes."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow_groups)
+            while True:
+                try:
+                    await self._make()
+                    await self._build()
+                except StoreClosedError:
+                    nursery.cancel_scope.cancel()
+                    return
+                except StoreError as error:
+                    # A full disk, most likely: a scan answers meanwhile.
+                    self._log.warning("index not built", reason=str(error))
+                    await trio.sleep(INDEX_RETRY_SECONDS)
+                    continue
+                await self._work.wait()
+                self._work = trio.Event()
+
+    async def _build(self) -> None:
+        built = 1
+        while built:
+            built = await self._shards.store.build_indexes(limit=INDEX_BUILD_RECORDS)
+            with trio.move_on_after(INDEX_BUILD_PAUSE_SECONDS if built else 0):
+                await trio.sleep_forever()
+
+    async def _make(self) -> None:
+        while self._wanted:
+            shard, tag = next(iter(self._wanted))
+            try:
+                if self._shards.holds(shard):
+                    await self._shards.store.want_index(shard, tag)
+            except IndexRefusedError as error:
+                self._refused[shard, tag] = None
+                if len(self._refused) > INDEXES_REFUSED_MAX:
+                    del self._refused[next(iter(self._refused))]
+                self._log.info("index not made", shard=str(shard), tag=tag[:80], reason=str(error))
+            self._wanted.pop((shard, tag), None)
+
+    async def _follow_groups(self) -> None:
+        """What groups declare is wanted on every shard that is held here."""
+        while True:
+            changed = self._shards.registry.changed
+            view = self._shards.view
+            for shard in self._shards:
+                self._want((shard, tag) for tag in view.groups[shard.group].indexes)
+            self._work.set()
+            await changed.wait()

@@ -1,0 +1,1 @@
+"""Who is a member and which groups there are: changed, spread, compared."""

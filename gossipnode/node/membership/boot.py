@@ -1,0 +1,191 @@
+"""How a node becomes a member when it starts: by its configuration, or by asking a member.
+
+Before it serves, it compares its registry with whoever is there, so that it does not answer from an old one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+import trio
+
+from gossipnode.config.address import Address, AddressError, parse_address
+from gossipnode.config.settings import Settings
+from gossipnode.core.cluster.registry_records import member_entity, member_tags
+from gossipnode.core.cluster.view import SYSTEM_SHARD, Member
+from gossipnode.core.model.property import Record
+from gossipnode.node.limits import (
+    BOOT_GREETING_SECONDS,
+    HELLO_TIMEOUT_SECONDS,
+    JOIN_PAUSE_SECONDS,
+    JOIN_SECONDS,
+)
+from gossipnode.node.local.registry import Registry, configured_records
+from gossipnode.node.local.shards import Shards
+from gossipnode.node.membership.registry_sync import RegistrySync
+from gossipnode.node.peers.hello import Liveness
+from gossipnode.node.peers.members import Members
+from gossipnode.rpc import Channel, RpcError, Status
+from gossipnode.store.interface import Store
+from gossipnode.wire import services
+from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
+from gossipnode.wire.property.payload import decode_record
+from gossipnode.wire.wire_errors import WireError
+
+BIRTH_NOTE = "birth"
+"""The store's note of when it was made, in nanoseconds."""
+
+
+class NotAMemberError(Exception):
+    """This node is no member of its cluster, and cannot become one; the text says why, and what to do."""
+
+
+async def birth_of(store: Store, now: int) -> int:
+    """When a store was made: `now` for one that has no note of it yet."""
+    note = await store.note(BIRTH_NOTE)
+    if note is not None:
+        return int(note)
+    await store.keep_note(BIRTH_NOTE, str(now).encode())
+    return now
+
+
+class Boot:
+    """Brings this node into its cluster."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        shards: Shards,
+        members: Members,
+        sync: RegistrySync,
+        liveness: Liveness,
+        open_channel: Callable[[Address], Channel],
+    ) -> None:
+        """`open_channel` reaches a member whose name is not known yet."""
+        self._settings = settings
+        self._shards = shards
+        self._members = members
+        self._sync = sync
+        self._liveness = liveness
+        self._open_channel = open_channel
+        self._log = structlog.get_logger("gossipnode.membership")
+
+    async def run(self, birth: int) -> None:
+        """Become a member, and get to know the others.
+
+        Raises:
+            NotAMemberError: the cluster forgot this node, refuses it, or cannot be found, or another node has
+                its name.
+            StoreError: the registry cannot be kept.
+        """
+        registry = self._shards.registry
+        join = self._settings.cluster.join
+        if not join:
+            await registry.seed(configured_records(self._settings))
+        elif self._members.own_name not in registry.view.members:
+            await self._join(join, birth)
+        await self._members.sync(addresses(self._settings, registry))
+        with trio.move_on_after(BOOT_GREETING_SECONDS):
+            await self._liveness.greet_all()
+        await self._members.sync(addresses(self._settings, registry))
+        await self._announce(birth)
+
+    async def _announce(self, birth: int) -> None:
+        """Register where we are, if that is not known; as a new member, if we have lost our records."""
+        registry = self._shards.registry
+        name, address = self._members.own_name, str(self._settings.node.advertise)
+        known = registry.view.members.get(name)
+        # One that was restarted after it had handed over has its old store still, though nothing in it.
+        kept = registry.has_forgotten(name, birth) or len(self._shards.store.shards()) > 1
+        if known is None and name in registry.view.forgotten and kept:
+            raise NotAMemberError(
+                f"the cluster has forgotten {name}: start it with an empty data directory, as a new member"
+            )
+        joined = 0 if known is None else known.joined
+        if known is None or known.birth not in (0, birth):
+            if known is not None and await self._runs_elsewhere(known):
+                raise NotAMemberError(
+                    f"a member {name!r} is running already, at {known.address}: give every node a name of "
+                    "its own"
+                )
+            joined = self._shards.clock.next(self._shards.wall_clock())
+        if known != Member(name, address, joined, birth):
+            record = await self._sync.put(
+                member_entity(name), member_tags(Member(name, address, joined, birth))
+            )
+            await self._sync.spread(record)
+
+    async def _runs_elsewhere(self, known: Member) -> bool:
+        """Whether another node answers to our name where it is registered."""
+        try:
+            address = parse_address(known.address)
+        except AddressError:
+            return False
+        if address == self._settings.node.advertise:
+            return False
+        try:
+            async with self._open_channel(address) as channel:
+                reply = await channel.unary(
+                    services.REPLICA_HELLO,
+                    pb.HelloRequest(node=known.name),
+                    timeout=HELLO_TIMEOUT_SECONDS,
+                    metadata=self._members.metadata,
+                    dial_now=True,
+                )
+        except RpcError:
+            return False
+        return reply.node == known.name
+
+    async def _join(self, join: Sequence[Address], birth: int) -> None:
+        """Ask the members at these addresses, one after the other, until one takes us in."""
+        request = pb.JoinRequest(
+            name=self._members.own_name, address=str(self._settings.node.advertise), birth=birth
+        )
+        problem = ""
+        with trio.move_on_after(JOIN_SECONDS):
+            while True:
+                for address in join:
+                    try:
+                        reply = await self._ask(address, request)
+                    except RpcError as error:
+                        if error.status not in (Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED):
+                            raise NotAMemberError(f"{address} does not take us in: {error.message}") from None
+                        problem = error.message or str(error)
+                        self._log.info("not joined yet", at=str(address), reason=problem)
+                    else:
+                        await self._take(reply)
+                        return
+                await trio.sleep(JOIN_PAUSE_SECONDS)
+        raise NotAMemberError(f"no member to join: {problem}")
+
+    async def _ask(self, address: Address, request: pb.JoinRequest) -> pb.JoinReply:
+        async with self._open_channel(address) as channel:
+            return await channel.unary(
+                services.REPLICA_JOIN,
+                request,
+                timeout=JOIN_SECONDS,
+                metadata=self._members.metadata,
+                dial_now=True,
+            )
+
+    async def _take(self, reply: pb.JoinReply) -> None:
+        records: list[Record] = []
+        for each in reply.registry:
+            try:
+                records.append(decode_record(each.property, each.delete_time))
+            except WireError as error:
+                raise NotAMemberError(f"the member that was asked sent a wrong registry: {error}") from None
+        await self._shards.write([(SYSTEM_SHARD, record) for record in records])
+
+
+def addresses(settings: Settings, registry: Registry) -> dict[str, Address]:
+    """Where each member is: as this node's configuration says, else as the member itself has registered."""
+    found: dict[str, Address] = {}
+    for name, member in registry.view.members.items():
+        configured = settings.members.get(name)
+        try:
+            found[name] = configured or parse_address(member.address)
+        except AddressError:
+            continue
+    return found

@@ -1,0 +1,47 @@
+"""The call metadata that own nodes send each other. A foreign peer sends none of it, and ignores ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gossipnode.core.ring.turn import Cause
+from gossipnode.rpc import CallContext, RpcError, Status
+
+CLUSTER = "gossipnode-cluster"
+NODE = "gossipnode-node"
+ROUND = "gossipnode-round"
+CAUSE = "gossipnode-cause"
+HOP = "gossipnode-hop"
+SKIPPED = "gossipnode-skipped"
+INCARNATION = "gossipnode-incarnation"
+FENCE = "gossipnode-fence"
+ACK = "gossipnode-ack"
+REQUEST_ID = "gossipnode-request-id"
+
+
+def text(metadata: Mapping[str, str | bytes], key: str) -> str:
+    """The text sent under a key, or ""."""
+    value = metadata.get(key, "")
+    return value if isinstance(value, str) else ""
+
+
+def refuse_other_clusters(call: CallContext, own_cluster: str) -> None:
+    """Refuse a call that says it belongs to another cluster. One that says nothing is a foreign peer's.
+
+    Raises:
+        RpcError: PERMISSION_DENIED, naming both clusters.
+    """
+    theirs = text(call.metadata, CLUSTER)
+    if theirs and theirs != own_cluster:
+        raise RpcError(
+            Status.PERMISSION_DENIED,
+            f"this node belongs to cluster {own_cluster!r}, the caller to {theirs[:80]!r}",
+        )
+
+
+def cause_of(metadata: Mapping[str, str | bytes]) -> Cause:
+    """Why a round was started; a foreign round, which does not say, counts as scheduled."""
+    try:
+        return Cause(text(metadata, CAUSE))
+    except ValueError:
+        return Cause.SCHEDULED

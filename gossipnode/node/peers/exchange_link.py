@@ -1,0 +1,320 @@
+"""The asking end between two nodes: requests of many clients, in batches on one long stream to one peer.
+
+Nothing waits for a batch to fill: what is asked while the one before is on its way goes with the next. Every
+request ends by its timeout, whatever the peer does, and nothing is ever sent twice.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+import structlog
+import trio
+
+from gossipnode.concurrency.waker import Waker
+from gossipnode.core.query.replica_messages import (
+    ReadRecords,
+    RecordsRead,
+    RecordsWritten,
+    Refusal,
+    WriteRecords,
+)
+from gossipnode.node.limits import (
+    EXCHANGE_BATCH_BYTES,
+    EXCHANGE_BATCH_REQUESTS,
+    EXCHANGE_FOREIGN_SECONDS,
+    EXCHANGE_REDIAL_SECONDS,
+    EXCHANGE_REQUEST_MAX_BYTES,
+    EXCHANGE_UNDER_WAY_BYTES,
+    EXCHANGE_UNDER_WAY_MAX,
+)
+from gossipnode.rpc import Channel, ClientStream, RpcError, Status
+from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import (
+    ExchangeReply,
+    ExchangeRequest,
+    ReplicaReply,
+)
+from gossipnode.wire.replica_codec import add_request, decode_reply, request_size
+from gossipnode.wire.services import REPLICA_EXCHANGE
+from gossipnode.wire.wire_errors import WireError
+
+Request: TypeAlias = ReadRecords | WriteRecords
+Answer: TypeAlias = RecordsRead | RecordsWritten
+Told: TypeAlias = Callable[[Answer | RpcError], None]
+"""Hears once what became of a request. It must neither wait nor raise."""
+
+_Stream: TypeAlias = ClientStream[ExchangeRequest, ExchangeReply]
+
+
+class RefusedError(RpcError):
+    """The peer did nothing of a request. With `other_view`, it and we do not see the same members."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        """Take status and text over."""
+        super().__init__(_status(refusal.status), refusal.message, never_processed=True)
+        self.other_view = refusal.other_view
+
+
+class Asked:
+    """One request under way."""
+
+    __slots__ = ("deadline", "number", "request", "size", "timeout", "told")
+
+    def __init__(self, number: int, request: Request, told: Told, timeout: float) -> None:
+        """`told` hears what became of it, after `timeout` seconds at the latest."""
+        self.number = number
+        self.request = request
+        self.told = told
+        self.timeout = timeout
+        self.deadline = trio.current_time() + timeout
+        self.size = request_size(request)
+
+
+class ReplicaLink:
+    """The requests to one peer. `run` first."""
+
+    def __init__(self, channel: Channel, metadata: Mapping[str, str]) -> None:
+        """Ask over `channel`. `metadata` goes with the stream: it says which cluster and node we are."""
+        self._channel = channel
+        self._metadata = dict(metadata)
+        self._running = False
+        self._last_number = 0
+        # By number, in the order asked. What is queued is under way as well.
+        self._under_way: dict[int, Asked] = {}
+        self._queued: dict[int, Asked] = {}
+        self._bytes = 0
+        self._sender = Waker()
+        # One for all: a cancel scope for each request would cost as much as all the rest of it.
+        self._timer = trio.CancelScope()
+        self._failure: RpcError | None = None
+        self._asks_again_at = -math.inf
+        self._log = structlog.get_logger("gossipnode.replica")
+
+    # For those who ask
+
+    async def ask(self, request: Request, *, timeout: float) -> Answer:  # noqa: ASYNC109 - one timer for all
+        """The peer's answer. Cancelling forgets the request; the peer may have it all the same.
+
+        Raises:
+            RefusedError: the peer did nothing of it.
+            RpcError: DEADLINE_EXCEEDED after `timeout` seconds, UNAVAILABLE where the peer cannot be reached
+                or was lost, UNIMPLEMENTED by a foreign peer, RESOURCE_EXHAUSTED at once when too much is
+                under way or the request is too large, INTERNAL for an answer that makes no sense.
+                `never_processed` is true where the peer has certainly not seen the request.
+        """
+        answers: list[Answer | RpcError] = []
+        waker = Waker()
+
+        def told(answer: Answer | RpcError) -> None:
+            answers.append(answer)
+            waker.wake()
+
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            asked = self.start(request, told, timeout=timeout)
+        except RpcError:
+            await trio.lowlevel.checkpoint()
+            raise
+        try:
+            while not answers:
+                await waker.sleep()
+        finally:
+            self.forget(asked)
+        answer = answers[0]
+        if isinstance(answer, RpcError):
+            raise answer
+        return answer
+
+    def start(self, request: Request, told: Told, *, timeout: float) -> Asked:
+        """Ask without waiting: `told` is called later, exactly once, with what `ask` would return or raise.
+
+        Raises:
+            RpcError: as `ask`, where that is known at once; `told` is not called then.
+        """
+        self._check_reachable()
+        self._last_number += 1
+        asked = Asked(self._last_number, request, told, timeout)
+        if asked.size > EXCHANGE_REQUEST_MAX_BYTES:
+            raise _unsent(
+                Status.RESOURCE_EXHAUSTED,
+                f"a request of {asked.size} bytes to a replica is over {EXCHANGE_REQUEST_MAX_BYTES} bytes",
+            )
+        if (
+            len(self._under_way) >= EXCHANGE_UNDER_WAY_MAX
+            or self._bytes + asked.size > EXCHANGE_UNDER_WAY_BYTES
+        ):
+            raise _unsent(
+                Status.RESOURCE_EXHAUSTED,
+                f"{self._channel.authority} has {len(self._under_way)} requests still to answer",
+            )
+        self._under_way[asked.number] = self._queued[asked.number] = asked
+        self._bytes += asked.size
+        if asked.deadline < self._timer.deadline:
+            self._timer.deadline = asked.deadline
+        self._sender.wake()
+        return asked
+
+    def forget(self, asked: Asked) -> None:
+        """Do without an answer: `told` will not be called any more. Harmless after the answer."""
+        if self._under_way.pop(asked.number, None) is not None:
+            self._queued.pop(asked.number, None)
+            self._bytes -= asked.size
+
+    def try_again(self) -> None:
+        """The peer has shown itself: what failed before says nothing any more."""
+        self._failure = None
+
+    def _check_reachable(self) -> None:
+        if not self._running:
+            raise _unsent(Status.UNAVAILABLE, f"the link to {self._channel.authority} is closed")
+        if self._failure is not None and trio.current_time() < self._asks_again_at:
+            raise _unsent(self._failure.status, self._failure.message)
+
+    # The life of the link
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Send requests and tell of answers until cancelled. A stream is opened when there is a request."""
+        self._running = True
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._expire)
+                task_status.started()
+                while True:
+                    await self._wait_queued()
+                    await self._exchange()
+        finally:
+            self._running = False
+            self._fail_all(RpcError(Status.UNAVAILABLE, f"the link to {self._channel.authority} was closed"))
+
+    async def _expire(self) -> None:
+        """End what has had its time. Wakes about as often as there is a timeout, not for every request."""
+        while True:
+            with self._timer:
+                await trio.sleep_forever()
+            now = trio.current_time()
+            for asked in [asked for asked in self._under_way.values() if asked.deadline <= now]:
+                self._end(asked, RpcError(Status.DEADLINE_EXCEEDED, f"no answer within {asked.timeout:g} s"))
+            deadlines = [asked.deadline for asked in self._under_way.values()]
+            self._timer = trio.CancelScope(deadline=min(deadlines, default=math.inf))
+
+    async def _exchange(self) -> None:
+        """One stream, from the first request to its end."""
+        conversation = _Conversation()
+        try:
+            async with self._channel.stream(
+                REPLICA_EXCHANGE, timeout=None, metadata=self._metadata, dial_now=True
+            ) as stream:
+                async with trio.open_nursery() as nursery:
+                    conversation.scope = nursery.cancel_scope
+                    nursery.start_soon(self._send, stream, conversation)
+                    await self._receive(stream, conversation)
+        except RpcError as error:
+            self._broken(error, conversation)
+
+    async def _send(self, stream: _Stream, conversation: _Conversation) -> None:
+        try:
+            while True:
+                await self._wait_queued()
+                if conversation.over:
+                    return  # what is queued now is for the next stream
+                await stream.send(self._take_batch())
+        except RpcError as error:
+            self._broken(error, conversation)
+
+    async def _receive(self, stream: _Stream, conversation: _Conversation) -> None:
+        end = RpcError(Status.UNAVAILABLE, f"{self._channel.authority} ended the exchange")
+        try:
+            while (batch := await stream.recv()) is not None:
+                conversation.answered = True
+                for reply in batch.replies:
+                    asked = self._under_way.get(reply.id)
+                    if asked is not None:  # an answer may be too late
+                        self._end(asked, _answer(reply, asked.request))
+        except RpcError as error:
+            end = error
+        self._broken(end, conversation)
+
+    async def _wait_queued(self) -> None:
+        while not self._queued:
+            await self._sender.sleep()
+
+    def _take_batch(self) -> ExchangeRequest:
+        """Of what is queued as much as one message should have."""
+        taken: list[Asked] = []
+        size = 0
+        for asked in self._queued.values():
+            size += asked.size
+            if taken and (size > EXCHANGE_BATCH_BYTES or len(taken) == EXCHANGE_BATCH_REQUESTS):
+                break
+            taken.append(asked)
+        batch = ExchangeRequest()
+        for asked in taken:
+            if self._queued.pop(asked.number, None) is None:
+                continue  # forgotten by one who has just heard that another cannot be sent
+            try:
+                add_request(batch, asked.number, asked.request)
+            except WireError as fault:
+                self._end(asked, _unsent(Status.INVALID_ARGUMENT, str(fault)))
+        return batch
+
+    # Ends
+
+    def _broken(self, error: RpcError, conversation: _Conversation) -> None:
+        """The stream has ended, or could not be opened: so has all that is under way."""
+        if conversation.over:
+            return
+        conversation.over = True
+        conversation.scope.cancel()
+        status = Status.UNAVAILABLE if error.status is Status.CANCELLED else error.status
+        failure = RpcError(status, error.message, never_processed=error.never_processed)
+        if not conversation.answered:
+            foreign = status is Status.UNIMPLEMENTED
+            pause = EXCHANGE_FOREIGN_SECONDS if foreign else EXCHANGE_REDIAL_SECONDS
+            self._failure, self._asks_again_at = failure, trio.current_time() + pause
+        self._fail_all(failure)
+
+    def _fail_all(self, error: RpcError) -> None:
+        for asked in list(self._under_way.values()):
+            unseen = error.never_processed or asked.number in self._queued
+            self._end(asked, RpcError(error.status, error.message, never_processed=unseen))
+
+    def _end(self, asked: Asked, answer: Answer | RpcError) -> None:
+        if asked.number not in self._under_way:
+            return  # forgotten by whoever has just heard of another one
+        self.forget(asked)
+        try:
+            asked.told(answer)
+        except Exception:  # noqa: BLE001 - a defect of one who asks must not cost the others their answers
+            self._log.exception("an answer was not taken", peer=self._channel.authority)
+
+
+class _Conversation:
+    """What is known of one stream."""
+
+    __slots__ = ("answered", "over", "scope")
+
+    def __init__(self) -> None:
+        self.answered = False
+        self.over = False
+        self.scope = trio.CancelScope()
+
+
+def _answer(reply: ReplicaReply, request: Request) -> Answer | RpcError:
+    try:
+        answer = decode_reply(reply, request)
+    except ValueError as fault:
+        return RpcError(Status.INTERNAL, f"the replica's answer makes no sense: {fault}")
+    return RefusedError(answer) if isinstance(answer, Refusal) else answer
+
+
+def _status(number: int) -> Status:
+    try:
+        return Status(number)
+    except ValueError:
+        return Status.UNKNOWN
+
+
+def _unsent(status: Status, message: str) -> RpcError:
+    return RpcError(status, message, never_processed=True)

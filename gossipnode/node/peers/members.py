@@ -1,0 +1,162 @@
+"""The members as this node sees them: a channel to each, and whether it answered last time.
+
+Who is a member is the registry's to say, and `sync` follows it. An address of our own configuration wins over
+the registry's; none is ever taken from anywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import trio
+
+from gossipnode.config.address import Address
+from gossipnode.node.limits import PROBE_FRESH_SECONDS, PROBE_SECONDS
+from gossipnode.node.peers.exchange_link import ReplicaLink
+from gossipnode.node.repair.repair_stream import first_error
+from gossipnode.rpc import Channel, RpcError, Status
+from gossipnode.rpc.server import health
+
+MemberState: TypeAlias = Literal["up", "down", "unknown"]
+OpenChannel: TypeAlias = Callable[[str, Address], Channel]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a node has come with what it is to hold."""
+
+    filled_view: bytes = b""
+    """The view for which it has all of it; empty while it has not."""
+    moving: Mapping[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
+    """Records, tombstones included, that it has of each shard (group, number) that is being moved."""
+
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """Another member."""
+
+    name: str
+    address: Address
+    channel: Channel
+    link: ReplicaLink
+    """Where the requests of our clients share a stream."""
+    state: MemberState = "unknown"
+    seen_at: float = float("-inf")
+    """When the state was last learnt, by Trio's clock."""
+    progress: Progress = field(default_factory=Progress)
+    """What it last said of itself."""
+    foreign: bool = False
+    """It lacks our own services."""
+    gone: trio.Event = field(default_factory=trio.Event)
+    """Set when it is no member any more, or has another address."""
+
+    def answered(self) -> None:
+        """It did something for us just now."""
+        if self.state != "up":
+            self.link.try_again()
+        self.state, self.seen_at = "up", trio.current_time()
+
+    def failed(self, error: RpcError) -> None:
+        """A call failed; only some statuses say that the member is not there."""
+        if error.status is Status.UNAVAILABLE:
+            self.state, self.seen_at = "down", trio.current_time()
+        elif error.status is not Status.DEADLINE_EXCEEDED:
+            self.answered()
+
+    def hangs(self) -> None:
+        """It took a request and let it time out: it is avoided until it answers."""
+        self.state, self.seen_at = "down", trio.current_time()
+
+
+class Members:
+    """All members by name, in ring order. This node is one of them, or is to become one."""
+
+    def __init__(
+        self, own_name: str, own_address: Address, open_channel: OpenChannel, metadata: Mapping[str, str]
+    ) -> None:
+        """See `open_members`. `metadata` goes with every call: it says which cluster and node we are."""
+        self.own_name = own_name
+        self.own_address = own_address
+        self.metadata = dict(metadata)
+        self.peers: dict[str, Peer] = {}
+        """In ring order."""
+        self.changed = trio.Event()
+        """Set when a peer came or went; a new event then takes its place."""
+        self._open_channel = open_channel
+        self._nursery: trio.Nursery | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every member, in ring order."""
+        return tuple(sorted((self.own_name, *self.peers)))
+
+    async def sync(self, addresses: Mapping[str, Address]) -> None:
+        """Have a channel to each of these members and to no other one. Nothing is dialed before a call."""
+        assert self._nursery is not None
+        wanted = {name: address for name, address in addresses.items() if name != self.own_name}
+        kept = {name: peer for name, peer in self.peers.items() if wanted.get(name) == peer.address}
+        for name, peer in self.peers.items():
+            if name not in kept:
+                peer.gone.set()
+        new = [name for name in wanted if name not in kept]
+        for name in new:
+            kept[name] = await self._nursery.start(self._keep, name, wanted[name])
+        came_or_went = bool(new) or len(kept) != len(self.peers)
+        self.peers = dict(sorted(kept.items()))
+        if came_or_went:
+            changed, self.changed = self.changed, trio.Event()
+            changed.set()
+
+    async def _keep(self, name: str, address: Address, *, task_status: trio.TaskStatus[Peer]) -> None:
+        """Keep the channel of a peer open for as long as it is one."""
+        async with self._open_channel(name, address) as channel, trio.open_nursery() as nursery:
+            link = ReplicaLink(channel, self.metadata)
+            await nursery.start(link.run)
+            peer = Peer(name, address, channel, link)
+            task_status.started(peer)
+            await peer.gone.wait()
+            nursery.cancel_scope.cancel()
+
+    async def probe(self) -> None:
+        """Ask the members that we have not heard of lately whether they are there."""
+        stale = trio.current_time() - PROBE_FRESH_SECONDS
+        async with trio.open_nursery() as nursery:
+            for peer in self.peers.values():
+                if peer.seen_at < stale:
+                    nursery.start_soon(_probe, peer)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncGenerator[Members]:
+        """Channels can be opened for as long as the block lasts."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                try:
+                    yield self
+                finally:
+                    nursery.cancel_scope.cancel()
+                    self._nursery = None
+        except BaseExceptionGroup as group:
+            # What the block raises is the caller's to know by its own kind.
+            raise first_error(group) or group from None
+
+
+async def _probe(peer: Peer) -> None:
+    try:
+        await peer.channel.unary(health.CHECK, "", timeout=PROBE_SECONDS, dial_now=True)
+    except RpcError as error:
+        peer.failed(error)
+        if error.status is Status.DEADLINE_EXCEEDED:
+            peer.hangs()
+    else:
+        peer.answered()
+
+
+def open_members(
+    own_name: str, own_address: Address, open_channel: OpenChannel, metadata: Mapping[str, str]
+) -> AbstractAsyncContextManager[Members]:
+    """The members, to be `sync`ed, with their channels open for as long as the block lasts."""
+    return Members(own_name, own_address, open_channel, metadata).opened()

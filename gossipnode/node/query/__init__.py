@@ -1,0 +1,1 @@
+"""Merges what the replicas find into one answer."""

@@ -1,0 +1,159 @@
+"""The candidates of one search, from this node's own store or from a replica elsewhere: a stream in order.
+
+A stream reads a little ahead, and never further: what it holds is bounded, whatever the search finds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+import structlog
+import trio
+
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.query.replica_messages import Candidate
+from gossipnode.core.query.search import Search
+from gossipnode.node.coordinate.replicas import note_failure
+from gossipnode.node.limits import REPLICA_SECONDS
+from gossipnode.node.local.shards import Shards
+from gossipnode.node.peers.members import Members, Peer
+from gossipnode.node.replica.scan import HeldShards
+from gossipnode.node.search.local_search import LocalSearch
+from gossipnode.rpc import RpcError, Status
+from gossipnode.store.interface import StoreError
+from gossipnode.wire import services
+from gossipnode.wire.scan_codec import SearchedShard, decode_candidates, encode_search
+from gossipnode.wire.wire_errors import WireError
+
+
+class CandidateStream:
+    """What one replica finds. `run` fills it while another task takes from it."""
+
+    def __init__(self, replica: str, shards: Sequence[ShardId], fill: Fill) -> None:
+        """`fill` searches, and adds what it finds."""
+        self.replica = replica
+        self.shards = frozenset(shards)
+        self.rows_read = 0
+        self.index = ""
+        self.candidates = 0
+        self.failure = ""
+        """Why it broke off; empty while it has not."""
+        self.other_view = False
+        self.began = self.ended_at = trio.current_time()
+        self._fill = fill
+        self._scope = trio.CancelScope()
+        self._in, self._out = trio.open_memory_channel[Sequence[Candidate]](1)
+        self._head: list[Candidate] = []
+        self._log = structlog.get_logger("gossipnode.query")
+
+    async def run(self) -> None:
+        """Read ahead until the end, or `stop`. Whatever goes wrong becomes `failure`."""
+        # The channel closes last: whoever finds it closed must find the failure as well.
+        with self._in, self._scope:
+            try:
+                await self._fill(self)
+            except (RpcError, StoreError, WireError) as error:
+                self._broke_off((error.message if isinstance(error, RpcError) else "") or str(error))
+            except Exception:  # noqa: BLE001 - a defect, logged with its traceback
+                self._log.exception("a search failed", peer=self.replica)
+                self._broke_off("internal error")
+
+    def _broke_off(self, failure: str) -> None:
+        self.failure = failure
+        self.ended_at = trio.current_time()
+
+    def stop(self) -> None:
+        """Search no more; nobody may take from it any more."""
+        self._scope.cancel()
+
+    async def add(self, page: Sequence[Candidate]) -> None:
+        """Add some candidates, [] while it searches. Waits until somebody has come near to needing them."""
+        self.ended_at = trio.current_time()
+        if page:
+            self.candidates += len(page)
+            await self._in.send(page)
+
+    async def head(self) -> Candidate | None:
+        """The first candidate that is left; None at the end, or when it broke off."""
+        if not self._head:
+            try:
+                # Taken from the end.
+                self._head = list(reversed(await self._out.receive()))
+            except trio.EndOfChannel:
+                return None
+        return self._head[-1]
+
+    def pop(self) -> Candidate:
+        """Take the head away."""
+        return self._head.pop()
+
+
+Fill: TypeAlias = Callable[[CandidateStream], Awaitable[None]]
+
+
+def fill_from_own(shards: Shards, search: Search, asked: Sequence[SearchedShard]) -> Fill:
+    """Search this node's own store."""
+    properties = {each.shard: each.properties for each in asked}
+
+    async def fill(stream: CandidateStream) -> None:
+        local = LocalSearch(shards.store, search)
+        held = HeldShards(shards, search.shards)
+        while True:
+            found = await local.next_page()
+            stream.rows_read, stream.index = local.rows_read, local.index
+            if (lost := held.lost()) is not None:
+                stream.other_view = True
+                raise RpcError(Status.FAILED_PRECONDITION, f"{shards.own_name} holds {lost} no more")
+            if found is None:
+                return
+            await stream.add(
+                [
+                    Candidate(
+                        each.place,
+                        each.shard,
+                        each.record.version,
+                        each.record.payload if properties[each.shard] else None,
+                    )
+                    for each in found
+                ]
+            )
+
+    return fill
+
+
+def fill_from_peer(members: Members, peer: Peer, search: Search, asked: Sequence[SearchedShard]) -> Fill:
+    """Have a replica elsewhere search."""
+    request = encode_search(search, asked)
+    known = [each.shard for each in asked]
+
+    async def receive(stream: CandidateStream) -> None:
+        # A replica that searches says something now and then; what we do not take holds up nobody but us.
+        with trio.move_on_after(REPLICA_SECONDS) as patience:
+            async with peer.channel.stream(
+                services.REPLICA_SCAN, timeout=None, metadata=members.metadata, dial_now=True
+            ) as call:
+                await call.send(request)
+                await call.half_close()
+                while (page := await call.recv()) is not None:
+                    patience.deadline = math.inf
+                    stream.rows_read, stream.index = page.rows_read, page.index
+                    await stream.add(decode_candidates(page, known))
+                    if page.finished:
+                        return
+                    patience.deadline = trio.current_time() + REPLICA_SECONDS
+                raise RpcError(Status.UNAVAILABLE, "it ended its answer too early")
+        raise RpcError(Status.DEADLINE_EXCEEDED, f"no answer within {REPLICA_SECONDS:g} s")
+
+    async def fill(stream: CandidateStream) -> None:
+        try:
+            await receive(stream)
+        except RpcError as error:
+            note_failure(peer, error)
+            # Refused for the shards that it holds in its own view.
+            stream.other_view = error.status in (Status.FAILED_PRECONDITION, Status.NOT_FOUND)
+            raise
+        peer.answered()
+
+    return fill

@@ -1,0 +1,271 @@
+"""Queries over the whole cluster, from what a client asks to the records that it gets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+from gossipnode.core.cluster.placement import AckLevel, Placement
+from gossipnode.core.model.property import Entity, Record, ShardId, check_entity
+from gossipnode.core.query.criteria import Criteria, matches
+from gossipnode.core.query.search import Place, Search, place_of
+from gossipnode.node.coordinate.coordinator import Coordinator
+from gossipnode.node.limits import QUERY_DEFAULT_LIMIT, QUERY_MAX_RECORDS, READ_MAX_RECORDS, VIEW_ATTEMPTS
+from gossipnode.node.peers.members import Members
+from gossipnode.node.query.running_query import BrokenOffError, RunningQuery, StreamReport
+from gossipnode.node.repair.repair_stream import first_error
+from gossipnode.node.request_errors import OtherViewError
+from gossipnode.wire.property.property_edit import project, read_tags
+from gossipnode.wire.wire_errors import WireError
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked for. Empty `name`, `ids` and `select` mean all; limit 0 means the default."""
+
+    groups: tuple[str, ...]
+    name: str = ""
+    ids: frozenset[str] = frozenset()
+    criteria: Criteria | None = None
+    select: tuple[str, ...] = ()
+    order_by: str = ""
+    descending: bool = False
+    limit: int = 0
+    after: Entity | None = None
+    """Only what comes behind this record, in the order of the query."""
+    ack: str = ""
+    everything: bool = False
+    """Without a limit."""
+    tombstones: bool = False
+    """Deleted records too, whatever the criteria."""
+
+    @property
+    def most(self) -> int:
+        """How many records the answer holds at most; 0: any number."""
+        return 0 if self.everything else min(self.limit or QUERY_DEFAULT_LIMIT, QUERY_MAX_RECORDS)
+
+
+@dataclass(slots=True)
+class QueryTrace:
+    """What a query did, for who wants to know."""
+
+    reports: list[StreamReport] = field(default_factory=list[StreamReport])
+    read_by_key: int = 0
+
+
+class ClusterQueries:
+    """Carries out queries."""
+
+    def __init__(self, coordinator: Coordinator, members: Members, asked: Callable[[Search], None]) -> None:
+        """Ask the replicas that `coordinator` asks. `asked` hears of every search of this node's own copy."""
+        self._coordinator = coordinator
+        self._asked = asked
+        self._shards = coordinator.shards
+        self._members = members
+
+    @asynccontextmanager
+    async def open(self, query: Query) -> AsyncGenerator[ClusterQuery]:
+        """A query under way, for as long as the block lasts.
+
+        Raises:
+            UnknownGroupError: there is no such group.
+            UnknownLevelError, WireError, InvalidEntityError: the query is wrong in itself.
+            TooFewReplicasError: not enough replicas of a shard can be asked.
+        """
+        levels = {group: self._coordinator.level(group, query.ack) for group in query.groups}
+        for group in levels:
+            self._shards.shard_count(group)
+        after = await self._after(query, levels)
+        try:
+            async with trio.open_nursery() as nursery:
+                yield ClusterQuery(
+                    self._coordinator, self._members, self._asked, query, levels, after, nursery
+                )
+                nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise first_error(group) or group from None
+
+    async def _after(self, query: Query, levels: dict[str, AckLevel]) -> Place | None:
+        """Where an answer goes on: the place of the record that it is to come behind."""
+        if query.after is None or not query.order_by:
+            return None if query.after is None else Place(query.after)
+        entity = query.after
+        check_entity(entity)
+        level = levels.get(entity.group)
+        if level is None:
+            raise WireError(f"after: {entity.text[:80]!r} is of another group")
+
+        async def read(placement: Placement) -> Record | None:
+            (record,), _, _ = await self._coordinator.read(placement, (entity,), level, everyone=True)
+            return record
+
+        record = await self._coordinator.in_one_view(entity, read)
+        if record is None:
+            raise WireError(
+                f"after: there is no record {entity.text[:80]!r}, and so no place in the order of a tag"
+            )
+        return place_of(entity, read_tags(record.payload, (query.order_by,)), query.order_by)
+
+
+class ClusterQuery:
+    """The answer to a query, in order, in lists of some."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        members: Members,
+        asked: Callable[[Search], None],
+        query: Query,
+        levels: dict[str, AckLevel],
+        after: Place | None,
+        nursery: trio.Nursery,
+    ) -> None:
+        """See `ClusterQueries.open`."""
+        self._coordinator = coordinator
+        self._shards = coordinator.shards
+        self._members = members
+        self._search_asked = asked
+        self._query = query
+        self._levels = levels
+        self._after = after
+        self._nursery = nursery
+        self._left = query.most
+        self._running: RunningQuery | None = None
+        self._broken_off: dict[str, str] = {}
+        self._seen: set[Entity] = set()
+        self._earlier = QueryTrace()
+        self._listed = self._entities() if self._is_listed() else None
+        self._done = False
+        self.trace = QueryTrace()
+
+    def _is_listed(self) -> bool:
+        """Whether the query names its records: then they are read by key."""
+        query = self._query
+        return bool(query.name and query.ids and not query.order_by and not query.tombstones)
+
+    def _entities(self) -> list[Entity]:
+        """The records that a query names, the last one first."""
+        query = self._query
+        entities = [Entity(group, query.name, item) for group in set(query.groups) for item in query.ids]
+        for entity in entities:
+            check_entity(entity)
+        return sorted((each for each in entities if query.after is None or each > query.after), reverse=True)
+
+    async def next_page(self) -> list[Record] | None:
+        """Some more records, [] while it searches, None at the end.
+
+        Raises:
+            TooFewReplicasError: not enough replicas of a shard answer.
+            StoreError: this node's own store cannot be read.
+        """
+        if self._done:
+            return None
+        page = await (self._search_page() if self._listed is None else self._listed_page(self._listed))
+        if page is None:
+            self._done = True
+            return None
+        if self._query.most:
+            page = page[: self._left]
+            self._left -= len(page)
+            self._done = self._left == 0
+        return [self._projected(record) for record in page]
+
+    async def _listed_page(self, left: list[Entity]) -> list[Record] | None:
+        """Read the next of the records that the query names."""
+        if not left:
+            return None
+        part = [left.pop() for _ in range(min(READ_MAX_RECORDS, len(left)))]
+        found: list[Record] = []
+        by_shard: dict[ShardId, list[Entity]] = {}
+        for entity in part:
+            by_shard.setdefault(self._shards.shard_of(entity), []).append(entity)
+        for entities in by_shard.values():
+            while entities:
+                records = await self._read_listed(entities)
+                found += [record for record in records if record is not None]
+                entities = entities[len(records) :]
+        self.trace.read_by_key += len(part)
+        return sorted((each for each in found if self._matches(each)), key=lambda each: each.entity)
+
+    async def _read_listed(self, entities: Sequence[Entity]) -> list[Record | None]:
+        level = self._levels[entities[0].group]
+
+        async def read(placement: Placement) -> list[Record | None]:
+            if level is AckLevel.LOCAL and self._shards.own_name not in placement.holders:
+                return [None] * len(entities)
+            records, _, _ = await self._coordinator.read(placement, entities, level, repair=True)
+            return records
+
+        return await self._coordinator.in_one_view(entities[0], read)
+
+    def _matches(self, record: Record) -> bool:
+        criteria = self._query.criteria
+        return not record.deleted and (criteria is None or matches(criteria, read_tags(record.payload)))
+
+    async def _search_page(self) -> list[Record] | None:
+        """The next records of the merged candidates.
+
+        Where replicas see other members, or the only one broke off, it begins anew behind what was found.
+        """
+        for _ in range(VIEW_ATTEMPTS - 1):
+            running = self._running or self._begin()
+            try:
+                return await self._next_of(running)
+            except OtherViewError as error:
+                self._give_up(running)
+                await self._coordinator.compare_views(error.peer)
+            except BrokenOffError as error:
+                self._give_up(running)
+                self._broken_off[error.replica] = error.failure
+        return await self._next_of(self._running or self._begin())
+
+    async def _next_of(self, running: RunningQuery) -> list[Record] | None:
+        try:
+            return await running.next_page()
+        finally:
+            self.trace.reports = self._earlier.reports + running.reports()
+            self.trace.read_by_key = self._earlier.read_by_key + running.verified
+
+    def _give_up(self, running: RunningQuery) -> None:
+        running.stop()
+        self._running = None
+        self._after = running.reached or self._after
+        self._earlier = QueryTrace(self.trace.reports, self.trace.read_by_key)
+
+    def _begin(self) -> RunningQuery:
+        query = self._query
+        shards = tuple(
+            shard for group in sorted(set(query.groups)) for shard in self._shards.shards_of(group)
+        )
+        search = Search(
+            shards,
+            query.name,
+            query.ids,
+            query.criteria,
+            query.order_by,
+            query.descending,
+            self._after,
+            query.tombstones,
+            query.most,
+        )
+        self._search_asked(search)
+        running = RunningQuery(
+            self._coordinator,
+            self._members,
+            search,
+            self._levels,
+            broken_off=self._broken_off,
+            seen=self._seen,
+        )
+        running.begin(self._nursery)
+        self._running = running
+        return running
+
+    def _projected(self, record: Record) -> Record:
+        select = self._query.select
+        if not select:
+            return record
+        return Record(record.entity, record.version, project(record.payload, select))

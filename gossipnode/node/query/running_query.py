@@ -1,0 +1,342 @@
+"""One query under way: candidates of all replicas, merged in order and judged by their newest version.
+
+A record that all replicas asked report with the same version is what it seems. Any other candidate is read by
+key before it counts: a replica that is behind may match, or miss, what the newest version says otherwise.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import trio
+
+from gossipnode.core.cluster.placement import AckLevel, Placement
+from gossipnode.core.cluster.tally import Tally
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.query.criteria import matches
+from gossipnode.core.query.replica_messages import Candidate
+from gossipnode.core.query.search import Place, Search, place_of, tags_needed
+from gossipnode.node.coordinate.coordinator import Coordinator
+from gossipnode.node.limits import (
+    MERGE_BATCH_RECORDS,
+    MERGE_MOVED_MAX_RECORDS,
+    MERGE_SEEN_MAX_RECORDS,
+    READ_MAX_RECORDS,
+)
+from gossipnode.node.peers.members import Members
+from gossipnode.node.query.candidate_streams import CandidateStream, fill_from_own, fill_from_peer
+from gossipnode.node.request_errors import OtherViewError, TooFewReplicasError
+from gossipnode.wire.property.property_edit import read_tags
+from gossipnode.wire.scan_codec import SearchedShard
+from gossipnode.wire.wire_errors import WireError
+
+
+class BrokenOffError(TooFewReplicasError):
+    """The one replica that was asked for a shard broke off; another one may go on."""
+
+    def __init__(self, message: str, replica: str, failure: str) -> None:
+        """Name the replica, and why."""
+        super().__init__(message)
+        self.replica = replica
+        self.failure = failure
+
+
+class StreamReport(NamedTuple):
+    """What one replica did for a query."""
+
+    replica: str
+    shards: tuple[ShardId, ...]
+    used_index: str
+    rows_read: int
+    candidates: int
+    seconds: float
+    failure: str
+
+
+class _Asked(NamedTuple):
+    """A shard of the query."""
+
+    placement: Placement
+    level: AckLevel
+    replicas: frozenset[str]
+
+
+class _Next(NamedTuple):
+    """What comes next in the order: a record, or where that is not certain a candidate to be read by key."""
+
+    key: tuple[Any, ...]
+    place: Place
+    record: Record | None
+    candidate: Candidate | None
+
+
+class RunningQuery:
+    """The records of a search, in its order, in lists of some."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        members: Members,
+        search: Search,
+        levels: Mapping[str, AckLevel],
+        *,
+        broken_off: Mapping[str, str],
+        seen: set[Entity],
+    ) -> None:
+        """`levels` is how many replicas each group's shards are to be read from.
+
+        `broken_off` are replicas that broke off before, and why; `seen` are records that were found before.
+        """
+        self.verified = 0
+        """Candidates that had to be read by key."""
+        self.reached: Place | None = None
+        """All up to this place has been told."""
+        self._coordinator = coordinator
+        self._shards = coordinator.shards
+        self._members = members
+        self._search = search
+        self._levels = levels
+        self._broken_off = broken_off
+        self._tags = tags_needed(search)
+        self._asked: dict[ShardId, _Asked] = {}
+        self._streams: list[CandidateStream] = []
+        self._heads: list[tuple[tuple[Any, ...], int]] = []
+        self._unheard: list[int] = []
+        self._failures: dict[str, str] = {}
+        """Of the replicas that broke off and of which nothing is left to be taken."""
+        self._moved: list[tuple[tuple[Any, ...], int, Record]] = []
+        """Records whose newest version stands further on than an older one that was found, numbered."""
+        self._moves = 0
+        self._seen = seen
+
+    def begin(self, nursery: trio.Nursery) -> None:
+        """Ask the replicas, in the view of now.
+
+        Raises:
+            UnknownGroupError: a group is gone.
+            TooFewReplicasError: not enough replicas of a shard can be asked.
+        """
+        wanted: dict[str, list[SearchedShard]] = {}
+        for shard in self._search.shards:
+            placement = self._shards.placement(shard)
+            level = self._levels[shard.group]
+            replicas = self._replicas(placement, level)
+            if not replicas:
+                continue
+            self._asked[shard] = _Asked(placement, level, frozenset(replicas))
+            own = self._shards.own_name
+            sender = own if own in replicas else replicas[0]
+            for name in replicas:
+                wanted.setdefault(name, []).append(SearchedShard(shard, placement.fence, name == sender))
+        for name in sorted(wanted):
+            self._streams.append(self._stream(name, wanted[name]))
+        self._unheard = list(range(len(self._streams)))
+        for stream in self._streams:
+            nursery.start_soon(stream.run)
+
+    def _replicas(self, placement: Placement, level: AckLevel) -> list[str]:
+        """Whom to ask for a shard."""
+        own = self._shards.own_name
+        if level is AckLevel.LOCAL:
+            return [own] if own in placement.holders else []
+        tally = Tally(placement, level, reading=True)
+        there: list[str] = []
+        avoided: list[str] = []
+        for name in placement.holders:
+            peer = self._members.peers.get(name)
+            if level is AckLevel.ONE and name in self._broken_off:
+                tally.failed(name, self._broken_off[name])
+            elif name == own:
+                there.insert(0, name)
+            elif peer is None or peer.foreign:
+                tally.failed(name, "no gossipnode" if peer else "no member of this cluster")
+            else:
+                (avoided if peer.state == "down" else there).append(name)
+        if tally.impossible_without(avoided):
+            there += avoided
+        if tally.impossible:
+            for name in there:
+                tally.took(name)
+            raise TooFewReplicasError(f"{placement.shard}: {tally.problem('can be asked')}")
+        if level is AckLevel.ONE:
+            filled = [name for name in there if name in placement.sources]
+            return (filled or there)[:1]
+        return there
+
+    def _stream(self, name: str, shards: Sequence[SearchedShard]) -> CandidateStream:
+        search = replace(self._search, shards=tuple(each.shard for each in shards))
+        if name == self._shards.own_name:
+            fill = fill_from_own(self._shards, search, shards)
+        else:
+            fill = fill_from_peer(self._members, self._members.peers[name], search, shards)
+        return CandidateStream(name, search.shards, fill)
+
+    def stop(self) -> None:
+        """Let the replicas search no more."""
+        for stream in self._streams:
+            stream.stop()
+
+    async def next_page(self) -> list[Record] | None:
+        """Some more records, in order; None at the end.
+
+        Raises:
+            TooFewReplicasError: so many replicas broke off that not enough are left.
+            OtherViewError: because they see other members.
+            BrokenOffError: the one replica did that was asked for a shard.
+        """
+        group = await self._next_candidates()
+        if group is None:
+            return None
+        batch: list[_Next] = []
+        while group is not None:
+            batch.append(group)
+            if len(batch) >= MERGE_BATCH_RECORDS:
+                break
+            group = await self._next_candidates()
+        return await self._judged(batch)
+
+    async def _next_candidates(self) -> _Next | None:
+        """The next place in the order."""
+        while self._unheard:
+            await self._hear(self._unheard[-1])
+            self._unheard.pop()
+        if self._moved and (not self._heads or self._moved[0][0] <= self._heads[0][0]):
+            key, _, record = heapq.heappop(self._moved)
+            return _Next(key, self._place(record), record, None)
+        if not self._heads:
+            return None
+        key = self._heads[0][0]
+        found: list[tuple[str, Candidate]] = []
+        while self._heads and self._heads[0][0] == key:
+            _, number = heapq.heappop(self._heads)
+            stream = self._streams[number]
+            found.append((stream.replica, stream.pop()))
+            self._unheard.append(number)
+        return self._certain(key, found)
+
+    async def _hear(self, number: int) -> None:
+        """Wait for the next candidate of a stream."""
+        stream = self._streams[number]
+        head = await stream.head()
+        if head is not None:
+            heapq.heappush(self._heads, (self._search.key(head.place), number))
+        elif stream.failure:
+            self._failures[stream.replica] = stream.failure
+            self._check_enough(stream)
+
+    def _check_enough(self, failed: CandidateStream) -> None:
+        """A replica broke off: are there enough others?"""
+        for shard in sorted(failed.shards):
+            asked = self._asked[shard]
+            problem = f"{shard}: {failed.failure}"
+            if asked.level is not AckLevel.LOCAL:
+                tally = Tally(asked.placement, asked.level, reading=True)
+                for name in asked.placement.holders:
+                    if name in self._failures or name not in asked.replicas:
+                        tally.failed(name, self._failures.get(name, "not asked"))
+                    else:
+                        tally.took(name)
+                if not tally.impossible:
+                    continue
+                problem = f"{shard}: {tally.problem('answered')}"
+            for stream in self._streams:
+                if stream.other_view and stream.replica in self._failures and shard in stream.shards:
+                    raise OtherViewError(problem, stream.replica)
+            if asked.level is AckLevel.ONE:
+                raise BrokenOffError(problem, failed.replica, failed.failure)
+            raise TooFewReplicasError(problem)
+
+    def _certain(self, key: tuple[Any, ...], found: Sequence[tuple[str, Candidate]]) -> _Next:
+        """Whether what replicas report is the newest version: all of them say the same."""
+        candidate = max((each for _, each in found), key=lambda each: each.version)
+        asked = self._asked[candidate.shard]
+        same = {replica for replica, each in found if each.version == candidate.version}
+        payloads = (each.payload for _, each in found if each.version == candidate.version)
+        payload = next((each for each in payloads if each is not None), None)
+        place = candidate.place
+        if payload is not None and same >= asked.replicas - self._failures.keys():
+            return _Next(key, place, Record(place.entity, candidate.version, payload), None)
+        return _Next(key, place, None, candidate)
+
+    async def _judged(self, batch: Sequence[_Next]) -> list[Record]:
+        """The records of a batch whose newest version is found at this place."""
+        newest = await self._read([each.candidate for each in batch if each.candidate is not None])
+        records: list[Record] = []
+        for each in batch:
+            while self._moved and self._moved[0][0] <= each.key:
+                records += self._if_new(heapq.heappop(self._moved)[2])
+            record = each.record or newest.get(each.place.entity)
+            if record is not None and (each.record is not None or self._placed_here(each.key, record)):
+                records += self._if_new(record)
+        self.reached = batch[-1].place
+        return records
+
+    async def _read(self, candidates: Sequence[Candidate]) -> dict[Entity, Record]:
+        """The newest versions of candidates; stale replicas are written to behind our back.
+
+        Everyone is heard: who reported the newest version might not be among the first ones that are enough.
+        """
+        by_shard: dict[ShardId, dict[Entity, None]] = {}
+        for candidate in candidates:
+            by_shard.setdefault(candidate.shard, {})[candidate.place.entity] = None
+        found: dict[Entity, Record] = {}
+        for shard, entities in by_shard.items():
+            asked = self._asked[shard]
+            left = list(entities)
+            while left:
+                records, _, _ = await self._coordinator.read(
+                    asked.placement, left[:READ_MAX_RECORDS], asked.level, repair=True, everyone=True
+                )
+                found.update({record.entity: record for record in records if record is not None})
+                left = left[len(records) :]
+        self.verified += len(candidates)
+        return found
+
+    def _placed_here(self, key: tuple[Any, ...], record: Record) -> bool:
+        """Whether a record is asked for, and stands at this place; one that stands further on is kept."""
+        search = self._search
+        criteria = None if record.deleted else search.criteria
+        if record.deleted and not search.tombstones:
+            return False
+        try:
+            if criteria is not None and not matches(criteria, read_tags(record.payload, self._tags)):
+                return False
+            own_key = search.key(self._place(record))
+        except WireError:
+            return False
+        if own_key > key and len(self._moved) < MERGE_MOVED_MAX_RECORDS:
+            self._moves += 1
+            heapq.heappush(self._moved, (own_key, self._moves, record))
+        return own_key == key
+
+    def _place(self, record: Record) -> Place:
+        order_by = self._search.order_by
+        tags = read_tags(record.payload, (order_by,)) if order_by else {}
+        return place_of(record.entity, tags, order_by)
+
+    def _if_new(self, record: Record) -> list[Record]:
+        """The record, unless it was found before: one that is written meanwhile may be at two places."""
+        if self._search.order_by:
+            if record.entity in self._seen:
+                return []
+            if len(self._seen) < MERGE_SEEN_MAX_RECORDS:
+                self._seen.add(record.entity)
+        return [record]
+
+    def reports(self) -> list[StreamReport]:
+        """What each replica did so far."""
+        return [
+            StreamReport(
+                stream.replica,
+                tuple(sorted(stream.shards)),
+                stream.index,
+                stream.rows_read,
+                stream.candidates,
+                stream.ended_at - stream.began,
+                stream.failure,
+            )
+            for stream in self._streams
+        ]

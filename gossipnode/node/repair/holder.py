@@ -1,0 +1,235 @@
+"""The messages that this node holds: one at a time a shard, repair with the successor, then hand it on.
+
+Every hop ends in an outcome, which the origin is told, and so is every message that is dropped. As long as a
+message waits or is held, its origin hears that we are alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from random import Random
+from typing import Protocol
+
+import structlog
+import trio
+
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.round import Ended, Forwarded, Hop, InSession, Report
+from gossipnode.core.ring.turn import (
+    Admission,
+    EndRound,
+    Forward,
+    HolderTurn,
+    HopEnd,
+    Mailbox,
+    RepairWith,
+    RoundMessage,
+)
+from gossipnode.node.limits import BUSY_WAIT_MAX_SECONDS, BUSY_WAIT_MIN_SECONDS, SIGN_OF_LIFE_SECONDS
+
+
+class RingPeers(Protocol):
+    """What a holder needs of the other members."""
+
+    async def repair(self, peer: str, message: RoundMessage) -> Hop:
+        """One session with a peer; whatever happens becomes the hop's outcome."""
+        ...
+
+    async def propagate(self, peer: str, message: RoundMessage) -> tuple[str, bool]:
+        """Hand a message on: why it was not taken ("" when it was), and whether the peer is foreign."""
+        ...
+
+    def tell(self, origin: str, report: Report) -> None:
+        """Send a report to a round's origin, without waiting for it."""
+        ...
+
+
+class RingRunner:
+    """Holds messages, one a shard; a newer one takes the place of one that still waits."""
+
+    def __init__(
+        self,
+        own_name: str,
+        peers: RingPeers,
+        *,
+        max_sessions: int,
+        half_interval: Callable[[], float],
+        rng: Random,
+    ) -> None:
+        """`max_sessions` bounds the sessions that this node opens at once, over all shards.
+
+        `half_interval` gives half of the seconds between two scheduled rounds.
+        """
+        self._own_name = own_name
+        self._peers = peers
+        self._slots = trio.Semaphore(max_sessions)
+        self._half_interval = half_interval
+        self._rng = rng
+        self._mailbox = Mailbox()
+        self._admission = Admission()
+        self._busy_with: dict[RoundMessage, str] = {}
+        """Every message that we have: the peer that its holder deals with, "" before that."""
+        self._begun = trio.Event()
+        self._running: set[ShardId] = set()
+        self._idle = trio.Event()
+        self._nursery: trio.Nursery | None = None
+        self.refused = 0
+        """Messages that were dropped, by the rules of `core.ring.Admission`."""
+        self._log = structlog.get_logger("gossipnode.ring")
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Hold messages until cancelled. Rounds that are then under way end with a reason."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            task_status.started()
+            try:
+                await self._show_life()
+            finally:
+                self._refuse_more()
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Take no more messages, and wait for those that are held, up to `grace_seconds`."""
+        self._refuse_more()
+        with trio.move_on_after(grace_seconds):
+            while self._running:
+                await self._idle.wait()
+
+    @property
+    def accepting(self) -> bool:
+        """Whether `offer` may be called."""
+        return self._nursery is not None
+
+    def offer(self, message: RoundMessage) -> None:
+        """Take a checked message; it is held as soon as the shard is free."""
+        nursery = self._nursery
+        if nursery is None:
+            self._end(message, "the node is stopping")
+            return
+        refusal = self._admission.refusal(
+            message, now=trio.current_time(), half_interval=self._half_interval()
+        )
+        if refusal:
+            self.refused += 1
+            self._bound(message).info("round refused", reason=refusal)
+            if refusal != "handled already":
+                self._end(message, f"refused by {self._own_name}: {refusal}")
+            return
+        replaced = self._mailbox.put(message)
+        if replaced is not None:
+            self._end(replaced, f"overtaken at {self._own_name} by round {message.round}")
+        self._busy_with[message] = ""
+        self._begun.set()
+        if message.shard not in self._running:
+            self._running.add(message.shard)
+            nursery.start_soon(self._run_shard, message.shard)
+
+    def _refuse_more(self) -> None:
+        """From here on nothing new is begun, be it waiting already."""
+        self._nursery = None
+        for shard in self._running:
+            self._drop_waiting(shard)
+
+    def _drop_waiting(self, shard: ShardId) -> None:
+        waiting = self._mailbox.take(shard)
+        if waiting is not None:
+            self._end(waiting, "the node is stopping")
+
+    async def _run_shard(self, shard: ShardId) -> None:
+        try:
+            while message := self._mailbox.take(shard):
+                try:
+                    await self._hold(message)
+                finally:
+                    self._busy_with.pop(message, None)
+        finally:
+            # Something is left only when we are cancelled.
+            self._drop_waiting(shard)
+            self._running.discard(shard)
+            if not self._running:
+                self._idle.set()
+                self._idle = trio.Event()
+
+    async def _hold(self, message: RoundMessage) -> None:
+        hops: list[Hop] = []
+        try:
+            then = await self._pass_on(message, hops)
+        except Exception:  # noqa: BLE001 - a defect in one round must not end the others; it is logged
+            self._bound(message).exception("holding a message failed")
+            then = Ended(f"internal error at {self._own_name}")
+        except BaseException:
+            # Cancelled; from within the nursery of a session it comes as a group.
+            self._tell(message, hops, Ended(f"holder {self._own_name} is stopping"))
+            raise
+        self._tell(message, hops, then)
+
+    async def _pass_on(self, message: RoundMessage, hops: list[Hop]) -> Forwarded | Ended:
+        """Repair with successors, each try added to `hops`, until one of them has the message."""
+        turn = HolderTurn(message, self._own_name)
+        step = turn.next_step()
+        while not isinstance(step, EndRound):
+            self._busy_with[message] = step.peer
+            if isinstance(step, Forward):
+                problem, foreign = await self._peers.propagate(step.peer, step.message)
+                if not problem:
+                    return Forwarded(step.peer, foreign)
+                reason = f"did not take the message: {problem}"
+                hops.append(Hop(self._own_name, step.peer, HopEnd.FAILED, reason))
+                step = turn.not_forwarded()
+                continue
+            hop = await self._repair(step, turn, message)
+            step = turn.repaired(hop.end)
+            if isinstance(step, RepairWith) and step.attempt:
+                continue
+            # Busy to the last: for the round it is a successor that was left out.
+            hops.append(replace(hop, end=HopEnd.SKIPPED) if hop.end is HopEnd.BUSY else hop)
+        return Ended(step.reason)
+
+    async def _repair(self, step: RepairWith, turn: HolderTurn, message: RoundMessage) -> Hop:
+        if step.attempt:
+            longest = min(BUSY_WAIT_MAX_SECONDS, BUSY_WAIT_MIN_SECONDS * 2**step.attempt)
+            await trio.sleep(self._rng.uniform(longest / 2, longest))
+        log = self._bound(message).bind(hop=turn.count + 1, peer=step.peer)
+        async with self._slots:
+            log.debug("hop started")
+            hop = await self._peers.repair(step.peer, message)
+        log.info(
+            "hop ended",
+            outcome=hop.end.value,
+            reason=hop.reason,
+            sent=hop.sent,
+            received=hop.received,
+            skipped=hop.skipped,
+            bytes_sent=hop.bytes_sent,
+            bytes_received=hop.bytes_received,
+            seconds=round(hop.seconds, 3),
+        )
+        return hop
+
+    async def _show_life(self) -> None:
+        """A message may wait long, for its shard, for a session's slot or for a peer: origins must know."""
+        while True:
+            if not self._busy_with:
+                self._begun = trio.Event()
+                await self._begun.wait()
+            await trio.sleep(SIGN_OF_LIFE_SECONDS)
+            for message, peer in list(self._busy_with.items()):
+                self._tell(message, (), InSession(peer))
+
+    def _tell(self, message: RoundMessage, hops: Sequence[Hop], then: InSession | Forwarded | Ended) -> None:
+        report = Report(message.round, message.shard, self._own_name, message.count, tuple(hops), then)
+        self._peers.tell(message.origin, report)
+
+    def _end(self, message: RoundMessage, reason: str) -> None:
+        self._busy_with.pop(message, None)
+        self._tell(message, (), Ended(reason))
+
+    def _bound(self, message: RoundMessage) -> structlog.stdlib.BoundLogger:
+        bound: structlog.stdlib.BoundLogger = self._log.bind(
+            round=message.round,
+            group=message.shard.group,
+            shard=message.shard.shard,
+            hop=message.count,
+            peer=message.origin,
+        )
+        return bound

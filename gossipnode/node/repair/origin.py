@@ -1,0 +1,161 @@
+"""The rounds that this node started: who takes the message first, what the holders report, how each ended."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+import trio
+
+from gossipnode.core.model.limits import KEPT_ROUNDS
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.round import OpenRound, Report, Round, RoundOutcome
+from gossipnode.core.ring.turn import Cause, RoundMessage
+from gossipnode.node.limits import ROUNDS_UNDER_WAY_MAX
+
+Offer = Callable[[str, RoundMessage], Awaitable[tuple[str, bool]]]
+"""(node, message) -> "" when it took the message, else why not; and whether it is a foreign one."""
+
+
+class TooManyRoundsError(Exception):
+    """So many rounds of this node are under way that no other may start."""
+
+
+@dataclass(slots=True)
+class RoundWatch:
+    """A round of this node, to be followed to its end and remembered as long as somebody does."""
+
+    open_round: OpenRound
+    hops_max: int
+    changed: trio.Event = field(default_factory=trio.Event)
+    """Set at the next report, for which a new event takes its place, and for good when the round is over."""
+
+    def now(self) -> Round:
+        """The round as it stands."""
+        return self.open_round.snapshot(trio.current_time())
+
+
+class Origin:
+    """Starts rounds and keeps their outcomes: those under way, and the last hundred."""
+
+    def __init__(
+        self,
+        own_name: str,
+        *,
+        wall_clock: Callable[[], int],
+        new_round_id: Callable[[], str],
+        deadline_seconds: float,
+    ) -> None:
+        """`deadline_seconds` is how long a holder that cannot report may keep a round open."""
+        self._own_name = own_name
+        self._wall_clock = wall_clock
+        self._new_round_id = new_round_id
+        self._deadline_seconds = deadline_seconds
+        self._open: dict[str, RoundWatch] = {}
+        self._finished: deque[Round] = deque(maxlen=KEPT_ROUNDS)
+        self._last_converged: dict[ShardId, int] = {}
+        self._log = structlog.get_logger("gossipnode.round")
+
+    def open(self, shard: ShardId, nodes: Sequence[str], cause: Cause) -> tuple[RoundMessage, RoundWatch]:
+        """Open a round over `nodes`; `run` then carries it.
+
+        Raises:
+            TooManyRoundsError: see `ROUNDS_UNDER_WAY_MAX`.
+        """
+        if len(self._open) >= ROUNDS_UNDER_WAY_MAX:
+            raise TooManyRoundsError(f"{len(self._open)} rounds are under way: wait until some have ended")
+        message = RoundMessage(self._new_round_id(), shard, self._own_name, tuple(nodes), 0, cause)
+        open_round = OpenRound(
+            message.round,
+            shard,
+            self._own_name,
+            nodes,
+            started_at=self._wall_clock(),
+            now=trio.current_time(),
+            deadline_seconds=self._deadline_seconds,
+        )
+        watch = self._open[message.round] = RoundWatch(open_round, message.limit)
+        return message, watch
+
+    async def run(self, message: RoundMessage, offer: Offer) -> Round:
+        """Hand the message to the first node that takes it, and wait until the round is over."""
+        watch = self._open[message.round]
+        open_round = watch.open_round
+        log = self._log.bind(
+            round=message.round, group=message.shard.group, shard=message.shard.shard, hop=0, peer=""
+        )
+        log.info("round started", cause=message.cause.value, nodes=list(message.nodes))
+        try:
+            await self._hand_out(message, offer, open_round)
+            await self._wait(watch)
+        except Exception:
+            log.exception("running a round failed")
+            open_round.abandon("internal error at the origin", trio.current_time())
+        except BaseException:
+            # Cancelled; from within the nursery of a call it comes as a group.
+            open_round.abandon("the origin is stopping", trio.current_time())
+            raise
+        finally:
+            del self._open[message.round]
+            finished = watch.now()
+            self._keep(finished)
+            watch.changed.set()
+        outcome = finished.outcome.value if finished.outcome else ""
+        log.info("round ended", outcome=outcome, seconds=round(finished.seconds, 3), hops=len(finished.hops))
+        return finished
+
+    async def _hand_out(self, message: RoundMessage, offer: Offer, open_round: OpenRound) -> None:
+        problem = "it has no replica"
+        for node in message.nodes:
+            if open_round.finished is not None:
+                # Nothing to do from the start, or a node took the message but its answer was lost.
+                return
+            # Said before the call: the holder may report before the call comes back.
+            open_round.taken_by(node, trio.current_time())
+            problem, foreign = await offer(node, message)
+            if not problem:
+                # The call may have taken long: what the holder has to say is awaited from now on.
+                open_round.taken_by(node, trio.current_time(), foreign=foreign)
+                return
+            self._log.warning("round not taken", round=message.round, peer=node, reason=problem)
+        open_round.abandon(f"no replica takes the round: {problem}", trio.current_time())
+
+    async def _wait(self, watch: RoundWatch) -> None:
+        open_round = watch.open_round
+        while open_round.finished is None:
+            with trio.move_on_at(open_round.expires):
+                await watch.changed.wait()
+                continue
+            open_round.expire(trio.current_time())
+
+    def _keep(self, finished: Round) -> None:
+        self._finished.appendleft(finished)
+        if finished.outcome in (RoundOutcome.CONVERGED, RoundOutcome.REPAIRED):
+            # Repaired: every hop finished and left nothing out, so all were equal but for later writes.
+            self._last_converged[finished.shard] = self._wall_clock()
+
+    def report(self, report: Report) -> None:
+        """Take what a holder reports. One of a round that we do not know, or that is over, is dropped.
+
+        So is one with a count that the round cannot reach: what is kept must not follow a holder's wishes.
+        """
+        watch = self._open.get(report.round) if report.round else self._watch_of(report.shard)
+        if watch is not None and report.count < watch.hops_max:
+            watch.open_round.report(report, trio.current_time())
+            changed, watch.changed = watch.changed, trio.Event()
+            changed.set()
+
+    def _watch_of(self, shard: ShardId) -> RoundWatch | None:
+        """The round under way of a shard: a foreign holder does not pass a round's id on."""
+        return next((watch for watch in self._open.values() if watch.open_round.shard == shard), None)
+
+    def rounds(self) -> list[Round]:
+        """Rounds under way and finished ones, newest first."""
+        under_way = [watch.now() for watch in self._open.values()]
+        return sorted([*under_way, *self._finished], key=lambda known: known.started_at, reverse=True)
+
+    def last_converged(self, shard: ShardId) -> int:
+        """When all replicas of a shard were last found equal: nanoseconds since 1970, 0 for never."""
+        return self._last_converged.get(shard, 0)

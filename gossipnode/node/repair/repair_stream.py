@@ -1,0 +1,322 @@
+"""One repair session over one stream: reader -> channel -> core session -> channel -> writer.
+
+The reader never waits for the writer: what is still to be sent is kept by the session as keys, so that two
+peers with more to say than the channels hold cannot wait for each other. No rule of the protocol lives here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, Protocol, TypeAlias, TypeVar, cast
+
+import trio
+
+from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.session.commands import (
+    Command,
+    Finish,
+    HalfClose,
+    ReadLeaves,
+    ReadRecords,
+    ReadTree,
+    Send,
+    SessionEnd,
+    Write,
+    WriteOutcome,
+)
+from gossipnode.core.session.tree import Leaf, Tree
+from gossipnode.node.limits import REPAIR_BATCH_MESSAGES, REPAIR_CHANNEL_BATCHES
+from gossipnode.rpc import RpcError
+from gossipnode.store.interface import Store, WriteResult, Written
+
+Incoming = TypeVar("Incoming")
+Outgoing = TypeVar("Outgoing")
+Heard = TypeVar("Heard", covariant=True)
+Said = TypeVar("Said", contravariant=True)
+Told = TypeVar("Told", contravariant=True)
+
+_OUTCOME = {
+    Written.STORED: WriteOutcome.TAKEN,
+    Written.EQUAL: WriteOutcome.TAKEN,
+    Written.OLDER: WriteOutcome.OLDER,
+    Written.REFUSED: WriteOutcome.REFUSED,
+}
+
+
+class MessageStream(Protocol[Heard, Said]):
+    """The two verbs that a session needs of a gRPC stream."""
+
+    async def recv_batch(self, max_messages: int) -> Sequence[Heard]:
+        """At least one message of those that came; [] when the peer's half has ended in order."""
+        ...
+
+    async def send_batch(self, messages: Sequence[Said]) -> None:
+        """Send messages, waiting while the peer does not read."""
+        ...
+
+
+class Session(Protocol[Told]):
+    """Either side of a session in `core`, which documents these methods."""
+
+    @property
+    def unwritten_full(self) -> bool: ...  # noqa: D102
+    @property
+    def over(self) -> bool: ...  # noqa: D102
+    def receive(self, message: Told, /) -> None: ...  # noqa: D102
+    def peer_ended(self) -> None: ...  # noqa: D102
+    def next_command(self) -> Command | None: ...  # noqa: D102
+    def next_write(self) -> Write | None: ...  # noqa: D102
+    def written(self, outcomes: Sequence[WriteOutcome]) -> None: ...  # noqa: D102
+    def tree_read(self, tree: Tree | None) -> Sequence[Send | Finish]: ...  # noqa: D102
+    def leaves_read(self, asked: ReadLeaves, leaves: Sequence[Leaf]) -> Send | None: ...  # noqa: D102
+    def records_read(self, records: Sequence[Record | None]) -> Send | None: ...  # noqa: D102
+
+
+class SessionStore(Protocol):
+    """What a session needs of the store: one shard of it."""
+
+    async def tree(self, shard: ShardId) -> Tree | None:
+        """The digests of a shard; None when this node does not hold it."""
+        ...
+
+    async def leaves(self, asked: ReadLeaves) -> list[Leaf]:
+        """Leaves of a slot."""
+        ...
+
+    async def records(self, asked: ReadRecords) -> list[Record | None]:
+        """Records by key."""
+        ...
+
+    async def write(self, write: Write) -> list[WriteOutcome]:
+        """Store records; returns once they are durable."""
+        ...
+
+
+TakeRecords: TypeAlias = Callable[[ShardId, Sequence[Record]], Awaitable[list[WriteResult]]]
+"""Stores records of a peer."""
+
+
+class ShardStore:
+    """The store as one session sees it: a single shard."""
+
+    def __init__(
+        self,
+        store: Store,
+        shard: ShardId | None,
+        held: Callable[[ShardId], ShardId | None],
+        take: TakeRecords,
+    ) -> None:
+        """See `shard` of `store`; None for a server, which learns it from the client's first message.
+
+        `held` gives the shard that is kept here for one that a peer names, or None; `take` stores records.
+        """
+        self._store = store
+        self._shard = shard
+        self._held = held
+        self._take = take
+
+    async def tree(self, shard: ShardId) -> Tree | None:
+        """The digests of a shard; None when this node does not hold it."""
+        held = self._held(shard)
+        if held is None:
+            return None
+        self._shard = held
+        return await self._store.tree(held)
+
+    async def leaves(self, asked: ReadLeaves) -> list[Leaf]:
+        """Leaves of a slot."""
+        return await self._store.leaves(self._own(), asked.slot, after=asked.after, limit=asked.limit)
+
+    async def records(self, asked: ReadRecords) -> list[Record | None]:
+        """Records by key."""
+        return await self._store.read(self._own(), asked.entities)
+
+    async def write(self, write: Write) -> list[WriteOutcome]:
+        """Store records; returns once they are durable."""
+        results = await self._take(self._own(), write.records)
+        return [_OUTCOME[result.outcome] for result in results]
+
+    def _own(self) -> ShardId:
+        if self._shard is None:
+            raise AssertionError("the session has not named its shard")
+        return self._shard
+
+
+class _Signal:
+    """Wakes every waiter each time it is given."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def give(self) -> None:
+        self._event.set()
+        self._event = trio.Event()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+
+
+class RepairStream(Generic[Incoming, Outgoing]):
+    """Drives one core session over one stream until it finishes."""
+
+    def __init__(
+        self,
+        stream: MessageStream[Incoming, Outgoing],
+        session: Session[Incoming],
+        store: SessionStore,
+        *,
+        half_close: Callable[[], Awaitable[None]] | None = None,
+        end_wait_seconds: float = math.inf,
+        silence_seconds: float = math.inf,
+    ) -> None:
+        """Join them. `half_close` ends our half of a client's stream.
+
+        The session counts as broken when the peer is silent for `end_wait_seconds` after that, or for
+        `silence_seconds` before; the time that our own tree takes does not count.
+        """
+        self._stream = stream
+        self._session = session
+        self._store = store
+        self._half_close = half_close
+        self._end_wait_seconds = end_wait_seconds
+        self._silence_seconds = silence_seconds
+        self._changed = _Signal()
+        self._ends_by = trio.CancelScope()
+        self._half_closed = False
+        self._read_error: Exception | None = None
+
+    async def run(self) -> SessionEnd:
+        """Run the session to its end.
+
+        Raises:
+            SessionViolationError: the peer broke the protocol.
+            TimeoutError: the peer was silent for too long.
+            RpcError, StoreError: the stream or the store failed.
+        """
+        inbound_in, inbound_out = trio.open_memory_channel[Sequence[Incoming]](REPAIR_CHANNEL_BATCHES)
+        outbound_in, outbound_out = trio.open_memory_channel[Sequence[Outgoing]](REPAIR_CHANNEL_BATCHES)
+        end = SessionEnd.REPAIRED
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read, inbound_in)
+                nursery.start_soon(self._decide, inbound_out)
+                nursery.start_soon(self._commit)
+                async with trio.open_nursery() as sending:
+                    sending.start_soon(self._write, outbound_out)
+                    async with outbound_in:
+                        end = await self._act(outbound_in)
+                # All is sent and all is stored: the reader has nothing left to wait for.
+                nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            error = first_error(group)
+            if error is None:
+                raise
+            raise error from None
+        return end
+
+    async def _read(self, inbound: trio.MemorySendChannel[Sequence[Incoming]]) -> None:
+        async with inbound:
+            while True:
+                try:
+                    batch = await self._stream.recv_batch(REPAIR_BATCH_MESSAGES)
+                except RpcError as error:
+                    # What came before it counts first: it may have ended the session already.
+                    self._read_error = error
+                    return
+                if not batch:
+                    return
+                await inbound.send(batch)
+
+    async def _decide(self, inbound: trio.MemoryReceiveChannel[Sequence[Incoming]]) -> None:
+        session = self._session
+        self._extend_wait()
+        with self._ends_by:
+            async for batch in inbound:
+                self._extend_wait()
+                for message in batch:
+                    session.receive(message)
+                self._changed.give()
+                while session.unwritten_full:
+                    await self._changed.wait()
+            if self._read_error is None:
+                session.peer_ended()
+            elif not session.over:
+                raise self._read_error
+            self._changed.give()
+        if self._ends_by.cancelled_caught:
+            if self._half_closed:
+                raise TimeoutError(f"the server did not end the session in {self._end_wait_seconds:.0f} s")
+            raise TimeoutError(f"the client said nothing for {self._silence_seconds:.0f} s")
+
+    async def _commit(self) -> None:
+        session = self._session
+        while True:
+            write = session.next_write()
+            if write is None:
+                await self._changed.wait()
+                continue
+            session.written(await self._store.write(write))
+            self._extend_wait()
+            self._changed.give()
+
+    async def _act(self, outbound: trio.MemorySendChannel[Sequence[Outgoing]]) -> SessionEnd:
+        session = self._session
+        while True:
+            command = session.next_command()
+            if command is None:
+                await self._changed.wait()
+                continue
+            for step in await self._follow(command):
+                if isinstance(step, Finish):
+                    return step.end
+                if isinstance(step, HalfClose):
+                    # In its place among the messages: the writer closes our half when it comes to it.
+                    await outbound.send(())
+                    continue
+                for at in range(0, len(step.messages), REPAIR_BATCH_MESSAGES):
+                    messages = step.messages[at : at + REPAIR_BATCH_MESSAGES]
+                    await outbound.send(cast("Sequence[Outgoing]", messages))
+
+    async def _follow(self, command: Command) -> Sequence[Send | HalfClose | Finish]:
+        """Carry out what a command reads, and give what is to be sent."""
+        match command:
+            case Send() | HalfClose() | Finish():
+                return (command,)
+            case ReadTree(shard):
+                self._ends_by.deadline = math.inf
+                tree = await self._store.tree(shard)
+                self._extend_wait()
+                return self._session.tree_read(tree)
+            case ReadLeaves():
+                page = self._session.leaves_read(command, await self._store.leaves(command))
+                return () if page is None else (page,)
+            case ReadRecords():
+                answers = self._session.records_read(await self._store.records(command))
+                return () if answers is None else (answers,)
+
+    async def _write(self, outbound: trio.MemoryReceiveChannel[Sequence[Outgoing]]) -> None:
+        async with outbound:
+            async for batch in outbound:
+                if batch:
+                    await self._stream.send_batch(batch)
+                    self._extend_wait()
+                elif self._half_close is not None:
+                    await self._half_close()
+                    self._half_closed = True
+                    self._extend_wait()
+
+    def _extend_wait(self) -> None:
+        """Whatever the peer or the store does shows that the end is still coming."""
+        wait = self._end_wait_seconds if self._half_closed else self._silence_seconds
+        self._ends_by.deadline = trio.current_time() + wait
+
+
+def first_error(error: BaseException) -> BaseException | None:
+    """The error itself, or the first one in a group; None for nothing but cancellations."""
+    if not isinstance(error, BaseExceptionGroup):
+        return None if isinstance(error, trio.Cancelled) else error
+    children = cast("BaseExceptionGroup[BaseException]", error).exceptions
+    return next((found for child in children if (found := first_error(child)) is not None), None)

@@ -1,0 +1,1 @@
+"""This node as a replica: it answers the reads, writes and searches of coordinators."""

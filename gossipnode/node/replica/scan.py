@@ -1,0 +1,115 @@
+"""This node as a replica of a query: its candidates, in order, a page at a time as the caller takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import trio
+
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.query.search import Search
+from gossipnode.node.error_status import as_status
+from gossipnode.node.limits import (
+    SCAN_PAUSE_SECONDS,
+    SCAN_SHARDS_MAX,
+    SCANS_SERVED_AT_ONCE,
+    STREAM_MESSAGE_BYTES,
+)
+from gossipnode.node.local.shards import Shards
+from gossipnode.node.replica.replica import Replica
+from gossipnode.node.search.local_search import LocalSearch
+from gossipnode.rpc import RpcError, ServerStream, Status
+from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
+from gossipnode.wire.scan_codec import add_candidate, decode_search
+from gossipnode.wire.wire_errors import WireError
+
+ScanStream: TypeAlias = ServerStream[pb.ScanRequest, pb.ScanPage]
+
+
+class HeldShards:
+    """The shards of a search, which may have to be given up while it goes on.
+
+    A copy is dropped once it is no replica any more: what is found from then on is not all there is.
+    """
+
+    def __init__(self, shards: Shards, searched: Sequence[ShardId]) -> None:
+        """They are all held now."""
+        self._shards = shards
+        self._searched = searched
+        self._view = shards.view
+
+    def lost(self) -> ShardId | None:
+        """One that is held no more. To be asked behind each page, before anybody relies on it."""
+        view = self._shards.view
+        if view is self._view:
+            return None
+        self._view = view
+        return next((shard for shard in self._searched if not self._shards.holds(shard)), None)
+
+
+class ReplicaScan:
+    """Serves the searches of coordinators."""
+
+    def __init__(self, shards: Shards, replica: Replica, asked: Callable[[Search], None]) -> None:
+        """Search the records of `shards`; `replica` judges the caller's view, `asked` hears of the search."""
+        self._asked = asked
+        self._shards = shards
+        self._replica = replica
+        self._under_way = 0
+
+    async def serve(self, stream: ScanStream) -> None:
+        """Serve one search.
+
+        Raises:
+            RpcError: the status that ends it.
+        """
+        request = await stream.recv()
+        if request is None:
+            raise RpcError(Status.INVALID_ARGUMENT, "expected one request, got none")
+        if self._under_way >= SCANS_SERVED_AT_ONCE:
+            raise RpcError(Status.RESOURCE_EXHAUSTED, f"{self._under_way} searches are under way: try again")
+        self._under_way += 1
+        try:
+            with as_status():
+                await self._serve(request, stream)
+        finally:
+            self._under_way -= 1
+
+    async def _serve(self, request: pb.ScanRequest, stream: ScanStream) -> None:
+        if len(request.shards) > SCAN_SHARDS_MAX:
+            raise WireError(f"shards: {len(request.shards)}, expected {SCAN_SHARDS_MAX} at most")
+        search, asked = decode_search(request)
+        for each in asked:
+            refusal = self._replica.refusal(each.shard, each.fence)
+            if refusal is not None:
+                raise RpcError(Status(refusal.status), refusal.message)
+        self._asked(search)
+        properties = {each.shard: each.properties for each in asked}
+        local = LocalSearch(self._shards.store, search)
+        held = HeldShards(self._shards, search.shards)
+        sent_at = trio.current_time()
+        page, size = pb.ScanPage(), 0
+        while True:
+            found = await local.next_page()
+            if (lost := held.lost()) is not None:
+                text = f"{self._shards.own_name} holds {lost} no more"
+                raise RpcError(Status.FAILED_PRECONDITION, text)
+            if found is None:
+                break
+            for shard, record, place in found:
+                size += add_candidate(page, place, record, shard.shard, properties=properties[shard])
+                if size >= STREAM_MESSAGE_BYTES:
+                    await _send(stream, page, local)
+                    page, size, sent_at = pb.ScanPage(), 0, trio.current_time()
+            if size or trio.current_time() - sent_at >= SCAN_PAUSE_SECONDS:
+                await _send(stream, page, local)
+                page, size, sent_at = pb.ScanPage(), 0, trio.current_time()
+        page.finished = True
+        await _send(stream, page, local)
+
+
+async def _send(stream: ScanStream, page: pb.ScanPage, local: LocalSearch) -> None:
+    page.rows_read = local.rows_read
+    page.index = local.index
+    await stream.send(page)

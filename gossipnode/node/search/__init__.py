@@ -1,0 +1,1 @@
+"""Finds records in the own store, by key, by index or by a scan."""

@@ -1,0 +1,313 @@
+"""The records of a search in the order of a tag: sorted in passes of bounded memory, or along an index."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias
+
+import trio
+
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.tag_value import IntArray, StrArray
+from gossipnode.core.query.criteria import matches
+from gossipnode.core.query.index_key import IndexKind, is_cut, order_key
+from gossipnode.core.query.search import (
+    Lookup,
+    LookupKind,
+    Place,
+    Search,
+    Span,
+    place_of,
+    tags_needed,
+    walk_key,
+)
+from gossipnode.node.limits import QUERY_MAX_BYTES, QUERY_RECORD_OVERHEAD_BYTES, SCAN_PAGE_RECORDS
+from gossipnode.node.search.feeds import (
+    Feed,
+    Hit,
+    HitRecords,
+    IndexWalk,
+    Merge,
+    Reader,
+    Row,
+    Target,
+    index_page_sizes,
+    record_page_sizes,
+)
+from gossipnode.store.interface import IndexHit
+from gossipnode.wire.property.property_edit import read_tags
+from gossipnode.wire.wire_errors import WireError
+
+PARSED_BETWEEN_TURNS_BYTES = 256 << 10
+"""Payloads that are parsed before other tasks get their turn: a few milliseconds."""
+
+PASS_MIN_RECORDS = 256
+"""What the first pass keeps at least, however few records are expected."""
+
+PASS_FRESH_RECORDS = 1024
+"""Records that a pass takes in before it sorts them in among those that it keeps."""
+
+PASS_GROWTH = 4
+"""How much more each pass keeps than the one before: whoever comes back for more wants many."""
+
+ELEMENT_OVERHEAD_BYTES = 64
+"""What an element of an array costs in memory."""
+
+
+class Found(NamedTuple):
+    """A record that was found, the shard that it is kept in, and its place in the order of the search."""
+
+    shard: ShardId
+    record: Record
+    place: Place
+
+
+class Judge:
+    """Says which records a search is for."""
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        self._tags = tags_needed(search)
+
+    async def found(self, rows: Sequence[Row]) -> list[Found]:
+        """Those of the records that are asked for."""
+        found: list[Found] = []
+        parsed_bytes = 0
+        for shard, record in rows:
+            place = self._place(record)
+            if place is not None:
+                found.append(Found(shard, record, place))
+            parsed_bytes += len(record.payload)
+            if parsed_bytes >= PARSED_BETWEEN_TURNS_BYTES:
+                parsed_bytes = 0
+                await trio.lowlevel.checkpoint()
+        return found
+
+    def _place(self, record: Record) -> Place | None:
+        search = self._search
+        if not search.names(record.entity) or (record.deleted and not search.tombstones):
+            return None
+        criteria = None if record.deleted else search.criteria
+        if criteria is None and not search.order_by:
+            return Place(record.entity)
+        try:
+            tags = read_tags(record.payload, self._tags)
+        except WireError:
+            return None
+        if criteria is not None and not matches(criteria, tags):
+            return None
+        return place_of(record.entity, tags, search.order_by)
+
+
+class InKeyOrder:
+    """What is found in a feed, in its order."""
+
+    def __init__(self, rows: Feed[Row], judge: Judge) -> None:
+        self._rows = rows
+        self._judge = judge
+
+    async def next_page(self) -> list[Found] | None:
+        """See `Feed`."""
+        rows = await self._rows.next_page()
+        return None if rows is None else await self._judge.found(rows)
+
+
+_Keyed: TypeAlias = tuple[tuple[Any, ...], Found]
+_key = itemgetter(0)
+
+
+class Passes:
+    """What is found, sorted. A pass goes through all records and keeps the first ones behind the last pass.
+
+    So memory does not grow with the records, and each further pass costs as much as the first.
+    """
+
+    def __init__(
+        self,
+        search: Search,
+        judge: Judge,
+        open_feeds: Callable[[], Sequence[Feed[Row]]],
+        *,
+        accept: Callable[[Found], bool] = lambda found: True,
+    ) -> None:
+        """`open_feeds` begins a pass; what is not accepted counts as not found."""
+        self._search = search
+        self._judge = judge
+        self._open_feeds = open_feeds
+        self._accept = accept
+        self._behind = search.key(search.after) if search.after else None
+        self._most = max(PASS_MIN_RECORDS, 2 * search.expected) if search.expected else sys.maxsize
+        self._feeds: list[Feed[Row]] | None = list(open_feeds())
+        """What is left of this pass; None when there is nothing behind the last one."""
+        self._kept: list[_Keyed] = []
+        self._fresh: list[_Keyed] = []
+        self._bytes = 0
+        self._end: tuple[Any, ...] | None = None
+        """What is behind it is left to a later pass; None while nothing is."""
+        self._sorted: deque[Found] = deque()
+
+    async def next_page(self) -> list[Found] | None:
+        """See `Feed`."""
+        if self._sorted:
+            return [self._sorted.popleft() for _ in range(min(SCAN_PAGE_RECORDS, len(self._sorted)))]
+        if self._feeds is None:
+            return None
+        if self._feeds:
+            rows = await self._feeds[0].next_page()
+            if rows is None:
+                del self._feeds[0]
+            else:
+                self._take(await self._judge.found(rows))
+        else:
+            self._finish_pass()
+        return []
+
+    def _take(self, found: Sequence[Found]) -> None:
+        for each in found:
+            key = self._search.key(each.place)
+            is_said = self._behind is not None and key <= self._behind
+            is_later = self._end is not None and key > self._end
+            if not is_said and not is_later and self._accept(each):
+                self._fresh.append((key, each))
+                self._bytes += _bytes_of(each)
+        if len(self._fresh) >= PASS_FRESH_RECORDS or self._bytes > QUERY_MAX_BYTES:
+            self._sort_in()
+
+    def _sort_in(self) -> None:
+        self._kept += self._fresh
+        self._fresh = []
+        self._kept.sort(key=_key)
+        # Well below the bound, so that not every page has to be sorted in by itself from now on.
+        most_bytes = QUERY_MAX_BYTES * 3 // 4 if self._bytes > QUERY_MAX_BYTES else QUERY_MAX_BYTES
+        while len(self._kept) > 1 and (len(self._kept) > self._most or self._bytes > most_bytes):
+            self._bytes -= _bytes_of(self._kept.pop()[1])
+            self._end = self._kept[-1][0]
+
+    def _finish_pass(self) -> None:
+        self._sort_in()
+        self._sorted.extend(found for _, found in self._kept)
+        self._feeds = None
+        if self._end is not None:
+            self._behind = self._kept[-1][0]
+            self._most *= PASS_GROWTH
+            self._feeds = list(self._open_feeds())
+        self._kept, self._bytes, self._end = [], 0, None
+
+
+def _bytes_of(found: Found) -> int:
+    """What a kept record takes in memory."""
+    value = found.place.value
+    size = QUERY_RECORD_OVERHEAD_BYTES + len(found.record.payload)
+    if isinstance(value, StrArray | IntArray):
+        return size + len(found.record.payload) + ELEMENT_OVERHEAD_BYTES * len(value)
+    return size + sys.getsizeof(value)
+
+
+class OrderWalk:
+    """What is found along the index of the order tag: first what has the tag, then what lacks it."""
+
+    def __init__(
+        self, reader: Reader, search: Search, judge: Judge, within: Span, *, absent_too: bool
+    ) -> None:
+        """Of the values those `within`; `absent_too`: also the records without the tag."""
+        self._reader = reader
+        self._search = search
+        self._judge = judge
+        after = search.after
+        key = order_key(after.value) if after else b""
+        lacks = after.entity if after and not key else None
+        self._values = None if lacks else self._merged(within, after, key)
+        self._absent = self._records_of(Span(IndexKind.ABSENT, b"", b""), lacks) if absent_too else None
+        self._hits: list[Hit] = []
+        self._sizes = record_page_sizes(search)
+        self._cut: Passes | None = None
+        self._cut_key = b""
+
+    async def next_page(self) -> list[Found] | None:
+        """See `Feed`."""
+        if self._cut is not None:
+            page = await self._cut.next_page()
+            if page is not None:
+                return page
+            self._cut = None
+        if self._values is not None:
+            return await self._with_value(self._values)
+        rows = None if self._absent is None else await self._absent.next_page()
+        if rows is None:
+            return None
+        return [found for found in await self._judge.found(rows) if not order_key(found.place.value)]
+
+    def _merged(self, within: Span, after: Place | None, key: bytes) -> Merge[Hit]:
+        """The rows of the values behind `after`, whose key is `key`, in the order of the walk."""
+        search = self._search
+        kind, low, high = within
+        behind: IndexHit | None = None
+        if after and not is_cut(key):
+            behind = IndexHit(key, after.entity)
+        elif after and search.descending:
+            high = min(high, key)
+        elif after:
+            # The rows of one cut key are in no order of their values: they are looked at again, all of them.
+            low = max(low, key)
+        walks = [
+            IndexWalk(
+                self._reader,
+                shard,
+                search.order_by,
+                Span(kind, low, high),
+                index_page_sizes(search, len(search.shards)),
+                after=behind,
+                descending=search.descending,
+            )
+            for shard in search.shards
+        ]
+        return Merge(walks, lambda hit: walk_key(hit.key, hit.target.entity, search.descending))
+
+    async def _with_value(self, values: Merge[Hit]) -> list[Found]:
+        if not self._hits:
+            page = await values.next_page()
+            if page is None:
+                self._values = None
+                return []
+            self._hits = [hit for hit in page if hit.key != self._cut_key]
+            if not self._hits:
+                return []
+        key = self._hits[0].key
+        if is_cut(key):
+            self._hits = [hit for hit in self._hits if hit.key != key]
+            self._cut_key, self._cut = key, self._of_cut_key(key)
+            return []
+        size = self._sizes.next()
+        end = next((at for at, hit in enumerate(self._hits[:size]) if is_cut(hit.key)), size)
+        part, self._hits = self._hits[:end], self._hits[end:]
+        return await self._read(part)
+
+    async def _read(self, hits: Sequence[Hit]) -> list[Found]:
+        """What is found of rows with keys that are not cut."""
+        keys = {hit.target: hit.key for hit in hits if self._search.names(hit.target.entity)}
+        found = await self._judge.found(await self._reader.read(list(keys)))
+        # What has another value by now is, or was, found at its place. With two rows in one page it stands at
+        # the first, having the value of the second.
+        held = [each for each in found if order_key(each.place.value) == keys[_target_of(each)]]
+        return sorted(held, key=lambda each: self._search.key(each.place))
+
+    def _of_cut_key(self, key: bytes) -> Passes:
+        """What has a value of this key, in exact order."""
+        return Passes(
+            self._search,
+            self._judge,
+            lambda: [self._records_of(Span(IndexKind.WHOLE, key, key), None)],
+            accept=lambda found: order_key(found.place.value) == key,
+        )
+
+    def _records_of(self, span: Span, after: Entity | None) -> HitRecords:
+        search = self._search
+        lookup = Lookup(LookupKind.EQUAL, search.order_by, (span,), "")
+        return HitRecords(self._reader, search, search.shards, lookup, after)
+
+
+def _target_of(found: Found) -> Target:
+    return Target(found.record.entity, found.shard)

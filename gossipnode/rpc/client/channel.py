@@ -1,0 +1,225 @@
+"""The gRPC client: one peer, one connection at a time, unary calls and streams.
+
+Every call ends in a reply or in one RpcError, at its timeout at the latest. Must never repeat a call that
+the server may have begun, unless the caller's RetryPolicy says so.
+"""
+
+import math
+import random
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+import trio
+
+from gossipnode.rpc.client.client_stream import ClientStream, decode_replies
+from gossipnode.rpc.client.dialing import Connect, Dialer
+from gossipnode.rpc.client.retry import RetryPolicy, backoff_seconds
+from gossipnode.rpc.http2.frames import frame_message
+from gossipnode.rpc.http2.headers import Fields
+from gossipnode.rpc.http2.stream import Stream
+from gossipnode.rpc.limits import Limits
+from gossipnode.rpc.metadata import CONTENT_TYPE, encode_timeout, encode_user_metadata
+from gossipnode.rpc.method import Method
+from gossipnode.rpc.status import Metadata, RpcError, Status
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+
+_USER_AGENT = b"gossipnode-grpc"
+
+
+@dataclass(frozen=True, slots=True)
+class UnaryResult(Generic[Reply]):
+    """A reply, and the metadata that came with it."""
+
+    reply: Reply
+    initial_metadata: Metadata
+    trailing_metadata: Metadata
+
+
+class Channel:
+    """Calls to one peer. `connect` opens a stream to it; use as `async with Channel(...) as channel`.
+
+    A TLS stream is handed over without its handshake, which the channel does with a timeout.
+    """
+
+    def __init__(
+        self,
+        connect: Connect,
+        *,
+        limits: Limits | None = None,
+        authority: str = "gossipnode",
+        scheme: str = "http",
+        rng: random.Random | None = None,
+    ) -> None:
+        self.limits = limits if limits is not None else Limits()
+        self.authority = authority
+        self._scheme = scheme.encode()
+        self._rng = rng if rng is not None else random.Random()
+        self._dialer = Dialer(connect, authority, self.limits, self._rng)
+        self._nursery_manager = trio.open_nursery()
+        self._fields: dict[str, Fields] = {}
+
+    async def __aenter__(self) -> Self:
+        self._nursery = await self._nursery_manager.__aenter__()
+        self._dialer.open(self._nursery)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # The nursery does not see the block's own exception: it would wrap it into a group, and a user
+        # could no longer catch an RpcError as such.
+        self._dialer.close()
+        self._nursery.cancel_scope.cancel()
+        await self._nursery_manager.__aexit__(None, None, None)
+
+    async def unary(
+        self,
+        method: Method[Request, Reply],
+        request: Request,
+        *,
+        timeout: float | None,  # noqa: ASYNC109 - it goes to the server as well
+        metadata: Mapping[str, str | bytes] | None = None,
+        wait_for_ready: bool = False,
+        dial_now: bool = False,
+        retry: RetryPolicy | None = None,
+    ) -> Reply:
+        """Call a unary method and return its reply; like `unary_call`, without the metadata."""
+        result = await self.unary_call(
+            method,
+            request,
+            timeout=timeout,
+            metadata=metadata,
+            wait_for_ready=wait_for_ready,
+            dial_now=dial_now,
+            retry=retry,
+        )
+        return result.reply
+
+    async def unary_call(
+        self,
+        method: Method[Request, Reply],
+        request: Request,
+        *,
+        timeout: float | None,  # noqa: ASYNC109 - it goes to the server as well
+        metadata: Mapping[str, str | bytes] | None = None,
+        wait_for_ready: bool = False,
+        dial_now: bool = False,
+        retry: RetryPolicy | None = None,
+    ) -> UnaryResult[Reply]:
+        """Call a unary method, for at most `timeout` seconds over all attempts.
+
+        Raises RpcError with the server's status, DEADLINE_EXCEEDED at the timeout, UNAVAILABLE where the
+        peer cannot be reached (at once, unless `wait_for_ready`). `dial_now` ignores a dial's backoff.
+        """
+        data = frame_message(method.encode_request(request))
+        once = encode_user_metadata(metadata)
+        deadline = math.inf if timeout is None else trio.current_time() + timeout
+        with trio.CancelScope(deadline=deadline):
+            attempt = 1
+            while True:
+                try:
+                    stream = await self._open(method.path, deadline, once, dial_now, wait_for_ready)
+                    return await _exchange(stream, method, data)
+                except RpcError as error:
+                    pause = self._retry_pause(error, attempt, retry, wait_for_ready)
+                    if pause is None:
+                        raise
+                    attempt += 1
+                await trio.sleep(pause)
+        raise _too_late(timeout)
+
+    def _retry_pause(
+        self, error: RpcError, attempt: int, retry: RetryPolicy | None, wait_for_ready: bool
+    ) -> float | None:
+        """The seconds until the next attempt; None if there is to be none."""
+        if error.never_processed and attempt == 1 and self._dialer.may_succeed_now:
+            return 0.0  # the server refused it unseen, as one does that goes away: go to its successor
+        if error.never_processed and wait_for_ready:
+            return backoff_seconds(
+                attempt, self.limits.backoff_min_seconds, self.limits.backoff_max_seconds, self._rng
+            )
+        if retry is None or error.status not in retry.statuses or attempt >= retry.attempts:
+            return None
+        return backoff_seconds(attempt, retry.min_seconds, retry.max_seconds, self._rng)
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: Method[Request, Reply],
+        *,
+        timeout: float | None,  # noqa: ASYNC109 - it goes to the server as well
+        metadata: Mapping[str, str | bytes] | None = None,
+        wait_for_ready: bool = False,
+        dial_now: bool = False,
+    ) -> AsyncGenerator[ClientStream[Request, Reply]]:
+        """Open a call of any shape for the length of the block, and of `timeout` seconds at most.
+
+        Leaving the block before the server has ended the call cancels it. Raises as `unary_call` does.
+        """
+        once = encode_user_metadata(metadata)
+        deadline = math.inf if timeout is None else trio.current_time() + timeout
+        with trio.CancelScope(deadline=deadline) as scope:
+            stream = await self._open(method.path, deadline, once, dial_now, wait_for_ready)
+            try:
+                yield ClientStream(stream, method)
+            finally:
+                stream.connection.finish(stream)
+        if scope.cancelled_caught:
+            raise _too_late(timeout)
+
+    async def _open(
+        self, path: str, deadline: float, once: list[tuple[str, str]], dial_now: bool, wait_for_ready: bool
+    ) -> Stream:
+        """Open a stream; once more if the connection ends while the call waits for a place on it."""
+        for last_try in (False, True):
+            connection = self._dialer.usable or await self._dialer.connection(
+                dial_now=dial_now, wait_for_ready=wait_for_ready
+            )
+            try:
+                return await connection.open(self._head(path, deadline), once)
+            except RpcError:
+                if last_try:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _head(self, path: str, deadline: float) -> Fields:
+        fields = self._fields.get(path)
+        if fields is None:
+            fields = self._fields[path] = (
+                (b":method", b"POST"),
+                (b":scheme", self._scheme),
+                (b":path", path.encode()),
+                (b":authority", self.authority.encode()),
+                (b"te", b"trailers"),
+                (b"content-type", CONTENT_TYPE),
+                (b"user-agent", _USER_AGENT),
+            )
+        if deadline == math.inf:
+            return fields
+        timeout = encode_timeout(deadline - trio.current_time())
+        return (*fields, (b"grpc-timeout", timeout.encode()))
+
+
+async def _exchange(stream: Stream, method: Method[Request, Reply], data: bytes) -> UnaryResult[Reply]:
+    """Send the one request of an open stream and wait for its one reply and status."""
+    try:
+        await stream.send(data, end=True)
+        messages = await stream.receive(2)
+        if len(messages) == 1 and not await stream.receive(1):
+            reply = decode_replies(method, messages)[0]
+            return UnaryResult(reply, stream.initial_metadata, stream.trailing_metadata)
+        raise RpcError(Status.INTERNAL, "the answer to a unary call is not one message")
+    finally:
+        stream.connection.finish(stream)
+
+
+def _too_late(timeout: float | None) -> RpcError:
+    return RpcError(Status.DEADLINE_EXCEEDED, f"no answer within {timeout or 0:g} s")

@@ -1,0 +1,149 @@
+"""A channel's connection: dialled when needed, shared by all calls, dialled again with backoff.
+
+One dial at a time, in the channel's nursery: a caller that gives up does not end the dial others wait for.
+"""
+
+import logging
+import os
+import random
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from gossipnode.rpc.client.client_connection import ClientConnection
+from gossipnode.rpc.client.retry import backoff_seconds
+from gossipnode.rpc.http2.transport import STREAM_ERRORS, HandshakeError, drive, handshake
+from gossipnode.rpc.limits import Limits
+from gossipnode.rpc.status import RpcError, Status, grouped
+
+log = logging.getLogger("gossipnode.rpc")
+
+Connect = Callable[[], Awaitable[trio.abc.Stream]]
+
+
+class Dialer:
+    """Holds at most one usable connection to one peer."""
+
+    def __init__(self, connect: Connect, name: str, limits: Limits, rng: random.Random) -> None:
+        self._connect = connect
+        self._name = name
+        self._limits = limits
+        self._rng = rng
+        self._nursery: trio.Nursery | None = None
+        self._current: ClientConnection | None = None
+        self._dialled: trio.Event | None = None
+        self._failure: RpcError | None = None
+        self._failures = 0
+        self._dial_at = -float("inf")
+
+    def open(self, nursery: trio.Nursery) -> None:
+        """Run dials and connections in `nursery` from now on."""
+        self._nursery = nursery
+
+    def close(self) -> None:
+        """Dial no more. The nursery's owner ends the connection itself."""
+        self._nursery = None
+        if self._current is not None:
+            self._current.close()
+
+    @property
+    def usable(self) -> ClientConnection | None:
+        """The connection, if there is one that takes calls."""
+        current = self._current
+        return current if current is not None and current.usable else None
+
+    @property
+    def may_succeed_now(self) -> bool:
+        """Whether a call that was refused unseen should be tried again without delay."""
+        return self._nursery is not None and self._failure is None
+
+    async def connection(self, *, dial_now: bool, wait_for_ready: bool) -> ClientConnection:
+        """A connection that takes calls.
+
+        After a failed dial, calls fail at once until the backoff has passed; `dial_now` dials regardless of
+        it, `wait_for_ready` waits and dials until it succeeds. Raises RpcError UNAVAILABLE.
+        """
+        while True:
+            if (usable := self.usable) is not None:
+                return usable
+            wait = self._dial_at - trio.current_time()
+            if self._dialled is None and wait > 0 and not dial_now:
+                if not wait_for_ready:
+                    assert self._failure is not None
+                    raise RpcError(Status.UNAVAILABLE, self._failure.message, never_processed=True)
+                await trio.sleep(wait)
+                continue
+            dialled = self._dialled if self._dialled is not None else self._start_dial()
+            await dialled.wait()
+            if self._failure is not None and not wait_for_ready and self.usable is None:
+                raise RpcError(Status.UNAVAILABLE, self._failure.message, never_processed=True)
+
+    def _start_dial(self) -> trio.Event:
+        if self._nursery is None:
+            raise RpcError(Status.CANCELLED, "the channel is closed", never_processed=True)
+        self._dialled = trio.Event()
+        self._nursery.start_soon(self._dial, self._dialled)
+        return self._dialled
+
+    async def _dial(self, dialled: trio.Event) -> None:
+        try:
+            stream = await self._reach()
+        except RpcError as error:
+            self._failure = error
+            self._failures += 1
+            limits = self._limits
+            pause = backoff_seconds(
+                self._failures, limits.backoff_min_seconds, limits.backoff_max_seconds, self._rng
+            )
+            self._dial_at = trio.current_time() + pause
+            log.info("%s; next attempt in %.1f s", error.message, pause)
+            return
+        finally:
+            self._dialled = None
+            dialled.set()
+        connection = self._current = ClientConnection(self._limits)
+        self._failure = None
+        began = trio.current_time()
+        await drive(connection, stream, self._name)
+        self._connection_ended(connection, trio.current_time() - began)
+
+    def _connection_ended(self, connection: ClientConnection, lasted_seconds: float) -> None:
+        """A peer that accepts and drops at once is not there yet: that counts as a failed dial."""
+        if self._current is connection:
+            self._current = None
+        if connection.settings_received or lasted_seconds > self._limits.backoff_max_seconds:
+            self._failures = 0
+            return
+        self._failures += 1
+        self._failure = RpcError(Status.UNAVAILABLE, f"{self._name} closes connections at once")
+        limits = self._limits
+        self._dial_at = trio.current_time() + backoff_seconds(
+            self._failures, limits.backoff_min_seconds, limits.backoff_max_seconds, self._rng
+        )
+
+    async def _reach(self) -> trio.abc.Stream:
+        limits = self._limits
+        try:
+            with trio.fail_after(limits.connect_seconds):
+                stream = await self._connect()
+        except trio.TooSlowError:
+            reason = f"no connection within {limits.connect_seconds:g} s"
+        except (OSError, *STREAM_ERRORS) as error:
+            reason = _reason(error)
+        else:
+            try:
+                await handshake(stream, limits)
+            except HandshakeError as error:
+                reason = str(error)
+            else:
+                return stream
+        raise RpcError(Status.UNAVAILABLE, f"{self._name} cannot be reached: {reason}")
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause, as the operating system words it."""
+    while (inner := next(iter(grouped(error)), error.__cause__)) is not None:
+        error = inner
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return str(error) or type(error).__name__

@@ -1,0 +1,390 @@
+"""One HTTP/2 connection as a pure object: bytes in, state and bytes out (RFC 9113).
+
+It does no I/O and starts no task; `transport.drive` moves the bytes. h2 is not driven here: with its event,
+frame and validation objects a small call costs some 220 us a side, several times all else together. What a
+peer sends decides nothing but its own connection: every fault ends in one ConnectionFault or StreamFault.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Final
+
+import trio
+from h2.settings import SettingCodes
+
+from gossipnode.rpc.http2 import frames
+from gossipnode.rpc.http2.headers import Head, HeaderDecoder
+from gossipnode.rpc.http2.outbound import Outbound
+from gossipnode.rpc.http2.stream import Stream
+from gossipnode.rpc.limits import Limits
+from gossipnode.rpc.status import ConnectionFault, ErrorCodes, RpcError, Status, StreamFault, reset_error
+
+LOST: Final = "the connection was lost"
+
+
+class Connection(Outbound, ABC):
+    """State common to both roles. A subclass says what a peer's header block means."""
+
+    client: bool
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits)
+        self.streams: dict[int, Stream] = {}
+        self.closing = False
+        self.draining = False
+        self.settings_received = False
+        self.idle_since = trio.current_time()
+        self.on_closing: Callable[[], None] = lambda: None
+        self.highest_peer_stream_id = 0
+        self._decoder = HeaderDecoder(limits)
+        self._inbound = b""
+        self._preface_left = b"" if self.client else frames.PREFACE
+        self._block: bytearray | None = None
+        self._block_stream_id = 0
+        self._block_ends_stream = False
+        self._block_frames = 0
+        self._peer_stream_window = frames.DEFAULT_WINDOW_BYTES
+        self.peer_max_streams = frames.LAST_STREAM_ID
+        self._dispatch: dict[int, Callable[[int, int, bytes], None]] = {
+            frames.DATA: self._on_data,
+            frames.HEADERS: self._on_headers,
+            frames.PRIORITY: self._on_priority,
+            frames.RST_STREAM: self._on_reset,
+            frames.SETTINGS: self._on_settings,
+            frames.PUSH_PROMISE: self._on_push_promise,
+            frames.PING: self._on_ping,
+            frames.GOAWAY: self._on_goaway,
+            frames.WINDOW_UPDATE: self._on_window_update,
+            frames.CONTINUATION: self._on_continuation,
+        }
+
+    # What a role decides.
+
+    @abstractmethod
+    def headers_received(self, stream_id: int, head: Head, *, end: bool) -> None:
+        """A whole header block came on `stream_id`. Raises ConnectionFault or StreamFault."""
+
+    @abstractmethod
+    def knows(self, stream_id: int) -> bool:
+        """Whether `stream_id` was ever opened by either side."""
+
+    def stream_finished(self) -> None:
+        """A stream was forgotten."""
+
+    # The beginning.
+
+    def start(self) -> None:
+        """Queue our side's preface: SETTINGS, and the connection's larger window."""
+        limits = self.limits
+        settings: dict[int, int] = {
+            SettingCodes.ENABLE_PUSH: 0,
+            SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window_bytes,
+            SettingCodes.MAX_FRAME_SIZE: limits.max_frame_bytes,
+            SettingCodes.MAX_HEADER_LIST_SIZE: limits.max_header_list_bytes,
+            SettingCodes.MAX_CONCURRENT_STREAMS: limits.max_streams_per_connection,
+        }
+        if not self.client:
+            del settings[SettingCodes.ENABLE_PUSH]  # a server never says it (RFC 9113, 6.5.2)
+        self.write((frames.PREFACE if self.client else b"") + frames.settings_frame(settings))
+        if (extra := self.receive_window - frames.DEFAULT_WINDOW_BYTES) > 0:
+            self.write(frames.window_update_frame(0, extra))
+
+    def new_stream(self, stream_id: int) -> Stream:
+        """Track a stream that one side just opened."""
+        receive_window = max(self.limits.stream_window_bytes, frames.DEFAULT_WINDOW_BYTES)
+        stream = Stream(self, stream_id, self._peer_stream_window, receive_window)
+        self.streams[stream_id] = stream
+        return stream
+
+    def finish(self, stream: Stream) -> None:
+        """The application is done with `stream`: tell the peer if it does not know, and forget it."""
+        if not stream.local_ended:
+            self.reset(stream, ErrorCodes.CANCEL)
+        elif not stream.remote_ended:
+            # RFC 9113, 8.1: the answer is whole, the rest of the request is not wanted.
+            self.reset(stream, ErrorCodes.CANCEL if self.client else ErrorCodes.NO_ERROR)
+        if self.streams.pop(stream.id, None) is None:
+            return
+        unread = len(stream.inbound) - stream.already_credited
+        self.assembling_bytes -= stream.already_credited
+        stream.already_credited = 0
+        stream.inbound = bytearray()
+        if unread:
+            self.credit_connection(unread)
+        if not self.streams:
+            self.idle_since = trio.current_time()
+            if self.draining:
+                self.close()
+        self.stream_finished()
+
+    # The end.
+
+    def close(self, code: ErrorCodes = ErrorCodes.NO_ERROR, text: str = "") -> None:
+        """Queue GOAWAY and let the transport close once it is written. Running streams fail."""
+        if self.closing:
+            return
+        self.write(frames.goaway_frame(self.highest_peer_stream_id, code, text))
+        self.closing = True
+        self.fail_streams(RpcError(Status.UNAVAILABLE, text or "the connection was closed"))
+        self.on_closing()
+        self.writer.wake()
+
+    def drain(self) -> None:
+        """Queue GOAWAY; running streams go on, new ones are refused, and the last one closes."""
+        if self.draining or self.closing:
+            return
+        self.draining = True
+        self.write(frames.goaway_frame(self.highest_peer_stream_id, ErrorCodes.NO_ERROR))
+        if not self.streams:
+            self.close()
+
+    def fail_streams(self, error: RpcError) -> None:
+        """Let every running stream meet `error`."""
+        for stream in list(self.streams.values()):
+            stream.local_ended = stream.remote_ended = True
+            stream.fail(error)
+
+    # Input.
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the peer. Raises ConnectionFault; the caller then calls `close` with it."""
+        if self._preface_left:
+            data = self._check_preface(data)
+        if self._inbound:
+            data = self._inbound + data  # at most one frame's beginning
+        at, end = 0, len(data)
+        unpack, dispatch, largest = (
+            frames.FRAME_HEADER.unpack_from,
+            self._dispatch,
+            self.limits.max_frame_bytes,
+        )
+        while end - at >= frames.FRAME_HEADER_BYTES:
+            high, low, kind, flags, stream_id = unpack(data, at)
+            size = (high << 8) | low
+            if size > max(largest, frames.DEFAULT_FRAME_BYTES):
+                raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, f"frame of {size} bytes")
+            start = at + frames.FRAME_HEADER_BYTES
+            if end - start < size:
+                break
+            at = start + size
+            if self._block is not None and kind != frames.CONTINUATION:
+                raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "a header block was interrupted")
+            if not self.settings_received and kind != frames.SETTINGS:
+                raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "the first frame is not SETTINGS")
+            handler = dispatch.get(kind)
+            if handler is None:
+                self.floods.idle_frame()  # RFC 9113, 4.1: unknown types are ignored
+                continue
+            stream_id &= frames.LAST_STREAM_ID
+            try:
+                handler(stream_id, flags, data[start:at])
+            except StreamFault as fault:
+                self._fail_stream(stream_id, fault)
+        self._inbound = data[at:]
+
+    def _check_preface(self, data: bytes) -> bytes:
+        expected = self._preface_left
+        common = min(len(expected), len(data))
+        if data[:common] != expected[:common]:
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "not an HTTP/2 client")
+        self._preface_left = expected[common:]
+        return data[common:]
+
+    def _fail_stream(self, stream_id: int, fault: StreamFault) -> None:
+        """Reset one stream for the peer's fault; it counts as a reset that the peer made."""
+        self.floods.reset()
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self.write(frames.reset_frame(stream_id, fault.code))
+        elif stream.error is None:
+            self.reset(stream, fault.code)
+            stream.fail(RpcError(Status.INTERNAL, str(fault)))
+
+    def _on_data(self, stream_id: int, flags: int, payload: bytes) -> None:
+        size = len(payload)
+        self.receive_window -= size
+        if self.receive_window < 0:
+            raise ConnectionFault(ErrorCodes.FLOW_CONTROL_ERROR, "the connection's window was exceeded")
+        stream = self.streams.get(stream_id)
+        if stream is None or stream.error is not None or stream.remote_ended:
+            self.credit_connection(size)
+            self._on_late_data(stream_id, stream)
+            return
+        stream.receive_window -= size
+        if stream.receive_window < 0:
+            self.credit_connection(size)
+            raise StreamFault(ErrorCodes.FLOW_CONTROL_ERROR, "the stream's window was exceeded")
+        if flags & frames.PADDED:
+            payload = _unpad(payload)
+            self.credit(stream, size - len(payload))
+        if payload:
+            self.floods.work_done()
+            stream.inbound += payload
+        elif not flags & frames.END_STREAM:
+            self.floods.idle_frame()
+        if flags & frames.END_STREAM:
+            stream.remote_ended = True
+        stream.reader.wake()
+
+    def _on_late_data(self, stream_id: int, stream: Stream | None) -> None:
+        """DATA for a stream that has ended: in flight when we ended it, so not a fault."""
+        if stream is None and not self.knows(stream_id):
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, f"DATA on stream {stream_id}, which is not open")
+        self.floods.idle_frame()
+
+    def _on_headers(self, stream_id: int, flags: int, payload: bytes) -> None:
+        if not stream_id:
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "HEADERS on stream 0")
+        if flags & frames.PADDED:
+            payload = _unpad(payload)
+        if flags & frames.PRIORITY_FLAG:
+            if len(payload) < 5:
+                raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "HEADERS without its priority fields")
+            payload = payload[5:]
+        ends_stream = bool(flags & frames.END_STREAM)
+        if flags & frames.END_HEADERS:
+            self._on_block(stream_id, payload, ends_stream)
+            return
+        self._block = bytearray(payload)
+        self._block_stream_id, self._block_ends_stream, self._block_frames = stream_id, ends_stream, 0
+
+    def _on_continuation(self, stream_id: int, flags: int, payload: bytes) -> None:
+        if self._block is None or stream_id != self._block_stream_id:
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
+        self._block_frames += 1
+        self._block += payload
+        limits = self.limits
+        if (
+            self._block_frames > limits.max_continuation_frames
+            or len(self._block) > limits.max_header_block_bytes
+        ):
+            raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "header block without end")
+        if flags & frames.END_HEADERS:
+            block, self._block = bytes(self._block), None
+            self._on_block(stream_id, block, self._block_ends_stream)
+
+    def _on_block(self, stream_id: int, block: bytes, ends_stream: bool) -> None:
+        if len(block) > self.limits.max_header_block_bytes:
+            raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, f"header block of {len(block)} bytes")
+        self.floods.work_done()
+        try:
+            head = self._decoder.decode(block)
+        except StreamFault:
+            self.headers_malformed(stream_id)
+            raise
+        self.headers_received(stream_id, head, end=ends_stream)
+
+    def headers_malformed(self, stream_id: int) -> None:
+        """A header block was decoded but is malformed; the stream is reset afterwards."""
+
+    def _on_priority(self, stream_id: int, flags: int, payload: bytes) -> None:
+        if len(payload) != 5:
+            raise StreamFault(ErrorCodes.FRAME_SIZE_ERROR, "PRIORITY of a wrong size")
+        self.floods.idle_frame()
+
+    def _on_reset(self, stream_id: int, flags: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "RST_STREAM of a wrong size")
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            if not self.knows(stream_id):
+                raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "RST_STREAM on a stream never opened")
+            self.floods.idle_frame()
+            return
+        if not self.client:
+            self.floods.reset()
+        answered = self.client and stream.remote_ended
+        stream.local_ended = stream.remote_ended = True
+        if answered:
+            return  # NO_ERROR after a whole answer: the server does not want the rest of the request
+        stream.fail(reset_error(frames.U32.unpack(payload)[0]))
+
+    def _on_settings(self, stream_id: int, flags: int, payload: bytes) -> None:
+        if stream_id:
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "SETTINGS on a stream")
+        if len(payload) % 6 or (flags & frames.ACK and payload):
+            raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "SETTINGS of a wrong size")
+        self.floods.idle_frame()
+        self.settings_received = True
+        if flags & frames.ACK:
+            return
+        for key, value in frames.SETTING.iter_unpack(payload):
+            self._apply_setting(key, value)
+        self._reply(frames.frame(frames.SETTINGS, frames.ACK, 0))
+
+    def _apply_setting(self, key: int, value: int) -> None:
+        if key == SettingCodes.INITIAL_WINDOW_SIZE:
+            if value > frames.LARGEST_WINDOW_BYTES:
+                raise ConnectionFault(ErrorCodes.FLOW_CONTROL_ERROR, "initial window too large")
+            change, self._peer_stream_window = value - self._peer_stream_window, value
+            for stream in self.streams.values():
+                stream.send_window += change
+            self.wake_blocked()
+        elif key == SettingCodes.MAX_FRAME_SIZE:
+            if not frames.DEFAULT_FRAME_BYTES <= value <= frames.LARGEST_FRAME_BYTES:
+                raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "largest frame out of range")
+            self.peer_frame_bytes = min(value, self.limits.max_frame_bytes)
+        elif key == SettingCodes.HEADER_TABLE_SIZE:
+            self.encoder.resize(value)
+        elif key == SettingCodes.MAX_CONCURRENT_STREAMS:
+            self.peer_max_streams = value
+            self.stream_finished()
+        elif key == SettingCodes.ENABLE_PUSH and value > 1:
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1")
+
+    def _on_push_promise(self, stream_id: int, flags: int, payload: bytes) -> None:
+        raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "PUSH_PROMISE was not allowed")
+
+    def _on_ping(self, stream_id: int, flags: int, payload: bytes) -> None:
+        if stream_id:
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "PING on a stream")
+        if len(payload) != 8:
+            raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "PING of a wrong size")
+        self.floods.idle_frame()
+        if not flags & frames.ACK:
+            self._reply(frames.frame(frames.PING, frames.ACK, 0, payload))
+
+    def _reply(self, data: bytes) -> None:
+        """Answer a control frame. A peer that asks and never reads must not make us remember it all."""
+        self.floods.reply(len(data), len(self.out))
+        self.write(data)
+
+    def _on_goaway(self, stream_id: int, flags: int, payload: bytes) -> None:
+        if stream_id or len(payload) < 8:
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "malformed GOAWAY")
+        last, code = frames.GOAWAY_FIELDS.unpack_from(payload)
+        self.goaway_received(last & frames.LAST_STREAM_ID, code, payload[8:200].decode("utf-8", "replace"))
+
+    def goaway_received(self, last_stream_id: int, code: int, text: str) -> None:
+        """The peer opens no more streams and processes none above `last_stream_id`."""
+
+    def _on_window_update(self, stream_id: int, flags: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "WINDOW_UPDATE of a wrong size")
+        self.floods.idle_frame()
+        amount = frames.U32.unpack(payload)[0] & frames.LARGEST_WINDOW_BYTES
+        stream = self.streams.get(stream_id) if stream_id else None
+        if stream_id and stream is None:
+            if not self.knows(stream_id):
+                raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "WINDOW_UPDATE on a stream never opened")
+            return
+        fault = StreamFault if stream else ConnectionFault
+        if not amount:
+            raise fault(ErrorCodes.PROTOCOL_ERROR, "WINDOW_UPDATE of nothing")
+        if stream is not None:
+            stream.send_window += amount
+        else:
+            self.send_window += amount
+        if (stream.send_window if stream else self.send_window) > frames.LARGEST_WINDOW_BYTES:
+            raise fault(ErrorCodes.FLOW_CONTROL_ERROR, "window above its largest size")
+        if stream is None:
+            self.wake_blocked()
+        else:
+            stream.sender.wake()
+
+
+def _unpad(payload: bytes) -> bytes:
+    padding = payload[0] if payload else 0
+    if len(payload) < 1 + padding:
+        raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "padding longer than its frame")
+    return payload[1 : len(payload) - padding]

@@ -1,0 +1,1 @@
+"""The server: connections from listeners, calls to handlers, the health service."""

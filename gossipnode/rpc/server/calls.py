@@ -1,0 +1,128 @@
+"""What a handler sees of its call: the context, and for streaming methods the stream of messages.
+
+A handler must not keep either after it returned.
+"""
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+import trio
+
+from gossipnode.rpc.http2.frames import frame_message, frame_messages
+from gossipnode.rpc.http2.reply_budget import ReplyBudget
+from gossipnode.rpc.http2.stream import Stream
+from gossipnode.rpc.metadata import RESPONSE_FIELDS, encode_user_metadata
+from gossipnode.rpc.method import Method
+from gossipnode.rpc.status import Metadata, RpcError, Status
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+
+
+class CallContext:
+    """Who calls what, until when; and the metadata that goes back."""
+
+    __slots__ = (
+        "deadline",
+        "initial_metadata",
+        "metadata",
+        "path",
+        "peer",
+        "peer_certificate_names",
+        "replies",
+        "trailing_metadata",
+    )
+
+    def __init__(
+        self,
+        path: str,
+        metadata: Metadata,
+        peer: str,
+        peer_certificate_names: tuple[str, ...],
+        deadline: float | None,
+        replies: ReplyBudget,
+    ) -> None:
+        self.path = path
+        #: What the caller sent along; keys ending in -bin have bytes, all others text.
+        self.metadata = metadata
+        self.peer = peer
+        #: DNS names of the peer's verified certificate; empty without TLS or without a certificate.
+        self.peer_certificate_names = peer_certificate_names
+        #: Trio's time at which the caller gives up, or None.
+        self.deadline = deadline
+        #: What this connection's peer has still to take; see `ReplyBudget`.
+        self.replies = replies
+        #: To be filled by the handler: sent before the first message, and with the status.
+        self.initial_metadata: dict[str, str | bytes] = {}
+        self.trailing_metadata: dict[str, str | bytes] = {}
+
+
+class ServerStream(Generic[Request, Reply]):
+    """The messages of one call, at the server. One task may receive while another sends."""
+
+    __slots__ = ("_method", "_stream", "call")
+
+    def __init__(self, stream: Stream, method: Method[Request, Reply], call: CallContext) -> None:
+        self._stream = stream
+        self._method = method
+        self.call = call
+
+    @property
+    def bytes_sent(self) -> int:
+        """Message bytes sent so far, with the five-byte prefixes."""
+        return self._stream.bytes_sent
+
+    @property
+    def bytes_received(self) -> int:
+        """Message bytes received so far, with the five-byte prefixes."""
+        return self._stream.bytes_received
+
+    async def recv(self) -> Request | None:
+        """The next request; None once the client has half-closed.
+
+        Raises RpcError: INVALID_ARGUMENT for bytes that are no request, RESOURCE_EXHAUSTED for a request
+        above `Limits.max_message_bytes`.
+        """
+        batch = await self.recv_batch(1)
+        return batch[0] if batch else None
+
+    async def recv_batch(self, max_messages: int) -> list[Request]:
+        """At least one and at most `max_messages` requests, of those that have come; [] at the end."""
+        await trio.lowlevel.checkpoint()
+        return decode_requests(self._method, await self._stream.receive(max_messages))
+
+    async def send(self, message: Reply) -> None:
+        """Send one reply; waits while the client's window or the transport is full."""
+        await self._send(frame_message(self._method.encode_reply(message)))
+
+    async def send_batch(self, messages: Sequence[Reply]) -> None:
+        """Send several replies, coalesced into as few frames as fit."""
+        encode = self._method.encode_reply
+        await self._send(frame_messages([encode(message) for message in messages]))
+
+    async def send_initial_metadata(self) -> None:
+        """Send `call.initial_metadata` now, instead of with the first reply."""
+        await trio.lowlevel.checkpoint()
+        send_initial_metadata(self._stream, self.call)
+
+    async def _send(self, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        send_initial_metadata(self._stream, self.call)
+        await self._stream.send(data)
+
+
+def send_initial_metadata(stream: Stream, call: CallContext) -> None:
+    """Start the response of a call, unless that was done."""
+    if not stream.headers_sent:
+        stream.check_open()
+        metadata = encode_user_metadata(call.initial_metadata)
+        stream.connection.write_headers(stream, RESPONSE_FIELDS, metadata)
+
+
+def decode_requests(method: Method[Request, Reply], messages: Sequence[bytes]) -> list[Request]:
+    """Decode what a client sent. Raises RpcError INVALID_ARGUMENT with the decoder's own words."""
+    decode = method.decode_request
+    try:
+        return [decode(message) for message in messages]
+    except ValueError as error:
+        raise RpcError(Status.INVALID_ARGUMENT, str(error)) from error

@@ -1,0 +1,137 @@
+"""The standard health service, grpc.health.v1: Check and Watch.
+
+Its two messages have one field each, so they are coded here by hand, strictly, and this room needs no
+protobuf. Must never report a service that nobody set.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any, Final
+
+import trio
+
+from gossipnode.rpc.method import Cardinality, Method
+from gossipnode.rpc.server.answer import Handler
+from gossipnode.rpc.server.calls import CallContext, ServerStream
+from gossipnode.rpc.status import RpcError, Status
+
+_MAX_NAME_BYTES: Final = 1024
+_STRING_FIELD_1: Final = 0x0A
+_VARINT_FIELD_1: Final = 0x08
+_MORE: Final = 0x80
+
+
+class ServingStatus(IntEnum):
+    """HealthCheckResponse.ServingStatus."""
+
+    UNKNOWN = 0
+    SERVING = 1
+    NOT_SERVING = 2
+    SERVICE_UNKNOWN = 3
+
+
+def encode_request(service: str) -> bytes:
+    """HealthCheckRequest{string service = 1}."""
+    name = service.encode()
+    if len(name) > _MAX_NAME_BYTES:
+        raise ValueError("service name too long")
+    if not name:
+        return b""
+    size = len(name)
+    length = bytes((size,)) if size < _MORE else bytes((size & 0x7F | _MORE, size >> 7))
+    return b"%c%b%b" % (_STRING_FIELD_1, length, name)
+
+
+def decode_request(data: bytes) -> str:
+    """The service a HealthCheckRequest asks for. Raises ValueError for anything but its one field."""
+    if not data:
+        return ""
+    if len(data) < 2 or data[0] != _STRING_FIELD_1:
+        raise ValueError("not a HealthCheckRequest")
+    size, start = data[1], 2
+    if size & _MORE:
+        if len(data) < 3 or data[2] & _MORE:
+            raise ValueError("service name too long")
+        size, start = size & 0x7F | data[2] << 7, 3
+    if len(data) != start + size or size > _MAX_NAME_BYTES:
+        raise ValueError("HealthCheckRequest of a wrong length")
+    return data[start:].decode()
+
+
+def encode_reply(status: ServingStatus) -> bytes:
+    """HealthCheckResponse{ServingStatus status = 1}."""
+    return bytes((_VARINT_FIELD_1, status)) if status else b""
+
+
+def decode_reply(data: bytes) -> ServingStatus:
+    """The status of a HealthCheckResponse. Raises ValueError for anything else."""
+    if not data:
+        return ServingStatus.UNKNOWN
+    if len(data) != 2 or data[0] != _VARINT_FIELD_1:
+        raise ValueError("not a HealthCheckResponse")
+    return ServingStatus(data[1])
+
+
+CHECK: Final = Method(
+    "/grpc.health.v1.Health/Check",
+    Cardinality.UNARY_UNARY,
+    encode_request,
+    decode_request,
+    encode_reply,
+    decode_reply,
+)
+WATCH: Final = Method(
+    "/grpc.health.v1.Health/Watch",
+    Cardinality.UNARY_STREAM,
+    encode_request,
+    decode_request,
+    encode_reply,
+    decode_reply,
+)
+
+
+class HealthService:
+    """Statuses by service name; "" is the server as a whole."""
+
+    def __init__(self, statuses: Mapping[str, ServingStatus] | None = None) -> None:
+        self._statuses = dict(statuses) if statuses is not None else {"": ServingStatus.SERVING}
+        self._changed = trio.Event()
+
+    def set(self, service: str, status: ServingStatus) -> None:
+        """Set a status; watchers hear of it."""
+        if self._statuses.get(service) is status:
+            return
+        self._statuses[service] = status
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def get(self, service: str) -> ServingStatus | None:
+        """The status of `service`, None if it was never set."""
+        return self._statuses.get(service)
+
+    def handlers(self) -> dict[Method[Any, Any], Handler]:
+        """The entries to add to a server's handlers."""
+        return {CHECK: self.check, WATCH: self.watch}
+
+    async def check(self, service: str, call: CallContext) -> ServingStatus:
+        """Answer Check: NOT_FOUND for a service that was never set."""
+        del call
+        status = self._statuses.get(service)
+        if status is None:
+            raise RpcError(Status.NOT_FOUND, "unknown service")
+        return status
+
+    async def watch(self, stream: ServerStream[str, ServingStatus]) -> None:
+        """Answer Watch: the status now and after each change, without end."""
+        service = await stream.recv()
+        if service is None:
+            raise RpcError(Status.INVALID_ARGUMENT, "Watch has exactly one request")
+        sent: ServingStatus | None = None
+        while True:
+            changed = self._changed
+            status = self._statuses.get(service, ServingStatus.SERVICE_UNKNOWN)
+            if status is not sent:
+                await stream.send(status)
+                sent = status
+            else:
+                await changed.wait()

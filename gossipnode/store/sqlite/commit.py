@@ -1,0 +1,220 @@
+"""One transaction of the SQLite store: compare versions, write rows, keep the counters.
+
+Few statements with many rows each: Python in the writer's thread takes its time from the loop, and each
+statement's end competes for the interpreter's lock. Used by the writer thread alone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.version import Version
+from gossipnode.store.interface import IndexRows, WriteResult, Written
+from gossipnode.store.prepared import PreparedRecord
+from gossipnode.store.sqlite.index_table import Change, follow_changes, indexes_of
+from gossipnode.store.sqlite.jobs import DigestJob, Job, StepJob, WriteJob
+from gossipnode.store.sqlite.rows import (
+    HeldLeaf,
+    Place,
+    add_shard,
+    find_shard,
+    held_leaves,
+    last_rid,
+    meta_number,
+)
+from gossipnode.store.sqlite.statements import RowsSql, SqlValue, execute_rows
+
+
+class Committer:
+    """Carries out jobs on the writer's connection, all in one transaction."""
+
+    __slots__ = ("_clean", "_connection", "_index_rows", "_indexes", "_next_rid", "_sids", "_stamp")
+
+    def __init__(self, connection: sqlite3.Connection, index_rows: IndexRows) -> None:
+        self._connection = connection
+        self._index_rows = index_rows
+        self._indexes: dict[int, dict[str, int]] = {}
+        self._sids: dict[ShardId, int] = {}
+        self._next_rid = last_rid(connection) + 1
+        self._stamp = meta_number(connection, "last_stamp")
+        self._clean = bool(meta_number(connection, "clean"))
+
+    def commit(self, jobs: Sequence[Job]) -> None:
+        """Carry out the jobs and make them durable, or leave no trace of any.
+
+        Raises:
+            sqlite3.Error: the transaction was rolled back, as it is after every other error.
+            DamageError: a payload that an index was to follow is not what was written.
+        """
+        connection, indexes = self._connection, self._indexes
+        # The writer's own numbers follow only what was really committed.
+        sids, stamp = dict(self._sids), self._stamp
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            self._mark_in_use()
+            self._write([job for job in jobs if isinstance(job, WriteJob)], sids)
+            for job in jobs:
+                match job:
+                    case WriteJob():
+                        stamp = max(stamp, job.stamp)
+                    case DigestJob():
+                        self._keep_digests(job)
+                    case StepJob():
+                        job.result = job.run(connection)
+            if any(isinstance(job, StepJob) for job in jobs):
+                # Shards may have gone, and indexes come and gone: look again.
+                sids, indexes = {}, {}
+            if stamp != self._stamp:
+                connection.execute("UPDATE meta SET value = ? WHERE key = 'last_stamp'", (stamp,))
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        self._sids, self._indexes, self._stamp, self._clean = sids, indexes, stamp, False
+
+    def _mark_in_use(self) -> None:
+        """From the first change on, only a proper close makes the file trusted unchecked."""
+        if self._clean:
+            self._connection.execute("UPDATE meta SET value = 0 WHERE key = 'clean'")
+
+    def _write(self, jobs: Sequence[WriteJob], sids: dict[ShardId, int]) -> None:
+        placed = [[(self._place(prepared, sids), prepared) for prepared in job.records] for job in jobs]
+        places = {place for rows in placed for place, _ in rows if place is not None}
+        held = held_leaves(self._connection, list(places))
+        changed: dict[Place, Record] = {}
+        for job, rows in zip(jobs, placed, strict=True):
+            job.results = [_decide(place, prepared, held, changed) for place, prepared in rows]
+        if changed:
+            self._store(held, changed)
+
+    def _place(self, prepared: PreparedRecord, sids: dict[ShardId, int]) -> Place | None:
+        sid = sids.get(prepared.shard)
+        if sid is None:
+            sid = find_shard(self._connection, prepared.shard) if prepared.key else None
+            if sid is None and not prepared.problem:
+                sid = add_shard(self._connection, prepared.shard)
+            if sid is None:
+                return None
+            sids[prepared.shard] = sid
+        return Place(sid, prepared.slot, prepared.key) if prepared.key else None
+
+    def _store(self, held: dict[Place, HeldLeaf], changed: dict[Place, Record]) -> None:
+        leaves: list[Sequence[SqlValue]] = []
+        payloads: list[Sequence[SqlValue]] = []
+        counts: dict[tuple[int, int], list[int]] = {}
+        self._follow_changes(held, changed)
+        # In key order, neighbours land on the same page one after the other.
+        for place, record in sorted(changed.items()):
+            before = held.get(place)
+            version = record.version
+            if before is None:
+                rid = self._next_rid
+                self._next_rid += 1
+            else:
+                rid = before.rid
+            leaves.append((*place, *version, rid))
+            payloads.append((rid, record.payload))
+            count = counts.setdefault(place[:2], [0, 0, 0])
+            count[1 if version.delete_time else 0] += 1
+            if before is not None:
+                count[1 if before.version.delete_time else 0] -= 1
+            count[2] += before is None or before.hashed
+        execute_rows(self._connection, _LEAF_SQL, leaves)
+        execute_rows(self._connection, _PAYLOAD_SQL, payloads)
+        # Counters add up, so what fills up the statement adds nothing.
+        slots = [(*slot, *count) for slot, count in counts.items()]
+        execute_rows(self._connection, _SLOT_SQL, slots, filler=(*slots[-1][:2], 0, 0, 0))
+
+    def _follow_changes(self, held: dict[Place, HeldLeaf], changed: dict[Place, Record]) -> None:
+        indexes = {sid: self._indexes_of(sid) for sid in {place.sid for place in changed}}
+        if not any(indexes.values()):
+            return
+        changes: list[Change] = []
+        for place, record in changed.items():
+            if indexes[place.sid]:
+                before = held.get(place)
+                if before is not None and before.version.delete_time:
+                    before = None
+                after = None if record.deleted else record.payload
+                changes.append(Change(place.key, indexes[place.sid], before, after))
+        follow_changes(self._connection, self._index_rows, changes)
+
+    def _indexes_of(self, sid: int) -> dict[str, int]:
+        if sid not in self._indexes:
+            self._indexes[sid] = indexes_of(self._connection, sid)
+        return self._indexes[sid]
+
+    def _keep_digests(self, job: DigestJob) -> None:
+        held = held_leaves(self._connection, [leaf.place for leaf in job.leaves])
+        due: dict[Place, bytes] = {}
+        for leaf in job.leaves:
+            now = held.get(leaf.place)
+            if now is not None and not now.hashed and now.version == leaf.version:
+                due[leaf.place] = leaf.sha
+        execute_rows(self._connection, _LEAF_SHA_SQL, [(*place, sha) for place, sha in sorted(due.items())])
+        counts: dict[tuple[int, int], int] = {}
+        for place in due:
+            counts[place[:2]] = counts.get(place[:2], 0) + 1
+        execute_rows(self._connection, _HASHED_SQL, [(*slot, count) for slot, count in counts.items()])
+        execute_rows(self._connection, _SLOT_SHA_SQL, job.slots)
+        job.kept = len(due)
+
+
+def _decide(
+    place: Place | None,
+    prepared: PreparedRecord,
+    held: dict[Place, HeldLeaf],
+    changed: dict[Place, Record],
+) -> WriteResult:
+    """Judge one record against what is there, earlier records of the same transaction included."""
+    current: Version | None = None
+    if place is not None:
+        if place in changed:
+            current = changed[place].version
+        elif place in held:
+            current = held[place].version
+    if prepared.problem or place is None:
+        return WriteResult(Written.REFUSED, current, prepared.problem)
+    version = prepared.record.version
+    if current is None or version > current:
+        changed[place] = prepared.record
+        return WriteResult(Written.STORED, version)
+    return WriteResult(Written.EQUAL if version == current else Written.OLDER, current)
+
+
+_LEAF_SQL = RowsSql(
+    "INSERT INTO leaf (sid, slot, entity, mod_revision, delete_time, digest, rid) VALUES ",
+    "(?,?,?,?,?,?,?)",
+    " ON CONFLICT DO UPDATE SET mod_revision = excluded.mod_revision, delete_time = excluded.delete_time,"
+    " digest = excluded.digest, sha = NULL",
+)
+_PAYLOAD_SQL = RowsSql(
+    "INSERT INTO payload (rid, bytes) VALUES ", "(?,?)", " ON CONFLICT DO UPDATE SET bytes = excluded.bytes"
+)
+_SLOT_SQL = RowsSql(
+    "INSERT INTO slot (sid, slot, generation, records, tombstones, unhashed) VALUES ",
+    "(?,?,1,?,?,?)",
+    " ON CONFLICT DO UPDATE SET generation = generation + 1, records = records + excluded.records,"
+    " tombstones = tombstones + excluded.tombstones, unhashed = unhashed + excluded.unhashed, sha = NULL",
+)
+_LEAF_SHA_SQL = RowsSql(
+    "WITH done(sid, slot, entity, sha) AS (VALUES ",
+    "(?,?,?,?)",
+    ") UPDATE leaf SET sha = done.sha FROM done"
+    " WHERE leaf.sid = done.sid AND leaf.slot = done.slot AND leaf.entity = done.entity",
+)
+_HASHED_SQL = RowsSql(
+    "WITH done(sid, slot, leaves) AS (VALUES ",
+    "(?,?,?)",
+    ") UPDATE slot SET unhashed = unhashed - done.leaves FROM done"
+    " WHERE slot.sid = done.sid AND slot.slot = done.slot",
+)
+_SLOT_SHA_SQL = RowsSql(
+    "WITH done(sid, slot, generation, sha) AS (VALUES ",
+    "(?,?,?,?)",
+    ") UPDATE slot SET sha = done.sha FROM done"
+    " WHERE slot.sid = done.sid AND slot.slot = done.slot AND slot.generation = done.generation",
+)

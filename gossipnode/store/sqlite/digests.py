@@ -1,0 +1,281 @@
+"""The digests of the SQLite store: computed on the loop in short slices, kept through the writer.
+
+A leaf digest is kept only for the version it was computed from, a slot digest only for the generation of the
+slot that was read, so a write in between can never leave a wrong one behind.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TypeAlias
+
+import trio
+
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.model.version import Version
+from gossipnode.core.session.tree import SlotDigest, SlotHash, Tree, make_tree
+from gossipnode.store.damage import DamageError, intact
+from gossipnode.store.interface import LeafDigest, StoreClosedError, StoreError, StoreFullError
+from gossipnode.store.limits import (
+    DIGEST_BATCH_LEAVES,
+    LOOP_SLICE_SECONDS,
+    SLOT_CHUNK_LEAVES,
+    UNHASHED_PAGE_LEAVES,
+)
+from gossipnode.store.sqlite.jobs import DigestJob, LeafSha, SlotSha
+from gossipnode.store.sqlite.rows import (
+    LeafRow,
+    Place,
+    SlotRow,
+    find_shard,
+    last_rid,
+    leaf_at,
+    payload_of,
+    slot_leaves,
+    slot_rows,
+    unhashed_page,
+    unhashed_shards,
+)
+from gossipnode.store.sqlite.sqlite_errors import StoreBusyError
+from gossipnode.store.sqlite.writer import Writer
+
+Reading: TypeAlias = Callable[[], AbstractContextManager[sqlite3.Connection]]
+"""Gives a connection inside a read transaction; refuses when the store is closed."""
+
+
+class Slice:
+    """Lets other tasks run as soon as this one has had the loop for long enough."""
+
+    __slots__ = ("_began",)
+
+    def __init__(self) -> None:
+        self._began = perf_counter()
+
+    async def step(self) -> None:
+        """Between two pieces of work."""
+        if perf_counter() - self._began > LOOP_SLICE_SECONDS:
+            await trio.lowlevel.checkpoint()
+            self._began = perf_counter()
+
+
+@dataclass(slots=True, eq=False)
+class _Computation:
+    """A tree being computed, for all who ask while it has not yet begun to read."""
+
+    reading: bool = False
+    tree: Tree | None = None
+    done: trio.Event = field(default_factory=trio.Event)
+
+
+class Digests:
+    """Computes what writes have made stale."""
+
+    __slots__ = (
+        "_closed",
+        "_computations",
+        "_damage",
+        "_leaf_digest",
+        "_reading",
+        "_snapshot",
+        "_snapshot_turn",
+        "_writer",
+    )
+
+    def __init__(
+        self,
+        writer: Writer,
+        reading: Reading,
+        snapshot: Reading,
+        leaf_digest: LeafDigest,
+        damage: Callable[[str], StoreError],
+    ) -> None:
+        """`reading` is for short reads, `snapshot` for those of a tree, one at a time.
+
+        `damage` is told of a payload that is not what was written, and gives the error to raise.
+        """
+        self._writer = writer
+        self._reading = reading
+        self._snapshot = snapshot
+        self._snapshot_turn = trio.Lock()
+        self._leaf_digest = leaf_digest
+        self._damage = damage
+        self._computations: dict[ShardId, _Computation] = {}
+        self._closed = False
+
+    async def close(self) -> None:
+        """End a running computation; afterwards no snapshot is open."""
+        self._closed = True
+        async with self._snapshot_turn:
+            return
+
+    async def tree(self, shard: ShardId) -> Tree:
+        """The digests of a shard as of one moment after the call; callers at the same time share the work."""
+        await trio.lowlevel.checkpoint()
+        while True:
+            current = self._computations.get(shard)
+            if current is None:
+                return await self._lead(shard)
+            # One that has begun to read may lack what this caller has written.
+            fresh = not current.reading
+            await current.done.wait()
+            if fresh and current.tree is not None:
+                return current.tree
+
+    async def fill(self, *, limit: int) -> int:
+        """Compute up to `limit` missing leaf digests of any shard; returns how many were kept."""
+        await trio.lowlevel.checkpoint()
+        with self._reading() as connection:
+            sids = unhashed_shards(connection)
+        kept = 0
+        for sid in sids:
+            if kept >= limit:
+                break
+            kept += await self._fill_shard(sid, limit - kept)
+        return kept
+
+    async def complete(self, sid: int, slot: int, rows: Sequence[LeafRow]) -> list[LeafRow]:
+        """The rows of a page with the digests that were missing. Such a row may be newer by then."""
+        turn = Slice()
+        complete: list[LeafRow] = []
+        done: list[LeafSha] = []
+        for row in rows:
+            if row.sha is not None:
+                complete.append(row)
+                continue
+            place = Place(sid, slot, row.key)
+            with self._reading() as connection:
+                current = leaf_at(connection, place)
+            if current is None:
+                continue
+            version, sha, payload = current
+            if sha is None:
+                sha = self._digest(payload, version)
+                done.append(LeafSha(place, version, sha))
+            complete.append(LeafRow(row.key, version, sha))
+            await turn.step()
+        await self._keep(done)
+        return complete
+
+    def _digest(self, payload: bytes, version: Version) -> bytes:
+        """A leaf's digest. Bits that rotted in a payload must not become part of the tree."""
+        try:
+            return self._leaf_digest(intact(payload, version), version.delete_time)
+        except DamageError as finding:
+            raise self._damage(str(finding)) from finding
+
+    async def _lead(self, shard: ShardId) -> Tree:
+        current = self._computations[shard] = _Computation()
+        try:
+            current.tree = await self._compute(shard, current)
+            return current.tree
+        finally:
+            # Also when cancelled: then one of those who wait takes over.
+            del self._computations[shard]
+            current.done.set()
+
+    async def _compute(self, shard: ShardId, current: _Computation) -> Tree:
+        with self._reading() as connection:
+            sid = find_shard(connection, shard)
+            rows = slot_rows(connection, sid) if sid else []
+        if sid is None:
+            return make_tree(())
+        if any(row.unhashed for row in rows):
+            # The long part, in short reads: the snapshot then has little left to compute.
+            await self._fill_shard(sid, sys.maxsize)
+        async with self._snapshot_turn:
+            current.reading = True
+            with self._snapshot() as connection:
+                # Asked again: meanwhile the shard may have been dropped, and begun anew.
+                sid = find_shard(connection, shard)
+                return await self._read_tree(connection, sid) if sid else make_tree(())
+
+    async def _read_tree(self, connection: sqlite3.Connection, sid: int) -> Tree:
+        turn = Slice()
+        slots: list[SlotDigest] = []
+        done: list[SlotSha] = []
+        for row in slot_rows(connection, sid):
+            if row.sha is not None:
+                slots.append(SlotDigest(row.slot, row.sha))
+                continue
+            sha = await self._slot_sha(connection, sid, row, turn)
+            done.append(SlotSha(sid, row.slot, row.generation, sha))
+            slots.append(SlotDigest(row.slot, sha.hex()))
+        await self._keep((), done)
+        return make_tree(slots)
+
+    async def _slot_sha(self, connection: sqlite3.Connection, sid: int, row: SlotRow, turn: Slice) -> bytes:
+        digest = SlotHash()
+        with closing(slot_leaves(connection, sid, row.slot, with_versions=row.unhashed > 0)) as leaves:
+            while chunk := leaves.fetchmany(SLOT_CHUNK_LEAVES):
+                if self._closed:
+                    raise StoreClosedError("the store is closed")
+                if row.unhashed:
+                    shas = await self._chunk_shas(connection, sid, row.slot, chunk, turn)
+                else:
+                    shas = [sha for (sha,) in chunk]
+                digest.add(shas)
+                await turn.step()
+        return digest.digest()
+
+    async def _chunk_shas(
+        self,
+        connection: sqlite3.Connection,
+        sid: int,
+        slot: int,
+        chunk: Sequence[tuple[bytes | None, int, bytes, int, int, bytes]],
+        turn: Slice,
+    ) -> list[bytes]:
+        shas: list[bytes] = []
+        done: list[LeafSha] = []
+        for sha, rid, key, mod_revision, delete_time, digest in chunk:
+            if sha is None:
+                version = Version(mod_revision, delete_time, digest)
+                computed = self._digest(payload_of(connection, rid), version)
+                done.append(LeafSha(Place(sid, slot, key), version, computed))
+                shas.append(computed)
+                await turn.step()
+            else:
+                shas.append(sha)
+        await self._keep(done)
+        return shas
+
+    async def _fill_shard(self, sid: int, limit: int) -> int:
+        """Compute missing leaf digests, once through in file order; returns how many were kept."""
+        turn = Slice()
+        kept = after = 0
+        done: list[LeafSha] = []
+        with self._reading() as connection:
+            end = last_rid(connection)
+        while True:
+            with self._reading() as connection:
+                due = unhashed_page(connection, sid, after, end, min(limit, UNHASHED_PAGE_LEAVES))
+            for leaf in due:
+                sha = self._digest(leaf.payload, leaf.version)
+                done.append(LeafSha(leaf.place, leaf.version, sha))
+                after = leaf.rid
+                await turn.step()
+            limit -= len(due)
+            finished = not due or limit <= 0
+            if finished or len(done) >= DIGEST_BATCH_LEAVES:
+                now_kept = await self._keep(done)
+                kept += now_kept
+                done.clear()
+                # Without space, computing more would be in vain.
+                if finished or not now_kept:
+                    return kept
+
+    async def _keep(self, leaves: Sequence[LeafSha], slots: Sequence[SlotSha] = ()) -> int:
+        """Keep digests; returns how many leaves were kept. A full disk keeps none and is no failure."""
+        if not leaves and not slots:
+            return 0
+        job = DigestJob(tuple(leaves), tuple(slots))
+        try:
+            await self._writer.do(job)
+        except (StoreFullError, StoreBusyError):
+            return 0
+        return job.kept

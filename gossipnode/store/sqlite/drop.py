@@ -1,0 +1,55 @@
+"""Forgetting a shard, a bounded part in each transaction. After each, what is left has right digests."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from gossipnode.core.model.property import ShardId
+from gossipnode.store.limits import DROP_STEP_BYTES, DROP_STEP_RECORDS, INDEX_CLEAR_ROWS
+from gossipnode.store.sqlite.index_table import clear_given_up
+from gossipnode.store.sqlite.rows import find_shard
+
+
+def drop_step(connection: sqlite3.Connection, shard: ShardId) -> int:
+    """Remove a part of a shard; 0 when nothing is left of it. Its indexes are given up first."""
+    sid = find_shard(connection, shard)
+    if sid is None:
+        return 0
+    connection.execute("UPDATE tag_index SET sid = NULL WHERE sid = ?", (sid,))
+    if clear_given_up(connection, INDEX_CLEAR_ROWS) or _drop_leaves(connection, sid):
+        return 1
+    # The shard is known until now, so that a drop that a crash cut off is gone on with.
+    connection.execute("DELETE FROM slot WHERE sid = ?", (sid,))
+    connection.execute("DELETE FROM shard WHERE sid = ?", (sid,))
+    return 0
+
+
+def _drop_leaves(connection: sqlite3.Connection, sid: int) -> bool:
+    """Remove the first leaves of a shard; whether there were any."""
+    last = connection.execute(_LAST_SQL, (sid, DROP_STEP_RECORDS, DROP_STEP_BYTES)).fetchone()
+    if last is None:
+        return False
+    for sql in (_COUNT_SQL, _PAYLOADS_SQL, _LEAVES_SQL):
+        connection.execute(sql, (sid, *last))
+    return True
+
+
+# The last of the leaves that go: the first one, and those behind it while there is room.
+_LAST_SQL = (
+    "WITH first AS (SELECT slot, entity, rid FROM leaf WHERE sid = ? ORDER BY slot, entity LIMIT ?),"
+    " summed AS (SELECT slot, entity, coalesce(sum(length(bytes)) OVER (ORDER BY slot, entity"
+    "   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS size_before"
+    "   FROM first LEFT JOIN payload USING (rid))"
+    " SELECT slot, entity FROM summed WHERE size_before < ? ORDER BY slot DESC, entity DESC LIMIT 1"
+)
+_FIRST_LEAVES = "FROM leaf WHERE sid = ?1 AND (slot, entity) <= (?2, ?3)"
+_COUNT_SQL = (
+    "WITH gone(slot, records, tombstones, unhashed) AS"
+    " (SELECT slot, sum(delete_time = 0), sum(delete_time <> 0), sum(sha IS NULL)"
+    f" {_FIRST_LEAVES} GROUP BY slot)"
+    " UPDATE slot SET generation = generation + 1, sha = NULL, records = slot.records - gone.records,"
+    " tombstones = slot.tombstones - gone.tombstones, unhashed = slot.unhashed - gone.unhashed"
+    " FROM gone WHERE slot.sid = ?1 AND slot.slot = gone.slot"
+)
+_PAYLOADS_SQL = f"DELETE FROM payload WHERE rid IN (SELECT rid {_FIRST_LEAVES})"
+_LEAVES_SQL = f"DELETE {_FIRST_LEAVES}"

@@ -1,0 +1,295 @@
+"""Tag indexes inside SQLite: functions on a connection, each short and without an await.
+
+Those that change something run in the writer's transaction, so that an index is never apart from the records.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import groupby
+from typing import NamedTuple, TypeAlias
+
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.model.version import Version
+from gossipnode.store.damage import intact
+from gossipnode.store.entity_key import END_KEY
+from gossipnode.store.interface import IndexRows, IndexState
+from gossipnode.store.limits import INDEX_BUILD_BYTES, INDEX_READ_ROWS, INDEXES_PER_SHARD_MAX
+from gossipnode.store.sqlite.rows import HeldLeaf, Place, add_shard, find_shard
+from gossipnode.store.sqlite.statements import RowsSql, execute_rows, statement_rows
+
+Row: TypeAlias = tuple[int, int, bytes, bytes]
+"""(number of the index, kind, key, key of the entity): all that a row of an index is."""
+
+Hit: TypeAlias = tuple[bytes, bytes]
+"""(key, key of the entity)."""
+
+
+class Change(NamedTuple):
+    """What a write does to a record of a shard that has indexes."""
+
+    entity: bytes
+    indexes: Mapping[str, int]
+    """Their numbers by tag."""
+    before: HeldLeaf | None
+    """None when there was no live record, so that it has no rows either."""
+    after: bytes | None
+    """The payload that is written; None for a tombstone's."""
+
+
+class _Leaf(NamedTuple):
+    place: Place
+    version: Version
+    payload: bytes
+
+
+def tag_key(tag: str) -> bytes:
+    """How the name of a tag is kept."""
+    return tag.encode(errors="surrogatepass")
+
+
+def indexes_of(connection: sqlite3.Connection, sid: int) -> dict[str, int]:
+    """The numbers of the indexes that writes to a shard have to keep right, by tag."""
+    rows = connection.execute("SELECT tag, iid FROM tag_index WHERE sid = ?", (sid,)).fetchall()
+    return {tag.decode(): iid for tag, iid in rows}
+
+
+def index_states(connection: sqlite3.Connection, shard: ShardId) -> dict[str, IndexState]:
+    """The indexes of a shard, ordered by tag."""
+    sid = find_shard(connection, shard)
+    rows = connection.execute(
+        "SELECT tag, slot IS NULL FROM tag_index WHERE sid = ? ORDER BY tag", (sid,)
+    ).fetchall()
+    return {tag.decode(): IndexState.READY if ready else IndexState.BUILDING for tag, ready in rows}
+
+
+def find_index(connection: sqlite3.Connection, shard: ShardId, tag: str) -> tuple[int, bool] | None:
+    """The number of an index, and whether it is ready."""
+    row = connection.execute(
+        "SELECT iid, slot IS NULL FROM tag_index WHERE sid = ? AND tag = ?",
+        (find_shard(connection, shard), tag_key(tag)),
+    ).fetchone()
+    return (row[0], bool(row[1])) if row else None
+
+
+def any_index_work(connection: sqlite3.Connection) -> bool:
+    """Whether `build_step` has anything to do."""
+    row = connection.execute(
+        "SELECT 1 FROM tag_index WHERE sid IS NULL OR slot IS NOT NULL LIMIT 1"
+    ).fetchone()
+    return row is not None
+
+
+def ascending_page(
+    connection: sqlite3.Connection, iid: int, kind: int, low: Hit, high: bytes, limit: int
+) -> list[Hit]:
+    """Up to `limit` rows behind `low` whose key is not above `high`, in their order."""
+    return connection.execute(ASCENDING_SQL, (iid, kind, *low, high, limit)).fetchall()
+
+
+def descending_page(
+    connection: sqlite3.Connection, iid: int, kind: int, low: bytes, high: Hit, limit: int
+) -> list[Hit]:
+    """Up to `limit` rows before `high` whose key is not below `low`: keys descending, entities ascending.
+
+    Read from the end, the entities of a key come in the wrong order. Turning them round is right for a key
+    that was read whole; of the last key, when there may be more of it, the first ones are read anew.
+    """
+    run: list[Hit] = connection.execute(DESCENDING_SQL, (iid, kind, *high, low, limit)).fetchall()
+    page: list[Hit] = []
+    for key, hits in groupby(run, lambda hit: hit[0]):
+        part = list(hits)
+        if len(page) + len(part) < limit:
+            page += reversed(part)
+        else:
+            page += ascending_page(connection, iid, kind, before_key(key), key, len(part))
+    return page
+
+
+def before_key(key: bytes) -> Hit:
+    """Lies before all rows of a key, and behind those of every smaller one: no entity's key is empty."""
+    return key, b""
+
+
+def behind_key(key: bytes) -> Hit:
+    """Lies behind all rows of a key, and before those of every larger one."""
+    return key, END_KEY
+
+
+ASCENDING_SQL = (
+    "SELECT key, entity FROM tag_row WHERE iid = ? AND kind = ? AND (key, entity) > (?, ?) AND key <= ?"
+    " ORDER BY key, entity LIMIT ?"
+)
+DESCENDING_SQL = (
+    "SELECT key, entity FROM tag_row WHERE iid = ? AND kind = ? AND (key, entity) < (?, ?) AND key >= ?"
+    " ORDER BY key DESC, entity DESC LIMIT ?"
+)
+
+
+def want_index(connection: sqlite3.Connection, shard: ShardId, tag: str) -> int:
+    """Begin an index unless it is there; 0 if the shard has too many."""
+    sid = find_shard(connection, shard)
+    if sid is None:
+        sid = add_shard(connection, shard)
+    key = tag_key(tag)
+    others = [row[0] for row in connection.execute("SELECT tag FROM tag_index WHERE sid = ?", (sid,))]
+    if key in others:
+        return 1
+    if len(others) >= INDEXES_PER_SHARD_MAX:
+        return 0
+    # Of a shard without leaves it is ready at once.
+    connection.execute(
+        "INSERT INTO tag_index (sid, tag, slot, entity)"
+        " VALUES (?1, ?2, (SELECT slot FROM leaf WHERE sid = ?1 ORDER BY slot LIMIT 1), x'')",
+        (sid, key),
+    )
+    return 1
+
+
+def give_up_index(connection: sqlite3.Connection, shard: ShardId, tag: str, limit: int) -> int:
+    """Give up an index, and remove up to `limit` rows of it; 0 when nothing is left of any."""
+    sid = find_shard(connection, shard)
+    connection.execute("UPDATE tag_index SET sid = NULL WHERE sid = ? AND tag = ?", (sid, tag_key(tag)))
+    connection.execute(
+        "DELETE FROM shard WHERE sid = ?1 AND NOT EXISTS (SELECT 1 FROM slot WHERE sid = ?1)"
+        " AND NOT EXISTS (SELECT 1 FROM tag_index WHERE sid = ?1)",
+        (sid,),
+    )
+    return clear_given_up(connection, limit)
+
+
+def clear_given_up(connection: sqlite3.Connection, limit: int) -> int:
+    """Remove up to `limit` rows of an index that was given up; 0 when nothing is left of any."""
+    index = connection.execute("SELECT iid FROM tag_index WHERE sid IS NULL LIMIT 1").fetchone()
+    if index is None:
+        return 0
+    end = connection.execute(
+        "SELECT kind, key, entity FROM tag_row WHERE iid = ? ORDER BY kind, key, entity LIMIT 1 OFFSET ?",
+        (*index, limit - 1),
+    ).fetchone()
+    if end is not None:
+        connection.execute(
+            "DELETE FROM tag_row WHERE iid = ? AND (kind, key, entity) <= (?, ?, ?)", (*index, *end)
+        )
+        return limit
+    removed = connection.execute("DELETE FROM tag_row WHERE iid = ?", index).rowcount
+    connection.execute("DELETE FROM tag_index WHERE iid = ?", index)
+    return max(removed, 1)
+
+
+def follow_changes(connection: sqlite3.Connection, index_rows: IndexRows, changes: Sequence[Change]) -> None:
+    """Make the rows of changed records those of their new payloads, before the old ones are overwritten.
+
+    Raises:
+        DamageError: an old payload is not what was written, so nobody knows its rows.
+    """
+    gone: set[Row] = set()
+    new: set[Row] = set()
+    for start in range(0, len(changes), INDEX_READ_ROWS):
+        part = changes[start : start + INDEX_READ_ROWS]
+        payloads = _payloads(connection, [change.before.rid for change in part if change.before])
+        for change in part:
+            before = after = set[Row]()
+            if change.before is not None:
+                payload = intact(payloads.get(change.before.rid, b""), change.before.version)
+                before = rows_of(index_rows, payload, change.indexes, change.entity)
+            if change.after is not None:
+                after = rows_of(index_rows, change.after, change.indexes, change.entity)
+            gone |= before - after
+            new |= after - before
+    execute_rows(connection, REMOVE_SQL, sorted(gone))
+    execute_rows(connection, _ADD_SQL, sorted(new))
+
+
+def build_step(connection: sqlite3.Connection, index_rows: IndexRows, limit: int) -> int:
+    """Take up to `limit` more records into indexes; returns how many, and 0 when all indexes are ready.
+
+    Rows of indexes that were given up are removed first, and count as well.
+    """
+    taken = clear_given_up(connection, limit)
+    size = 0
+    while taken < limit and size < INDEX_BUILD_BYTES:
+        # Indexes that are equally far, as those wanted at the same time are, share the reading.
+        place = connection.execute(
+            "SELECT sid, slot, entity FROM tag_index WHERE slot IS NOT NULL AND sid IS NOT NULL ORDER BY iid"
+        ).fetchone()
+        if place is None:
+            break
+        leaves = _leaves_behind(connection, Place(*place), min(limit - taken, INDEX_READ_ROWS))
+        indexes = {
+            tag.decode(): iid
+            for tag, iid in connection.execute(
+                "SELECT tag, iid FROM tag_index WHERE sid = ? AND slot = ? AND entity = ?", place
+            ).fetchall()
+        }
+        rows: set[Row] = set()
+        for leaf in leaves:
+            if not leaf.version.delete_time:
+                payload = intact(leaf.payload, leaf.version)
+                rows |= rows_of(index_rows, payload, indexes, leaf.place.key)
+            size += len(leaf.payload)
+        execute_rows(connection, _ADD_SQL, sorted(rows))
+        reached = max(leaf.place for leaf in leaves)[1:] if leaves else (None, b"")
+        connection.execute(
+            "UPDATE tag_index SET slot = ?, entity = ? WHERE sid = ? AND slot = ? AND entity = ?",
+            (*reached, *place),
+        )
+        taken += len(leaves)
+    return taken
+
+
+def rows_of(index_rows: IndexRows, payload: bytes, indexes: Mapping[str, int], entity: bytes) -> set[Row]:
+    """The rows of a live record in these indexes; none when its payload cannot be read."""
+    try:
+        rows = index_rows(payload, indexes.keys())
+    except Exception:  # noqa: BLE001 (whatever a peer's payload is, it must not keep anyone from writing it)
+        return set()
+    return {(indexes[row.tag], int(row.kind), row.key, entity) for row in rows}
+
+
+def _payloads(connection: sqlite3.Connection, rids: Sequence[int]) -> dict[int, bytes]:
+    """Payloads by rid, all in one text; see `held_leaves` for why."""
+    found: dict[int, bytes] = {}
+    for part in statement_rows(rids, INDEX_READ_ROWS, filler=0):
+        (text,) = connection.execute(payloads_sql(len(part)), part).fetchone()
+        for row in text.split(";") if text else ():
+            rid, payload = row.split(" ")
+            found[int(rid)] = bytes.fromhex(payload)
+    return found
+
+
+def _leaves_behind(connection: sqlite3.Connection, place: Place, limit: int) -> list[_Leaf]:
+    """Up to `limit` leaves of a shard behind a place, all in one text. A tombstone's payload is left out."""
+    (text,) = connection.execute(LEAVES_SQL, (*place, limit)).fetchone()
+    leaves: list[_Leaf] = []
+    for row in text.split(";") if text else ():
+        slot, key, mod_revision, delete_time, digest, payload = row.split(" ")
+        version = Version(int(mod_revision), int(delete_time), bytes.fromhex(digest))
+        leaf_place = Place(place.sid, int(slot), bytes.fromhex(key))
+        leaves.append(_Leaf(leaf_place, version, bytes.fromhex(payload)))
+    return leaves
+
+
+@cache
+def payloads_sql(count: int) -> str:
+    """Reads the payloads of so many rids."""
+    asked = ",".join(["(?)"] * count)
+    return (
+        f"WITH asked(rid) AS (VALUES {asked})"
+        " SELECT group_concat(rid || ' ' || hex(bytes), ';') FROM asked CROSS JOIN payload USING (rid)"
+    )
+
+
+LEAVES_SQL = (
+    "SELECT group_concat(slot || ' ' || hex(entity) || ' ' || mod_revision || ' ' || delete_time || ' '"
+    " || hex(digest) || ' ' || CASE delete_time WHEN 0 THEN coalesce(hex(bytes), '') ELSE '' END, ';')"
+    " FROM (SELECT * FROM leaf WHERE sid = ? AND (slot, entity) > (?, ?) ORDER BY slot, entity LIMIT ?)"
+    " LEFT JOIN payload USING (rid)"
+)
+_ADD_SQL = RowsSql("INSERT OR IGNORE INTO tag_row (iid, kind, key, entity) VALUES ", "(?,?,?,?)")
+# With IN and a list of rows SQLite would look through all rows of the index.
+REMOVE_SQL = RowsSql(
+    "DELETE FROM tag_row WHERE ", "(iid, kind, key, entity) = (?,?,?,?)", between=" OR ", largest=64
+)

@@ -1,0 +1,121 @@
+"""The tag indexes of the SQLite store as tasks see them: read on the loop, changed through the writer."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from functools import partial
+
+import trio
+
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.query.index_key import IndexKind
+from gossipnode.store.entity_key import entity_key, key_entity
+from gossipnode.store.interface import IndexHit, IndexRows, IndexState
+from gossipnode.store.limits import INDEX_CLEAR_ROWS
+from gossipnode.store.prepared import check_index, no_index, too_many_indexes
+from gossipnode.store.sqlite.digests import Reading
+from gossipnode.store.sqlite.index_table import (
+    Hit,
+    any_index_work,
+    ascending_page,
+    before_key,
+    behind_key,
+    build_step,
+    descending_page,
+    find_index,
+    give_up_index,
+    index_states,
+    want_index,
+)
+from gossipnode.store.sqlite.jobs import StepJob
+from gossipnode.store.sqlite.writer import Writer
+
+
+class Indexes:
+    """See the methods of `Store` for what each does."""
+
+    __slots__ = ("_index_rows", "_reading", "_writer")
+
+    def __init__(self, writer: Writer, reading: Reading, index_rows: IndexRows) -> None:
+        self._writer = writer
+        self._reading = reading
+        self._index_rows = index_rows
+
+    async def want(self, shard: ShardId, tag: str) -> None:
+        """See `Store.want_index`."""
+        check_index(shard, tag)
+        await trio.lowlevel.checkpoint()
+        # Asking again, as a node does when it starts, costs no commit.
+        if tag in self.states(shard):
+            return
+        if not await self._step(partial(want_index, shard=shard, tag=tag), 1):
+            raise too_many_indexes(shard, tag)
+
+    async def drop(self, shard: ShardId, tag: str) -> None:
+        """See `Store.drop_index`."""
+        await trio.lowlevel.checkpoint()
+        if tag not in self.states(shard):
+            return
+        step = partial(give_up_index, shard=shard, tag=tag, limit=INDEX_CLEAR_ROWS)
+        while await self._step(step, INDEX_CLEAR_ROWS):
+            pass
+
+    def states(self, shard: ShardId) -> dict[str, IndexState]:
+        """See `Store.indexes`."""
+        with self._reading() as connection:
+            return index_states(connection, shard)
+
+    async def build(self, limit: int) -> int:
+        """See `Store.build_indexes`."""
+        await trio.lowlevel.checkpoint()
+        with self._reading() as connection:
+            due = any_index_work(connection)
+        if not due:
+            return 0
+        return await self._step(partial(build_step, index_rows=self._index_rows, limit=limit), limit)
+
+    async def find(
+        self,
+        shard: ShardId,
+        tag: str,
+        kind: IndexKind,
+        low: bytes,
+        high: bytes,
+        *,
+        after: IndexHit | None,
+        descending: bool,
+        limit: int,
+    ) -> list[IndexHit]:
+        """See `Store.find`."""
+        await trio.lowlevel.checkpoint()
+        with self._reading() as connection:
+            index = find_index(connection, shard, tag)
+            if index is None or not index[1]:
+                raise no_index(shard, tag, building=index is not None)
+            page = _find_page(connection, index[0], int(kind), low, high, after, descending, limit)
+        return [IndexHit(key, key_entity(entity)) for key, entity in page]
+
+    async def _step(self, run: Callable[[sqlite3.Connection], int], records: int) -> int:
+        job = StepJob(run, records)
+        await self._writer.do(job)
+        return job.result
+
+
+def _find_page(
+    connection: sqlite3.Connection,
+    iid: int,
+    kind: int,
+    low: bytes,
+    high: bytes,
+    after: IndexHit | None,
+    descending: bool,
+    limit: int,
+) -> list[Hit]:
+    begin = (after.key, entity_key(after.entity)) if after else None
+    if not descending:
+        return ascending_page(connection, iid, kind, max(before_key(low), begin or (b"", b"")), high, limit)
+    if begin is None or begin[0] > high:
+        return descending_page(connection, iid, kind, low, behind_key(high), limit)
+    page = ascending_page(connection, iid, kind, begin, begin[0], limit) if begin[0] >= low else []
+    return page + descending_page(connection, iid, kind, low, before_key(begin[0]), limit - len(page))

@@ -1,0 +1,297 @@
+"""Rows of the SQLite store, most of them read: functions on a connection, each short and without an await."""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from functools import cache
+from itertools import islice
+from typing import NamedTuple
+
+from gossipnode.core.model.limits import SLOT_COUNT
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.version import Version
+from gossipnode.store.damage import intact
+from gossipnode.store.entity_key import END_KEY, behind_group, entity_key, key_entity, key_group, name_range
+from gossipnode.store.sqlite.statements import statement_rows
+
+
+class Place(NamedTuple):
+    """Where a leaf is kept: the key of its row."""
+
+    sid: int
+    slot: int
+    key: bytes
+
+
+class HeldLeaf(NamedTuple):
+    """What the store holds for an entity."""
+
+    version: Version
+    rid: int
+    hashed: bool
+
+
+class SlotRow(NamedTuple):
+    """A slot's counters, and its digest while that is current."""
+
+    slot: int
+    generation: int
+    records: int
+    tombstones: int
+    unhashed: int
+    sha: str | None
+
+
+class LeafRow(NamedTuple):
+    """A leaf; `sha` is raw, and None while it is to be computed."""
+
+    key: bytes
+    version: Version
+    sha: bytes | None
+
+
+class UnhashedLeaf(NamedTuple):
+    """A leaf whose digest is to be computed, with what it is computed from."""
+
+    place: Place
+    rid: int
+    version: Version
+    payload: bytes
+
+
+def find_shard(connection: sqlite3.Connection, shard: ShardId) -> int | None:
+    """The number that stands for a shard in rows, or None."""
+    row = connection.execute(_FIND_SQL, _shard_row(shard)).fetchone()
+    return row[0] if row else None
+
+
+def all_shards(connection: sqlite3.Connection) -> list[tuple[int, ShardId]]:
+    """Every shard with the number that stands for it, ordered by group, shard and incarnation."""
+    rows = connection.execute("SELECT sid, grp, number, incarnation FROM shard ORDER BY 2, 3, 4").fetchall()
+    return [(sid, ShardId(group.decode(), *shard)) for sid, group, *shard in rows]
+
+
+def add_shard(connection: sqlite3.Connection, shard: ShardId) -> int:
+    """Give a shard that has none the number that stands for it."""
+    sid = connection.execute(
+        "INSERT INTO shard (grp, number, incarnation) VALUES (?, ?, ?)", _shard_row(shard)
+    ).lastrowid
+    assert sid is not None
+    return sid
+
+
+def meta_number(connection: sqlite3.Connection, key: str) -> int:
+    """A number kept with the data."""
+    return int(connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
+
+
+def note(connection: sqlite3.Connection, key: str) -> bytes | None:
+    """The note kept under a key."""
+    row = connection.execute("SELECT value FROM note WHERE key = ?", (key,)).fetchone()
+    return row[0] if row else None
+
+
+def keep_note(connection: sqlite3.Connection, key: str, value: bytes | None) -> int:
+    """Keep a note, or forget it; how many rows that changed."""
+    if value is None:
+        return connection.execute("DELETE FROM note WHERE key = ?", (key,)).rowcount
+    return connection.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (key, value)).rowcount
+
+
+def held_leaves(connection: sqlite3.Connection, places: Sequence[Place]) -> dict[Place, HeldLeaf]:
+    """What is held at these places; places with nothing are left out.
+
+    All rows come as one text: a row of its own each would let go of the interpreter's lock each time, and
+    beside a busy loop get it back only after 5 ms.
+    """
+    held: dict[Place, HeldLeaf] = {}
+    for part in statement_rows(places):
+        parameters = [value for place in part for value in place]
+        (text,) = connection.execute(_held_sql(len(part)), parameters).fetchone()
+        for row in text.split(";") if text else ():
+            position, mod_revision, delete_time, digest, rid, hashed = row.split(" ")
+            version = Version(int(mod_revision), int(delete_time), bytes.fromhex(digest))
+            held[part[int(position)]] = HeldLeaf(version, int(rid), hashed == "1")
+    return held
+
+
+def read_payloads(
+    connection: sqlite3.Connection, shard: ShardId, keys: Sequence[tuple[int, bytes]]
+) -> dict[int, tuple[Version, bytes]]:
+    """Version and payload by position in `keys` (slot, key); positions with nothing are left out.
+
+    `keys` is a list that `statement_rows` gives. One statement, so that it needs no transaction around it.
+    """
+    parameters: list[int | bytes] = [value for key in keys for value in key]
+    rows = connection.execute(_read_sql(len(keys)), [*parameters, *_shard_row(shard)]).fetchall()
+    found: dict[int, tuple[Version, bytes]] = {}
+    for position, mod_revision, delete_time, digest, payload in rows:
+        version = Version(mod_revision, delete_time, digest)
+        found[position] = version, intact(payload, version)
+    return found
+
+
+def leaf_page(
+    connection: sqlite3.Connection, sid: int, slot: int, after: Entity | None, limit: int
+) -> list[LeafRow]:
+    """Up to `limit` leaves of a slot behind `after`, in entity order."""
+    rows = connection.execute(
+        "SELECT entity, mod_revision, delete_time, digest, sha FROM leaf"
+        " WHERE sid = ? AND slot = ? AND entity > ? ORDER BY entity LIMIT ?",
+        (sid, slot, entity_key(after) if after else b"", limit),
+    ).fetchall()
+    return [
+        LeafRow(key, Version(mod_revision, delete_time, digest), sha)
+        for key, mod_revision, delete_time, digest, sha in rows
+    ]
+
+
+def scan_page(
+    connection: sqlite3.Connection, sid: int, after: Entity | None, limit: int, name: str | None
+) -> list[Record]:
+    """Up to `limit` records of a shard behind `after`, in entity order, of one name if given."""
+    records: list[Record] = []
+    low = entity_key(after) if after else b""
+    while len(records) < limit:
+        if name is None:
+            records.extend(_scan_range(connection, sid, low, END_KEY, limit))
+            break
+        first = _first_key(connection, sid, low)
+        if first is None:
+            break
+        # Usually a shard holds one group; with more, each is entered at the name asked for.
+        start, end = name_range(key_group(first), name)
+        records.extend(_scan_range(connection, sid, max(low, start), end, limit - len(records)))
+        low = behind_group(key_group(first))
+    return records
+
+
+def slot_rows(connection: sqlite3.Connection, sid: int) -> list[SlotRow]:
+    """The slots of a shard that hold leaves, ascending."""
+    rows = connection.execute(
+        "SELECT slot, generation, records, tombstones, unhashed, sha FROM slot"
+        " WHERE sid = ? AND records + tombstones > 0 ORDER BY slot",
+        (sid,),
+    ).fetchall()
+    return [
+        SlotRow(slot, generation, records, tombstones, unhashed, sha.hex() if sha else None)
+        for slot, generation, records, tombstones, unhashed, sha in rows
+    ]
+
+
+def slot_leaves(
+    connection: sqlite3.Connection, sid: int, slot: int, *, with_versions: bool
+) -> sqlite3.Cursor:
+    """The digests of a slot's leaves in entity order, read inside a transaction; the caller closes.
+
+    Rows are (sha,), or (sha, rid, key, mod_revision, delete_time, digest) with versions.
+    """
+    columns = "sha, rid, entity, mod_revision, delete_time, digest" if with_versions else "sha"
+    return connection.execute(
+        f"SELECT {columns} FROM leaf WHERE sid = ? AND slot = ? ORDER BY entity", (sid, slot)
+    )
+
+
+def leaf_at(connection: sqlite3.Connection, place: Place) -> tuple[Version, bytes | None, bytes] | None:
+    """Version, raw sha (None while it is to be computed) and payload of one leaf."""
+    row = connection.execute(
+        "SELECT mod_revision, delete_time, digest, sha, bytes FROM leaf JOIN payload USING (rid)"
+        " WHERE sid = ? AND slot = ? AND entity = ?",
+        place,
+    ).fetchone()
+    return (Version(*row[:3]), row[3], row[4]) if row else None
+
+
+def unhashed_shards(connection: sqlite3.Connection) -> list[int]:
+    """The shards in which leaf digests are missing."""
+    rows = connection.execute("SELECT sid FROM slot GROUP BY sid HAVING sum(unhashed) > 0").fetchall()
+    return [sid for (sid,) in rows]
+
+
+def unhashed_page(
+    connection: sqlite3.Connection, sid: int, after_rid: int, last: int, limit: int
+) -> list[UnhashedLeaf]:
+    """Up to `limit` leaves of a shard without a digest, behind `after_rid` and up to `last`."""
+    rows = connection.execute(
+        "SELECT leaf.slot, leaf.entity, leaf.rid, mod_revision, delete_time, digest, bytes"
+        " FROM (SELECT sid, slot, entity, rid FROM leaf INDEXED BY leaf_unhashed"
+        "   WHERE sha IS NULL AND sid = ? AND rid > ? AND rid <= ? ORDER BY rid LIMIT ?) AS due"
+        " CROSS JOIN leaf USING (sid, slot, entity) CROSS JOIN payload ON payload.rid = leaf.rid"
+        " ORDER BY leaf.rid",
+        (sid, after_rid, last, limit),
+    ).fetchall()
+    return [
+        UnhashedLeaf(Place(sid, slot, key), rid, Version(mod_revision, delete_time, digest), payload)
+        for slot, key, rid, mod_revision, delete_time, digest, payload in rows
+    ]
+
+
+def payload_of(connection: sqlite3.Connection, rid: int) -> bytes:
+    """The payload of a row just read in the same transaction."""
+    payload: bytes = connection.execute("SELECT bytes FROM payload WHERE rid = ?", (rid,)).fetchone()[0]
+    return payload
+
+
+def last_rid(connection: sqlite3.Connection) -> int:
+    """The largest number given to a payload, or 0."""
+    return int(connection.execute("SELECT coalesce(max(rid), 0) FROM payload").fetchone()[0])
+
+
+def _shard_row(shard: ShardId) -> tuple[bytes, int, int]:
+    return shard.group.encode(), shard.shard, shard.incarnation
+
+
+_FIND_SQL = "SELECT sid FROM shard WHERE grp = ? AND number = ? AND incarnation = ?"
+
+
+def _scan_range(
+    connection: sqlite3.Connection, sid: int, low: bytes, high: bytes, limit: int
+) -> Iterator[Record]:
+    """Merge the 32 slots, each of which is in entity order. An index would cost every write more."""
+    with ExitStack() as cursors:
+        slots = [
+            cursors.enter_context(closing(connection.execute(sql, (sid, low, high, limit))))
+            for sql in _SCAN_SLOT_SQL
+        ]
+        rows = list(islice(heapq.merge(*slots), limit))
+    for key, mod_revision, delete_time, digest, rid in rows:
+        version = Version(mod_revision, delete_time, digest)
+        yield Record(key_entity(key), version, intact(payload_of(connection, rid), version))
+
+
+def _first_key(connection: sqlite3.Connection, sid: int, low: bytes) -> bytes | None:
+    found = (connection.execute(sql, (sid, low, END_KEY, 1)).fetchone() for sql in _SCAN_SLOT_SQL)
+    return min((row[0] for row in found if row), default=None)
+
+
+# A text for each slot, so that all 32 statements stay prepared.
+_SCAN_SLOT_SQL = tuple(
+    "SELECT entity, mod_revision, delete_time, digest, rid FROM leaf"
+    f" WHERE sid = ? AND slot = {slot} AND entity > ? AND entity < ? ORDER BY entity LIMIT ?"
+    for slot in range(SLOT_COUNT)
+)
+
+
+@cache
+def _held_sql(count: int) -> str:
+    asked = ",".join(f"({position},?,?,?)" for position in range(count))
+    return (
+        f"WITH asked(position, sid, slot, entity) AS (VALUES {asked})"
+        " SELECT group_concat(position || ' ' || mod_revision || ' ' || delete_time || ' ' || hex(digest)"
+        " || ' ' || rid || ' ' || (sha IS NOT NULL), ';')"
+        " FROM asked CROSS JOIN leaf USING (sid, slot, entity)"
+    )
+
+
+@cache
+def _read_sql(count: int) -> str:
+    asked = ",".join(f"({position},?,?)" for position in range(count))
+    return (
+        f"WITH asked(position, slot, entity) AS (VALUES {asked})"
+        " SELECT position, mod_revision, delete_time, digest, bytes FROM asked CROSS JOIN leaf"
+        f" ON leaf.sid = ({_FIND_SQL}) AND leaf.slot = asked.slot AND leaf.entity = asked.entity"
+        " CROSS JOIN payload ON payload.rid = leaf.rid"
+    )

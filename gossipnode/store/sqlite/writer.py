@@ -1,0 +1,198 @@
+"""The writer thread: takes what tasks hand in, commits it together, and wakes them in one go.
+
+Tasks wait for room before they hand in, so what is queued stays bounded. Once handed in, a job is carried
+out whatever becomes of its task.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from gossipnode.store.damage import DamageError
+from gossipnode.store.interface import IndexRows, StoreClosedError, StoreError, StoreFullError
+from gossipnode.store.limits import COMMIT_BYTES, COMMIT_RECORDS, WRITE_QUEUE_BYTES, WRITE_QUEUE_RECORDS
+from gossipnode.store.sqlite.commit import Committer
+from gossipnode.store.sqlite.jobs import Job, job_weight
+from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, damaged, store_error
+
+
+@dataclass(slots=True, eq=False)
+class _Queued:
+    job: Job
+    records: int
+    bytes: int
+    task: trio.lowlevel.Task
+    error: StoreError | None = None
+
+
+class Writer:
+    """A thread that is handed one batch at a time. Made, used and stopped on the Trio thread.
+
+    The batch is put together on the loop, when all tasks that are ready have had their turn: a thread that
+    took jobs itself would begin with the first and make the others wait for a commit of their own.
+    """
+
+    __slots__ = (
+        "_batches",
+        "_busy",
+        "_committer",
+        "_failed",
+        "_flush_due",
+        "_line",
+        "_on_failure",
+        "_path",
+        "_pending",
+        "_queued_bytes",
+        "_queued_records",
+        "_room",
+        "_stopped",
+        "_stopping",
+        "_thread",
+        "_token",
+    )
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        index_rows: IndexRows,
+        on_failure: Callable[[StoreError], None],
+    ) -> None:
+        """Start the thread. `on_failure` is called once, on the Trio thread, when it cannot go on."""
+        self._committer = Committer(connection, index_rows)
+        self._path = path
+        self._on_failure = on_failure
+        self._batches: queue.SimpleQueue[list[_Queued] | None] = queue.SimpleQueue()
+        self._pending: deque[_Queued] = deque()
+        self._busy = False
+        self._flush_due = False
+        self._queued_records = 0
+        self._queued_bytes = 0
+        self._room = trio.Event()
+        self._line = trio.Lock()
+        self._stopping = False
+        self._stopped = trio.Event()
+        self._failed: StoreError | None = None
+        self._token = trio.lowlevel.current_trio_token()
+        self._thread = threading.Thread(target=self._run, name="store writer", daemon=True)
+        self._thread.start()
+
+    async def do(self, job: Job) -> None:
+        """Have a job carried out; its results are in it then. Cancellable only until it is handed in.
+
+        Raises:
+            StoreError: nothing of the job was kept.
+        """
+        records, size = job_weight(job)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._line.locked() or not self._has_room(records, size):
+            await self._wait_for_room(records, size)
+        if self._stopping:
+            raise StoreClosedError("the store is closed")
+        queued = _Queued(job, records, size, trio.lowlevel.current_task())
+        self._pending.append(queued)
+        self._queued_records += records
+        self._queued_bytes += size
+        self._flush_soon()
+        await trio.lowlevel.wait_task_rescheduled(_no_abort)
+        if queued.error is not None:
+            raise queued.error
+
+    async def stop(self) -> None:
+        """Refuse new jobs, carry out those handed in, and end the thread."""
+        self._stopping = True
+        self._room.set()
+        self._flush_soon()
+        with trio.CancelScope(shield=True):
+            await self._stopped.wait()
+
+    async def _wait_for_room(self, records: int, size: int) -> None:
+        # Fair: a large write at the head of the line is not overtaken by small ones for ever.
+        async with self._line:
+            while not self._stopping and not self._has_room(records, size):
+                self._room = trio.Event()
+                await self._room.wait()
+
+    def _has_room(self, records: int, size: int) -> bool:
+        return self._queued_records == 0 or (
+            self._queued_records + records <= WRITE_QUEUE_RECORDS
+            and self._queued_bytes + size <= WRITE_QUEUE_BYTES
+        )
+
+    def _flush_soon(self) -> None:
+        if not self._busy and not self._flush_due:
+            self._flush_due = True
+            self._token.run_sync_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Hand the thread what waits, up to the size of a commit; or its end, when nothing will come."""
+        self._flush_due = False
+        if self._busy:
+            return
+        batch: list[_Queued] = []
+        records = size = 0
+        while self._pending and records < COMMIT_RECORDS and size < COMMIT_BYTES:
+            queued = self._pending.popleft()
+            batch.append(queued)
+            records += queued.records
+            size += queued.bytes
+        if batch or self._stopping:
+            self._busy = True
+            self._batches.put(batch or None)
+
+    def _run(self) -> None:
+        while batch := self._batches.get():
+            self._commit(batch)
+            self._tell(self._wake, batch)
+        self._tell(self._stopped.set)
+
+    def _commit(self, batch: Sequence[_Queued]) -> None:
+        error = self._failed and StoreClosedError(f"the store has failed: {self._failed}")
+        if error is None:
+            try:
+                self._committer.commit([queued.job for queued in batch])
+            except sqlite3.Error as raised:
+                error = store_error(raised, self._path)
+            except DamageError as finding:
+                error = damaged(self._path, str(finding))
+            except Exception as raised:  # noqa: BLE001 (reported: to every waiting task and to the node)
+                error = StoreError(f"{self._path}: {raised!r}")
+        if error is None:
+            return
+        if not isinstance(error, StoreFullError | StoreBusyError | StoreClosedError):
+            # After a failed write of unknown outcome nothing more is certain about the file.
+            self._failed = error
+            self._tell(self._on_failure, error)
+            error = StoreClosedError(f"the store has failed: {error}")
+        for queued in batch:
+            # One of its own for each task: a raised exception collects its task's traceback.
+            queued.error = type(error)(str(error))
+
+    def _tell(self, function: Callable[..., object], *arguments: object) -> None:
+        try:
+            self._token.run_sync_soon(function, *arguments)
+        except trio.RunFinishedError:
+            # The run ended without closing the store: nobody is left to be told.
+            return
+
+    def _wake(self, batch: Sequence[_Queued]) -> None:
+        for queued in batch:
+            self._queued_records -= queued.records
+            self._queued_bytes -= queued.bytes
+            trio.lowlevel.reschedule(queued.task)
+        self._room.set()
+        self._busy = False
+        if self._pending or self._stopping:
+            self._flush_soon()
+
+
+def _no_abort(_: Callable[[], None]) -> trio.lowlevel.Abort:
+    return trio.lowlevel.Abort.FAILED

@@ -1,0 +1,209 @@
+"""The check of a whole store, offline: all that is kept beside the payloads is computed anew from them.
+
+Takes the lock of the directory, so never beside a running node; writes nothing. Blocking: minutes for a
+million records.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from gossipnode.core.cluster.view import SYSTEM_GROUP
+from gossipnode.core.model.errors import CoreError
+from gossipnode.core.model.property import Entity, Record, ShardId, check_record
+from gossipnode.core.model.version import Version, payload_digest
+from gossipnode.core.session.tree import SlotDigest, SlotHash, make_tree, slot_of
+from gossipnode.store.entity_key import DamagedKeyError, entity_key, key_entity
+from gossipnode.store.interface import IndexRows, LeafDigest, StoreDamagedError, StoreError, StoreSummary
+from gossipnode.store.limits import FINDINGS_KEPT
+from gossipnode.store.sqlite.directory_lock import DirectoryLock
+from gossipnode.store.sqlite.file import FILE_NAME, MIGRATIONS, check_identity, connect_reader
+from gossipnode.store.sqlite.rows import SlotRow, all_shards, slot_rows
+from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
+from gossipnode.store.verify.check_indexes import ShardIndexes
+
+Progress: TypeAlias = Callable[[int, int], None]
+"""(records done, records in all), called every `PROGRESS_RECORDS`."""
+
+PROGRESS_RECORDS = 1000
+
+
+def verify_store(
+    directory: Path,
+    leaf_digest_for: Callable[[str], LeafDigest],
+    *,
+    index_rows: IndexRows | None = None,
+    progress: Progress | None = None,
+    payload_digest: Callable[[bytes], bytes] = payload_digest,
+) -> StoreSummary:
+    """Compute every digest and counter anew and list what is kept wrongly. Missing digests are not wrong.
+
+    `leaf_digest_for` gives the digest of the dialect that the store was kept in. With `index_rows` the tag
+    indexes are checked too. The system group is checked like all others, and not in the summary's figures.
+
+    Raises:
+        StoreLockedError: a node is running on the directory.
+        StoreDamagedError: there is no store, or SQLite finds its file broken.
+        StoreTooNewError: a newer gossipnode wrote it.
+        StoreError: an older gossipnode wrote it, and no node of this one has started on it yet.
+    """
+    path = directory / FILE_NAME
+    if not path.exists():
+        raise StoreDamagedError(f"there is no store in {directory}: name the data directory of a node")
+    lock = DirectoryLock(directory)
+    try:
+        # A connection that may only read does not even move the log into the file when it closes.
+        with closing(connect_reader(path, uri=True, target=path.absolute().as_uri() + "?mode=ro")) as found:
+            if (version := check_identity(found, path)) < len(MIGRATIONS):
+                raise StoreError(
+                    f"{path} has schema version {version}, of an older gossipnode: start a node on it once"
+                )
+            (finding,) = found.execute("PRAGMA integrity_check(1)").fetchone()
+            if finding != "ok":
+                raise damaged(path, str(finding).replace("\n", " "))
+            (dialect,) = found.execute("SELECT value FROM meta WHERE key = 'dialect'").fetchone()
+            (total,) = found.execute("SELECT count(*) FROM leaf").fetchone()
+            indexes = ShardIndexes(found, index_rows) if index_rows else None
+            check = _Check(found, leaf_digest_for(dialect), indexes, payload_digest, progress, total)
+            return check.run()
+    except sqlite3.Error as error:
+        raise store_error(error, path) from error
+    finally:
+        lock.release()
+
+
+@dataclass(slots=True)
+class _Check:
+    connection: sqlite3.Connection
+    leaf_digest: LeafDigest
+    indexes: ShardIndexes | None
+    payload_digest: Callable[[bytes], bytes]
+    progress: Progress | None
+    total: int
+    done: int = 0
+    records: int = 0
+    tombstones: int = 0
+    wrong_count: int = 0
+    wrong: list[str] = field(default_factory=list[str])
+
+    def run(self) -> StoreSummary:
+        roots: list[tuple[ShardId, str]] = []
+        shards = all_shards(self.connection)
+        for sid, shard in shards:
+            before = self.records, self.tombstones
+            root = self._shard(sid, shard)
+            if shard.group == SYSTEM_GROUP:
+                self.records, self.tombstones = before
+            else:
+                roots.append((shard, root))
+        self._strays([sid for sid, _ in shards])
+        self._report_progress()
+        return StoreSummary(self.records, self.tombstones, tuple(self.wrong), self.wrong_count, tuple(roots))
+
+    def _shard(self, sid: int, shard: ShardId) -> str:
+        kept = {row.slot: row for row in slot_rows(self.connection, sid)}
+        used = self.connection.execute("SELECT DISTINCT slot FROM leaf WHERE sid = ?", (sid,)).fetchall()
+        slots: list[SlotDigest] = []
+        if self.indexes is not None:
+            self.indexes.begin(sid)
+        for slot in sorted(kept.keys() | {number for (number,) in used}):
+            sha = self._slot(sid, shard, slot, kept.get(slot))
+            if sha:
+                slots.append(SlotDigest(slot, sha))
+        for finding in self.indexes.end(shard) if self.indexes is not None else ():
+            self._wrong(finding)
+        return make_tree(slots).root
+
+    def _slot(self, sid: int, shard: ShardId, slot: int, kept: SlotRow | None) -> str:
+        """The true digest of a slot, or "" for one without leaves."""
+        digest = SlotHash()
+        counts = [0, 0, 0]
+        rows = self.connection.execute(
+            "SELECT entity, mod_revision, delete_time, digest, sha, bytes FROM leaf"
+            " LEFT JOIN payload ON payload.rid = leaf.rid WHERE sid = ? AND slot = ? ORDER BY entity",
+            (sid, slot),
+        )
+        with closing(rows):
+            for key, mod_revision, delete_time, kept_digest, sha, payload in rows:
+                counts[1 if delete_time else 0] += 1
+                counts[2] += sha is None
+                version = Version(mod_revision, delete_time, kept_digest)
+                digest.add((self._leaf(shard, slot, key, version, sha, payload),))
+        self.records += counts[0]
+        self.tombstones += counts[1]
+        place = f"{shard} slot {slot}"
+        kept_counts = [kept.records, kept.tombstones, kept.unhashed] if kept else [0, 0, 0]
+        if kept_counts != counts:
+            self._wrong(f"{place}: counters are {kept_counts}, its leaves make {counts}")
+        true_sha = digest.digest().hex() if sum(counts) else ""
+        if kept and kept.sha is not None and kept.sha != true_sha:
+            self._wrong(f"{place}: kept digest differs from that of its leaves")
+        return true_sha
+
+    def _leaf(
+        self,
+        shard: ShardId,
+        slot: int,
+        key: bytes,
+        version: Version,
+        sha: bytes | None,
+        payload: bytes | None,
+    ) -> bytes:
+        """Check one record; returns its true leaf digest."""
+        self.done += 1
+        if self.done % PROGRESS_RECORDS == 0:
+            self._report_progress()
+        try:
+            entity = key_entity(key)
+        except DamagedKeyError as error:
+            self._wrong(f"{shard} slot {slot}: {error}")
+            entity = Entity("", "", "")
+        if payload is None:
+            self._wrong(f"{entity.text}: its payload is missing")
+            return b""
+        if self.indexes is not None and not version.delete_time:
+            for finding in self.indexes.record(slot, key, payload):
+                self._wrong(f"{entity.text}: {finding}")
+        try:
+            check_record(Record(entity, version, payload))
+            if slot_of(entity) != slot or entity_key(entity) != key:
+                self._wrong(f"{entity.text}: is kept in slot {slot} of {shard}, where it does not belong")
+        except CoreError as error:
+            self._wrong(f"{entity.text}: {error}")
+        if self.payload_digest(payload) != version.digest:
+            self._wrong(f"{entity.text}: payload differs from its digest")
+        try:
+            true_sha = self.leaf_digest(payload, version.delete_time)
+        except ValueError as error:
+            self._wrong(f"{entity.text}: payload cannot be read: {error}")
+            return b""
+        if sha is not None and sha != true_sha:
+            self._wrong(f"{entity.text}: kept leaf digest differs from that of its payload")
+        return true_sha
+
+    def _strays(self, sids: list[int]) -> None:
+        marks = ",".join(map(str, sids))
+        for what, sql in (
+            ("leaves of no shard", f"SELECT count(*) FROM leaf WHERE sid NOT IN ({marks})"),
+            ("slots of no shard", f"SELECT count(*) FROM slot WHERE sid NOT IN ({marks})"),
+            ("indexes of no shard", f"SELECT count(*) FROM tag_index WHERE sid NOT IN ({marks})"),
+            ("rows of no index", "SELECT count(*) FROM tag_row WHERE iid NOT IN (SELECT iid FROM tag_index)"),
+            ("more payloads than leaves", "SELECT (SELECT count(*) FROM payload) - count(*) FROM leaf"),
+        ):
+            (count,) = self.connection.execute(sql).fetchone()
+            if count:
+                self._wrong(f"{count} {what}")
+
+    def _wrong(self, finding: str) -> None:
+        self.wrong_count += 1
+        if len(self.wrong) < FINDINGS_KEPT:
+            self.wrong.append(finding)
+
+    def _report_progress(self) -> None:
+        if self.progress is not None:
+            self.progress(self.done, self.total)

@@ -1,0 +1,1 @@
+"""betterproto, read strictly and written quickly. Nothing outside `wire` sees it."""

@@ -1,0 +1,186 @@
+"""Reads betterproto's control messages in one strict pass, from the field tables of its classes.
+
+betterproto's own parser takes truncated input and wrong wire types for an answer; this one never returns a
+message that it has read in half. Unknown fields are skipped and, unlike in a payload, not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import betterproto
+
+from gossipnode.wire.envelope.tables import (
+    BYTES,
+    FIXED32,
+    FIXED64,
+    VARINT,
+    Field,
+    Malformed,
+    Table,
+    Values,
+    new_message,
+    table_of,
+    values_of,
+)
+from gossipnode.wire.wire_errors import WireError
+
+DEPTH_MAX = 160
+"""Messages within messages. Enough for the deepest criteria of the core, at two messages for each level."""
+
+VARINT_MAX_BYTES = 10
+_FIXED_SIZES = {FIXED32: 4, FIXED64: 8}
+
+AnyMessage = TypeVar("AnyMessage", bound=betterproto.Message)
+
+
+def decode(cls: type[AnyMessage], data: bytes) -> AnyMessage:
+    """Read a message of this class from all of `data`.
+
+    Of a singular field that occurs twice the last value counts; messages are merged, as protobuf demands.
+
+    Raises:
+        WireError: names the message and the path of the field.
+    """
+    table = table_of(cls)
+    message: AnyMessage = new_message(table)
+    try:
+        _fill(table, data, values_of(message), 1)
+    except Malformed as fault:
+        raise WireError(f"{cls.__name__}{'.' if fault.path else ''}{fault.path}: {fault.problem}") from None
+    return message
+
+
+def decoder_of(cls: type[AnyMessage]) -> Callable[[bytes], AnyMessage]:
+    """`decode` for one class."""
+    return partial(decode, cls)
+
+
+# --- reading ---
+
+
+def _fill(table: Table, data: bytes, values: Values, depth: int) -> None:
+    """Read all fields of `data` into a message's values."""
+    by_key = table.by_key
+    position, end = 0, len(data)
+    while position < end:
+        key = data[position]
+        position += 1
+        if key > 0x7F:
+            key, position = _varint(data, position - 1)
+        field = by_key.get(key)
+        if field is None:
+            position = _fill_unusual(table, key, data, position, values)
+            continue
+        try:
+            raw, position = _raw(key & 7, data, position)
+            if field.enclosed is not None:
+                _enclose(field, field.enclosed, raw, values, depth)
+                continue
+            value = field.read(raw)
+        except Malformed as fault:
+            raise fault.under(_step(field, values)) from None
+        if field.repeated:
+            values.setdefault(field.name, []).append(value)
+        else:
+            if field.group is not None:
+                _choose(field.group, field.name, values)
+            values[field.name] = value
+
+
+def _enclose(field: Field, cls: type[betterproto.Message], raw: bytes, values: Values, depth: int) -> None:
+    """Read an enclosed message; a second occurrence of a singular one is merged into the first."""
+    if depth >= DEPTH_MAX:
+        raise Malformed(f"more than {DEPTH_MAX} messages within each other")
+    table = table_of(cls)
+    if field.repeated:
+        message = new_message(table)
+        _fill(table, raw, values_of(message), depth + 1)
+        values.setdefault(field.name, []).append(message)
+        return
+    if field.group is not None:
+        _choose(field.group, field.name, values)
+    message = values.get(field.name)
+    if message is None:
+        message = values[field.name] = new_message(table)
+    _fill(table, raw, values_of(message), depth + 1)
+
+
+def _choose(group: str, name: str, values: Values) -> None:
+    """Make `name` the one field of its oneof that is set."""
+    current = values["_group_current"]
+    before = current[group]
+    if before != name:
+        if before is not None:
+            values.pop(before, None)
+        current[group] = name
+
+
+def _fill_unusual(table: Table, key: int, data: bytes, position: int, values: Values) -> int:
+    """Read packed numbers, skip an unknown field, refuse a known one of the wrong wire type."""
+    number, wire = key >> 3, key & 7
+    field = table.packed.get(key)
+    name = table.by_number.get(number)
+    if name is not None and field is None:
+        raise Malformed(f"wire type {wire} is not the one of this field", name)
+    if number == 0:
+        raise Malformed("field number 0")
+    if number >= 1 << 29:
+        raise Malformed(f"field number {number} is over 2^29 - 1")
+    try:
+        raw, position = _raw(wire, data, position)
+        if field is not None:
+            values.setdefault(field.name, []).extend(_unpack(field, raw))
+    except Malformed as fault:
+        raise fault.under(name or f"field {number}") from None
+    return position
+
+
+def _unpack(field: Field, data: bytes) -> list[Any]:
+    unpacked: list[Any] = []
+    position = 0
+    while position < len(data):
+        raw, position = _raw(field.wire, data, position)
+        unpacked.append(field.read(raw))
+    return unpacked
+
+
+def _step(field: Field, values: Values) -> str:
+    return f"{field.name}[{len(values.get(field.name, ()))}]" if field.repeated else field.name
+
+
+def _raw(wire: int, data: bytes, position: int) -> tuple[Any, int]:
+    """The value of a field as it stands on the wire, and the position behind it."""
+    if wire == VARINT:
+        return _varint(data, position)
+    if wire == BYTES:
+        size, position = _varint(data, position)
+    elif wire in _FIXED_SIZES:
+        size = _FIXED_SIZES[wire]
+    else:
+        raise Malformed(f"wire type {wire} is not supported")
+    end = position + size
+    if end > len(data):
+        raise Malformed(f"{size} bytes announced, {len(data) - position} left")
+    return data[position:end], end
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    """An unsigned 64-bit number and the position behind it."""
+    if position < len(data) and data[position] < 0x80:
+        return data[position], position + 1
+    number = shift = 0
+    for byte in data[position : position + VARINT_MAX_BYTES]:
+        position += 1
+        if byte < 0x80:
+            number |= byte << shift
+            if number >> 64:
+                raise Malformed("a varint over 64 bits")
+            return number, position
+        number |= (byte & 0x7F) << shift
+        shift += 7
+    if shift == 7 * VARINT_MAX_BYTES:
+        raise Malformed(f"a varint of more than {VARINT_MAX_BYTES} bytes")
+    raise Malformed("ends within a varint")

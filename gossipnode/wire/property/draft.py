@@ -1,0 +1,94 @@
+"""A property on its way to become a new version: read once, merged, stamped, written once.
+
+For writes of clients, where parsing and encoding again for each step would cost more than all the rest.
+"""
+
+from __future__ import annotations
+
+from gossipnode.core.model.limits import PROPERTY_MAX_BYTES
+from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.model.version import Version, payload_digest
+from gossipnode.wire.generated.pb.banyandb.property.v1.property_pb2 import Property
+from gossipnode.wire.property.payload import check_property
+from gossipnode.wire.wire_errors import InvalidPropertyError
+
+NANOSECONDS = 1_000_000_000
+
+
+class Draft:
+    """A property on its way to become a new version of its record: parsed once, then stamped."""
+
+    __slots__ = ("_message", "entity")
+
+    def __init__(self, entity: Entity, message: Property) -> None:
+        """Made by `read_draft` and `draft_of`."""
+        self.entity = entity
+        self._message = message
+
+    @property
+    def create_revision(self) -> int:
+        """When the property was created, by the revision (nanoseconds) that it was given."""
+        return self._message.metadata.create_revision
+
+    @property
+    def tag_count(self) -> int:
+        """How many tags it has."""
+        return len(self._message.tags)
+
+    def over(self, existing: bytes) -> Draft:
+        """This draft with the tags of a stored property under it.
+
+        A tag of the draft takes the place of the one with its key; new ones follow in their order. All but
+        the tags is the draft's.
+        """
+        merged = {tag.key: tag for tag in Property.FromString(existing).tags}
+        merged.update({tag.key: tag for tag in self._message.tags})
+        result = Property()
+        result.CopyFrom(self._message)
+        result.ClearField("tags")
+        result.tags.extend(merged.values())
+        return Draft(self.entity, result)
+
+    def stamped(
+        self,
+        *,
+        create_revision: int,
+        mod_revision: int,
+        updated_at_ns: int | None = None,
+        delete_time: int = 0,
+    ) -> Record:
+        """The record with these stamps, all in nanoseconds; None leaves `updated_at` as it is.
+
+        Raises:
+            InvalidPropertyError: it is over the limit of a property.
+        """
+        message = self._message
+        metadata = message.metadata
+        metadata.create_revision = create_revision
+        metadata.mod_revision = mod_revision
+        if updated_at_ns is not None:
+            moment = message.updated_at
+            moment.SetInParent()
+            moment.seconds, moment.nanos = divmod(updated_at_ns, NANOSECONDS)
+        payload = message.SerializeToString(deterministic=True)
+        if len(payload) > PROPERTY_MAX_BYTES:
+            size = len(payload)
+            raise InvalidPropertyError(f"property of {size} bytes is over {PROPERTY_MAX_BYTES} bytes")
+        version = Version(mod_revision, delete_time, payload_digest(payload))
+        return Record(self.entity, version, payload)
+
+
+def read_draft(data: bytes, path: str = "property") -> Draft:
+    """A client's Property, checked as by `check_property`.
+
+    Raises: as `check_property`.
+    """
+    entity, parsed = check_property(data, path)
+    # What we do not know of it was left out of the parsed message; it must not get lost.
+    message = Property.FromString(parsed.canonical) if parsed.has_unknown else parsed.message
+    return Draft(entity, message)
+
+
+def draft_of(record: Record) -> Draft:
+    """A stored record, to be given new stamps."""
+    return Draft(record.entity, Property.FromString(record.payload))

@@ -1,0 +1,74 @@
+"""Strict parsing with Google's protobuf runtime, for what betterproto hands through as bytes.
+
+The runtime takes a known field of the wrong wire type for an unknown field, and keeps it. Here that is an
+error; only fields with numbers that we do not know are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Generic, NamedTuple, TypeVar, cast
+
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from gossipnode.wire.wire_errors import WireError
+
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+
+_GROUP_WIRE_TYPES = (3, 4)
+
+
+class Parsed(NamedTuple, Generic[AnyMessage]):
+    """A message as it was read. What it holds that we do not know is in `canonical` alone."""
+
+    message: AnyMessage
+    canonical: bytes
+    has_unknown: bool
+
+
+def parse(cls: type[AnyMessage], data: bytes, path: str | None = None) -> Parsed[AnyMessage]:
+    """Read a message from all of `data`, and write its canonical bytes: equal content, equal bytes.
+
+    Errors speak of the message as `path`, or by the name of its type.
+
+    Raises:
+        WireError: the bytes are malformed, or a known field has the wrong wire type.
+    """
+    path = path or cls.__name__
+    message = _read(cls, data, path)
+    message.DiscardUnknownFields()
+    canonical = message.SerializeToString(deterministic=True)
+    if canonical == data:
+        return Parsed(message, canonical, False)
+    # Not from a canonical writer, or with unknown fields. The walk in Python costs more than all the rest.
+    whole = _read(cls, data, path)
+    _check_unknown(whole, path)
+    with_unknown = whole.SerializeToString(deterministic=True)
+    return Parsed(message, with_unknown, len(with_unknown) != len(canonical))
+
+
+def _read(cls: type[AnyMessage], data: bytes, path: str) -> AnyMessage:
+    try:
+        return cls.FromString(data)
+    except DecodeError:
+        raise WireError(f"{path}: malformed, truncated, or with text that is not UTF-8") from None
+
+
+def _check_unknown(message: Message, path: str) -> None:
+    """Refuse unknown fields that carry a known number, here and in every enclosed message."""
+    known = message.DESCRIPTOR.fields_by_number
+    for field in cast(Iterable[Any], UnknownFieldSet(message)):  # its stub lacks __iter__
+        if field.field_number in known:
+            name = known[field.field_number].name
+            raise WireError(f"{path}.{name}: wire type {field.wire_type} is not the one of this field")
+        if field.wire_type in _GROUP_WIRE_TYPES:
+            raise WireError(f"{path}: field {field.field_number} is a group, which is not supported")
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is None:
+            continue
+        if descriptor.is_repeated:
+            for index, element in enumerate(value):
+                _check_unknown(element, f"{path}.{descriptor.name}[{index}]")
+        else:
+            _check_unknown(value, f"{path}.{descriptor.name}")

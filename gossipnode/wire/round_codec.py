@@ -1,0 +1,119 @@
+"""Rounds, hops and reports as the messages of `gossipnode.v1`, and back. Nothing is decided here."""
+
+from __future__ import annotations
+
+import math
+
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.round import Ended, Forwarded, Hop, InSession, Report, Round
+from gossipnode.core.ring.turn import HopEnd
+from gossipnode.node.limits import REPORT_HOPS_MAX, REPORT_TEXT_MAX_CHARACTERS
+from gossipnode.wire.envelope.tables import chosen
+from gossipnode.wire.generated.bp.gossipnode import v1
+
+
+def encode_hop(hop: Hop) -> v1.Hop:
+    """A hop for the command line, or for the origin."""
+    return v1.Hop(
+        from_=hop.from_node,
+        to=hop.to_node,
+        session=hop.session,
+        outcome=hop.end.value,
+        reason=hop.reason,
+        sent=hop.sent,
+        received=hop.received,
+        skipped=hop.skipped,
+        bytes_sent=hop.bytes_sent,
+        bytes_received=hop.bytes_received,
+        seconds=hop.seconds,
+    )
+
+
+def decode_hop(hop: v1.Hop) -> Hop:
+    """A hop that a holder reports.
+
+    Raises:
+        ValueError: its outcome is none that we know, or its duration is none.
+    """
+    end = HopEnd(hop.outcome)
+    if end is HopEnd.BUSY:
+        # Only a holder's own affair: what it reports of a successor that stays busy is `skipped`.
+        raise ValueError("outcome of a hop: expected equal, repaired, skipped or failed")
+    if not 0 <= hop.seconds < math.inf:
+        raise ValueError(f"seconds of a hop: {hop.seconds} is no duration")
+    return Hop(
+        from_node=hop.from_[:REPORT_TEXT_MAX_CHARACTERS],
+        to_node=hop.to[:REPORT_TEXT_MAX_CHARACTERS],
+        end=end,
+        reason=hop.reason[:REPORT_TEXT_MAX_CHARACTERS],
+        session=hop.session[:REPORT_TEXT_MAX_CHARACTERS],
+        sent=hop.sent,
+        received=hop.received,
+        skipped=hop.skipped,
+        bytes_sent=hop.bytes_sent,
+        bytes_received=hop.bytes_received,
+        seconds=hop.seconds,
+    )
+
+
+def encode_round(the_round: Round) -> v1.Round:
+    """A round for the command line."""
+    return v1.Round(
+        round=the_round.round,
+        group=the_round.shard.group,
+        shard=the_round.shard.shard,
+        origin=the_round.origin,
+        outcome=the_round.outcome.value if the_round.outcome else "",
+        seconds=the_round.seconds,
+        hops=[encode_hop(hop) for hop in the_round.hops],
+        started_at=the_round.started_at,
+    )
+
+
+def encode_report(report: Report) -> v1.ReportRequest:
+    """A report for its origin."""
+    message = v1.ReportRequest(
+        round=report.round,
+        group=report.shard.group,
+        shard=report.shard.shard,
+        holder=report.holder,
+        count=report.count,
+        hops=[encode_hop(hop) for hop in report.hops],
+    )
+    match report.then:
+        case InSession(peer):
+            message.in_session_with = peer
+        case Forwarded(peer, foreign):
+            message.forwarded_to = peer
+            message.next_is_foreign = foreign
+        case Ended(reason):
+            message.ended = reason
+    return message
+
+
+def decode_report(message: v1.ReportRequest) -> Report:
+    """A report as it came.
+
+    Raises:
+        ValueError: it says nothing of what happens next, or more than a holder can have done.
+    """
+    if len(message.hops) > REPORT_HOPS_MAX:
+        raise ValueError(f"{len(message.hops)} hops in one report: expected {REPORT_HOPS_MAX} at most")
+    then: InSession | Forwarded | Ended
+    match chosen(message, "next"):
+        case ("in_session_with", peer):
+            then = InSession(str(peer)[:REPORT_TEXT_MAX_CHARACTERS])
+        case ("forwarded_to", peer):
+            then = Forwarded(str(peer)[:REPORT_TEXT_MAX_CHARACTERS], message.next_is_foreign)
+        case ("ended", reason):
+            then = Ended(str(reason)[:REPORT_TEXT_MAX_CHARACTERS])
+        case _:
+            raise ValueError("a report without next: expected in_session_with, forwarded_to or ended")
+    return Report(
+        message.round,
+        ShardId(message.group, message.shard),
+        message.holder,
+        message.count,
+        tuple(decode_hop(hop) for hop in message.hops),
+        then,
+    )

@@ -1,0 +1,384 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gossipnode.config.address import Address, AddressError, parse_address
+from gossipnode.config.settings import SettingsError, describe_settings, load_settings
+from gossipnode.config.values import duration, format_duration
+
+MINIMAL = {"node.name": "a", "node.listen": "127.0.0.1:7400"}
+
+
+def write(tmp_path: Path, text: str, name: str = "a.toml") -> Path:
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+def test_the_whole_configuration_of_the_contract(tmp_path: Path) -> None:
+    for name in ("ca.pem", "a.pem", "a.key"):
+        write(tmp_path, "", name)
+    settings = load_settings(
+        write(
+            tmp_path,
+            f"""
+[node]
+name = "a"
+listen = "127.0.0.1:7400"
+advertise = "a.example:7400"
+data_dir = "data/a"
+status_listen = "127.0.0.1:7480"
+[cluster]
+name = "main"
+secret = "s3cret"
+discovery = "static"
+peers = {{ b = "127.0.0.1:7401", c = "[::1]:7402" }}
+[repair]
+schedule = "0 2 * * *"
+session_deadline_seconds = 3600
+max_sessions = 8
+page_leaves = 256
+leaf_json = "commas"
+[groups.sw]
+shards = 2
+replicas = 3
+tombstone_retention = "12h"
+ack = "all"
+indexes = ["status", "zone"]
+[tls]
+ca = "{tmp_path}/ca.pem"
+cert = "{tmp_path}/a.pem"
+key = "{tmp_path}/a.key"
+require_client = false
+""",
+        )
+    )
+    assert settings.node.advertise == Address("a.example", 7400)
+    assert settings.node.data_dir == Path("data/a")
+    assert settings.node.status_listen == Address("127.0.0.1", 7480)
+    assert settings.cluster.secret == "s3cret"
+    assert settings.repair.session_deadline_seconds == 3600
+    assert (settings.repair.max_sessions, settings.repair.page_leaves) == (8, 256)
+    assert settings.repair.leaf_json == "commas"
+    group = settings.groups["sw"]
+    assert (group.shards, group.replicas, group.ack) == (2, 3, "all")
+    assert group.indexes == ("status", "zone")
+    assert group.tombstone_retention_seconds == 12 * 3600
+    assert settings.tls is not None
+    assert settings.tls.cert == tmp_path / "a.pem"
+    assert not settings.tls.require_client
+    assert list(settings.members.items()) == [
+        ("a", Address("a.example", 7400)),
+        ("b", Address("127.0.0.1", 7401)),
+        ("c", Address("::1", 7402)),
+    ]
+    shown = json.dumps(describe_settings(settings))
+    assert "s3cret" not in shown
+    assert '"[::1]:7402"' in shown
+
+
+def test_everything_but_name_and_listen_has_a_default() -> None:
+    settings = load_settings(overrides=MINIMAL)
+    assert settings.node.advertise == settings.node.listen == Address("127.0.0.1", 7400)
+    assert settings.node.data_dir == Path("data/a")
+    assert settings.node.status_listen is None
+    assert (settings.cluster.name, settings.cluster.discovery) == ("main", "static")
+    assert settings.cluster.secret is None
+    assert settings.cluster.join == ()
+    assert settings.repair.schedule == "0 2 * * *"
+    assert settings.repair.session_deadline_seconds == 3600
+    assert (settings.repair.max_sessions, settings.repair.page_leaves) == (8, 256)
+    assert settings.repair.leaf_json == "none"
+    assert dict(settings.groups) == {}
+    assert settings.tls is None
+    grouped = load_settings(overrides=MINIMAL | {"groups": ["sw:1:3"]}).groups["sw"]
+    assert grouped.tombstone_retention_seconds == 7 * 86400
+    assert (grouped.ack, grouped.indexes) == ("quorum", ())
+
+
+def test_the_environment_wins_over_the_file_and_options_over_both(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """
+[node]
+name = "file"
+listen = "127.0.0.1:1"
+data_dir = "file"
+[cluster]
+peers = { x = "127.0.0.1:9" }
+[groups.sw]
+shards = 4
+tombstone_retention = "1d"
+[groups.kept]
+""",
+    )
+    environ = {
+        "GOSSIPNODE_NODE_NAME": "env",
+        "GOSSIPNODE_NODE_LISTEN": "127.0.0.1:2",
+        "GOSSIPNODE_CLUSTER_PEERS": "b=127.0.0.1:8, c=127.0.0.1:7",
+        "GOSSIPNODE_REPAIR_MAX_SESSIONS": "3",
+        "GOSSIPNODE_REPAIR_SESSION_DEADLINE_SECONDS": "2.5",
+        "GOSSIPNODE_REPAIR_SCHEDULE": "",
+        "GOSSIPNODE_AT": "127.0.0.1:5",
+        "GOSSIPNODE_NODE_PORT_7400_TCP_ADDR": "10.0.0.1",
+        "GOSSIPNODE_NODE_SERVICE_HOST": "10.0.0.1",
+        "PATH": "/bin",
+    }
+    settings = load_settings(
+        path, environ, {"node.name": "flag", "node.data_dir": None, "groups": ["sw:2:3"]}
+    )
+    assert settings.node.name == "flag"
+    assert settings.node.listen.port == 2
+    assert settings.node.data_dir == Path("file")
+    assert sorted(settings.cluster.peers) == ["b", "c"]
+    assert settings.repair.max_sessions == 3
+    assert settings.repair.session_deadline_seconds == 2.5
+    assert settings.repair.schedule is None
+    assert settings.groups["sw"].shards == 2
+    assert settings.groups["sw"].tombstone_retention_seconds == 86400
+    assert "kept" in settings.groups
+    assert load_settings(path, {"GOSSIPNODE_GROUPS": "e:1:3"}).groups["e"].replicas == 3
+
+
+NODE = '[node]\nname = "a"\nlisten = "127.0.0.1:7400"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[node\n", ["a.toml, line 1"]),
+        (NODE + "[cluster]\npeers = {\n", ["a.toml, line 5"]),
+        ('[node]\nname = "a"\nname = "b"\n', ["a.toml, line 3"]),
+        ('[nod]\nname = "a"\n', ["a.toml: unknown section 'nod'", "did you mean 'node'?"]),
+        ('[zzz]\nname = "a"\n', ["unknown section 'zzz'", "known are node, cluster"]),
+        ("node = 5\n", ["a.toml: [node] is not a table"]),
+        ('[node]\nlisen = "x:1"\n', ["in [node], unknown key 'lisen'", "did you mean 'listen'?"]),
+        ("[groups.sw]\nshard = 1\n", ["in [groups.sw], unknown key 'shard'", "did you mean 'shards'?"]),
+        ("[groups]\nsw = 1\n", ["[groups.sw] is not a table"]),
+        ("[node]\nname = 5\n", ["a.toml: [node] name: expected text, got a number (5)"]),
+        ('[node]\nname = ""\n', ["[node] name: expected text, got nothing"]),
+        ('[node]\nname = "a b"\n', ["'a b' is no node name"]),
+        ('[node]\nlisten = "localhost"\n', ["[node] listen: 'localhost' has no port"]),
+        ('[node]\nlisten = "localhost:99999"\n', ["no valid port"]),
+        ("[repair]\nmax_sessions = 0\n", ["[repair] max_sessions: expected 1 to 1024, got 0"]),
+        ("[repair]\nmax_sessions = true\n", ["expected a whole number, got a truth value"]),
+        ('[repair]\nmax_sessions = "8x"\n', ["expected a whole number, got '8x'"]),
+        ("[repair]\npage_leaves = 0\n", ["[repair] page_leaves: expected 1 to"]),
+        ("[repair]\nsession_deadline_seconds = 0\n", ["expected a number of seconds above 0"]),
+        ("[repair]\nsession_deadline_seconds = inf\n", ["expected a number of seconds above 0"]),
+        ("[repair]\nsession_deadline_seconds = true\n", ["expected a number of seconds, got a truth"]),
+        ('[repair]\nschedule = "often"\n', ["[repair] schedule: 'often' is no cron schedule"]),
+        ('[repair]\nschedule = "0 0 30 2 *"\n', ["is no cron schedule"]),
+        ('[repair]\nleaf_json = "spaces"\n', ["expected one of none, commas, got 'spaces'"]),
+        ('[cluster]\ndiscovery = "dns"\n', ["[cluster] discovery: 'dns' is not supported yet", '"static"']),
+        ('[cluster]\ndiscovery = "magic"\n', ["expected one of static, file, dns, etcd"]),
+        ("[cluster]\npeers = 5\n", ["[cluster] peers: expected a table"]),
+        ('[cluster]\npeers = { b = "x" }\n', ["peer 'b': 'x' has no port"]),
+        ('[cluster]\npeers = { b = "x:0" }\n', ["peer 'b': 'x:0' has port 0"]),
+        ("[cluster]\npeers = { b = 5 }\n", ["peer 'b': expected text"]),
+        ('[cluster]\nname = "a b"\n', ["is no cluster name"]),
+        ('[groups."a/b"]\n', ["""group name 'a/b' holds a "/\""""]),
+        ("[groups._x]\n", ["""group name '_x' begins with "_\""""]),
+        ("[groups." + "x" * 256 + "]\n", ["longer than 255 bytes"]),
+        ("[groups.sw]\nshards = 1025\n", ["[groups.sw] shards: expected 1 to 1024, got 1025"]),
+        ("[groups.sw]\nreplicas = 0\n", ["[groups.sw] replicas: expected 1 to"]),
+        ('[groups.sw]\ntombstone_retention = "7 days"\n', ['expected a time such as "7d"']),
+        ('[groups.sw]\ntombstone_retention = "0s"\n', ["expected a time above 0"]),
+        ("[groups.sw]\ntombstone_retention = 7\n", ['expected a time such as "7d"']),
+        ('[groups.sw]\nack = "most"\n', ["expected one of local, one, quorum, all, got 'most'"]),
+        ('[tls]\nca = "/nowhere/ca.pem"\n', ["[tls] ca: no such file: /nowhere/ca.pem"]),
+        ("[tls]\nrequire_client = 1\n", ["[tls] require_client: expected true or false"]),
+        (NODE + "[tls]\nrequire_client = true\n", ["[tls] has require_client but no ca"]),
+        ("", ["[node] name is not set", "--name", "GOSSIPNODE_NODE_NAME"]),
+        ('[node]\nname = "a"\n', ["[node] listen is not set"]),
+        (NODE + '[cluster]\npeers = { a = "h:1" }\n', ["peer 'a' at h:1 has this node's own name"]),
+        (NODE + '[cluster]\npeers = { b = "127.0.0.1:7400" }\n', ["peer 'b' has this node's own address"]),
+        (NODE + '[cluster]\npeers = { b = "h:1", c = "h:1" }\n', ["'b' and 'c' have the same address h:1"]),
+        ("[cluster]\njoin = 5\n", ["[cluster] join: expected a list such as", "got a number (5)"]),
+        ("[cluster]\njoin = [5]\n", ["[cluster] join: expected text, got a number (5)"]),
+        ('[cluster]\njoin = ["h"]\n', ["[cluster] join: 'h' has no port"]),
+        ('[cluster]\njoin = ["h:0"]\n', ["[cluster] join: 'h:0' has port 0"]),
+        (
+            NODE + '[cluster]\njoin = ["h:1"]\npeers = { b = "h:1" }\n',
+            ["[cluster] peers and join are both set (--peer, --join)"],
+        ),
+        ('[groups.sw]\nindexes = "zone"\n', ["[groups.sw] indexes: expected a list such as"]),
+        ("[groups.sw]\nindexes = [5]\n", ["[groups.sw] indexes: expected text, got a number (5)"]),
+        ('[groups.sw]\nindexes = ["a", ""]\n', ["[groups.sw] indexes: expected text, got nothing"]),
+        ('[groups.sw]\nindexes = ["a", "b", "a"]\n', ["[groups.sw] indexes: tag 'a' is given twice"]),
+        ('[groups.sw]\nindexes = ["' + "x" * 256 + '"]\n', ["longer than 255 bytes"]),
+        (f"[groups.sw]\nindexes = {[str(n) for n in range(17)]}\n", ["expected 16 tags at most, got 17"]),
+    ],
+)  # fmt: skip
+def test_wrong_files_are_named_with_their_key(tmp_path: Path, text: str, words: list[str]) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_settings(write(tmp_path, text))
+    message = str(raised.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no such configuration file"):
+        load_settings(tmp_path / "missing.toml")
+    with pytest.raises(SettingsError, match="cannot be read: Is a directory"):
+        load_settings(tmp_path)
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes(b"[node]\nname = '\xe4'\n")
+    with pytest.raises(SettingsError, match=r"latin.toml, line 2: not UTF-8"):
+        load_settings(latin)
+
+
+@pytest.mark.parametrize(
+    ("environ", "overrides", "message"),
+    [
+        ({"GOSSIPNODE_NODE_LISTEN": "x"}, {}, "GOSSIPNODE_NODE_LISTEN: 'x' has no port"),
+        (
+            {"GOSSIPNODE_NODE_LISEN": "x:1"},
+            {},
+            r"GOSSIPNODE_NODE_LISEN: \[node\] has no key 'lisen': did you",
+        ),
+        ({"GOSSIPNODE_TLS_REQUIRE_CLIENT": "maybe"}, {}, "GOSSIPNODE_TLS_REQUIRE_CLIENT: expected true"),
+        ({"GOSSIPNODE_CLUSTER_PEERS": "b"}, {}, "GOSSIPNODE_CLUSTER_PEERS: 'b' is no peer: expected NAME="),
+        ({}, {"node.listen": "x"}, "--listen: 'x' has no port"),
+        ({}, {"node.data_dir": ""}, "--data-dir: expected text"),
+        ({"GOSSIPNODE_CLUSTER_JOIN": "h:1,h"}, {}, "GOSSIPNODE_CLUSTER_JOIN: 'h' has no port"),
+        ({}, {"cluster.join": ["h"]}, "--join: 'h' has no port"),
+        ({"GOSSIPNODE_CLUSTER_JOIN": "h:1"}, {"cluster.peers": ["b=h:1"]}, "peers and join are both set"),
+        ({}, {"groups": ["\udcff:1:3"]}, "--group: .* is no UTF-8 text"),
+        ({}, {"cluster.peers": ["b=h:1", "b=h:2"]}, "--peer: peer 'b' is given twice"),
+        ({}, {"cluster.peers": ["=h:1"]}, "--peer: '=h:1' is no peer"),
+        ({}, {"groups": ["sw"]}, "--group: 'sw' is no group: expected NAME:SHARDS:REPLICAS"),
+        ({}, {"groups": ["sw:0:3"]}, "--group sw:0:3: shards: expected 1 to 1024, got 0"),
+        ({}, {"groups": ["sw:1:3", "sw:2:3"]}, "--group: group 'sw' is given twice"),
+        ({}, {"groups": ["_sw:1:3"]}, "begins with"),
+    ],
+)
+def test_wrong_variables_and_options_are_named(
+    environ: dict[str, str], overrides: dict[str, object], message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load_settings(None, environ, MINIMAL | overrides)
+
+
+def test_one_list_of_members_may_serve_all_nodes() -> None:
+    peers = ["a=127.0.0.1:7400", "b=127.0.0.1:7401"]
+    settings = load_settings(overrides=MINIMAL | {"cluster.peers": peers})
+    assert list(settings.cluster.peers) == ["b"]
+    assert list(settings.members) == ["a", "b"]
+
+
+def test_more_or_fewer_members_than_replicas_are_allowed() -> None:
+    peers = ["b=h:1", "c=h:2"]
+    settings = load_settings(
+        overrides=MINIMAL | {"groups": ["sw:1:2", "with:colon:2:5"], "cluster.peers": peers}
+    )
+    assert settings.groups["sw"].replicas == 2
+    assert settings.groups["with:colon"].shards == 2
+
+
+def test_a_node_may_join_through_any_of_several_members(tmp_path: Path) -> None:
+    path = write(tmp_path, NODE + '[cluster]\njoin = ["h:1", "h:2", "h:1"]\n')
+    found = load_settings(path)
+    assert found.cluster.join == (Address("h", 1), Address("h", 2))
+    assert list(found.members) == ["a"]
+    assert describe_settings(found)["cluster"]["join"] == ["h:1", "h:2"]
+    assert load_settings(path, {"GOSSIPNODE_CLUSTER_JOIN": "h:3, [::1]:4"}).cluster.join == (
+        Address("h", 3),
+        Address("::1", 4),
+    )
+    assert load_settings(path, {"GOSSIPNODE_CLUSTER_JOIN": ""}).cluster.join == ()
+    assert load_settings(path, {}, {"cluster.join": ["h:5"]}).cluster.join == (Address("h", 5),)
+
+
+def test_one_list_of_whom_to_join_may_serve_all_nodes() -> None:
+    """The first node finds nobody but itself there, and so joins nobody."""
+    join = ["127.0.0.1:7400", "127.0.0.1:7401", "a.example:7400"]
+    settings = load_settings(overrides=MINIMAL | {"cluster.join": join, "node.advertise": "a.example:7400"})
+    assert settings.cluster.join == (Address("127.0.0.1", 7401),)
+
+
+@pytest.mark.parametrize(
+    ("text", "shortest"),
+    [
+        ("7d", "7d"),
+        ("36h", "36h"),
+        ("48h", "2d"),
+        ("90m", "90m"),
+        ("120m", "2h"),
+        ("45s", "45s"),
+        ("60s", "1m"),
+    ],
+)
+def test_a_time_is_written_in_its_shortest_form(text: str, shortest: str) -> None:
+    assert format_duration(int(duration(text))) == shortest
+
+
+@given(st.integers(1, 999_999_999))
+def test_a_time_is_read_back(seconds: int) -> None:
+    assert duration(format_duration(seconds)) == seconds
+
+
+def test_no_time_at_all() -> None:
+    assert format_duration(0) == "0s"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("localhost:7400", Address("localhost", 7400)),
+        ("10.0.0.1:1", Address("10.0.0.1", 1)),
+        ("[::1]:65535", Address("::1", 65535)),
+        ("node-a.example.org:7400", Address("node-a.example.org", 7400)),
+    ],
+)
+def test_addresses(text: str, expected: Address) -> None:
+    assert parse_address(text) == expected
+    assert str(expected) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "has no port"),
+        ("7400", "has no port"),
+        (":7400", "has no host"),
+        ("host:", "no valid port"),
+        ("host:http", "no valid port"),
+        ("host:65536", "no valid port"),
+        ("host:-1", "no valid port"),
+        ("host:0", "port 0"),
+        ("::1:7400", "in brackets"),
+        ("[::1]", "expected HOST:PORT"),
+        ("[::1:7400", "expected HOST:PORT"),
+        ("[host]:7400", "no IPv6 address"),
+        ("999.0.0.1:7400", "no IPv4 address"),
+        ("http://host:7400", "is a URL"),
+        ("a b:7400", "no valid host name"),
+        ("host:７４００", "no valid port"),
+    ],
+)
+def test_what_is_no_address(text: str, words: str) -> None:
+    with pytest.raises(AddressError) as raised:
+        parse_address(text)
+    assert words in str(raised.value)
+
+
+def test_port_zero_is_for_listening_only() -> None:
+    assert parse_address("127.0.0.1:0", allow_port_zero=True).port == 0
+    assert load_settings(overrides=MINIMAL | {"node.listen": "127.0.0.1:0"}).node.listen.port == 0
+
+
+@given(st.text(st.sampled_from("ab:.[]019-% /"), max_size=12))
+def test_an_address_is_read_back_or_refused(text: str) -> None:
+    try:
+        address = parse_address(text)
+    except AddressError:
+        return
+    assert parse_address(str(address)) == address

@@ -1,0 +1,259 @@
+"""Imports and deletes of many records through the coordinator, with replicas missing and others writing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import trio
+
+from gossipnode.core.cluster.placement import AckLevel
+from gossipnode.core.model.property import Record
+from gossipnode.core.query.replica_messages import RecordsRead
+from gossipnode.node.coordinate.bulk_writes import BadRecord, ImportedRecord, PreparedImport
+from gossipnode.node.limits import DELETE_PAGE_RECORDS, READ_MAX_RECORDS, REPLICA_SECONDS, WRITE_MAX_RECORDS
+from gossipnode.node.request_errors import (
+    NotAReplicaError,
+    RefusedGroupError,
+    TooFewReplicasError,
+    UnknownLevelError,
+)
+from gossipnode.rpc import RpcError, Status
+from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
+from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.property.property_edit import read_property
+from gossipnode.wire.services import DELETE, NODE_IMPORT
+from tests.node.cluster import record
+from tests.node.faults import FaultyCluster, running
+from tests.node.support import entity, prop, tags_of
+
+SHARDS = "sw:4:3"
+MANY = 2 * max(READ_MAX_RECORDS, WRITE_MAX_RECORDS) + 3
+
+
+def batch(count: int = MANY, **tags: int) -> list[ImportedRecord]:
+    return [ImportedRecord(prop(f"n/{number}", **(tags or {"x": number})), 0) for number in range(count)]
+
+
+def version_of(key: str, revision: int, delete_time: int = 0) -> ImportedRecord:
+    kept = record(key, revision=revision)
+    return ImportedRecord(kept.payload, delete_time)
+
+
+async def run_import(
+    cluster: FaultyCluster,
+    name: str,
+    records: Sequence[ImportedRecord],
+    *,
+    ack: str = "",
+    keep_versions: bool = False,
+) -> int:
+    prepared = await cluster.bulk(name).prepare_import("sw", records, keep_versions=keep_versions, ack=ack)
+    assert isinstance(prepared, PreparedImport), prepared
+    try:
+        return await prepared.commit()
+    finally:
+        prepared.release()
+
+
+async def live(cluster: FaultyCluster, name: str, key: str, ack: str = "") -> Record | None:
+    return (await cluster.coordinator(name).get(entity(key), ack=ack)).record
+
+
+async def test_an_import_reaches_all_replicas_of_all_shards(autojump_clock: object) -> None:
+    async with running(FaultyCluster(groups=(SHARDS,))) as cluster:
+        assert await run_import(cluster, "a", batch()) == MANY
+        await trio.sleep(1)
+        for number in range(MANY):
+            for name in "abc":
+                found = await live(cluster, name, f"n/{number}", "local")
+                assert tags_of(found) == {"x": number}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["down", "hanging"])
+async def test_an_import_at_quorum_does_without_one_replica(fault: str, autojump_clock: object) -> None:
+    async with running(FaultyCluster(groups=(SHARDS,))) as cluster:
+        if fault == "down":
+            cluster.kill("c")
+            await cluster.ended["c"].wait()
+        else:
+            cluster.hang("c")
+        began = trio.current_time()
+        assert await run_import(cluster, "a", batch()) == MANY
+        assert trio.current_time() - began < REPLICA_SECONDS
+        for number in range(MANY):
+            assert tags_of(await live(cluster, "b", f"n/{number}")) == {"x": number}
+        with pytest.raises(TooFewReplicasError, match="2 of 3 replicas answered, all needs 3; not: c"):
+            await run_import(cluster, "a", batch(), ack="all")
+        for level in ("quorum", "one", "local"):
+            assert await run_import(cluster, "b", batch(x=7), ack=level) == MANY
+        assert tags_of(await live(cluster, "b", "n/1", "local")) == {"x": 7}
+
+
+async def test_an_import_replaces_what_is_there_and_keeps_its_create_revision(autojump_clock: object) -> None:
+    async with running(FaultyCluster(groups=(SHARDS,))) as cluster:
+        first = await cluster.coordinator("a").apply(prop("n/0", old=1), replace=False)
+        await cluster.coordinator("a").apply(prop("n/1", old=1), replace=False)
+        gone = await cluster.coordinator("a").delete(entity("n/1"))
+        assert gone.tombstone is not None
+        await trio.sleep(1)
+        await run_import(cluster, "b", batch(2))
+        kept, anew = await live(cluster, "c", "n/0"), await live(cluster, "c", "n/1")
+        assert kept is not None
+        assert anew is not None
+        assert tags_of(kept) == {"x": 0}
+        assert read_property(kept.payload).create_revision == first.record.version.mod_revision
+        assert read_property(anew.payload).create_revision == anew.version.mod_revision
+        assert anew.version > gone.tombstone.version
+
+
+async def test_of_a_record_that_comes_twice_the_last_one_counts(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        twice = [ImportedRecord(prop("n/1", x=1), 0), ImportedRecord(prop("n/1", y=2), 0)]
+        assert await run_import(cluster, "a", twice) == 2
+        assert tags_of(await live(cluster, "b", "n/1")) == {"y": 2}
+
+
+@pytest.mark.slow
+async def test_newer_versions_that_come_in_meanwhile_are_read_and_replaced(autojump_clock: object) -> None:
+    """b writes two of the records between the read and the write of the import."""
+    async with running(FaultyCluster(groups=(SHARDS,))) as cluster:
+        coordinator = cluster.coordinator("a")
+        read, reads = coordinator.replicas.own.read, 0
+
+        async def read_and_be_overtaken(request: object) -> object:
+            nonlocal reads
+            reply = await read(request)  # type: ignore[arg-type]
+            reads += 1
+            if reads == 1:
+                await trio.sleep(1)
+                for key in ("n/0", f"n/{MANY - 1}"):
+                    await cluster.coordinator("b").apply(prop(key, b=1), replace=False)
+            assert isinstance(reply, RecordsRead)
+            return reply
+
+        coordinator.replicas.own.read = read_and_be_overtaken  # type: ignore[method-assign, assignment]
+        assert await run_import(cluster, "a", batch()) == MANY
+        for number in range(MANY):
+            for name in "abc":
+                assert tags_of(await live(cluster, name, f"n/{number}")) == {"x": number}
+
+
+@pytest.mark.slow
+async def test_imports_at_all_nodes_at_once_end_alike_everywhere(autojump_clock: object) -> None:
+    async with running(FaultyCluster(groups=(SHARDS,))) as cluster:
+        async with trio.open_nursery() as nursery:
+            for value, name in enumerate("abc"):
+                nursery.start_soon(run_import, cluster, name, batch(x=value))
+        await trio.sleep(1)
+        for number in range(MANY):
+            assert len(set(await cluster.versions(entity(f"n/{number}")))) == 1
+
+
+async def test_large_records_go_in_parts(autojump_clock: object) -> None:
+    large = "x" * 400_000
+    async with running(FaultyCluster()) as cluster:
+        records = [ImportedRecord(prop(f"n/{number}", x=large), 0) for number in range(8)]
+        for _ in range(2):
+            assert await run_import(cluster, "a", records, ack="all") == 8
+        for number in range(8):
+            assert tags_of(await live(cluster, "c", f"n/{number}", "local")) == {"x": large}
+
+
+async def test_a_bad_record_is_named_and_nothing_of_its_batch_is_written(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        bulk = cluster.bulk("a")
+        for bad, problem in (
+            (ImportedRecord(b"\xff", 0), "property"),
+            (ImportedRecord(prop("n/1", "other", x=1), 0), "metadata.group"),
+            (ImportedRecord(prop("n/1", x=1), 5), "delete_time"),
+        ):
+            found = await bulk.prepare_import("sw", [*batch(2), bad], keep_versions=False)
+            assert isinstance(found, BadRecord)
+            assert found.position == 2
+            assert problem in found.problem
+        assert await cluster.versions(entity("n/0")) == [0, 0, 0]
+        # Nothing stays locked behind it.
+        await run_import(cluster, "a", batch(2))
+        with pytest.raises(RefusedGroupError):
+            await bulk.prepare_import("_gossipnode", [], keep_versions=False)
+        with pytest.raises(UnknownLevelError):
+            await bulk.prepare_import("sw", [], keep_versions=False, ack="most")
+
+
+# With versions kept
+
+
+async def test_with_versions_kept_only_the_node_asked_is_written_to(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        await cluster.put("a", record("n/2", "newer", revision=9))
+        kept = [version_of("n/1", 5), version_of("n/2", 5), version_of("n/3", 6, delete_time=7)]
+        assert await run_import(cluster, "a", kept, keep_versions=True) == 3
+        await trio.sleep(1)
+        assert await cluster.versions(entity("n/1")) == [5, 0, 0]
+        assert await cluster.versions(entity("n/2")) == [9, 0, 0]
+        assert await cluster.versions(entity("n/3")) == [6, 0, 0]
+        assert (await cluster.held_of(entity("n/3")))["a"] == record("n/3", revision=6, delete_time=7)
+        # A round takes them to the others.
+        await cluster.round("b")
+        assert await cluster.versions(entity("n/1")) == [5, 5, 5]
+
+
+async def test_with_versions_kept_a_node_without_a_copy_refuses(autojump_clock: object) -> None:
+    cluster = FaultyCluster(names=("a", "b", "c", "d"), groups=("sw:1:2",))
+    async with running(cluster):
+        shards = cluster.nodes["a"]._shards
+        holders = shards.replicas(shards.shard_of(entity("n/1")))
+        for name in cluster.names:
+            if name in holders:
+                assert await run_import(cluster, name, [version_of("n/1", 5)], keep_versions=True) == 1
+            else:
+                with pytest.raises(NotAReplicaError, match=f"ask one of {', '.join(holders)}$"):
+                    await run_import(cluster, name, [version_of("n/1", 5)], keep_versions=True)
+
+
+# Through the door
+
+
+async def test_an_import_that_too_few_replicas_take_is_unavailable(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster, cluster.channel("a") as channel:
+        await cluster.isolate("a")
+        request = v1.ImportRequest(
+            group="sw", records=[v1.Record(property=prop(f"n/{number}", x=1)) for number in range(3)]
+        )
+        async with channel.stream(NODE_IMPORT, timeout=10) as stream:
+            await stream.send(request)
+            with pytest.raises(RpcError, match="1 of 3 replicas answered, quorum needs 2") as caught:
+                await stream.recv()
+        assert caught.value.status is Status.UNAVAILABLE
+
+
+@pytest.mark.slow
+async def test_a_delete_of_a_whole_name_leaves_other_names_and_groups(autojump_clock: object) -> None:
+    count = DELETE_PAGE_RECORDS + 10
+    async with running(FaultyCluster(groups=(SHARDS, "other:1:3"))) as cluster:
+        await run_import(cluster, "a", batch(count))
+        await cluster.coordinator("a").apply(prop("m/1", x=1), replace=False)
+        await cluster.coordinator("a").apply(prop("n/1", "other", x=1), replace=False)
+        cluster.kill("c")
+        await cluster.ended["c"].wait()
+        request = banyandb.DeleteRequest(group="sw", name="n")
+        async with cluster.channel("b") as channel:
+            assert (await channel.unary(DELETE, request, timeout=30)).deleted
+            for number in range(count):
+                assert await live(cluster, "a", f"n/{number}") is None
+            assert not (await channel.unary(DELETE, request, timeout=30)).deleted
+        assert await live(cluster, "a", "m/1") is not None
+        assert (await cluster.coordinator("a").get(entity("n/1", "other"))).record is not None
+
+
+async def test_a_delete_of_records_that_are_gone_already_writes_nothing(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        await run_import(cluster, "a", batch(2))
+        await cluster.coordinator("b").delete(entity("n/0"))
+        before = await cluster.versions(entity("n/0"))
+        await cluster.bulk("c").delete_all([entity("n/0"), entity("n/1"), entity("n/2")], AckLevel.QUORUM)
+        assert await cluster.versions(entity("n/0")) == before
+        assert await cluster.versions(entity("n/2")) == [0, 0, 0]
+        assert await live(cluster, "a", "n/1") is None

@@ -1,0 +1,312 @@
+"""Apply, delete and get through any node: what is acknowledged, by whom, and what a fault costs."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+
+from gossipnode.core.model.property import Record
+from gossipnode.node.limits import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS, REPLICA_SECONDS
+from gossipnode.node.request_errors import (
+    NotAReplicaError,
+    RefusedGroupError,
+    TooFewReplicasError,
+    UnknownGroupError,
+    UnknownLevelError,
+)
+from gossipnode.rpc import RpcError, Status
+from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.property.property_edit import read_property
+from gossipnode.wire.services import NODE_APPLY, NODE_DELETE, NODE_GET
+from tests.node.faults import N1, FaultyCluster, put, running, tags_at
+from tests.node.support import SECOND, entity, prop, tags_of
+
+HOUR = 3600 * SECOND
+
+
+def created_at(record: Record) -> int:
+    return read_property(record.payload).create_revision
+
+
+# What a write is
+
+
+@pytest.mark.slow
+async def test_a_merge_joins_tags_and_a_replace_takes_their_place(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        first = await put(cluster, "a", x=1, y=2)
+        await trio.sleep(1)
+        merged = await put(cluster, "b", y=3, z=4)
+        assert tags_of(merged.record) == {"x": 1, "y": 3, "z": 4}
+        replaced = await cluster.coordinator("c").apply(prop("n/1", w=5), replace=True)
+        assert tags_of(replaced.record) == {"w": 5}
+        assert [each.created for each in (first, merged, replaced)] == [True, False, False]
+        assert {created_at(each.record) for each in (first, merged, replaced)} == {created_at(first.record)}
+        assert [await tags_at(cluster, name) for name in "abc"] == [{"w": 5}] * 3
+
+
+async def test_a_write_is_stamped_above_whatever_was_read(autojump_clock: object) -> None:
+    cluster = FaultyCluster(clock_offsets={"a": HOUR, "c": -HOUR})
+    async with running(cluster):
+        stamps: list[int] = []
+        for round_number, name in enumerate("abcab"):
+            await trio.sleep(1)
+            applied = await put(cluster, name, at=round_number)
+            stamps.append(applied.record.version.mod_revision)
+            for other in "abc":
+                assert await tags_at(cluster, other) == {"at": round_number}
+        assert stamps == sorted(set(stamps))
+
+
+async def test_a_deleted_record_is_created_anew(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        first = await put(cluster, "a", x=1)
+        await trio.sleep(1)
+        done = await cluster.coordinator("b").delete(N1)
+        assert done.tombstone is not None
+        assert done.tombstone.version > first.record.version
+        assert await tags_at(cluster, "c") is None
+        await trio.sleep(1)
+        again = await put(cluster, "c", y=1)
+        assert again.created
+        assert created_at(again.record) == again.record.version.mod_revision
+        assert again.record.version > done.tombstone.version
+        assert await tags_at(cluster, "a") == {"y": 1}
+
+
+async def test_a_delete_of_nothing_is_none_and_writes_nothing(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        assert (await cluster.coordinator("a").delete(N1)).tombstone is None
+        assert await cluster.versions(N1) == [0, 0, 0]
+        await put(cluster, "a", x=1)
+        assert (await cluster.coordinator("b").delete(N1)).tombstone is not None
+        deleted = await cluster.versions(N1)
+        assert (await cluster.coordinator("c").delete(N1)).tombstone is None
+        assert await cluster.versions(N1) == deleted
+
+
+@pytest.mark.slow
+async def test_what_cannot_be_asked_is_refused_by_name(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        coordinator = cluster.coordinator("a")
+        with pytest.raises(UnknownLevelError, match="local, one, quorum, all"):
+            await put(cluster, "a", ack="most", x=1)
+        with pytest.raises(UnknownGroupError, match="'other'"):
+            await coordinator.apply(prop("n/1", "other"), replace=False)
+        with pytest.raises(UnknownGroupError, match="'other'"):
+            await coordinator.get(entity("n/1", "other"), ack="quorum")
+        with pytest.raises(RefusedGroupError, match="_gossipnode"):
+            await coordinator.apply(prop("member/x", "_gossipnode"), replace=False)
+        with pytest.raises(RefusedGroupError, match="_gossipnode"):
+            await coordinator.delete(entity("member/a", "_gossipnode"))
+
+
+# Levels
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("down", "reached"),
+    [
+        ("", {"local", "one", "quorum", "all"}),
+        ("b", {"local", "one", "quorum"}),
+        ("bc", {"local", "one"}),
+    ],
+)
+async def test_each_level_needs_its_number_of_replicas(
+    down: str, reached: set[str], autojump_clock: object
+) -> None:
+    async with running(FaultyCluster()) as cluster:
+        for name in down:
+            cluster.kill(name)
+            await cluster.ended[name].wait()
+        for level in ("local", "one", "quorum", "all"):
+            if level in reached:
+                assert (await put(cluster, "a", ack=level, x=1)).record is not None
+                assert await tags_at(cluster, "a", ack=level) is not None
+            else:
+                with pytest.raises(TooFewReplicasError):
+                    await put(cluster, "a", ack=level, x=1)
+                with pytest.raises(TooFewReplicasError):
+                    await tags_at(cluster, "a", ack=level)
+
+
+@pytest.mark.slow
+async def test_a_group_has_a_level_of_its_own(autojump_clock: object) -> None:
+    async with running(FaultyCluster(ack="all")) as cluster:
+        assert (await put(cluster, "a", x=1)).acknowledged == 3
+        cluster.hang("c")
+        with pytest.raises(TooFewReplicasError, match="2 of 3 replicas answered, all needs 3"):
+            await put(cluster, "a", x=2)
+        assert (await put(cluster, "a", ack="quorum", x=3)).acknowledged == 2
+
+
+async def test_too_few_says_how_many_of_how_many_and_who_did_not(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        cluster.hang("b")
+        await cluster.faults.cut(("a", "c"), ("c", "a"))
+        began = trio.current_time()
+        with pytest.raises(TooFewReplicasError) as caught:
+            await put(cluster, "a", x=1)
+        assert trio.current_time() - began <= REPLICA_SECONDS
+        text = str(caught.value)
+        assert text.startswith("sw/0: 1 of 3 replicas answered, quorum needs 2; not: b (")
+        assert "c (" in text
+        assert await cluster.versions(N1) == [0, 0, 0]
+
+
+@pytest.mark.slow
+async def test_a_write_that_too_few_took_says_so_and_stays(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        for name in "bc":
+            cluster.stores[name].set_full(True)
+        with pytest.raises(TooFewReplicasError) as caught:
+            await put(cluster, "a", x=1)
+        assert str(caught.value).startswith("sw/0: 1 of 3 replicas took it, quorum needs 2; not: ")
+        assert [bool(version) for version in await cluster.versions(N1)] == [True, False, False]
+        for name in "bc":
+            cluster.stores[name].set_full(False)
+        await cluster.round("b")
+        assert len(set(await cluster.versions(N1))) == 1
+        assert await tags_at(cluster, "b") == {"x": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("full", ["a", "b"])
+async def test_a_full_disk_of_one_replica_stops_nobody(full: str, autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        cluster.stores[full].set_full(True)
+        assert (await put(cluster, "a", x=1)).acknowledged == 2
+        with pytest.raises(TooFewReplicasError, match=f"2 of 3 replicas took it, all needs 3; not: {full}"):
+            await put(cluster, "a", ack="all", x=2)
+        assert await tags_at(cluster, "c") == {"x": 2}
+        # It is no reason to avoid it.
+        cluster.stores[full].set_full(False)
+        assert (await put(cluster, "a", ack="all", x=3)).acknowledged == 3
+
+
+@pytest.mark.slow
+async def test_a_node_without_a_copy_coordinates_all_but_local(autojump_clock: object) -> None:
+    cluster = FaultyCluster(names=("a", "b", "c", "d", "e"), groups=("sw:1:2",))
+    async with running(cluster):
+        shards = cluster.nodes["a"]._shards
+        holders = shards.replicas(shards.shard_of(N1))
+        outsider = next(name for name in cluster.names if name not in holders)
+        applied = await put(cluster, outsider, x=1)
+        assert (applied.acknowledged, applied.replicas) == (2, 2)
+        for level in ("one", "quorum", "all"):
+            assert await tags_at(cluster, outsider, ack=level) == {"x": 1}
+        for request in (
+            put(cluster, outsider, ack="local", x=2),
+            tags_at(cluster, outsider, ack="local"),
+            cluster.coordinator(outsider).delete(N1, ack="local"),
+        ):
+            with pytest.raises(NotAReplicaError, match=f"ask one of {', '.join(holders)}$"):
+                await request
+        held = await cluster.held_of(N1)
+        assert {name for name, record in held.items() if record is not None} == set(holders)
+
+
+# Slow replicas
+
+
+@pytest.mark.slow
+async def test_a_hanging_replica_delays_no_quorum(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        await put(cluster, "a", x=1)
+        cluster.hang("c")
+        began = trio.current_time()
+        for value in range(5):
+            await put(cluster, "a", x=value)
+            assert await tags_at(cluster, "b") == {"x": value}
+        assert trio.current_time() == began
+
+
+@pytest.mark.slow
+async def test_a_hanging_replica_costs_one_timeout_and_is_avoided_until_it_answers(
+    autojump_clock: object,
+) -> None:
+    """Where it is needed no more: two replicas of three that are asked first would be it and a dead one."""
+    cluster = FaultyCluster(names=("a", "b", "c", "d"), groups=("sw:1:3",))
+    async with running(cluster):
+        shards = cluster.nodes["a"]._shards
+        holders = shards.replicas(shards.shard_of(N1))
+        (outsider,) = set(cluster.names) - set(holders)
+        hung = holders[0]
+        await put(cluster, outsider, x=1)
+        cluster.hang(hung)
+        await put(cluster, outsider, x=2)
+        await trio.sleep(REPLICA_SECONDS + 0.1)
+        peer = cluster.peer(outsider, hung)
+        assert peer.state == "down"
+        await put(cluster, outsider, x=3)
+        assert not peer.link._under_way
+        cluster.faults.heal()
+        await trio.sleep(HELLO_MAX_SECONDS + HELLO_TIMEOUT_SECONDS)
+        assert peer.state == "up"
+        assert (await put(cluster, outsider, ack="all", x=4)).acknowledged == 3
+
+
+async def test_a_needed_replica_is_asked_although_it_hung(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        cluster.hang("c")
+        await put(cluster, "a", x=1)
+        await trio.sleep(REPLICA_SECONDS + 0.1)
+        cluster.kill("b")
+        await cluster.ended["b"].wait()
+        with pytest.raises(TooFewReplicasError, match="1 of 3"):
+            await put(cluster, "a", x=2)
+        cluster.faults.heal()
+        # No hello is needed for that.
+        began = trio.current_time()
+        await put(cluster, "a", x=2)
+        assert trio.current_time() - began < 1
+
+
+@pytest.mark.slow
+async def test_a_caller_whose_time_is_shorter_than_a_hanging_replica_is_told_in_time(
+    autojump_clock: object,
+) -> None:
+    async with running(FaultyCluster()) as cluster, cluster.channel("a") as channel:
+        cluster.hang("b")
+        cluster.hang("c")
+        for method, request in (
+            (NODE_APPLY, v1.ApplyRequest(property=prop("n/1", x=1))),
+            (NODE_GET, v1.GetRequest(group="sw", name="n", id="1")),
+            (NODE_DELETE, v1.DeleteRequest(group="sw", name="n", id="1")),
+        ):
+            began = trio.current_time()
+            with pytest.raises(RpcError) as caught:
+                await channel.unary(method, request, timeout=0.5)
+            assert caught.value.status is Status.DEADLINE_EXCEEDED
+            assert trio.current_time() - began == pytest.approx(0.5, abs=0.01)
+        # Nothing is left behind: the record is not locked.
+        cluster.faults.heal()
+        await trio.sleep(HELLO_MAX_SECONDS + HELLO_TIMEOUT_SECONDS)
+        assert (await put(cluster, "a", x=1)).created
+
+
+async def test_too_few_is_unavailable_to_a_client(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster, cluster.channel("a") as channel:
+        await cluster.isolate("a")
+        with pytest.raises(RpcError, match=r"1 of 3 replicas answered, .*; not: b .*, c ") as caught:
+            await channel.unary(NODE_APPLY, v1.ApplyRequest(property=prop("n/1", x=1)), timeout=5)
+        assert caught.value.status is Status.UNAVAILABLE
+
+
+async def test_a_refusal_for_want_of_room_on_our_side_says_nothing_of_a_peer(autojump_clock: object) -> None:
+    """A peer that hangs is not taken for one that answers because our queue to it is full."""
+    async with running(FaultyCluster()) as cluster:
+        cluster.hang("c")
+        await put(cluster, "a", x=1)
+        await trio.sleep(REPLICA_SECONDS + 0.1)
+        cluster.kill("b")
+        await cluster.ended["b"].wait()
+        await trio.sleep(1)
+        peer = cluster.peer("a", "c")
+        assert peer.state == "down"
+        peer.link._bytes = 1 << 40
+        with pytest.raises(TooFewReplicasError):
+            await put(cluster, "a", x=2)
+        assert peer.state == "down"

@@ -1,0 +1,502 @@
+"""What clients write to a node alone: merged, stamped above what was there, and refused where it must be."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gossipnode.core.cluster.placement import AckLevel
+from gossipnode.core.model.errors import InvalidEntityError
+from gossipnode.core.model.limits import PROPERTY_MAX_BYTES
+from gossipnode.core.model.property import ShardId, check_entity
+from gossipnode.core.model.version import Version
+from gossipnode.node.coordinate.bulk_writes import BadRecord, ImportedRecord, PreparedImport
+from gossipnode.node.endpoints.property_service import delete_all
+from gossipnode.node.limits import APPLY_ATTEMPTS
+from gossipnode.node.request_errors import (
+    NotAReplicaError,
+    NotStoredError,
+    RefusedGroupError,
+    ReplicasFullError,
+    TooFewReplicasError,
+    UnknownGroupError,
+)
+from gossipnode.store.interface import StoreClosedError, StoreFullError, WriteResult, Written
+from gossipnode.wire.property.draft import draft_of
+from gossipnode.wire.property.property_edit import read_property
+from gossipnode.wire.wire_errors import WireError
+from tests.node.cluster import record
+from tests.node.support import (
+    NOW,
+    SECOND,
+    Alone,
+    WallClock,
+    all_records,
+    entity,
+    make_shards,
+    memory_store,
+    prop,
+    put,
+    serve,
+    stored,
+    tags_of,
+)
+
+SHARD = ShardId("sw", 0)
+Start = Callable[..., Awaitable[Alone]]
+
+
+@pytest.fixture(params=["local", "quorum"])
+def start(request: pytest.FixtureRequest, nursery: trio.Nursery) -> Start:
+    """A node that serves clients alone: because its group says so, or as the only replica that there is."""
+    only: dict[str, Any] = {"members": ("a",), "replicas": 1, "ack": AckLevel.QUORUM}
+
+    async def serve_alone(*args: Any, **options: Any) -> Alone:
+        options |= only if request.param == "quorum" else {}
+        return await serve(nursery, make_shards(*args, **options))
+
+    return serve_alone
+
+
+def create_revision(payload: bytes) -> int:
+    return read_property(payload).create_revision
+
+
+async def test_merge_keeps_the_tags_that_do_not_come_in(start: Start) -> None:
+    alone = await start()
+    first = await alone.coordinator.apply(prop("n/1", a=1, b=2), replace=False)
+    second = await alone.coordinator.apply(prop("n/1", b=3, c=4), replace=False)
+    assert (first.created, second.created) == (True, False)
+    assert draft_of(second.record).tag_count == 3
+    assert (second.acknowledged, second.replicas) == (1, alone.shards.placement(SHARD).replicas)
+    assert tags_of(await stored(alone.shards, "n/1")) == {"a": 1, "b": 3, "c": 4}
+    assert list(tags_of(second.record)) == ["a", "b", "c"]
+
+
+async def test_replace_takes_the_new_tags_alone(start: Start) -> None:
+    alone = await start()
+    await alone.coordinator.apply(prop("n/1", a=1, b=2), replace=False)
+    await alone.coordinator.apply(prop("n/1", c=4), replace=True)
+    assert tags_of(await stored(alone.shards, "n/1")) == {"c": 4}
+
+
+@pytest.mark.parametrize("replace", [True, False])
+async def test_create_revision_stays_and_mod_revision_rises(start: Start, replace: bool) -> None:
+    clock = WallClock()
+    alone = await start(wall_clock=clock)
+    first = (await alone.coordinator.apply(prop("n/1"), replace=False)).record
+    clock.now += 5 * SECOND
+    second = (await alone.coordinator.apply(prop("n/1"), replace=replace)).record
+    assert create_revision(first.payload) == NOW == first.version.mod_revision
+    assert create_revision(second.payload) == NOW
+    assert second.version.mod_revision == NOW + 5 * SECOND
+    assert read_property(second.payload).updated_at == (second.version.mod_revision // SECOND, 0)
+
+
+async def test_an_apply_to_a_deleted_record_creates_it_anew(start: Start) -> None:
+    clock = WallClock()
+    alone = await start(wall_clock=clock)
+    await alone.coordinator.apply(prop("n/1", old=1), replace=False)
+    assert (await alone.coordinator.delete(entity("n/1"))).tombstone is not None
+    clock.now += SECOND
+    applied = await alone.coordinator.apply(prop("n/1", new=1), replace=False)
+    assert applied.created
+    assert create_revision(applied.record.payload) == NOW + SECOND
+    assert tags_of(await stored(alone.shards, "n/1")) == {"new": 1}
+
+
+async def test_delete_leaves_a_tombstone_above_the_record(start: Start) -> None:
+    alone = await start()
+    live = (await alone.coordinator.apply(prop("n/1", a=1), replace=False)).record
+    tombstone = (await alone.coordinator.delete(entity("n/1"))).tombstone
+    assert tombstone is not None
+    assert tombstone.version > live.version
+    assert tombstone.deleted
+    assert tombstone.version.mod_revision == tombstone.version.delete_time
+    assert create_revision(tombstone.payload) == create_revision(live.payload)
+    assert await stored(alone.shards, "n/1") == tombstone
+    assert (await alone.coordinator.get(entity("n/1"))).record is None
+
+
+async def test_nothing_live_there_is_no_delete(start: Start) -> None:
+    alone = await start()
+    assert (await alone.coordinator.delete(entity("n/1"))).tombstone is None
+    assert await stored(alone.shards, "n/1") is None
+    await alone.coordinator.apply(prop("n/1"), replace=False)
+    await alone.coordinator.delete(entity("n/1"))
+    before = await stored(alone.shards, "n/1")
+    assert (await alone.coordinator.delete(entity("n/1"))).tombstone is None
+    assert await stored(alone.shards, "n/1") == before
+
+
+async def test_delete_all_deletes_one_name_over_all_shards(start: Start) -> None:
+    alone = await start(groups={"sw": 4})
+    for i in range(150):
+        await alone.coordinator.apply(prop(f"gone/{i}"), replace=False)
+    await alone.coordinator.apply(prop("goner/1"), replace=False)
+    await alone.coordinator.delete(entity("gone/7"))
+    assert await delete_all(alone.queries, alone.bulk, "sw", "gone", "") == 149
+    assert await delete_all(alone.queries, alone.bulk, "sw", "gone", "") == 0
+    live = [key for key, held in (await all_records(alone.shards)).items() if not held.deleted]
+    assert live == ["goner/1"]
+
+
+async def test_get_reads_what_is_live(start: Start) -> None:
+    alone = await start()
+    applied = await alone.coordinator.apply(prop("n/1", a=1), replace=False)
+    assert (await alone.coordinator.get(entity("n/1"))).record == applied.record
+    assert (await alone.coordinator.get(entity("n/2"))).record is None
+
+
+async def test_stamps_rise_while_the_clock_jumps_back(start: Start) -> None:
+    clock = WallClock()
+    alone = await start(wall_clock=clock)
+    stamps: list[int] = []
+    for jump in (0, -3600, 10, -86_400, 86_400 * 2):
+        clock.now += jump * SECOND
+        for key in ("n/1", "n/2"):
+            applied = await alone.coordinator.apply(prop(key), replace=False)
+            stamps.append(applied.record.version.mod_revision)
+    assert stamps == sorted(set(stamps))
+
+
+async def test_a_record_from_the_future_is_superseded_and_leaves_the_clock_alone(start: Start) -> None:
+    alone = await start()
+    ahead = NOW + 3600 * SECOND
+    await put(alone.shards, record("n/1", revision=ahead), record("n/2", revision=1, delete_time=ahead))
+    over = (await alone.coordinator.apply(prop("n/1"), replace=True)).record
+    again = (await alone.coordinator.apply(prop("n/2"), replace=True)).record
+    other = (await alone.coordinator.apply(prop("n/3"), replace=True)).record
+    assert over.version.mod_revision == ahead + 1
+    assert again.version.mod_revision == ahead + 1
+    assert other.version.mod_revision < NOW + SECOND
+    assert await stored(alone.shards, "n/1") == over
+
+
+@pytest.mark.parametrize("group", ["_gossipnode", "_"])
+async def test_the_systems_groups_take_no_client_writes(start: Start, group: str) -> None:
+    alone = await start(groups={"sw": 1, "_": 1})
+    with pytest.raises(RefusedGroupError):
+        await alone.coordinator.apply(prop("n/1", group), replace=False)
+    with pytest.raises(RefusedGroupError):
+        await alone.coordinator.delete(entity("n/1", group))
+    with pytest.raises(RefusedGroupError):
+        await delete_all(alone.queries, alone.bulk, group, "n", "")
+    with pytest.raises(RefusedGroupError):
+        await alone.bulk.prepare_import(group, [], keep_versions=True)
+    assert (await alone.coordinator.get(entity("n/1", group), ack="local")).record is None
+
+
+async def test_an_unknown_group_names_those_that_are_there(start: Start) -> None:
+    alone = await start(groups={"sw": 1, "flags": 1})
+    with pytest.raises(UnknownGroupError, match=r"'nope'.*flags, sw"):
+        await alone.coordinator.apply(prop("n/1", "nope"), replace=False)
+    with pytest.raises(UnknownGroupError):
+        await alone.bulk.prepare_import("nope", [], keep_versions=False)
+
+
+async def test_a_node_without_a_copy_names_those_that_have_one(nursery: trio.Nursery) -> None:
+    alone = await serve(nursery, make_shards(own_name="z"))
+    batch = [ImportedRecord(prop("n/1"), 0)]
+
+    async def import_kept() -> None:
+        await alone.bulk.prepare_import("sw", batch, keep_versions=True)
+
+    async def import_replaced() -> None:
+        prepared = await alone.bulk.prepare_import("sw", batch, keep_versions=False)
+        assert isinstance(prepared, PreparedImport)
+        await prepared.commit()
+
+    for attempt in (
+        lambda: alone.coordinator.apply(prop("n/1"), replace=False),
+        lambda: alone.coordinator.get(entity("n/1")),
+        lambda: alone.coordinator.delete(entity("n/1")),
+        import_kept,
+        import_replaced,
+    ):
+        with pytest.raises(NotAReplicaError, match="sw/0: ask one of a, b"):
+            await attempt()
+
+
+async def test_wrong_keys_are_refused(start: Start) -> None:
+    alone = await start()
+    with pytest.raises(WireError):
+        await alone.coordinator.apply(prop("n/"), replace=False)
+    with pytest.raises(InvalidEntityError):
+        await alone.coordinator.get(entity("n/"))
+    with pytest.raises(InvalidEntityError):
+        await alone.coordinator.delete(entity("/1"))
+
+
+async def test_concurrent_merges_of_one_record_all_survive(start: Start, autojump_clock: object) -> None:
+    alone = await start(memory_store(commit_seconds=1))
+    async with trio.open_nursery() as nursery:
+        for i in range(20):
+
+            async def merge(i: int = i) -> None:
+                await alone.coordinator.apply(prop("n/1", **{f"tag-{i}": i}), replace=False)
+
+            nursery.start_soon(merge)
+    assert tags_of(await stored(alone.shards, "n/1")) == {f"tag-{i}": i for i in range(20)}
+    assert not alone.coordinator.locks._held
+
+
+async def test_a_version_that_came_in_between_is_merged_with(start: Start, autojump_clock: object) -> None:
+    """A session stores a newer record while ours is on its way: read again, merge again, stamp anew."""
+    clock = WallClock()
+    store = memory_store()
+    alone = await start(store, wall_clock=clock)
+    write = store.write
+    peers = [record("n/1", "peer", revision=NOW + SECOND)]
+
+    async def overtaken(shard_records: object, **options: int) -> list[WriteResult]:
+        if peers:
+            await write([(ShardId("sw", 0), peers.pop())])
+        return await write(shard_records, **options)  # type: ignore[arg-type]
+
+    store.write = overtaken  # type: ignore[method-assign,assignment]
+    applied = await alone.coordinator.apply(prop("n/1", mine=1), replace=False)
+    assert not applied.created
+    assert tags_of(await stored(alone.shards, "n/1")) == {"k": "peer", "mine": 1}
+
+
+async def test_newer_versions_without_end_are_an_error_and_free_the_lock(start: Start) -> None:
+    store = memory_store()
+    alone = await start(store)
+    writes: list[object] = []
+
+    async def always_older(shard_records: list[object], **_: int) -> list[WriteResult]:
+        writes.append(shard_records)
+        return [WriteResult(Written.OLDER, Version(NOW, 0, b"")) for _ in shard_records]
+
+    store.write = always_older  # type: ignore[method-assign,assignment]
+    with pytest.raises(NotStoredError, match="sw/n/1: newer versions keep coming in"):
+        await alone.coordinator.apply(prop("n/1"), replace=False)
+    assert len(writes) == APPLY_ATTEMPTS
+    assert not alone.coordinator.locks._held
+
+
+async def test_a_full_store_frees_the_lock(start: Start) -> None:
+    store = memory_store()
+    alone = await start(store)
+    store._full = True
+    with pytest.raises((StoreFullError, ReplicasFullError), match="no space left"):
+        await alone.coordinator.apply(prop("n/1"), replace=False)
+    store._full = False
+    with trio.fail_after(1):
+        await alone.coordinator.apply(prop("n/1"), replace=False)
+    assert not alone.coordinator.locks._held
+
+
+# Imports
+
+
+def items(*payloads: bytes, delete_time: int = 0) -> list[ImportedRecord]:
+    return [ImportedRecord(payload, delete_time) for payload in payloads]
+
+
+async def import_all(
+    alone: Alone, batch: list[ImportedRecord], *, keep_versions: bool = False
+) -> int | BadRecord:
+    prepared = await alone.bulk.prepare_import("sw", batch, keep_versions=keep_versions)
+    if isinstance(prepared, BadRecord):
+        return prepared
+    try:
+        return await prepared.commit()
+    finally:
+        prepared.release()
+
+
+async def test_an_import_replaces_what_is_there(start: Start) -> None:
+    alone = await start(groups={"sw": 3})
+    await alone.coordinator.apply(prop("n/1", old=1), replace=False)
+    assert await import_all(alone, items(*(prop(f"n/{i}", new=i) for i in range(10)))) == 10
+    assert tags_of(await stored(alone.shards, "n/1")) == {"new": 1}
+    assert len(await all_records(alone.shards)) == 10
+
+
+@pytest.mark.parametrize(
+    ("bad", "problem"),
+    [
+        (prop("n/2", "other"), "metadata.group: 'other'"),
+        (b"\xff", "property"),
+        (prop("n/"), "id is empty"),
+        (prop("n/2", big="x" * (1 << 20)), "over 1048576"),
+        # Within the limit as it comes, over it with its stamps.
+        (prop("n/2", big="x" * (PROPERTY_MAX_BYTES - 40)), "over 1048576"),
+    ],
+)
+async def test_a_bad_record_refuses_its_whole_batch(start: Start, bad: bytes, problem: str) -> None:
+    alone = await start()
+    found = await import_all(alone, items(prop("n/1"), bad, prop("n/3")))
+    assert isinstance(found, BadRecord)
+    assert found.position == 1
+    assert problem in found.problem
+    assert await all_records(alone.shards) == {}
+    assert not alone.coordinator.locks._held
+
+
+async def test_a_deleted_record_needs_keep_versions(start: Start) -> None:
+    alone = await start()
+    found = await import_all(alone, items(prop("n/1"), delete_time=NOW))
+    assert isinstance(found, BadRecord)
+    assert "--keep-versions" in found.problem
+
+
+async def test_of_a_record_twice_in_a_batch_the_last_counts(start: Start) -> None:
+    alone = await start()
+    batch = items(prop("n/1", a=1), prop("n/2", b=1), prop("n/1", a=2))
+    assert await import_all(alone, batch) == 3
+    assert tags_of(await stored(alone.shards, "n/1")) == {"a": 2}
+    assert len(await all_records(alone.shards)) == 2
+
+
+async def test_an_import_overtaken_by_a_peers_newer_version_is_written_all_the_same(start: Start) -> None:
+    """It was read before the peer's record came, and is acknowledged: it must not be lost."""
+    alone = await start()
+    prepared = await alone.bulk.prepare_import(
+        "sw", items(prop("n/1", mine=1), prop("n/2", mine=2)), keep_versions=False
+    )
+    assert isinstance(prepared, PreparedImport)
+    await put(alone.shards, record("n/1", "peer", revision=NOW + 60 * SECOND))
+    assert await prepared.commit() == 2
+    prepared.release()
+    held = await stored(alone.shards, "n/1")
+    assert tags_of(held) == {"mine": 1}
+    assert held is not None
+    assert held.version.mod_revision > NOW + 60 * SECOND
+    assert create_revision(held.payload) == 1
+    assert tags_of(await stored(alone.shards, "n/2")) == {"mine": 2}
+
+
+async def test_keep_versions_lets_the_newer_version_win(start: Start) -> None:
+    alone = await start()
+    await put(
+        alone.shards, record("n/older-comes", "held", revision=5), record("n/newer-comes", "held", revision=5)
+    )
+    given_ = [record("n/older-comes", "in", revision=4), record("n/newer-comes", "in", revision=6)]
+    deleted = record("n/dead", revision=7, delete_time=8)
+    batch = items(*(one.payload for one in given_)) + items(deleted.payload, delete_time=8)
+    assert await import_all(alone, batch, keep_versions=True) == 3
+    found = await all_records(alone.shards)
+    assert tags_of(found["n/older-comes"]) == {"k": "held"}
+    assert found["n/newer-comes"].version == given_[1].version
+    assert found["n/dead"] == deleted
+
+
+@pytest.mark.parametrize("field", ["mod_revision", "delete_time"])
+async def test_keep_versions_takes_nothing_from_the_future(start: Start, field: str) -> None:
+    alone = await start()
+    for ahead, good in ((599, True), (601, False)):
+        stamp = NOW + ahead * SECOND
+        one = record(f"n/{ahead}", revision=stamp if field == "mod_revision" else 1)
+        batch = items(one.payload, delete_time=stamp if field == "delete_time" else 0)
+        found = await import_all(alone, batch, keep_versions=True)
+        if good:
+            assert found == 1
+        else:
+            assert isinstance(found, BadRecord)
+            assert f"{field}: lies in the future" in found.problem
+    assert len(await all_records(alone.shards)) == 1
+
+
+async def test_nothing_is_written_before_the_commit_and_others_wait_for_it(
+    start: Start, autojump_clock: object
+) -> None:
+    alone = await start()
+    prepared = await alone.bulk.prepare_import("sw", items(prop("n/1", a=1)), keep_versions=False)
+    assert isinstance(prepared, PreparedImport)
+    assert await all_records(alone.shards) == {}
+    with trio.move_on_after(5) as scope:
+        await alone.coordinator.apply(prop("n/1", b=1), replace=False)
+    assert scope.cancelled_caught
+    await prepared.commit()
+    prepared.release()
+    await alone.coordinator.apply(prop("n/1", b=1), replace=False)
+    assert tags_of(await stored(alone.shards, "n/1")) == {"a": 1, "b": 1}
+    assert not alone.coordinator.locks._held
+
+
+async def test_a_store_that_fails_while_a_batch_is_written_keeps_no_lock(start: Start) -> None:
+    store = memory_store()
+    alone = await start(store)
+    store.crash()
+    with pytest.raises((StoreClosedError, TooFewReplicasError), match="the store is closed"):
+        await import_all(alone, items(prop("n/1")))
+    assert not alone.coordinator.locks._held
+
+
+async def test_a_cancelled_preparation_keeps_no_lock(start: Start, autojump_clock: object) -> None:
+    alone = await start()
+    async with alone.coordinator.locks.hold((entity("n/2"),)):
+        with trio.move_on_after(1):
+            await alone.bulk.prepare_import("sw", items(prop("n/1"), prop("n/2")), keep_versions=False)
+        assert set(alone.coordinator.locks._held) == {entity("n/2")}
+
+
+async def test_a_large_batch_lets_others_have_their_turn(start: Start) -> None:
+    alone = await start()
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        await import_all(alone, items(*(prop(f"n/{i}") for i in range(1024))))
+        nursery.cancel_scope.cancel()
+    assert turns > 20
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    operations=st.lists(
+        st.tuples(
+            st.sampled_from(["merge", "replace", "delete", "import", "peer"]),
+            st.sampled_from(["n/1", "n/2"]),
+            st.integers(0, 3),
+            st.integers(-600, 600),
+        ),
+        max_size=12,
+    )
+)
+def test_versions_never_go_down(operations: list[tuple[str, str, int, int]]) -> None:
+    """Whatever clients and peers do, and however the clock jumps, a stored version only grows."""
+
+    async def main() -> None:
+        clock = WallClock()
+        async with trio.open_nursery() as nursery:
+            only = {"members": ("a",), "replicas": 1, "ack": AckLevel.QUORUM}
+            await check(await serve(nursery, make_shards(wall_clock=clock, **only)), clock)
+            nursery.cancel_scope.cancel()
+
+    async def check(alone: Alone, clock: WallClock) -> None:
+        last: dict[str, Version] = {}
+        for what, key, tag, jump in operations:
+            clock.now += jump * SECOND
+            if what == "delete":
+                await alone.coordinator.delete(entity(key))
+            elif what == "import":
+                await import_all(alone, items(prop(key, **{f"t{tag}": tag})))
+            elif what == "peer":
+                await put(alone.shards, record(key, revision=clock.now + tag * 400 * SECOND))
+            else:
+                await alone.coordinator.apply(prop(key, **{f"t{tag}": tag}), replace=what == "replace")
+            held = await stored(alone.shards, key)
+            if held is not None:
+                check_entity(held.entity)
+                assert held.version >= last.get(key, held.version)
+                if what in ("merge", "replace", "import"):
+                    assert tags_of(held)[f"t{tag}"] == tag
+                    assert key not in last or held.version > last[key]
+                last[key] = held.version
+
+    trio.run(main)

@@ -1,0 +1,148 @@
+"""A status is quick and true, whatever members and digests do meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.round import RoundOutcome
+from gossipnode.core.ring.turn import Cause
+from gossipnode.core.session.tree import shard_of
+from gossipnode.node.limits import PROBE_SECONDS, ROUNDS_SHOWN, STATUS_TREE_SECONDS
+from gossipnode.rpc import RpcError
+from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.services import NODE_STATUS
+from tests.node.cluster import Cluster, record
+from tests.node.support import NOW, entity
+
+
+async def status_of(cluster: Cluster, name: str = "a") -> v1.StatusResponse:
+    async with cluster.channel(name) as channel:
+        return await channel.unary(NODE_STATUS, v1.StatusRequest(), timeout=10)
+
+
+async def test_a_node_says_what_it_is_and_what_it_holds(autojump_clock: object) -> None:
+    cluster = Cluster(groups=("sw:2:3", "flags:1:3"))
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery)
+        live, dead = [f"n/{i}" for i in range(99) if shard_of(entity(f"n/{i}"), 2) == 1][:2]
+        await cluster.put("a", record(live), record(dead, delete_time=9), shard=1)
+        finished = await cluster.round("a", "sw", 1)
+        assert finished.outcome is RoundOutcome.REPAIRED
+        said = await status_of(cluster)
+        assert (said.node, said.address, said.state) == ("a", "a:7400", "ready")
+        assert [(one.name, one.address, one.state) for one in said.members] == [
+            ("a", "a:7400", "up"),
+            ("b", "b:7400", "up"),
+            ("c", "c:7400", "up"),
+        ]
+        assert [(one.group, one.shard) for one in said.shards] == [("flags", 0), ("sw", 0), ("sw", 1)]
+        held = said.shards[2]
+        assert (held.records, held.tombstones, held.tree) == (1, 1, "ready")
+        assert held.replicas == ["a", "b", "c"]
+        assert held.root == (await cluster.stores["a"].tree(ShardId("sw", 1))).root
+        assert held.last_converged >= NOW
+        assert [one.last_converged for one in said.shards[:2]] == [0, 0]
+        (shown,) = said.rounds
+        assert (shown.round, shown.outcome, len(shown.hops)) == (finished.round, "repaired", 3)
+        cluster.stop()
+
+
+async def test_members_that_are_down_or_deaf_cost_a_bounded_wait(autojump_clock: object) -> None:
+    cluster = Cluster(names="abcd", groups=("sw:1:4",))
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery, "a", "b")
+        # Something listens at c, but never says a word; nobody listens at d.
+        await cluster.network.listen(cluster.address("c"))
+        began = trio.current_time()
+        said = await status_of(cluster)
+        assert {one.name: one.state for one in said.members} == {
+            "a": "up",
+            "b": "up",
+            "c": "down",
+            "d": "down",
+        }
+        assert trio.current_time() - began <= PROBE_SECONDS + 0.1
+        # What was just seen is believed for a moment.
+        began = trio.current_time()
+        await status_of(cluster)
+        assert trio.current_time() == began
+        cluster.stop()
+
+
+async def test_a_member_that_comes_back_is_up_again(autojump_clock: object) -> None:
+    cluster = Cluster(names="ab")
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery, "a")
+        assert (await status_of(cluster)).members[1].state == "down"
+        await cluster.start(nursery, "b")
+        await trio.sleep(6)
+        assert (await status_of(cluster)).members[1].state == "up"
+        cluster.stop()
+
+
+async def test_digests_that_take_long_are_said_to_be_built(autojump_clock: object) -> None:
+    """However many shards wait for theirs: the whole status has one patience, and the ready ones show."""
+    cluster = Cluster(names="a", groups=("sw:10:1",))
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery, "a")
+        store = cluster.stores["a"]
+        tree, counts = store.tree, store.counts
+        ready = {ShardId("sw", 0), ShardId("sw", 9)}
+
+        async def slow_tree(shard: ShardId) -> object:
+            await trio.sleep(0.01 if shard in ready else 60)
+            return await tree(shard)
+
+        async def some_unhashed(shard: ShardId) -> object:
+            return (await counts(shard))._replace(unhashed=0 if shard in ready else 1)
+
+        store.tree, store.counts = slow_tree, some_unhashed  # type: ignore[method-assign,assignment]
+        began = trio.current_time()
+        said = await status_of(cluster)
+        assert trio.current_time() - began <= STATUS_TREE_SECONDS + 0.1
+        assert [one.shard for one in said.shards if one.tree == "ready"] == [0, 9]
+        assert {one.tree for one in said.shards} == {"ready", "building"}
+        cluster.stop()
+
+
+async def test_a_round_under_way_has_no_outcome_yet(autojump_clock: object) -> None:
+    cluster = Cluster(names="ab")
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery)
+        cluster.stores["b"]._commit_seconds = 50
+        await cluster.put("a", record("n/1"))
+        watch = cluster.nodes["a"].start_round(ShardId("sw", 0), Cause.ASKED)
+        await trio.sleep(10)
+        (shown,) = (await status_of(cluster)).rounds
+        assert (shown.outcome, shown.round) == ("", watch.now().round)
+        assert shown.seconds == pytest.approx(10, abs=0.1)
+        cluster.stop()
+
+
+async def test_only_the_last_rounds_are_shown(autojump_clock: object) -> None:
+    cluster = Cluster(names="a")
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery)
+        for _ in range(ROUNDS_SHOWN + 3):
+            await cluster.round()
+            await trio.sleep(1)
+        shown = (await status_of(cluster)).rounds
+        assert len(shown) == ROUNDS_SHOWN
+        assert [one.started_at for one in shown] == sorted((one.started_at for one in shown), reverse=True)
+        cluster.stop()
+
+
+async def test_a_draining_node_says_so(autojump_clock: object) -> None:
+    cluster = Cluster(names="ab")
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery)
+        async with cluster.channel("a") as channel:
+            await channel.unary(NODE_STATUS, v1.StatusRequest(), timeout=10)
+            cluster.nodes["a"].request_drain()
+            await cluster.ended["a"].wait()
+            assert cluster.nodes["a"].state == "draining"
+            with pytest.raises(RpcError):
+                await channel.unary(NODE_STATUS, v1.StatusRequest(), timeout=10)
+        cluster.stop()

@@ -1,0 +1,165 @@
+"""Tag indexes over whole nodes: declared or asked for, built behind everybody's back, and kept right."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+
+from gossipnode.core.model.tag_value import TagValue
+from gossipnode.core.query.criteria import Condition, Op
+from gossipnode.node.local import index_keeper
+from gossipnode.node.node import Node
+from gossipnode.node.query.cluster_query import Query
+from gossipnode.store.interface import IndexState, StoreError
+from gossipnode.store.limits import INDEXES_PER_SHARD_MAX
+from tests.node.faults import FaultyCluster, running
+from tests.node.query.queried import keys, put, queries_of, version
+
+ALL = ("a", "b", "c")
+OK = Condition("status", Op.EQ, "ok")
+
+
+async def built() -> None:
+    """Let the indexes be built."""
+    await trio.sleep(5)
+
+
+async def used(node: Node, query: Query) -> dict[str, tuple[str, int]]:
+    """The index that each replica uses for a query, and the rows that it reads."""
+    async with queries_of(node).open(query) as under_way:
+        while await under_way.next_page() is not None:
+            pass
+    return {report.replica: (report.used_index, report.rows_read) for report in under_way.trace.reports}
+
+
+async def fill(cluster: FaultyCluster, count: int = 200) -> None:
+    for i in range(count):
+        tags: dict[str, TagValue] = {"status": "ok" if i % 50 == 0 else "bad", "n": i}
+        await put(cluster, ALL, version(f"n/{i:03}", **tags))
+
+
+@pytest.mark.slow
+async def test_the_first_query_that_asks_is_scanned_and_the_next_one_finds_an_index(
+    autojump_clock: object,
+) -> None:
+    async with running(FaultyCluster()) as cluster:
+        await fill(cluster)
+        query = Query(("sw",), criteria=OK)
+        assert await used(cluster.nodes["b"], query) == dict.fromkeys(ALL, ("", 200))
+        await built()
+        assert await used(cluster.nodes["c"], query) == dict.fromkeys(ALL, ('status = "ok"', 4))
+        assert await keys(cluster.nodes["a"], criteria=OK) == ["n/000", "n/050", "n/100", "n/150"]
+
+
+@pytest.mark.slow
+async def test_the_index_that_a_group_declares_is_built_without_a_query(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        groups = cluster.nodes["a"]._cluster._endpoints[1]._groups
+        await groups.create("g", indexes=["status"])
+        await built()
+        shard = cluster.nodes["a"]._shards.shards_of("g")[0]
+        for name in ALL:
+            assert cluster.stores[name].indexes(shard) == {"status": IndexState.READY}
+        await groups.alter("g", indexes=["status", "n"])
+        await built()
+        for name in ALL:
+            assert cluster.stores[name].indexes(shard).keys() == {"status", "n"}
+
+
+@pytest.mark.slow
+async def test_an_index_stays_right_through_writes_repair_deletes_and_a_restart(
+    autojump_clock: object,
+) -> None:
+    async with running(FaultyCluster()) as cluster:
+        await fill(cluster)
+        await keys(cluster.nodes["a"], criteria=OK)
+        await built()
+        coordinator = cluster.coordinator("b")
+        await coordinator.apply(version("n/001", status="ok").payload, replace=False)
+        await coordinator.apply(version("n/050", status="bad").payload, replace=False)
+        await coordinator.delete(version("n/100").entity)
+        newer = 2_000_000_000 * 10**9
+        await put(cluster, "b", version("n/new", newer, status="ok"), version("n/000", newer, status="bad"))
+        await cluster.round("a")
+        async with trio.open_nursery() as nursery:
+            cluster.kill("c")
+            await cluster.ended["c"].wait()
+            await cluster.start(nursery, "c")
+            for name in ALL:
+                for ack in ("local", "quorum"):
+                    found = await keys(cluster.nodes[name], criteria=OK, ack=ack)
+                    assert found == ["n/001", "n/150", "n/new"], (name, ack)
+            used_by = await used(cluster.nodes["c"], Query(("sw",), criteria=OK))
+            assert used_by == dict.fromkeys(ALL, ('status = "ok"', 3))
+            cluster.kill("c")
+
+
+@pytest.mark.slow
+async def test_an_order_walks_its_index_and_reads_few_rows(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        await fill(cluster, 500)
+        query = Query(("sw",), order_by="n", descending=True, limit=5)
+        await used(cluster.nodes["a"], query)
+        await built()
+        reads = await used(cluster.nodes["a"], query)
+        assert {index for index, _ in reads.values()} == {"order by n"}
+        assert max(rows for _, rows in reads.values()) < 200
+        assert await keys(cluster.nodes["b"], order_by="n", descending=True, limit=3) == [
+            "n/499",
+            "n/498",
+            "n/497",
+        ]
+
+
+@pytest.mark.slow
+async def test_an_index_that_is_refused_holds_up_no_other_one(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        node = cluster.nodes["a"]
+        await keys(node, criteria=Condition("long" * 100, Op.EQ, 1))
+        await keys(node, criteria=OK)
+        await built()
+        shard = node._shards.shards_of("sw")[0]
+        for name in ALL:
+            assert cluster.stores[name].indexes(shard) == {"status": IndexState.READY}
+
+
+@pytest.mark.slow
+async def test_no_more_indexes_are_made_and_remembered_than_there_is_room_for(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_keeper, "INDEXES_REFUSED_MAX", 10)
+    async with running(FaultyCluster()) as cluster:
+        node = cluster.nodes["a"]
+        for i in range(INDEXES_PER_SHARD_MAX + 50):
+            await keys(node, criteria=Condition(f"t{i}", Op.EQ, 1))
+        await built()
+        shard = node._shards.shards_of("sw")[0]
+        for name in ALL:
+            assert len(cluster.stores[name].indexes(shard)) == INDEXES_PER_SHARD_MAX
+            keeper = cluster.nodes[name]._cluster._indexes
+            assert len(keeper._refused) <= 10
+            assert not keeper._wanted
+
+
+@pytest.mark.slow
+async def test_what_the_store_cannot_do_now_is_tried_again(autojump_clock: object) -> None:
+    """A full disk, say."""
+    async with running(FaultyCluster()) as cluster:
+        store = cluster.stores["a"]
+        build, failed = store.build_indexes, 0
+
+        async def fails(*, limit: int) -> int:
+            nonlocal failed
+            failed += 1
+            raise StoreError("the disk is full")
+
+        await fill(cluster, 10)
+        store.build_indexes = fails  # type: ignore[method-assign]
+        await keys(cluster.nodes["a"], criteria=OK)
+        await trio.sleep(index_keeper.INDEX_RETRY_SECONDS * 2.5)
+        assert 2 <= failed <= 3
+        store.build_indexes = build  # type: ignore[method-assign]
+        await trio.sleep(index_keeper.INDEX_RETRY_SECONDS)
+        shard = cluster.nodes["a"]._shards.shards_of("sw")[0]
+        assert store.indexes(shard) == {"status": IndexState.READY}

@@ -1,0 +1,95 @@
+"""What the tests of queries share: records put straight into stores, and what a query ought to find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.tag_value import TagValue
+from gossipnode.core.query.criteria import matches, sort_key
+from gossipnode.node.node import Node
+from gossipnode.node.query.cluster_query import ClusterQueries, Query
+from gossipnode.wire.property.payload import decode_record
+from gossipnode.wire.property.property_edit import build_property, read_tags
+from tests.node.cluster import Cluster
+
+
+def version(key: str, revision: int = 1, *, deleted: int = 0, group: str = "sw", **tags: TagValue) -> Record:
+    """A version of the record NAME/ID."""
+    name, _, item = key.partition("/")
+    payload = build_property(Entity(group, name, item), tags or {"k": "v"}, mod_revision=revision)
+    return decode_record(payload, deleted)
+
+
+def queries_of(node: Node) -> ClusterQueries:
+    return node._cluster.queries
+
+
+def shard_of(cluster: Cluster, entity: Entity) -> ShardId:
+    return next(iter(cluster.nodes.values()))._shards.shard_of(entity)
+
+
+async def put(cluster: Cluster, names: Iterable[str], *records: Record) -> None:
+    """Have these nodes hold versions of records, as if they had come by whatever path."""
+    for name in names:
+        await cluster.stores[name].write([(shard_of(cluster, each.entity), each) for each in records])
+
+
+async def holds(cluster: Cluster, name: str, key: str, group: str = "sw") -> Record | None:
+    entity = Entity(group, *key.split("/", 1))
+    (held,) = await cluster.stores[name].read(shard_of(cluster, entity), (entity,))
+    return held
+
+
+async def answer(node: Node, query: Query) -> list[Record]:
+    """All that a query finds."""
+    found: list[Record] = []
+    async with queries_of(node).open(query) as under_way:
+        while (page := await under_way.next_page()) is not None:
+            found += page
+    return found
+
+
+async def keys(node: Node, *groups: str, **options: Any) -> list[str]:
+    """The keys that a query finds, without the group where there is one group."""
+    found = await answer(node, Query(groups or ("sw",), **options))
+    return [one.entity.text if len(groups) > 1 else one.entity.text.partition("/")[2] for one in found]
+
+
+async def joined(cluster: Cluster, names: Iterable[str], groups: Iterable[str]) -> list[Record]:
+    """The newest version of each record that any of these nodes has."""
+    newest: dict[Entity, Record] = {}
+    for name in names:
+        store = cluster.stores[name]
+        for shard in store.shards():
+            if shard.group in groups:
+                for record in await store.scan(shard, limit=1_000_000):
+                    held = newest.get(record.entity)
+                    if held is None or record.version > held.version:
+                        newest[record.entity] = record
+    return list(newest.values())
+
+
+def chosen(records: Iterable[Record], query: Query) -> list[Record]:
+    """What a query is to find among the newest versions, by the plainest means."""
+    order = query.order_by
+
+    def place(record: Record) -> tuple[Any, ...]:
+        if not order:
+            return (record.entity,)
+        return sort_key(read_tags(record.payload), order, record.entity, descending=query.descending)
+
+    newest = {record.entity: record for record in records}
+    after = None if query.after is None else newest.get(query.after)
+    found = [
+        record
+        for record in newest.values()
+        if not record.deleted
+        and record.entity.group in query.groups
+        and (not query.name or record.entity.name == query.name)
+        and (not query.ids or record.entity.id in query.ids)
+        and (query.criteria is None or matches(query.criteria, read_tags(record.payload)))
+        and (query.after is None or place(record) > (place(after) if after else (query.after,)))
+    ]
+    return sorted(found, key=place)[: query.most or None]

@@ -1,0 +1,384 @@
+"""A node as the holder of messages, with peers that do what a test tells them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+import structlog.testing
+import trio
+import trio.testing
+
+from gossipnode.core.model.limits import BUSY_RETRIES
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.round import SILENCE_MAX_SECONDS, Ended, Forwarded, Hop, InSession, Report
+from gossipnode.core.ring.turn import Cause, HopEnd, RoundMessage
+from gossipnode.node.limits import SIGN_OF_LIFE_SECONDS
+from gossipnode.node.repair.holder import RingRunner
+
+SHARD = ShardId("sw", 0)
+
+
+def message(
+    round_id: str = "r1",
+    *,
+    origin: str = "a",
+    nodes: str = "abc",
+    count: int = 0,
+    cause: Cause = Cause.ASKED,
+    shard: ShardId = SHARD,
+) -> RoundMessage:
+    return RoundMessage(round_id, shard, origin, tuple(nodes), count, cause)
+
+
+@dataclass
+class FakePeers:
+    """Ends of sessions by peer, taken in turn; the last one stays. What was said is kept."""
+
+    ends: dict[str, list[HopEnd]] = field(default_factory=dict)
+    refusals: dict[str, str] = field(default_factory=dict)
+    foreign: frozenset[str] = frozenset()
+    session_seconds: float = 0.0
+    propagate_seconds: float = 0.0
+    in_session: Callable[[], Awaitable[None]] | None = None
+    sessions: list[tuple[float, str]] = field(default_factory=list)
+    open: int = 0
+    most_open: int = 0
+    forwarded: list[tuple[str, RoundMessage]] = field(default_factory=list)
+    told: list[tuple[str, Report]] = field(default_factory=list)
+
+    async def repair(self, peer: str, message: RoundMessage) -> Hop:
+        self.sessions.append((trio.current_time(), peer))
+        self.open += 1
+        self.most_open = max(self.open, self.most_open)
+        try:
+            if self.in_session is not None:
+                await self.in_session()
+            await trio.sleep(self.session_seconds)
+        finally:
+            self.open -= 1
+        ends = self.ends.get(peer, [HopEnd.EQUAL])
+        end = ends.pop(0) if len(ends) > 1 else ends[0]
+        return Hop("b", peer, end, "" if end in (HopEnd.EQUAL, HopEnd.REPAIRED) else end.value)
+
+    async def propagate(self, peer: str, message: RoundMessage) -> tuple[str, bool]:
+        await trio.sleep(self.propagate_seconds)
+        if peer in self.refusals:
+            return self.refusals[peer], False
+        self.forwarded.append((peer, message))
+        return "", peer in self.foreign
+
+    def tell(self, origin: str, report: Report) -> None:
+        self.told.append((origin, report))
+
+    def ends_told(self, round_id: str = "r1") -> list[str]:
+        """The reasons with which a round was said to have ended here."""
+        return [
+            report.then.reason
+            for _, report in self.told
+            if isinstance(report.then, Ended) and report.round == round_id
+        ]
+
+    @property
+    def last(self) -> Report:
+        return self.told[-1][1]
+
+
+class Running:
+    """A runner of node b in a nursery."""
+
+    def __init__(self, peers: FakePeers, *, max_sessions: int = 8, half_interval: float = 0.0) -> None:
+        self.peers = peers
+        self.ring = RingRunner(
+            "b",
+            peers,
+            max_sessions=max_sessions,
+            half_interval=lambda: half_interval,
+            rng=random.Random(1),
+        )
+
+    async def __aenter__(self) -> RingRunner:
+        self._manager = trio.open_nursery()
+        self._nursery = await self._manager.__aenter__()
+        await self._nursery.start(self.ring.run)
+        return self.ring
+
+    async def __aexit__(self, *error: object) -> None:
+        self._nursery.cancel_scope.cancel()
+        await self._manager.__aexit__(None, None, None)
+
+
+async def settled(ring: RingRunner) -> None:
+    """Return once the ring holds nothing any more."""
+    while ring._running:
+        await ring._idle.wait()
+
+
+async def test_a_holder_repairs_with_its_successor_and_hands_the_message_on() -> None:
+    peers = FakePeers()
+    async with Running(peers) as ring:
+        ring.offer(message())
+        await settled(ring)
+    assert [peer for _, peer in peers.sessions] == ["c"]
+    assert [(peer, passed.count) for peer, passed in peers.forwarded] == [("c", 1)]
+    ((origin, report),) = peers.told
+    assert origin == "a"
+    assert report == Report(
+        "r1", SHARD, "b", 0, (Hop("b", "c", HopEnd.EQUAL),), Forwarded("c", foreign=False)
+    )
+
+
+async def test_a_foreign_successor_is_said_to_be_one() -> None:
+    peers = FakePeers(foreign=frozenset("c"))
+    async with Running(peers) as ring:
+        ring.offer(message())
+        await settled(ring)
+    assert peers.last.then == Forwarded("c", foreign=True)
+
+
+async def test_the_last_hop_ends_the_round_without_a_reason() -> None:
+    peers = FakePeers(ends={"c": [HopEnd.REPAIRED]})
+    async with Running(peers) as ring:
+        ring.offer(message(count=2))
+        await settled(ring)
+    assert peers.forwarded == []
+    assert peers.last.then == Ended("")
+    assert [hop.end for hop in peers.last.hops] == [HopEnd.REPAIRED]
+
+
+@pytest.mark.parametrize("end", [HopEnd.SKIPPED, HopEnd.FAILED])
+async def test_a_successor_that_cannot_be_repaired_with_is_skipped(end: HopEnd) -> None:
+    peers = FakePeers(ends={"c": [end]})
+    async with Running(peers) as ring:
+        ring.offer(message())
+        await settled(ring)
+    assert [peer for _, peer in peers.sessions] == ["c", "a"]
+    assert [(hop.to_node, hop.end) for hop in peers.last.hops] == [("c", end), ("a", HopEnd.EQUAL)]
+    assert peers.last.then == Forwarded("a", foreign=False)
+
+
+async def test_without_a_successor_left_the_round_ends_early() -> None:
+    peers = FakePeers(ends={"c": [HopEnd.SKIPPED], "a": [HopEnd.FAILED]})
+    async with Running(peers) as ring:
+        ring.offer(message())
+        await settled(ring)
+    assert peers.last.then == Ended("no successor is left")
+    assert len(peers.last.hops) == 2
+
+
+async def test_a_busy_successor_is_asked_again_with_growing_pauses(autojump_clock: object) -> None:
+    peers = FakePeers(ends={"c": [HopEnd.BUSY, HopEnd.BUSY, HopEnd.REPAIRED]})
+    async with Running(peers) as ring:
+        ring.offer(message())
+        await settled(ring)
+    times = [at for at, _ in peers.sessions]
+    assert [peer for _, peer in peers.sessions] == ["c", "c", "c"]
+    assert 0.2 <= times[1] - times[0] <= 0.4
+    assert 0.4 <= times[2] - times[1] <= 0.8
+    assert [hop.end for hop in peers.last.hops] == [HopEnd.REPAIRED]
+
+
+async def test_a_successor_busy_to_the_last_is_one_that_was_skipped(autojump_clock: object) -> None:
+    peers = FakePeers(ends={"c": [HopEnd.BUSY]})
+    async with Running(peers) as ring:
+        ring.offer(message())
+        await settled(ring)
+    assert [peer for _, peer in peers.sessions] == ["c"] * (1 + BUSY_RETRIES) + ["a"]
+    assert [hop.end for hop in peers.last.hops] == [HopEnd.SKIPPED, HopEnd.EQUAL]
+
+
+async def test_a_successor_that_does_not_take_the_message_is_passed_over() -> None:
+    peers = FakePeers(refusals={"c": "UNAVAILABLE: gone"})
+    async with Running(peers) as ring:
+        ring.offer(message())
+        await settled(ring)
+    assert [(hop.to_node, hop.end) for hop in peers.last.hops] == [
+        ("c", HopEnd.EQUAL),
+        ("c", HopEnd.FAILED),
+        ("a", HopEnd.EQUAL),
+    ]
+    assert "did not take the message: UNAVAILABLE: gone" in peers.last.hops[1].reason
+    assert [(peer, passed.count) for peer, passed in peers.forwarded] == [("a", 2)]
+
+
+async def test_a_message_that_waits_is_overtaken_by_a_newer_one(autojump_clock: object) -> None:
+    peers = FakePeers(session_seconds=10)
+    async with Running(peers) as ring:
+        ring.offer(message("r1"))
+        await trio.sleep(1)
+        ring.offer(message("r2", origin="c"))
+        ring.offer(message("r3"))
+        assert peers.ends_told("r2") == ["overtaken at b by round r3"]
+        assert peers.told[-1][0] == "c"
+        await ring.drain(0)
+        await trio.sleep(30)
+    assert len(peers.sessions) == 1
+
+
+async def test_the_message_that_waited_is_held_next(autojump_clock: object) -> None:
+    peers = FakePeers(session_seconds=10)
+    async with Running(peers) as ring:
+        ring.offer(message("r1"))
+        await trio.sleep(1)
+        ring.offer(message("r2"))
+        await trio.sleep(30)
+    assert [passed.round for _, passed in peers.forwarded] == ["r1", "r2"]
+    assert [at for at, _ in peers.sessions] == [0, 10]
+
+
+async def test_sessions_of_many_shards_run_side_by_side_up_to_the_bound(autojump_clock: object) -> None:
+    peers = FakePeers(session_seconds=10)
+    async with Running(peers, max_sessions=3) as ring:
+        for number in range(7):
+            ring.offer(message(f"r{number}", shard=ShardId("sw", number)))
+        await trio.sleep(31)
+    assert peers.most_open == 3
+    assert len(peers.forwarded) == 7
+    assert [at for at, _ in peers.sessions] == [0, 0, 0, 10, 10, 10, 20]
+
+
+def signs(peers: FakePeers, round_id: str) -> int:
+    return sum(isinstance(report.then, InSession) and report.round == round_id for _, report in peers.told)
+
+
+@pytest.mark.parametrize("where", ["session", "slot", "shard", "forward"])
+async def test_an_origin_hears_that_we_live_wherever_its_message_waits(
+    where: str, autojump_clock: object
+) -> None:
+    """Silence for half a minute would count as death: of a holder in a session, of one that waits for its
+    turn, and of one whose successor does not answer."""
+    peers = FakePeers(session_seconds=100 if where != "forward" else 0, propagate_seconds=40)
+    async with Running(peers, max_sessions=1) as ring:
+        if where in ("slot", "shard"):
+            ring.offer(message("r0", shard=ShardId("sw", 1) if where == "slot" else SHARD))
+            await trio.testing.wait_all_tasks_blocked()
+        ring.offer(message("r1"))
+        await trio.sleep(SILENCE_MAX_SECONDS)
+        assert signs(peers, "r1") >= SILENCE_MAX_SECONDS / SIGN_OF_LIFE_SECONDS - 1
+        expected = "" if where in ("slot", "shard") else "c"
+        sign = next(report for _, report in peers.told if report.round == "r1")
+        if where != "slot":
+            assert sign.then == InSession(expected)
+
+
+async def test_signs_of_life_end_with_the_message(autojump_clock: object) -> None:
+    peers = FakePeers(session_seconds=12)
+    async with Running(peers) as ring:
+        ring.offer(message("r1"))
+        await trio.sleep(100)
+    assert signs(peers, "r1") == 2
+    assert isinstance(peers.last.then, Forwarded)
+
+
+async def test_the_same_message_is_held_once() -> None:
+    peers = FakePeers()
+    async with Running(peers) as ring:
+        ring.offer(message("r1"))
+        ring.offer(message("r1"))
+        await trio.testing.wait_all_tasks_blocked()
+        ring.offer(message("r1"))
+        ring.offer(message("r1", count=1))
+        await settled(ring)
+    assert len(peers.sessions) == 2
+    assert ring.refused == 2
+    # The first is still under way: saying that it ended would be wrong.
+    assert peers.ends_told() == []
+
+
+async def test_a_scheduled_round_on_the_heels_of_another_origins_is_refused_and_says_so(
+    autojump_clock: object,
+) -> None:
+    peers = FakePeers()
+    async with Running(peers, half_interval=1800) as ring:
+        ring.offer(message("r1", origin="a", cause=Cause.SCHEDULED))
+        await trio.sleep(100)
+        ring.offer(message("r2", origin="c", cause=Cause.SCHEDULED))
+        assert peers.ends_told("r2") == ["refused by b: a round of a was seen 100 s ago"]
+        # Neither one asked for by hand, nor one in the middle, nor one of the same origin, nor a late one.
+        ring.offer(message("r3", origin="c", cause=Cause.ASKED))
+        await trio.sleep(1)
+        ring.offer(message("r4", origin="a", cause=Cause.SCHEDULED, count=1))
+        await trio.sleep(2000)
+        ring.offer(message("r5", origin="c", cause=Cause.SCHEDULED))
+        await settled(ring)
+    assert ring.refused == 1
+    assert [passed.round for _, passed in peers.forwarded] == ["r1", "r3", "r4", "r5"]
+
+
+async def test_a_defect_in_one_round_ends_that_round_alone() -> None:
+    peers = FakePeers()
+
+    async def broken() -> None:
+        peers.in_session = None
+        raise ZeroDivisionError("a defect")
+
+    peers.in_session = broken
+    with structlog.testing.capture_logs() as logs:
+        async with Running(peers) as ring:
+            ring.offer(message("r1"))
+            await trio.testing.wait_all_tasks_blocked()
+            ring.offer(message("r2"))
+            await settled(ring)
+    assert peers.ends_told("r1") == ["internal error at b"]
+    assert [passed.round for _, passed in peers.forwarded] == ["r2"]
+    (logged,) = [entry for entry in logs if entry["log_level"] == "error"]
+    assert logged["exc_info"]
+    assert (logged["round"], logged["group"], logged["shard"]) == ("r1", "sw", 0)
+
+
+async def test_a_message_without_our_name_is_a_defect_of_that_round() -> None:
+    peers = FakePeers()
+    async with Running(peers) as ring:
+        ring.offer(message("r1", nodes="ac"))
+        ring.offer(message("r2", shard=ShardId("sw", 1)))
+        await settled(ring)
+    assert peers.ends_told("r1") == ["internal error at b"]
+    assert [passed.round for _, passed in peers.forwarded] == ["r2"]
+
+
+async def test_draining_lets_held_messages_finish_and_begins_nothing_new(autojump_clock: object) -> None:
+    peers = FakePeers(session_seconds=3)
+    async with Running(peers) as ring:
+        ring.offer(message("r1"))
+        await trio.sleep(1)
+        ring.offer(message("waiting"))
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ring.drain, 10)
+            await trio.testing.wait_all_tasks_blocked()
+            assert peers.ends_told("waiting") == ["the node is stopping"]
+            assert not ring.accepting
+            ring.offer(message("late"))
+            assert peers.ends_told("late") == ["the node is stopping"]
+        assert trio.current_time() - began == 2
+    assert [passed.round for _, passed in peers.forwarded] == ["r1"]
+    assert len(peers.sessions) == 1
+
+
+async def test_what_outlasts_the_drain_ends_with_a_reason(autojump_clock: object) -> None:
+    peers = FakePeers(ends={"c": [HopEnd.FAILED]}, session_seconds=8)
+    async with Running(peers) as ring:
+        ring.offer(message("r1"))
+        await trio.testing.wait_all_tasks_blocked()
+        await ring.drain(10)
+        assert trio.current_time() == 10
+    assert peers.ends_told() == ["holder b is stopping"]
+    assert [hop.to_node for hop in peers.last.hops] == ["c"]
+
+
+async def test_a_runner_that_is_cancelled_tells_of_every_message_it_has(autojump_clock: object) -> None:
+    peers = FakePeers(session_seconds=100)
+    async with Running(peers) as ring:
+        ring.offer(message("r1"))
+        await trio.sleep(1)
+        ring.offer(message("r2"))
+    assert peers.ends_told("r1") == ["holder b is stopping"]
+    assert peers.ends_told("r2") == ["the node is stopping"]
+
+
+async def test_draining_with_nothing_held_takes_no_time(autojump_clock: object) -> None:
+    async with Running(FakePeers()) as ring:
+        await ring.drain(10)
+        assert trio.current_time() == 0

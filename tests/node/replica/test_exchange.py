@@ -1,0 +1,401 @@
+"""The far end of a link: what it answers, what it refuses, and how much it takes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import structlog.testing
+import trio
+import trio.testing
+
+from gossipnode.core.model.property import Record
+from gossipnode.core.model.version import Version
+from gossipnode.core.query.replica_messages import (
+    SAME,
+    ReadRecords,
+    RecordsRead,
+    RecordsWritten,
+    Refusal,
+    ReplicaWrite,
+    WriteKind,
+    WriteRecords,
+)
+from gossipnode.node.limits import (
+    EXCHANGE_BATCH_BYTES,
+    EXCHANGE_BATCH_REQUESTS,
+    EXCHANGE_HANDLED_AT_ONCE,
+    READ_MAX_RECORDS,
+    WRITE_MAX_RECORDS,
+)
+from gossipnode.node.peers.exchange_link import RefusedError
+from gossipnode.node.replica import exchange as replica_exchange
+from gossipnode.rpc import Method, RpcError, Status
+from gossipnode.store.interface import StoreFullError
+from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import ExchangeRequest
+from gossipnode.wire.replica_codec import add_request
+from gossipnode.wire.services import REPLICA_EXCHANGE
+from tests.node.peers.linked import (
+    Replica,
+    ask_all,
+    asking,
+    handlers,
+    key_of,
+    linked,
+    read,
+    rec,
+    refused,
+    write,
+)
+from tests.node.support import entity
+
+
+def batch_of(*requests: ReadRecords | WriteRecords) -> ExchangeRequest:
+    batch = ExchangeRequest()
+    for number, request in enumerate(requests):
+        add_request(batch, number, request)
+    return batch
+
+
+# Answers
+
+
+async def test_every_kind_of_answer_comes_back(autojump_clock: object) -> None:
+    one = rec("a", revision=5)
+    async with linked(Replica()) as pair:
+        outcomes: list[ReplicaWrite] = []
+        for each in (one, one, rec("a", revision=4)):
+            answer = await pair.link.ask(write(each), timeout=5)
+            assert isinstance(answer, RecordsWritten)
+            outcomes += answer.outcomes
+        assert outcomes == [
+            (WriteKind.STORED, one.version, ""),
+            (WriteKind.EQUAL, one.version, ""),
+            (WriteKind.OLDER, one.version, ""),
+        ]
+        assert await pair.link.ask(read("a", known=one.version), timeout=5) == RecordsRead((SAME,))
+        other = Version(1, 0, bytes(32))
+        assert await pair.link.ask(read("a", known=other), timeout=5) == RecordsRead((one,))
+
+
+async def test_a_read_that_waits_holds_up_no_other(autojump_clock: object) -> None:
+    async def slow(request: ReadRecords) -> RecordsRead:
+        await trio.sleep(10 - int(key_of(request)))
+        return RecordsRead((rec(key_of(request)),))
+
+    async with linked(handlers(read=slow)) as pair:
+        came: list[int] = []
+
+        async def ask(number: int) -> None:
+            answer = await pair.link.ask(read(f"{number}"), timeout=20)
+            assert answer == RecordsRead((rec(f"{number}"),))
+            came.append(number)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(10):
+                nursery.start_soon(ask, number)
+        assert came == list(reversed(range(10)))
+        assert trio.current_time() == 10
+
+
+async def test_the_writes_of_a_batch_reach_the_store_together(autojump_clock: object) -> None:
+    replica = Replica()
+    replica.store._commit_seconds = 1.0
+    async with linked(replica) as pair:
+        await ask_all(pair.link, {number: write(rec(f"{number}")) for number in range(50)})
+        assert [len(batch) for batch in replica.writes] == [50]
+        assert trio.current_time() == 1
+
+
+@pytest.mark.slow
+async def test_batches_end_at_their_limits(autojump_clock: object) -> None:
+    replica = Replica()
+    async with linked(replica) as pair:
+        many = 2 * EXCHANGE_BATCH_REQUESTS + 44
+        await ask_all(pair.link, {number: write(rec(f"{number}")) for number in range(many)})
+        assert [len(batch) for batch in replica.writes] == [EXCHANGE_BATCH_REQUESTS] * 2 + [44]
+        replica.writes.clear()
+        large = "x" * (EXCHANGE_BATCH_BYTES // 2)
+        await ask_all(pair.link, {number: write(rec(f"{number}", large, 2)) for number in range(3)})
+        assert [len(batch) for batch in replica.writes] == [1, 1, 1]
+        found = await ask_all(pair.link, {number: read(f"{number}") for number in range(3)})
+        assert found == {number: RecordsRead((rec(f"{number}", large, 2),)) for number in range(3)}
+
+
+async def test_replies_that_are_ready_together_go_in_batches(autojump_clock: object) -> None:
+    many = 2 * EXCHANGE_BATCH_REQUESTS + 44
+    async with linked(Replica()) as pair, pair.channel.stream(REPLICA_EXCHANGE, timeout=5) as stream:
+        await stream.send(batch_of(*[write(rec(f"{number}")) for number in range(many)]))
+        sizes: list[int] = []
+        while sum(sizes) < many:
+            batch = await stream.recv()
+            assert batch is not None
+            sizes.append(len(batch.replies))
+        assert sizes == [EXCHANGE_BATCH_REQUESTS] * 2 + [44]
+
+
+# Refusals
+
+
+async def test_a_bad_record_refuses_its_own_request_alone(autojump_clock: object) -> None:
+    replica = Replica()
+    bad = Record(entity("n/bad"), Version(1, 0, bytes(32)), b"\x0a")
+    async with linked(replica) as pair:
+        answers = await ask_all(
+            pair.link, {"good": write(rec("a")), "bad": write(rec("b"), bad), "read": read("a")}
+        )
+        assert isinstance(answers["good"], RecordsWritten)
+        assert isinstance(answers["read"], RecordsRead)
+        error = answers["bad"]
+        assert isinstance(error, RefusedError)
+        assert (error.status, error.other_view) == (Status.INVALID_ARGUMENT, False)
+        assert error.message == "Property: malformed, truncated, or with text that is not UTF-8"
+        assert [len(batch) for batch in replica.writes] == [1]
+        assert pair.server.call_count == 1
+
+
+async def test_a_request_for_too_many_records_is_refused(autojump_clock: object) -> None:
+    async with linked(Replica()) as pair:
+        few = read(*(f"{number}" for number in range(READ_MAX_RECORDS)))
+        assert await pair.link.ask(few, timeout=5) == RecordsRead((None,) * READ_MAX_RECORDS)
+        many = read(*(f"{number}" for number in range(READ_MAX_RECORDS + 1)))
+        error = await refused(pair.link, many)
+        assert (error.status, error.message) == (
+            Status.INVALID_ARGUMENT,
+            f"ReplicaRequest: {READ_MAX_RECORDS + 1} records, expected {READ_MAX_RECORDS} at most",
+        )
+        records = [rec(f"{number}") for number in range(WRITE_MAX_RECORDS + 1)]
+        assert (await refused(pair.link, write(*records))).status is Status.INVALID_ARGUMENT
+        assert isinstance(await pair.link.ask(write(*records[1:]), timeout=5), RecordsWritten)
+
+
+async def test_a_refusal_carries_its_status_and_the_other_view(autojump_clock: object) -> None:
+    async def refuse(request: ReadRecords) -> Refusal:
+        if key_of(request) == "odd":
+            return Refusal(99, "beyond gRPC")
+        return Refusal(Status.FAILED_PRECONDITION.value, "b sees other members", other_view=True)
+
+    async with linked(handlers(read=refuse)) as pair:
+        error = await refused(pair.link, read("a"))
+        assert isinstance(error, RefusedError)
+        assert (error.status, error.message) == (Status.FAILED_PRECONDITION, "b sees other members")
+        assert error.other_view
+        assert (await refused(pair.link, read("odd"))).status is Status.UNKNOWN
+
+
+async def test_our_errors_become_refusals_and_defects_tell_nothing(autojump_clock: object) -> None:
+    async def fail(request: ReadRecords) -> RecordsRead:
+        match key_of(request):
+            case "full":
+                raise StoreFullError("the disk is full")
+            case "grouped":
+                async with trio.open_nursery():
+                    raise StoreFullError("the disk is full")
+            case "status":
+                raise RpcError(Status.NOT_FOUND, "no such shard")
+        raise KeyError("secret")
+
+    async def fail_all(requests: Sequence[WriteRecords]) -> list[RecordsWritten]:
+        raise StoreFullError("the disk is full")
+
+    requests = {key: read(key) for key in ("full", "grouped", "status", "defect")}
+    async with linked(handlers(fail, fail_all)) as pair:
+        with structlog.testing.capture_logs() as logs:
+            answers = await ask_all(pair.link, {**requests, "one": write(rec("a")), "two": write(rec("b"))})
+    assert {name: str(answer) for name, answer in answers.items()} == {
+        **dict.fromkeys(("full", "grouped", "one", "two"), "RESOURCE_EXHAUSTED: the disk is full"),
+        "status": "NOT_FOUND: no such shard",
+        "defect": "INTERNAL: internal error",
+    }
+    (entry,) = logs
+    assert isinstance(entry["exc_info"], KeyError)
+    assert entry["exc_info"].__traceback__ is not None
+
+
+async def test_a_handler_that_answers_too_few_refuses_all(autojump_clock: object) -> None:
+    async def forget_one(requests: Sequence[WriteRecords]) -> list[RecordsWritten]:
+        return [RecordsWritten((ReplicaWrite(WriteKind.STORED, None),)) for _ in requests[1:]]
+
+    async with linked(handlers(write=forget_one)) as pair:
+        with structlog.testing.capture_logs() as logs:
+            answers = await ask_all(pair.link, {key: write(rec(key)) for key in "ab"})
+        assert {str(answer) for answer in answers.values()} == {"INTERNAL: internal error"}
+        assert len(logs) == 1
+
+
+async def test_a_reply_that_cannot_be_sent_costs_no_other(autojump_clock: object) -> None:
+    megabyte = rec("large", "x" * 1_000_000)
+
+    async def odd(request: ReadRecords) -> RecordsRead | Refusal:
+        if key_of(request) == "text":
+            return Refusal(Status.ABORTED.value, "\ud800")
+        return RecordsRead(tuple(megabyte if w.entity == megabyte.entity else None for w in request.wanted))
+
+    async with linked(handlers(read=odd)) as pair:
+        with structlog.testing.capture_logs() as logs:
+            answers = await ask_all(
+                pair.link, {"text": read("text"), "large": read(*["large"] * 4), "good": read("a")}
+            )
+        assert str(answers["text"]) == "INTERNAL: internal error"
+        assert str(answers["large"]).startswith("RESOURCE_EXHAUSTED: a reply of ")
+        assert answers["good"] == RecordsRead((None,))
+        assert len(logs) == 1
+        three = await pair.link.ask(read(*["large"] * 3), timeout=5)
+        assert three == RecordsRead((megabyte,) * 3)
+
+
+async def test_a_message_that_is_none_ends_the_stream(autojump_clock: object) -> None:
+    raw = Method(
+        REPLICA_EXCHANGE.path,
+        REPLICA_EXCHANGE.cardinality,
+        bytes,
+        bytes,
+        bytes,
+        REPLICA_EXCHANGE.decode_reply,
+    )
+    async with linked(Replica()) as pair, pair.channel.stream(raw, timeout=5) as stream:
+        await stream.send(b"\x0a")
+        with pytest.raises(RpcError, match="ExchangeRequest: malformed") as caught:
+            await stream.recv()
+        assert caught.value.status is Status.INVALID_ARGUMENT
+
+
+# How much at once
+
+
+async def test_it_reads_no_further_while_too_much_is_unanswered(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_exchange, "EXCHANGE_UNANSWERED_MAX", 20)
+    may_answer = trio.Event()
+    begun: list[str] = []
+
+    async def wait(request: ReadRecords) -> RecordsRead:
+        begun.append(key_of(request))
+        await may_answer.wait()
+        return RecordsRead((None,))
+
+    async with linked(handlers(read=wait)) as pair:
+        async with asking(pair.link, {number: read(f"{number}") for number in range(10)}) as first:
+            await trio.testing.wait_all_tasks_blocked()
+            async with asking(pair.link, {number: read(f"{number}") for number in range(10, 25)}) as second:
+                await trio.testing.wait_all_tasks_blocked()
+                async with asking(pair.link, {"late": read("late")}) as third:
+                    await trio.testing.wait_all_tasks_blocked()
+                    assert len(begun) == 25  # a whole batch at a time
+                    may_answer.set()
+        assert {**first, **second, **third} == dict.fromkeys([*range(25), "late"], RecordsRead((None,)))
+
+
+async def test_it_counts_what_was_answered_as_gone(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_exchange, "EXCHANGE_UNANSWERED_BYTES", 20_000)
+    async with linked(Replica()) as pair:
+        for number in range(10):
+            one = rec(f"{number}", "x" * 10_000)
+            assert isinstance(await pair.link.ask(write(one), timeout=5), RecordsWritten)
+            assert await pair.link.ask(read(f"{number}"), timeout=5) == RecordsRead((one,))
+
+
+@pytest.mark.slow
+async def test_replies_that_nobody_takes_hold_up_further_reads(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_exchange, "EXCHANGE_UNANSWERED_BYTES", 1 << 20)
+    large = rec("large", "x" * 200_000)
+    begun = 0
+
+    async def answer(request: ReadRecords) -> RecordsRead:
+        nonlocal begun
+        begun += 1
+        await trio.lowlevel.checkpoint()
+        return RecordsRead((large,))
+
+    async with linked(handlers(read=answer)) as pair:
+        async with pair.channel.stream(REPLICA_EXCHANGE, timeout=None) as stream:
+            await stream.send(batch_of(*[read("large")] * 100))
+            await trio.testing.wait_all_tasks_blocked()
+            # The peer's window, what we may keep, and what was being read by then.
+            window = pair.channel.limits.stream_window_bytes
+            assert begun * 200_000 < window + (1 << 20) + EXCHANGE_HANDLED_AT_ONCE * 200_000
+            assert begun < 100
+            replies = 0
+            while replies < 100:
+                batch = await stream.recv()
+                assert batch is not None
+                replies += len(batch.replies)
+            assert begun == 100
+            await stream.finish()
+
+
+async def test_reads_of_many_records_are_handled_one_after_the_other(autojump_clock: object) -> None:
+    at_once = most = 0
+
+    async def count(request: ReadRecords) -> RecordsRead:
+        nonlocal at_once, most
+        at_once += len(request.wanted)
+        most = max(most, at_once)
+        await trio.sleep(1)
+        at_once -= len(request.wanted)
+        return RecordsRead((None,))
+
+    half = read(*["a"] * (EXCHANGE_HANDLED_AT_ONCE // 2 + 1))
+    async with linked(handlers(read=count)) as pair:
+        requests = {number: half if number % 10 == 0 else read("a") for number in range(100)}
+        answers = await ask_all(pair.link, requests, 60.0)
+        assert set(answers.values()) == {RecordsRead((None,))}
+        assert EXCHANGE_HANDLED_AT_ONCE // 2 < most <= EXCHANGE_HANDLED_AT_ONCE
+        assert 6 <= trio.current_time() <= 12
+
+
+# Ends
+
+
+async def test_stopping_answers_what_was_read_and_takes_no_more(autojump_clock: object) -> None:
+    replica = Replica()
+    replica.store._commit_seconds = 1.0
+    async with linked(replica) as pair:
+        async with asking(pair.link, {"write": write(rec("a"))}) as answers:
+            await trio.testing.wait_all_tasks_blocked()
+            replica.exchange.stop()
+            await pair.server.drain(grace_seconds=60)
+            assert trio.current_time() == 1
+        assert isinstance(answers["write"], RecordsWritten)
+        assert (await refused(pair.link, read("a"))).status is Status.UNAVAILABLE
+
+
+async def test_a_stopped_exchange_refuses_new_streams(autojump_clock: object) -> None:
+    replica = Replica()
+    replica.exchange.stop()
+    async with linked(replica) as pair:
+        error = await refused(pair.link, read("a"))
+        assert (error.status, error.message) == (Status.UNAVAILABLE, "the node is stopping")
+
+
+async def test_a_peer_that_ends_its_half_still_gets_its_answers(autojump_clock: object) -> None:
+    async def slow(request: ReadRecords) -> RecordsRead:
+        await trio.sleep(1)
+        return RecordsRead((None,))
+
+    async with linked(handlers(read=slow)) as pair:
+        async with pair.channel.stream(REPLICA_EXCHANGE, timeout=5) as stream:
+            await stream.send(batch_of(read("a")))
+            await stream.half_close()
+            batch = await stream.recv()
+            assert batch is not None
+            assert len(batch.replies) == 1
+            assert await stream.recv() is None
+
+
+async def test_a_stream_that_breaks_while_the_node_stops_is_no_defect(autojump_clock: object) -> None:
+    async def never(request: ReadRecords) -> RecordsRead:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async with linked(handlers(read=never)) as pair:
+        async with asking(pair.link, {number: read("a") for number in range(3)}):
+            await trio.testing.wait_all_tasks_blocked()
+            for connection in pair.server._connections:
+                connection.fail_streams(RpcError(Status.UNAVAILABLE, "the connection was lost"))
+            await pair.kill()

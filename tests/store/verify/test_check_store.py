@@ -1,0 +1,186 @@
+"""The offline check finds every kind of wrong row, and nothing in a sound store."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gossipnode.core.cluster.view import SYSTEM_SHARD
+from gossipnode.core.model.property import ShardId
+from gossipnode.store.entity_key import entity_key
+from gossipnode.store.interface import StoreDamagedError
+from gossipnode.store.verify.check_store import verify_store
+from tests.store.support import (
+    OTHER_SHARD,
+    SHARD,
+    SqliteHandle,
+    index_rows,
+    leaf_digest,
+    make_record,
+    placed,
+    rebuilt,
+    tagged,
+)
+
+RECORDS = [make_record(str(number), deleted=number % 3, payload=b"%d" % number) for number in range(40)]
+
+
+async def _store(handle: SqliteHandle, *, hashed: bool = True) -> Path:
+    await handle.store.write(placed(*RECORDS))
+    await handle.store.write(placed(*RECORDS[:5], shard=OTHER_SHARD))
+    if hashed:
+        await handle.store.tree(SHARD)
+    await handle.close()
+    return handle.directory
+
+
+async def test_a_sound_store(sqlite: SqliteHandle) -> None:
+    directory = await _store(sqlite)
+    before = (directory / "store.db").read_bytes()
+    asked: list[str] = []
+    progress: list[tuple[int, int]] = []
+
+    def digest_for(dialect: str):
+        asked.append(dialect)
+        return leaf_digest
+
+    summary = verify_store(directory, digest_for, progress=lambda done, total: progress.append((done, total)))
+    alive = sum(not record.deleted for record in RECORDS) + sum(not record.deleted for record in RECORDS[:5])
+    assert (summary.records, summary.tombstones) == (alive, 45 - alive)
+    assert summary.wrong == ()
+    assert summary.wrong_count == 0
+    assert summary.roots == (
+        (SHARD, rebuilt(RECORDS).root),
+        (OTHER_SHARD, rebuilt(RECORDS[:5]).root),
+    )
+    assert asked == ["leaf_digest"]
+    assert progress[-1] == (45, 45)
+    assert (directory / "store.db").read_bytes() == before
+    await sqlite.open()
+
+
+async def test_missing_digests_are_not_wrong(sqlite: SqliteHandle) -> None:
+    directory = await _store(sqlite, hashed=False)
+    assert verify_store(directory, lambda _: leaf_digest).wrong_count == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "finding"),
+    [
+        ("UPDATE payload SET bytes = x'00' WHERE rid = 7", "sw/name/.*: payload differs from its digest"),
+        ("DELETE FROM payload WHERE rid = 7", "payload is missing"),
+        ("UPDATE leaf SET sha = zeroblob(64) WHERE rid = 7", "kept leaf digest differs"),
+        ("UPDATE leaf SET delete_time = delete_time + 5 WHERE rid = 7", "kept leaf digest differs"),
+        ("UPDATE leaf SET mod_revision = -1 WHERE rid = 7", "mod_revision -1"),
+        ("UPDATE slot SET records = records + 1 WHERE rowid_of", "counters are"),
+        ("UPDATE slot SET unhashed = 9 WHERE rowid_of", "counters are"),
+        ("UPDATE slot SET sha = zeroblob(64) WHERE rowid_of", "kept digest differs"),
+        ("DELETE FROM slot WHERE rowid_of", "counters are"),
+        ("UPDATE leaf SET slot = (slot + 1) % 32 WHERE rid = 7", "does not belong"),
+        ("UPDATE leaf SET entity = x'ff' WHERE rid = 7", "no key"),
+        ("DELETE FROM leaf WHERE rid = 7", "more payloads than leaves"),
+        ("DELETE FROM shard WHERE sid = 2", "leaves of no shard"),
+    ],
+)
+async def test_a_wrong_row_is_found(sqlite: SqliteHandle, spoil: str, finding: str) -> None:
+    directory = await _store(sqlite)
+    with closing(sqlite3.connect(directory / "store.db")) as connection:
+        connection.execute(
+            spoil.replace("rowid_of", "sid = 1 AND slot = (SELECT min(slot) FROM slot WHERE sid = 1)")
+        )
+        connection.commit()
+    summary = verify_store(directory, lambda _: leaf_digest)
+    assert summary.wrong_count >= 1
+    assert any(re.search(finding, line) for line in summary.wrong), summary.wrong
+
+
+async def _indexed_store(handle: SqliteHandle) -> Path:
+    await handle.store.want_index(SHARD, "n")
+    await handle.store.write(placed(*(tagged(str(number), n=[number, -1]) for number in range(20))))
+    await handle.store.write(placed(make_record("20", deleted=1), make_record("21", payload=b"unreadable")))
+    await handle.store.want_index(SHARD, "late")
+    await handle.store.build_indexes(limit=7)
+    await handle.close()
+    return handle.directory
+
+
+async def test_sound_indexes(sqlite: SqliteHandle) -> None:
+    directory = await _indexed_store(sqlite)
+    summary = verify_store(directory, lambda _: leaf_digest, index_rows=index_rows)
+    assert summary.wrong == ()
+    assert summary.records == 21
+
+
+@pytest.mark.parametrize(
+    ("spoil", "finding"),
+    [
+        ("DELETE FROM tag_row WHERE iid = 1 AND kind = 0 AND of_3", "sw/name/3: 1 rows missing .*'n'"),
+        ("DELETE FROM tag_row WHERE iid = 2", "sw/name/.*: 1 rows missing .*'late'"),
+        ("UPDATE tag_row SET key = key || x'00' WHERE iid = 1 AND kind = 1 AND of_3", "2 rows too many.*'n'"),
+        ("INSERT INTO tag_row VALUES (1, 2, x'', x'00')", "sw/0: 1 rows too many in the index of tag 'n'"),
+        ("INSERT INTO tag_row VALUES (9, 2, x'', x'00')", "1 rows of no index"),
+        ("INSERT INTO tag_index VALUES (9, 77, x'41', NULL, NULL)", "1 indexes of no shard"),
+        ("UPDATE leaf SET delete_time = 3 WHERE rid = 1", "3 rows too many in the index of tag 'n'"),
+    ],
+)
+async def test_a_wrong_row_of_an_index_is_found(sqlite: SqliteHandle, spoil: str, finding: str) -> None:
+    directory = await _indexed_store(sqlite)
+    with closing(sqlite3.connect(directory / "store.db")) as connection:
+        key = entity_key(make_record("3").entity).hex()
+        connection.execute(spoil.replace("of_3", f"entity = x'{key}'"))
+        connection.commit()
+    summary = verify_store(directory, lambda _: leaf_digest, index_rows=index_rows)
+    assert any(re.search(finding, line) for line in summary.wrong), summary.wrong
+
+
+async def test_an_index_is_checked_as_far_as_it_is_built(sqlite: SqliteHandle) -> None:
+    directory = await _indexed_store(sqlite)
+    with closing(sqlite3.connect(directory / "store.db")) as connection:
+        removed = connection.execute("DELETE FROM tag_row WHERE iid = 2").rowcount
+        connection.commit()
+    assert 5 <= removed <= 7
+    summary = verify_store(directory, lambda _: leaf_digest, index_rows=index_rows)
+    assert summary.wrong_count == removed
+
+
+async def test_the_system_group_is_checked_and_not_counted(sqlite: SqliteHandle) -> None:
+    again = ShardId("sw", 0, 5)
+    await sqlite.store.write(placed(*RECORDS[:3], shard=again))
+    await sqlite.store.write(placed(*RECORDS, shard=SYSTEM_SHARD))
+    await sqlite.store.tree(SYSTEM_SHARD)
+    await sqlite.close()
+    summary = verify_store(sqlite.directory, lambda _: leaf_digest)
+    assert summary.wrong == ()
+    assert (summary.records, summary.tombstones) == (1, 2)
+    assert summary.roots == ((again, rebuilt(RECORDS[:3]).root),)
+    with closing(sqlite3.connect(sqlite.directory / "store.db")) as connection:
+        connection.execute("UPDATE payload SET bytes = x'00' WHERE rid = 9")
+        connection.commit()
+    summary = verify_store(sqlite.directory, lambda _: leaf_digest)
+    assert "payload differs from its digest" in summary.wrong[0]
+    assert (summary.records, summary.tombstones) == (1, 2)
+
+
+async def test_only_some_findings_are_kept(sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = await _store(sqlite)
+    monkeypatch.setattr("gossipnode.store.verify.check_store.FINDINGS_KEPT", 4)
+    summary = verify_store(directory, lambda _: lambda payload, delete_time: bytes(64))
+    assert len(summary.wrong) == 4
+    assert summary.wrong_count >= 40
+
+
+def test_a_directory_without_a_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreDamagedError, match="no store"):
+        verify_store(tmp_path, lambda _: leaf_digest)
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_broken_file(sqlite: SqliteHandle) -> None:
+    directory = await _store(sqlite)
+    (directory / "store.db").write_bytes(b"garbage" * 1000)
+    with pytest.raises(StoreDamagedError):
+        verify_store(directory, lambda _: leaf_digest)
