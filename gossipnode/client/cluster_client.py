@@ -18,7 +18,6 @@ from gossipnode.client.calls.query_run import Begun, Item, QueryRun, Records
 from gossipnode.client.calls.requests import QueryOptions, apply_request
 from gossipnode.client.calls.retry_rules import CallKind
 from gossipnode.client.errors import NotFoundError
-from gossipnode.client.limits import READ_AHEAD_BATCHES
 from gossipnode.client.transport.tls_files import TlsFiles
 from gossipnode.client.transport.transport import OpenTransport, transports
 from gossipnode.client.values import given
@@ -42,6 +41,9 @@ from gossipnode.core.query.criteria import Criteria
 from gossipnode.rpc import Method
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+
+READ_AHEAD_BATCHES = 1
+"""Answers of a query that wait for the reader, beside the one that is being read."""
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")

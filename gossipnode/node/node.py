@@ -32,7 +32,6 @@ from gossipnode.node.endpoints.query_answer import TRACE_ID_BITS
 from gossipnode.node.endpoints.reflection_service import ReflectionEndpoint
 from gossipnode.node.endpoints.repair_service import ReplicaEndpoint
 from gossipnode.node.endpoints.status_report import StatusSource
-from gossipnode.node.limits import DRAIN_CLOSE_SECONDS, DRAIN_SECONDS, DRAIN_SESSIONS_SECONDS, ROUND_ID_BITS
 from gossipnode.node.local.digest_filler import fill_digests
 from gossipnode.node.local.registry import Registry, configured_groups
 from gossipnode.node.local.shards import Shards
@@ -50,6 +49,17 @@ from gossipnode.rpc.server.health import HealthService, ServingStatus
 from gossipnode.store.interface import LeafDigest
 from gossipnode.wire.property.canonical_json import leaf_digest
 from gossipnode.wire.property.index_rows import payload_rows
+
+ROUND_ID_BITS = 96
+
+DRAIN_SECONDS = 10.0
+"""From the first signal to the end, whatever is still running."""
+
+DRAIN_SESSIONS_SECONDS = 6.0
+"""The part of it that running sessions and calls get to finish."""
+
+DRAIN_CLOSE_SECONDS = 1.0
+"""The part of it that is kept for closing what is left, the store last."""
 
 
 class NodeFailedError(Exception):

@@ -12,7 +12,9 @@ import trio
 import trio.testing
 
 from gossipnode.config.address import Address
-from gossipnode.node.limits import BACKLOG_CONNECTIONS
+
+BACKLOG_CONNECTIONS = 64
+"""Connections that wait to be accepted, on the network in memory."""
 
 
 class MemoryListener(trio.abc.Listener[trio.abc.Stream]):

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol, TypeAlias
 
 from gossipnode.core.model.property import Entity, Record, ShardId
-from gossipnode.core.model.version import Version
+from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.query.index_key import IndexKind, IndexRow
 from gossipnode.core.session.tree import Leaf, Tree
 
@@ -72,25 +72,6 @@ class StoreClosedError(StoreError):
 
 class IndexRefusedError(StoreError):
     """A shard cannot have this index. It has too many, or the tag's name is none that a client may write."""
-
-
-class Written(Enum):
-    """What became of one record of a write."""
-
-    STORED = "stored"
-    OLDER = "older"
-    """The store has a newer version and kept it."""
-    EQUAL = "equal"
-    REFUSED = "refused"
-    """This record alone cannot be stored; `WriteResult.problem` says why."""
-
-
-class WriteResult(NamedTuple):
-    """The outcome for one record. `version` is what the store holds now (None: nothing)."""
-
-    outcome: Written
-    version: Version | None
-    problem: str = ""
 
 
 class ShardCounts(NamedTuple):

@@ -14,6 +14,7 @@ import trio
 from gossipnode.core.model.limits import SLOT_COUNT
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
+from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.index_key import IndexKind, IndexRow
 from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, make_tree, slot_of, slot_sha
 from gossipnode.store.interface import (
@@ -25,12 +26,10 @@ from gossipnode.store.interface import (
     StoreClosedError,
     StoreError,
     StoreFullError,
-    WriteResult,
-    Written,
     no_index_rows,
 )
-from gossipnode.store.limits import INDEXES_PER_SHARD_MAX
 from gossipnode.store.prepared import (
+    INDEXES_PER_SHARD_MAX,
     PreparedRecord,
     check_index,
     no_index,
@@ -326,13 +325,15 @@ class MemoryStore:
         current = held.records.get(record.entity) if held else None
         version = current.version if current else None
         if prepared.problem:
-            return WriteResult(Written.REFUSED, version, prepared.problem)
+            return WriteResult(WriteOutcome.REFUSED, version, prepared.problem)
         if version is not None and record.version <= version:
-            return WriteResult(Written.EQUAL if record.version == version else Written.OLDER, version)
+            return WriteResult(
+                WriteOutcome.EQUAL if record.version == version else WriteOutcome.OLDER, version
+            )
         held = self._shards.setdefault(shard, _Shard())
         held.records[record.entity] = record
         held.slots.pop(prepared.slot, None)
-        return WriteResult(Written.STORED, record.version)
+        return WriteResult(WriteOutcome.STORED, record.version)
 
     def _rows(self, record: Record, tag: str) -> set[IndexRow]:
         if record.deleted:

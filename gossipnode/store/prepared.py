@@ -10,7 +10,10 @@ from gossipnode.core.model.property import Record, ShardId, check_entity, check_
 from gossipnode.core.session.tree import slot_of
 from gossipnode.store.entity_key import entity_key
 from gossipnode.store.interface import IndexRefusedError
-from gossipnode.store.limits import INDEXES_PER_SHARD_MAX
+
+INDEXES_PER_SHARD_MAX = 32
+"""Tags of a shard that are indexed: those that its group declares, and as many that queries asked for."""
+
 
 SHARD_MAX = (1 << 32) - 1
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
 from gossipnode.core.model.property import Entity, Record, ShardId, check_entity
 from gossipnode.core.model.version import Version
+from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.replica_messages import (
     SAME,
     Done,
@@ -21,9 +22,7 @@ from gossipnode.core.query.replica_messages import (
     Refusal,
     ReplicaReply,
     ReplicaRequest,
-    ReplicaWrite,
     Wanted,
-    WriteKind,
     WriteRecords,
 )
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
@@ -36,11 +35,11 @@ ITEM_OVERHEAD_BYTES = 128
 
 _DIGEST_BYTES = 32
 
-_KINDS: dict[WriteKind, pb.RecordsWritten.Kind] = {
-    WriteKind.STORED: pb.RecordsWritten.KIND_STORED,
-    WriteKind.OLDER: pb.RecordsWritten.KIND_OLDER,
-    WriteKind.EQUAL: pb.RecordsWritten.KIND_EQUAL,
-    WriteKind.REFUSED: pb.RecordsWritten.KIND_REFUSED,
+_KINDS: dict[WriteOutcome, pb.RecordsWritten.Kind] = {
+    WriteOutcome.STORED: pb.RecordsWritten.KIND_STORED,
+    WriteOutcome.OLDER: pb.RecordsWritten.KIND_OLDER,
+    WriteOutcome.EQUAL: pb.RecordsWritten.KIND_EQUAL,
+    WriteOutcome.REFUSED: pb.RecordsWritten.KIND_REFUSED,
 }
 _KIND_OF = {number: kind for kind, number in _KINDS.items()}
 
@@ -147,7 +146,7 @@ def reply_size(reply: ReplicaReply) -> int:
     """About how many bytes a reply takes, as `request_size` counts them."""
     size = REQUEST_OVERHEAD_BYTES
     if isinstance(reply, RecordsWritten):
-        return size + ITEM_OVERHEAD_BYTES * len(reply.outcomes)
+        return size + ITEM_OVERHEAD_BYTES * len(reply.results)
     if isinstance(reply, Refusal):
         return size + len(reply.message)
     for held in reply.held:
@@ -169,7 +168,7 @@ def add_reply(batch: pb.ExchangeReply, number: int, reply: ReplicaReply) -> None
     try:
         message.id = number
         if isinstance(reply, RecordsWritten):
-            _fill_written(message.written, reply.outcomes)
+            _fill_written(message.written, reply.results)
         elif isinstance(reply, RecordsRead):
             _fill_records_read(message.read, reply)
         else:
@@ -181,7 +180,7 @@ def add_reply(batch: pb.ExchangeReply, number: int, reply: ReplicaReply) -> None
         raise WireError(f"ReplicaReply: {fault}") from None
 
 
-def _fill_written(message: pb.RecordsWritten, outcomes: Iterable[ReplicaWrite]) -> None:
+def _fill_written(message: pb.RecordsWritten, outcomes: Iterable[WriteResult]) -> None:
     message.SetInParent()
     for kind, held, problem in outcomes:
         outcome = message.outcomes.add()
@@ -224,13 +223,13 @@ def decode_reply(message: pb.ReplicaReply, request: ReplicaRequest) -> ReplicaRe
 
 
 def _decode_written(message: pb.RecordsWritten, expected: int) -> RecordsWritten:
-    outcomes: list[ReplicaWrite] = []
+    outcomes: list[WriteResult] = []
     for one in message.outcomes:
         kind = _KIND_OF.get(one.kind)
         if kind is None:
             raise WireError(f"RecordsWritten.outcomes[{len(outcomes)}].kind: {one.kind} is none of ours")
         held = _decode_version(one.held) if one.HasField("held") else None
-        outcomes.append(ReplicaWrite(kind, held, one.problem))
+        outcomes.append(WriteResult(kind, held, one.problem))
     if len(outcomes) != expected:
         raise WireError(f"RecordsWritten.outcomes: {len(outcomes)}, expected {expected}")
     return RecordsWritten(tuple(outcomes))

@@ -6,10 +6,15 @@ import math
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import Ended, Forwarded, Hop, InSession, Report, Round
-from gossipnode.core.ring.turn import HopEnd
-from gossipnode.node.limits import REPORT_HOPS_MAX, REPORT_TEXT_MAX_CHARACTERS
+from gossipnode.core.ring.turn import RING_MAX_NODES, HopEnd
 from gossipnode.wire.envelope.tables import chosen
 from gossipnode.wire.generated.bp.gossipnode import v1
+
+REPORT_HOPS_MAX = 2 * RING_MAX_NODES
+"""Hops in one report: a holder tries each successor once, and may fail to hand it the message then."""
+
+REPORT_TEXT_MAX_CHARACTERS = 500
+"""Each text in a report; what is longer is cut."""
 
 
 def encode_hop(hop: Hop) -> v1.Hop:

@@ -15,17 +15,17 @@ from hypothesis import HealthCheck, Phase, settings
 
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version, payload_digest
+from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.commands import (
     Command,
+    FetchRecords,
     Finish,
     HalfClose,
     ReadLeaves,
-    ReadRecords,
     ReadTree,
     Send,
     SessionEnd,
     Write,
-    WriteOutcome,
 )
 from gossipnode.core.session.messages import (
     ClientMessage,
@@ -120,7 +120,7 @@ class Shelf:
                 outcomes.append(WriteOutcome.OLDER)
                 continue
             self.records[new.entity] = new
-            outcomes.append(WriteOutcome.TAKEN)
+            outcomes.append(WriteOutcome.STORED)
         return outcomes
 
     def read(self, entities: Iterable[Entity]) -> list[Record | None]:
@@ -211,7 +211,7 @@ class Side:
         elif isinstance(command, ReadLeaves):
             page = session.leaves_read(command, shelf.leaves(command.slot, command.after, command.limit))
             self._then(page)
-        elif isinstance(command, ReadRecords):
+        elif isinstance(command, FetchRecords):
             self._then(session.records_read(shelf.read(command.entities)))
         else:
             assert isinstance(command, Finish)

@@ -14,8 +14,14 @@ from gossipnode.config.settings import Settings
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import SILENCE_MAX_SECONDS, Ended, Report, RoundOutcome
 from gossipnode.core.ring.turn import Cause, HopEnd
-from gossipnode.node.limits import DRAIN_CLOSE_SECONDS, DRAIN_SECONDS, DRAIN_SESSIONS_SECONDS
-from gossipnode.node.node import Node, NodeFailedError, run_node
+from gossipnode.node.node import (
+    DRAIN_CLOSE_SECONDS,
+    DRAIN_SECONDS,
+    DRAIN_SESSIONS_SECONDS,
+    Node,
+    NodeFailedError,
+    run_node,
+)
 from gossipnode.rpc import RpcError
 from gossipnode.rpc.server.health import CHECK, ServingStatus
 from gossipnode.store.interface import IndexRows, LeafDigest, Store, StoreClosedError, StoreLockedError

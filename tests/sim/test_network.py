@@ -9,8 +9,7 @@ import trio
 import trio.testing
 
 from gossipnode.config.address import Address, parse_address
-from gossipnode.node.limits import BACKLOG_CONNECTIONS
-from gossipnode.sim.network import MemoryNetwork
+from gossipnode.sim.network import BACKLOG_CONNECTIONS, MemoryNetwork
 
 HERE = parse_address("a:7400")
 

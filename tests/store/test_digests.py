@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.session.tree import Tree
 from gossipnode.store.interface import ShardCounts, StoreClosedError
-from gossipnode.store.sqlite import digests as sqlite_digests
+from gossipnode.store.sqlite import digests
 from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
 from tests.store.support import (
     SHARD,
@@ -31,10 +31,10 @@ from tests.store.support import (
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give way to other tasks at every opportunity."""
-    monkeypatch.setattr(sqlite_digests, "LOOP_SLICE_SECONDS", -1.0)
-    monkeypatch.setattr(sqlite_digests, "SLOT_CHUNK_LEAVES", 2)
-    monkeypatch.setattr(sqlite_digests, "UNHASHED_PAGE_LEAVES", 2)
-    monkeypatch.setattr(sqlite_digests, "DIGEST_BATCH_LEAVES", 3)
+    monkeypatch.setattr(digests, "LOOP_SLICE_SECONDS", -1.0)
+    monkeypatch.setattr(digests, "SLOT_CHUNK_LEAVES", 2)
+    monkeypatch.setattr(digests, "UNHASHED_PAGE_LEAVES", 2)
+    monkeypatch.setattr(digests, "DIGEST_BATCH_LEAVES", 3)
 
 
 writes = st.lists(
@@ -159,10 +159,10 @@ async def test_a_caller_sees_its_own_write(sqlite: SqliteHandle, monkeypatch: py
     await sqlite.store.fill_digests(limit=30)
     gate = trio.Event()
 
-    async def wait_at_the_gate(_: sqlite_digests.Slice) -> None:
+    async def wait_at_the_gate(_: digests.Slice) -> None:
         await gate.wait()
 
-    monkeypatch.setattr(sqlite_digests.Slice, "step", wait_at_the_gate)
+    monkeypatch.setattr(digests.Slice, "step", wait_at_the_gate)
     trees: dict[str, Tree] = {}
 
     async def ask(who: str) -> None:

@@ -10,12 +10,11 @@ import trio
 import trio.testing
 
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.query.index_key import IndexKind
 from gossipnode.core.session.tree import Tree, slot_of
-from gossipnode.store.interface import IndexState, ShardCounts, Store, StoreClosedError, Written
-from gossipnode.store.sqlite import drop as sqlite_drop
-from gossipnode.store.sqlite import index_table as sqlite_index_rows
-from gossipnode.store.sqlite import indexes as sqlite_indexes
+from gossipnode.store.interface import IndexState, ShardCounts, Store, StoreClosedError
+from gossipnode.store.sqlite import drop, index_table, indexes
 from gossipnode.store.sqlite.drop import drop_step
 from gossipnode.store.sqlite.index_table import give_up_index
 from gossipnode.store.sqlite.jobs import DigestJob, SlotSha, StepJob
@@ -42,10 +41,10 @@ TOMBSTONES = [make_record(f"t{number}", deleted=number) for number in range(1, 2
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_drop, "DROP_STEP_RECORDS", 5)
-    monkeypatch.setattr(sqlite_drop, "INDEX_CLEAR_ROWS", 5)
-    monkeypatch.setattr(sqlite_indexes, "INDEX_CLEAR_ROWS", 5)
-    monkeypatch.setattr(sqlite_index_rows, "INDEX_READ_ROWS", 2)
+    monkeypatch.setattr(drop, "DROP_STEP_RECORDS", 5)
+    monkeypatch.setattr(drop, "INDEX_CLEAR_ROWS", 5)
+    monkeypatch.setattr(indexes, "INDEX_CLEAR_ROWS", 5)
+    monkeypatch.setattr(index_table, "INDEX_READ_ROWS", 2)
 
 
 async def _assert_empty(store: Store, shard: ShardId) -> None:
@@ -60,7 +59,7 @@ async def _assert_empty(store: Store, shard: ShardId) -> None:
 async def test_incarnations_of_a_group_are_apart(handle: Handle) -> None:
     old, new = make_record(revision=9), make_record("1", payload=b"new")
     results = await handle.store.write([(SHARD, old), (ANEW_SHARD, new)])
-    assert [result.outcome for result in results] == [Written.STORED] * 2
+    assert [result.outcome for result in results] == [WriteOutcome.STORED] * 2
     assert handle.store.shards() == [SHARD, ANEW_SHARD]
     await handle.restart()
     assert handle.store.shards() == [SHARD, ANEW_SHARD]
@@ -75,7 +74,7 @@ async def test_incarnations_of_a_group_are_apart(handle: Handle) -> None:
 @pytest.mark.parametrize("incarnation", [-1, (1 << 62) + 1])
 async def test_a_bad_incarnation_is_refused(handle: Handle, incarnation: int) -> None:
     (result,) = await handle.store.write([(ShardId("sw", 0, incarnation), make_record())])
-    assert result.outcome is Written.REFUSED
+    assert result.outcome is WriteOutcome.REFUSED
     assert "incarnation" in result.problem
     assert handle.store.shards() == []
 
@@ -97,7 +96,7 @@ async def test_a_dropped_shard_is_forgotten(handle: Handle, hashed: bool) -> Non
     await check_indexes(handle.store)
     # Written to again it begins with nothing: an old version is no longer known to be old.
     (result,) = await handle.store.write(placed(make_record("1", revision=0)))
-    assert result.outcome is Written.STORED
+    assert result.outcome is WriteOutcome.STORED
     assert await handle.store.tree(SHARD) == rebuilt([make_record("1", revision=0)])
     assert handle.store.indexes(SHARD) == {}
 
@@ -221,7 +220,7 @@ async def test_what_a_crash_left_of_an_index_is_removed(sqlite: SqliteHandle) ->
 
 @pytest.mark.slow
 async def test_a_step_is_bounded_in_bytes(sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_drop, "DROP_STEP_BYTES", 5000)
+    monkeypatch.setattr(drop, "DROP_STEP_BYTES", 5000)
     await sqlite.store.write(placed(*(make_record(str(each), payload=bytes(2000)) for each in range(30))))
     await sqlite.store.write(placed(make_record("large", payload=bytes(100_000))))
     left = [31]

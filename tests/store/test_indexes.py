@@ -11,7 +11,7 @@ from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.query.index_key import IndexKind, order_key
 from gossipnode.store.interface import IndexHit, IndexRefusedError, IndexState
-from gossipnode.store.limits import INDEXES_PER_SHARD_MAX
+from gossipnode.store.prepared import INDEXES_PER_SHARD_MAX
 from tests.store.support import (
     ANEW_SHARD,
     OTHER_SHARD,

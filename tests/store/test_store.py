@@ -11,8 +11,9 @@ import trio.testing
 from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
+from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.tree import Tree, slot_of
-from gossipnode.store.interface import ShardCounts, StoreClosedError, Written
+from gossipnode.store.interface import ShardCounts, StoreClosedError
 from tests.store.support import (
     OTHER_SHARD,
     SHARD,
@@ -47,7 +48,7 @@ NASTY = [
 async def test_a_record_is_read_back(handle: Handle) -> None:
     record = make_record()
     (result,) = await handle.store.write(placed(record))
-    assert result == (Written.STORED, record.version, "")
+    assert result == (WriteOutcome.STORED, record.version, "")
     assert await handle.store.read(SHARD, [record.entity]) == [record]
     assert await handle.store.read(OTHER_SHARD, [record.entity]) == [None]
 
@@ -65,17 +66,17 @@ async def test_reads_answer_in_the_order_asked(handle: Handle) -> None:
 @pytest.mark.parametrize(
     ("first", "second", "outcome"),
     [
-        (make_record(revision=2), make_record(revision=1, payload=b"older"), Written.OLDER),
-        (make_record(revision=2), make_record(revision=2), Written.EQUAL),
-        (make_record(revision=2), make_record(revision=3, payload=b"newer"), Written.STORED),
-        (make_record(revision=2), make_record(revision=2, deleted=1), Written.STORED),
-        (make_record(revision=2, deleted=5), make_record(revision=2, payload=b"alive"), Written.OLDER),
-        (make_record(revision=2, deleted=5), make_record(revision=3), Written.STORED),
+        (make_record(revision=2), make_record(revision=1, payload=b"older"), WriteOutcome.OLDER),
+        (make_record(revision=2), make_record(revision=2), WriteOutcome.EQUAL),
+        (make_record(revision=2), make_record(revision=3, payload=b"newer"), WriteOutcome.STORED),
+        (make_record(revision=2), make_record(revision=2, deleted=1), WriteOutcome.STORED),
+        (make_record(revision=2, deleted=5), make_record(revision=2, payload=b"alive"), WriteOutcome.OLDER),
+        (make_record(revision=2, deleted=5), make_record(revision=3), WriteOutcome.STORED),
     ],
 )
 @pytest.mark.parametrize("together", [False, True])
 async def test_the_larger_version_wins(
-    handle: Handle, first: Record, second: Record, outcome: Written, together: bool
+    handle: Handle, first: Record, second: Record, outcome: WriteOutcome, together: bool
 ) -> None:
     if together:
         results = await handle.store.write(placed(first, second))
@@ -85,7 +86,7 @@ async def test_the_larger_version_wins(
             *await handle.store.write(placed(second)),
         ]
     winner = max(first, second, key=lambda record: record.version)
-    assert [result.outcome for result in results] == [Written.STORED, outcome]
+    assert [result.outcome for result in results] == [WriteOutcome.STORED, outcome]
     assert results[1].version == winner.version
     assert await handle.store.read(SHARD, [first.entity]) == [winner]
     assert await handle.store.tree(SHARD) == rebuilt([winner])
@@ -116,7 +117,7 @@ async def test_a_bad_record_fails_alone(handle: Handle, bad: Record) -> None:
     held, good = make_record(), make_record("good")
     await handle.store.write(placed(held))
     results = await handle.store.write(placed(bad, good))
-    assert [result.outcome for result in results] == [Written.REFUSED, Written.STORED]
+    assert [result.outcome for result in results] == [WriteOutcome.REFUSED, WriteOutcome.STORED]
     assert results[0].problem
     assert results[0].version == (held.version if bad.entity == held.entity else None)
     assert await scan_all(handle.store) == [held, good]
@@ -125,7 +126,7 @@ async def test_a_bad_record_fails_alone(handle: Handle, bad: Record) -> None:
 @pytest.mark.parametrize("shard", [ShardId("sw", -1), ShardId("sw", 1 << 70), ShardId("\ud800", 0)])
 async def test_a_bad_shard_fails_alone(handle: Handle, shard: ShardId) -> None:
     results = await handle.store.write([(shard, make_record()), *placed(make_record())])
-    assert [result.outcome for result in results] == [Written.REFUSED, Written.STORED]
+    assert [result.outcome for result in results] == [WriteOutcome.REFUSED, WriteOutcome.STORED]
     assert handle.store.shards() == [SHARD]
 
 
@@ -244,7 +245,7 @@ async def test_a_cancelled_write_is_whole_or_was_never_begun(handle: Handle) -> 
 
             async def write() -> None:
                 (result,) = await handle.store.write(placed(written))
-                assert result.outcome is Written.STORED
+                assert result.outcome is WriteOutcome.STORED
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(write)
@@ -261,7 +262,7 @@ async def test_a_cancelled_write_is_whole_or_was_never_begun(handle: Handle) -> 
 
 
 async def test_many_tasks_write_the_same_entity(handle: Handle) -> None:
-    outcomes: list[Written] = []
+    outcomes: list[WriteOutcome] = []
 
     async def write(revision: int) -> None:
         record = make_record(revision=revision, payload=b"%d" % revision)
@@ -275,7 +276,7 @@ async def test_many_tasks_write_the_same_entity(handle: Handle) -> None:
             nursery.start_soon(write, revision)
     (held,) = await scan_all(handle.store)
     assert held.version == Version(100, 0, held.version.digest)
-    assert set(outcomes) <= {Written.STORED, Written.OLDER}
+    assert set(outcomes) <= {WriteOutcome.STORED, WriteOutcome.OLDER}
     assert (await handle.store.counts(SHARD)).records == 1
 
 
@@ -292,7 +293,7 @@ async def test_a_closed_store_refuses(handle: Handle) -> None:
 
 async def test_closing_carries_out_what_was_handed_in(handle: Handle) -> None:
     async def write(record: Record) -> None:
-        assert (await handle.store.write(placed(record)))[0].outcome is Written.STORED
+        assert (await handle.store.write(placed(record)))[0].outcome is WriteOutcome.STORED
 
     records = [make_record(str(number)) for number in range(20)]
     async with trio.open_nursery() as nursery:

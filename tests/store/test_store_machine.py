@@ -16,11 +16,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version, payload_digest
+from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.query.index_key import IndexKind
 from gossipnode.core.session.tree import slot_of
-from gossipnode.store.interface import IndexHit, IndexState, ShardCounts, Written
+from gossipnode.store.interface import IndexHit, IndexState, ShardCounts
 from gossipnode.store.sqlite import drop as sqlite_drop
-from gossipnode.store.sqlite import index_table as sqlite_index_rows
+from gossipnode.store.sqlite import index_table
 from gossipnode.store.sqlite import indexes as sqlite_indexes
 from gossipnode.store.verify.check_store import verify_store
 from tests.store.support import (
@@ -104,11 +105,11 @@ class StoreMachine(RuleBasedStateMachine):
             held = self.model.get((shard, record.entity))
             if held is None or record.version > held.version:
                 self.model[shard, record.entity] = record
-                assert result == (Written.STORED, record.version, "")
+                assert result == (WriteOutcome.STORED, record.version, "")
             elif record.version == held.version:
-                assert result == (Written.EQUAL, held.version, "")
+                assert result == (WriteOutcome.EQUAL, held.version, "")
             else:
-                assert result == (Written.OLDER, held.version, "")
+                assert result == (WriteOutcome.OLDER, held.version, "")
 
     @rule(writes=st.lists(batches, max_size=4), shard=shards)
     def write_at_once(self, writes: list[list[tuple[ShardId, Record]]], shard: ShardId) -> None:
@@ -282,7 +283,7 @@ def test_always_equal_to_a_dictionary(kind: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sqlite_drop, "DROP_STEP_RECORDS", 3)
     monkeypatch.setattr(sqlite_drop, "INDEX_CLEAR_ROWS", 3)
     monkeypatch.setattr(sqlite_indexes, "INDEX_CLEAR_ROWS", 3)
-    monkeypatch.setattr(sqlite_index_rows, "INDEX_READ_ROWS", 2)
+    monkeypatch.setattr(index_table, "INDEX_READ_ROWS", 2)
     machine = type("Machine", (StoreMachine,), {"kind": kind})
     run_state_machine_as_test(
         machine,

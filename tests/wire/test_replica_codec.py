@@ -13,6 +13,7 @@ from gossipnode.core.model.errors import CoreError
 from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
+from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.replica_messages import (
     SAME,
     Done,
@@ -22,9 +23,7 @@ from gossipnode.core.query.replica_messages import (
     Refusal,
     ReplicaReply,
     ReplicaRequest,
-    ReplicaWrite,
     Wanted,
-    WriteKind,
     WriteRecords,
 )
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
@@ -72,7 +71,9 @@ WRITES = st.builds(
     st.booleans(),
 )
 REFUSALS = st.builds(Refusal, st.integers(0, 16), IDS, st.booleans())
-WRITTEN = st.lists(st.builds(ReplicaWrite, st.sampled_from(WriteKind), st.none() | VERSIONS, IDS), max_size=4)
+WRITTEN = st.lists(
+    st.builds(WriteResult, st.sampled_from(WriteOutcome), st.none() | VERSIONS, IDS), max_size=4
+)
 
 
 def through_request(request: ReplicaRequest, number: int = 7) -> pb.ReplicaRequest:
@@ -218,7 +219,7 @@ def test_what_was_read_comes_back_as_it_went(pairs: list[tuple[Record, str]], da
 @pytest.mark.slow
 @examples(100)
 @given(WRITTEN)
-def test_what_was_written_comes_back_as_it_went(outcomes: list[ReplicaWrite]) -> None:
+def test_what_was_written_comes_back_as_it_went(outcomes: list[WriteResult]) -> None:
     reply = RecordsWritten(tuple(outcomes))
     message = through_reply(reply)
     request = write_of(*(stored(f"i{number}") for number in range(len(outcomes))))
@@ -240,7 +241,7 @@ def test_a_reply_that_no_message_can_carry_leaves_the_batch_as_it_was() -> None:
     for reply in (
         Refusal(5, "\ud800"),
         Refusal(-1, ""),
-        RecordsWritten((ReplicaWrite(WriteKind.REFUSED, None, "\ud800"),)),
+        RecordsWritten((WriteResult(WriteOutcome.REFUSED, None, "\ud800"),)),
     ):
         with pytest.raises(WireError, match="ReplicaReply: "):
             add_reply(batch, 2, reply)
@@ -285,13 +286,13 @@ def altered(change: Callable[[Any], object], reply: ReplicaReply) -> pb.ReplicaR
         (
             altered(
                 lambda message: setattr(message.written.outcomes[0], "kind", 9),
-                RecordsWritten((ReplicaWrite(WriteKind.STORED, None),)),
+                RecordsWritten((WriteResult(WriteOutcome.STORED, None),)),
             ),
             write_of(A),
             r"outcomes\[0\].kind: 9 is none of ours",
         ),
         (
-            through_reply(RecordsWritten((ReplicaWrite(WriteKind.STORED, Version(1, 0, b"x")),))),
+            through_reply(RecordsWritten((WriteResult(WriteOutcome.STORED, Version(1, 0, b"x")),))),
             write_of(A),
             "digest: 1 bytes",
         ),

@@ -15,10 +15,12 @@ from gossipnode.client.errors import (
     RefusedError,
     UnreachableError,
 )
-from gossipnode.client.limits import NODES_NAMED_IN_ERROR
 from gossipnode.config.address import Address
 from gossipnode.rpc import RpcError, Status
 from gossipnode.rpc.status import NO_METADATA
+
+NODES_NAMED_IN_ERROR = 3
+"""An error is one line: so many nodes are named in it."""
 
 _CERTIFICATE_ALERT = re.compile(
     r"ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED|DECRYPT_ERROR|HANDSHAKE_FAILURE)"

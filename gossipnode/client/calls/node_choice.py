@@ -9,8 +9,11 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from gossipnode.client.limits import ASIDE_MAX_SECONDS, ASIDE_MIN_SECONDS
 from gossipnode.rpc.client.retry import backoff_seconds
+
+ASIDE_MIN_SECONDS = 0.1
+ASIDE_MAX_SECONDS = 10.0
+"""How long a node that failed is asked only if no other is left; doubles from one to the other."""
 
 
 @dataclass(slots=True)

@@ -17,11 +17,17 @@ from gossipnode.client.calls.failures import named_error, summed_up, weight
 from gossipnode.client.calls.node_choice import NodeChoice
 from gossipnode.client.calls.retry_rules import CallKind, blames_node, may_try_again, try_seconds
 from gossipnode.client.errors import ClientError
-from gossipnode.client.limits import PAUSE_MAX_SECONDS, PAUSE_MIN_SECONDS, TRIES_PER_NODE_MAX
 from gossipnode.client.transport.transport import Transport
 from gossipnode.config.address import Address
 from gossipnode.rpc import Method, RpcError
 from gossipnode.rpc.client.retry import backoff_seconds
+
+TRIES_PER_NODE_MAX = 5
+"""How often one call asks the same node, at most."""
+
+PAUSE_MIN_SECONDS = 0.1
+PAUSE_MAX_SECONDS = 2.0
+"""The pause of a call after it has asked every node in vain; doubles from one to the other."""
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")

@@ -15,14 +15,13 @@ from typing import Self, TypeAlias
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from gossipnode.client.calls.pool import Pool, Tries, Try
+from gossipnode.client.calls.pool import TRIES_PER_NODE_MAX, Pool, Tries, Try
 from gossipnode.client.calls.requests import QueryOptions, query_request
 from gossipnode.client.calls.retry_rules import CallKind
 from gossipnode.client.errors import ClientError, FailedError, InvalidRequestError
-from gossipnode.client.limits import TRIES_PER_NODE_MAX
 from gossipnode.client.values.results import Property, read_property
 from gossipnode.core.model.property import Entity
-from gossipnode.node.limits import QUERY_MAX_RECORDS
+from gossipnode.core.query.search import QUERY_MAX_RECORDS
 from gossipnode.rpc import RpcError, Status
 from gossipnode.wire import services
 

@@ -24,10 +24,12 @@ from grpclib.metadata import Deadline
 from grpclib.protocol import H2Protocol
 from h2.exceptions import H2Error
 
-from gossipnode.client.limits import CLOSE_SECONDS
 from gossipnode.client.transport.transport import NextAnswer
 from gossipnode.config.address import Address
 from gossipnode.rpc import Limits, Method, RpcError, Status
+
+CLOSE_SECONDS = 1.0
+"""How long a connection may take to say goodbye."""
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")

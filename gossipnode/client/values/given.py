@@ -12,7 +12,6 @@ from ssl import SSLContext
 from typing import Literal, TypeAlias, cast, get_args
 
 from gossipnode.client.errors import InvalidInputError
-from gossipnode.client.limits import ADDRESSES_MAX
 from gossipnode.client.transport.tls_files import TlsFiles, tls_context
 from gossipnode.client.values.expression import parse_expression
 from gossipnode.client.values.results import Property
@@ -23,6 +22,9 @@ from gossipnode.core.model.property import Entity, check_entity, parse_entity
 from gossipnode.core.query.criteria import Criteria, InvalidCriteriaError, check_criteria
 from gossipnode.wire.criteria_codec import encode_criteria
 from gossipnode.wire.wire_errors import WireError
+
+ADDRESSES_MAX = 64
+"""Nodes that one client may be told of."""
 
 Ack: TypeAlias = Literal["local", "one", "quorum", "all"]
 

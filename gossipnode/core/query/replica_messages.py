@@ -12,7 +12,11 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
+from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.query.search import Place
+
+READ_MAX_RECORDS = 64
+WRITE_MAX_RECORDS = 64
 
 
 class Same(Enum):
@@ -81,30 +85,11 @@ class RecordsRead:
     done: Done | None = None
 
 
-class WriteKind(Enum):
-    """What became of one record of a write."""
-
-    STORED = "stored"
-    OLDER = "older"
-    """The replica has a newer version and kept it."""
-    EQUAL = "equal"
-    REFUSED = "refused"
-    """This record alone cannot be stored; `ReplicaWrite.problem` says why."""
-
-
-class ReplicaWrite(NamedTuple):
-    """The outcome for one record. `held` is the version that the replica has now (None: nothing)."""
-
-    kind: WriteKind
-    held: Version | None
-    problem: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class RecordsWritten:
     """The outcome for each record, once those stored are durable."""
 
-    outcomes: tuple[ReplicaWrite, ...]
+    results: tuple[WriteResult, ...]
 
 
 @dataclass(frozen=True, slots=True)

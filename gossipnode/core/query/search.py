@@ -24,6 +24,8 @@ from gossipnode.core.model.tag_value import (
 from gossipnode.core.query.criteria import Condition, Criteria, LogicalOp, Op, sort_key
 from gossipnode.core.query.index_key import INDEX_KEY_MAX_BYTES, IndexKind, is_cut, order_key
 
+QUERY_MAX_RECORDS = 1_000_000
+
 LABEL_VALUE_MAX_CHARACTERS = 40
 LABEL_VALUES_MAX = 3
 LABEL_MAX_CHARACTERS = 200

@@ -11,29 +11,21 @@ from collections.abc import Sequence
 from enum import Enum, auto
 
 from gossipnode.core.model.errors import InvalidEntityError, SessionViolationError
-from gossipnode.core.model.limits import (
-    PENDING_PAGES_MAX,
-    READ_BATCH_RECORDS,
-    SEND_BATCH_MESSAGES,
-    SLOT_COUNT,
-)
+from gossipnode.core.model.limits import SLOT_COUNT
 from gossipnode.core.model.property import Entity, Record, ShardId, parse_entity
+from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.commands import (
     Command,
+    FetchRecords,
     Finish,
     HalfClose,
-    OwedLane,
     ReadLeaves,
-    ReadRecords,
     Send,
     SessionCounts,
     SessionEnd,
-    Taken,
     Write,
-    WriteLane,
-    WriteOutcome,
-    present,
 )
+from gossipnode.core.session.lanes import READ_BATCH_RECORDS, OwedLane, Taken, WriteLane, present
 from gossipnode.core.session.messages import (
     AnswerTo,
     DifferSummary,
@@ -49,6 +41,12 @@ from gossipnode.core.session.messages import (
     WaitNextDiffer,
 )
 from gossipnode.core.session.tree import Leaf, Tree, shard_of
+
+SEND_BATCH_MESSAGES = 256
+"""Small messages, without a record inside, sent in one step."""
+
+PENDING_PAGES_MAX = 4
+"""Pages that a server may send ahead of our `wait_next_differ`. A compatible one sends none ahead."""
 
 
 class _Phase(Enum):
@@ -235,14 +233,14 @@ class TreeClient:
         return None
 
     def records_read(self, records: Sequence[Record | None]) -> Send | None:
-        """Take our own records, asked for by `ReadRecords`; gives the command to send them."""
+        """Take our own records, asked for by `FetchRecords`; gives the command to send them."""
         syncs = tuple(PropertySync(record) for record in present(records))
         self.counts.sent += len(syncs)
         return Send(syncs) if syncs else None
 
     def _next_of_pages(self) -> Command | None:
         if self._owed:
-            return ReadRecords(tuple(entity for entity, _ in self._owed.take()))
+            return FetchRecords(tuple(entity for entity, _ in self._owed.take()))
         if self._page is None:
             if not self._pages:
                 return None
@@ -347,7 +345,7 @@ class TreeClient:
         """Send what has come together, if it is a full batch, or at least `at_least`."""
         if len(self._sync) >= (at_least or READ_BATCH_RECORDS):
             batch, self._sync = tuple(self._sync), []
-            return ReadRecords(batch)
+            return FetchRecords(batch)
         if len(self._missing) >= (at_least or SEND_BATCH_MESSAGES):
             missing, self._missing = self._missing, []
             return Send(tuple(PropertyMissing(entity) for entity in missing))

@@ -10,23 +10,21 @@ from collections.abc import Sequence
 from enum import Enum, auto
 
 from gossipnode.core.model.errors import InvalidEntityError, SessionViolationError
-from gossipnode.core.model.limits import PAGE_MAX_BYTES, SLOT_COUNT
+from gossipnode.core.model.limits import SLOT_COUNT
 from gossipnode.core.model.property import Entity, Record, ShardId, parse_entity
+from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.commands import (
     Command,
+    FetchRecords,
     Finish,
-    OwedLane,
     ReadLeaves,
-    ReadRecords,
     ReadTree,
     Send,
     SessionCounts,
     SessionEnd,
-    Taken,
     Write,
-    WriteLane,
-    WriteOutcome,
 )
+from gossipnode.core.session.lanes import OwedLane, Taken, WriteLane
 from gossipnode.core.session.messages import (
     AnswerTo,
     ClientMessage,
@@ -41,6 +39,9 @@ from gossipnode.core.session.messages import (
     Unreadable,
 )
 from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, compare_slots, shard_of
+
+PAGE_MAX_BYTES = 1 << 20
+"""A page of leaves ends here, whatever their count."""
 
 LEAF_OVERHEAD_BYTES = 160
 """What a leaf takes on a page beside its entity: its digest in hex, its slot, and the framing."""
@@ -236,7 +237,7 @@ class TreeServer:
             return ReadTree(self.shard)
         if self._owed:
             self._answering = self._owed.take()
-            return ReadRecords(tuple(entity for entity, _ in self._answering))
+            return FetchRecords(tuple(entity for entity, _ in self._answering))
         if self._phase is _Phase.PAGE:
             return self._next_page()
         if self._phase is _Phase.DRAIN and self._writes.empty:
@@ -278,7 +279,7 @@ class TreeServer:
         return Send((DifferSummary(page),))
 
     def records_read(self, records: Sequence[Record | None]) -> Send | None:
-        """Take our own records, asked for by `ReadRecords`; gives the command to send them."""
+        """Take our own records, asked for by `FetchRecords`; gives the command to send them."""
         answers = tuple(
             PropertyAnswer(answer_to, record)
             for (_, answer_to), record in zip(self._answering, records, strict=True)

@@ -16,24 +16,31 @@ from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.model.limits import MAX_CLOCK_SKEW_NANOSECONDS, PROPERTY_MAX_BYTES
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.tag_value import INT64_MAX
-from gossipnode.core.query.replica_messages import RecordsWritten, ReplicaReply, WriteKind, WriteRecords
-from gossipnode.node.coordinate.coordinator import Coordinator
+from gossipnode.core.model.write_result import WriteOutcome, WriteResult
+from gossipnode.core.query.replica_messages import (
+    READ_MAX_RECORDS,
+    WRITE_MAX_RECORDS,
+    RecordsWritten,
+    ReplicaReply,
+    WriteRecords,
+)
+from gossipnode.node.coordinate.coordinator import APPLY_ATTEMPTS, Coordinator
 from gossipnode.node.coordinate.entity_locks import HeldLocks
 from gossipnode.node.coordinate.request_checks import check_writable, not_a_replica
-from gossipnode.node.limits import (
-    APPLY_ATTEMPTS,
-    CHECKED_BETWEEN_TURNS,
-    READ_MAX_RECORDS,
-    STAMPS_MAX_BYTES,
-    WRITE_MAX_BYTES,
-    WRITE_MAX_RECORDS,
-)
 from gossipnode.node.repair.repair_stream import first_error
 from gossipnode.node.request_errors import NotStoredError, OtherViewError, TooFewReplicasError
-from gossipnode.store.interface import WriteResult, Written
 from gossipnode.wire.property.draft import Draft, read_draft
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.wire_errors import InvalidPropertyError, WireError
+
+CHECKED_BETWEEN_TURNS = 64
+"""Properties that are checked or stamped before other tasks get their turn: a few milliseconds."""
+
+WRITE_MAX_BYTES = 1 << 20
+"""Records in one request to a replica: the requests of others, which share the stream, go in between."""
+
+STAMPS_MAX_BYTES = 64
+"""What fresh stamps add to a property, generously: two revisions and a timestamp."""
 
 Renew = Callable[[Entity, Record | None], Record | None]
 """(entity, newest stored version) -> the version to be written over it; None when there is nothing to do."""
@@ -271,13 +278,13 @@ class _ChunkAnswers:
 
     def take(self, _replica: str, reply: ReplicaReply) -> str:
         """Why an answer is no acknowledgement, or ""."""
-        if not isinstance(reply, RecordsWritten) or len(reply.outcomes) != len(self._records):
+        if not isinstance(reply, RecordsWritten) or len(reply.results) != len(self._records):
             return "its answer does not fit"
         reason = ""
-        for record, outcome in zip(self._records, reply.outcomes, strict=True):
-            if outcome.kind is WriteKind.REFUSED:
-                return f"{record.entity.text}: {outcome.problem}"
-            if outcome.kind is WriteKind.OLDER and not self._newer_counts:
+        for record, result in zip(self._records, reply.results, strict=True):
+            if result.outcome is WriteOutcome.REFUSED:
+                return f"{record.entity.text}: {result.problem}"
+            if result.outcome is WriteOutcome.OLDER and not self._newer_counts:
                 reason = "has a newer version"
                 self.overtaken = True
         return reason
@@ -327,5 +334,5 @@ def _in_group(entity: Entity, group: str) -> None:
 
 
 def _check_stored(result: WriteResult) -> None:
-    if result.outcome is Written.REFUSED:
+    if result.outcome is WriteOutcome.REFUSED:
         raise NotStoredError(result.problem)

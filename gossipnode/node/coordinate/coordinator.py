@@ -17,6 +17,7 @@ import trio
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.cluster.view import SYSTEM_GROUP
 from gossipnode.core.model.property import Entity, Record, check_entity
+from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.query.newest import NewestRecords
 from gossipnode.core.query.replica_messages import (
     Done,
@@ -26,7 +27,6 @@ from gossipnode.core.query.replica_messages import (
     Refusal,
     ReplicaReply,
     Wanted,
-    WriteKind,
     WriteRecords,
 )
 from gossipnode.node.coordinate.entity_locks import EntityLocks
@@ -38,12 +38,6 @@ from gossipnode.node.coordinate.request_checks import (
     check_writable,
     not_a_replica,
 )
-from gossipnode.node.limits import (
-    APPLY_ATTEMPTS,
-    APPLY_PAUSE_MAX_SECONDS,
-    APPLY_PAUSE_MIN_SECONDS,
-    VIEW_ATTEMPTS,
-)
 from gossipnode.node.local.shards import Shards
 from gossipnode.node.request_errors import (
     NotStoredError,
@@ -52,6 +46,16 @@ from gossipnode.node.request_errors import (
     UnknownGroupError,
 )
 from gossipnode.wire.property.draft import Draft, draft_of, read_draft
+
+APPLY_ATTEMPTS = 8
+APPLY_PAUSE_MIN_SECONDS = 0.002
+APPLY_PAUSE_MAX_SECONDS = 0.25
+"""A client's write starts over when a newer version came in between, at most this often. Before each try it
+waits up to so long, twice as long each time: nodes that write the same records must not meet again.
+"""
+
+VIEW_ATTEMPTS = 5
+"""How often a request starts over because a replica sees other members than we do."""
 
 Result = TypeVar("Result")
 Sync = Callable[[str], Awaitable[None]]
@@ -354,10 +358,10 @@ class _WriteAnswers:
         """Why an answer is no acknowledgement, or ""."""
         if isinstance(reply, Refusal):
             return reply.message
-        if not isinstance(reply, RecordsWritten) or len(reply.outcomes) != 1:
+        if not isinstance(reply, RecordsWritten) or len(reply.results) != 1:
             return "its answer does not fit"
-        (outcome,) = reply.outcomes
-        if outcome.kind is WriteKind.OLDER:
+        (result,) = reply.results
+        if result.outcome is WriteOutcome.OLDER:
             self.superseded = True
             return "has a newer version"
-        return outcome.problem if outcome.kind is WriteKind.REFUSED else ""
+        return result.problem if result.outcome is WriteOutcome.REFUSED else ""

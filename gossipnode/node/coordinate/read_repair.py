@@ -13,17 +13,17 @@ import trio
 from gossipnode.core.query.newest import Stale
 from gossipnode.core.query.replica_messages import RecordsWritten, WriteRecords
 from gossipnode.node.coordinate.replicas import note_failure
-from gossipnode.node.limits import (
-    READ_REPAIR_QUEUE_BYTES,
-    READ_REPAIR_QUEUE_RECORDS,
-    READ_REPAIR_WORKERS,
-    REPLICA_SECONDS,
-)
 from gossipnode.node.local.shards import Shards
+from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.peers.members import Members
 from gossipnode.node.replica.replica import Replica
 from gossipnode.rpc import RpcError
 from gossipnode.store.interface import StoreError
+
+READ_REPAIR_QUEUE_RECORDS = 1024
+READ_REPAIR_QUEUE_BYTES = 16 << 20
+READ_REPAIR_WORKERS = 4
+"""Stale copies that wait to be written to, the bytes of their records, and how many are written at once."""
 
 
 class ReadRepair:

@@ -21,14 +21,16 @@ from gossipnode.core.query.replica_messages import (
     ReplicaReply,
     WriteRecords,
 )
-from gossipnode.node.limits import LATE_ANSWERS_SECONDS, REPLICA_SECONDS
 from gossipnode.node.local.shards import Shards
-from gossipnode.node.peers.exchange_link import RefusedError
+from gossipnode.node.peers.exchange_link import REPLICA_SECONDS, RefusedError
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.node.replica.replica import Replica
 from gossipnode.node.request_errors import OtherViewError, ReplicasFullError, TooFewReplicasError
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreError, StoreFullError
+
+LATE_ANSWERS_SECONDS = 0.1
+"""How long a request that has failed waits for the other replicas, so that its error says what they did."""
 
 Request = ReadRecords | WriteRecords
 Take = Callable[[str, ReplicaReply], str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.cluster.view import SYSTEM_GROUP_PREFIX
-from gossipnode.node.limits import REQUEST_ID_MAX_CHARACTERS
+from gossipnode.node.replica.request_memory import REQUEST_ID_MAX_CHARACTERS
 from gossipnode.node.request_errors import (
     InvalidRequestIdError,
     NotAReplicaError,

@@ -13,11 +13,16 @@ import trio
 
 from gossipnode.node.coordinate.bulk_writes import BadRecord, BulkWrites, ImportedRecord, PreparedImport
 from gossipnode.node.error_status import as_status
-from gossipnode.node.limits import IMPORT_BATCHES_UNANSWERED, IMPORT_MAX_RECORDS
 from gossipnode.rpc import ServerStream
 from gossipnode.wire.envelope.tables import values_of
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.wire_errors import WireError
+
+IMPORT_MAX_RECORDS = 4096
+"""Records in one message of an import."""
+
+IMPORT_BATCHES_UNANSWERED = 3
+"""Batches of an import that are prepared, written or waiting to be answered. Only then more are read."""
 
 Prepared: TypeAlias = PreparedImport | BadRecord
 Answer: TypeAlias = v1.ImportResponse

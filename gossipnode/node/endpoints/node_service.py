@@ -20,7 +20,6 @@ from gossipnode.node.endpoints.property_service import is_replace
 from gossipnode.node.endpoints.query_answer import QueryTimer, decode_query, record_sender
 from gossipnode.node.endpoints.status_report import StatusSource
 from gossipnode.node.error_status import as_status
-from gossipnode.node.limits import TREE_PAGE_LEAVES
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.query.cluster_query import ClusterQueries, Query
 from gossipnode.node.query.query_turns import QueryTurns
@@ -30,6 +29,8 @@ from gossipnode.wire import services
 from gossipnode.wire.envelope.tables import make
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.round_codec import decode_report, encode_hop, encode_round
+
+TREE_PAGE_LEAVES = 1024
 
 StartRound = Callable[[ShardId, Cause], RoundWatch]
 """Starts a round."""

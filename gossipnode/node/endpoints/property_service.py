@@ -14,7 +14,6 @@ from gossipnode.node.coordinate.coordinator import Coordinator
 from gossipnode.node.coordinate.request_checks import check_writable
 from gossipnode.node.endpoints.query_answer import QueryTimer, decode_query
 from gossipnode.node.error_status import as_status
-from gossipnode.node.limits import DELETE_PAGE_RECORDS, REPLY_MAX_BYTES, REPLY_RECORD_OVERHEAD_BYTES
 from gossipnode.node.local.shards import Shards
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.query.cluster_query import ClusterQueries, Query
@@ -26,6 +25,16 @@ from gossipnode.wire.envelope.tables import make
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.property.draft import draft_of
 from gossipnode.wire.wire_errors import WireError
+
+REPLY_MAX_BYTES = 4 << 20
+REPLY_RECORD_OVERHEAD_BYTES = 5
+"""A unary reply, of which each record takes its key and length beside its bytes.
+
+A message of a stream ends well below it, at `STREAM_MESSAGE_BYTES`.
+"""
+
+DELETE_PAGE_RECORDS = 256
+"""Records that are deleted together where everything under a name is."""
 
 
 class PropertyEndpoint:

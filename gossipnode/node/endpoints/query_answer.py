@@ -13,9 +13,9 @@ import trio
 
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.query.criteria import check_criteria
-from gossipnode.node.limits import STREAM_MESSAGE_BYTES, STREAM_PAUSE_SECONDS
 from gossipnode.node.query.cluster_query import ClusterQuery, Query, QueryTrace
 from gossipnode.node.repair.repair_stream import first_error
+from gossipnode.node.replica.scan import STREAM_MESSAGE_BYTES
 from gossipnode.rpc import ServerStream
 from gossipnode.wire.criteria_codec import decode_criteria
 from gossipnode.wire.generated.bp.banyandb.common import v1 as common
@@ -24,6 +24,9 @@ from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.trace import Span, make_trace
 from gossipnode.wire.wire_errors import WireError
+
+STREAM_PAUSE_SECONDS = 2.0
+"""A stream of records says something this often while it searches, be it nothing: a client gives up else."""
 
 TRACE_ID_BITS = 64
 

@@ -18,10 +18,6 @@ from gossipnode.core.ring.turn import RoundMessage, check_message
 from gossipnode.core.session.messages import ClientMessage, ServerMessage
 from gossipnode.core.session.tree_server import TreeServer
 from gossipnode.node.error_status import as_status
-from gossipnode.node.limits import (
-    CLIENT_SILENCE_SECONDS,
-    ROUND_ID_MAX_CHARACTERS,
-)
 from gossipnode.node.local.shards import Shards
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.members import Members
@@ -31,6 +27,12 @@ from gossipnode.node.repair.ring_peers import SessionSettings, reasons_text
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
+
+CLIENT_SILENCE_SECONDS = 120.0
+"""How long the client of a session may say nothing, and read nothing, before its slot is given to another."""
+
+ROUND_ID_MAX_CHARACTERS = 64
+"""Of another node's round: what is longer is cut."""
 
 
 class ReplicaEndpoint:

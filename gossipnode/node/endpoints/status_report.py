@@ -13,12 +13,17 @@ from gossipnode.config.address import Address
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.coordinate.read_repair import ReadRepair
 from gossipnode.node.hand_off.hand_off import HandOff
-from gossipnode.node.limits import ROUNDS_SHOWN, STATUS_TREE_SECONDS
 from gossipnode.node.local.shards import Shards
 from gossipnode.node.peers.members import Members
 from gossipnode.node.repair.origin import Origin
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.round_codec import encode_round
+
+ROUNDS_SHOWN = 20
+"""Rounds in a status."""
+
+STATUS_TREE_SECONDS = 2.0
+"""How long a status request waits for digests, of all shards, before it says that they are being built."""
 
 
 @dataclass(frozen=True, slots=True)

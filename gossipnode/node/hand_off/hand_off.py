@@ -24,13 +24,17 @@ from gossipnode.core.cluster.view import ClusterView, Fate
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.ring.round import Hop
 from gossipnode.core.ring.turn import HopEnd
-from gossipnode.node.limits import HAND_OFF_PAUSE_SECONDS, HAND_OFF_SHARDS_AT_ONCE, SCAN_PAGE_RECORDS
 from gossipnode.node.local.shards import Shards
 from gossipnode.node.membership.registry_sync import RegistrySync
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.members import Members, Peer, Progress
 from gossipnode.node.repair.ring_peers import RingPeers
+from gossipnode.node.search.feeds import SCAN_PAGE_RECORDS
 from gossipnode.store.interface import StoreError
+
+HAND_OFF_PAUSE_SECONDS = 1.0
+HAND_OFF_SHARDS_AT_ONCE = 2
+"""How often a hand-off is tried again, and how many shards of it fill at the same time."""
 
 FILLED_NOTE = "filled"
 """The store's note of what is filled: the id of the view, then a line for each shard."""

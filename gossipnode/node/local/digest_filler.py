@@ -8,14 +8,17 @@ from __future__ import annotations
 import structlog
 import trio
 
-from gossipnode.node.limits import (
-    FILL_BATCH_LEAVES,
-    FILL_LATEST_SECONDS,
-    FILL_PAUSE_SECONDS,
-    FILL_QUIET_SECONDS,
-)
 from gossipnode.node.local.shards import Shards
 from gossipnode.store.interface import StoreClosedError, StoreError
+
+FILL_BATCH_LEAVES = 64
+FILL_QUIET_SECONDS = 0.5
+FILL_LATEST_SECONDS = 30.0
+FILL_PAUSE_SECONDS = 0.25
+"""Leaf digests are computed once writes have been quiet for a moment, at the latest after half a minute.
+
+While writes go on, with a pause after every batch: a few percent of a core.
+"""
 
 
 async def fill_digests(shards: Shards) -> None:

@@ -12,16 +12,22 @@ import trio
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.query.search import Search, wanted_indexes
-from gossipnode.node.limits import (
-    INDEX_BUILD_PAUSE_SECONDS,
-    INDEX_BUILD_RECORDS,
-    INDEX_RETRY_SECONDS,
-    INDEX_TAGS_PER_SEARCH,
-    INDEXES_REFUSED_MAX,
-    INDEXES_WANTED_MAX,
-)
 from gossipnode.node.local.shards import Shards
 from gossipnode.store.interface import IndexRefusedError, StoreClosedError, StoreError
+
+INDEX_BUILD_RECORDS = 64
+INDEX_BUILD_PAUSE_SECONDS = 0.005
+"""Records taken into new indexes in one step, and the pause between two: others write meanwhile."""
+
+INDEX_RETRY_SECONDS = 30.0
+INDEX_TAGS_PER_SEARCH = 4
+"""Tags that one search may have an index built for: each index makes every write dearer."""
+
+INDEXES_WANTED_MAX = 65_536
+"""Indexes (of one tag of one shard) that wait to be made."""
+
+INDEXES_REFUSED_MAX = 4096
+"""Indexes that a shard cannot have, so that not every query asks for them again. The oldest go first."""
 
 
 class IndexKeeper:

@@ -35,11 +35,13 @@ from gossipnode.core.cluster.registry_records import (
 )
 from gossipnode.core.cluster.view import SYSTEM_SHARD, ClusterView, Group, Member
 from gossipnode.core.model.property import Entity, Record
-from gossipnode.node.limits import REGISTRY_PAGE_RECORDS
 from gossipnode.store.interface import Store
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.property.property_edit import build_property, read_tags
 from gossipnode.wire.wire_errors import WireError
+
+REGISTRY_PAGE_RECORDS = 256
+"""Records of the registry read in one step at the start."""
 
 ROOT_BYTES = 16
 

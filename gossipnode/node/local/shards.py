@@ -15,11 +15,12 @@ from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.cluster.view import SYSTEM_GROUP, SYSTEM_SHARD, ClusterView
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import HybridClock
+from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.session.tree import shard_of
 from gossipnode.node.local.registry import Registry
 from gossipnode.node.repair.repair_stream import ShardStore
 from gossipnode.node.request_errors import ShardGoneError, UnknownGroupError
-from gossipnode.store.interface import Store, WriteResult, Written
+from gossipnode.store.interface import Store
 
 
 class Shards:
@@ -164,7 +165,7 @@ class Shards:
         ahead = [
             record
             for (_, record), result in zip(shard_records, results, strict=True)
-            if result.outcome is Written.STORED and not self.clock.saw(record.version.mod_revision, now)
+            if result.outcome is WriteOutcome.STORED and not self.clock.saw(record.version.mod_revision, now)
         ]
         if ahead:
             self.ahead += len(ahead)
@@ -178,7 +179,7 @@ class Shards:
         system = [
             record
             for (shard, record), result in zip(shard_records, results, strict=True)
-            if shard == SYSTEM_SHARD and result.outcome is Written.STORED
+            if shard == SYSTEM_SHARD and result.outcome is WriteOutcome.STORED
         ]
         if system:
             self.registry.took(system)

@@ -15,16 +15,10 @@ from gossipnode.config.settings import Settings
 from gossipnode.core.cluster.registry_records import member_entity, member_tags
 from gossipnode.core.cluster.view import SYSTEM_SHARD, Member
 from gossipnode.core.model.property import Record
-from gossipnode.node.limits import (
-    BOOT_GREETING_SECONDS,
-    HELLO_TIMEOUT_SECONDS,
-    JOIN_PAUSE_SECONDS,
-    JOIN_SECONDS,
-)
 from gossipnode.node.local.registry import Registry, configured_records
 from gossipnode.node.local.shards import Shards
 from gossipnode.node.membership.registry_sync import RegistrySync
-from gossipnode.node.peers.hello import Liveness
+from gossipnode.node.peers.hello import HELLO_TIMEOUT_SECONDS, Liveness
 from gossipnode.node.peers.members import Members
 from gossipnode.rpc import Channel, RpcError, Status
 from gossipnode.store.interface import Store
@@ -32,6 +26,13 @@ from gossipnode.wire import services
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.wire_errors import WireError
+
+JOIN_SECONDS = 30.0
+JOIN_PAUSE_SECONDS = 1.0
+"""How long, and how often, a node tries to find a member of the cluster that it is to join."""
+
+BOOT_GREETING_SECONDS = 1.5
+"""How long a node that starts waits for the members that it compares registries with before it serves."""
 
 BIRTH_NOTE = "birth"
 """The store's note of when it was made, in nanoseconds."""

@@ -13,13 +13,15 @@ from gossipnode.config.settings import Settings
 from gossipnode.config.values import WrongValueError, member_name
 from gossipnode.core.cluster.registry_records import member_entity, member_tags
 from gossipnode.core.cluster.view import Member
-from gossipnode.node.limits import JOINED_ANEW_PAUSE_SECONDS
 from gossipnode.node.local.shards import Shards
 from gossipnode.node.membership.boot import addresses
 from gossipnode.node.membership.registry_sync import RegistrySync
 from gossipnode.node.peers.members import Members
 from gossipnode.node.request_errors import MemberError, UnknownMemberError
 from gossipnode.store.interface import StoreError
+
+JOINED_ANEW_PAUSE_SECONDS = 1.0
+"""How often it is tried to write down that a member has lost its store."""
 
 
 class Membership:

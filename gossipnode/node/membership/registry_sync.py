@@ -15,13 +15,16 @@ from gossipnode.core.cluster.view import SYSTEM_SHARD
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.query.replica_messages import WriteRecords
 from gossipnode.node.coordinate.replicas import note_failure
-from gossipnode.node.limits import REGISTRY_SPREAD_SECONDS, REPLICA_SECONDS
 from gossipnode.node.local.registry import registry_record
 from gossipnode.node.local.shards import Shards
+from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.rpc import RpcError
 from gossipnode.wire.property.draft import draft_of
 from gossipnode.wire.property.property_edit import read_property
+
+REGISTRY_SPREAD_SECONDS = 2.0
+"""How long a change of the registry waits for the members that are there."""
 
 Compare = Callable[[Peer], Awaitable[object]]
 """A session over the system group with a peer, whatever comes of it."""

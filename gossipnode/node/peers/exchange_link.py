@@ -21,15 +21,6 @@ from gossipnode.core.query.replica_messages import (
     Refusal,
     WriteRecords,
 )
-from gossipnode.node.limits import (
-    EXCHANGE_BATCH_BYTES,
-    EXCHANGE_BATCH_REQUESTS,
-    EXCHANGE_FOREIGN_SECONDS,
-    EXCHANGE_REDIAL_SECONDS,
-    EXCHANGE_REQUEST_MAX_BYTES,
-    EXCHANGE_UNDER_WAY_BYTES,
-    EXCHANGE_UNDER_WAY_MAX,
-)
 from gossipnode.rpc import Channel, ClientStream, RpcError, Status
 from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import (
     ExchangeReply,
@@ -39,6 +30,29 @@ from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import (
 from gossipnode.wire.replica_codec import add_request, decode_reply, request_size
 from gossipnode.wire.services import REPLICA_EXCHANGE
 from gossipnode.wire.wire_errors import WireError
+
+REPLICA_SECONDS = 2.0
+"""How long a coordinator waits for one replica. One that lets this pass is avoided until it answers."""
+
+EXCHANGE_BATCH_REQUESTS = 128
+EXCHANGE_BATCH_BYTES = 256 << 10
+"""Requests, or replies, in one message between coordinator and replica: read in a few milliseconds.
+
+A larger one goes alone.
+"""
+
+EXCHANGE_REQUEST_MAX_BYTES = 3 << 20
+"""One request, or one reply: well below what a message may have."""
+
+EXCHANGE_UNDER_WAY_MAX = 4096
+EXCHANGE_UNDER_WAY_BYTES = 16 << 20
+"""Requests that one peer has still to answer; one more is refused at once."""
+
+EXCHANGE_FOREIGN_SECONDS = 10.0
+"""How long a peer that does not know our requests is not asked again."""
+
+EXCHANGE_REDIAL_SECONDS = 0.1
+"""The same for one that cannot be reached: many clients' requests must not become as many dials."""
 
 Request: TypeAlias = ReadRecords | WriteRecords
 Answer: TypeAlias = RecordsRead | RecordsWritten

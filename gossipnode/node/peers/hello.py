@@ -11,18 +11,20 @@ from typing import TypeVar
 
 import trio
 
-from gossipnode.node.limits import (
-    FOREIGN_HELLO_SECONDS,
-    HELLO_MAX_SECONDS,
-    HELLO_MIN_SECONDS,
-    HELLO_TIMEOUT_SECONDS,
-)
 from gossipnode.node.local.registry import Registry
 from gossipnode.node.membership.registry_sync import RegistrySync
 from gossipnode.node.peers.members import Members, Peer, Progress
 from gossipnode.rpc import RpcError, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
+
+HELLO_MIN_SECONDS = 1.0
+HELLO_MAX_SECONDS = 15.0
+"""How often a member is said hello to: often while something changes, else ever more seldom."""
+
+HELLO_TIMEOUT_SECONDS = 1.0
+FOREIGN_HELLO_SECONDS = 60.0
+"""How often a member that is no gossipnode is asked whether it has become one."""
 
 Hello = TypeVar("Hello", pb.HelloRequest, pb.HelloReply)
 

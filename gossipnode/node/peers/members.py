@@ -14,11 +14,16 @@ from typing import Literal, TypeAlias
 import trio
 
 from gossipnode.config.address import Address
-from gossipnode.node.limits import PROBE_FRESH_SECONDS, PROBE_SECONDS
 from gossipnode.node.peers.exchange_link import ReplicaLink
 from gossipnode.node.repair.repair_stream import first_error
 from gossipnode.rpc import Channel, RpcError, Status
 from gossipnode.rpc.server import health
+
+PROBE_SECONDS = 1.0
+"""How long a status request waits for a member to say that it is up."""
+
+PROBE_FRESH_SECONDS = 5.0
+"""How long what was last seen of a member is believed."""
 
 MemberState: TypeAlias = Literal["up", "down", "unknown"]
 OpenChannel: TypeAlias = Callable[[str, Address], Channel]

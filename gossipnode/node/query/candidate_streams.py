@@ -16,8 +16,8 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.query.replica_messages import Candidate
 from gossipnode.core.query.search import Search
 from gossipnode.node.coordinate.replicas import note_failure
-from gossipnode.node.limits import REPLICA_SECONDS
 from gossipnode.node.local.shards import Shards
+from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.node.replica.scan import HeldShards
 from gossipnode.node.search.local_search import LocalSearch

@@ -11,15 +11,17 @@ import trio
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.model.property import Entity, Record, ShardId, check_entity
 from gossipnode.core.query.criteria import Criteria, matches
-from gossipnode.core.query.search import Place, Search, place_of
-from gossipnode.node.coordinate.coordinator import Coordinator
-from gossipnode.node.limits import QUERY_DEFAULT_LIMIT, QUERY_MAX_RECORDS, READ_MAX_RECORDS, VIEW_ATTEMPTS
+from gossipnode.core.query.replica_messages import READ_MAX_RECORDS
+from gossipnode.core.query.search import QUERY_MAX_RECORDS, Place, Search, place_of
+from gossipnode.node.coordinate.coordinator import VIEW_ATTEMPTS, Coordinator
 from gossipnode.node.peers.members import Members
 from gossipnode.node.query.running_query import BrokenOffError, RunningQuery, StreamReport
 from gossipnode.node.repair.repair_stream import first_error
 from gossipnode.node.request_errors import OtherViewError
 from gossipnode.wire.property.property_edit import project, read_tags
 from gossipnode.wire.wire_errors import WireError
+
+QUERY_DEFAULT_LIMIT = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,13 @@ from contextlib import asynccontextmanager, contextmanager
 
 import trio
 
-from gossipnode.node.limits import ANSWERS_MADE_AT_ONCE, ORDERED_STREAMS_AT_ONCE
 from gossipnode.rpc import CallContext, RpcError, Status
+
+ANSWERS_MADE_AT_ONCE = 4
+"""Whole answers, of 4 MiB at most, that are put together at the same time."""
+
+ORDERED_STREAMS_AT_ONCE = 4
+"""Ordered answers, each of which is kept whole while it is sent."""
 
 
 class QueryTurns:

@@ -17,21 +17,23 @@ from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.cluster.tally import Tally
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.query.criteria import matches
-from gossipnode.core.query.replica_messages import Candidate
+from gossipnode.core.query.replica_messages import READ_MAX_RECORDS, Candidate
 from gossipnode.core.query.search import Place, Search, place_of, tags_needed
 from gossipnode.node.coordinate.coordinator import Coordinator
-from gossipnode.node.limits import (
-    MERGE_BATCH_RECORDS,
-    MERGE_MOVED_MAX_RECORDS,
-    MERGE_SEEN_MAX_RECORDS,
-    READ_MAX_RECORDS,
-)
 from gossipnode.node.peers.members import Members
 from gossipnode.node.query.candidate_streams import CandidateStream, fill_from_own, fill_from_peer
 from gossipnode.node.request_errors import OtherViewError, TooFewReplicasError
 from gossipnode.wire.property.property_edit import read_tags
 from gossipnode.wire.scan_codec import SearchedShard
 from gossipnode.wire.wire_errors import WireError
+
+MERGE_BATCH_RECORDS = 64
+"""Candidates that are judged together: those that have to be read by key are read in one go."""
+
+MERGE_MOVED_MAX_RECORDS = 4096
+MERGE_SEEN_MAX_RECORDS = 100_000
+"""What an ordered query remembers of records that are written while it runs. Over it, one may be missed or
+come twice."""
 
 
 class BrokenOffError(TooFewReplicasError):

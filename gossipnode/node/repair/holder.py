@@ -15,18 +15,16 @@ import structlog
 import trio
 
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.admission import Admission, Mailbox
 from gossipnode.core.ring.round import Ended, Forwarded, Hop, InSession, Report
-from gossipnode.core.ring.turn import (
-    Admission,
-    EndRound,
-    Forward,
-    HolderTurn,
-    HopEnd,
-    Mailbox,
-    RepairWith,
-    RoundMessage,
-)
-from gossipnode.node.limits import BUSY_WAIT_MAX_SECONDS, BUSY_WAIT_MIN_SECONDS, SIGN_OF_LIFE_SECONDS
+from gossipnode.core.ring.turn import EndRound, Forward, HolderTurn, HopEnd, RepairWith, RoundMessage
+
+SIGN_OF_LIFE_SECONDS = 5.0
+"""How often a node tells the origins of the messages it has that it is alive."""
+
+BUSY_WAIT_MIN_SECONDS = 0.2
+BUSY_WAIT_MAX_SECONDS = 2.0
+"""How long a holder waits before it asks a busy successor again; doubles, jittered."""
 
 
 class RingPeers(Protocol):

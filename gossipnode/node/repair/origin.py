@@ -9,11 +9,16 @@ from dataclasses import dataclass, field
 import structlog
 import trio
 
-from gossipnode.core.model.limits import KEPT_ROUNDS
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import OpenRound, Report, Round, RoundOutcome
 from gossipnode.core.ring.turn import Cause, RoundMessage
-from gossipnode.node.limits import ROUNDS_UNDER_WAY_MAX
+
+ROUNDS_UNDER_WAY_MAX = 1024
+"""Rounds of this node that may be under way at once; one more is refused."""
+
+KEPT_ROUNDS = 100
+"""Finished rounds that a node remembers."""
+
 
 Offer = Callable[[str, RoundMessage], Awaitable[tuple[str, bool]]]
 """(node, message) -> "" when it took the message, else why not; and whether it is a foreign one."""

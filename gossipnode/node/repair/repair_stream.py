@@ -13,35 +13,33 @@ from typing import Generic, Protocol, TypeAlias, TypeVar, cast
 import trio
 
 from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.session.commands import (
     Command,
+    FetchRecords,
     Finish,
     HalfClose,
     ReadLeaves,
-    ReadRecords,
     ReadTree,
     Send,
     SessionEnd,
     Write,
-    WriteOutcome,
 )
 from gossipnode.core.session.tree import Leaf, Tree
-from gossipnode.node.limits import REPAIR_BATCH_MESSAGES, REPAIR_CHANNEL_BATCHES
 from gossipnode.rpc import RpcError
-from gossipnode.store.interface import Store, WriteResult, Written
+from gossipnode.store.interface import Store
+
+REPAIR_CHANNEL_BATCHES = 1
+"""Lists that each channel of a repair stream holds: of large records one has 16 MiB, more gain nothing."""
+
+REPAIR_BATCH_MESSAGES = 16
+"""Messages in one such list: a channel costs the same for a list as for a message."""
 
 Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing")
 Heard = TypeVar("Heard", covariant=True)
 Said = TypeVar("Said", contravariant=True)
 Told = TypeVar("Told", contravariant=True)
-
-_OUTCOME = {
-    Written.STORED: WriteOutcome.TAKEN,
-    Written.EQUAL: WriteOutcome.TAKEN,
-    Written.OLDER: WriteOutcome.OLDER,
-    Written.REFUSED: WriteOutcome.REFUSED,
-}
 
 
 class MessageStream(Protocol[Heard, Said]):
@@ -84,7 +82,7 @@ class SessionStore(Protocol):
         """Leaves of a slot."""
         ...
 
-    async def records(self, asked: ReadRecords) -> list[Record | None]:
+    async def records(self, asked: FetchRecords) -> list[Record | None]:
         """Records by key."""
         ...
 
@@ -128,14 +126,14 @@ class ShardStore:
         """Leaves of a slot."""
         return await self._store.leaves(self._own(), asked.slot, after=asked.after, limit=asked.limit)
 
-    async def records(self, asked: ReadRecords) -> list[Record | None]:
+    async def records(self, asked: FetchRecords) -> list[Record | None]:
         """Records by key."""
         return await self._store.read(self._own(), asked.entities)
 
     async def write(self, write: Write) -> list[WriteOutcome]:
         """Store records; returns once they are durable."""
         results = await self._take(self._own(), write.records)
-        return [_OUTCOME[result.outcome] for result in results]
+        return [result.outcome for result in results]
 
     def _own(self) -> ShardId:
         if self._shard is None:
@@ -293,7 +291,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
             case ReadLeaves():
                 page = self._session.leaves_read(command, await self._store.leaves(command))
                 return () if page is None else (page,)
-            case ReadRecords():
+            case FetchRecords():
                 answers = self._session.records_read(await self._store.records(command))
                 return () if answers is None else (answers,)
 

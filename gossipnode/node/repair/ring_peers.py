@@ -18,19 +18,6 @@ from gossipnode.core.ring.turn import HopEnd, RoundMessage
 from gossipnode.core.session.commands import SessionCounts, SessionEnd
 from gossipnode.core.session.messages import ClientMessage, ServerMessage
 from gossipnode.core.session.tree_client import TreeClient
-from gossipnode.node.limits import (
-    PROPAGATION_ATTEMPTS,
-    PROPAGATION_RETRY_MAX_SECONDS,
-    PROPAGATION_RETRY_MIN_SECONDS,
-    PROPAGATION_SECONDS,
-    REPORT_ATTEMPTS,
-    REPORT_QUEUE_MESSAGES,
-    REPORT_RETRY_MAX_SECONDS,
-    REPORT_RETRY_MIN_SECONDS,
-    REPORT_SECONDS,
-    SERVER_END_SECONDS,
-    VERDICT_END_SECONDS,
-)
 from gossipnode.node.local.shards import Shards
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.members import Members, Peer
@@ -43,6 +30,31 @@ from gossipnode.store.interface import StoreError
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.round_codec import encode_report
 from gossipnode.wire.services import PROPAGATION, REPAIR, REPORT
+
+SERVER_END_SECONDS = 60.0
+"""How long a client of a session, done itself, waits in silence for the server to end the stream."""
+
+VERDICT_END_SECONDS = 5.0
+"""How long it waits for that when the verdict on the roots was all there was to say."""
+
+PROPAGATION_SECONDS = 10.0
+"""How long one call of Propagation may take: it is answered at once, the work goes on behind it."""
+
+PROPAGATION_ATTEMPTS = 5
+PROPAGATION_RETRY_MIN_SECONDS = 0.5
+PROPAGATION_RETRY_MAX_SECONDS = 10.0
+"""A Propagation call that meets UNAVAILABLE is retried 4 times."""
+
+REPORT_SECONDS = 5.0
+REPORT_ATTEMPTS = 3
+REPORT_RETRY_MIN_SECONDS = 0.2
+REPORT_RETRY_MAX_SECONDS = 2.0
+
+REPORT_QUEUE_MESSAGES = 4096
+"""Reports on their way to one origin. Over it new ones are dropped: an origin copes with silence.
+
+Signs of life leave the second half of it to what matters.
+"""
 
 _PROPAGATION_RETRY = RetryPolicy(
     statuses=frozenset([Status.UNAVAILABLE]),

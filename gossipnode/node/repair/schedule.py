@@ -10,7 +10,13 @@ import structlog
 import trio
 from cronsim import CronSim
 
-from gossipnode.node.limits import CLOCK_LOOK_SECONDS, SCHEDULE_JITTER_MAX_SECONDS, SCHEDULE_JITTER_PART
+SCHEDULE_JITTER_PART = 0.1
+SCHEDULE_JITTER_MAX_SECONDS = 300.0
+"""A scheduled round starts late by up to this part of the interval, so that not all nodes start at once."""
+
+CLOCK_LOOK_SECONDS = 600.0
+"""The scheduler looks at the wall clock at least this often: it may be set while we sleep."""
+
 
 NANOSECONDS = 1_000_000_000
 

@@ -16,6 +16,8 @@ import trio
 
 from gossipnode.concurrency.waker import Waker
 from gossipnode.core.query.replica_messages import (
+    READ_MAX_RECORDS,
+    WRITE_MAX_RECORDS,
     ReadRecords,
     RecordsRead,
     RecordsWritten,
@@ -23,15 +25,10 @@ from gossipnode.core.query.replica_messages import (
     WriteRecords,
 )
 from gossipnode.node.error_status import as_status
-from gossipnode.node.limits import (
+from gossipnode.node.peers.exchange_link import (
     EXCHANGE_BATCH_BYTES,
     EXCHANGE_BATCH_REQUESTS,
-    EXCHANGE_HANDLED_AT_ONCE,
     EXCHANGE_REQUEST_MAX_BYTES,
-    EXCHANGE_UNANSWERED_BYTES,
-    EXCHANGE_UNANSWERED_MAX,
-    READ_MAX_RECORDS,
-    WRITE_MAX_RECORDS,
 )
 from gossipnode.node.repair.repair_stream import first_error
 from gossipnode.rpc import RpcError, ServerStream, Status
@@ -43,6 +40,13 @@ from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import (
 )
 from gossipnode.wire.replica_codec import add_reply, decode_request, reply_size, request_size
 from gossipnode.wire.wire_errors import WireError
+
+EXCHANGE_HANDLED_AT_ONCE = 64
+"""Requests of one peer being handled, each in a task; those to read several records count as many."""
+
+EXCHANGE_UNANSWERED_MAX = 4096
+EXCHANGE_UNANSWERED_BYTES = 8 << 20
+"""Requests taken from one peer, with the replies that it has still to take. Over it, no more are read."""
 
 HandleRead: TypeAlias = Callable[[ReadRecords], Awaitable[RecordsRead | Refusal]]
 HandleWrite: TypeAlias = Callable[[Sequence[WriteRecords]], Awaitable[Sequence[RecordsWritten | Refusal]]]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from gossipnode.core.cluster.view import SYSTEM_SHARD
 from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.replica_messages import (
     SAME,
     Done,
@@ -17,24 +18,16 @@ from gossipnode.core.query.replica_messages import (
     RecordsRead,
     RecordsWritten,
     Refusal,
-    ReplicaWrite,
     Same,
     Wanted,
-    WriteKind,
     WriteRecords,
 )
-from gossipnode.node.limits import READ_REPLY_MAX_BYTES
 from gossipnode.node.local.shards import Shards
 from gossipnode.node.replica.request_memory import DoneRequest, RequestMemory
 from gossipnode.rpc import Status
-from gossipnode.store.interface import WriteResult, Written
 
-_KIND = {
-    Written.STORED: WriteKind.STORED,
-    Written.OLDER: WriteKind.OLDER,
-    Written.EQUAL: WriteKind.EQUAL,
-    Written.REFUSED: WriteKind.REFUSED,
-}
+READ_REPLY_MAX_BYTES = 1 << 20
+"""Records in one answer of a replica. One record is always sent, whatever its size."""
 
 
 class Replica:
@@ -98,12 +91,12 @@ class Replica:
                 refusal = self.refusal(request.shard, request.fence)
                 if refusal is None:
                     self._remember(request, part)
-                answers[position] = refusal or RecordsWritten(tuple(map(_outcome, part)))
+                answers[position] = refusal or RecordsWritten(tuple(part))
         return [answer for answer in answers if answer is not None]
 
     def _remember(self, request: WriteRecords, results: Sequence[WriteResult]) -> None:
         """A client's request writes one record: it is done if that is what we hold now."""
-        if request.request_id and results and results[0].outcome in (Written.STORED, Written.EQUAL):
+        if request.request_id and results and results[0].outcome in (WriteOutcome.STORED, WriteOutcome.EQUAL):
             record = request.records[0]
             self._requests.remember(
                 request.request_id, DoneRequest(request.shard, record.entity, request.created)
@@ -132,7 +125,3 @@ def _fitting(held: Iterable[Record | Same | None]) -> Iterator[Record | Same | N
         if size > READ_REPLY_MAX_BYTES and position:
             return
         yield record
-
-
-def _outcome(result: WriteResult) -> ReplicaWrite:
-    return ReplicaWrite(_KIND[result.outcome], result.version, result.problem)

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import trio
 
 from gossipnode.core.model.property import Entity, ShardId
-from gossipnode.node.limits import (
-    REQUEST_ID_MAX_CHARACTERS,
-    REQUESTS_REMEMBERED_MAX,
-    REQUESTS_REMEMBERED_SECONDS,
-)
+
+REQUESTS_REMEMBERED_SECONDS = 600.0
+REQUESTS_REMEMBERED_MAX = 65_536
+REQUEST_ID_MAX_CHARACTERS = 128
+"""Requests of clients that a replica recognises when they come again; some 300 bytes each."""
 
 
 class DoneRequest(NamedTuple):

@@ -10,12 +10,6 @@ import trio
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.query.search import Search
 from gossipnode.node.error_status import as_status
-from gossipnode.node.limits import (
-    SCAN_PAUSE_SECONDS,
-    SCAN_SHARDS_MAX,
-    SCANS_SERVED_AT_ONCE,
-    STREAM_MESSAGE_BYTES,
-)
 from gossipnode.node.local.shards import Shards
 from gossipnode.node.replica.replica import Replica
 from gossipnode.node.search.local_search import LocalSearch
@@ -23,6 +17,17 @@ from gossipnode.rpc import RpcError, ServerStream, Status
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.scan_codec import add_candidate, decode_search
 from gossipnode.wire.wire_errors import WireError
+
+STREAM_MESSAGE_BYTES = 256 << 10
+
+SCANS_SERVED_AT_ONCE = 64
+"""Searches of coordinators that a replica serves at the same time."""
+
+SCAN_SHARDS_MAX = 65_536
+"""Shards of one search."""
+
+SCAN_PAUSE_SECONDS = 0.5
+"""A replica that searches says something this often, well within `REPLICA_SECONDS`."""
 
 ScanStream: TypeAlias = ServerStream[pb.ScanRequest, pb.ScanPage]
 

@@ -12,8 +12,11 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.query.search import Lookup, Search, Span
-from gossipnode.node.limits import SCAN_PAGE_MIN_RECORDS, SCAN_PAGE_RECORDS
 from gossipnode.store.interface import IndexHit, Store
+
+SCAN_PAGE_RECORDS = 64
+SCAN_PAGE_MIN_RECORDS = 4
+"""Records read from the store in one step of a scan, over all its shards; at least the second of each."""
 
 INDEX_PAGE_ROWS = 1024
 INDEX_PAGE_MIN_ROWS = 8

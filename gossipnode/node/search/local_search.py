@@ -15,9 +15,10 @@ from functools import partial
 from gossipnode.core.model.property import Entity, ShardId
 from gossipnode.core.query.index_key import IndexKind
 from gossipnode.core.query.search import KEYS_END, Lookup, LookupKind, Search, Span, lookups, wanted_indexes
-from gossipnode.node.limits import SCAN_PAGE_MIN_RECORDS, SCAN_PAGE_RECORDS
 from gossipnode.node.search.feeds import (
     INDEX_READ_MAX_ROWS,
+    SCAN_PAGE_MIN_RECORDS,
+    SCAN_PAGE_RECORDS,
     Feed,
     HitRecords,
     IndexGoneError,

@@ -24,8 +24,8 @@ from gossipnode.core.query.search import (
     tags_needed,
     walk_key,
 )
-from gossipnode.node.limits import QUERY_MAX_BYTES, QUERY_RECORD_OVERHEAD_BYTES, SCAN_PAGE_RECORDS
 from gossipnode.node.search.feeds import (
+    SCAN_PAGE_RECORDS,
     Feed,
     Hit,
     HitRecords,
@@ -40,6 +40,12 @@ from gossipnode.node.search.feeds import (
 from gossipnode.store.interface import IndexHit
 from gossipnode.wire.property.property_edit import read_tags
 from gossipnode.wire.wire_errors import WireError
+
+QUERY_MAX_BYTES = 16 << 20
+"""What an ordered query keeps in memory at most while it sorts."""
+
+QUERY_RECORD_OVERHEAD_BYTES = 1024
+"""What a kept record costs beside its payload: its key, its place in the order, the objects that hold it."""
 
 PARSED_BETWEEN_TURNS_BYTES = 256 << 10
 """Payloads that are parsed before other tasks get their turn: a few milliseconds."""

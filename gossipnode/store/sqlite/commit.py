@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.version import Version
-from gossipnode.store.interface import IndexRows, WriteResult, Written
+from gossipnode.core.model.write_result import WriteOutcome, WriteResult
+from gossipnode.store.interface import IndexRows
 from gossipnode.store.prepared import PreparedRecord
 from gossipnode.store.sqlite.index_table import Change, follow_changes, indexes_of
 from gossipnode.store.sqlite.jobs import DigestJob, Job, StepJob, WriteJob
@@ -177,12 +178,12 @@ def _decide(
         elif place in held:
             current = held[place].version
     if prepared.problem or place is None:
-        return WriteResult(Written.REFUSED, current, prepared.problem)
+        return WriteResult(WriteOutcome.REFUSED, current, prepared.problem)
     version = prepared.record.version
     if current is None or version > current:
         changed[place] = prepared.record
-        return WriteResult(Written.STORED, version)
-    return WriteResult(Written.EQUAL if version == current else Written.OLDER, current)
+        return WriteResult(WriteOutcome.STORED, version)
+    return WriteResult(WriteOutcome.EQUAL if version == current else WriteOutcome.OLDER, current)
 
 
 _LEAF_SQL = RowsSql(

@@ -21,12 +21,6 @@ from gossipnode.core.model.version import Version
 from gossipnode.core.session.tree import SlotDigest, SlotHash, Tree, make_tree
 from gossipnode.store.damage import DamageError, intact
 from gossipnode.store.interface import LeafDigest, StoreClosedError, StoreError, StoreFullError
-from gossipnode.store.limits import (
-    DIGEST_BATCH_LEAVES,
-    LOOP_SLICE_SECONDS,
-    SLOT_CHUNK_LEAVES,
-    UNHASHED_PAGE_LEAVES,
-)
 from gossipnode.store.sqlite.jobs import DigestJob, LeafSha, SlotSha
 from gossipnode.store.sqlite.rows import (
     LeafRow,
@@ -43,6 +37,18 @@ from gossipnode.store.sqlite.rows import (
 )
 from gossipnode.store.sqlite.sqlite_errors import StoreBusyError
 from gossipnode.store.sqlite.writer import Writer
+
+SLOT_CHUNK_LEAVES = 1024
+"""Leaves of a slot that are hashed before other tasks get their turn."""
+
+UNHASHED_PAGE_LEAVES = 32
+"""Payloads held at once while leaf digests are computed."""
+
+DIGEST_BATCH_LEAVES = 256
+"""Computed leaf digests that are written together."""
+
+LOOP_SLICE_SECONDS = 0.002
+"""How long digests may be computed before other tasks get their turn."""
 
 Reading: TypeAlias = Callable[[], AbstractContextManager[sqlite3.Connection]]
 """Gives a connection inside a read transaction; refuses when the store is closed."""

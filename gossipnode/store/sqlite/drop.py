@@ -5,9 +5,15 @@ from __future__ import annotations
 import sqlite3
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.store.limits import DROP_STEP_BYTES, DROP_STEP_RECORDS, INDEX_CLEAR_ROWS
 from gossipnode.store.sqlite.index_table import clear_given_up
 from gossipnode.store.sqlite.rows import find_shard
+
+INDEX_CLEAR_ROWS = 1024
+"""Index rows that are removed in one step."""
+
+DROP_STEP_RECORDS = 256
+DROP_STEP_BYTES = 8 << 20
+"""What one step of dropping a shard removes; other writes get their turn in between."""
 
 
 def drop_step(connection: sqlite3.Connection, shard: ShardId) -> int:

@@ -15,15 +15,17 @@ from pathlib import Path
 from gossipnode.core.model.version import Version
 from gossipnode.store.damage import DamageError, intact
 from gossipnode.store.interface import StoreDamagedError, StoreError, StoreTooNewError
-from gossipnode.store.limits import (
-    READ_AHEAD_BYTES,
-    READER_CACHE_KIB,
-    WAL_CHECKPOINT_PAGES,
-    WAL_KEPT_BYTES,
-    WRITER_CACHE_KIB,
-)
 from gossipnode.store.sqlite.directory_lock import DirectoryLock
 from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
+
+WRITER_CACHE_KIB = 16 << 10
+READER_CACHE_KIB = 8 << 10
+
+READ_AHEAD_BYTES = 1 << 20
+
+WAL_CHECKPOINT_PAGES = 16_000
+WAL_KEPT_BYTES = 64 << 20
+"""What is left of a write-ahead log that had grown beyond it."""
 
 FILE_NAME = "store.db"
 APPLICATION_ID = 0x676F7370

@@ -16,9 +16,15 @@ from gossipnode.core.model.version import Version
 from gossipnode.store.damage import intact
 from gossipnode.store.entity_key import END_KEY
 from gossipnode.store.interface import IndexRows, IndexState
-from gossipnode.store.limits import INDEX_BUILD_BYTES, INDEX_READ_ROWS, INDEXES_PER_SHARD_MAX
+from gossipnode.store.prepared import INDEXES_PER_SHARD_MAX
 from gossipnode.store.sqlite.rows import HeldLeaf, Place, add_shard, find_shard
 from gossipnode.store.sqlite.statements import RowsSql, execute_rows, statement_rows
+
+INDEX_READ_ROWS = 16
+"""Payloads of a MiB at most each that are held at once while their index rows are made."""
+
+INDEX_BUILD_BYTES = 8 << 20
+"""Payloads that one step of building an index reads; other writes wait meanwhile."""
 
 Row: TypeAlias = tuple[int, int, bytes, bytes]
 """(number of the index, kind, key, key of the entity): all that a row of an index is."""

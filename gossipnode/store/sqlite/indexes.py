@@ -12,9 +12,9 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.query.index_key import IndexKind
 from gossipnode.store.entity_key import entity_key, key_entity
 from gossipnode.store.interface import IndexHit, IndexRows, IndexState
-from gossipnode.store.limits import INDEX_CLEAR_ROWS
 from gossipnode.store.prepared import check_index, no_index, too_many_indexes
 from gossipnode.store.sqlite.digests import Reading
+from gossipnode.store.sqlite.drop import INDEX_CLEAR_ROWS
 from gossipnode.store.sqlite.index_table import (
     Hit,
     any_index_work,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from gossipnode.core.model.version import Version
-from gossipnode.store.interface import WriteResult
+from gossipnode.core.model.write_result import WriteResult
 from gossipnode.store.prepared import PreparedRecord
 from gossipnode.store.sqlite.rows import Place
 

@@ -7,7 +7,9 @@ import sqlite3
 from pathlib import Path
 
 from gossipnode.store.interface import StoreDamagedError, StoreError, StoreFullError
-from gossipnode.store.limits import FULL_BELOW_BYTES
+
+FULL_BELOW_BYTES = 1 << 20
+"""An I/O error with less free space than this counts as a full disk."""
 
 
 class StoreBusyError(StoreError):

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from gossipnode.store.limits import STATEMENT_ROWS
+STATEMENT_ROWS = 256
+"""Rows of the largest multi-row statement. A power of two."""
+
 
 Row = TypeVar("Row")
 SqlValue: TypeAlias = int | bytes | None

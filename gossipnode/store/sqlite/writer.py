@@ -18,10 +18,19 @@ import trio
 
 from gossipnode.store.damage import DamageError
 from gossipnode.store.interface import IndexRows, StoreClosedError, StoreError, StoreFullError
-from gossipnode.store.limits import COMMIT_BYTES, COMMIT_RECORDS, WRITE_QUEUE_BYTES, WRITE_QUEUE_RECORDS
 from gossipnode.store.sqlite.commit import Committer
 from gossipnode.store.sqlite.jobs import Job, job_weight
 from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, damaged, store_error
+
+WRITE_QUEUE_RECORDS = 4096
+"""Records that wait for the writer. A larger single write waits until the queue is empty."""
+
+WRITE_QUEUE_BYTES = 32 << 20
+
+COMMIT_RECORDS = 256
+"""The writer takes writes until it has this many records, then commits once."""
+
+COMMIT_BYTES = 8 << 20
 
 
 @dataclass(slots=True, eq=False)

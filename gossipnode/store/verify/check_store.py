@@ -20,12 +20,14 @@ from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.core.session.tree import SlotDigest, SlotHash, make_tree, slot_of
 from gossipnode.store.entity_key import DamagedKeyError, entity_key, key_entity
 from gossipnode.store.interface import IndexRows, LeafDigest, StoreDamagedError, StoreError, StoreSummary
-from gossipnode.store.limits import FINDINGS_KEPT
 from gossipnode.store.sqlite.directory_lock import DirectoryLock
 from gossipnode.store.sqlite.file import FILE_NAME, MIGRATIONS, check_identity, connect_reader
 from gossipnode.store.sqlite.rows import SlotRow, all_shards, slot_rows
 from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
 from gossipnode.store.verify.check_indexes import ShardIndexes
+
+FINDINGS_KEPT = 300
+"""Findings that a check of the whole store keeps; the others are counted."""
 
 Progress: TypeAlias = Callable[[int, int], None]
 """(records done, records in all), called every `PROGRESS_RECORDS`."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 from google.protobuf.message import DecodeError
 
-from gossipnode.core.session import tree as slot_tree
+from gossipnode.core.session import tree
 from gossipnode.wire.generated.pb.banyandb.common.v1.common_pb2 import Metadata
 from gossipnode.wire.generated.pb.banyandb.model.v1.common_pb2 import TagValue
 from gossipnode.wire.generated.pb.banyandb.model.v1.query_pb2 import Tag
@@ -43,7 +43,7 @@ def leaf_digest(payload: bytes, delete_time: int, spacing: Spacing) -> bytes:
     Raises:
         WireError, UnstorableError: see `canonical_json`.
     """
-    return slot_tree.leaf_digest(_canonical(payload, spacing), delete_time)
+    return tree.leaf_digest(_canonical(payload, spacing), delete_time)
 
 
 def _canonical(payload: bytes, spacing: Spacing) -> bytes:

@@ -19,7 +19,7 @@ from gossipnode.client import (
     RefusedError,
     UnreachableError,
 )
-from gossipnode.client.limits import TRIES_PER_NODE_MAX
+from gossipnode.client.calls.pool import TRIES_PER_NODE_MAX
 from gossipnode.rpc import CallContext, RpcError, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages

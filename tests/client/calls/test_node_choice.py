@@ -5,8 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipnode.client.calls.node_choice import NodeChoice
-from gossipnode.client.limits import ASIDE_MAX_SECONDS, ASIDE_MIN_SECONDS
+from gossipnode.client.calls.node_choice import ASIDE_MAX_SECONDS, ASIDE_MIN_SECONDS, NodeChoice
 
 JITTER = 1.2
 """A backoff is within 20 % of what it doubles to."""

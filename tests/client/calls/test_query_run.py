@@ -21,8 +21,8 @@ from gossipnode.client import (
     Property,
     UnreachableError,
 )
-from gossipnode.client.calls import query_run as module
-from gossipnode.client.limits import TRIES_PER_NODE_MAX
+from gossipnode.client.calls import query_run
+from gossipnode.client.calls.pool import TRIES_PER_NODE_MAX
 from gossipnode.rpc import RpcError, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
@@ -324,7 +324,7 @@ async def test_the_client_is_closed_under_a_query() -> None:
 
 
 async def test_all_records_are_asked_for_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "QUERY_MAX_RECORDS", 8)
+    monkeypatch.setattr(query_run, "QUERY_MAX_RECORDS", 8)
     shelf = Shelf()
     async with stage(a=shelf.handlers) as nodes, nodes.client("a") as client:
         assert await take(client.query("g", limit=None)) == IDS

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gossipnode.core.model.limits import BUSY_RETRIES
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.model.version import Version
+from gossipnode.core.ring.admission import Admission, Mailbox
 from gossipnode.core.ring.round import (
     Ended,
     Forwarded,
@@ -28,13 +28,12 @@ from gossipnode.core.ring.round import (
     outcome_of,
 )
 from gossipnode.core.ring.turn import (
-    Admission,
+    BUSY_RETRIES,
     Cause,
     EndRound,
     Forward,
     HolderTurn,
     HopEnd,
-    Mailbox,
     RepairWith,
     RoundMessage,
     Step,

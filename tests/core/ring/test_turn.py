@@ -5,16 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipnode.core.model.errors import InvalidRoundError
-from gossipnode.core.model.limits import BUSY_RETRIES, HANDLED_MAX_ROUNDS, RING_MAX_NODES
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.admission import HANDLED_MAX_ROUNDS, Admission, Mailbox
 from gossipnode.core.ring.turn import (
-    Admission,
+    BUSY_RETRIES,
+    RING_MAX_NODES,
     Cause,
     EndRound,
     Forward,
     HolderTurn,
     HopEnd,
-    Mailbox,
     RepairWith,
     RoundMessage,
     check_message,

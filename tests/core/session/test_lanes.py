@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from gossipnode.core.model.limits import (
+from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.model.version import Version
+from gossipnode.core.session import lanes
+from gossipnode.core.session.commands import SessionCounts, Write
+from gossipnode.core.session.lanes import (
     ANSWERED_MAX_ENTITIES,
     OWED_KEY_OVERHEAD_BYTES,
     OWED_MAX_BYTES,
@@ -13,11 +17,11 @@ from gossipnode.core.model.limits import (
     UNWRITTEN_MAX_RECORDS,
     WRITE_BATCH_BYTES,
     WRITE_BATCH_RECORDS,
+    OwedLane,
+    Taken,
+    WriteLane,
+    present,
 )
-from gossipnode.core.model.property import Entity, Record
-from gossipnode.core.model.version import Version
-from gossipnode.core.session import commands as tree_session
-from gossipnode.core.session.commands import OwedLane, SessionCounts, Taken, Write, WriteLane, present
 from gossipnode.core.session.messages import AnswerTo
 from tests.core.support import record
 
@@ -113,14 +117,14 @@ def test_what_is_owed_has_a_cap_in_bytes(monkeypatch: pytest.MonkeyPatch) -> Non
     assert OWED_MAX_BYTES == 8 * 1024 * 1024
     entity = Entity("g", "nn", "iii")
     cost = OWED_KEY_OVERHEAD_BYTES + 4 * 5
-    monkeypatch.setattr(tree_session, "OWED_MAX_BYTES", 2 * cost)
+    monkeypatch.setattr(lanes, "OWED_MAX_BYTES", 2 * cost)
     lane = OwedLane()
     assert lane.add(entity, AnswerTo.SYNC)
     assert lane.add(entity, AnswerTo.SYNC)
     assert not lane.add(entity, AnswerTo.SYNC)
     assert len(lane.take()) == 2
     assert lane.add(entity, AnswerTo.SYNC)
-    monkeypatch.setattr(tree_session, "OWED_MAX_BYTES", cost + 1)
+    monkeypatch.setattr(lanes, "OWED_MAX_BYTES", cost + 1)
     assert lane.add(entity, AnswerTo.SYNC)
     assert not lane.add(entity, AnswerTo.SYNC)
 
@@ -135,7 +139,7 @@ def test_an_entity_is_answered_once_it_is_remembered() -> None:
 
 def test_the_memory_of_answers_has_a_cap(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ANSWERED_MAX_ENTITIES == 65536
-    monkeypatch.setattr(tree_session, "ANSWERED_MAX_ENTITIES", 2)
+    monkeypatch.setattr(lanes, "ANSWERED_MAX_ENTITIES", 2)
     lane = OwedLane()
     assert [lane.remember(Entity("g", "n", id_)) for id_ in "abc"] == [True, True, False]
     assert [lane.was_answered(Entity("g", "n", id_)) for id_ in "abc"] == [True, True, False]

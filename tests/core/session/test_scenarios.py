@@ -6,19 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipnode.core.model.limits import READ_BATCH_RECORDS, SEND_BATCH_MESSAGES
 from gossipnode.core.model.property import Record
 from gossipnode.core.ring.turn import Cause, EndRound, Forward, HolderTurn, HopEnd, RepairWith, RoundMessage
 from gossipnode.core.session.commands import (
+    FetchRecords,
     Finish,
     ReadLeaves,
-    ReadRecords,
     ReadTree,
     Send,
     SessionCounts,
     SessionEnd,
 )
+from gossipnode.core.session.lanes import READ_BATCH_RECORDS
 from gossipnode.core.session.messages import RootCompare, TreeRoot
+from gossipnode.core.session.tree_client import SEND_BATCH_MESSAGES
 from tests.core.support import (
     NOT_FOUND,
     SHARD,
@@ -268,9 +269,9 @@ def test_more_to_say_on_both_sides_than_the_channels_hold_does_not_block() -> No
 def test_records_are_read_and_keys_asked_for_in_batches() -> None:
     client, server = Shelf(many(400)), Shelf(many(300, 2))
     done = talk(client, server, page_leaves=1000).run()
-    sizes = [len(each.entities) for each in done.client.commands if isinstance(each, ReadRecords)]
+    sizes = [len(each.entities) for each in done.client.commands if isinstance(each, FetchRecords)]
     assert max(sizes) == READ_BATCH_RECORDS == 16
-    sizes = [len(each.entities) for each in done.server.commands if isinstance(each, ReadRecords)]
+    sizes = [len(each.entities) for each in done.server.commands if isinstance(each, FetchRecords)]
     assert max(sizes) <= READ_BATCH_RECORDS
 
 

@@ -5,18 +5,11 @@ from __future__ import annotations
 import pytest
 
 from gossipnode.core.model.errors import SessionViolationError
-from gossipnode.core.model.limits import PENDING_PAGES_MAX, SLOT_COUNT
+from gossipnode.core.model.limits import SLOT_COUNT
 from gossipnode.core.model.property import Entity, ShardId
-from gossipnode.core.session import commands as tree_session
-from gossipnode.core.session.commands import (
-    Finish,
-    HalfClose,
-    ReadLeaves,
-    ReadRecords,
-    Send,
-    SessionEnd,
-    WriteOutcome,
-)
+from gossipnode.core.model.write_result import WriteOutcome
+from gossipnode.core.session import lanes
+from gossipnode.core.session.commands import FetchRecords, Finish, HalfClose, ReadLeaves, Send, SessionEnd
 from gossipnode.core.session.messages import (
     AnswerTo,
     DifferSummary,
@@ -30,7 +23,7 @@ from gossipnode.core.session.messages import (
     WaitNextDiffer,
 )
 from gossipnode.core.session.tree import Tree, shard_of
-from gossipnode.core.session.tree_client import TreeClient
+from gossipnode.core.session.tree_client import PENDING_PAGES_MAX, TreeClient
 from tests.core.support import (
     DIFFER,
     EQUAL,
@@ -95,7 +88,7 @@ def test_the_commands_of_a_whole_session() -> None:
     read = ReadLeaves(3, None, 10)
     assert client.next_command() == read
     client.leaves_read(read, [leaf_of(a0)])
-    assert client.next_command() == ReadRecords((a0.entity,))
+    assert client.next_command() == FetchRecords((a0.entity,))
     assert client.records_read([a0]) == Send((PropertySync(a0),))
     assert client.next_command() == Send((PropertyMissing(f"g/n/{A1}"),))
     assert client.next_command() == Send((WAIT,))
@@ -112,13 +105,13 @@ def test_the_commands_of_a_whole_session() -> None:
     read = ReadLeaves(8, None, 10)
     assert client.next_command() == read
     client.leaves_read(read, [leaf_of(b0)])
-    assert client.next_command() == ReadRecords((b0.entity,))
+    assert client.next_command() == FetchRecords((b0.entity,))
     assert client.records_read([b0]) == Send((PropertySync(b0),))
     assert client.next_command() == Send((WAIT,))
 
     client.receive(LAST_PAGE)
     assert client.next_command() is None, "what the store says may still have to be answered"
-    client.written([WriteOutcome.TAKEN, WriteOutcome.TAKEN])
+    client.written([WriteOutcome.STORED, WriteOutcome.STORED])
     assert client.next_command() == Send((WAIT,))
     assert client.next_command() == HalfClose()
     assert client.next_command() is None
@@ -290,14 +283,14 @@ def test_a_leaf_that_no_record_of_ours_could_have_is_skipped_and_counted() -> No
 
 
 def test_answers_over_the_cap_are_counted_and_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tree_session, "OWED_MAX_BYTES", 1)
+    monkeypatch.setattr(lanes, "OWED_MAX_BYTES", 1)
     client = in_pages(record(A0, 9), record(A1, 9))
     assert client.hear(sync(record(A0, 1)), sync(record(A1, 1))) == [PropertySync(record(A0, 9))]
     assert client.session.counts.reasons == {"too many answers owed": 1}
 
 
 def test_reading_waits_for_the_store_once_too_much_is_unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tree_session, "UNWRITTEN_MAX_RECORDS", 2)
+    monkeypatch.setattr(lanes, "UNWRITTEN_MAX_RECORDS", 2)
     client = in_pages().session
     assert not client.unwritten_full
     client.receive(sync(record(A0, 1)))  # type: ignore[arg-type]

@@ -6,17 +6,9 @@ import pytest
 
 from gossipnode.core.model.errors import SessionViolationError
 from gossipnode.core.model.property import Entity, Record, ShardId
-from gossipnode.core.session import commands as tree_session
-from gossipnode.core.session import tree_server
-from gossipnode.core.session.commands import (
-    Finish,
-    ReadLeaves,
-    ReadRecords,
-    ReadTree,
-    Send,
-    SessionEnd,
-    WriteOutcome,
-)
+from gossipnode.core.model.write_result import WriteOutcome
+from gossipnode.core.session import lanes, tree_server
+from gossipnode.core.session.commands import FetchRecords, Finish, ReadLeaves, ReadTree, Send, SessionEnd
 from gossipnode.core.session.messages import (
     AnswerTo,
     DifferSummary,
@@ -125,13 +117,13 @@ def test_the_commands_of_a_whole_session() -> None:
 
     server.receive(PropertySync(record(A0, 5)))
     server.receive(PropertyMissing(f"g/n/{A0}"))
-    assert server.next_command() == ReadRecords((a0.entity,))
+    assert server.next_command() == FetchRecords((a0.entity,))
     assert server.records_read([a0]) == Send((PropertyAnswer(AnswerTo.MISSING, a0),))
     write = server.next_write()
     assert write is not None
     assert write.records == (record(A0, 5),)
     server.written([WriteOutcome.OLDER])
-    assert server.next_command() == ReadRecords((a0.entity,))
+    assert server.next_command() == FetchRecords((a0.entity,))
     assert server.records_read([a0]) == Send((PropertyAnswer(AnswerTo.SYNC, a0),))
     assert server.next_command() is None
 
@@ -147,7 +139,7 @@ def test_the_commands_of_a_whole_session() -> None:
     write = server.next_write()
     assert write is not None
     assert server.next_command() is None, "a record is not durable yet"
-    server.written([WriteOutcome.TAKEN])
+    server.written([WriteOutcome.STORED])
     assert server.next_command() == Finish(SessionEnd.REPAIRED)
     assert server.next_command() is None
     assert (server.counts.sent, server.counts.received, server.counts.skipped) == (2, 2, 0)
@@ -309,7 +301,7 @@ def test_a_key_that_is_not_held_is_not_answered() -> None:
 def test_answers_over_the_cap_are_counted_and_left_to_the_next_round(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tree_session, "OWED_MAX_BYTES", 1)
+    monkeypatch.setattr(lanes, "OWED_MAX_BYTES", 1)
     server = at_page(record(A0, 1), record(A1, 1), record(A2, 1))
     asked = [PropertyMissing(f"g/n/{id_}") for id_ in (A0, A1, A2)]
     assert server.hear(*asked) == [PropertyAnswer(AnswerTo.MISSING, record(A0, 1))]
@@ -319,7 +311,7 @@ def test_answers_over_the_cap_are_counted_and_left_to_the_next_round(
 
 
 def test_late_answers_over_the_cap_are_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tree_session, "OWED_MAX_BYTES", 1)
+    monkeypatch.setattr(lanes, "OWED_MAX_BYTES", 1)
     server = at_page(record(A0, 7), record(A1, 7))
     assert server.hear(*syncs(record(A0, 5), record(A1, 5))) == [PropertyAnswer(AnswerTo.SYNC, record(A0, 7))]
     assert server.session.counts.reasons == {"too many answers owed": 1}
@@ -331,7 +323,7 @@ def test_a_client_that_reads_no_answer_costs_no_more_than_keys() -> None:
     for _ in range(1000):
         server.session.receive(PropertyMissing(f"g/n/{A0}"))  # type: ignore[arg-type]
     command = server.session.next_command()
-    assert isinstance(command, ReadRecords)
+    assert isinstance(command, FetchRecords)
     assert len(command.entities) == 16
 
 
@@ -366,7 +358,7 @@ def test_a_record_after_the_last_wait_is_taken_while_the_store_is_busy() -> None
 
 
 def test_reading_waits_for_the_store_once_too_much_is_unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tree_session, "UNWRITTEN_MAX_BYTES", 1)
+    monkeypatch.setattr(lanes, "UNWRITTEN_MAX_BYTES", 1)
     server = at_page(record(A0, 1)).session
     assert not server.unwritten_full
     server.receive(PropertySync(record(A1, 1)))  # type: ignore[arg-type]
@@ -413,7 +405,7 @@ def test_a_client_may_not_end_its_half_in_the_middle_of_its_slots() -> None:
 
 
 def test_answers_go_on_when_no_more_can_be_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tree_session, "ANSWERED_MAX_ENTITIES", 1)
+    monkeypatch.setattr(lanes, "ANSWERED_MAX_ENTITIES", 1)
     server = at_page(record(A0, 5), record(A1, 5))
     server.hear(*syncs(record(A0, 1), record(A1, 1)))
     assert server.session.counts.skipped == 0
@@ -547,7 +539,7 @@ def test_slots_from_the_first_to_the_last_are_taken() -> None:
 def test_results_that_do_not_fit_what_was_asked_are_a_fault_of_the_caller() -> None:
     server = at_page(record(A0, 1)).session
     server.receive(PropertyMissing(f"g/n/{A0}"))
-    assert isinstance(server.next_command(), ReadRecords)
+    assert isinstance(server.next_command(), FetchRecords)
     with pytest.raises(ValueError, match="shorter"):
         server.records_read([])
     server.receive(PropertySync(record(A1, 1)))

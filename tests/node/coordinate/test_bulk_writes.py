@@ -9,9 +9,10 @@ import trio
 
 from gossipnode.core.cluster.placement import AckLevel
 from gossipnode.core.model.property import Record
-from gossipnode.core.query.replica_messages import RecordsRead
+from gossipnode.core.query.replica_messages import READ_MAX_RECORDS, WRITE_MAX_RECORDS, RecordsRead
 from gossipnode.node.coordinate.bulk_writes import BadRecord, ImportedRecord, PreparedImport
-from gossipnode.node.limits import DELETE_PAGE_RECORDS, READ_MAX_RECORDS, REPLICA_SECONDS, WRITE_MAX_RECORDS
+from gossipnode.node.endpoints.property_service import DELETE_PAGE_RECORDS
+from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.request_errors import (
     NotAReplicaError,
     RefusedGroupError,

@@ -7,7 +7,8 @@ import trio
 import trio.testing
 
 from gossipnode.core.model.property import Record
-from gossipnode.node.limits import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS, REPLICA_SECONDS
+from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
+from gossipnode.node.peers.hello import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS
 from gossipnode.node.request_errors import (
     NotAReplicaError,
     RefusedGroupError,

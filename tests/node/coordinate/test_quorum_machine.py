@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gossipnode.core.model.property import Record
-from gossipnode.node.limits import HELLO_MAX_SECONDS
+from gossipnode.node.peers.hello import HELLO_MAX_SECONDS
 from gossipnode.node.request_errors import NotStoredError, TooFewReplicasError
 from gossipnode.wire.property.property_edit import read_tags
 from tests.node.faults import FaultyCluster, running

@@ -7,13 +7,13 @@ import trio
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.query.newest import Stale
-from gossipnode.node.coordinate.read_repair import ReadRepair
-from gossipnode.node.limits import (
+from gossipnode.node.coordinate.read_repair import (
     READ_REPAIR_QUEUE_BYTES,
     READ_REPAIR_QUEUE_RECORDS,
     READ_REPAIR_WORKERS,
-    REPLICA_SECONDS,
+    ReadRepair,
 )
+from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from tests.node.cluster import record
 from tests.node.faults import FaultyCluster, running
 from tests.node.support import entity

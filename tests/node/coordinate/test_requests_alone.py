@@ -15,9 +15,10 @@ from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.limits import PROPERTY_MAX_BYTES
 from gossipnode.core.model.property import ShardId, check_entity
 from gossipnode.core.model.version import Version
+from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.node.coordinate.bulk_writes import BadRecord, ImportedRecord, PreparedImport
+from gossipnode.node.coordinate.coordinator import APPLY_ATTEMPTS
 from gossipnode.node.endpoints.property_service import delete_all
-from gossipnode.node.limits import APPLY_ATTEMPTS
 from gossipnode.node.request_errors import (
     NotAReplicaError,
     NotStoredError,
@@ -26,7 +27,7 @@ from gossipnode.node.request_errors import (
     TooFewReplicasError,
     UnknownGroupError,
 )
-from gossipnode.store.interface import StoreClosedError, StoreFullError, WriteResult, Written
+from gossipnode.store.interface import StoreClosedError, StoreFullError
 from gossipnode.wire.property.draft import draft_of
 from gossipnode.wire.property.property_edit import read_property
 from gossipnode.wire.wire_errors import WireError
@@ -272,7 +273,7 @@ async def test_newer_versions_without_end_are_an_error_and_free_the_lock(start: 
 
     async def always_older(shard_records: list[object], **_: int) -> list[WriteResult]:
         writes.append(shard_records)
-        return [WriteResult(Written.OLDER, Version(NOW, 0, b"")) for _ in shard_records]
+        return [WriteResult(WriteOutcome.OLDER, Version(NOW, 0, b"")) for _ in shard_records]
 
     store.write = always_older  # type: ignore[method-assign,assignment]
     with pytest.raises(NotStoredError, match="sw/n/1: newer versions keep coming in"):

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from gossipnode.core.cluster.placement import AckLevel
-from gossipnode.node.limits import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS
+from gossipnode.node.peers.hello import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS
 from gossipnode.node.request_errors import TooFewReplicasError
 from gossipnode.wire.property.draft import read_draft
 from tests.node.faults import N1, FaultyCluster, put, running, tags_at

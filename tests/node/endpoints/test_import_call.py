@@ -9,8 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from gossipnode.node.endpoints.import_call import ImportCall
-from gossipnode.node.limits import IMPORT_BATCHES_UNANSWERED, IMPORT_MAX_RECORDS
+from gossipnode.node.endpoints.import_call import IMPORT_BATCHES_UNANSWERED, IMPORT_MAX_RECORDS, ImportCall
 from gossipnode.rpc import Channel, ClientStream, RpcError, Server, ServerStream, Status
 from gossipnode.store.memory import MemoryStore
 from gossipnode.wire.generated.bp.gossipnode import v1

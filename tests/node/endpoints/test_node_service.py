@@ -12,8 +12,9 @@ import trio
 import trio.testing
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.node.endpoints import node_service as node_endpoint
-from gossipnode.node.limits import STREAM_MESSAGE_BYTES, STREAM_PAUSE_SECONDS
+from gossipnode.node.endpoints import node_service
+from gossipnode.node.endpoints.query_answer import STREAM_PAUSE_SECONDS
+from gossipnode.node.replica.scan import STREAM_MESSAGE_BYTES
 from gossipnode.rpc import Channel, RpcError, Status
 from gossipnode.store.memory import MemoryStore
 from gossipnode.wire import services
@@ -174,7 +175,7 @@ async def test_a_compatible_delete_without_an_id_deletes_the_whole_name(autojump
 
 
 async def test_the_tree_with_its_leaves(autojump_clock: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_endpoint, "TREE_PAGE_LEAVES", 2)
+    monkeypatch.setattr(node_service, "TREE_PAGE_LEAVES", 2)
     cluster = Cluster()
     async with asked(cluster, "a") as channel:
         await cluster.put("a", *(record(f"n/{i}") for i in range(100)))

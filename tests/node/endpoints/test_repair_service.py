@@ -9,10 +9,9 @@ import pytest
 import trio
 import trio.testing
 
-from gossipnode.core.model.limits import RING_MAX_NODES
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import RoundOutcome
-from gossipnode.core.ring.turn import Cause, HopEnd
+from gossipnode.core.ring.turn import RING_MAX_NODES, Cause, HopEnd
 from gossipnode.core.session.messages import RootCompare, TreeRoot, WaitNextDiffer
 from gossipnode.node.peers import call_metadata
 from gossipnode.rpc import RpcError, Server, ServerStream, Status

@@ -9,7 +9,8 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import RoundOutcome
 from gossipnode.core.ring.turn import Cause
 from gossipnode.core.session.tree import shard_of
-from gossipnode.node.limits import PROBE_SECONDS, ROUNDS_SHOWN, STATUS_TREE_SECONDS
+from gossipnode.node.endpoints.status_report import ROUNDS_SHOWN, STATUS_TREE_SECONDS
+from gossipnode.node.peers.members import PROBE_SECONDS
 from gossipnode.rpc import RpcError
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_STATUS

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 import trio
 
-from gossipnode.node.limits import HELLO_MAX_SECONDS
+from gossipnode.node.peers.hello import HELLO_MAX_SECONDS
 from gossipnode.node.request_errors import NotStoredError, TooFewReplicasError
 from gossipnode.store.interface import StoreClosedError
 from tests.node.moving import MovingCluster, eventually, moving

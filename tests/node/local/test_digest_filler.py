@@ -8,13 +8,13 @@ import trio
 import trio.testing
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.node.limits import (
+from gossipnode.node.local.digest_filler import (
     FILL_BATCH_LEAVES,
     FILL_LATEST_SECONDS,
     FILL_PAUSE_SECONDS,
     FILL_QUIET_SECONDS,
+    fill_digests,
 )
-from gossipnode.node.local.digest_filler import fill_digests
 from gossipnode.node.local.shards import Shards
 from gossipnode.store.interface import StoreClosedError, StoreDamagedError, StoreError, StoreFullError
 from gossipnode.store.memory import MemoryStore

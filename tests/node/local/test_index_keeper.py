@@ -12,7 +12,7 @@ from gossipnode.node.local import index_keeper
 from gossipnode.node.node import Node
 from gossipnode.node.query.cluster_query import Query
 from gossipnode.store.interface import IndexState, StoreError
-from gossipnode.store.limits import INDEXES_PER_SHARD_MAX
+from gossipnode.store.prepared import INDEXES_PER_SHARD_MAX
 from tests.node.faults import FaultyCluster, running
 from tests.node.query.queried import keys, put, queries_of, version
 

@@ -16,8 +16,13 @@ from gossipnode.core.cluster.registry_records import (
 )
 from gossipnode.core.cluster.view import SYSTEM_SHARD, Group, Member
 from gossipnode.core.model.property import Entity, Record
-from gossipnode.node.limits import REGISTRY_PAGE_RECORDS
-from gossipnode.node.local.registry import Registry, configured_groups, configured_records, registry_record
+from gossipnode.node.local.registry import (
+    REGISTRY_PAGE_RECORDS,
+    Registry,
+    configured_groups,
+    configured_records,
+    registry_record,
+)
 from gossipnode.store.memory import MemoryStore
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.property.property_edit import build_property

@@ -18,9 +18,7 @@ from gossipnode.core.query.replica_messages import (
     RecordsRead,
     RecordsWritten,
     Refusal,
-    ReplicaWrite,
     Wanted,
-    WriteKind,
     WriteRecords,
 )
 from gossipnode.node.peers import call_metadata
@@ -35,7 +33,6 @@ from tests.node.support import entity, memory_store
 SHARD = ShardId("sw", 0)
 FENCE = b"12345678"
 PEER = Address("b", 1)
-KINDS = {kind.value: kind for kind in WriteKind}
 
 Request = ReadRecords | WriteRecords
 Answers = dict[Any, Answer | RpcError]
@@ -77,11 +74,8 @@ class Replica:
     async def write(self, requests: Sequence[WriteRecords]) -> list[RecordsWritten | Refusal]:
         self.writes.append(list(requests))
         records = [(SHARD, each) for request in requests for each in request.records]
-        outcomes = iter(
-            ReplicaWrite(KINDS[result.outcome.value], result.version)
-            for result in await self.store.write(records)
-        )
-        return [RecordsWritten(tuple(next(outcomes) for _ in request.records)) for request in requests]
+        results = iter(await self.store.write(records))
+        return [RecordsWritten(tuple(next(results) for _ in request.records)) for request in requests]
 
 
 def handlers(

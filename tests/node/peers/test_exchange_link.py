@@ -12,15 +12,16 @@ import trio
 import trio.testing
 
 from gossipnode.core.query.replica_messages import ReadRecords, RecordsRead, RecordsWritten
-from gossipnode.node.limits import (
+from gossipnode.node.peers import call_metadata, exchange_link
+from gossipnode.node.peers.exchange_link import (
     EXCHANGE_BATCH_REQUESTS,
     EXCHANGE_FOREIGN_SECONDS,
     EXCHANGE_REDIAL_SECONDS,
     EXCHANGE_REQUEST_MAX_BYTES,
+    Answer,
+    RefusedError,
+    ReplicaLink,
 )
-from gossipnode.node.peers import call_metadata
-from gossipnode.node.peers import exchange_link as replica_link
-from gossipnode.node.peers.exchange_link import Answer, RefusedError, ReplicaLink
 from gossipnode.rpc import RpcError, ServerStream, Status
 from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import ExchangeReply, ExchangeRequest
 from gossipnode.wire.services import REPLICA_EXCHANGE
@@ -181,7 +182,7 @@ async def test_a_request_too_large_is_refused_at_once(autojump_clock: object) ->
 async def test_too_much_under_way_is_refused_at_once(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch, limit: str, size: int
 ) -> None:
-    monkeypatch.setattr(replica_link, limit, size)
+    monkeypatch.setattr(exchange_link, limit, size)
     request = write(rec("a", "x" * 1000))
     may_answer = trio.Event()
 
@@ -259,7 +260,7 @@ async def test_who_is_cancelled_is_forgotten(autojump_clock: object) -> None:
 async def test_a_frozen_peer_costs_each_request_its_timeout_and_nothing_piles_up(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replica_link, "EXCHANGE_UNDER_WAY_MAX", 100)
+    monkeypatch.setattr(exchange_link, "EXCHANGE_UNDER_WAY_MAX", 100)
     async with linked(Replica()) as pair:
         await pair.link.ask(read("a"), timeout=5)
         pair.wires[0].freeze()

@@ -10,9 +10,8 @@ import pytest
 import trio
 
 from gossipnode.config.address import Address, parse_address
-from gossipnode.node.limits import PROBE_FRESH_SECONDS
 from gossipnode.node.peers.exchange_link import ReplicaLink
-from gossipnode.node.peers.members import Members, MemberState, Peer, open_members
+from gossipnode.node.peers.members import PROBE_FRESH_SECONDS, Members, MemberState, Peer, open_members
 from gossipnode.rpc import Channel, RpcError, Server, Status
 from gossipnode.rpc.server.health import HealthService, ServingStatus
 from gossipnode.sim.network import MemoryNetwork

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.model.tag_value import IntArray, StrArray, TagValue
 from gossipnode.core.query.criteria import Condition, Criteria, LogicalExpression, LogicalOp, MatchOption, Op
-from gossipnode.node.limits import QUERY_DEFAULT_LIMIT, REPLICA_SECONDS
-from gossipnode.node.query.cluster_query import Query
+from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
+from gossipnode.node.query.cluster_query import QUERY_DEFAULT_LIMIT, Query
 from gossipnode.node.request_errors import TooFewReplicasError, UnknownGroupError, UnknownLevelError
 from gossipnode.wire.property.property_edit import read_tags
 from gossipnode.wire.wire_errors import WireError

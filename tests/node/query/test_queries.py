@@ -15,10 +15,10 @@ from gossipnode.core.model.property import Record
 from gossipnode.core.model.tag_value import TagValue
 from gossipnode.core.query.criteria import Condition, LogicalExpression, LogicalOp, Op
 from gossipnode.core.query.search import Search
-from gossipnode.node import limits
 from gossipnode.node.query.cluster_query import Query
 from gossipnode.node.request_errors import UnknownGroupError
-from gossipnode.node.search import ordering as search_order
+from gossipnode.node.search import ordering
+from gossipnode.node.search.feeds import SCAN_PAGE_MIN_RECORDS
 from gossipnode.node.search.local_search import LocalSearch
 from gossipnode.store.memory import MemoryStore
 from gossipnode.wire.wire_errors import WireError
@@ -179,7 +179,7 @@ async def test_an_ordered_answer_beyond_the_memory_of_a_query_comes_whole(
 ) -> None:
     alone = await start()
     await put(alone.shards, *(version(f"n/{i:03}", t=i * 37 % 100, big="x" * 5000) for i in range(100)))
-    monkeypatch.setattr(search_order, "QUERY_MAX_BYTES", 300_000)
+    monkeypatch.setattr(ordering, "QUERY_MAX_BYTES", 300_000)
     for limit in (1, 20, 45, 100):
         found = await asked(alone, Query(("sw",), order_by="t", limit=limit))
         assert [tags_of(one)["t"] for one in found] == list(range(limit))
@@ -193,7 +193,7 @@ async def test_many_small_records_count_with_what_their_objects_cost(
     records = [version(f"n/{i:04}", t=i) for i in range(1000)]
     assert sum(len(one.payload) for one in records) < 250_000
     await put(alone.shards, *records)
-    monkeypatch.setattr(search_order, "QUERY_MAX_BYTES", 500_000)
+    monkeypatch.setattr(ordering, "QUERY_MAX_BYTES", 500_000)
     found: list[Record] = []
     async with alone.queries.open(Query(("sw",), order_by="t", limit=1000)) as under_way:
         while (page := await under_way.next_page()) is not None:
@@ -223,7 +223,7 @@ async def test_a_scan_of_many_shards_keeps_few_records_of_each() -> None:
         found += [each.record for each in page]
     assert [one.entity for one in found] == sorted(one.entity for one in found)
     assert len(found) == 2000
-    assert held <= 64 * limits.SCAN_PAGE_MIN_RECORDS
+    assert held <= 64 * SCAN_PAGE_MIN_RECORDS
 
 
 @pytest.mark.parametrize("order_by", ["", "t"])

@@ -6,8 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from gossipnode.node.limits import ANSWERS_MADE_AT_ONCE, ORDERED_STREAMS_AT_ONCE
-from gossipnode.node.query.query_turns import QueryTurns
+from gossipnode.node.query.query_turns import ANSWERS_MADE_AT_ONCE, ORDERED_STREAMS_AT_ONCE, QueryTurns
 from gossipnode.rpc import CallContext, ReplyBudget, RpcError, Status
 
 

@@ -11,12 +11,10 @@ import structlog.testing
 import trio
 import trio.testing
 
-from gossipnode.core.model.limits import BUSY_RETRIES
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import SILENCE_MAX_SECONDS, Ended, Forwarded, Hop, InSession, Report
-from gossipnode.core.ring.turn import Cause, HopEnd, RoundMessage
-from gossipnode.node.limits import SIGN_OF_LIFE_SECONDS
-from gossipnode.node.repair.holder import RingRunner
+from gossipnode.core.ring.turn import BUSY_RETRIES, Cause, HopEnd, RoundMessage
+from gossipnode.node.repair.holder import SIGN_OF_LIFE_SECONDS, RingRunner
 
 SHARD = ShardId("sw", 0)
 

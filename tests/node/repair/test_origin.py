@@ -9,7 +9,6 @@ import structlog.testing
 import trio
 import trio.testing
 
-from gossipnode.core.model.limits import KEPT_ROUNDS
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import (
     SILENCE_MAX_SECONDS,
@@ -21,8 +20,14 @@ from gossipnode.core.ring.round import (
     RoundOutcome,
 )
 from gossipnode.core.ring.turn import Cause, HopEnd, RoundMessage
-from gossipnode.node.limits import ROUNDS_UNDER_WAY_MAX
-from gossipnode.node.repair.origin import Offer, Origin, RoundWatch, TooManyRoundsError
+from gossipnode.node.repair.origin import (
+    KEPT_ROUNDS,
+    ROUNDS_UNDER_WAY_MAX,
+    Offer,
+    Origin,
+    RoundWatch,
+    TooManyRoundsError,
+)
 from tests.node.support import NOW, SECOND
 
 SHARD = ShardId("sw", 0)

@@ -10,9 +10,10 @@ import trio
 import trio.testing
 
 from gossipnode.core.model.errors import SessionViolationError
-from gossipnode.core.model.limits import UNWRITTEN_MAX_RECORDS, WRITE_BATCH_RECORDS
 from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.session.commands import SessionEnd
+from gossipnode.core.session.lanes import UNWRITTEN_MAX_RECORDS, WRITE_BATCH_RECORDS
 from gossipnode.core.session.messages import (
     AnswerTo,
     DifferSummary,
@@ -25,10 +26,14 @@ from gossipnode.core.session.messages import (
 from gossipnode.core.session.tree import SlotDigest
 from gossipnode.core.session.tree_client import TreeClient
 from gossipnode.core.session.tree_server import TreeServer
-from gossipnode.node.limits import REPAIR_BATCH_MESSAGES, REPAIR_CHANNEL_BATCHES
-from gossipnode.node.repair.repair_stream import RepairStream, ShardStore
+from gossipnode.node.repair.repair_stream import (
+    REPAIR_BATCH_MESSAGES,
+    REPAIR_CHANNEL_BATCHES,
+    RepairStream,
+    ShardStore,
+)
 from gossipnode.rpc import RpcError, Status
-from gossipnode.store.interface import StoreFullError, WriteResult
+from gossipnode.store.interface import StoreFullError
 from gossipnode.store.memory import MemoryStore
 from tests.node.cluster import record
 from tests.node.support import FakeStream, Pipe, memory_store, stream_pair

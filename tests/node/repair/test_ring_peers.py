@@ -17,12 +17,18 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import Ended, Hop, InSession, Report
 from gossipnode.core.ring.turn import Cause, HopEnd, RoundMessage
 from gossipnode.core.session.messages import AnswerTo, DifferSummary, PropertyAnswer, RootCompare
-from gossipnode.node import limits
 from gossipnode.node.local.shards import Shards
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.members import open_members
 from gossipnode.node.repair.origin import Origin
-from gossipnode.node.repair.ring_peers import RingPeers, SessionSettings, reasons_text
+from gossipnode.node.repair.ring_peers import (
+    REPORT_QUEUE_MESSAGES,
+    SERVER_END_SECONDS,
+    VERDICT_END_SECONDS,
+    RingPeers,
+    SessionSettings,
+    reasons_text,
+)
 from gossipnode.rpc import CallContext, Channel, RpcError, Server, ServerStream, Status
 from gossipnode.sim.network import MemoryNetwork
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
@@ -180,7 +186,7 @@ async def test_a_server_that_never_ends_is_waited_for_so_long_only(autojump_cloc
     hop = await hop_with(endless)
     assert hop.end is HopEnd.FAILED
     assert hop.reason == "the server did not end the session in 60 s"
-    assert hop.seconds == pytest.approx(limits.SERVER_END_SECONDS, abs=1)
+    assert hop.seconds == pytest.approx(SERVER_END_SECONDS, abs=1)
 
 
 async def test_a_verdict_counts_though_the_server_never_ends(autojump_clock: object) -> None:
@@ -191,7 +197,7 @@ async def test_a_verdict_counts_though_the_server_never_ends(autojump_clock: obj
 
     hop = await hop_with(endless)
     assert hop.end is HopEnd.EQUAL
-    assert hop.seconds == pytest.approx(limits.VERDICT_END_SECONDS, abs=1)
+    assert hop.seconds == pytest.approx(VERDICT_END_SECONDS, abs=1)
 
 
 @pytest.mark.parametrize("found", [True, False])
@@ -400,16 +406,16 @@ async def test_a_report_to_ourselves_takes_the_short_way_and_one_to_a_stranger_n
 async def test_signs_of_life_leave_room_for_what_matters() -> None:
     async with Holder().running() as peers, trio.open_nursery() as nursery:
         await nursery.start(peers.send_reports)
-        for number in range(limits.REPORT_QUEUE_MESSAGES):
+        for number in range(REPORT_QUEUE_MESSAGES):
             peers.tell("b", Report(f"r{number}", SHARD, "a", 0, (), InSession("c")))
         queue = peers._reports["b"].statistics
-        assert queue().current_buffer_used == limits.REPORT_QUEUE_MESSAGES // 2
+        assert queue().current_buffer_used == REPORT_QUEUE_MESSAGES // 2
         peers.tell("b", ended())
-        assert queue().current_buffer_used == limits.REPORT_QUEUE_MESSAGES // 2 + 1
+        assert queue().current_buffer_used == REPORT_QUEUE_MESSAGES // 2 + 1
         with structlog.testing.capture_logs() as logs:
-            for number in range(limits.REPORT_QUEUE_MESSAGES):
+            for number in range(REPORT_QUEUE_MESSAGES):
                 peers.tell("b", ended(number))
-        assert queue().current_buffer_used == limits.REPORT_QUEUE_MESSAGES
+        assert queue().current_buffer_used == REPORT_QUEUE_MESSAGES
         assert logs[0]["event"] == "report dropped"
         nursery.cancel_scope.cancel()
 

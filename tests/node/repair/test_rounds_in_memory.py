@@ -9,8 +9,8 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import Round, RoundOutcome
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.core.session.messages import ClientMessage, ServerMessage, TreeRoot
-from gossipnode.node.limits import CLIENT_SILENCE_SECONDS
-from gossipnode.node.peers import hello as liveness
+from gossipnode.node.endpoints.repair_service import CLIENT_SILENCE_SECONDS
+from gossipnode.node.peers import hello
 from gossipnode.rpc import ClientStream, RpcError, Status
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.services import PROPAGATION, REPAIR
@@ -190,7 +190,7 @@ async def test_a_day_of_scheduled_rounds_passes_in_moments(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Who is there is none of a round's business, and would be asked some 35,000 times.
-    monkeypatch.setattr(liveness, "HELLO_MAX_SECONDS", 3600.0)
+    monkeypatch.setattr(hello, "HELLO_MAX_SECONDS", 3600.0)
     cluster = Cluster(overrides={"repair.schedule": "*/30 * * * *"})
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)

@@ -9,8 +9,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import trio
 
-from gossipnode.node.limits import SCHEDULE_JITTER_MAX_SECONDS, SCHEDULE_JITTER_PART
-from gossipnode.node.repair.schedule import Schedule, run_schedule, utc
+from gossipnode.node.repair.schedule import (
+    SCHEDULE_JITTER_MAX_SECONDS,
+    SCHEDULE_JITTER_PART,
+    Schedule,
+    run_schedule,
+    utc,
+)
 
 SECOND = 1_000_000_000
 MIDNIGHT = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp()) * SECOND

@@ -11,25 +11,20 @@ import trio.testing
 
 from gossipnode.core.model.property import Record
 from gossipnode.core.model.version import Version
+from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.replica_messages import (
+    READ_MAX_RECORDS,
     SAME,
+    WRITE_MAX_RECORDS,
     ReadRecords,
     RecordsRead,
     RecordsWritten,
     Refusal,
-    ReplicaWrite,
-    WriteKind,
     WriteRecords,
 )
-from gossipnode.node.limits import (
-    EXCHANGE_BATCH_BYTES,
-    EXCHANGE_BATCH_REQUESTS,
-    EXCHANGE_HANDLED_AT_ONCE,
-    READ_MAX_RECORDS,
-    WRITE_MAX_RECORDS,
-)
-from gossipnode.node.peers.exchange_link import RefusedError
-from gossipnode.node.replica import exchange as replica_exchange
+from gossipnode.node.peers.exchange_link import EXCHANGE_BATCH_BYTES, EXCHANGE_BATCH_REQUESTS, RefusedError
+from gossipnode.node.replica import exchange
+from gossipnode.node.replica.exchange import EXCHANGE_HANDLED_AT_ONCE
 from gossipnode.rpc import Method, RpcError, Status
 from gossipnode.store.interface import StoreFullError
 from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import ExchangeRequest
@@ -63,15 +58,15 @@ def batch_of(*requests: ReadRecords | WriteRecords) -> ExchangeRequest:
 async def test_every_kind_of_answer_comes_back(autojump_clock: object) -> None:
     one = rec("a", revision=5)
     async with linked(Replica()) as pair:
-        outcomes: list[ReplicaWrite] = []
+        outcomes: list[WriteResult] = []
         for each in (one, one, rec("a", revision=4)):
             answer = await pair.link.ask(write(each), timeout=5)
             assert isinstance(answer, RecordsWritten)
-            outcomes += answer.outcomes
+            outcomes += answer.results
         assert outcomes == [
-            (WriteKind.STORED, one.version, ""),
-            (WriteKind.EQUAL, one.version, ""),
-            (WriteKind.OLDER, one.version, ""),
+            (WriteOutcome.STORED, one.version, ""),
+            (WriteOutcome.EQUAL, one.version, ""),
+            (WriteOutcome.OLDER, one.version, ""),
         ]
         assert await pair.link.ask(read("a", known=one.version), timeout=5) == RecordsRead((SAME,))
         other = Version(1, 0, bytes(32))
@@ -214,7 +209,7 @@ async def test_our_errors_become_refusals_and_defects_tell_nothing(autojump_cloc
 
 async def test_a_handler_that_answers_too_few_refuses_all(autojump_clock: object) -> None:
     async def forget_one(requests: Sequence[WriteRecords]) -> list[RecordsWritten]:
-        return [RecordsWritten((ReplicaWrite(WriteKind.STORED, None),)) for _ in requests[1:]]
+        return [RecordsWritten((WriteResult(WriteOutcome.STORED, None),)) for _ in requests[1:]]
 
     async with linked(handlers(write=forget_one)) as pair:
         with structlog.testing.capture_logs() as logs:
@@ -266,7 +261,7 @@ async def test_a_message_that_is_none_ends_the_stream(autojump_clock: object) ->
 async def test_it_reads_no_further_while_too_much_is_unanswered(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replica_exchange, "EXCHANGE_UNANSWERED_MAX", 20)
+    monkeypatch.setattr(exchange, "EXCHANGE_UNANSWERED_MAX", 20)
     may_answer = trio.Event()
     begun: list[str] = []
 
@@ -290,7 +285,7 @@ async def test_it_reads_no_further_while_too_much_is_unanswered(
 async def test_it_counts_what_was_answered_as_gone(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replica_exchange, "EXCHANGE_UNANSWERED_BYTES", 20_000)
+    monkeypatch.setattr(exchange, "EXCHANGE_UNANSWERED_BYTES", 20_000)
     async with linked(Replica()) as pair:
         for number in range(10):
             one = rec(f"{number}", "x" * 10_000)
@@ -302,7 +297,7 @@ async def test_it_counts_what_was_answered_as_gone(
 async def test_replies_that_nobody_takes_hold_up_further_reads(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replica_exchange, "EXCHANGE_UNANSWERED_BYTES", 1 << 20)
+    monkeypatch.setattr(exchange, "EXCHANGE_UNANSWERED_BYTES", 1 << 20)
     large = rec("large", "x" * 200_000)
     begun = 0
 

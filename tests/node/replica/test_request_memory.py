@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.node.limits import (
+from gossipnode.node.replica.request_memory import (
     REQUEST_ID_MAX_CHARACTERS,
     REQUESTS_REMEMBERED_MAX,
     REQUESTS_REMEMBERED_SECONDS,
+    DoneRequest,
+    RequestMemory,
 )
-from gossipnode.node.replica.request_memory import DoneRequest, RequestMemory
 from tests.node.support import entity
 
 SHARD = ShardId("sw", 0)

@@ -20,15 +20,11 @@ from gossipnode.core.query.criteria import (
     Op,
 )
 from gossipnode.core.query.search import Search
-from gossipnode.node.endpoints.query_answer import record_sender
-from gossipnode.node.limits import (
-    REPLICA_SECONDS,
-    SCAN_PAUSE_SECONDS,
-    STREAM_MESSAGE_BYTES,
-    STREAM_PAUSE_SECONDS,
-)
+from gossipnode.node.endpoints.query_answer import STREAM_PAUSE_SECONDS, record_sender
 from gossipnode.node.peers import call_metadata
+from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.replica import scan as replica_scan
+from gossipnode.node.replica.scan import SCAN_PAUSE_SECONDS, STREAM_MESSAGE_BYTES
 from gossipnode.rpc import Channel, RpcError, Status
 from gossipnode.wire import services
 from gossipnode.wire.criteria_codec import encode_criteria

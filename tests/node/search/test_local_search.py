@@ -38,9 +38,7 @@ from gossipnode.core.query.criteria import (
 )
 from gossipnode.core.query.index_key import IndexRow, index_rows
 from gossipnode.core.query.search import Place, Search, place_key, place_of, wanted_indexes
-from gossipnode.node.search import feeds as search_feeds
-from gossipnode.node.search import local_search
-from gossipnode.node.search import ordering as search_order
+from gossipnode.node.search import feeds, local_search, ordering
 from gossipnode.node.search.local_search import LocalSearch
 from gossipnode.node.search.ordering import Found
 from gossipnode.store.interface import IndexState, Store
@@ -449,8 +447,8 @@ async def test_many_values_of_one_cut_key_are_in_exact_order(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are sorted in passes, so that their number does not matter."""
-    monkeypatch.setattr(search_order, "QUERY_MAX_BYTES", 30_000)
-    monkeypatch.setattr(search_feeds, "INDEX_PAGE_ROWS", 64)
+    monkeypatch.setattr(ordering, "QUERY_MAX_BYTES", 30_000)
+    monkeypatch.setattr(feeds, "INDEX_PAGE_ROWS", 64)
     await put(store, *(tagged(f"n/{i}", t=f"{LONG}{i * 7919 % 300:03}") for i in range(300)))
     await put(store, tagged("n/a", t="a"), tagged("n/z", t="q"), tagged("n/none", u=1))
     await indexed(store, "t")
@@ -470,17 +468,17 @@ async def test_memory_stays_bounded_while_everything_is_sorted(
     store: Store, monkeypatch: pytest.MonkeyPatch, descending: bool
 ) -> None:
     bound = 100_000
-    monkeypatch.setattr(search_order, "QUERY_MAX_BYTES", bound)
+    monkeypatch.setattr(ordering, "QUERY_MAX_BYTES", bound)
     await put(store, *(tagged(f"n/{i}", t=i * 7919 % 500, big="x" * 500) for i in range(500)))
     kept: list[int] = []
-    sort_in = search_order.Passes._sort_in
+    sort_in = ordering.Passes._sort_in
 
-    def watched(passes: search_order.Passes) -> None:
-        kept.append(sum(search_order._bytes_of(found) for _, found in (*passes._kept, *passes._fresh)))
+    def watched(passes: ordering.Passes) -> None:
+        kept.append(sum(ordering._bytes_of(found) for _, found in (*passes._kept, *passes._fresh)))
         sort_in(passes)
-        assert sum(search_order._bytes_of(found) for _, found in passes._kept) <= bound
+        assert sum(ordering._bytes_of(found) for _, found in passes._kept) <= bound
 
-    monkeypatch.setattr(search_order.Passes, "_sort_in", watched)
+    monkeypatch.setattr(ordering.Passes, "_sort_in", watched)
     search = LocalSearch(store, Search(ONE, order_by="t", descending=descending))
     values = [each.place.value for each in await pages_of(search)]
     assert values == sorted(range(500), reverse=descending)
@@ -498,14 +496,14 @@ def test_a_large_value_counts_with_what_it_takes_in_memory(value: TagValue) -> N
     taken = len(record.payload) + sys.getsizeof(value)
     if isinstance(value, StrArray | IntArray):
         taken += sum(map(sys.getsizeof, value))
-    assert search_order._bytes_of(Found(ONE[0], record, Place(record.entity, value))) >= taken
+    assert ordering._bytes_of(Found(ONE[0], record, Place(record.entity, value))) >= taken
 
 
 async def test_a_pass_keeps_about_as_many_as_are_expected(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_order, "PASS_MIN_RECORDS", 10)
-    monkeypatch.setattr(search_order, "PASS_FRESH_RECORDS", 4)
+    monkeypatch.setattr(ordering, "PASS_MIN_RECORDS", 10)
+    monkeypatch.setattr(ordering, "PASS_FRESH_RECORDS", 4)
     await put(store, *(tagged(f"n/{i}", t=i * 7919 % 500) for i in range(500)))
     search = LocalSearch(store, Search(ONE, order_by="t", expected=20))
     found = await pages_of(search, most=20)
@@ -520,7 +518,7 @@ async def test_a_pass_keeps_about_as_many_as_are_expected(
 async def test_one_record_larger_than_the_bound_still_comes(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_order, "QUERY_MAX_BYTES", 1000)
+    monkeypatch.setattr(ordering, "QUERY_MAX_BYTES", 1000)
     await put(store, *(tagged(f"n/{i}", t=i, big="x" * 5000) for i in range(5)))
     assert await ids(store, Search(ONE, order_by="t", descending=True)) == "4 3 2 1 0"
 
@@ -674,16 +672,16 @@ def plainly(search: Search, records: Sequence[tuple[ShardId, Record]]) -> list[F
 
 def small_limits(patch: pytest.MonkeyPatch, tight: bool) -> None:
     """So that few records come in many pages, need many passes, and are too many for a shortcut."""
-    for module in (local_search, search_feeds, search_order):
+    for module in (local_search, feeds, ordering):
         if hasattr(module, "SCAN_PAGE_RECORDS"):
             patch.setattr(module, "SCAN_PAGE_RECORDS", 3)
         if hasattr(module, "SCAN_PAGE_MIN_RECORDS"):
             patch.setattr(module, "SCAN_PAGE_MIN_RECORDS", 2)
-    patch.setattr(search_feeds, "INDEX_PAGE_ROWS", 4)
-    patch.setattr(search_feeds, "INDEX_PAGE_MIN_ROWS", 2)
-    patch.setattr(search_order, "PASS_MIN_RECORDS", 2)
-    patch.setattr(search_order, "PASS_FRESH_RECORDS", 2)
-    patch.setattr(search_order, "QUERY_MAX_BYTES", 6000)
+    patch.setattr(feeds, "INDEX_PAGE_ROWS", 4)
+    patch.setattr(feeds, "INDEX_PAGE_MIN_ROWS", 2)
+    patch.setattr(ordering, "PASS_MIN_RECORDS", 2)
+    patch.setattr(ordering, "PASS_FRESH_RECORDS", 2)
+    patch.setattr(ordering, "QUERY_MAX_BYTES", 6000)
     patch.setattr(local_search, "PLAN_PROBE_ROWS", 2)
     patch.setattr(local_search, "INDEX_READ_MAX_ROWS", 2)
     patch.setattr(local_search, "PLAN_RANGE_MAX_ROWS", 3 if tight else 100)

@@ -9,13 +9,8 @@ import pytest
 import trio
 
 from gossipnode.core.query.index_key import IndexKind, order_key
-from gossipnode.store.interface import (
-    IndexState,
-    StoreClosedError,
-    StoreDamagedError,
-    StoreFullError,
-)
-from gossipnode.store.sqlite import index_table as sqlite_index_rows
+from gossipnode.store.interface import IndexState, StoreClosedError, StoreDamagedError, StoreFullError
+from gossipnode.store.sqlite import index_table
 from gossipnode.store.sqlite.index_table import ASCENDING_SQL, DESCENDING_SQL, LEAVES_SQL, REMOVE_SQL
 from gossipnode.store.sqlite.statements import rows_text
 from tests.store.support import (
@@ -142,7 +137,7 @@ async def test_large_payloads_are_read_a_few_at_a_time(
     sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     most = 0
-    read = sqlite_index_rows._payloads
+    read = index_table._payloads
 
     def watched(connection: sqlite3.Connection, rids: list[int]) -> dict[int, bytes]:
         nonlocal most
@@ -150,7 +145,7 @@ async def test_large_payloads_are_read_a_few_at_a_time(
         most = max(most, sum(map(len, found.values())))
         return found
 
-    monkeypatch.setattr(sqlite_index_rows, "_payloads", watched)
+    monkeypatch.setattr(index_table, "_payloads", watched)
     size = 200_000
     await sqlite.store.want_index(SHARD, "n")
     for revision in (1, 2):
@@ -158,12 +153,12 @@ async def test_large_payloads_are_read_a_few_at_a_time(
         await sqlite.store.write(placed(*batch))
     assert size < most < 17 * size
     await sqlite.store.want_index(SHARD, "late")
-    monkeypatch.setattr(sqlite_index_rows, "INDEX_BUILD_BYTES", 10 * size)
+    monkeypatch.setattr(index_table, "INDEX_BUILD_BYTES", 10 * size)
     taken = []
     while part := await sqlite.store.build_indexes(limit=1000):
         taken.append(part)
     assert sum(taken) == 40
-    assert max(taken) == sqlite_index_rows.INDEX_READ_ROWS
+    assert max(taken) == index_table.INDEX_READ_ROWS
     await check_indexes(sqlite.store)
 
 

@@ -12,8 +12,8 @@ import pytest
 import trio
 import trio.testing
 
-from gossipnode.store import limits
-from gossipnode.store.sqlite import file as sqlite_file
+from gossipnode.store.sqlite import file
+from gossipnode.store.sqlite.file import WAL_CHECKPOINT_PAGES, WAL_KEPT_BYTES
 from gossipnode.store.verify.check_store import verify_store
 from tests.store.support import (
     OTHER_SHARD,
@@ -131,7 +131,7 @@ async def test_commits_reach_the_disk(sqlite: SqliteHandle) -> None:
 @pytest.mark.slow
 async def test_the_log_stays_bounded(sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch) -> None:
     await sqlite.close()
-    monkeypatch.setattr(sqlite_file, "WAL_CHECKPOINT_PAGES", 100)
+    monkeypatch.setattr(file, "WAL_CHECKPOINT_PAGES", 100)
     await sqlite.open()
     log = sqlite.directory / "store.db-wal"
     most = 0
@@ -143,4 +143,4 @@ async def test_the_log_stays_bounded(sqlite: SqliteHandle, monkeypatch: pytest.M
         most = max(most, log.stat().st_size)
     # One commit's worth may come on top of the limit.
     assert most < 100 * 4096 * 3
-    assert limits.WAL_CHECKPOINT_PAGES * 4096 <= limits.WAL_KEPT_BYTES
+    assert WAL_CHECKPOINT_PAGES * 4096 <= WAL_KEPT_BYTES

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gossipnode.store.interface import StoreFullError, Written
+from gossipnode.core.model.write_result import WriteOutcome
+from gossipnode.store.interface import StoreFullError
 from gossipnode.store.verify.check_store import verify_store
 from tests.store.support import (
     SHARD,
@@ -56,7 +57,7 @@ async def test_a_limit_on_pages(sqlite: SqliteHandle) -> None:
     await _check(sqlite, kept)
     connection.execute("PRAGMA max_page_count = 100000")
     (result,) = await sqlite.store.write(placed(make_record("later", payload=BIG)))
-    assert result.outcome is Written.STORED
+    assert result.outcome is WriteOutcome.STORED
     assert sqlite.sqlite.failure is None
     await sqlite.restart()
     assert len(await scan_all(sqlite.store)) == len(kept) + 1
@@ -98,7 +99,7 @@ async def test_a_small_disk(small_disk: Path) -> None:
         await _check(handle, kept)
         filler.unlink()
         (result,) = await handle.store.write(placed(make_record("later", payload=BIG)))
-        assert result.outcome is Written.STORED
+        assert result.outcome is WriteOutcome.STORED
         await handle.restart()
         assert len(await scan_all(handle.store)) == len(kept) + 1
     finally:

@@ -9,8 +9,9 @@ import pytest
 import trio
 import trio.testing
 
-from gossipnode.store.interface import StoreClosedError, StoreError, Written
-from gossipnode.store.sqlite import commit as sqlite_commit
+from gossipnode.core.model.write_result import WriteOutcome
+from gossipnode.store.interface import StoreClosedError, StoreError
+from gossipnode.store.sqlite import commit
 from gossipnode.store.sqlite import writer as sqlite_writer
 from tests.store.support import SHARD, SqliteHandle, make_record, placed, scan_all
 
@@ -25,7 +26,7 @@ async def test_what_is_queued_stays_bounded(sqlite: SqliteHandle, monkeypatch: p
         batch = [make_record(f"{task}-{number}") for number in range(records)]
         results = await sqlite.store.write(placed(*batch))
         most.append(writer._queued_records)
-        assert [result.outcome for result in results] == [Written.STORED] * records
+        assert [result.outcome for result in results] == [WriteOutcome.STORED] * records
 
     async with trio.open_nursery() as nursery:
         for task in range(40):
@@ -75,7 +76,7 @@ async def test_an_unexpected_error_ends_the_store(
         raise RuntimeError("a defect")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite_commit, "held_leaves", fail)
+        patch.setattr(commit, "held_leaves", fail)
         with pytest.raises(StoreClosedError, match="a defect"):
             await sqlite.store.write(placed(make_record("2")))
     assert "a defect" in str(await sqlite.sqlite.wait_failed())
