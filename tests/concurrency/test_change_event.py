@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from gossipnode.concurrency.change_event import ChangeEvent
+
+
+async def test_every_waiter_hears_of_a_change() -> None:
+    changed = ChangeEvent()
+    heard: list[str] = []
+
+    async def hear(name: str) -> None:
+        await changed.wait()
+        heard.append(name)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hear, "a")
+        nursery.start_soon(hear, "b")
+        await wait_all_tasks_blocked()
+        assert heard == []
+        changed.notify()
+    assert sorted(heard) == ["a", "b"]
+
+
+async def test_a_change_before_the_wait_is_not_missed() -> None:
+    changed = ChangeEvent()
+    before = changed.pending
+    changed.notify()
+    assert before.is_set()
+    await before.wait()
+
+
+async def test_one_change_is_told_once() -> None:
+    changed = ChangeEvent()
+    changed.notify()
+    assert not changed.pending.is_set()
+    with trio.move_on_after(0) as patience:
+        await changed.wait()
+    assert patience.cancelled_caught
