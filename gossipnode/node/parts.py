@@ -1,124 +1,128 @@
-"""This node as a part of its cluster: registry, members, replicas, coordination. Puts the parts together.
+"""What a node is made of: the rooms, put together from the lowest to the highest.
 
-Cluster
- |- replicas         requests that go on behind their callers
- |- membership       channels follow the registry
- |- groups           definitions made at two places at once
- |- liveness         hellos to every member
- |- hand-off         shards follow the members
- |- read repair
- `- indexes
+local        what this node holds and knows
+members      a channel, and a stream of requests, to each other member
+repair       sessions, the holder of messages, rounds
+replica      this node's own copy, for coordinators here and elsewhere
+membership   who is a member, which groups there are
+coordination clients' requests over the replicas of a record
+hand_off     shards follow the members
+queries      what replicas find, merged
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import structlog
 import trio
 
 from gossipnode.config.settings import Settings
-from gossipnode.core.cluster.placement import AckLevel
-from gossipnode.core.cluster.view import SYSTEM_SHARD
-from gossipnode.core.model.property import Record
-from gossipnode.core.ring.turn import HopEnd
-from gossipnode.node.coordinate.bulk_writes import BulkWrites
-from gossipnode.node.coordinate.coordinator import Coordinator
-from gossipnode.node.coordinate.read_repair import ReadRepair
-from gossipnode.node.coordinate.replicas import Replicas
-from gossipnode.node.endpoints.replica_service import AdminEndpoint, ClusterEndpoint
+from gossipnode.node.coordinate.coordination import Coordination, make_coordination
+from gossipnode.node.endpoints.gossip_service import GossipService
+from gossipnode.node.endpoints.node_admin import NodeAdmin
+from gossipnode.node.endpoints.node_service import NodeService
+from gossipnode.node.endpoints.property_service import PropertyService
+from gossipnode.node.endpoints.repair_service import RepairService
+from gossipnode.node.endpoints.replica_service import ReplicaService
+from gossipnode.node.endpoints.round_service import RoundService
+from gossipnode.node.endpoints.status_report import StatusReport
 from gossipnode.node.hand_off.hand_off import HandOff
-from gossipnode.node.local.index_keeper import IndexKeeper
-from gossipnode.node.local.shards import Shards
-from gossipnode.node.membership.boot import Boot
-from gossipnode.node.membership.group_admin import GroupAdmin
-from gossipnode.node.membership.member_admin import Membership
-from gossipnode.node.membership.registry_sync import RegistrySync
-from gossipnode.node.peers.access import Access
-from gossipnode.node.peers.hello import Liveness
-from gossipnode.node.peers.members import Members, Peer
-from gossipnode.node.query.cluster_query import ClusterQueries
-from gossipnode.node.repair.ring_peers import RingPeers
+from gossipnode.node.local.digest_filler import fill_digests
+from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.local.node_state import NodeState
+from gossipnode.node.membership.membership import Membership, make_membership
+from gossipnode.node.peers.certificates import Dialer
+from gossipnode.node.peers.members import Members
+from gossipnode.node.query.queries import Queries
+from gossipnode.node.repair.repair import Repair, make_repair
 from gossipnode.node.replica.exchange import ReplicaExchange
 from gossipnode.node.replica.replica import Replica
 from gossipnode.node.replica.scan import ReplicaScan
-from gossipnode.node.request_errors import TooFewReplicasError, UnknownGroupError
 from gossipnode.node.world import World
 
 
-class Cluster:
-    """The parts, and the tasks that they need."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of one node, of which each knows only those above it in this list."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        world: World,
-        access: Access,
-        members: Members,
-        shards: Shards,
-        peers: RingPeers,
-    ) -> None:
-        """Nothing runs before `run`."""
-        self._peers = peers
-        self._members = members
-        self._log = structlog.get_logger("gossipnode.cluster")
-        replica = Replica(shards)
-        self._replicas = Replicas(shards, members, replica)
-        sync = RegistrySync(shards, members, self._compare)
-        self.read_repair = ReadRepair(shards, members, replica)
-        self.coordinator = Coordinator(shards, self._replicas, self.read_repair, sync.sync, world.rng)
-        self.bulk = BulkWrites(self.coordinator)
-        self._indexes = IndexKeeper(shards)
-        self.queries = ClusterQueries(self.coordinator, members, self._indexes.asked)
-        self.hand_off = HandOff(shards, members, peers, sync, self._rehome)
-        self.membership = Membership(settings, shards, members, sync)
-        self.exchange = ReplicaExchange(replica.read, replica.write)
-        self._liveness = Liveness(members, shards.registry, sync, self.hand_off.progress)
-        open_unnamed = partial(access.open_channel, world.network, world.rng, None)
-        self._boot = Boot(settings, shards, members, sync, self._liveness, open_unnamed)
-        self._groups = GroupAdmin(shards, sync)
-        scan = ReplicaScan(shards, replica, self._indexes.asked)
-        self._endpoints = (
-            ClusterEndpoint(shards, self.exchange, scan, self._liveness, self.membership),
-            AdminEndpoint(self._groups, self.membership, shards),
-        )
-
-    def handlers(self) -> Mapping[Any, Any]:
-        """The handlers by method."""
-        return {method: handler for each in self._endpoints for method, handler in each.handlers().items()}
+    settings: Settings
+    state: NodeState
+    local: LocalState
+    members: Members
+    repair: Repair
+    replica: Replica
+    exchange: ReplicaExchange
+    scan: ReplicaScan
+    membership: Membership
+    coordination: Coordination
+    hand_off: HandOff
+    queries: Queries
 
     async def run(self, birth: int, *, task_status: trio.TaskStatus[None]) -> None:
         """Become a member, then do what a member does, until cancelled.
+
+        `birth` is when the store was made: another store is another, empty member.
 
         Raises:
             NotAMemberError: the cluster forgot this node, refuses it, or cannot be found.
         """
         async with trio.open_nursery() as nursery:
-            await nursery.start(self._replicas.run)
-            await self._boot.run(birth)
-            nursery.start_soon(self.membership.follow)
-            nursery.start_soon(self._groups.follow)
-            nursery.start_soon(self._liveness.run)
+            await nursery.start(self.coordination.replicas.run)
+            await self.membership.boot.run(birth)
+            nursery.start_soon(self.membership.run)
             nursery.start_soon(self.hand_off.run)
-            nursery.start_soon(self.read_repair.run)
-            nursery.start_soon(self._indexes.run)
+            nursery.start_soon(self.coordination.read_repair.run)
+            nursery.start_soon(self.local.indexes.run)
+            nursery.start_soon(fill_digests, self.local.store, self.local.writer.written)
             task_status.started()
 
-    async def _compare(self, peer: Peer) -> bool:
-        """A session over the system group."""
-        hop = await self._peers.session(peer, SYSTEM_SHARD, self._members.metadata)
-        if hop.end not in (HopEnd.EQUAL, HopEnd.REPAIRED):
-            self._log.info("registries not compared", peer=peer.name, reason=hop.reason)
-            return False
-        return True
 
-    async def _rehome(self, records: Sequence[Record]) -> bool:
-        """Write records of a lost definition of a group to the one that won."""
-        try:
-            await self.bulk.write_versions(records, AckLevel.QUORUM)
-        except (TooFewReplicasError, UnknownGroupError) as error:
-            self._log.info("records not moved yet", reason=str(error))
-            return False
-        return True
+def make_parts(
+    settings: Settings,
+    world: World,
+    state: NodeState,
+    local: LocalState,
+    members: Members,
+    dialer: Dialer,
+) -> Parts:
+    """Put the parts together. Nothing runs yet."""
+    repair = make_repair(settings, world, local, members)
+    replica = Replica(local)
+    membership = make_membership(settings, local, members, repair.sessions, dialer)
+    coordination = make_coordination(local, members, replica, membership.sync, world.rng)
+    return Parts(
+        settings=settings,
+        state=state,
+        local=local,
+        members=members,
+        repair=repair,
+        replica=replica,
+        exchange=ReplicaExchange(replica.read, replica.write),
+        scan=ReplicaScan(local, replica),
+        membership=membership,
+        coordination=coordination,
+        hand_off=HandOff(local, members, repair.sessions, membership.sync, coordination.bulk),
+        queries=Queries(local, members, coordination.steps),
+    )
+
+
+def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
+    """The handlers of every service of a node but health, by method."""
+    local, repair, membership = parts.local, parts.repair, parts.membership
+    coordination, queries, rng = parts.coordination, parts.queries, world.rng
+    status = StatusReport(
+        parts.state, local, parts.members, repair.origin, parts.hand_off, coordination.read_repair
+    )
+    max_sessions = parts.settings.repair.max_sessions
+    endpoints = (
+        RepairService(local, repair.bounds, parts.state, max_sessions=max_sessions),
+        GossipService(local.shards, parts.members, repair.holder),
+        PropertyService(local, coordination, queries, rng),
+        NodeService(local, coordination, queries, repair, status, rng),
+        NodeAdmin(local.registry, membership),
+        RoundService(repair.origin),
+        ReplicaService(local.registry, parts.exchange, parts.scan, membership.hellos, membership.members),
+    )
+    return {method: handler for each in endpoints for method, handler in each.handlers().items()}

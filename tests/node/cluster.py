@@ -146,7 +146,7 @@ class Cluster:
 
     async def round(self, origin: str = "a", group: str = "sw", shard: int = 0) -> Round:
         """Start a round at a node, and wait for what becomes of it."""
-        watch = self.nodes[origin].start_round(ShardId(group, shard), Cause.ASKED)
+        watch = self.nodes[origin].parts.repair.rounds.start(ShardId(group, shard), Cause.ASKED)
         while watch.now().outcome is None:
             await watch.changed.wait()
         return watch.now()

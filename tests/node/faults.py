@@ -17,6 +17,7 @@ from gossipnode.config.settings import Settings
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.node.coordinate.bulk_writes import BulkWrites
 from gossipnode.node.coordinate.coordinator import Applied, Coordinator
+from gossipnode.node.coordinate.record_steps import RecordSteps
 from gossipnode.node.peers.members import Peer
 from gossipnode.node.world import World
 from gossipnode.sim.network import MemoryNetwork
@@ -147,18 +148,21 @@ class FaultyCluster(Cluster):
             await self.faults.cut((name, other), (other, name))
 
     def coordinator(self, name: str) -> Coordinator:
-        return self.nodes[name]._cluster.coordinator
+        return self.nodes[name].parts.coordination.coordinator
+
+    def steps(self, name: str) -> RecordSteps:
+        return self.nodes[name].parts.coordination.steps
 
     def bulk(self, name: str) -> BulkWrites:
-        return self.nodes[name]._cluster.bulk
+        return self.nodes[name].parts.coordination.bulk
 
     def peer(self, name: str, other: str) -> Peer:
         """A member as another one sees it."""
-        return self.nodes[name]._members.peers[other]
+        return self.nodes[name].parts.members.peers[other]
 
     async def held_of(self, entity: Entity) -> dict[str, Record | None]:
         """What each replica holds of a record, tombstones included."""
-        shard = self.nodes[self.names[0]]._shards.shard_of(entity)
+        shard = self.nodes[self.names[0]].parts.local.shards.shard_of(entity)
         return {name: (await store.read(shard, (entity,)))[0] for name, store in self.stores.items()}
 
     async def versions(self, entity: Entity) -> list[int]:

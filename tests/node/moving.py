@@ -14,7 +14,7 @@ from gossipnode.core.model.property import Entity, ShardId
 from gossipnode.node.membership.boot import NotAMemberError
 from gossipnode.node.membership.group_admin import GroupAdmin
 from gossipnode.node.node import Node, NodeFailedError, run_node
-from gossipnode.node.parts import Cluster as Parts
+from gossipnode.node.parts import Parts
 from gossipnode.wire.property.property_edit import build_property, read_tags
 from tests.node.faults import FaultyCluster
 
@@ -104,16 +104,16 @@ class MovingCluster(FaultyCluster):
     # Parts
 
     def parts(self, name: str) -> Parts:
-        return self.nodes[name]._cluster
+        return self.nodes[name].parts
 
     def view(self, name: str) -> ClusterView:
-        return self.nodes[name]._shards.view
+        return self.nodes[name].parts.local.registry.view
 
     def groups_at(self, name: str) -> GroupAdmin:
-        return self.parts(name)._groups
+        return self.parts(name).membership.groups
 
     async def forget(self, name: str, at: str = "a") -> None:
-        await self.parts(at).membership.forget(name)
+        await self.parts(at).membership.members.forget(name)
 
     # What is held
 

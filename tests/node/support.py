@@ -16,15 +16,16 @@ from gossipnode.core.cluster.registry_records import SETTLED_ENTITY, member_enti
 from gossipnode.core.cluster.view import Group, Member
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.tag_value import TagValue
-from gossipnode.core.model.version import HybridClock
 from gossipnode.node.coordinate.bulk_writes import BulkWrites
+from gossipnode.node.coordinate.coordination import make_coordination
 from gossipnode.node.coordinate.coordinator import Coordinator
-from gossipnode.node.coordinate.read_repair import ReadRepair
-from gossipnode.node.coordinate.replicas import Replicas
+from gossipnode.node.coordinate.record_steps import RecordSteps
+from gossipnode.node.local.local_state import LocalState, local_state
 from gossipnode.node.local.registry import Registry, registry_record
-from gossipnode.node.local.shards import Shards
+from gossipnode.node.membership.registry_sync import RegistrySync
 from gossipnode.node.peers.members import Members
-from gossipnode.node.query.cluster_query import ClusterQueries
+from gossipnode.node.query.queries import Queries
+from gossipnode.node.repair.sessions import SessionBounds, Sessions
 from gossipnode.node.replica.replica import Replica
 from gossipnode.rpc import Channel, RpcError
 from gossipnode.store.memory import MemoryStore
@@ -52,7 +53,7 @@ def memory_store(**options: Any) -> MemoryStore:
     )
 
 
-def make_shards(
+def make_local(
     store: MemoryStore | None = None,
     *,
     groups: dict[str, int] | None = None,
@@ -61,8 +62,8 @@ def make_shards(
     members: Sequence[str] = ("a", "b"),
     replicas: int = 3,
     ack: AckLevel = AckLevel.LOCAL,
-) -> Shards:
-    """The shards of a node, of two; `groups` maps a name to its number of shards."""
+) -> LocalState:
+    """What a node of two holds and knows; `groups` maps a name to its number of shards."""
     definitions = {
         name: Group(name, shards=shards, replicas=replicas, ack=ack)
         for name, shards in (groups or {"sw": 1}).items()
@@ -70,7 +71,7 @@ def make_shards(
     store = store or memory_store()
     registry = Registry(store, definitions)
     registry.took(member_seeds(members))
-    return Shards(own_name, registry, store, HybridClock(), wall_clock or WallClock())
+    return local_state(own_name, store, registry, wall_clock or WallClock())
 
 
 def member_seeds(members: Sequence[str]) -> list[Record]:
@@ -82,34 +83,29 @@ def member_seeds(members: Sequence[str]) -> list[Record]:
 
 @dataclass(frozen=True)
 class Alone:
-    """What serves clients on one node, and nobody to ask besides."""
+    """What serves clients on one node that has no other member to ask."""
 
-    shards: Shards
+    local: LocalState
+    steps: RecordSteps
     coordinator: Coordinator
     bulk: BulkWrites
-    queries: ClusterQueries
+    queries: Queries
     members: Members
 
 
-async def serve(nursery: trio.Nursery, shards: Shards) -> Alone:
-    """The parts that serve clients over a node's shards. There is no channel to any other member."""
-    members = Members(shards.own_name, Address(shards.own_name, 7400), no_channel, {})
-    own = Replica(shards)
-    replicas = Replicas(shards, members, own)
-    repair = ReadRepair(shards, members, own)
-    await nursery.start(replicas.run)
-    nursery.start_soon(repair.run)
-    coordinator = Coordinator(shards, replicas, repair, no_peer)
-    queries = ClusterQueries(coordinator, members, lambda _: None)
-    return Alone(shards, coordinator, BulkWrites(coordinator), queries, members)
+async def serve(nursery: trio.Nursery, local: LocalState) -> Alone:
+    """The parts that serve clients from what one node holds. There is no channel to any other member."""
+    members = Members(local.own_name, Address(local.own_name, 7400), no_channel, {})
+    sync = RegistrySync(local, members, Sessions(local, members, SessionBounds(60.0, 256)))
+    made = make_coordination(local, members, Replica(local), sync)
+    await nursery.start(made.replicas.run)
+    nursery.start_soon(made.read_repair.run)
+    queries = Queries(local, members, made.steps)
+    return Alone(local, made.steps, made.coordinator, made.bulk, queries, members)
 
 
 def no_channel(name: str, address: Address) -> Channel:
     raise AssertionError(f"nobody is to call {name} at {address}")
-
-
-async def no_peer(name: str) -> None:
-    raise AssertionError(f"there is no {name} to compare registries with")
 
 
 def prop(key: str, group: str = "sw", **tags: TagValue) -> bytes:
@@ -127,21 +123,21 @@ def tags_of(record: Record | None) -> dict[str, TagValue]:
     return read_tags(record.payload)
 
 
-async def stored(shards: Shards, key: str, group: str = "sw") -> Record | None:
+async def stored(local: LocalState, key: str, group: str = "sw") -> Record | None:
     of = entity(key, group)
-    (record,) = await shards.store.read(shards.shard_of(of), (of,))
+    (record,) = await local.store.read(local.shards.shard_of(of), (of,))
     return record
 
 
-async def put(shards: Shards, *records: Record) -> None:
+async def put(local: LocalState, *records: Record) -> None:
     """Store records as a session would: with the stamps that they have."""
-    await shards.store.write([(shards.shard_of(record.entity), record) for record in records])
+    await local.store.write([(local.shards.shard_of(record.entity), record) for record in records])
 
 
-async def all_records(shards: Shards, group: str = "sw") -> dict[str, Record]:
+async def all_records(local: LocalState, group: str = "sw") -> dict[str, Record]:
     found: dict[str, Record] = {}
-    for number in range(shards.shard_count(group)):
-        for record in await shards.store.scan(ShardId(group, number), limit=1_000_000):
+    for number in range(local.shards.shard_count(group)):
+        for record in await local.store.scan(ShardId(group, number), limit=1_000_000):
             found[f"{record.entity.name}/{record.entity.id}"] = record
     return found
 

@@ -139,7 +139,9 @@ async def test_draining_ends_in_time_whatever_is_still_running(autojump_clock: o
             await stream.send(v1.ImportRequest(group="sw", records=[]))
             await stream.recv()
             for number in range(5):
-                cluster.nodes["b"]._peers.tell("c", Report(f"r{number}", SHARD, "b", 0, (), Ended("over")))
+                cluster.nodes["b"].parts.repair.reports.tell(
+                    "c", Report(f"r{number}", SHARD, "b", 0, (), Ended("over"))
+                )
             began = trio.current_time()
             cluster.nodes["b"].request_drain()
             await cluster.ended["b"].wait()
@@ -224,12 +226,15 @@ async def test_waiting_for_a_slot_is_no_death(autojump_clock: object) -> None:
     cluster = Cluster(names="ab", groups=("sw:2:2",), overrides={"repair.max_sessions": 1})
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
-        shards = cluster.nodes["a"]._shards
+        shards = cluster.nodes["a"].parts.local.shards
         for i in range(10):
             one = record(f"n/{i}")
             await cluster.stores["a"].write([(shards.shard_of(one.entity), one)])
         cluster.stores["b"]._commit_seconds = 1.5 * SILENCE_MAX_SECONDS
-        watches = [cluster.nodes["b"].start_round(ShardId("sw", number), Cause.ASKED) for number in range(2)]
+        watches = [
+            cluster.nodes["b"].parts.repair.rounds.start(ShardId("sw", number), Cause.ASKED)
+            for number in range(2)
+        ]
         for watch in watches:
             while watch.now().outcome is None:
                 await watch.changed.wait()

@@ -220,7 +220,7 @@ class _Control:
         self._whole.deadline = trio.current_time() + DRAIN_SECONDS
 
     def _reload(self) -> None:
-        from gossipnode.node.peers.access import CertificateError
+        from gossipnode.node.peers.certificates import CertificateError
 
         if self._node is None:
             return
@@ -255,7 +255,7 @@ def _failure(error: BaseException, settings: Settings) -> Failure | None:
     """The end that an error of starting or running means; None for one that only a defect explains."""
     from gossipnode.node.membership.boot import NotAMemberError
     from gossipnode.node.node import NodeFailedError
-    from gossipnode.node.peers.access import CertificateError
+    from gossipnode.node.peers.certificates import CertificateError
     from gossipnode.store.interface import StoreError
 
     match error:

@@ -65,7 +65,7 @@ class Entry:
     @property
     def stamp(self) -> int:
         """When it was written or deleted, in nanoseconds."""
-        return max(self.version.mod_revision, self.version.delete_time)
+        return self.version.stamp
 
 
 def member_entity(name: str) -> Entity:

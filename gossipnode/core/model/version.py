@@ -26,6 +26,11 @@ class Version(NamedTuple):
     digest: bytes
     """`payload_digest` of the encoded property."""
 
+    @property
+    def stamp(self) -> int:
+        """When this version was written or deleted, in nanoseconds: a version that replaces it needs more."""
+        return max(self.mod_revision, self.delete_time)
+
 
 def payload_digest(payload: bytes) -> bytes:
     """The 32 bytes of blake2b-256 over an encoded property."""

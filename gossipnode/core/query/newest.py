@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
-from gossipnode.core.query.replica_messages import Done, RecordsRead, ReplicaReply, Same
+from gossipnode.core.query.replica_messages import Candidate, Done, RecordsRead, ReplicaReply, Same
 
 
 class Stale(NamedTuple):
@@ -66,3 +66,26 @@ class NewestRecords:
             for newest, version in zip(self._newest, versions, strict=False):
                 if newest is not None and newest.version != version:
                     yield Stale(replica, self._shard, newest)
+
+
+Found = Sequence[tuple[str, Candidate]]
+"""What replicas report of one record, each with the replica's name."""
+
+
+def newest_candidate(found: Found) -> Candidate:
+    """Of what replicas report of one record, the newest version."""
+    return max((candidate for _, candidate in found), key=lambda each: each.version)
+
+
+def certain_record(newest: Candidate, found: Found, asked: Set[str]) -> Record | None:
+    """The record, if what replicas report is certain; None when it has to be read by key.
+
+    It is certain when all that were asked report the same version. A replica that reports another one, or
+    nothing, may be behind, or may hold a newer version that does not match the query. One of them must have
+    sent the record itself.
+    """
+    same = [(replica, each) for replica, each in found if each.version == newest.version]
+    payload = next((each.payload for _, each in same if each.payload is not None), None)
+    if payload is None or not asked <= {replica for replica, _ in same}:
+        return None
+    return Record(newest.place.entity, newest.version, payload)

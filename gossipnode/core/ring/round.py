@@ -41,6 +41,11 @@ class Hop:
         """Whether it moved the message on."""
         return self.end in (HopEnd.EQUAL, HopEnd.REPAIRED)
 
+    @property
+    def complete(self) -> bool:
+        """Whether both sides hold the same now: its session ended well and left no record out."""
+        return self.successful and not self.skipped
+
 
 class RoundOutcome(Enum):
     """What came of a round."""
@@ -103,7 +108,7 @@ class Round:
 def outcome_of(hops: Iterable[Hop]) -> RoundOutcome:
     """The outcome of a round of which these hops, and no others, were made."""
     known = tuple(hops)
-    if any(not hop.successful or hop.skipped for hop in known):
+    if any(not hop.complete for hop in known):
         return RoundOutcome.INCOMPLETE
     if all(hop.end is HopEnd.EQUAL for hop in known):
         return RoundOutcome.CONVERGED

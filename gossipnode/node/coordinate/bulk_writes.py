@@ -12,6 +12,7 @@ from functools import partial
 
 import trio
 
+from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.model.limits import MAX_CLOCK_SKEW_NANOSECONDS, PROPERTY_MAX_BYTES
 from gossipnode.core.model.property import Entity, Record, ShardId
@@ -20,15 +21,13 @@ from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.replica_messages import (
     READ_MAX_RECORDS,
     WRITE_MAX_RECORDS,
-    RecordsWritten,
-    ReplicaReply,
-    WriteRecords,
 )
-from gossipnode.node.coordinate.coordinator import APPLY_ATTEMPTS, Coordinator
+from gossipnode.core.query.write_answers import WriteAnswers
 from gossipnode.node.coordinate.entity_locks import HeldLocks
-from gossipnode.node.coordinate.request_checks import check_writable, not_a_replica
-from gossipnode.node.repair.repair_stream import first_error
-from gossipnode.node.request_errors import NotStoredError, OtherViewError, TooFewReplicasError
+from gossipnode.node.coordinate.record_steps import APPLY_ATTEMPTS, RecordSteps
+from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.refusals.request_checks import check_writable, not_a_replica
+from gossipnode.node.refusals.request_errors import NotStoredError
 from gossipnode.wire.property.draft import Draft, read_draft
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.wire_errors import InvalidPropertyError, WireError
@@ -90,14 +89,16 @@ class PreparedImport:
 class BulkWrites:
     """Writes batches through the replicas of their shards."""
 
-    def __init__(self, coordinator: Coordinator) -> None:
+    def __init__(self, local: LocalState, steps: RecordSteps) -> None:
         """Use the steps, and the locks, of single requests."""
-        self._coordinator = coordinator
-        self._shards = coordinator.shards
+        self._steps = steps
+        self._shards = local.shards
+        self._clock = local.clock
+        self._writer = local.writer
 
     def level(self, group: str, ack: str) -> AckLevel:
-        """See `Coordinator.level`."""
-        return self._coordinator.level(group, ack)
+        """See `RecordSteps.level`."""
+        return self._steps.level(group, ack)
 
     async def prepare_import(
         self, group: str, batch: Sequence[ImportedRecord], *, keep_versions: bool, ack: str = ""
@@ -112,7 +113,7 @@ class BulkWrites:
         """
         check_writable(group)
         self._shards.shard_count(group)
-        level = self._coordinator.level(group, ack)
+        level = self._steps.level(group, ack)
         if keep_versions:
             return await self._prepare_versions(group, batch)
         drafts = await _read_drafts(group, batch)
@@ -120,13 +121,13 @@ class BulkWrites:
             return drafts
         # Of a record that comes twice the last one counts, as if they had come in two batches.
         latest = {draft.entity: draft for draft in drafts}
-        held = await self._coordinator.locks.acquire(latest)
+        held = await self._steps.locks.acquire(latest)
         return PreparedImport(len(drafts), partial(self._replace, latest, level), held)
 
     async def _replace(self, drafts: Mapping[Entity, Draft], level: AckLevel) -> None:
         def renew(entity: Entity, existing: Record | None) -> Record:
             created = existing is None or existing.deleted
-            return self._coordinator.stamped(drafts[entity], existing, created=created)
+            return self._steps.stamped(drafts[entity], existing, created=created)
 
         await self.renew_all(drafts, level, renew)
 
@@ -139,9 +140,9 @@ class BulkWrites:
         def renew(_entity: Entity, existing: Record | None) -> Record | None:
             if existing is None or existing.deleted:
                 return None
-            return self._coordinator.tombstone(existing)
+            return self._steps.tombstone(existing)
 
-        async with self._coordinator.locks.hold(entities):
+        async with self._steps.locks.hold(entities):
             await self.renew_all(dict.fromkeys(entities), level, renew)
 
     async def renew_all(self, entities: Mapping[Entity, object], level: AckLevel, renew: Renew) -> None:
@@ -152,13 +153,13 @@ class BulkWrites:
         left = list(entities)
         for tried in range(APPLY_ATTEMPTS):
             if tried:
-                await self._coordinator.step_aside(tried)
+                await self._steps.step_aside(tried)
             by_shard: dict[ShardId, list[Entity]] = {}
             for entity in left:
                 by_shard.setdefault(self._shards.shard_of(entity), []).append(entity)
             left = list[Entity]()
             for members in by_shard.values():
-                left += await self._coordinator.in_one_view(
+                left += await self._steps.in_one_view(
                     members[0], partial(self._renew_shard, members, level, renew)
                 )
             if not left:
@@ -173,7 +174,7 @@ class BulkWrites:
         at = 0
         while at < len(entities):
             part = entities[at : at + READ_MAX_RECORDS]
-            found, _, _ = await self._coordinator.read(placement, part, level)
+            found, _, _ = await self._steps.read(placement, part, level)
             for entity, existing in zip(part, found, strict=False):
                 await _take_turns(len(records))
                 renewed = renew(entity, existing)
@@ -181,12 +182,10 @@ class BulkWrites:
                     records.append(renewed)
             at += len(found)
         overtaken: list[Entity] = []
-        try:
+        with one_error():
             async with trio.open_nursery() as nursery:
                 for chunk in _chunks(records):
                     nursery.start_soon(self._write_chunk, placement, level, chunk, overtaken)
-        except BaseExceptionGroup as group:
-            raise first_error(group) or group from None
         return overtaken
 
     async def write_versions(self, records: Sequence[Record], level: AckLevel) -> None:
@@ -204,39 +203,22 @@ class BulkWrites:
                 await self._write_chunk(placement, level, chunk, None)
 
         for of in by_shard.values():
-            await self._coordinator.in_one_view(of[0].entity, partial(write, of))
+            await self._steps.in_one_view(of[0].entity, partial(write, of))
 
     async def _write_chunk(
         self, placement: Placement, level: AckLevel, records: Sequence[Record], overtaken: list[Entity] | None
     ) -> None:
         """Write some records of a shard; with None for `overtaken`, a newer version counts as written."""
-        request = WriteRecords(placement.shard, placement.fence, tuple(records))
-        answers = _ChunkAnswers(records, newer_counts=overtaken is None)
-        if level is AckLevel.LOCAL:
-            if self._shards.own_name not in placement.holders:
-                raise not_a_replica(placement)
-            (reply,) = await self._coordinator.replicas.own.write([request])
-            reason = answers.take(self._shards.own_name, reply)
-            if reason and not answers.overtaken:
-                raise NotStoredError(reason)
-        else:
-            try:
-                await self._coordinator.replicas.ask(placement, level, request, answers.take, verb="took it")
-            except OtherViewError:
-                raise
-            except TooFewReplicasError:
-                if not answers.overtaken:
-                    raise
-            else:
-                return
-        if overtaken is not None and answers.overtaken:
-            # The others of the chunk may not have enough replicas: the whole of it is written anew.
+        answers = WriteAnswers(records, newer_counts=overtaken is None, names_records=True)
+        took = await self._steps.write(placement, records, level, answers)
+        if took is None and overtaken is not None:
+            # The other records of the chunk may not have enough replicas: the whole chunk is written again.
             overtaken += [record.entity for record in records]
 
     async def _prepare_versions(
         self, group: str, batch: Sequence[ImportedRecord]
     ) -> PreparedImport | BadRecord:
-        latest = self._shards.wall_clock() + MAX_CLOCK_SKEW_NANOSECONDS
+        latest = self._clock.now() + MAX_CLOCK_SKEW_NANOSECONDS
         writes: list[tuple[ShardId, Record]] = []
         for position, item in enumerate(batch):
             await _take_turns(position)
@@ -252,11 +234,11 @@ class BulkWrites:
             except WireError as error:
                 return BadRecord(position, str(error))
             writes.append((self._own_shard(record.entity), record))
-        held = HeldLocks(self._coordinator.locks)
+        held = HeldLocks(self._steps.locks)
         return PreparedImport(len(writes), partial(self._write_here, writes), held)
 
     async def _write_here(self, writes: Sequence[tuple[ShardId, Record]]) -> None:
-        for result in await self._shards.write(writes):
+        for result in await self._writer.write(writes):
             # A newer one that is held wins, as it would in a session.
             _check_stored(result)
 
@@ -265,29 +247,6 @@ class BulkWrites:
         if self._shards.own_name not in placement.holders:
             raise not_a_replica(placement)
         return placement.shard
-
-
-class _ChunkAnswers:
-    """Judges what replicas say to the write of some records: only a whole chunk is acknowledged."""
-
-    def __init__(self, records: Sequence[Record], *, newer_counts: bool) -> None:
-        self.overtaken = False
-        """Whether a replica has a newer version of one of them."""
-        self._records = records
-        self._newer_counts = newer_counts
-
-    def take(self, _replica: str, reply: ReplicaReply) -> str:
-        """Why an answer is no acknowledgement, or ""."""
-        if not isinstance(reply, RecordsWritten) or len(reply.results) != len(self._records):
-            return "its answer does not fit"
-        reason = ""
-        for record, result in zip(self._records, reply.results, strict=True):
-            if result.outcome is WriteOutcome.REFUSED:
-                return f"{record.entity.text}: {result.problem}"
-            if result.outcome is WriteOutcome.OLDER and not self._newer_counts:
-                reason = "has a newer version"
-                self.overtaken = True
-        return reason
 
 
 def _chunks(records: Sequence[Record]) -> Iterator[list[Record]]:

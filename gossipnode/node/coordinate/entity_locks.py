@@ -6,7 +6,7 @@ Nothing is kept of an entity that nobody writes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -23,6 +23,11 @@ class EntityLocks:
     def __init__(self) -> None:
         """Hold nothing."""
         self._held: dict[Entity, deque[trio.Event]] = {}
+
+    @property
+    def held(self) -> Collection[Entity]:
+        """The entities whose locks are held."""
+        return self._held.keys()
 
     async def acquire(self, entities: Iterable[Entity]) -> HeldLocks:
         """Take the locks of all these entities, in their order, so that two holders cannot deadlock."""

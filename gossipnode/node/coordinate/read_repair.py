@@ -12,8 +12,7 @@ import trio
 
 from gossipnode.core.query.newest import Stale
 from gossipnode.core.query.replica_messages import RecordsWritten, WriteRecords
-from gossipnode.node.coordinate.replicas import note_failure
-from gossipnode.node.local.shards import Shards
+from gossipnode.node.local.shard_map import ShardMap
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.peers.members import Members
 from gossipnode.node.replica.replica import Replica
@@ -29,8 +28,8 @@ READ_REPAIR_WORKERS = 4
 class ReadRepair:
     """Writes newest versions back, a few at a time."""
 
-    def __init__(self, shards: Shards, members: Members, own: Replica) -> None:
-        """Write to `own` here, and to the others over their links."""
+    def __init__(self, shards: ShardMap, members: Members, own: Replica) -> None:
+        """Write to `own` here, and to the other replicas over their links."""
         self._shards = shards
         self._members = members
         self._own = own
@@ -92,6 +91,6 @@ class ReadRepair:
             await peer.link.ask(request, timeout=REPLICA_SECONDS)
         except RpcError as error:
             # What else waits for one that hangs must not hold up the others.
-            note_failure(peer, error)
+            peer.request_failed(error)
             return False
         return True

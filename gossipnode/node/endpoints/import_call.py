@@ -12,7 +12,7 @@ from typing import TypeAlias
 import trio
 
 from gossipnode.node.coordinate.bulk_writes import BadRecord, BulkWrites, ImportedRecord, PreparedImport
-from gossipnode.node.error_status import as_status
+from gossipnode.node.refusals.error_status import as_status
 from gossipnode.rpc import ServerStream
 from gossipnode.wire.envelope.tables import values_of
 from gossipnode.wire.generated.bp.gossipnode import v1

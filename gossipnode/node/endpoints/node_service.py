@@ -1,11 +1,12 @@
-"""The services of `gossipnode.v1`: what the command line asks, and what holders report to an origin.
+"""NodeService, what the command line asks of a node, but for groups and members (see `node_admin`).
 
 Thin: decode, check, call, encode.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,52 +14,49 @@ from gossipnode.core.model.property import Entity, ShardId, parse_entity
 from gossipnode.core.ring.round import Hop, Round
 from gossipnode.core.ring.turn import Cause
 from gossipnode.core.session.tree import Leaf
-from gossipnode.node.coordinate.bulk_writes import BulkWrites
-from gossipnode.node.coordinate.coordinator import Coordinator
+from gossipnode.node.coordinate.coordination import Coordination
 from gossipnode.node.endpoints.import_call import ImportCall
 from gossipnode.node.endpoints.property_service import is_replace
-from gossipnode.node.endpoints.query_answer import QueryTimer, decode_query, record_sender
-from gossipnode.node.endpoints.status_report import StatusSource
-from gossipnode.node.error_status import as_status
-from gossipnode.node.peers import call_metadata
-from gossipnode.node.query.cluster_query import ClusterQueries, Query
+from gossipnode.node.endpoints.record_sender import QueryTimer, decode_query, new_trace_id, record_sender
+from gossipnode.node.endpoints.status_report import StatusReport
+from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.query.queries import Queries, Query
 from gossipnode.node.query.query_turns import QueryTurns
-from gossipnode.node.repair.origin import Origin, RoundWatch
+from gossipnode.node.refusals.error_status import as_status
+from gossipnode.node.repair.origin import RoundWatch
+from gossipnode.node.repair.repair import Repair
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.envelope.tables import make
 from gossipnode.wire.generated.bp.gossipnode import v1
-from gossipnode.wire.round_codec import decode_report, encode_hop, encode_round
+from gossipnode.wire.round_codec import encode_hop, encode_round
 
 TREE_PAGE_LEAVES = 1024
 
-StartRound = Callable[[ShardId, Cause], RoundWatch]
-"""Starts a round."""
 
-
-class NodeEndpoint:
-    """Serves the command line, and the reports of holders."""
+class NodeService:
+    """Serves the command line: records, rounds, and what the node says of itself."""
 
     def __init__(
         self,
-        coordinator: Coordinator,
-        bulk: BulkWrites,
-        queries: ClusterQueries,
-        origin: Origin,
-        status: StatusSource,
-        start_round: StartRound,
-        new_trace_id: Callable[[], str],
+        local: LocalState,
+        coordination: Coordination,
+        queries: Queries,
+        repair: Repair,
+        status: StatusReport,
+        rng: random.Random,
     ) -> None:
-        """Answer from these parts of the node."""
-        self._shards = coordinator.shards
-        self._turns = QueryTurns()
-        self._coordinator = coordinator
-        self._bulk = bulk
+        """Answer from these parts of the node; `rng` gives the ids of traces."""
+        self._shards = local.shards
+        self._store = local.store
+        self._clock = local.clock
+        self._coordinator = coordination.coordinator
+        self._bulk = coordination.bulk
         self._queries = queries
-        self._origin = origin
+        self._rounds = repair.rounds
         self._status = status
-        self._start_round = start_round
-        self._new_trace_id = new_trace_id
+        self._rng = rng
+        self._turns = QueryTurns()
 
     def handlers(self) -> Mapping[Any, Any]:
         """The handlers by method."""
@@ -72,7 +70,6 @@ class NodeEndpoint:
             services.NODE_STATUS: self.status,
             services.NODE_TREE: self.tree,
             services.NODE_REPAIR: self.repair,
-            services.REPORT: self.report,
         }
 
     # Records
@@ -121,7 +118,7 @@ class NodeEndpoint:
     async def query(self, stream: ServerStream[v1.QueryRequest, v1.RecordBatch]) -> None:
         """Answer a query, in lists of records."""
         asked = await only_request(stream)
-        timer = QueryTimer(self._shards.wall_clock, self._new_trace_id())
+        timer = QueryTimer(self._clock.now, new_trace_id(self._rng))
         with as_status():
             after = parse_entity(asked.after) if asked.after else None
             query = decode_query(asked.query, after=after, ack=asked.ack)
@@ -164,7 +161,7 @@ class NodeEndpoint:
             if not self._shards.holds(shard):
                 await stream.send(v1.TreeResponse(state="missing"))
                 return
-            tree = await self._shards.store.tree(shard)
+            tree = await self._store.tree(shard)
             await stream.send(
                 v1.TreeResponse(
                     state="ready",
@@ -180,7 +177,7 @@ class NodeEndpoint:
         self, stream: ServerStream[v1.TreeRequest, v1.TreeResponse], shard: ShardId, slot: int
     ) -> None:
         after: Entity | None = None
-        while page := await self._shards.store.leaves(shard, slot, after=after, limit=TREE_PAGE_LEAVES):
+        while page := await self._store.leaves(shard, slot, after=after, limit=TREE_PAGE_LEAVES):
             after = page[-1].entity
             await stream.send(v1.TreeResponse(leaves=[_encode_leaf(leaf) for leaf in page]))
 
@@ -192,25 +189,12 @@ class NodeEndpoint:
                 shards = self._shards.shards_of(request.group)
             else:
                 shards = [self._shard(request.group, request.shard)]
-            watches = [self._start_round(shard, Cause.ASKED) for shard in shards]
+            watches = [self._rounds.start(shard, Cause.ASKED) for shard in shards]
         for watch in watches:
             await stream.send(_event(watch.now()))
         if request.wait:
             for watch in watches:
                 await _follow(stream, watch)
-
-    async def report(self, request: v1.ReportRequest, call: CallContext) -> v1.ReportResponse:
-        """Take what a holder reports of a round that we started. It speaks for itself alone.
-
-        Under TLS the caller's name was checked against its certificate.
-        """
-        if request.holder != call_metadata.text(call.metadata, call_metadata.NODE):
-            raise RpcError(Status.PERMISSION_DENIED, "report: its holder is not the caller")
-        try:
-            self._origin.report(decode_report(request))
-        except ValueError as error:
-            raise RpcError(Status.INVALID_ARGUMENT, f"report: {error}") from error
-        return v1.ReportResponse()
 
     def _shard(self, group: str, number: int) -> ShardId:
         count = self._shards.shard_count(group)
@@ -251,7 +235,7 @@ async def _follow(stream: ServerStream[v1.RepairRequest, v1.RoundEvent], watch: 
     """Tell of each hop of a round as it is reported, and of the round's end."""
     told: list[Hop] = []
     while True:
-        changed, known = watch.changed, watch.now()
+        changed, known = watch.changed.pending, watch.now()
         untold = list(known.hops)
         for hop in told:
             untold.remove(hop)

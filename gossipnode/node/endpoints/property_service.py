@@ -5,20 +5,20 @@ Thin: decode, check, call, encode.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Mapping
 from typing import Any
 
-from gossipnode.core.model.property import Entity, check_entity
-from gossipnode.node.coordinate.bulk_writes import BulkWrites
-from gossipnode.node.coordinate.coordinator import Coordinator
-from gossipnode.node.coordinate.request_checks import check_writable
-from gossipnode.node.endpoints.query_answer import QueryTimer, decode_query
-from gossipnode.node.error_status import as_status
-from gossipnode.node.local.shards import Shards
+from gossipnode.core.model.property import Entity
+from gossipnode.node.coordinate.coordination import Coordination
+from gossipnode.node.endpoints.record_sender import QueryTimer, decode_query, new_trace_id
+from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers import call_metadata
-from gossipnode.node.query.cluster_query import ClusterQueries, Query
+from gossipnode.node.query.delete_by_name import delete_by_name
+from gossipnode.node.query.queries import Queries
 from gossipnode.node.query.query_turns import QueryTurns
-from gossipnode.node.request_errors import QueryTooLargeError
+from gossipnode.node.refusals.error_status import as_status
+from gossipnode.node.refusals.request_errors import QueryTooLargeError
 from gossipnode.rpc import CallContext
 from gossipnode.wire import services
 from gossipnode.wire.envelope.tables import make
@@ -33,11 +33,8 @@ REPLY_RECORD_OVERHEAD_BYTES = 5
 A message of a stream ends well below it, at `STREAM_MESSAGE_BYTES`.
 """
 
-DELETE_PAGE_RECORDS = 256
-"""Records that are deleted together where everything under a name is."""
 
-
-class PropertyEndpoint:
+class PropertyService:
     """Apply, Delete and Query of the compatible service.
 
     The call metadata `gossipnode-ack` asks for an acknowledgement level, and `gossipnode-request-id` makes
@@ -45,18 +42,15 @@ class PropertyEndpoint:
     """
 
     def __init__(
-        self,
-        coordinator: Coordinator,
-        bulk: BulkWrites,
-        queries: ClusterQueries,
-        new_trace_id: Callable[[], str],
+        self, local: LocalState, coordination: Coordination, queries: Queries, rng: random.Random
     ) -> None:
-        """Have requests carried out by these."""
-        self._new_trace_id = new_trace_id
-        self._coordinator = coordinator
-        self._bulk = bulk
+        """Have requests carried out by these; `rng` gives the ids of traces."""
+        self._own_name = local.own_name
+        self._clock = local.clock
+        self._coordinator = coordination.coordinator
+        self._bulk = coordination.bulk
         self._queries = queries
-        self._shards: Shards = coordinator.shards
+        self._rng = rng
         self._turns = QueryTurns()
 
     def handlers(self) -> Mapping[Any, Any]:
@@ -85,7 +79,9 @@ class PropertyEndpoint:
         """Delete a record, or with an empty id every record of a group and name."""
         with as_status():
             if not request.id:
-                deleted = await delete_all(self._queries, self._bulk, request.group, request.name, _ack(call))
+                deleted = await delete_by_name(
+                    self._queries, self._bulk, request.group, request.name, _ack(call)
+                )
                 return banyandb.DeleteResponse(deleted=deleted > 0)
             entity = Entity(request.group, request.name, request.id)
             request_id = call_metadata.text(call.metadata, call_metadata.REQUEST_ID)
@@ -96,7 +92,7 @@ class PropertyEndpoint:
         """Answer a query in one message."""
         properties: list[bytes] = []
         size = 0
-        timer = QueryTimer(self._shards.wall_clock, self._new_trace_id())
+        timer = QueryTimer(self._clock.now, new_trace_id(self._rng))
         with as_status():
             query = decode_query(request, ack=_ack(call))
             async with self._turns.making(call), self._queries.open(query) as answer:
@@ -109,35 +105,12 @@ class PropertyEndpoint:
                         )
         response = banyandb.QueryResponse(properties=properties)
         if request.trace:
-            response.trace = timer.trace(self._shards.own_name, answer.trace, len(properties))
+            response.trace = timer.trace(self._own_name, answer.trace, len(properties))
         return response
 
 
 def _ack(call: CallContext) -> str:
     return call_metadata.text(call.metadata, call_metadata.ACK)
-
-
-async def delete_all(queries: ClusterQueries, bulk: BulkWrites, group: str, name: str, ack: str) -> int:
-    """Delete every live record of a group and name; gives how many there were.
-
-    Raises:
-        InvalidEntityError, RefusedGroupError, UnknownGroupError, TooFewReplicasError, NotStoredError.
-    """
-    check_writable(group)
-    check_entity(Entity(group, name, "any"))
-    deleted = 0
-    waiting: list[Entity] = []
-    level = bulk.level(group, ack)
-    async with queries.open(Query((group,), name, everything=True, ack=ack)) as answer:
-        while (page := await answer.next_page()) is not None:
-            waiting += [record.entity for record in page]
-            if len(waiting) >= DELETE_PAGE_RECORDS:
-                await bulk.delete_all(waiting, level)
-                deleted += len(waiting)
-                waiting = []
-    if waiting:
-        await bulk.delete_all(waiting, level)
-    return deleted + len(waiting)
 
 
 def is_replace(strategy: int) -> bool:

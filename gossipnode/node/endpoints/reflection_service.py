@@ -21,7 +21,7 @@ REFLECTION_SILENCE_SECONDS = 60.0
 """How long a tool may have no question before its call ends. Tools keep the call open, and make another."""
 
 
-class ReflectionEndpoint:
+class ReflectionService:
     """Serves both names of server reflection."""
 
     def __init__(self, served: Iterable[Method[Any, Any]]) -> None:

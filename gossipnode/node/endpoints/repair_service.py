@@ -1,69 +1,54 @@
-"""What other replicas ask by the compatible protocol: a session, or to hold a round's message.
+"""RepairService: tree sessions that other replicas open with this node, by the compatible protocol.
 
-Thin: decode, check, call, encode. What a message means is decided in `core`.
+Thin: decode, check, call, encode. What a message means is decided in `core.session`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import structlog
 import trio
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.ring.turn import RoundMessage, check_message
 from gossipnode.core.session.messages import ClientMessage, ServerMessage
 from gossipnode.core.session.tree_server import TreeServer
-from gossipnode.node.error_status import as_status
-from gossipnode.node.local.shards import Shards
+from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.local.node_state import NodeState
 from gossipnode.node.peers import call_metadata
-from gossipnode.node.peers.members import Members
-from gossipnode.node.repair.holder import RingRunner
+from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.repair.repair_stream import RepairStream
-from gossipnode.node.repair.ring_peers import SessionSettings, reasons_text
+from gossipnode.node.repair.sessions import SessionBounds, reasons_text
+from gossipnode.node.repair.shard_store import CallerView, ShardStore
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
-from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 
 CLIENT_SILENCE_SECONDS = 120.0
 """How long the client of a session may say nothing, and read nothing, before its slot is given to another."""
 
-ROUND_ID_MAX_CHARACTERS = 64
-"""Of another node's round: what is longer is cut."""
 
-
-class ReplicaEndpoint:
-    """What other replicas ask: a session, or to hold a round's message."""
+class RepairService:
+    """Serves sessions of other replicas."""
 
     def __init__(
-        self,
-        members: Members,
-        shards: Shards,
-        ring: RingRunner,
-        *,
-        max_sessions: int,
-        settings: SessionSettings,
-        draining: Callable[[], bool],
+        self, local: LocalState, bounds: SessionBounds, state: NodeState, *, max_sessions: int
     ) -> None:
         """`max_sessions` bounds the sessions that others open with us at once, over all shards."""
-        self._members = members
-        self._shards = shards
-        self._ring = ring
+        self._local = local
+        self._bounds = bounds
+        self._state = state
         self._free_slots = max_sessions
-        self._settings = settings
-        self._draining = draining
         self._log = structlog.get_logger("gossipnode.session")
 
     def handlers(self) -> Mapping[Any, Any]:
         """The handlers by method."""
-        return {services.REPAIR: self.repair, services.PROPAGATION: self.propagation}
+        return {services.REPAIR: self.repair}
 
     async def repair(self, stream: ServerStream[ClientMessage, ServerMessage]) -> None:
         """Serve one tree session; refused at once when all slots are taken."""
-        if self._draining():
+        if self._state.stopping.is_set():
             raise RpcError(Status.UNAVAILABLE, "the node is stopping")
         if self._free_slots == 0:
             raise RpcError(Status.RESOURCE_EXHAUSTED, "all session slots are taken: try again")
@@ -74,7 +59,7 @@ class ReplicaEndpoint:
             self._free_slots += 1
 
     async def _serve(self, stream: ServerStream[ClientMessage, ServerMessage]) -> None:
-        session = TreeServer(self._shards.groups, page_leaves=self._settings.page_leaves)
+        session = TreeServer(self._local.shards.groups, page_leaves=self._bounds.page_leaves)
         log = self._log.bind(
             peer=call_metadata.text(stream.call.metadata, call_metadata.NODE) or stream.call.peer,
             round=call_metadata.text(stream.call.metadata, call_metadata.ROUND),
@@ -84,11 +69,11 @@ class ReplicaEndpoint:
         outcome = "broken"
         try:
             # The caller's own deadline may be later, or none: the slot must not be held for ever.
-            with as_status(), _deadline(self._settings.deadline_seconds):
+            with as_status(), _deadline(self._bounds.deadline_seconds):
                 end = await RepairStream(
                     stream,
                     session,
-                    self._shards.session_store(None, check=partial(self._check_view, stream.call)),
+                    ShardStore(self._local, caller=_caller_view(stream.call)),
                     silence_seconds=CLIENT_SILENCE_SECONDS,
                 ).run()
             outcome = end.value
@@ -113,52 +98,12 @@ class ReplicaEndpoint:
                 seconds=round(trio.current_time() - began, 3),
             )
 
-    def _check_view(self, call: CallContext, shard: ShardId) -> None:
-        """Refuse a session over another incarnation of a group, or one that fills a replica of another view.
 
-        Raises:
-            RpcError: FAILED_PRECONDITION, naming what differs.
-        """
-        own = self._members.own_name
-        incarnation = call_metadata.text(call.metadata, call_metadata.INCARNATION)
-        if incarnation and incarnation != str(shard.incarnation):
-            raise RpcError(
-                Status.FAILED_PRECONDITION, f"{own} has another incarnation of group {shard.group!r}"
-            )
-        fence = call_metadata.text(call.metadata, call_metadata.FENCE)
-        if fence and fence != self._shards.placement(shard).fence.hex():
-            raise RpcError(Status.FAILED_PRECONDITION, f"{own} sees other members for {shard}")
-
-    async def propagation(
-        self, request: banyandb.PropagationRequest, call: CallContext
-    ) -> banyandb.PropagationResponse:
-        """Take a round's message; answered at once, the work goes on behind it."""
-        shard = self._shards.current(ShardId(request.group, request.shard_id))
-        if shard is None:
-            raise RpcError(
-                Status.NOT_FOUND, f"this node holds no shard {request.group[:80]!r}/{request.shard_id}"
-            )
-        context = request.context
-        message = RoundMessage(
-            round=call_metadata.text(call.metadata, call_metadata.ROUND)[:ROUND_ID_MAX_CHARACTERS],
-            shard=shard,
-            origin=context.origin_node,
-            nodes=tuple(context.nodes),
-            count=context.current_propagation_count,
-            cause=call_metadata.cause_of(call.metadata),
-        )
-        with as_status():
-            checked = check_message(
-                message,
-                own_name=self._members.own_name,
-                members=self._members.names,
-                replicas=self._shards.replicas(shard),
-            )
-        if not self._ring.accepting:
-            raise RpcError(Status.UNAVAILABLE, "the node is stopping")
-        call.trailing_metadata[call_metadata.NODE] = self._members.own_name
-        self._ring.offer(checked)
-        return banyandb.PropagationResponse()
+def _caller_view(call: CallContext) -> CallerView:
+    return CallerView(
+        incarnation=call_metadata.text(call.metadata, call_metadata.INCARNATION),
+        fence=call_metadata.text(call.metadata, call_metadata.FENCE),
+    )
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What nodes of one cluster ask each other beside rounds, and what operators ask of groups and members.
+"""ReplicaService: what nodes of one cluster ask each other beside rounds.
 
 Thin: decode, check, call, encode.
 """
@@ -8,39 +8,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gossipnode.core.cluster.view import Group
-from gossipnode.node.error_status import as_status
-from gossipnode.node.local.shards import Shards
-from gossipnode.node.membership.group_admin import GroupAdmin, GroupChange
-from gossipnode.node.membership.member_admin import Membership
+from gossipnode.node.local.registry import Registry
+from gossipnode.node.membership.member_admin import MemberAdmin
 from gossipnode.node.peers import call_metadata
-from gossipnode.node.peers.hello import Liveness
+from gossipnode.node.peers.hello import Hellos
+from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.replica.exchange import ReplicaExchange
 from gossipnode.node.replica.scan import ReplicaScan
 from gossipnode.rpc import CallContext, RpcError, Status
 from gossipnode.wire import services
-from gossipnode.wire.envelope.tables import values_of
-from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 
 
-class ClusterEndpoint:
+class ReplicaService:
     """Serves other members: requests of coordinators, searches, hellos, and nodes that want to join."""
 
     def __init__(
         self,
-        shards: Shards,
+        registry: Registry,
         exchange: ReplicaExchange,
         scan: ReplicaScan,
-        liveness: Liveness,
-        membership: Membership,
+        hellos: Hellos,
+        members: MemberAdmin,
     ) -> None:
         """Answer from these parts of the node."""
-        self._shards = shards
+        self._registry = registry
         self._exchange = exchange
         self._scan = scan
-        self._liveness = liveness
-        self._membership = membership
+        self._hellos = hellos
+        self._members = members
 
     def handlers(self) -> Mapping[Any, Any]:
         """The handlers by method."""
@@ -56,101 +52,17 @@ class ClusterEndpoint:
         said = call_metadata.text(call.metadata, call_metadata.NODE)
         if said != request.node:
             raise RpcError(Status.PERMISSION_DENIED, "hello: its node is not the caller")
-        return self._liveness.answer(request)
+        return self._hellos.answer(request)
 
     async def join(self, request: pb.JoinRequest, call: CallContext) -> pb.JoinReply:
         """Take a node in, and tell it who else there is."""
         if call_metadata.text(call.metadata, call_metadata.NODE) != request.name:
             raise RpcError(Status.PERMISSION_DENIED, "join: its name is not the caller's")
         with as_status():
-            await self._membership.join(request.name, request.address, request.birth)
+            await self._members.join(request.name, request.address, request.birth)
         return pb.JoinReply(
             registry=[
                 pb.StoredRecord(property=record.payload, delete_time=record.version.delete_time)
-                for record in self._shards.registry.records()
+                for record in self._registry.records()
             ]
         )
-
-
-class AdminEndpoint:
-    """Serves those who run the cluster: groups and members."""
-
-    def __init__(self, groups: GroupAdmin, membership: Membership, shards: Shards) -> None:
-        """Change the registry by these."""
-        self._groups = groups
-        self._membership = membership
-        self._shards = shards
-
-    def handlers(self) -> Mapping[Any, Any]:
-        """The handlers by method."""
-        return {
-            services.NODE_CREATE_GROUP: self.create_group,
-            services.NODE_ALTER_GROUP: self.alter_group,
-            services.NODE_DELETE_GROUP: self.delete_group,
-            services.NODE_LIST_GROUPS: self.list_groups,
-            services.NODE_FORGET_MEMBER: self.forget_member,
-        }
-
-    async def create_group(self, request: v1.CreateGroupRequest, call: CallContext) -> v1.GroupResponse:
-        """Make a group."""
-        with as_status():
-            return _encode_change(
-                await self._groups.create(
-                    request.name,
-                    shards=request.shards,
-                    replicas=request.replicas,
-                    ack=request.ack,
-                    tombstone_retention_seconds=request.tombstone_retention_seconds,
-                    indexes=request.indexes,
-                )
-            )
-
-    async def alter_group(self, request: v1.AlterGroupRequest, call: CallContext) -> v1.GroupResponse:
-        """Change a group."""
-        indexes = values_of(request).get("indexes")
-        with as_status():
-            return _encode_change(
-                await self._groups.alter(
-                    request.name,
-                    ack=request.ack,
-                    tombstone_retention_seconds=request.tombstone_retention_seconds,
-                    indexes=None if indexes is None else indexes.tags,
-                )
-            )
-
-    async def delete_group(self, request: v1.DeleteGroupRequest, call: CallContext) -> v1.GroupResponse:
-        """Delete a group with all its records."""
-        with as_status():
-            return _encode_change(await self._groups.delete(request.name))
-
-    async def list_groups(self, request: v1.ListGroupsRequest, call: CallContext) -> v1.ListGroupsResponse:
-        """All groups, or one."""
-        with as_status():
-            groups = self._groups.groups(request.name)
-        return v1.ListGroupsResponse(groups=[_encode_group(group) for group in groups])
-
-    async def forget_member(
-        self, request: v1.ForgetMemberRequest, call: CallContext
-    ) -> v1.ForgetMemberResponse:
-        """Let a name be no member any more."""
-        with as_status():
-            acknowledged = await self._membership.forget(request.name)
-        return v1.ForgetMemberResponse(acknowledged=acknowledged, members=len(self._shards.view.members))
-
-
-def _encode_change(change: GroupChange) -> v1.GroupResponse:
-    return v1.GroupResponse(
-        group=_encode_group(change.group), acknowledged=change.acknowledged, members=change.members
-    )
-
-
-def _encode_group(group: Group) -> v1.Group:
-    return v1.Group(
-        name=group.name,
-        shards=group.shards,
-        replicas=group.replicas,
-        ack=group.ack.value,
-        tombstone_retention_seconds=group.tombstone_retention_seconds,
-        indexes=list(group.indexes),
-        incarnation=group.incarnation,
-    )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
 
 from gossipnode import __version__
-from gossipnode.config.address import Address
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.coordinate.read_repair import ReadRepair
 from gossipnode.node.hand_off.hand_off import HandOff
-from gossipnode.node.local.shards import Shards
+from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.local.node_state import NodeState
 from gossipnode.node.peers.members import Members
 from gossipnode.node.repair.origin import Origin
 from gossipnode.wire.generated.bp.gossipnode import v1
@@ -27,16 +26,15 @@ STATUS_TREE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class StatusSource:
-    """Where the parts of a status come from. `state` is starting, ready, draining or unhealthy."""
+class StatusReport:
+    """Makes the answer to `status` from the parts of the node."""
 
+    state: NodeState
+    local: LocalState
     members: Members
-    shards: Shards
     origin: Origin
     hand_off: HandOff
     read_repair: ReadRepair
-    address: Callable[[], Address]
-    state: Callable[[], str]
 
     async def read(self) -> v1.StatusResponse:
         """The status as of now. Members not heard of lately are asked whether they are there."""
@@ -44,13 +42,13 @@ class StatusSource:
         patience = trio.current_time() + STATUS_TREE_SECONDS
         return v1.StatusResponse(
             node=self.members.own_name,
-            address=str(self.address()),
+            address=str(self.state.address),
             version=__version__,
-            state=self.state(),
+            state=self.state.phase,
             members=self._members(),
-            shards=[await self._shard(shard, patience) for shard in self.shards],
+            shards=[await self._shard(shard, patience) for shard in self.local.shards],
             rounds=[encode_round(known) for known in self.origin.rounds()[:ROUNDS_SHOWN]],
-            registry_root=self.shards.registry.root,
+            registry_root=self.local.registry.root,
             replicas=v1.ReplicaCounters(
                 read_repairs=self.read_repair.repaired, read_repairs_dropped=self.read_repair.dropped
             ),
@@ -67,21 +65,21 @@ class StatusSource:
 
     async def _shard(self, shard: ShardId, patience: float) -> v1.ShardStatus:
         """The status of a shard; without its root when leaf digests are missing beyond `patience`."""
-        counts = await self.shards.store.counts(shard)
+        counts = await self.local.store.counts(shard)
         root, tree = "", "building"
         with trio.move_on_at(patience if counts.unhashed else math.inf):
-            root, tree = (await self.shards.store.tree(shard)).root, "ready"
+            root, tree = (await self.local.store.tree(shard)).root, "ready"
         status = v1.ShardStatus(
             group=shard.group,
             shard=shard.shard,
-            replicas=list(self.shards.replicas(shard)),
+            replicas=list(self.local.shards.replicas(shard)),
             records=counts.records,
             tombstones=counts.tombstones,
             root=root,
             tree=tree,
             last_converged=self.origin.last_converged(shard),
         )
-        placement = self.shards.placement(shard)
+        placement = self.local.shards.placement(shard)
         if placement.joining:
             done, total = self.hand_off.moved(shard)
             status.moving = v1.ShardStatusMoving(to=list(placement.joining), done=done, total=total)

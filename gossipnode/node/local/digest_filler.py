@@ -8,54 +8,58 @@ from __future__ import annotations
 import structlog
 import trio
 
-from gossipnode.node.local.shards import Shards
-from gossipnode.store.interface import StoreClosedError, StoreError
+from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.store.interface import Store, StoreClosedError, StoreError
 
 FILL_BATCH_LEAVES = 64
 FILL_QUIET_SECONDS = 0.5
+"""Leaf digests are computed once nothing has been written for this time,"""
+
 FILL_LATEST_SECONDS = 30.0
+"""and at the latest this long after the first write."""
+
 FILL_PAUSE_SECONDS = 0.25
-"""Leaf digests are computed once writes have been quiet for a moment, at the latest after half a minute.
-
-While writes go on, with a pause after every batch: a few percent of a core.
-"""
+"""The pause after every batch while writes go on: the filler then takes a few percent of a core."""
 
 
-async def fill_digests(shards: Shards) -> None:
-    """Fill in what is missing now, and after every write. Runs until cancelled or the store closes."""
+async def fill_digests(store: Store, writes: ChangeEvent) -> None:
+    """Fill in the digests that are missing now, and after each of `writes`.
+
+    Runs until cancelled or until the store closes.
+    """
     while True:
-        written = shards.written
+        written = writes.pending
         try:
-            while await _fill_some(shards):
+            while await _fill_some(store):
                 if written.is_set():
-                    # Somebody writes: go on, but leave the time to them.
-                    written = shards.written
+                    # Clients or sessions are writing: go on, but leave most of the time to them.
+                    written = writes.pending
                     with trio.move_on_after(FILL_PAUSE_SECONDS):
-                        await _quiet(shards)
+                        await _quiet(writes)
         except StoreClosedError:
             return
         await written.wait()
         with trio.move_on_after(FILL_LATEST_SECONDS):
-            await _quiet(shards)
+            await _quiet(writes)
 
 
-async def _fill_some(shards: Shards) -> int:
+async def _fill_some(store: Store) -> int:
     """Fill in a batch; gives how many, 0 when nothing is missing or nothing can be kept just now."""
     try:
-        return await shards.store.fill_digests(limit=FILL_BATCH_LEAVES)
+        return await store.fill_digests(limit=FILL_BATCH_LEAVES)
     except StoreClosedError:
         raise
     except StoreError as error:
-        # Nothing is lost: they are computed when a round needs them, or after the next write. A store that
-        # cannot go on at all says so to the node itself.
+        # Nothing is lost: the digests are computed when a round needs them, or after the next write. A store
+        # that cannot go on at all tells the node by itself (`Store.wait_failed`).
         structlog.get_logger("gossipnode.store").warning("digests not filled in", reason=str(error))
         return 0
 
 
-async def _quiet(shards: Shards) -> None:
+async def _quiet(writes: ChangeEvent) -> None:
     """Return once nothing has been written for a moment."""
     while True:
         with trio.move_on_after(FILL_QUIET_SECONDS) as pause:
-            await shards.written.wait()
+            await writes.wait()
         if pause.cancelled_caught:
             return

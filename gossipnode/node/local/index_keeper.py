@@ -10,10 +10,11 @@ from collections.abc import Iterable
 import structlog
 import trio
 
+from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.query.search import Search, wanted_indexes
-from gossipnode.node.local.shards import Shards
-from gossipnode.store.interface import IndexRefusedError, StoreClosedError, StoreError
+from gossipnode.node.local.shard_map import ShardMap
+from gossipnode.store.interface import IndexRefusedError, Store, StoreClosedError, StoreError
 
 INDEX_BUILD_RECORDS = 64
 INDEX_BUILD_PAUSE_SECONDS = 0.005
@@ -33,12 +34,16 @@ INDEXES_REFUSED_MAX = 4096
 class IndexKeeper:
     """Has indexes made and built."""
 
-    def __init__(self, shards: Shards) -> None:
-        """Keep the indexes of the store of `shards`."""
+    def __init__(self, shards: ShardMap, store: Store) -> None:
+        """Keep the indexes of `store` for the shards that this node holds."""
         self._shards = shards
+        self._store = store
         self._wanted: dict[tuple[ShardId, str], None] = {}
         self._refused: dict[tuple[ShardId, str], None] = {}
-        self._work = trio.Event()
+        self._given_up: dict[tuple[ShardId, str], None] = {}
+        """Indexes that their groups declare no longer."""
+        self._work = ChangeEvent()
+        """Tells that there is something to make or to build."""
         self._log = structlog.get_logger("gossipnode.index")
 
     def asked(self, search: Search) -> None:
@@ -53,17 +58,19 @@ class IndexKeeper:
                 len(self._wanted) < INDEXES_WANTED_MAX
                 and (shard, tag) not in self._refused
                 and self._shards.holds(shard)
-                and tag not in self._shards.store.indexes(shard)
+                and tag not in self._store.indexes(shard)
             ):
                 self._wanted[shard, tag] = None
-                self._work.set()
+                self._work.notify()
 
     async def run(self) -> None:
         """Make and build indexes, until cancelled or the store closes."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow_groups)
             while True:
+                work = self._work.pending
                 try:
+                    await self._drop()
                     await self._make()
                     await self._build()
                 except StoreClosedError:
@@ -74,22 +81,27 @@ class IndexKeeper:
                     self._log.warning("index not built", reason=str(error))
                     await trio.sleep(INDEX_RETRY_SECONDS)
                     continue
-                await self._work.wait()
-                self._work = trio.Event()
+                await work.wait()
 
     async def _build(self) -> None:
         built = 1
         while built:
-            built = await self._shards.store.build_indexes(limit=INDEX_BUILD_RECORDS)
+            built = await self._store.build_indexes(limit=INDEX_BUILD_RECORDS)
             with trio.move_on_after(INDEX_BUILD_PAUSE_SECONDS if built else 0):
                 await trio.sleep_forever()
+
+    async def _drop(self) -> None:
+        while self._given_up:
+            shard, tag = next(iter(self._given_up))
+            await self._store.drop_index(shard, tag)
+            self._given_up.pop((shard, tag), None)
 
     async def _make(self) -> None:
         while self._wanted:
             shard, tag = next(iter(self._wanted))
             try:
                 if self._shards.holds(shard):
-                    await self._shards.store.want_index(shard, tag)
+                    await self._store.want_index(shard, tag)
             except IndexRefusedError as error:
                 self._refused[shard, tag] = None
                 if len(self._refused) > INDEXES_REFUSED_MAX:
@@ -98,11 +110,24 @@ class IndexKeeper:
             self._wanted.pop((shard, tag), None)
 
     async def _follow_groups(self) -> None:
-        """What groups declare is wanted on every shard that is held here."""
+        """Want what groups declare on every shard that is held here; give up what they declare no longer.
+
+        An index that a query asked for was declared by no group, and stays.
+        """
+        declared: dict[ShardId, frozenset[str]] = {}
         while True:
-            changed = self._shards.registry.changed
-            view = self._shards.view
-            for shard in self._shards:
-                self._want((shard, tag) for tag in view.groups[shard.group].indexes)
-            self._work.set()
+            changed = self._shards.changed.pending
+            groups = self._shards.view.groups
+            before, declared = (
+                declared,
+                {shard: frozenset(groups[shard.group].indexes) for shard in self._shards},
+            )
+            for shard, tags in declared.items():
+                for tag in sorted(before.get(shard, frozenset()) - tags):
+                    self._wanted.pop((shard, tag), None)
+                    self._given_up[shard, tag] = None
+                for tag in tags:
+                    self._given_up.pop((shard, tag), None)
+                self._want((shard, tag) for tag in groups[shard.group].indexes)
+            self._work.notify()
             await changed.wait()

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import structlog
-import trio
 
+from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.config.settings import GroupSettings, Settings
 from gossipnode.core.cluster.placement import AckLevel
 from gossipnode.core.cluster.registry_records import (
@@ -62,8 +62,8 @@ class Registry:
         self.view = ClusterView({}, dict(groups))
         self.root = ""
         """A digest of the registry in hex: two nodes with the same one have the same view."""
-        self.changed = trio.Event()
-        """Set when the view changes; a new event then takes its place."""
+        self.changed = ChangeEvent()
+        """Tells of every new view."""
         self.reborn: set[str] = set()
         """Members that have another store than before, and must count as new ones."""
         self.unaware: set[str] = set()
@@ -165,8 +165,7 @@ class Registry:
         for entry in in_order:
             digest.update(repr((entry.entity, entry.version)).encode())
         self.root = digest.hexdigest()
-        changed, self.changed = self.changed, trio.Event()
-        changed.set()
+        self.changed.notify()
 
 
 def registry_record(entity: Entity, tags: Tags, *, revision: int, created: int) -> Record:

@@ -5,7 +5,7 @@ Before it serves, it compares its registry with whoever is there, so that it doe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import structlog
 import trio
@@ -15,12 +15,13 @@ from gossipnode.config.settings import Settings
 from gossipnode.core.cluster.registry_records import member_entity, member_tags
 from gossipnode.core.cluster.view import SYSTEM_SHARD, Member
 from gossipnode.core.model.property import Record
+from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.registry import Registry, configured_records
-from gossipnode.node.local.shards import Shards
 from gossipnode.node.membership.registry_sync import RegistrySync
-from gossipnode.node.peers.hello import HELLO_TIMEOUT_SECONDS, Liveness
-from gossipnode.node.peers.members import Members
-from gossipnode.rpc import Channel, RpcError, Status
+from gossipnode.node.peers.certificates import Dialer
+from gossipnode.node.peers.hello import HELLO_TIMEOUT_SECONDS, Hellos
+from gossipnode.node.peers.members import Members, Peer
+from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import Store
 from gossipnode.wire import services
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
@@ -57,19 +58,22 @@ class Boot:
     def __init__(
         self,
         settings: Settings,
-        shards: Shards,
+        local: LocalState,
         members: Members,
         sync: RegistrySync,
-        liveness: Liveness,
-        open_channel: Callable[[Address], Channel],
+        hellos: Hellos,
+        dialer: Dialer,
     ) -> None:
-        """`open_channel` reaches a member whose name is not known yet."""
+        """Register in the registry of `local`; `dialer` reaches members of unknown name."""
         self._settings = settings
-        self._shards = shards
+        self._registry = local.registry
+        self._store = local.store
+        self._writer = local.writer
+        self._clock = local.clock
         self._members = members
         self._sync = sync
-        self._liveness = liveness
-        self._open_channel = open_channel
+        self._hellos = hellos
+        self._dialer = dialer
         self._log = structlog.get_logger("gossipnode.membership")
 
     async def run(self, birth: int) -> None:
@@ -80,7 +84,7 @@ class Boot:
                 its name.
             StoreError: the registry cannot be kept.
         """
-        registry = self._shards.registry
+        registry = self._registry
         join = self._settings.cluster.join
         if not join:
             await registry.seed(configured_records(self._settings))
@@ -88,17 +92,26 @@ class Boot:
             await self._join(join, birth)
         await self._members.sync(addresses(self._settings, registry))
         with trio.move_on_after(BOOT_GREETING_SECONDS):
-            await self._liveness.greet_all()
+            async with trio.open_nursery() as nursery:
+                for peer in self._members.peers.values():
+                    nursery.start_soon(self._get_to_know, peer)
         await self._members.sync(addresses(self._settings, registry))
         await self._announce(birth)
 
+    async def _get_to_know(self, peer: Peer) -> None:
+        """Say hello to a member, and compare registries if they differ."""
+        await self._hellos.greet(peer)
+        if peer.name in self._members.differing:
+            self._members.differing.discard(peer.name)
+            await self._sync.compare(peer.name)
+
     async def _announce(self, birth: int) -> None:
         """Register where we are, if that is not known; as a new member, if we have lost our records."""
-        registry = self._shards.registry
+        registry = self._registry
         name, address = self._members.own_name, str(self._settings.node.advertise)
         known = registry.view.members.get(name)
         # One that was restarted after it had handed over has its old store still, though nothing in it.
-        kept = registry.has_forgotten(name, birth) or len(self._shards.store.shards()) > 1
+        kept = registry.has_forgotten(name, birth) or len(self._store.shards()) > 1
         if known is None and name in registry.view.forgotten and kept:
             raise NotAMemberError(
                 f"the cluster has forgotten {name}: start it with an empty data directory, as a new member"
@@ -110,7 +123,7 @@ class Boot:
                     f"a member {name!r} is running already, at {known.address}: give every node a name of "
                     "its own"
                 )
-            joined = self._shards.clock.next(self._shards.wall_clock())
+            joined = self._clock.next()
         if known != Member(name, address, joined, birth):
             record = await self._sync.put(
                 member_entity(name), member_tags(Member(name, address, joined, birth))
@@ -126,7 +139,7 @@ class Boot:
         if address == self._settings.node.advertise:
             return False
         try:
-            async with self._open_channel(address) as channel:
+            async with self._dialer.open(None, address) as channel:
                 reply = await channel.unary(
                     services.REPLICA_HELLO,
                     pb.HelloRequest(node=known.name),
@@ -161,7 +174,7 @@ class Boot:
         raise NotAMemberError(f"no member to join: {problem}")
 
     async def _ask(self, address: Address, request: pb.JoinRequest) -> pb.JoinReply:
-        async with self._open_channel(address) as channel:
+        async with self._dialer.open(None, address) as channel:
             return await channel.unary(
                 services.REPLICA_JOIN,
                 request,
@@ -177,7 +190,7 @@ class Boot:
                 records.append(decode_record(each.property, each.delete_time))
             except WireError as error:
                 raise NotAMemberError(f"the member that was asked sent a wrong registry: {error}") from None
-        await self._shards.write([(SYSTEM_SHARD, record) for record in records])
+        await self._writer.write([(SYSTEM_SHARD, record) for record in records])
 
 
 def addresses(settings: Settings, registry: Registry) -> dict[str, Address]:

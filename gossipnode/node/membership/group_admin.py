@@ -12,10 +12,10 @@ from gossipnode.core.cluster.placement import AckLevel
 from gossipnode.core.cluster.registry_records import check_group, group_entity, group_tags
 from gossipnode.core.cluster.view import NEVER_DELETED, Group
 from gossipnode.core.model.property import Record
-from gossipnode.node.coordinate.request_checks import ack_level, check_writable
-from gossipnode.node.local.shards import Shards
+from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.membership.registry_sync import RegistrySync
-from gossipnode.node.request_errors import ConfiguredGroupError, GroupExistsError, UnknownGroupError
+from gossipnode.node.refusals.request_checks import ack_level, check_writable
+from gossipnode.node.refusals.request_errors import ConfiguredGroupError, GroupExistsError, UnknownGroupError
 from gossipnode.store.interface import StoreError
 
 
@@ -31,9 +31,10 @@ class GroupChange:
 class GroupAdmin:
     """Creates, alters, deletes and lists groups."""
 
-    def __init__(self, shards: Shards, sync: RegistrySync) -> None:
-        """Work on the registry of `shards`."""
-        self._shards = shards
+    def __init__(self, local: LocalState, sync: RegistrySync) -> None:
+        """Work on the registry of `local`."""
+        self._registry = local.registry
+        self._clock = local.clock
         self._sync = sync
         self._changing = trio.Lock()
         """Whoever looks at a definition to change it keeps others from doing so meanwhile."""
@@ -45,12 +46,12 @@ class GroupAdmin:
         Raises:
             UnknownGroupError: there is no group of that name.
         """
-        return [self._group(name)] if name else list(self._shards.view.groups.values())
+        return [self._group(name)] if name else list(self._registry.view.groups.values())
 
     def _group(self, name: str) -> Group:
-        group = self._shards.view.groups.get(name)
+        group = self._registry.view.groups.get(name)
         if group is None:
-            raise UnknownGroupError(name, self._shards.view.groups)
+            raise UnknownGroupError(name, self._registry.view.groups)
         return group
 
     async def create(
@@ -72,7 +73,7 @@ class GroupAdmin:
         """
         check_writable(name)
         async with self._changing:
-            view = self._shards.view
+            view = self._registry.view
             if name in view.groups:
                 raise GroupExistsError(f"group {name[:80]!r} exists already: `group alter` changes it")
             default = Group(name)
@@ -84,9 +85,7 @@ class GroupAdmin:
                 tombstone_retention_seconds=tombstone_retention_seconds
                 or default.tombstone_retention_seconds,
                 indexes=_distinct(indexes),
-                incarnation=self._shards.clock.next(
-                    self._shards.wall_clock(), above=max(0, view.deleted.get(name, 0))
-                ),
+                incarnation=self._clock.next(above=max(0, view.deleted.get(name, 0))),
                 follows=view.deleted.get(name, NEVER_DELETED),
             )
             record = await self._put(group)
@@ -129,35 +128,35 @@ class GroupAdmin:
         """
         check_writable(name)
         group = self._group(name)
-        if name in self._shards.registry.configured:
+        if name in self._registry.configured:
             raise ConfiguredGroupError(f"group {name[:80]!r} is in the node's configuration: remove it there")
         async with self._changing:
             record = await self._sync.remove(group_entity(name))
         if record is None:
-            raise UnknownGroupError(name, self._shards.view.groups)
+            raise UnknownGroupError(name, self._registry.view.groups)
         return self._changed(group, await self._sync.spread(record))
 
     async def follow(self) -> None:
         """Follow the registry, until cancelled: definitions that ignore a deletion are told of it."""
-        registry = self._shards.registry
+        registry = self._registry
         while True:
-            changed = registry.changed
+            changed = registry.changed.pending
             for name in sorted(registry.unaware):
                 await self._tell_of_deletion(name)
             await changed.wait()
 
     async def _tell_of_deletion(self, name: str) -> None:
         async with self._changing:
-            group = self._shards.view.groups.get(name)
+            group = self._registry.view.groups.get(name)
             if group is None:
-                self._shards.registry.unaware.discard(name)
+                self._registry.unaware.discard(name)
                 return
             try:
                 record = await self._put(group)
             except StoreError as error:
                 self._log.warning("group not told of its deletion yet", group=name, reason=str(error))
                 return
-            self._shards.registry.unaware.discard(name)
+            self._registry.unaware.discard(name)
         await self._sync.spread(record)
 
     async def _put(self, group: Group) -> Record:
@@ -165,7 +164,7 @@ class GroupAdmin:
         return await self._sync.put(group_entity(group.name), group_tags(group))
 
     def _changed(self, group: Group, acknowledged: int) -> GroupChange:
-        return GroupChange(group, acknowledged, len(self._shards.view.members))
+        return GroupChange(group, acknowledged, len(self._registry.view.members))
 
 
 def _distinct(tags: Sequence[str]) -> tuple[str, ...]:

@@ -13,33 +13,34 @@ from gossipnode.config.settings import Settings
 from gossipnode.config.values import WrongValueError, member_name
 from gossipnode.core.cluster.registry_records import member_entity, member_tags
 from gossipnode.core.cluster.view import Member
-from gossipnode.node.local.shards import Shards
+from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.membership.boot import addresses
 from gossipnode.node.membership.registry_sync import RegistrySync
 from gossipnode.node.peers.members import Members
-from gossipnode.node.request_errors import MemberError, UnknownMemberError
+from gossipnode.node.refusals.request_errors import MemberError, UnknownMemberError
 from gossipnode.store.interface import StoreError
 
 JOINED_ANEW_PAUSE_SECONDS = 1.0
 """How often it is tried to write down that a member has lost its store."""
 
 
-class Membership:
+class MemberAdmin:
     """Changes who is a member."""
 
-    def __init__(self, settings: Settings, shards: Shards, members: Members, sync: RegistrySync) -> None:
-        """Keep `members` as the registry of `shards` has it."""
+    def __init__(self, settings: Settings, local: LocalState, members: Members, sync: RegistrySync) -> None:
+        """Keep `members` as the registry of `local` has it."""
         self._settings = settings
-        self._shards = shards
+        self._registry = local.registry
+        self._clock = local.clock
         self._members = members
         self._sync = sync
         self._log = structlog.get_logger("gossipnode.membership")
 
     async def follow(self) -> None:
         """Follow the registry, until cancelled: channels to new members, none to forgotten ones."""
-        registry = self._shards.registry
+        registry = self._registry
         while True:
-            changed = registry.changed
+            changed = registry.changed.pending
             await self._members.sync(addresses(self._settings, registry))
             for name in sorted(registry.reborn):
                 await self._joined_anew(name)
@@ -48,13 +49,13 @@ class Membership:
 
     async def _joined_anew(self, name: str) -> None:
         """A member came back without its records, and did not know: it counts as a new one."""
-        registry = self._shards.registry
+        registry = self._registry
         member = registry.view.members.get(name)
         if member is None:
             registry.reborn.discard(name)
             return
         self._log.warning("member came back with another store: it fills itself anew", member=name)
-        stamp = self._shards.clock.next(self._shards.wall_clock())
+        stamp = self._clock.next()
         try:
             record = await self._sync.put(member_entity(name), member_tags(replace(member, joined=stamp)))
         except StoreError as error:
@@ -65,7 +66,7 @@ class Membership:
 
     async def forgotten(self) -> None:
         """Wait until the cluster has forgotten this node."""
-        registry = self._shards.registry
+        registry = self._registry
         while self._members.own_name in registry.view.members:
             await registry.changed.wait()
 
@@ -80,11 +81,11 @@ class Membership:
             parse_address(address)
         except (WrongValueError, AddressError) as error:
             raise MemberError(str(error)) from None
-        known = self._shards.view.members.get(name)
+        known = self._registry.view.members.get(name)
         joined = 0 if known is None else known.joined
         if known is None or known.birth not in (0, birth):
             self._check_newcomer(name, address, birth)
-            joined = self._shards.clock.next(self._shards.wall_clock())
+            joined = self._clock.next()
         member = Member(name, address, joined, birth)
         if member != known:
             record = await self._sync.put(member_entity(name), member_tags(member))
@@ -97,7 +98,7 @@ class Membership:
         elsewhere = peer is not None and peer.state == "up" and str(peer.address) != address
         if name == self._members.own_name or elsewhere:
             raise MemberError(f"a member {name!r} is running already: give every node a name of its own")
-        if self._shards.registry.has_forgotten(name, birth):
+        if self._registry.has_forgotten(name, birth):
             raise MemberError(
                 f"{name!r} was forgotten: start it with an empty data directory, as a new member"
             )

@@ -6,19 +6,18 @@ gets what it missed when it says hello again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
+import structlog
 import trio
 
 from gossipnode.core.cluster.registry_records import Tags
 from gossipnode.core.cluster.view import SYSTEM_SHARD
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.query.replica_messages import WriteRecords
-from gossipnode.node.coordinate.replicas import note_failure
+from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.registry import registry_record
-from gossipnode.node.local.shards import Shards
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.peers.members import Members, Peer
+from gossipnode.node.repair.sessions import Sessions
 from gossipnode.rpc import RpcError
 from gossipnode.wire.property.draft import draft_of
 from gossipnode.wire.property.property_edit import read_property
@@ -26,23 +25,35 @@ from gossipnode.wire.property.property_edit import read_property
 REGISTRY_SPREAD_SECONDS = 2.0
 """How long a change of the registry waits for the members that are there."""
 
-Compare = Callable[[Peer], Awaitable[object]]
-"""A session over the system group with a peer, whatever comes of it."""
-
 
 class RegistrySync:
-    """Changes the registry, and compares it with others."""
+    """Changes the registry, and compares it with that of other members."""
 
-    def __init__(self, shards: Shards, members: Members, compare: Compare) -> None:
-        """Write to the registry of `shards`; `compare` opens a session."""
-        self._shards = shards
+    def __init__(self, local: LocalState, members: Members, sessions: Sessions) -> None:
+        """Write to the registry of `local`, and compare it by `sessions`."""
+        self._registry = local.registry
+        self._writer = local.writer
+        self._clock = local.clock
         self._members = members
-        self._compare = compare
+        self._sessions = sessions
         self._comparing: dict[str, trio.Event] = {}
         self._writing = trio.Lock()
+        self._log = structlog.get_logger("gossipnode.cluster")
 
-    async def sync(self, name: str) -> None:
-        """Compare with a member. When that is under way already, its end is waited for instead."""
+    async def follow(self) -> None:
+        """Compare with every peer whose hello tells of another registry, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                told = self._members.told.pending
+                # A member that is being compared with is told of again by its next hello.
+                differing = sorted(self._members.differing - self._comparing.keys())
+                self._members.differing.clear()
+                for name in differing:
+                    nursery.start_soon(self.compare, name)
+                await told.wait()
+
+    async def compare(self, name: str) -> None:
+        """Compare with a member. A comparison that is under way already is waited for instead."""
         under_way = self._comparing.get(name)
         if under_way is not None:
             await under_way.wait()
@@ -52,7 +63,9 @@ class RegistrySync:
             return
         done = self._comparing[name] = trio.Event()
         try:
-            await self._compare(peer)
+            hop = await self._sessions.compare(peer, SYSTEM_SHARD, self._members.metadata)
+            if not hop.successful:
+                self._log.info("registries not compared", peer=name, reason=hop.reason)
         finally:
             del self._comparing[name]
             done.set()
@@ -64,8 +77,8 @@ class RegistrySync:
             StoreError: it was not kept.
         """
         async with self._writing:
-            held = self._shards.registry.record(entity)
-            stamp = self._stamp(held)
+            held = self._registry.record(entity)
+            stamp = self._clock.next_over(held)
             created = stamp
             if held is not None and not held.deleted:
                 created = read_property(held.payload).create_revision
@@ -78,21 +91,17 @@ class RegistrySync:
             StoreError: it was not kept.
         """
         async with self._writing:
-            held = self._shards.registry.record(entity)
+            held = self._registry.record(entity)
             if held is None or held.deleted:
                 return None
-            stamp = self._stamp(held)
+            stamp = self._clock.next_over(held)
             draft = draft_of(held)
             return await self._keep(
                 draft.stamped(create_revision=draft.create_revision, mod_revision=stamp, delete_time=stamp)
             )
 
-    def _stamp(self, held: Record | None) -> int:
-        above = 0 if held is None else max(held.version.mod_revision, held.version.delete_time)
-        return self._shards.clock.next(self._shards.wall_clock(), above=above)
-
     async def _keep(self, record: Record) -> Record:
-        await self._shards.write([(SYSTEM_SHARD, record)])
+        await self._writer.write([(SYSTEM_SHARD, record)])
         return record
 
     async def spread(self, *records: Record) -> int:
@@ -108,7 +117,7 @@ class RegistrySync:
             try:
                 await peer.link.ask(request, timeout=REPLICA_SECONDS)
             except RpcError as error:
-                note_failure(peer, error)
+                peer.request_failed(error)
             else:
                 took += 1
 

@@ -19,6 +19,11 @@ ACK = "gossipnode-ack"
 REQUEST_ID = "gossipnode-request-id"
 
 
+def own_metadata(cluster: str, node: str) -> dict[str, str]:
+    """What goes with every call to another member: the cluster and the node that we are."""
+    return {CLUSTER: cluster, NODE: node}
+
+
 def text(metadata: Mapping[str, str | bytes], key: str) -> str:
     """The text sent under a key, or ""."""
     value = metadata.get(key, "")

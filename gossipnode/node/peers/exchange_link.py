@@ -14,13 +14,7 @@ import structlog
 import trio
 
 from gossipnode.concurrency.waker import Waker
-from gossipnode.core.query.replica_messages import (
-    ReadRecords,
-    RecordsRead,
-    RecordsWritten,
-    Refusal,
-    WriteRecords,
-)
+from gossipnode.core.query.replica_messages import RecordsRead, RecordsWritten, Refusal, ReplicaRequest
 from gossipnode.rpc import Channel, ClientStream, RpcError, Status
 from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import (
     ExchangeReply,
@@ -54,15 +48,14 @@ EXCHANGE_FOREIGN_SECONDS = 10.0
 EXCHANGE_REDIAL_SECONDS = 0.1
 """The same for one that cannot be reached: many clients' requests must not become as many dials."""
 
-Request: TypeAlias = ReadRecords | WriteRecords
 Answer: TypeAlias = RecordsRead | RecordsWritten
-Told: TypeAlias = Callable[[Answer | RpcError], None]
+TakeAnswer: TypeAlias = Callable[[Answer | RpcError], None]
 """Hears once what became of a request. It must neither wait nor raise."""
 
-_Stream: TypeAlias = ClientStream[ExchangeRequest, ExchangeReply]
+_ExchangeStream: TypeAlias = ClientStream[ExchangeRequest, ExchangeReply]
 
 
-class RefusedError(RpcError):
+class RefusedByPeerError(RpcError):
     """The peer did nothing of a request. With `other_view`, it and we do not see the same members."""
 
     def __init__(self, refusal: Refusal) -> None:
@@ -76,7 +69,7 @@ class Asked:
 
     __slots__ = ("deadline", "number", "request", "size", "timeout", "told")
 
-    def __init__(self, number: int, request: Request, told: Told, timeout: float) -> None:
+    def __init__(self, number: int, request: ReplicaRequest, told: TakeAnswer, timeout: float) -> None:
         """`told` hears what became of it, after `timeout` seconds at the latest."""
         self.number = number
         self.request = request
@@ -86,7 +79,7 @@ class Asked:
         self.size = request_size(request)
 
 
-class ReplicaLink:
+class ExchangeLink:
     """The requests to one peer. `run` first."""
 
     def __init__(self, channel: Channel, metadata: Mapping[str, str]) -> None:
@@ -108,11 +101,11 @@ class ReplicaLink:
 
     # For those who ask
 
-    async def ask(self, request: Request, *, timeout: float) -> Answer:  # noqa: ASYNC109 - one timer for all
+    async def ask(self, request: ReplicaRequest, *, timeout: float) -> Answer:  # noqa: ASYNC109 - one timer for all
         """The peer's answer. Cancelling forgets the request; the peer may have it all the same.
 
         Raises:
-            RefusedError: the peer did nothing of it.
+            RefusedByPeerError: the peer did nothing of it.
             RpcError: DEADLINE_EXCEEDED after `timeout` seconds, UNAVAILABLE where the peer cannot be reached
                 or was lost, UNIMPLEMENTED by a foreign peer, RESOURCE_EXHAUSTED at once when too much is
                 under way or the request is too large, INTERNAL for an answer that makes no sense.
@@ -141,7 +134,7 @@ class ReplicaLink:
             raise answer
         return answer
 
-    def start(self, request: Request, told: Told, *, timeout: float) -> Asked:
+    def start(self, request: ReplicaRequest, told: TakeAnswer, *, timeout: float) -> Asked:
         """Ask without waiting: `told` is called later, exactly once, with what `ask` would return or raise.
 
         Raises:
@@ -227,7 +220,7 @@ class ReplicaLink:
         except RpcError as error:
             self._broken(error, conversation)
 
-    async def _send(self, stream: _Stream, conversation: _Conversation) -> None:
+    async def _send(self, stream: _ExchangeStream, conversation: _Conversation) -> None:
         try:
             while True:
                 await self._wait_queued()
@@ -237,7 +230,7 @@ class ReplicaLink:
         except RpcError as error:
             self._broken(error, conversation)
 
-    async def _receive(self, stream: _Stream, conversation: _Conversation) -> None:
+    async def _receive(self, stream: _ExchangeStream, conversation: _Conversation) -> None:
         end = RpcError(Status.UNAVAILABLE, f"{self._channel.authority} ended the exchange")
         try:
             while (batch := await stream.recv()) is not None:
@@ -315,12 +308,12 @@ class _Conversation:
         self.scope = trio.CancelScope()
 
 
-def _answer(reply: ReplicaReply, request: Request) -> Answer | RpcError:
+def _answer(reply: ReplicaReply, request: ReplicaRequest) -> Answer | RpcError:
     try:
         answer = decode_reply(reply, request)
     except ValueError as fault:
         return RpcError(Status.INTERNAL, f"the replica's answer makes no sense: {fault}")
-    return RefusedError(answer) if isinstance(answer, Refusal) else answer
+    return RefusedByPeerError(answer) if isinstance(answer, Refusal) else answer
 
 
 def _status(number: int) -> Status:

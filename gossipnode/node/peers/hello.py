@@ -1,67 +1,56 @@
-"""Who is there, and whose registry differs: every member says hello to every other one now and then.
+"""Hellos: every member says hello to every other member now and then.
 
-A hello costs little and says much: that the caller is up, which registry it has, and how far it has filled
-itself. Whoever finds another registry than its own compares.
+A hello costs little and says much: that its sender is up, which registry it has, and how far it is with the
+shards that it is to hold. A member that tells of another registry than ours is noted in `Members.differing`,
+and `membership.registry_sync` compares with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TypeVar
 
 import trio
 
-from gossipnode.node.local.registry import Registry
-from gossipnode.node.membership.registry_sync import RegistrySync
-from gossipnode.node.peers.members import Members, Peer, Progress
+from gossipnode.node.local.fill_state import FillProgress
+from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.peers.members import Members, Peer
 from gossipnode.rpc import RpcError, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 
 HELLO_MIN_SECONDS = 1.0
 HELLO_MAX_SECONDS = 15.0
-"""How often a member is said hello to: often while something changes, else ever more seldom."""
+"""The pause between two hellos to a member: the shorter one while something changes, then doubling."""
 
 HELLO_TIMEOUT_SECONDS = 1.0
+"""How long a hello waits for its answer."""
+
 FOREIGN_HELLO_SECONDS = 60.0
-"""How often a member that is no gossipnode is asked whether it has become one."""
+"""How often a member that lacks our services is asked whether it has them by now."""
 
 Hello = TypeVar("Hello", pb.HelloRequest, pb.HelloReply)
 
 
-class Liveness:
+class Hellos:
     """Says hello, and answers it."""
 
-    def __init__(
-        self,
-        members: Members,
-        registry: Registry,
-        sync: RegistrySync,
-        progress: Callable[[], Progress],
-    ) -> None:
-        """`progress` is what this node says of itself."""
+    def __init__(self, local: LocalState, members: Members) -> None:
+        """Say what `local` knows of this node; note in `members` what they say."""
         self._members = members
-        self._registry = registry
-        self._sync = sync
-        self._progress = progress
+        self._registry = local.registry
+        self._fill = local.fill
 
     async def run(self) -> None:
         """Follow the members, until cancelled."""
         followed: set[Peer] = set()
         async with trio.open_nursery() as nursery:
             while True:
-                changed = self._members.changed
+                changed = self._members.changed.pending
                 peers = set(self._members.peers.values())
                 for peer in peers - followed:
                     nursery.start_soon(self._follow, peer)
                 followed = peers
                 await changed.wait()
-
-    async def greet_all(self) -> None:
-        """Say hello to every member once; those that are there have compared registries then."""
-        async with trio.open_nursery() as nursery:
-            for peer in self._members.peers.values():
-                nursery.start_soon(self.greet, peer)
 
     async def greet(self, peer: Peer) -> bool:
         """Say hello; gives whether anything changed by it."""
@@ -86,7 +75,7 @@ class Liveness:
         else:
             _heard(peer, reply)
             if reply.registry_root != self._registry.root:
-                await self._sync.sync(peer.name)
+                self._members.tells_of_another_registry(peer)
         return before != (peer.state, peer.progress, self._registry.root)
 
     def answer(self, request: pb.HelloRequest) -> pb.HelloReply:
@@ -96,8 +85,8 @@ class Liveness:
             _heard(peer, request)
         return self._hello(pb.HelloReply)
 
-    def _hello(self, kind: Callable[..., Hello]) -> Hello:
-        progress = self._progress()
+    def _hello(self, kind: type[Hello]) -> Hello:
+        progress = self._fill.progress()
         return kind(
             node=self._members.own_name,
             registry_root=self._registry.root,
@@ -109,10 +98,10 @@ class Liveness:
         )
 
     async def _follow(self, peer: Peer) -> None:
-        """Say hello again and again: at once while something changes, ever more seldom when nothing does."""
+        """Say hello again and again, with pauses that grow as long as nothing changes."""
         pause = 0.0
         while not peer.gone.is_set():
-            registry_changed = self._registry.changed
+            registry_changed = self._registry.changed.pending
             if await self.greet(peer) or not self._registry.view.is_settled:
                 pause = HELLO_MIN_SECONDS
             else:
@@ -124,7 +113,7 @@ class Liveness:
             with trio.move_on_after(pause):
                 await registry_changed.wait()
             if registry_changed.is_set():
-                # Others are told of the change as well: it needs a moment to get there.
+                # Other members are being told of the change as well, which takes a moment.
                 await trio.sleep(HELLO_MIN_SECONDS)
 
 
@@ -132,4 +121,4 @@ def _heard(peer: Peer, hello: pb.HelloRequest | pb.HelloReply) -> None:
     peer.foreign = False
     peer.answered()
     moving = {(count.group, count.shard): count.records for count in hello.moving}
-    peer.progress = Progress(hello.filled_view, moving)
+    peer.progress = FillProgress(hello.filled_view, moving)

@@ -6,16 +6,19 @@ the registry's; none is ever taken from anywhere else.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import trio
 
+from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.config.address import Address
-from gossipnode.node.peers.exchange_link import ReplicaLink
-from gossipnode.node.repair.repair_stream import first_error
+from gossipnode.core.cluster.targets import Standing
+from gossipnode.node.local.fill_state import FillProgress
+from gossipnode.node.peers.exchange_link import ExchangeLink, RefusedByPeerError
 from gossipnode.rpc import Channel, RpcError, Status
 from gossipnode.rpc.server import health
 
@@ -29,16 +32,6 @@ MemberState: TypeAlias = Literal["up", "down", "unknown"]
 OpenChannel: TypeAlias = Callable[[str, Address], Channel]
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a node has come with what it is to hold."""
-
-    filled_view: bytes = b""
-    """The view for which it has all of it; empty while it has not."""
-    moving: Mapping[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
-    """Records, tombstones included, that it has of each shard (group, number) that is being moved."""
-
-
 @dataclass(slots=True, eq=False)
 class Peer:
     """Another member."""
@@ -46,12 +39,12 @@ class Peer:
     name: str
     address: Address
     channel: Channel
-    link: ReplicaLink
+    link: ExchangeLink
     """Where the requests of our clients share a stream."""
     state: MemberState = "unknown"
     seen_at: float = float("-inf")
     """When the state was last learnt, by Trio's clock."""
-    progress: Progress = field(default_factory=Progress)
+    progress: FillProgress = field(default_factory=FillProgress)
     """What it last said of itself."""
     foreign: bool = False
     """It lacks our own services."""
@@ -71,6 +64,20 @@ class Peer:
         elif error.status is not Status.DEADLINE_EXCEEDED:
             self.answered()
 
+    def request_failed(self, error: RpcError) -> None:
+        """A request of a coordinator failed: the peer is not there, hangs, or is of another kind."""
+        if error.status is Status.UNIMPLEMENTED:
+            self.foreign = True
+        elif error.status is Status.DEADLINE_EXCEEDED:
+            self.hangs()
+        elif (
+            isinstance(error, RefusedByPeerError)
+            or not error.never_processed
+            or error.status is Status.UNAVAILABLE
+        ):
+            self.failed(error)
+        # A refusal by our own end, when too much is under way already, says nothing of the peer.
+
     def hangs(self) -> None:
         """It took a request and let it time out: it is avoided until it answers."""
         self.state, self.seen_at = "down", trio.current_time()
@@ -88,8 +95,12 @@ class Members:
         self.metadata = dict(metadata)
         self.peers: dict[str, Peer] = {}
         """In ring order."""
-        self.changed = trio.Event()
-        """Set when a peer came or went; a new event then takes its place."""
+        self.changed = ChangeEvent()
+        """Tells that a peer came or went."""
+        self.differing: set[str] = set()
+        """Peers whose last hello told of another registry than ours. A comparison takes them out."""
+        self.told = ChangeEvent()
+        """Tells that `differing` has grown."""
         self._open_channel = open_channel
         self._nursery: trio.Nursery | None = None
 
@@ -112,18 +123,36 @@ class Members:
         came_or_went = bool(new) or len(kept) != len(self.peers)
         self.peers = dict(sorted(kept.items()))
         if came_or_went:
-            changed, self.changed = self.changed, trio.Event()
-            changed.set()
+            self.changed.notify()
 
     async def _keep(self, name: str, address: Address, *, task_status: trio.TaskStatus[Peer]) -> None:
         """Keep the channel of a peer open for as long as it is one."""
         async with self._open_channel(name, address) as channel, trio.open_nursery() as nursery:
-            link = ReplicaLink(channel, self.metadata)
+            link = ExchangeLink(channel, self.metadata)
             await nursery.start(link.run)
             peer = Peer(name, address, channel, link)
             task_status.started(peer)
             await peer.gone.wait()
             nursery.cancel_scope.cancel()
+
+    def standings(self, names: Iterable[str]) -> dict[str, Standing]:
+        """What this node believes of each of these replicas."""
+        return {name: self._standing(name) for name in names}
+
+    def _standing(self, name: str) -> Standing:
+        if name == self.own_name:
+            return Standing.OWN
+        peer = self.peers.get(name)
+        if peer is None:
+            return Standing.STRANGER
+        if peer.foreign:
+            return Standing.FOREIGN
+        return Standing.DOWN if peer.state == "down" else Standing.UP
+
+    def tells_of_another_registry(self, peer: Peer) -> None:
+        """A peer's hello told of another registry than ours: have it compared."""
+        self.differing.add(peer.name)
+        self.told.notify()
 
     async def probe(self) -> None:
         """Ask the members that we have not heard of lately whether they are there."""
@@ -136,7 +165,8 @@ class Members:
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[Members]:
         """Channels can be opened for as long as the block lasts."""
-        try:
+        # An error of the block is the caller's to know by its own kind.
+        with one_error():
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 try:
@@ -144,9 +174,6 @@ class Members:
                 finally:
                     nursery.cancel_scope.cancel()
                     self._nursery = None
-        except BaseExceptionGroup as group:
-            # What the block raises is the caller's to know by its own kind.
-            raise first_error(group) or group from None
 
 
 async def _probe(peer: Peer) -> None:

@@ -15,8 +15,7 @@ import trio
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.query.replica_messages import Candidate
 from gossipnode.core.query.search import Search
-from gossipnode.node.coordinate.replicas import note_failure
-from gossipnode.node.local.shards import Shards
+from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.node.replica.scan import HeldShards
@@ -93,19 +92,19 @@ class CandidateStream:
 Fill: TypeAlias = Callable[[CandidateStream], Awaitable[None]]
 
 
-def fill_from_own(shards: Shards, search: Search, asked: Sequence[SearchedShard]) -> Fill:
+def fill_from_own(local: LocalState, search: Search, asked: Sequence[SearchedShard]) -> Fill:
     """Search this node's own store."""
     properties = {each.shard: each.properties for each in asked}
 
     async def fill(stream: CandidateStream) -> None:
-        local = LocalSearch(shards.store, search)
-        held = HeldShards(shards, search.shards)
+        found_here = LocalSearch(local.store, search)
+        held = HeldShards(local.shards, search.shards)
         while True:
-            found = await local.next_page()
-            stream.rows_read, stream.index = local.rows_read, local.index
+            found = await found_here.next_page()
+            stream.rows_read, stream.index = found_here.rows_read, found_here.index
             if (lost := held.lost()) is not None:
                 stream.other_view = True
-                raise RpcError(Status.FAILED_PRECONDITION, f"{shards.own_name} holds {lost} no more")
+                raise RpcError(Status.FAILED_PRECONDITION, f"{local.own_name} holds {lost} no more")
             if found is None:
                 return
             await stream.add(
@@ -150,7 +149,7 @@ def fill_from_peer(members: Members, peer: Peer, search: Search, asked: Sequence
         try:
             await receive(stream)
         except RpcError as error:
-            note_failure(peer, error)
+            peer.request_failed(error)
             # Refused for the shards that it holds in its own view.
             stream.other_view = error.status in (Status.FAILED_PRECONDITION, Status.NOT_FOUND)
             raise

@@ -14,6 +14,7 @@ from typing import Protocol
 import structlog
 import trio
 
+from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.admission import Admission, Mailbox
 from gossipnode.core.ring.round import Ended, Forwarded, Hop, InSession, Report
@@ -43,7 +44,7 @@ class RingPeers(Protocol):
         ...
 
 
-class RingRunner:
+class Holder:
     """Holds messages, one a shard; a newer one takes the place of one that still waits."""
 
     def __init__(
@@ -68,9 +69,9 @@ class RingRunner:
         self._admission = Admission()
         self._busy_with: dict[RoundMessage, str] = {}
         """Every message that we have: the peer that its holder deals with, "" before that."""
-        self._begun = trio.Event()
+        self._begun = ChangeEvent()
         self._running: set[ShardId] = set()
-        self._idle = trio.Event()
+        self._idle = ChangeEvent()
         self._nursery: trio.Nursery | None = None
         self.refused = 0
         """Messages that were dropped, by the rules of `core.ring.Admission`."""
@@ -84,14 +85,23 @@ class RingRunner:
             try:
                 await self._show_life()
             finally:
-                self._refuse_more()
+                self.refuse_more()
 
     async def drain(self, grace_seconds: float) -> None:
         """Take no more messages, and wait for those that are held, up to `grace_seconds`."""
-        self._refuse_more()
+        self.refuse_more()
         with trio.move_on_after(grace_seconds):
-            while self._running:
-                await self._idle.wait()
+            await self.wait_idle()
+
+    async def wait_idle(self) -> None:
+        """Wait until no message is held."""
+        while self._running:
+            await self._idle.wait()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no message is held."""
+        return not self._running
 
     @property
     def accepting(self) -> bool:
@@ -117,13 +127,13 @@ class RingRunner:
         if replaced is not None:
             self._end(replaced, f"overtaken at {self._own_name} by round {message.round}")
         self._busy_with[message] = ""
-        self._begun.set()
+        self._begun.notify()
         if message.shard not in self._running:
             self._running.add(message.shard)
             nursery.start_soon(self._run_shard, message.shard)
 
-    def _refuse_more(self) -> None:
-        """From here on nothing new is begun, be it waiting already."""
+    def refuse_more(self) -> None:
+        """Begin nothing new from here on, not even what waits already."""
         self._nursery = None
         for shard in self._running:
             self._drop_waiting(shard)
@@ -145,8 +155,7 @@ class RingRunner:
             self._drop_waiting(shard)
             self._running.discard(shard)
             if not self._running:
-                self._idle.set()
-                self._idle = trio.Event()
+                self._idle.notify()
 
     async def _hold(self, message: RoundMessage) -> None:
         hops: list[Hop] = []
@@ -208,7 +217,6 @@ class RingRunner:
         """A message may wait long, for its shard, for a session's slot or for a peer: origins must know."""
         while True:
             if not self._busy_with:
-                self._begun = trio.Event()
                 await self._begun.wait()
             await trio.sleep(SIGN_OF_LIFE_SECONDS)
             for message, peer in list(self._busy_with.items()):

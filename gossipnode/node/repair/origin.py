@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 import structlog
 import trio
 
+from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import OpenRound, Report, Round, RoundOutcome
 from gossipnode.core.ring.turn import Cause, RoundMessage
+from gossipnode.node.refusals.request_errors import TooManyRoundsError
 
 ROUNDS_UNDER_WAY_MAX = 1024
 """Rounds of this node that may be under way at once; one more is refused."""
@@ -24,18 +26,14 @@ Offer = Callable[[str, RoundMessage], Awaitable[tuple[str, bool]]]
 """(node, message) -> "" when it took the message, else why not; and whether it is a foreign one."""
 
 
-class TooManyRoundsError(Exception):
-    """So many rounds of this node are under way that no other may start."""
-
-
 @dataclass(slots=True)
 class RoundWatch:
     """A round of this node, to be followed to its end and remembered as long as somebody does."""
 
     open_round: OpenRound
     hops_max: int
-    changed: trio.Event = field(default_factory=trio.Event)
-    """Set at the next report, for which a new event takes its place, and for good when the round is over."""
+    changed: ChangeEvent = field(default_factory=ChangeEvent)
+    """Tells of every report, and of the round's end."""
 
     def now(self) -> Round:
         """The round as it stands."""
@@ -106,7 +104,7 @@ class Origin:
             del self._open[message.round]
             finished = watch.now()
             self._keep(finished)
-            watch.changed.set()
+            watch.changed.notify()
         outcome = finished.outcome.value if finished.outcome else ""
         log.info("round ended", outcome=outcome, seconds=round(finished.seconds, 3), hops=len(finished.hops))
         return finished
@@ -149,8 +147,7 @@ class Origin:
         watch = self._open.get(report.round) if report.round else self._watch_of(report.shard)
         if watch is not None and report.count < watch.hops_max:
             watch.open_round.report(report, trio.current_time())
-            changed, watch.changed = watch.changed, trio.Event()
-            changed.set()
+            watch.changed.notify()
 
     def _watch_of(self, shard: ShardId) -> RoundWatch | None:
         """The round under way of a shard: a foreign holder does not pass a round's id on."""

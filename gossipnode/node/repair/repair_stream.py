@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, Protocol, TypeAlias, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 import trio
 
+from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.model.property import Record, ShardId
-from gossipnode.core.model.write_result import WriteOutcome, WriteResult
+from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.commands import (
     Command,
     FetchRecords,
@@ -27,7 +29,6 @@ from gossipnode.core.session.commands import (
 )
 from gossipnode.core.session.tree import Leaf, Tree
 from gossipnode.rpc import RpcError
-from gossipnode.store.interface import Store
 
 REPAIR_CHANNEL_BATCHES = 1
 """Lists that each channel of a repair stream holds: of large records one has 16 MiB, more gain nothing."""
@@ -39,7 +40,7 @@ Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing")
 Heard = TypeVar("Heard", covariant=True)
 Said = TypeVar("Said", contravariant=True)
-Told = TypeVar("Told", contravariant=True)
+Received = TypeVar("Received", contravariant=True)
 
 
 class MessageStream(Protocol[Heard, Said]):
@@ -54,14 +55,14 @@ class MessageStream(Protocol[Heard, Said]):
         ...
 
 
-class Session(Protocol[Told]):
+class Session(Protocol[Received]):
     """Either side of a session in `core`, which documents these methods."""
 
     @property
     def unwritten_full(self) -> bool: ...  # noqa: D102
     @property
     def over(self) -> bool: ...  # noqa: D102
-    def receive(self, message: Told, /) -> None: ...  # noqa: D102
+    def receive(self, message: Received, /) -> None: ...  # noqa: D102
     def peer_ended(self) -> None: ...  # noqa: D102
     def next_command(self) -> Command | None: ...  # noqa: D102
     def next_write(self) -> Write | None: ...  # noqa: D102
@@ -91,72 +92,6 @@ class SessionStore(Protocol):
         ...
 
 
-TakeRecords: TypeAlias = Callable[[ShardId, Sequence[Record]], Awaitable[list[WriteResult]]]
-"""Stores records of a peer."""
-
-
-class ShardStore:
-    """The store as one session sees it: a single shard."""
-
-    def __init__(
-        self,
-        store: Store,
-        shard: ShardId | None,
-        held: Callable[[ShardId], ShardId | None],
-        take: TakeRecords,
-    ) -> None:
-        """See `shard` of `store`; None for a server, which learns it from the client's first message.
-
-        `held` gives the shard that is kept here for one that a peer names, or None; `take` stores records.
-        """
-        self._store = store
-        self._shard = shard
-        self._held = held
-        self._take = take
-
-    async def tree(self, shard: ShardId) -> Tree | None:
-        """The digests of a shard; None when this node does not hold it."""
-        held = self._held(shard)
-        if held is None:
-            return None
-        self._shard = held
-        return await self._store.tree(held)
-
-    async def leaves(self, asked: ReadLeaves) -> list[Leaf]:
-        """Leaves of a slot."""
-        return await self._store.leaves(self._own(), asked.slot, after=asked.after, limit=asked.limit)
-
-    async def records(self, asked: FetchRecords) -> list[Record | None]:
-        """Records by key."""
-        return await self._store.read(self._own(), asked.entities)
-
-    async def write(self, write: Write) -> list[WriteOutcome]:
-        """Store records; returns once they are durable."""
-        results = await self._take(self._own(), write.records)
-        return [result.outcome for result in results]
-
-    def _own(self) -> ShardId:
-        if self._shard is None:
-            raise AssertionError("the session has not named its shard")
-        return self._shard
-
-
-class _Signal:
-    """Wakes every waiter each time it is given."""
-
-    __slots__ = ("_event",)
-
-    def __init__(self) -> None:
-        self._event = trio.Event()
-
-    def give(self) -> None:
-        self._event.set()
-        self._event = trio.Event()
-
-    async def wait(self) -> None:
-        await self._event.wait()
-
-
 class RepairStream(Generic[Incoming, Outgoing]):
     """Drives one core session over one stream until it finishes."""
 
@@ -181,7 +116,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
         self._half_close = half_close
         self._end_wait_seconds = end_wait_seconds
         self._silence_seconds = silence_seconds
-        self._changed = _Signal()
+        self._changed = ChangeEvent()
         self._ends_by = trio.CancelScope()
         self._half_closed = False
         self._read_error: Exception | None = None
@@ -197,7 +132,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
         inbound_in, inbound_out = trio.open_memory_channel[Sequence[Incoming]](REPAIR_CHANNEL_BATCHES)
         outbound_in, outbound_out = trio.open_memory_channel[Sequence[Outgoing]](REPAIR_CHANNEL_BATCHES)
         end = SessionEnd.REPAIRED
-        try:
+        with one_error():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._read, inbound_in)
                 nursery.start_soon(self._decide, inbound_out)
@@ -208,11 +143,6 @@ class RepairStream(Generic[Incoming, Outgoing]):
                         end = await self._act(outbound_in)
                 # All is sent and all is stored: the reader has nothing left to wait for.
                 nursery.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            error = first_error(group)
-            if error is None:
-                raise
-            raise error from None
         return end
 
     async def _read(self, inbound: trio.MemorySendChannel[Sequence[Incoming]]) -> None:
@@ -236,14 +166,14 @@ class RepairStream(Generic[Incoming, Outgoing]):
                 self._extend_wait()
                 for message in batch:
                     session.receive(message)
-                self._changed.give()
+                self._changed.notify()
                 while session.unwritten_full:
                     await self._changed.wait()
             if self._read_error is None:
                 session.peer_ended()
             elif not session.over:
                 raise self._read_error
-            self._changed.give()
+            self._changed.notify()
         if self._ends_by.cancelled_caught:
             if self._half_closed:
                 raise TimeoutError(f"the server did not end the session in {self._end_wait_seconds:.0f} s")
@@ -258,7 +188,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
                 continue
             session.written(await self._store.write(write))
             self._extend_wait()
-            self._changed.give()
+            self._changed.notify()
 
     async def _act(self, outbound: trio.MemorySendChannel[Sequence[Outgoing]]) -> SessionEnd:
         session = self._session
@@ -310,11 +240,3 @@ class RepairStream(Generic[Incoming, Outgoing]):
         """Whatever the peer or the store does shows that the end is still coming."""
         wait = self._end_wait_seconds if self._half_closed else self._silence_seconds
         self._ends_by.deadline = trio.current_time() + wait
-
-
-def first_error(error: BaseException) -> BaseException | None:
-    """The error itself, or the first one in a group; None for nothing but cancellations."""
-    if not isinstance(error, BaseExceptionGroup):
-        return None if isinstance(error, trio.Cancelled) else error
-    children = cast("BaseExceptionGroup[BaseException]", error).exceptions
-    return next((found for child in children if (found := first_error(child)) is not None), None)

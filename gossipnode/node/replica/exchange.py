@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 import structlog
 import trio
 
+from gossipnode.concurrency.nursery_errors import first_error
 from gossipnode.concurrency.waker import Waker
 from gossipnode.core.query.replica_messages import (
     READ_MAX_RECORDS,
@@ -24,13 +25,12 @@ from gossipnode.core.query.replica_messages import (
     Refusal,
     WriteRecords,
 )
-from gossipnode.node.error_status import as_status
 from gossipnode.node.peers.exchange_link import (
     EXCHANGE_BATCH_BYTES,
     EXCHANGE_BATCH_REQUESTS,
     EXCHANGE_REQUEST_MAX_BYTES,
 )
-from gossipnode.node.repair.repair_stream import first_error
+from gossipnode.node.refusals.error_status import as_status
 from gossipnode.rpc import RpcError, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import (

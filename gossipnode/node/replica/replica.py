@@ -1,14 +1,13 @@
 """This node as a replica: reads and writes of its own copy, for coordinators here and elsewhere.
 
-A request made in another view of the cluster than ours is refused. That is what keeps a coordinator that has
-not heard of a change of members from reaching a quorum of the wrong replicas.
+A request that was made in another view of the cluster than ours is refused, see `core.cluster.fence`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from gossipnode.core.cluster.view import SYSTEM_SHARD
+from gossipnode.core.cluster.fence import view_conflict
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.replica_messages import (
@@ -22,7 +21,7 @@ from gossipnode.core.query.replica_messages import (
     Wanted,
     WriteRecords,
 )
-from gossipnode.node.local.shards import Shards
+from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.replica.request_memory import DoneRequest, RequestMemory
 from gossipnode.rpc import Status
 
@@ -33,27 +32,23 @@ READ_REPLY_MAX_BYTES = 1 << 20
 class Replica:
     """Serves the records that this node holds."""
 
-    def __init__(self, shards: Shards) -> None:
-        """Serve what `shards` says that we hold."""
-        self._shards = shards
+    def __init__(self, local: LocalState) -> None:
+        """Serve what `local` holds."""
+        self._shards = local.shards
+        self._store = local.store
+        self._writer = local.writer
+        self._registry = local.registry
         self._requests = RequestMemory()
 
     def refusal(self, shard: ShardId, fence: bytes) -> Refusal | None:
-        """Why a request of some view is refused; None when it is ours."""
-        placement = self._shards.view.placement(shard)
-        own = self._shards.own_name
-        if placement is None:
-            return Refusal(Status.NOT_FOUND.value, f"{own} knows no shard {shard} of that incarnation", True)
-        if shard == SYSTEM_SHARD:
+        """Why a request is refused whose asker sees the cluster in another way than we do; None when not."""
+        conflict = view_conflict(
+            self._shards.view, self._shards.own_name, shard, fence, reborn=self._registry.reborn
+        )
+        if conflict is None:
             return None
-        if own not in placement.holders:
-            return Refusal(Status.FAILED_PRECONDITION.value, f"{own} holds no copy of {shard}", True)
-        if fence != placement.fence:
-            return Refusal(Status.FAILED_PRECONDITION.value, f"{own} sees other members for {shard}", True)
-        for name in self._shards.registry.reborn.intersection(placement.holders):
-            # Until that is written down, it would count as one that has the records.
-            return Refusal(Status.FAILED_PRECONDITION.value, f"{own} sees that {name} has lost them", True)
-        return None
+        status = Status.NOT_FOUND if conflict.unknown_shard else Status.FAILED_PRECONDITION
+        return Refusal(status.value, conflict.reason, other_view=True)
 
     async def read(self, request: ReadRecords) -> RecordsRead | Refusal:
         """Read records: as many of those asked for, from the first on, as an answer may hold.
@@ -65,7 +60,7 @@ class Replica:
         if refusal is not None:
             return refusal
         entities = [wanted.entity for wanted in request.wanted]
-        found = await self._shards.store.read(request.shard, entities)
+        found = await self._store.read(request.shard, entities)
         held = tuple(_fitting(map(_held, request.wanted, found)))
         return RecordsRead(held, await self._done(request))
 
@@ -79,7 +74,7 @@ class Replica:
             self.refusal(request.shard, request.fence) for request in requests
         ]
         accepted = [request for request, answer in zip(requests, answers, strict=True) if answer is None]
-        results = await self._shards.write(
+        results = await self._writer.write(
             [(request.shard, record) for request in accepted for record in request.records]
         )
         at = 0
@@ -87,7 +82,8 @@ class Replica:
             if answers[position] is None:
                 part = results[at : at + len(request.records)]
                 at += len(part)
-                # Who has filled himself from us meanwhile, in a newer view, need not have got these.
+                # The view may have changed during the write, and a new replica may already have copied from
+                # us without these records; so do not acknowledge.
                 refusal = self.refusal(request.shard, request.fence)
                 if refusal is None:
                     self._remember(request, part)
@@ -108,7 +104,7 @@ class Replica:
             return None
         if all(wanted.entity != done.entity for wanted in request.wanted):
             return None  # a client that gives one id to two requests
-        (record,) = await self._shards.store.read(done.shard, (done.entity,))
+        (record,) = await self._store.read(done.shard, (done.entity,))
         return None if record is None else Done(record, done.created)
 
 

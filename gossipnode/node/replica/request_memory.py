@@ -11,10 +11,10 @@ from typing import NamedTuple
 import trio
 
 from gossipnode.core.model.property import Entity, ShardId
+from gossipnode.node.refusals.request_checks import REQUEST_ID_MAX_CHARACTERS
 
 REQUESTS_REMEMBERED_SECONDS = 600.0
 REQUESTS_REMEMBERED_MAX = 65_536
-REQUEST_ID_MAX_CHARACTERS = 128
 """Requests of clients that a replica recognises when they come again; some 300 bytes each."""
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import trio
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.query.search import Search
-from gossipnode.node.error_status import as_status
-from gossipnode.node.local.shards import Shards
+from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.local.shard_map import ShardMap
+from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.replica.replica import Replica
 from gossipnode.node.search.local_search import LocalSearch
 from gossipnode.rpc import RpcError, ServerStream, Status
@@ -33,19 +33,19 @@ ScanStream: TypeAlias = ServerStream[pb.ScanRequest, pb.ScanPage]
 
 
 class HeldShards:
-    """The shards of a search, which may have to be given up while it goes on.
+    """The shards of a search, which this node may have to give up while the search goes on.
 
-    A copy is dropped once it is no replica any more: what is found from then on is not all there is.
+    A copy is dropped once this node is no longer a replica. A search that goes on then finds too little.
     """
 
-    def __init__(self, shards: Shards, searched: Sequence[ShardId]) -> None:
-        """They are all held now."""
+    def __init__(self, shards: ShardMap, searched: Sequence[ShardId]) -> None:
+        """This node holds all of them now."""
         self._shards = shards
         self._searched = searched
         self._view = shards.view
 
     def lost(self) -> ShardId | None:
-        """One that is held no more. To be asked behind each page, before anybody relies on it."""
+        """A shard that is no longer held. Ask after each page, before the page is relied upon."""
         view = self._shards.view
         if view is self._view:
             return None
@@ -56,10 +56,11 @@ class HeldShards:
 class ReplicaScan:
     """Serves the searches of coordinators."""
 
-    def __init__(self, shards: Shards, replica: Replica, asked: Callable[[Search], None]) -> None:
-        """Search the records of `shards`; `replica` judges the caller's view, `asked` hears of the search."""
-        self._asked = asked
-        self._shards = shards
+    def __init__(self, local: LocalState, replica: Replica) -> None:
+        """Search the records of `local`; `replica` judges whether the caller sees the cluster as we do."""
+        self._shards = local.shards
+        self._store = local.store
+        self._indexes = local.indexes
         self._replica = replica
         self._under_way = 0
 
@@ -89,9 +90,9 @@ class ReplicaScan:
             refusal = self._replica.refusal(each.shard, each.fence)
             if refusal is not None:
                 raise RpcError(Status(refusal.status), refusal.message)
-        self._asked(search)
+        self._indexes.asked(search)
         properties = {each.shard: each.properties for each in asked}
-        local = LocalSearch(self._shards.store, search)
+        local = LocalSearch(self._store, search)
         held = HeldShards(self._shards, search.shards)
         sent_at = trio.current_time()
         page, size = pb.ScanPage(), 0

@@ -11,9 +11,9 @@ from gossipnode.core.cluster.placement import AckLevel
 from gossipnode.core.model.property import Record
 from gossipnode.core.query.replica_messages import READ_MAX_RECORDS, WRITE_MAX_RECORDS, RecordsRead
 from gossipnode.node.coordinate.bulk_writes import BadRecord, ImportedRecord, PreparedImport
-from gossipnode.node.endpoints.property_service import DELETE_PAGE_RECORDS
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
-from gossipnode.node.request_errors import (
+from gossipnode.node.query.delete_by_name import DELETE_PAGE_RECORDS
+from gossipnode.node.refusals.request_errors import (
     NotAReplicaError,
     RefusedGroupError,
     TooFewReplicasError,
@@ -120,8 +120,8 @@ async def test_of_a_record_that_comes_twice_the_last_one_counts(autojump_clock: 
 async def test_newer_versions_that_come_in_meanwhile_are_read_and_replaced(autojump_clock: object) -> None:
     """b writes two of the records between the read and the write of the import."""
     async with running(FaultyCluster(groups=(SHARDS,))) as cluster:
-        coordinator = cluster.coordinator("a")
-        read, reads = coordinator.replicas.own.read, 0
+        own = cluster.steps("a").replicas.own
+        read, reads = own.read, 0
 
         async def read_and_be_overtaken(request: object) -> object:
             nonlocal reads
@@ -134,7 +134,7 @@ async def test_newer_versions_that_come_in_meanwhile_are_read_and_replaced(autoj
             assert isinstance(reply, RecordsRead)
             return reply
 
-        coordinator.replicas.own.read = read_and_be_overtaken  # type: ignore[method-assign, assignment]
+        own.read = read_and_be_overtaken  # type: ignore[method-assign, assignment]
         assert await run_import(cluster, "a", batch()) == MANY
         for number in range(MANY):
             for name in "abc":
@@ -204,7 +204,7 @@ async def test_with_versions_kept_only_the_node_asked_is_written_to(autojump_clo
 async def test_with_versions_kept_a_node_without_a_copy_refuses(autojump_clock: object) -> None:
     cluster = FaultyCluster(names=("a", "b", "c", "d"), groups=("sw:1:2",))
     async with running(cluster):
-        shards = cluster.nodes["a"]._shards
+        shards = cluster.nodes["a"].parts.local.shards
         holders = shards.replicas(shards.shard_of(entity("n/1")))
         for name in cluster.names:
             if name in holders:

@@ -9,7 +9,7 @@ import trio.testing
 from gossipnode.core.model.property import Record
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.peers.hello import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS
-from gossipnode.node.request_errors import (
+from gossipnode.node.refusals.request_errors import (
     NotAReplicaError,
     RefusedGroupError,
     TooFewReplicasError,
@@ -191,7 +191,7 @@ async def test_a_full_disk_of_one_replica_stops_nobody(full: str, autojump_clock
 async def test_a_node_without_a_copy_coordinates_all_but_local(autojump_clock: object) -> None:
     cluster = FaultyCluster(names=("a", "b", "c", "d", "e"), groups=("sw:1:2",))
     async with running(cluster):
-        shards = cluster.nodes["a"]._shards
+        shards = cluster.nodes["a"].parts.local.shards
         holders = shards.replicas(shards.shard_of(N1))
         outsider = next(name for name in cluster.names if name not in holders)
         applied = await put(cluster, outsider, x=1)
@@ -231,7 +231,7 @@ async def test_a_hanging_replica_costs_one_timeout_and_is_avoided_until_it_answe
     """Where it is needed no more: two replicas of three that are asked first would be it and a dead one."""
     cluster = FaultyCluster(names=("a", "b", "c", "d"), groups=("sw:1:3",))
     async with running(cluster):
-        shards = cluster.nodes["a"]._shards
+        shards = cluster.nodes["a"].parts.local.shards
         holders = shards.replicas(shards.shard_of(N1))
         (outsider,) = set(cluster.names) - set(holders)
         hung = holders[0]

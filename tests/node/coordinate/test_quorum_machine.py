@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from gossipnode.core.model.property import Record
 from gossipnode.node.peers.hello import HELLO_MAX_SECONDS
-from gossipnode.node.request_errors import NotStoredError, TooFewReplicasError
+from gossipnode.node.refusals.request_errors import NotStoredError, TooFewReplicasError
 from gossipnode.wire.property.property_edit import read_tags
 from tests.node.faults import FaultyCluster, running
 from tests.node.support import entity, prop
@@ -220,8 +220,8 @@ class Machine:
         """All is well again: everybody shows the same."""
         await self.heal()
         await trio.sleep(SETTLE_SECONDS)
-        holders = self.cluster.nodes["a"]._shards.replicas(
-            self.cluster.nodes["a"]._shards.shard_of(entity("n/1"))
+        holders = self.cluster.nodes["a"].parts.local.shards.replicas(
+            self.cluster.nodes["a"].parts.local.shards.shard_of(entity("n/1"))
         )
         await self.cluster.round(holders[0])
         for item, known in self.known.items():

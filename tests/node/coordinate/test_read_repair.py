@@ -23,7 +23,7 @@ SHARD = ShardId("sw", 0)
 
 
 def repair_of(cluster: FaultyCluster, name: str) -> ReadRepair:
-    return cluster.nodes[name]._cluster.read_repair
+    return cluster.nodes[name].parts.coordination.read_repair
 
 
 @pytest.mark.parametrize("reader", ["a", "b", "c"])

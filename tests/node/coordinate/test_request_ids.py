@@ -6,8 +6,8 @@ import pytest
 import trio
 
 from gossipnode.node.peers.hello import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS
-from gossipnode.node.replica.request_memory import REQUEST_ID_MAX_CHARACTERS
-from gossipnode.node.request_errors import InvalidRequestIdError, TooFewReplicasError
+from gossipnode.node.refusals.request_checks import REQUEST_ID_MAX_CHARACTERS
+from gossipnode.node.refusals.request_errors import InvalidRequestIdError, TooFewReplicasError
 from tests.node.faults import N1, FaultyCluster, put, running, tags_at
 from tests.node.support import entity, prop, tags_of
 

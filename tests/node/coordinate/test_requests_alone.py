@@ -18,8 +18,8 @@ from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.node.coordinate.bulk_writes import BadRecord, ImportedRecord, PreparedImport
 from gossipnode.node.coordinate.coordinator import APPLY_ATTEMPTS
-from gossipnode.node.endpoints.property_service import delete_all
-from gossipnode.node.request_errors import (
+from gossipnode.node.query.delete_by_name import delete_by_name
+from gossipnode.node.refusals.request_errors import (
     NotAReplicaError,
     NotStoredError,
     RefusedGroupError,
@@ -39,7 +39,7 @@ from tests.node.support import (
     WallClock,
     all_records,
     entity,
-    make_shards,
+    make_local,
     memory_store,
     prop,
     put,
@@ -59,7 +59,7 @@ def start(request: pytest.FixtureRequest, nursery: trio.Nursery) -> Start:
 
     async def serve_alone(*args: Any, **options: Any) -> Alone:
         options |= only if request.param == "quorum" else {}
-        return await serve(nursery, make_shards(*args, **options))
+        return await serve(nursery, make_local(*args, **options))
 
     return serve_alone
 
@@ -74,8 +74,8 @@ async def test_merge_keeps_the_tags_that_do_not_come_in(start: Start) -> None:
     second = await alone.coordinator.apply(prop("n/1", b=3, c=4), replace=False)
     assert (first.created, second.created) == (True, False)
     assert draft_of(second.record).tag_count == 3
-    assert (second.acknowledged, second.replicas) == (1, alone.shards.placement(SHARD).replicas)
-    assert tags_of(await stored(alone.shards, "n/1")) == {"a": 1, "b": 3, "c": 4}
+    assert (second.acknowledged, second.replicas) == (1, alone.local.shards.placement(SHARD).replicas)
+    assert tags_of(await stored(alone.local, "n/1")) == {"a": 1, "b": 3, "c": 4}
     assert list(tags_of(second.record)) == ["a", "b", "c"]
 
 
@@ -83,7 +83,7 @@ async def test_replace_takes_the_new_tags_alone(start: Start) -> None:
     alone = await start()
     await alone.coordinator.apply(prop("n/1", a=1, b=2), replace=False)
     await alone.coordinator.apply(prop("n/1", c=4), replace=True)
-    assert tags_of(await stored(alone.shards, "n/1")) == {"c": 4}
+    assert tags_of(await stored(alone.local, "n/1")) == {"c": 4}
 
 
 @pytest.mark.parametrize("replace", [True, False])
@@ -108,7 +108,7 @@ async def test_an_apply_to_a_deleted_record_creates_it_anew(start: Start) -> Non
     applied = await alone.coordinator.apply(prop("n/1", new=1), replace=False)
     assert applied.created
     assert create_revision(applied.record.payload) == NOW + SECOND
-    assert tags_of(await stored(alone.shards, "n/1")) == {"new": 1}
+    assert tags_of(await stored(alone.local, "n/1")) == {"new": 1}
 
 
 async def test_delete_leaves_a_tombstone_above_the_record(start: Start) -> None:
@@ -120,19 +120,19 @@ async def test_delete_leaves_a_tombstone_above_the_record(start: Start) -> None:
     assert tombstone.deleted
     assert tombstone.version.mod_revision == tombstone.version.delete_time
     assert create_revision(tombstone.payload) == create_revision(live.payload)
-    assert await stored(alone.shards, "n/1") == tombstone
+    assert await stored(alone.local, "n/1") == tombstone
     assert (await alone.coordinator.get(entity("n/1"))).record is None
 
 
 async def test_nothing_live_there_is_no_delete(start: Start) -> None:
     alone = await start()
     assert (await alone.coordinator.delete(entity("n/1"))).tombstone is None
-    assert await stored(alone.shards, "n/1") is None
+    assert await stored(alone.local, "n/1") is None
     await alone.coordinator.apply(prop("n/1"), replace=False)
     await alone.coordinator.delete(entity("n/1"))
-    before = await stored(alone.shards, "n/1")
+    before = await stored(alone.local, "n/1")
     assert (await alone.coordinator.delete(entity("n/1"))).tombstone is None
-    assert await stored(alone.shards, "n/1") == before
+    assert await stored(alone.local, "n/1") == before
 
 
 async def test_delete_all_deletes_one_name_over_all_shards(start: Start) -> None:
@@ -141,9 +141,9 @@ async def test_delete_all_deletes_one_name_over_all_shards(start: Start) -> None
         await alone.coordinator.apply(prop(f"gone/{i}"), replace=False)
     await alone.coordinator.apply(prop("goner/1"), replace=False)
     await alone.coordinator.delete(entity("gone/7"))
-    assert await delete_all(alone.queries, alone.bulk, "sw", "gone", "") == 149
-    assert await delete_all(alone.queries, alone.bulk, "sw", "gone", "") == 0
-    live = [key for key, held in (await all_records(alone.shards)).items() if not held.deleted]
+    assert await delete_by_name(alone.queries, alone.bulk, "sw", "gone", "") == 149
+    assert await delete_by_name(alone.queries, alone.bulk, "sw", "gone", "") == 0
+    live = [key for key, held in (await all_records(alone.local)).items() if not held.deleted]
     assert live == ["goner/1"]
 
 
@@ -169,14 +169,14 @@ async def test_stamps_rise_while_the_clock_jumps_back(start: Start) -> None:
 async def test_a_record_from_the_future_is_superseded_and_leaves_the_clock_alone(start: Start) -> None:
     alone = await start()
     ahead = NOW + 3600 * SECOND
-    await put(alone.shards, record("n/1", revision=ahead), record("n/2", revision=1, delete_time=ahead))
+    await put(alone.local, record("n/1", revision=ahead), record("n/2", revision=1, delete_time=ahead))
     over = (await alone.coordinator.apply(prop("n/1"), replace=True)).record
     again = (await alone.coordinator.apply(prop("n/2"), replace=True)).record
     other = (await alone.coordinator.apply(prop("n/3"), replace=True)).record
     assert over.version.mod_revision == ahead + 1
     assert again.version.mod_revision == ahead + 1
     assert other.version.mod_revision < NOW + SECOND
-    assert await stored(alone.shards, "n/1") == over
+    assert await stored(alone.local, "n/1") == over
 
 
 @pytest.mark.parametrize("group", ["_gossipnode", "_"])
@@ -187,7 +187,7 @@ async def test_the_systems_groups_take_no_client_writes(start: Start, group: str
     with pytest.raises(RefusedGroupError):
         await alone.coordinator.delete(entity("n/1", group))
     with pytest.raises(RefusedGroupError):
-        await delete_all(alone.queries, alone.bulk, group, "n", "")
+        await delete_by_name(alone.queries, alone.bulk, group, "n", "")
     with pytest.raises(RefusedGroupError):
         await alone.bulk.prepare_import(group, [], keep_versions=True)
     assert (await alone.coordinator.get(entity("n/1", group), ack="local")).record is None
@@ -202,7 +202,7 @@ async def test_an_unknown_group_names_those_that_are_there(start: Start) -> None
 
 
 async def test_a_node_without_a_copy_names_those_that_have_one(nursery: trio.Nursery) -> None:
-    alone = await serve(nursery, make_shards(own_name="z"))
+    alone = await serve(nursery, make_local(own_name="z"))
     batch = [ImportedRecord(prop("n/1"), 0)]
 
     async def import_kept() -> None:
@@ -243,8 +243,8 @@ async def test_concurrent_merges_of_one_record_all_survive(start: Start, autojum
                 await alone.coordinator.apply(prop("n/1", **{f"tag-{i}": i}), replace=False)
 
             nursery.start_soon(merge)
-    assert tags_of(await stored(alone.shards, "n/1")) == {f"tag-{i}": i for i in range(20)}
-    assert not alone.coordinator.locks._held
+    assert tags_of(await stored(alone.local, "n/1")) == {f"tag-{i}": i for i in range(20)}
+    assert not alone.steps.locks.held
 
 
 async def test_a_version_that_came_in_between_is_merged_with(start: Start, autojump_clock: object) -> None:
@@ -263,7 +263,7 @@ async def test_a_version_that_came_in_between_is_merged_with(start: Start, autoj
     store.write = overtaken  # type: ignore[method-assign,assignment]
     applied = await alone.coordinator.apply(prop("n/1", mine=1), replace=False)
     assert not applied.created
-    assert tags_of(await stored(alone.shards, "n/1")) == {"k": "peer", "mine": 1}
+    assert tags_of(await stored(alone.local, "n/1")) == {"k": "peer", "mine": 1}
 
 
 async def test_newer_versions_without_end_are_an_error_and_free_the_lock(start: Start) -> None:
@@ -279,7 +279,7 @@ async def test_newer_versions_without_end_are_an_error_and_free_the_lock(start: 
     with pytest.raises(NotStoredError, match="sw/n/1: newer versions keep coming in"):
         await alone.coordinator.apply(prop("n/1"), replace=False)
     assert len(writes) == APPLY_ATTEMPTS
-    assert not alone.coordinator.locks._held
+    assert not alone.steps.locks.held
 
 
 async def test_a_full_store_frees_the_lock(start: Start) -> None:
@@ -291,7 +291,7 @@ async def test_a_full_store_frees_the_lock(start: Start) -> None:
     store._full = False
     with trio.fail_after(1):
         await alone.coordinator.apply(prop("n/1"), replace=False)
-    assert not alone.coordinator.locks._held
+    assert not alone.steps.locks.held
 
 
 # Imports
@@ -317,8 +317,8 @@ async def test_an_import_replaces_what_is_there(start: Start) -> None:
     alone = await start(groups={"sw": 3})
     await alone.coordinator.apply(prop("n/1", old=1), replace=False)
     assert await import_all(alone, items(*(prop(f"n/{i}", new=i) for i in range(10)))) == 10
-    assert tags_of(await stored(alone.shards, "n/1")) == {"new": 1}
-    assert len(await all_records(alone.shards)) == 10
+    assert tags_of(await stored(alone.local, "n/1")) == {"new": 1}
+    assert len(await all_records(alone.local)) == 10
 
 
 @pytest.mark.parametrize(
@@ -338,8 +338,8 @@ async def test_a_bad_record_refuses_its_whole_batch(start: Start, bad: bytes, pr
     assert isinstance(found, BadRecord)
     assert found.position == 1
     assert problem in found.problem
-    assert await all_records(alone.shards) == {}
-    assert not alone.coordinator.locks._held
+    assert await all_records(alone.local) == {}
+    assert not alone.steps.locks.held
 
 
 async def test_a_deleted_record_needs_keep_versions(start: Start) -> None:
@@ -353,8 +353,8 @@ async def test_of_a_record_twice_in_a_batch_the_last_counts(start: Start) -> Non
     alone = await start()
     batch = items(prop("n/1", a=1), prop("n/2", b=1), prop("n/1", a=2))
     assert await import_all(alone, batch) == 3
-    assert tags_of(await stored(alone.shards, "n/1")) == {"a": 2}
-    assert len(await all_records(alone.shards)) == 2
+    assert tags_of(await stored(alone.local, "n/1")) == {"a": 2}
+    assert len(await all_records(alone.local)) == 2
 
 
 async def test_an_import_overtaken_by_a_peers_newer_version_is_written_all_the_same(start: Start) -> None:
@@ -364,27 +364,27 @@ async def test_an_import_overtaken_by_a_peers_newer_version_is_written_all_the_s
         "sw", items(prop("n/1", mine=1), prop("n/2", mine=2)), keep_versions=False
     )
     assert isinstance(prepared, PreparedImport)
-    await put(alone.shards, record("n/1", "peer", revision=NOW + 60 * SECOND))
+    await put(alone.local, record("n/1", "peer", revision=NOW + 60 * SECOND))
     assert await prepared.commit() == 2
     prepared.release()
-    held = await stored(alone.shards, "n/1")
+    held = await stored(alone.local, "n/1")
     assert tags_of(held) == {"mine": 1}
     assert held is not None
     assert held.version.mod_revision > NOW + 60 * SECOND
     assert create_revision(held.payload) == 1
-    assert tags_of(await stored(alone.shards, "n/2")) == {"mine": 2}
+    assert tags_of(await stored(alone.local, "n/2")) == {"mine": 2}
 
 
 async def test_keep_versions_lets_the_newer_version_win(start: Start) -> None:
     alone = await start()
     await put(
-        alone.shards, record("n/older-comes", "held", revision=5), record("n/newer-comes", "held", revision=5)
+        alone.local, record("n/older-comes", "held", revision=5), record("n/newer-comes", "held", revision=5)
     )
     given_ = [record("n/older-comes", "in", revision=4), record("n/newer-comes", "in", revision=6)]
     deleted = record("n/dead", revision=7, delete_time=8)
     batch = items(*(one.payload for one in given_)) + items(deleted.payload, delete_time=8)
     assert await import_all(alone, batch, keep_versions=True) == 3
-    found = await all_records(alone.shards)
+    found = await all_records(alone.local)
     assert tags_of(found["n/older-comes"]) == {"k": "held"}
     assert found["n/newer-comes"].version == given_[1].version
     assert found["n/dead"] == deleted
@@ -403,7 +403,7 @@ async def test_keep_versions_takes_nothing_from_the_future(start: Start, field: 
         else:
             assert isinstance(found, BadRecord)
             assert f"{field}: lies in the future" in found.problem
-    assert len(await all_records(alone.shards)) == 1
+    assert len(await all_records(alone.local)) == 1
 
 
 async def test_nothing_is_written_before_the_commit_and_others_wait_for_it(
@@ -412,15 +412,15 @@ async def test_nothing_is_written_before_the_commit_and_others_wait_for_it(
     alone = await start()
     prepared = await alone.bulk.prepare_import("sw", items(prop("n/1", a=1)), keep_versions=False)
     assert isinstance(prepared, PreparedImport)
-    assert await all_records(alone.shards) == {}
+    assert await all_records(alone.local) == {}
     with trio.move_on_after(5) as scope:
         await alone.coordinator.apply(prop("n/1", b=1), replace=False)
     assert scope.cancelled_caught
     await prepared.commit()
     prepared.release()
     await alone.coordinator.apply(prop("n/1", b=1), replace=False)
-    assert tags_of(await stored(alone.shards, "n/1")) == {"a": 1, "b": 1}
-    assert not alone.coordinator.locks._held
+    assert tags_of(await stored(alone.local, "n/1")) == {"a": 1, "b": 1}
+    assert not alone.steps.locks.held
 
 
 async def test_a_store_that_fails_while_a_batch_is_written_keeps_no_lock(start: Start) -> None:
@@ -429,15 +429,15 @@ async def test_a_store_that_fails_while_a_batch_is_written_keeps_no_lock(start: 
     store.crash()
     with pytest.raises((StoreClosedError, TooFewReplicasError), match="the store is closed"):
         await import_all(alone, items(prop("n/1")))
-    assert not alone.coordinator.locks._held
+    assert not alone.steps.locks.held
 
 
 async def test_a_cancelled_preparation_keeps_no_lock(start: Start, autojump_clock: object) -> None:
     alone = await start()
-    async with alone.coordinator.locks.hold((entity("n/2"),)):
+    async with alone.steps.locks.hold((entity("n/2"),)):
         with trio.move_on_after(1):
             await alone.bulk.prepare_import("sw", items(prop("n/1"), prop("n/2")), keep_versions=False)
-        assert set(alone.coordinator.locks._held) == {entity("n/2")}
+        assert set(alone.steps.locks.held) == {entity("n/2")}
 
 
 async def test_a_large_batch_lets_others_have_their_turn(start: Start) -> None:
@@ -476,7 +476,7 @@ def test_versions_never_go_down(operations: list[tuple[str, str, int, int]]) -> 
         clock = WallClock()
         async with trio.open_nursery() as nursery:
             only = {"members": ("a",), "replicas": 1, "ack": AckLevel.QUORUM}
-            await check(await serve(nursery, make_shards(wall_clock=clock, **only)), clock)
+            await check(await serve(nursery, make_local(wall_clock=clock, **only)), clock)
             nursery.cancel_scope.cancel()
 
     async def check(alone: Alone, clock: WallClock) -> None:
@@ -488,10 +488,10 @@ def test_versions_never_go_down(operations: list[tuple[str, str, int, int]]) -> 
             elif what == "import":
                 await import_all(alone, items(prop(key, **{f"t{tag}": tag})))
             elif what == "peer":
-                await put(alone.shards, record(key, revision=clock.now + tag * 400 * SECOND))
+                await put(alone.local, record(key, revision=clock.now + tag * 400 * SECOND))
             else:
                 await alone.coordinator.apply(prop(key, **{f"t{tag}": tag}), replace=what == "replace")
-            held = await stored(alone.shards, key)
+            held = await stored(alone.local, key)
             if held is not None:
                 check_entity(held.entity)
                 assert held.version >= last.get(key, held.version)

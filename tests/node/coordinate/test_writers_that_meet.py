@@ -10,8 +10,9 @@ import trio
 import trio.testing
 
 from gossipnode.core.cluster.placement import AckLevel
+from gossipnode.core.query.write_answers import WriteAnswers
 from gossipnode.node.peers.hello import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS
-from gossipnode.node.request_errors import TooFewReplicasError
+from gossipnode.node.refusals.request_errors import TooFewReplicasError
 from gossipnode.wire.property.draft import read_draft
 from tests.node.faults import N1, FaultyCluster, put, running, tags_at
 from tests.node.support import prop, tags_of
@@ -43,8 +44,8 @@ async def test_an_older_write_is_not_acknowledged_but_made_again_on_top(autojump
     """b writes between the read and the write of a."""
     async with running(FaultyCluster()) as cluster:
         await put(cluster, "a", x=0)
-        coordinator = cluster.coordinator("a")
-        write, writes = coordinator.write, 0
+        steps = cluster.steps("a")
+        write, writes = steps.write, 0
 
         async def late_write(*args: object, **named: object) -> int | None:
             nonlocal writes
@@ -54,7 +55,7 @@ async def test_an_older_write_is_not_acknowledged_but_made_again_on_top(autojump
                 await put(cluster, "b", y=1)
             return await write(*args, **named)  # type: ignore[arg-type]
 
-        coordinator.write = late_write  # type: ignore[method-assign]
+        steps.write = late_write  # type: ignore[method-assign]
         applied = await put(cluster, "a", x=1)
         assert writes == 2
         assert tags_of(applied.record) == {"x": 1, "y": 1}
@@ -66,8 +67,8 @@ async def test_a_write_with_an_id_that_was_overtaken_is_made_again_too(autojump_
     """b writes to itself and c between the read and the write of a, which then alone takes the write of a."""
     async with running(FaultyCluster()) as cluster:
         await put(cluster, "a", x=0)
-        coordinator = cluster.coordinator("a")
-        write, writes = coordinator.write, 0
+        steps = cluster.steps("a")
+        write, writes = steps.write, 0
 
         async def late_write(*args: object, **named: object) -> int | None:
             nonlocal writes
@@ -79,7 +80,7 @@ async def test_a_write_with_an_id_that_was_overtaken_is_made_again_too(autojump_
                 cluster.faults.heal()
             return await write(*args, **named)  # type: ignore[arg-type]
 
-        coordinator.write = late_write  # type: ignore[method-assign]
+        steps.write = late_write  # type: ignore[method-assign]
         applied = await put(cluster, "a", request_id="one", x=1)
         assert writes == 2
         assert tags_of(applied.record) == {"x": 1, "y": 1}
@@ -153,13 +154,13 @@ async def test_a_partition_in_one_direction_stops_no_quorum(
 
 async def write_until_stopped(cluster: FaultyCluster, name: str, **tags: int) -> None:
     """The second half of a write, its record being read already: to all replicas, for a quorum."""
-    coordinator = cluster.coordinator(name)
+    steps = cluster.steps(name)
     held = (await cluster.held_of(N1))[name]
-    record = coordinator.stamped(read_draft(prop("n/1", **tags)), held, created=False)
-    shards = cluster.nodes[name]._shards
+    record = steps.stamped(read_draft(prop("n/1", **tags)), held, created=False)
+    shards = cluster.nodes[name].parts.local.shards
     placement = shards.placement(shards.shard_of(N1))
     with suppress(TooFewReplicasError):
-        await coordinator.write(placement, record, AckLevel.QUORUM, "", created=False)
+        await steps.write(placement, (record,), AckLevel.QUORUM, WriteAnswers((record,)))
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from tests.node.support import (
     NOW,
     Alone,
     all_records,
-    make_shards,
+    make_local,
     memory_store,
     prop,
     serve,
@@ -34,12 +34,12 @@ class Served:
 
     def __init__(self, alone: Alone) -> None:
         self.alone = alone
-        self.shards = alone.shards
+        self.shards = alone.local
 
     @property
     def locked(self) -> bool:
         """Whether any record is held locked."""
-        return bool(self.alone.coordinator.locks._held)
+        return bool(self.alone.steps.locks.held)
 
     async def _serve(self, stream: ServerStream[v1.ImportRequest, v1.ImportResponse]) -> None:
         await ImportCall(stream, self.alone.bulk).run()
@@ -61,7 +61,7 @@ class Served:
 
 
 async def serving(nursery: trio.Nursery, store: MemoryStore | None = None) -> Served:
-    return Served(await serve(nursery, make_shards(store, groups={"sw": 2})))
+    return Served(await serve(nursery, make_local(store, groups={"sw": 2})))
 
 
 def batch(*payloads: bytes, **options: object) -> v1.ImportRequest:

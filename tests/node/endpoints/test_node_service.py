@@ -13,7 +13,7 @@ import trio.testing
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.endpoints import node_service
-from gossipnode.node.endpoints.query_answer import STREAM_PAUSE_SECONDS
+from gossipnode.node.endpoints.record_sender import STREAM_PAUSE_SECONDS
 from gossipnode.node.replica.scan import STREAM_MESSAGE_BYTES
 from gossipnode.rpc import Channel, RpcError, Status
 from gossipnode.store.memory import MemoryStore
@@ -249,7 +249,7 @@ async def test_repair_is_followed_while_the_round_goes_on(autojump_clock: object
 async def test_a_node_that_stops_starts_no_round(autojump_clock: object) -> None:
     cluster = Cluster()
     async with asked(cluster, "a") as channel:
-        cluster.nodes["a"]._rounds = None
+        cluster.nodes["a"].parts.repair.rounds.stop()
         with pytest.raises(RpcError, match="the node is stopping") as caught:
             await every_answer(channel, services.NODE_REPAIR, v1.RepairRequest(group="sw"))
         assert caught.value.status is Status.RESOURCE_EXHAUSTED

@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import memory_stream_pair
 
-from gossipnode.node.endpoints.reflection_service import REFLECTION_SILENCE_SECONDS, ReflectionEndpoint
+from gossipnode.node.endpoints.reflection_service import REFLECTION_SILENCE_SECONDS, ReflectionService
 from gossipnode.rpc import Channel, RpcError, Server, Status
 from gossipnode.rpc.server.health import CHECK
 from gossipnode.wire.generated.pb.grpc.reflection.v1.reflection_pb2 import ServerReflectionRequest
@@ -18,7 +18,7 @@ LIST = ServerReflectionRequest(list_services="")
 
 @asynccontextmanager
 async def channel_to_endpoint() -> AsyncIterator[Channel]:
-    server = Server(ReflectionEndpoint([CHECK]).handlers())
+    server = Server(ReflectionService([CHECK]).handlers())
     async with trio.open_nursery() as nursery:
 
         async def connect() -> trio.abc.Stream:

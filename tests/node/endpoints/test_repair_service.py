@@ -103,7 +103,7 @@ async def test_a_forged_message_is_refused(
         assert error is not None
         assert error.status is status
         assert said in error.message
-        assert not cluster.nodes["b"]._ring._running
+        assert cluster.nodes["b"].parts.repair.holder.idle
 
 
 async def test_strangers_and_doubles_in_a_message_are_never_dialed(autojump_clock: object) -> None:
@@ -125,7 +125,7 @@ async def test_a_limit_that_a_message_claims_is_not_believed(autojump_clock: obj
     hops: list[str] = []
     async with running(cluster):
         for name in "bc":
-            peers = cluster.nodes[name]._peers
+            peers = cluster.nodes[name].parts.repair.neighbours
             repair = peers.repair
 
             async def counted(peer: str, message: object, repair: object = repair) -> object:
@@ -151,7 +151,7 @@ async def test_a_message_is_answered_before_its_work_is_done(autojump_clock: obj
 async def test_a_message_for_a_node_that_stops_is_unavailable(autojump_clock: object) -> None:
     cluster = Cluster()
     async with running(cluster, "b"):
-        cluster.nodes["b"]._ring._refuse_more()
+        cluster.nodes["b"].parts.repair.holder.refuse_more()
         error = await propagate(cluster, request())
         assert error is not None
         assert error.status is Status.UNAVAILABLE
@@ -202,7 +202,7 @@ async def test_reports_of_strangers_and_in_anothers_name_are_ignored(autojump_cl
     async with running(cluster):
         cluster.stores["b"]._commit_seconds = 3
         await cluster.put("a", record("n/1"))
-        watch = cluster.nodes["a"].start_round(SHARD, Cause.ASKED)
+        watch = cluster.nodes["a"].parts.repair.rounds.start(SHARD, Cause.ASKED)
         await trio.sleep(1)
         round_id = watch.now().round
         hop = v1.Hop(from_="a", to="b", outcome="equal")

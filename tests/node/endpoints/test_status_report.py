@@ -114,7 +114,7 @@ async def test_a_round_under_way_has_no_outcome_yet(autojump_clock: object) -> N
         await cluster.start(nursery)
         cluster.stores["b"]._commit_seconds = 50
         await cluster.put("a", record("n/1"))
-        watch = cluster.nodes["a"].start_round(ShardId("sw", 0), Cause.ASKED)
+        watch = cluster.nodes["a"].parts.repair.rounds.start(ShardId("sw", 0), Cause.ASKED)
         await trio.sleep(10)
         (shown,) = (await status_of(cluster)).rounds
         assert (shown.outcome, shown.round) == ("", watch.now().round)

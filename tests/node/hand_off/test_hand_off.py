@@ -10,7 +10,7 @@ import trio
 from gossipnode.core.cluster.placement import Placement, replicas_of
 from gossipnode.core.model.property import Entity, ShardId
 from gossipnode.core.query.replica_messages import RecordsWritten, Refusal, WriteRecords
-from gossipnode.node.request_errors import TooFewReplicasError
+from gossipnode.node.refusals.request_errors import TooFewReplicasError
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_STATUS
 from tests.node.cluster import record
@@ -194,7 +194,7 @@ async def test_a_write_of_the_old_view_that_ends_in_the_new_one_is_refused(autoj
         answers: list[RecordsWritten | Refusal] = []
 
         async def write() -> None:
-            answers.extend(await cluster.parts("a")._replicas.own.write([request]))
+            answers.extend(await cluster.parts("a").replica.write([request]))
 
         async with trio.open_nursery() as writing:
             writing.start_soon(write)

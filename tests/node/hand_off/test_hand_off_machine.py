@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from gossipnode.node.peers.hello import HELLO_MAX_SECONDS
-from gossipnode.node.request_errors import NotStoredError, TooFewReplicasError
+from gossipnode.node.refusals.request_errors import NotStoredError, TooFewReplicasError
 from gossipnode.store.interface import StoreClosedError
 from tests.node.moving import MovingCluster, eventually, moving
 

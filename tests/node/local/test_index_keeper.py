@@ -10,7 +10,7 @@ from gossipnode.core.model.tag_value import TagValue
 from gossipnode.core.query.criteria import Condition, Op
 from gossipnode.node.local import index_keeper
 from gossipnode.node.node import Node
-from gossipnode.node.query.cluster_query import Query
+from gossipnode.node.query.queries import Query
 from gossipnode.store.interface import IndexState, StoreError
 from gossipnode.store.prepared import INDEXES_PER_SHARD_MAX
 from tests.node.faults import FaultyCluster, running
@@ -55,16 +55,50 @@ async def test_the_first_query_that_asks_is_scanned_and_the_next_one_finds_an_in
 @pytest.mark.slow
 async def test_the_index_that_a_group_declares_is_built_without_a_query(autojump_clock: object) -> None:
     async with running(FaultyCluster()) as cluster:
-        groups = cluster.nodes["a"]._cluster._endpoints[1]._groups
+        groups = cluster.nodes["a"].parts.membership.groups
         await groups.create("g", indexes=["status"])
         await built()
-        shard = cluster.nodes["a"]._shards.shards_of("g")[0]
+        shard = cluster.nodes["a"].parts.local.shards.shards_of("g")[0]
         for name in ALL:
             assert cluster.stores[name].indexes(shard) == {"status": IndexState.READY}
         await groups.alter("g", indexes=["status", "n"])
         await built()
         for name in ALL:
             assert cluster.stores[name].indexes(shard).keys() == {"status", "n"}
+
+
+@pytest.mark.slow
+async def test_an_index_that_a_group_declares_no_longer_is_dropped(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        groups = cluster.nodes["a"].parts.membership.groups
+        await groups.create("g", indexes=["status", "n"])
+        await built()
+        await groups.alter("g", indexes=["n"])
+        await built()
+        shard = cluster.nodes["a"].parts.local.shards.shards_of("g")[0]
+        for name in ALL:
+            assert cluster.stores[name].indexes(shard) == {"n": IndexState.READY}
+        await groups.alter("g", indexes=[])
+        await groups.alter("g", indexes=["n"])
+        await built()
+        for name in ALL:
+            assert cluster.stores[name].indexes(shard) == {"n": IndexState.READY}
+
+
+@pytest.mark.slow
+async def test_an_index_that_a_query_asked_for_outlives_changes_of_its_group(autojump_clock: object) -> None:
+    async with running(FaultyCluster()) as cluster:
+        await fill(cluster)
+        await keys(cluster.nodes["a"], criteria=OK)
+        await built()
+        groups = cluster.nodes["a"].parts.membership.groups
+        await groups.alter("sw", indexes=["n"])
+        await built()
+        await groups.alter("sw", indexes=[])
+        await built()
+        shard = cluster.nodes["a"].parts.local.shards.shards_of("sw")[0]
+        for name in ALL:
+            assert cluster.stores[name].indexes(shard) == {"status": IndexState.READY}
 
 
 @pytest.mark.slow
@@ -119,7 +153,7 @@ async def test_an_index_that_is_refused_holds_up_no_other_one(autojump_clock: ob
         await keys(node, criteria=Condition("long" * 100, Op.EQ, 1))
         await keys(node, criteria=OK)
         await built()
-        shard = node._shards.shards_of("sw")[0]
+        shard = node.parts.local.shards.shards_of("sw")[0]
         for name in ALL:
             assert cluster.stores[name].indexes(shard) == {"status": IndexState.READY}
 
@@ -134,10 +168,10 @@ async def test_no_more_indexes_are_made_and_remembered_than_there_is_room_for(
         for i in range(INDEXES_PER_SHARD_MAX + 50):
             await keys(node, criteria=Condition(f"t{i}", Op.EQ, 1))
         await built()
-        shard = node._shards.shards_of("sw")[0]
+        shard = node.parts.local.shards.shards_of("sw")[0]
         for name in ALL:
             assert len(cluster.stores[name].indexes(shard)) == INDEXES_PER_SHARD_MAX
-            keeper = cluster.nodes[name]._cluster._indexes
+            keeper = cluster.nodes[name].parts.local.indexes
             assert len(keeper._refused) <= 10
             assert not keeper._wanted
 
@@ -161,5 +195,5 @@ async def test_what_the_store_cannot_do_now_is_tried_again(autojump_clock: objec
         assert 2 <= failed <= 3
         store.build_indexes = build  # type: ignore[method-assign]
         await trio.sleep(index_keeper.INDEX_RETRY_SECONDS)
-        shard = cluster.nodes["a"]._shards.shards_of("sw")[0]
+        shard = cluster.nodes["a"].parts.local.shards.shards_of("sw")[0]
         assert store.indexes(shard) == {"status": IndexState.READY}

@@ -85,14 +85,14 @@ async def test_the_newest_record_counts_in_whatever_order_they_come() -> None:
 
 async def test_who_waits_hears_of_each_change_and_of_nothing_else() -> None:
     known = await registry()
-    waiting = known.changed
+    waiting = known.changed.pending
     known.took([member("a", 5)])
     assert waiting.is_set()
-    waiting = known.changed
+    waiting = known.changed.pending
     known.took([member("a", 5), member("a", 4)])
     known.took([])
     assert not waiting.is_set()
-    assert known.changed is waiting
+    assert known.changed.pending is waiting
 
 
 async def test_seeds_are_for_what_nothing_is_known_of() -> None:
@@ -195,7 +195,7 @@ async def test_two_changes_of_one_record_at_once_have_stamps_of_their_own(autoju
     cluster = Cluster()
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
-        sync = cluster.nodes["a"]._cluster.membership._sync
+        sync = cluster.nodes["a"].parts.membership.sync
         records: list[Record] = []
 
         async def put(number: int) -> None:
@@ -206,7 +206,7 @@ async def test_two_changes_of_one_record_at_once_have_stamps_of_their_own(autoju
                 putting.start_soon(put, number)
         assert len({record.version.mod_revision for record in records}) == 5
         newest = max(records, key=lambda record: record.version)
-        assert cluster.nodes["a"]._shards.registry.record(SETTLED_ENTITY) == newest
+        assert cluster.nodes["a"].parts.local.registry.record(SETTLED_ENTITY) == newest
         cluster.stop()
 
 
@@ -215,12 +215,12 @@ async def test_a_change_reaches_all_within_a_moment_though_one_hangs(autojump_cl
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
         cluster.hang("c")
-        sync = cluster.nodes["a"]._cluster.membership._sync
+        sync = cluster.nodes["a"].parts.membership.sync
         began = trio.current_time()
         record = await sync.put(group_entity("new"), group_tags(Group("new", incarnation=5)))
         assert await sync.spread(record) == 2
         assert trio.current_time() - began <= 2
-        assert "new" in cluster.nodes["b"]._shards.view.groups
+        assert "new" in cluster.nodes["b"].parts.local.registry.view.groups
         cluster.faults.heal()
         cluster.stop()
 
@@ -229,11 +229,11 @@ async def test_who_asks_for_a_comparison_under_way_waits_for_it(autojump_clock: 
     cluster = Cluster()
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
-        sync = cluster.nodes["a"]._cluster.membership._sync
+        sync = cluster.nodes["a"].parts.membership.sync
         await cluster.stores["b"].write([(SYSTEM_SHARD, group("new", incarnation=5))])
         async with trio.open_nursery() as asking:
             for _ in range(5):
-                asking.start_soon(sync.sync, "b")
-        assert "new" in cluster.nodes["a"]._shards.view.groups
-        await sync.sync("nobody")
+                asking.start_soon(sync.compare, "b")
+        assert "new" in cluster.nodes["a"].parts.local.registry.view.groups
+        await sync.compare("nobody")
         cluster.stop()

@@ -13,7 +13,7 @@ from gossipnode.core.cluster.registry_records import InvalidGroupError, group_en
 from gossipnode.core.cluster.view import SYSTEM_GROUP, SYSTEM_SHARD, Group
 from gossipnode.core.model.property import Entity, ShardId
 from gossipnode.node.local.registry import registry_record
-from gossipnode.node.request_errors import (
+from gossipnode.node.refusals.request_errors import (
     ConfiguredGroupError,
     GroupExistsError,
     RefusedGroupError,
@@ -351,9 +351,9 @@ async def test_a_definition_that_makes_no_sense_is_left_out(autojump_clock: obje
         made = (await cluster.groups_at("a").create("new")).group
         for name, tags in (("other", {"shards": "many"}), (SYSTEM_GROUP, {"shards": 1})):
             record = registry_record(group_entity(name), tags, revision=9, created=9)
-            await cluster.nodes["a"]._shards.write([(SYSTEM_SHARD, record)])
+            await cluster.nodes["a"].parts.local.writer.write([(SYSTEM_SHARD, record)])
         with trio.fail_after(30):
-            roots = [cluster.nodes[name]._shards.registry for name in "abc"]
+            roots = [cluster.nodes[name].parts.local.registry for name in "abc"]
             await eventually(lambda: len({registry.root for registry in roots}) == 1)
         for name in "abc":
             assert set(cluster.view(name).groups) == {"new", "sw"}

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from gossipnode.node.membership.boot import addresses
-from gossipnode.node.request_errors import UnknownMemberError
+from gossipnode.node.refusals.request_errors import UnknownMemberError
 from tests.node.moving import MovingCluster, eventually, moving
 
 pytestmark = pytest.mark.slow
@@ -228,7 +228,9 @@ async def test_an_address_of_the_configuration_wins(autojump_clock: object) -> N
     cluster = MovingCluster()
     async with moving(cluster):
         node = cluster.nodes["a"]
-        found = addresses(cluster.settings("a", **{"cluster.peers": ["b=other:1"]}), node._shards.registry)
+        found = addresses(
+            cluster.settings("a", **{"cluster.peers": ["b=other:1"]}), node.parts.local.registry
+        )
         assert {name: str(address) for name, address in found.items()} == {
             "a": "a:7400",
             "b": "other:1",

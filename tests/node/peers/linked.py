@@ -22,7 +22,7 @@ from gossipnode.core.query.replica_messages import (
     WriteRecords,
 )
 from gossipnode.node.peers import call_metadata
-from gossipnode.node.peers.exchange_link import Answer, ReplicaLink
+from gossipnode.node.peers.exchange_link import Answer, ExchangeLink
 from gossipnode.node.replica.exchange import ReplicaExchange
 from gossipnode.rpc import Channel, RpcError, Server
 from gossipnode.sim.network import MemoryNetwork
@@ -128,7 +128,7 @@ class Pair:
         self.wires: list[Wire] = []
         self.nursery: trio.Nursery
         self.channel: Channel
-        self.link: ReplicaLink
+        self.link: ExchangeLink
         self.server: Server
         self.dials = 0
         self._serving = trio.CancelScope()
@@ -165,7 +165,7 @@ async def linked(far: dict[Any, Any] | Replica | None) -> AsyncIterator[Pair]:
         async with Channel(pair.connect, authority="b:1") as pair.channel:
             if far is not None:
                 await pair.serve(far.exchange.handlers() if isinstance(far, Replica) else far)
-            pair.link = ReplicaLink(pair.channel, {call_metadata.NODE: "a"})
+            pair.link = ExchangeLink(pair.channel, {call_metadata.NODE: "a"})
             await pair.nursery.start(pair.link.run)
             yield pair
             pair.nursery.cancel_scope.cancel()
@@ -173,7 +173,7 @@ async def linked(far: dict[Any, Any] | Replica | None) -> AsyncIterator[Pair]:
 
 @asynccontextmanager
 async def asking(
-    link: ReplicaLink, requests: dict[Any, Request], seconds: float = 5.0
+    link: ExchangeLink, requests: dict[Any, Request], seconds: float = 5.0
 ) -> AsyncIterator[Answers]:
     """Ask all at once; what came of each is there at the end of the block."""
     answers: Answers = {}
@@ -190,13 +190,13 @@ async def asking(
         yield answers
 
 
-async def ask_all(link: ReplicaLink, requests: dict[Any, Request], seconds: float = 5.0) -> Answers:
+async def ask_all(link: ExchangeLink, requests: dict[Any, Request], seconds: float = 5.0) -> Answers:
     async with asking(link, requests, seconds) as answers:
         pass
     return answers
 
 
-async def refused(link: ReplicaLink, request: Request, seconds: float = 5.0) -> RpcError:
+async def refused(link: ExchangeLink, request: Request, seconds: float = 5.0) -> RpcError:
     with pytest.raises(RpcError) as caught:
         await link.ask(request, timeout=seconds)
     return caught.value

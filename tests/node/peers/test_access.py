@@ -11,16 +11,21 @@ import trustme
 
 from gossipnode.config.address import parse_address
 from gossipnode.config.settings import Settings, load_settings
+from gossipnode.core.cluster.registry_records import member_entity
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import RoundOutcome
 from gossipnode.node.peers import call_metadata
-from gossipnode.node.peers.access import Access, CertificateError
+from gossipnode.node.peers.access import Access
+from gossipnode.node.peers.certificates import CertificateError, Certificates, Dialer
 from gossipnode.rpc import CallContext, ReplyBudget, RpcError, Status
 from gossipnode.wire import services
+from gossipnode.wire.property.payload import decode_record
+from gossipnode.wire.property.property_edit import build_property
 from tests.node.cluster import Cluster, record
+from tests.node.support import make_local, member_seeds
 
 
-class Certificates:
+class Issuer:
     """A CA, and certificates by name, as files."""
 
     def __init__(self, directory: Path) -> None:
@@ -39,8 +44,8 @@ class Certificates:
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("tls"))
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Issuer:
+    return Issuer(tmp_path_factory.mktemp("tls"))
 
 
 def settings(**overrides: object) -> Settings:
@@ -54,6 +59,10 @@ def settings(**overrides: object) -> Settings:
             **overrides,
         }
     )
+
+
+def access_of(node: Settings, members: Sequence[str] = ("a", "b")) -> Access:
+    return Access(node, make_local(members=members).registry)
 
 
 def call(path: str = services.REPAIR.path, names: Sequence[str] = (), **metadata: str) -> CallContext:
@@ -71,7 +80,7 @@ def refusal(access: Access, context: CallContext) -> str:
 
 
 def test_another_cluster_is_refused_on_every_method() -> None:
-    access = Access(settings(**{"cluster.name": "red"}))
+    access = access_of(settings(**{"cluster.name": "red"}))
     for path in (services.REPAIR.path, services.NODE_APPLY.path, services.APPLY.path):
         assert not refusal(access, call(path, cluster="red"))
         assert not refusal(access, call(path))
@@ -89,8 +98,8 @@ def test_another_cluster_is_refused_on_every_method() -> None:
         services.REPLICA_HELLO,
     ],
 )
-def test_what_replicas_ask_takes_a_members_certificate(method: object, certificates: Certificates) -> None:
-    access = Access(settings(**certificates.issue("a")))
+def test_what_replicas_ask_takes_a_members_certificate(method: object, certificates: Issuer) -> None:
+    access = access_of(settings(**certificates.issue("a")))
     path = method.path  # type: ignore[attr-defined]
     assert not refusal(access, call(path, ["b"]))
     assert not refusal(access, call(path, ["b"], node="b"))
@@ -101,8 +110,8 @@ def test_what_replicas_ask_takes_a_members_certificate(method: object, certifica
     assert refusal(access, call(path, ["a-client"], node="b"))
 
 
-def test_a_node_that_joins_shows_a_certificate_with_its_own_name(certificates: Certificates) -> None:
-    access = Access(settings(**certificates.issue("a")))
+def test_a_node_that_joins_shows_a_certificate_with_its_own_name(certificates: Issuer) -> None:
+    access = access_of(settings(**certificates.issue("a")))
     path = services.REPLICA_JOIN.path
     assert not refusal(access, call(path, ["new"], node="new"))
     assert "does not name 'b'" in refusal(access, call(path, ["new"], node="b"))
@@ -110,70 +119,74 @@ def test_a_node_that_joins_shows_a_certificate_with_its_own_name(certificates: C
     assert refusal(access, call(path, ["new"]))
 
 
-def test_who_is_a_member_is_asked_anew_for_each_call(certificates: Certificates) -> None:
-    access = Access(settings(**certificates.issue("a")))
-    members = {"a", "b"}
-    access.members = lambda: members
+def test_who_is_a_member_is_asked_anew_for_each_call(certificates: Issuer) -> None:
+    registry = make_local(members=("a", "b")).registry
+    access = Access(settings(**certificates.issue("a")), registry)
     assert refusal(access, call(names=["c"]))
-    members.add("c")
+    registry.took(member_seeds(("c",)))
     assert not refusal(access, call(names=["c"]))
-    members.discard("b")
-    assert "names b: only members" in refusal(access, call(names=["b"]))
+    assert not refusal(access, call(names=["b"]))
 
 
-def test_clients_need_no_members_name(certificates: Certificates) -> None:
-    access = Access(settings(**certificates.issue("a")))
+def test_a_forgotten_member_may_still_hand_over_what_it_has(certificates: Issuer) -> None:
+    registry = make_local(members=("a", "b")).registry
+    access = Access(settings(**certificates.issue("a")), registry)
+    gone = decode_record(build_property(member_entity("b"), {}, mod_revision=5), 5)
+    registry.took([gone])
+    assert "b" not in registry.view.members
+    assert not refusal(access, call(names=["b"]))
+
+
+def test_clients_need_no_members_name(certificates: Issuer) -> None:
+    access = access_of(settings(**certificates.issue("a")))
     for method in (services.NODE_APPLY, services.NODE_STATUS, services.QUERY):
         assert not refusal(access, call(method.path, ["a-client"]))
 
 
-def test_without_tls_or_without_required_certificates_names_do_not_count(certificates: Certificates) -> None:
+def test_without_tls_or_without_required_certificates_names_do_not_count(certificates: Issuer) -> None:
     for access in (
-        Access(settings()),
-        Access(settings(**certificates.issue("a"), **{"tls.require_client": False})),
+        access_of(settings()),
+        access_of(settings(**certificates.issue("a"), **{"tls.require_client": False})),
     ):
         assert not refusal(access, call(services.REPAIR.path))
 
 
 def test_every_call_says_who_we_are() -> None:
-    access = Access(settings(**{"cluster.name": "red"}))
-    assert access.metadata == {call_metadata.CLUSTER: "red", call_metadata.NODE: "a"}
+    sent = call_metadata.own_metadata("red", "a")
+    assert sent == {call_metadata.CLUSTER: "red", call_metadata.NODE: "a"}
 
 
 async def test_without_tls_the_authority_is_the_address() -> None:
     """It goes into a header that foreign servers read: HOST:PORT, and no prose."""
     cluster = Cluster()
-    channel = Access(settings()).open_channel(
-        cluster.network, cluster.world("a").rng, "b", parse_address("b:7400")
-    )
+    dialer = Dialer(cluster.network, cluster.world("a").rng, Certificates(None))
+    channel = dialer.open("b", parse_address("b:7400"))
     assert channel.authority == "b:7400"
 
 
 @pytest.mark.parametrize("broken", ["tls.ca", "tls.cert", "tls.key"])
-def test_a_file_that_is_no_certificate_is_named(broken: str, certificates: Certificates) -> None:
+def test_a_file_that_is_no_certificate_is_named(broken: str, certificates: Issuer) -> None:
     files = certificates.issue("a", file=f"broken-{broken}")
     bad = certificates.directory / f"bad-{broken}"
     bad.write_text("no PEM at all")
     with pytest.raises(CertificateError, match=str(bad)):
-        Access(settings(**{**files, broken: str(bad)}))
+        Certificates(settings(**{**files, broken: str(bad)}).tls)
 
 
-def test_a_reload_with_a_broken_file_changes_nothing(certificates: Certificates) -> None:
+def test_a_reload_with_a_broken_file_changes_nothing(certificates: Issuer) -> None:
     files = certificates.issue("a", file="reloaded")
-    access = Access(settings(**files))
-    access.reload()
+    read = Certificates(settings(**files).tls)
+    read.reload()
     cert = Path(str(files["tls.cert"]))
     kept = cert.read_bytes()
     cert.write_text("half written")
     with pytest.raises(CertificateError):
-        access.reload()
+        read.reload()
     cert.write_bytes(kept)
-    access.reload()
+    read.reload()
 
 
-async def test_nodes_repair_each_other_over_mutual_tls(
-    certificates: Certificates, autojump_clock: object
-) -> None:
+async def test_nodes_repair_each_other_over_mutual_tls(certificates: Issuer, autojump_clock: object) -> None:
     cluster = Cluster(names="ab")
     async with trio.open_nursery() as nursery:
         for name in "ab":
@@ -185,7 +198,7 @@ async def test_nodes_repair_each_other_over_mutual_tls(
 
 
 async def test_a_node_with_another_nodes_address_but_not_its_name_is_skipped(
-    certificates: Certificates, autojump_clock: object
+    certificates: Issuer, autojump_clock: object
 ) -> None:
     cluster = Cluster(names="ab")
     async with trio.open_nursery() as nursery:
@@ -200,7 +213,7 @@ async def test_a_node_with_another_nodes_address_but_not_its_name_is_skipped(
 
 
 async def test_a_call_without_a_certificate_reaches_no_handler(
-    certificates: Certificates, autojump_clock: object
+    certificates: Issuer, autojump_clock: object
 ) -> None:
     cluster = Cluster(names="ab")
     async with trio.open_nursery() as nursery:

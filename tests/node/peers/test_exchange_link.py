@@ -19,8 +19,8 @@ from gossipnode.node.peers.exchange_link import (
     EXCHANGE_REDIAL_SECONDS,
     EXCHANGE_REQUEST_MAX_BYTES,
     Answer,
-    RefusedError,
-    ReplicaLink,
+    ExchangeLink,
+    RefusedByPeerError,
 )
 from gossipnode.rpc import RpcError, ServerStream, Status
 from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import ExchangeReply, ExchangeRequest
@@ -442,7 +442,7 @@ async def test_an_answer_that_makes_no_sense_ends_its_request_alone(autojump_clo
         answers = await ask_all(pair.link, {"odd": read("odd"), "good": read("a")})
         error = answers["odd"]
         assert isinstance(error, RpcError)
-        assert not isinstance(error, RefusedError)
+        assert not isinstance(error, RefusedByPeerError)
         assert error.status is Status.INTERNAL
         assert "written is no reply to ReadRecords" in error.message
         assert answers["good"] == RecordsRead((None,))
@@ -455,7 +455,7 @@ async def test_a_link_that_ends_tells_all_that_is_under_way(autojump_clock: obje
     async with linked(hanging()) as pair:
         told: list[Answer | RpcError] = []
         async with trio.open_nursery() as nursery:
-            link = ReplicaLink(pair.channel, {})
+            link = ExchangeLink(pair.channel, {})
             assert (await refused(link, read("a"))).message == "the link to b:1 is closed"
             await nursery.start(link.run)
             link.start(read("a"), told.append, timeout=5)

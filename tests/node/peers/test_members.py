@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from gossipnode.config.address import Address, parse_address
-from gossipnode.node.peers.exchange_link import ReplicaLink
+from gossipnode.node.peers.exchange_link import ExchangeLink
 from gossipnode.node.peers.members import PROBE_FRESH_SECONDS, Members, MemberState, Peer, open_members
 from gossipnode.rpc import Channel, RpcError, Server, Status
 from gossipnode.rpc.server.health import HealthService, ServingStatus
@@ -63,7 +63,7 @@ async def test_members_are_in_ring_order_and_nothing_is_dialed_at_first() -> Non
 async def test_members_come_go_and_move() -> None:
     opened = Opened()
     async with members_of_b(opened) as members:
-        a, c, changed = members.peers["a"], members.peers["c"], members.changed
+        a, c, changed = members.peers["a"], members.peers["c"], members.changed.pending
         await members.sync(ADDRESSES)
         assert (members.peers, changed.is_set()) == ({"a": a, "c": c}, False)
 
@@ -77,7 +77,7 @@ async def test_members_come_go_and_move() -> None:
         assert members.names == ("a", "aa", "b", "c")
         assert list(members.peers) == ["a", "aa", "c"]
 
-        changed = members.changed
+        changed = members.changed.pending
         await members.sync({"b": ADDRESSES["b"]})
         assert (members.names, a.gone.is_set(), changed.is_set()) == (("b",), True, True)
     assert opened.dials == 0
@@ -125,6 +125,6 @@ async def test_members_are_probed_side_by_side(autojump_clock: object) -> None:
 )
 async def test_what_a_failed_call_says_of_a_member(status: Status, state: MemberState) -> None:
     channel = Opened().channel("a", ADDRESSES["a"])
-    peer = Peer("a", ADDRESSES["a"], channel, ReplicaLink(channel, {}))
+    peer = Peer("a", ADDRESSES["a"], channel, ExchangeLink(channel, {}))
     peer.failed(RpcError(status))
     assert peer.state == state

@@ -9,7 +9,7 @@ from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.tag_value import TagValue
 from gossipnode.core.query.criteria import matches, sort_key
 from gossipnode.node.node import Node
-from gossipnode.node.query.cluster_query import ClusterQueries, Query
+from gossipnode.node.query.queries import Queries, Query
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.property.property_edit import build_property, read_tags
 from tests.node.cluster import Cluster
@@ -22,12 +22,12 @@ def version(key: str, revision: int = 1, *, deleted: int = 0, group: str = "sw",
     return decode_record(payload, deleted)
 
 
-def queries_of(node: Node) -> ClusterQueries:
-    return node._cluster.queries
+def queries_of(node: Node) -> Queries:
+    return node.parts.queries
 
 
 def shard_of(cluster: Cluster, entity: Entity) -> ShardId:
-    return next(iter(cluster.nodes.values()))._shards.shard_of(entity)
+    return next(iter(cluster.nodes.values())).parts.local.shards.shard_of(entity)
 
 
 async def put(cluster: Cluster, names: Iterable[str], *records: Record) -> None:

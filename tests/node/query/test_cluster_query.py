@@ -16,8 +16,8 @@ from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.model.tag_value import IntArray, StrArray, TagValue
 from gossipnode.core.query.criteria import Condition, Criteria, LogicalExpression, LogicalOp, MatchOption, Op
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
-from gossipnode.node.query.cluster_query import QUERY_DEFAULT_LIMIT, Query
-from gossipnode.node.request_errors import TooFewReplicasError, UnknownGroupError, UnknownLevelError
+from gossipnode.node.query.queries import QUERY_DEFAULT_LIMIT, Query
+from gossipnode.node.refusals.request_errors import TooFewReplicasError, UnknownGroupError, UnknownLevelError
 from gossipnode.wire.property.property_edit import read_tags
 from gossipnode.wire.wire_errors import WireError
 from tests.node.faults import FaultyCluster, running
@@ -410,7 +410,9 @@ async def paused(cluster: FaultyCluster, found: list[str], *, at: int) -> None:
 @pytest.mark.slow
 async def test_with_one_the_next_replica_takes_over_from_one_that_breaks_off(autojump_clock: object) -> None:
     async with running(FaultyCluster(("a", "b", "c", "d"), ("sw:1:3",))) as cluster:
-        holders = cluster.nodes["a"]._shards.replicas(cluster.nodes["a"]._shards.shards_of("sw")[0])
+        holders = cluster.nodes["a"].parts.local.shards.replicas(
+            cluster.nodes["a"].parts.local.shards.shards_of("sw")[0]
+        )
         (outside,) = set("abcd") - set(holders)
         count = 1500
         await put(cluster, holders, *(version(f"n/{i:04}", s="x" * 3000) for i in range(count)))
@@ -430,7 +432,7 @@ async def test_with_one_the_next_replica_takes_over_from_one_that_breaks_off(aut
 @pytest.mark.slow
 async def test_replicas_of_another_view_are_compared_with_and_asked_anew(autojump_clock: object) -> None:
     async with running(FaultyCluster()) as cluster:
-        admin = cluster.nodes["b"]._cluster._endpoints[1]._groups
+        admin = cluster.nodes["b"].parts.membership.groups
         await admin.create("g")
         await put(cluster, ALL, version("n/old", group="g"))
         assert await keys(cluster.nodes["a"], "g") == ["n/old"]
@@ -444,7 +446,7 @@ async def test_replicas_of_another_view_are_compared_with_and_asked_anew(autojum
 
 async def put_as(cluster: FaultyCluster, view: str, names: str, *records: Record) -> None:
     """As `put`, in the view of a node."""
-    shards = cluster.nodes[view]._shards
+    shards = cluster.nodes[view].parts.local.shards
     for name in names:
         await cluster.stores[name].write([(shards.shard_of(each.entity), each) for each in records])
 
@@ -466,7 +468,7 @@ async def test_leaving_early_stops_the_replicas(autojump_clock: object) -> None:
 
 
 def scans_under_way(cluster: FaultyCluster) -> dict[str, int]:
-    return {name: node._cluster._endpoints[0]._scan._under_way for name, node in cluster.nodes.items()}
+    return {name: node.parts.scan._under_way for name, node in cluster.nodes.items()}
 
 
 @pytest.mark.slow

@@ -15,8 +15,8 @@ from gossipnode.core.query.criteria import Condition, Op
 from gossipnode.core.query.replica_messages import Candidate
 from gossipnode.core.query.search import Place
 from gossipnode.node.query.candidate_streams import CandidateStream
-from gossipnode.node.query.cluster_query import Query
-from gossipnode.node.request_errors import TooFewReplicasError
+from gossipnode.node.query.queries import Query
+from gossipnode.node.refusals.request_errors import TooFewReplicasError
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreError
 from gossipnode.wire.wire_errors import WireError

@@ -14,7 +14,7 @@ import trio.testing
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import SILENCE_MAX_SECONDS, Ended, Forwarded, Hop, InSession, Report
 from gossipnode.core.ring.turn import BUSY_RETRIES, Cause, HopEnd, RoundMessage
-from gossipnode.node.repair.holder import SIGN_OF_LIFE_SECONDS, RingRunner
+from gossipnode.node.repair.holder import SIGN_OF_LIFE_SECONDS, Holder
 
 SHARD = ShardId("sw", 0)
 
@@ -89,7 +89,7 @@ class Running:
 
     def __init__(self, peers: FakePeers, *, max_sessions: int = 8, half_interval: float = 0.0) -> None:
         self.peers = peers
-        self.ring = RingRunner(
+        self.ring = Holder(
             "b",
             peers,
             max_sessions=max_sessions,
@@ -97,7 +97,7 @@ class Running:
             rng=random.Random(1),
         )
 
-    async def __aenter__(self) -> RingRunner:
+    async def __aenter__(self) -> Holder:
         self._manager = trio.open_nursery()
         self._nursery = await self._manager.__aenter__()
         await self._nursery.start(self.ring.run)
@@ -108,10 +108,9 @@ class Running:
         await self._manager.__aexit__(None, None, None)
 
 
-async def settled(ring: RingRunner) -> None:
+async def settled(ring: Holder) -> None:
     """Return once the ring holds nothing any more."""
-    while ring._running:
-        await ring._idle.wait()
+    await ring.wait_idle()
 
 
 async def test_a_holder_repairs_with_its_successor_and_hands_the_message_on() -> None:

@@ -211,7 +211,7 @@ async def test_followers_are_woken_by_each_report_and_see_the_end() -> None:
 
     async def follow(watch: RoundWatch) -> None:
         while True:
-            changed, known = watch.changed, watch.now()
+            changed, known = watch.changed.pending, watch.now()
             seen.append(len(known.hops))
             if known.outcome is not None:
                 return

@@ -11,7 +11,6 @@ import trio.testing
 
 from gossipnode.core.model.errors import SessionViolationError
 from gossipnode.core.model.property import Record, ShardId
-from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.session.commands import SessionEnd
 from gossipnode.core.session.lanes import UNWRITTEN_MAX_RECORDS, WRITE_BATCH_RECORDS
 from gossipnode.core.session.messages import (
@@ -30,13 +29,13 @@ from gossipnode.node.repair.repair_stream import (
     REPAIR_BATCH_MESSAGES,
     REPAIR_CHANNEL_BATCHES,
     RepairStream,
-    ShardStore,
 )
+from gossipnode.node.repair.shard_store import ShardStore
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreFullError
 from gossipnode.store.memory import MemoryStore
 from tests.node.cluster import record
-from tests.node.support import FakeStream, Pipe, memory_store, stream_pair
+from tests.node.support import FakeStream, Pipe, make_local, memory_store, stream_pair
 
 SHARD = ShardId("sw", 0)
 
@@ -44,10 +43,8 @@ SHARD = ShardId("sw", 0)
 def shard_store(store: MemoryStore, shard: ShardId | None = SHARD) -> ShardStore:
     """The store of a session; without a shard one of a node that holds none."""
 
-    async def take(of: ShardId, records: Sequence[Record]) -> list[WriteResult]:
-        return await store.write([(of, record) for record in records])
-
-    return ShardStore(store, shard, lambda _: shard, take)
+    members = ("b", "c") if shard is None else ("a", "b")
+    return ShardStore(make_local(store, members=members), shard)
 
 
 async def filled(*records: Record, **options: float) -> MemoryStore:

@@ -17,16 +17,17 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import Ended, Hop, InSession, Report
 from gossipnode.core.ring.turn import Cause, HopEnd, RoundMessage
 from gossipnode.core.session.messages import AnswerTo, DifferSummary, PropertyAnswer, RootCompare
-from gossipnode.node.local.shards import Shards
+from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.members import open_members
+from gossipnode.node.repair.neighbours import Neighbours
 from gossipnode.node.repair.origin import Origin
-from gossipnode.node.repair.ring_peers import (
-    REPORT_QUEUE_MESSAGES,
+from gossipnode.node.repair.reports import REPORT_QUEUE_MESSAGES, Reports
+from gossipnode.node.repair.sessions import (
     SERVER_END_SECONDS,
     VERDICT_END_SECONDS,
-    RingPeers,
-    SessionSettings,
+    SessionBounds,
+    Sessions,
     reasons_text,
 )
 from gossipnode.rpc import CallContext, Channel, RpcError, Server, ServerStream, Status
@@ -35,7 +36,7 @@ from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import PROPAGATION, REPAIR, REPORT
 from tests.node.cluster import record
-from tests.node.support import NOW, make_shards, memory_store
+from tests.node.support import NOW, make_local, memory_store
 
 SHARD = ShardId("sw", 0)
 ADDRESSES = {"a": Address("a", 1), "b": Address("b", 1)}
@@ -48,11 +49,11 @@ Serve = Callable[[ServerStream[Any, Any]], Awaitable[None]]
 class Holder:
     """Node a, in a network where b serves what a test gives it."""
 
-    def __init__(self, shards: Shards | None = None) -> None:
-        self.shards = shards or make_shards()
+    def __init__(self, local: LocalState | None = None) -> None:
+        self.local = local or make_local()
         self.network = MemoryNetwork()
         self.origin = Origin("a", wall_clock=lambda: NOW, new_round_id=lambda: "r1", deadline_seconds=1)
-        self.peers: RingPeers
+        self.peers: Neighbours
 
     def channel(self, name: str, address: Address) -> Channel:
         async def connect() -> trio.abc.Stream:
@@ -63,7 +64,7 @@ class Holder:
     @asynccontextmanager
     async def running(
         self, handlers: dict[Any, Any] | None = None, addresses: dict[str, Address] = ADDRESSES
-    ) -> AsyncGenerator[RingPeers]:
+    ) -> AsyncGenerator[Neighbours]:
         async with trio.open_nursery() as nursery:
             if handlers is not None:
                 listeners = await self.network.listen(ADDRESSES["b"])
@@ -72,8 +73,9 @@ class Holder:
             async with open_members("a", addresses["a"], self.channel, metadata) as members:
                 await members.sync(addresses)
                 self.members = members
-                settings = SessionSettings(DEADLINE_SECONDS, page_leaves=64)
-                yield RingPeers(members, self.shards, self.origin, settings)
+                bounds = SessionBounds(DEADLINE_SECONDS, page_leaves=64)
+                self.reports = Reports(members, self.origin)
+                yield Neighbours(members, Sessions(self.local, members, bounds), self.reports)
             nursery.cancel_scope.cancel()
 
 
@@ -125,7 +127,8 @@ async def test_a_hop_dials_at_once_whatever_the_backoff_says(autojump_clock: obj
 
 
 async def test_a_name_that_is_no_member_is_skipped() -> None:
-    async with Holder().running() as peers:
+    holder = Holder()
+    async with holder.running() as peers:
         hop = await peers.repair("mallory", MESSAGE)
         assert (hop.end, hop.reason) == (HopEnd.SKIPPED, "no member of this cluster")
         assert await peers.propagate("mallory", MESSAGE) == ("no member of this cluster", False)
@@ -254,7 +257,7 @@ async def test_a_record_that_cannot_be_taken_is_counted_and_ends_nothing() -> No
     hop = await hop_with(serve, holder)
     assert (hop.end, hop.received, hop.skipped) == (HopEnd.REPAIRED, 2, 1)
     assert hop.reason == "left out: 1 of another group or shard"
-    assert (await holder.shards.store.counts(SHARD)).records == 1
+    assert (await holder.local.store.counts(SHARD)).records == 1
     assert hop.bytes_sent > 0
     assert hop.bytes_received > 100
 
@@ -267,7 +270,7 @@ async def test_a_full_store_of_our_own_fails_the_hop() -> None:
         await verdict_then(PropertyAnswer(AnswerTo.MISSING, record("n/1")))(stream)
         await trio.sleep_forever()
 
-    hop = await hop_with(serve, Holder(make_shards(store)))
+    hop = await hop_with(serve, Holder(make_local(store)))
     assert hop.end is HopEnd.FAILED
     assert hop.reason.startswith("own store: no space left")
 
@@ -278,7 +281,7 @@ async def test_a_defect_becomes_the_outcome_internal() -> None:
     async def broken(shard: ShardId) -> None:
         raise ZeroDivisionError("a defect")
 
-    holder.shards.store.tree = broken  # type: ignore[method-assign,assignment]
+    holder.local.store.tree = broken  # type: ignore[method-assign,assignment]
     with structlog.testing.capture_logs() as logs:
         hop = await hop_with(None, holder)
     assert (hop.end, hop.reason) == (HopEnd.FAILED, "internal")
@@ -296,7 +299,8 @@ async def test_the_message_crosses_with_its_round_and_cause() -> None:
         call.trailing_metadata[call_metadata.NODE] = "b"
         return banyandb.PropagationResponse()
 
-    async with Holder().running({PROPAGATION: take}) as peers:
+    holder = Holder()
+    async with holder.running({PROPAGATION: take}) as peers:
         assert await peers.propagate("b", MESSAGE) == ("", False)
     ((asked, call),) = taken
     assert asked.context.nodes == ["a", "b"]
@@ -312,7 +316,8 @@ async def test_a_peer_that_does_not_say_its_name_is_foreign() -> None:
     async def take(asked: object, call: object) -> banyandb.PropagationResponse:
         return banyandb.PropagationResponse()
 
-    async with Holder().running({PROPAGATION: take}) as peers:
+    holder = Holder()
+    async with holder.running({PROPAGATION: take}) as peers:
         assert await peers.propagate("b", MESSAGE) == ("", True)
 
 
@@ -330,7 +335,8 @@ async def test_a_round_whose_id_a_foreign_peer_lost_goes_on_without_one() -> Non
         return banyandb.PropagationResponse()
 
     nameless = replace(MESSAGE, round="")
-    async with Holder().running({REPAIR: serve, PROPAGATION: take}) as peers:
+    holder = Holder()
+    async with holder.running({REPAIR: serve, PROPAGATION: take}) as peers:
         assert (await peers.repair("b", nameless)).end is HopEnd.EQUAL
         assert await peers.propagate("b", nameless) == ("", True)
     assert heard == [None, None]
@@ -343,7 +349,8 @@ async def test_unavailable_is_tried_five_times_in_all(autojump_clock: object) ->
         times.append(trio.current_time())
         raise RpcError(Status.UNAVAILABLE, "not now")
 
-    async with Holder().running({PROPAGATION: unavailable}) as peers:
+    holder = Holder()
+    async with holder.running({PROPAGATION: unavailable}) as peers:
         problem, foreign = await peers.propagate("b", MESSAGE)
     assert (problem, foreign) == ("UNAVAILABLE: not now", False)
     pauses = [b - a for a, b in pairwise(times)]
@@ -358,7 +365,8 @@ async def test_another_refusal_is_not_tried_again(autojump_clock: object) -> Non
         calls.append(asked)
         raise RpcError(Status.NOT_FOUND, "no such shard")
 
-    async with Holder().running({PROPAGATION: refuse}) as peers:
+    holder = Holder()
+    async with holder.running({PROPAGATION: refuse}) as peers:
         assert (await peers.propagate("b", MESSAGE))[0] == "NOT_FOUND: no such shard"
     assert len(calls) == 1
 
@@ -379,12 +387,13 @@ async def test_reports_go_out_in_order_and_to_the_last_one(autojump_clock: objec
         heard.append(report.round)
         return v1.ReportResponse()
 
-    async with Holder().running({REPORT: take}) as peers:
+    holder = Holder()
+    async with holder.running({REPORT: take}) as peers:
         async with trio.open_nursery() as nursery:
-            await nursery.start(peers.send_reports)
+            await nursery.start(holder.reports.run)
             for number in range(20):
                 peers.tell("b", ended(number))
-            peers.stop_reports()
+            holder.reports.stop()
             peers.tell("b", ended(99))
     assert heard == [f"r{number}" for number in range(20)]
 
@@ -392,30 +401,30 @@ async def test_reports_go_out_in_order_and_to_the_last_one(autojump_clock: objec
 async def test_a_report_to_ourselves_takes_the_short_way_and_one_to_a_stranger_none() -> None:
     holder = Holder()
     async with holder.running() as peers, trio.open_nursery() as nursery:
-        await nursery.start(peers.send_reports)
+        await nursery.start(holder.reports.run)
         _, watch = holder.origin.open(SHARD, ("a", "b"), Cause.ASKED)
         peers.tell("mallory", ended(1))
         assert watch.now().outcome is None
-        assert peers._reports == {}
+        assert holder.reports.queued("mallory") == holder.reports.queued("a") == 0
         peers.tell("a", ended(1))
         assert watch.now().outcome is not None
-        assert peers._reports == {}
+        assert holder.reports.queued("mallory") == holder.reports.queued("a") == 0
         nursery.cancel_scope.cancel()
 
 
 async def test_signs_of_life_leave_room_for_what_matters() -> None:
-    async with Holder().running() as peers, trio.open_nursery() as nursery:
-        await nursery.start(peers.send_reports)
+    holder = Holder()
+    async with holder.running() as peers, trio.open_nursery() as nursery:
+        await nursery.start(holder.reports.run)
         for number in range(REPORT_QUEUE_MESSAGES):
             peers.tell("b", Report(f"r{number}", SHARD, "a", 0, (), InSession("c")))
-        queue = peers._reports["b"].statistics
-        assert queue().current_buffer_used == REPORT_QUEUE_MESSAGES // 2
+        assert holder.reports.queued("b") == REPORT_QUEUE_MESSAGES // 2
         peers.tell("b", ended())
-        assert queue().current_buffer_used == REPORT_QUEUE_MESSAGES // 2 + 1
+        assert holder.reports.queued("b") == REPORT_QUEUE_MESSAGES // 2 + 1
         with structlog.testing.capture_logs() as logs:
             for number in range(REPORT_QUEUE_MESSAGES):
                 peers.tell("b", ended(number))
-        assert queue().current_buffer_used == REPORT_QUEUE_MESSAGES
+        assert holder.reports.queued("b") == REPORT_QUEUE_MESSAGES
         assert logs[0]["event"] == "report dropped"
         nursery.cancel_scope.cancel()
 
@@ -432,7 +441,7 @@ async def test_a_report_outlasts_a_short_outage(autojump_clock: object) -> None:
     async with holder.running() as peers, trio.open_nursery() as nursery:
         for _ in range(8):
             await peers.repair("b", MESSAGE)  # each failed dial makes the backoff longer
-        await nursery.start(peers.send_reports)
+        await nursery.start(holder.reports.run)
         peers.tell("b", ended(1))
         await trio.sleep(0.1)
         listeners = await holder.network.listen(ADDRESSES["b"])
@@ -456,7 +465,7 @@ async def test_an_origin_that_does_not_answer_delays_no_other(autojump_clock: ob
         listeners = await holder.network.listen(ADDRESSES_3["c"])
         await nursery.start(Server({REPORT: take}).serve, listeners)
         async with holder.running(addresses=ADDRESSES_3) as peers:
-            await nursery.start(peers.send_reports)
+            await nursery.start(holder.reports.run)
             peers.tell("b", ended(1))
             peers.tell("c", ended(2))
             await trio.sleep(1)
@@ -471,13 +480,14 @@ async def test_a_defect_in_one_report_does_not_end_the_others(autojump_clock: ob
         heard.append(report.round)
         return v1.ReportResponse()
 
-    async with Holder().running({REPORT: take}) as peers:
+    holder = Holder()
+    async with holder.running({REPORT: take}) as peers:
         with structlog.testing.capture_logs() as logs:
             async with trio.open_nursery() as nursery:
-                await nursery.start(peers.send_reports)
+                await nursery.start(holder.reports.run)
                 peers.tell("b", Report("r1", SHARD, "a", 0, (), Ended("\udc80 cannot be encoded")))
                 peers.tell("b", ended(2))
-                peers.stop_reports()
+                holder.reports.stop()
     assert heard == ["r2"]
     assert [entry["event"] for entry in logs if entry["log_level"] == "error"] == ["sending a report failed"]
 

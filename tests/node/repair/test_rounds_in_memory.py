@@ -168,7 +168,7 @@ async def test_rounds_of_many_shards_run_side_by_side_and_end_equal(autojump_clo
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
         for name in cluster.names:
-            shards = cluster.nodes[name]._shards
+            shards = cluster.nodes[name].parts.local.shards
             for i in range(40):
                 for group in ("sw", "flags"):
                     one = record(f"n/{name}-{i}", group=group)
@@ -198,14 +198,14 @@ async def test_a_day_of_scheduled_rounds_passes_in_moments(
         await trio.sleep(24 * 3600)
         assert len(set((await cluster.roots()).values())) == 1
         for name in cluster.names:
-            known = cluster.nodes[name]._origin.rounds()
+            known = cluster.nodes[name].parts.repair.origin.rounds()
             assert known[0].outcome is not None
-        started = sum(len(cluster.nodes[name]._origin.rounds()) for name in cluster.names)
+        started = sum(len(cluster.nodes[name].parts.repair.origin.rounds()) for name in cluster.names)
         assert started >= 100
         ran = [
             known
             for name in cluster.names
-            for known in cluster.nodes[name]._origin.rounds()
+            for known in cluster.nodes[name].parts.repair.origin.rounds()
             if known.outcome is RoundOutcome.CONVERGED
         ]
         # One origin's round a half hour is enough: the others' are refused, and say so.

@@ -22,7 +22,11 @@ from gossipnode.core.query.replica_messages import (
     Refusal,
     WriteRecords,
 )
-from gossipnode.node.peers.exchange_link import EXCHANGE_BATCH_BYTES, EXCHANGE_BATCH_REQUESTS, RefusedError
+from gossipnode.node.peers.exchange_link import (
+    EXCHANGE_BATCH_BYTES,
+    EXCHANGE_BATCH_REQUESTS,
+    RefusedByPeerError,
+)
 from gossipnode.node.replica import exchange
 from gossipnode.node.replica.exchange import EXCHANGE_HANDLED_AT_ONCE
 from gossipnode.rpc import Method, RpcError, Status
@@ -142,7 +146,7 @@ async def test_a_bad_record_refuses_its_own_request_alone(autojump_clock: object
         assert isinstance(answers["good"], RecordsWritten)
         assert isinstance(answers["read"], RecordsRead)
         error = answers["bad"]
-        assert isinstance(error, RefusedError)
+        assert isinstance(error, RefusedByPeerError)
         assert (error.status, error.other_view) == (Status.INVALID_ARGUMENT, False)
         assert error.message == "Property: malformed, truncated, or with text that is not UTF-8"
         assert [len(batch) for batch in replica.writes] == [1]
@@ -172,7 +176,7 @@ async def test_a_refusal_carries_its_status_and_the_other_view(autojump_clock: o
 
     async with linked(handlers(read=refuse)) as pair:
         error = await refused(pair.link, read("a"))
-        assert isinstance(error, RefusedError)
+        assert isinstance(error, RefusedByPeerError)
         assert (error.status, error.message) == (Status.FAILED_PRECONDITION, "b sees other members")
         assert error.other_view
         assert (await refused(pair.link, read("odd"))).status is Status.UNKNOWN

@@ -20,7 +20,7 @@ from gossipnode.core.query.criteria import (
     Op,
 )
 from gossipnode.core.query.search import Search
-from gossipnode.node.endpoints.query_answer import STREAM_PAUSE_SECONDS, record_sender
+from gossipnode.node.endpoints.record_sender import STREAM_PAUSE_SECONDS, record_sender
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.replica import scan as replica_scan
@@ -59,13 +59,13 @@ async def every(channel: Channel, method: Any, request: Any, **metadata: str) ->
 
 
 def scan_request(cluster: FaultyCluster, *, fence: bytes | None = None, **options: Any) -> pb.ScanRequest:
-    own = cluster.nodes["a"]._shards.placement(SHARD).fence
+    own = cluster.nodes["a"].parts.local.shards.placement(SHARD).fence
     shard = SearchedShard(SHARD, own if fence is None else fence, properties=True)
     return encode_search(Search((SHARD,), **options), [shard])
 
 
 def scan_of(cluster: FaultyCluster, name: str) -> replica_scan.ReplicaScan:
-    return cluster.nodes[name]._cluster._endpoints[0]._scan
+    return cluster.nodes[name].parts.scan
 
 
 # --- a replica ---
@@ -124,9 +124,9 @@ async def test_a_search_of_a_shard_that_has_to_be_given_up_ends_with_an_error(
 ) -> None:
     """Its copy is dropped then: the end of what is found would not be the end of what there is."""
     async with running(FaultyCluster()) as cluster:
-        admin = cluster.nodes["a"]._cluster._endpoints[1]._groups
+        admin = cluster.nodes["a"].parts.membership.groups
         await admin.create("g")
-        shards = cluster.nodes["b"]._shards
+        shards = cluster.nodes["b"].parts.local.shards
         shard = shards.shards_of("g")[0]
         held = replica_scan.HeldShards(shards, [SHARD, shard])
         assert held.lost() is None

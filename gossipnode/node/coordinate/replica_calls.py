@@ -13,31 +13,30 @@ import trio
 
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.cluster.tally import Tally
+from gossipnode.core.cluster.targets import request_targets
 from gossipnode.core.query.replica_messages import (
     ReadRecords,
     RecordsRead,
     RecordsWritten,
     Refusal,
     ReplicaReply,
-    WriteRecords,
+    ReplicaRequest,
 )
-from gossipnode.node.local.shards import Shards
-from gossipnode.node.peers.exchange_link import REPLICA_SECONDS, RefusedError
+from gossipnode.node.peers.exchange_link import REPLICA_SECONDS, RefusedByPeerError
 from gossipnode.node.peers.members import Members, Peer
+from gossipnode.node.refusals.request_errors import OtherViewError, ReplicasFullError, TooFewReplicasError
 from gossipnode.node.replica.replica import Replica
-from gossipnode.node.request_errors import OtherViewError, ReplicasFullError, TooFewReplicasError
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreError, StoreFullError
 
 LATE_ANSWERS_SECONDS = 0.1
 """How long a request that has failed waits for the other replicas, so that its error says what they did."""
 
-Request = ReadRecords | WriteRecords
 Take = Callable[[str, ReplicaReply], str]
 """(replica, answer) -> "" when the answer counts, else why not."""
 
 
-class ReplicaRound:
+class ReplicaCall:
     """One request under way."""
 
     def __init__(
@@ -99,12 +98,11 @@ class ReplicaRound:
                 await self._all_heard.wait()
 
 
-class Replicas:
+class ReplicaCalls:
     """The replicas of every shard, this node's own copy among them."""
 
-    def __init__(self, shards: Shards, members: Members, own: Replica) -> None:
-        """Ask `own` here, and the others over their links. `run` first."""
-        self._shards = shards
+    def __init__(self, members: Members, own: Replica) -> None:
+        """Ask `own` here, and the other replicas over their links. `run` first."""
         self._members = members
         self.own = own
         self._nursery: trio.Nursery | None = None
@@ -124,7 +122,7 @@ class Replicas:
         self,
         placement: Placement,
         level: AckLevel,
-        request: Request,
+        request: ReplicaRequest,
         take: Take,
         *,
         verb: str,
@@ -146,10 +144,10 @@ class Replicas:
         if nursery is None:
             raise TooFewReplicasError("the node is stopping")
         tally = Tally(placement, level, reading=isinstance(request, ReadRecords))
-        asked = ReplicaRound(tally, take, ended, everyone=everyone)
-        targets = self._targets(placement, tally)
+        asked = ReplicaCall(tally, take, ended, everyone=everyone)
+        targets = request_targets(placement, tally, self._members.standings(placement.holders))
         asked.under_way = len(targets)
-        own = self._shards.own_name
+        own = self._members.own_name
         if own_reply is not None and own in targets:
             targets.remove(own)
             asked.answered(own, own_reply)
@@ -171,30 +169,8 @@ class Replicas:
             raise ReplicasFullError(problem)
         raise TooFewReplicasError(problem)
 
-    def _targets(self, placement: Placement, tally: Tally) -> list[str]:
-        """Whom to ask. Who is known to be down, or hangs, is left out where that does no harm."""
-        avoided: list[str] = []
-        targets: list[str] = []
-        for name in placement.holders:
-            peer = self._members.peers.get(name)
-            if name == self._shards.own_name:
-                targets.append(name)
-            elif peer is None:
-                tally.failed(name, "no member of this cluster")
-            elif peer.foreign:
-                tally.failed(name, "no gossipnode")
-            elif peer.state == "down":
-                avoided.append(name)
-            else:
-                targets.append(name)
-        if avoided and tally.impossible_without(avoided):
-            return targets + avoided
-        for name in avoided:
-            tally.failed(name, "is down")
-        return targets
-
-    async def _ask_own(self, asked: ReplicaRound, request: Request) -> None:
-        own = self._shards.own_name
+    async def _ask_own(self, asked: ReplicaCall, request: ReplicaRequest) -> None:
+        own = self._members.own_name
         try:
             reply: RecordsRead | RecordsWritten | Refusal
             if isinstance(request, ReadRecords):
@@ -211,15 +187,15 @@ class Replicas:
         else:
             asked.answered(own, reply)
 
-    def _ask_peer(self, asked: ReplicaRound, peer: Peer, request: Request) -> None:
+    def _ask_peer(self, asked: ReplicaCall, peer: Peer, request: ReplicaRequest) -> None:
         def told(answer: RecordsRead | RecordsWritten | RpcError) -> None:
-            if isinstance(answer, RefusedError):
+            if isinstance(answer, RefusedByPeerError):
                 peer.answered()
                 if answer.status is Status.RESOURCE_EXHAUSTED:
                     asked.full.add(peer.name)
                 asked.failed(peer.name, answer.message or str(answer), other_view=answer.other_view)
             elif isinstance(answer, RpcError):
-                note_failure(peer, answer)
+                peer.request_failed(answer)
                 asked.failed(peer.name, answer.message or str(answer))
             else:
                 peer.answered()
@@ -229,14 +205,3 @@ class Replicas:
             peer.link.start(request, told, timeout=REPLICA_SECONDS)
         except RpcError as error:
             told(error)
-
-
-def note_failure(peer: Peer, error: RpcError) -> None:
-    """What a failed call says of a peer: not there, hanging, or of another kind."""
-    if error.status is Status.UNIMPLEMENTED:
-        peer.foreign = True
-    elif error.status is Status.DEADLINE_EXCEEDED:
-        peer.hangs()
-    elif isinstance(error, RefusedError) or not error.never_processed or error.status is Status.UNAVAILABLE:
-        peer.failed(error)
-    # What our own end refused, because too much is under way already, says nothing of the peer.

@@ -6,8 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from gossipnode.core.model.errors import CoreError
-from gossipnode.node.repair.origin import TooManyRoundsError
-from gossipnode.node.request_errors import (
+from gossipnode.node.refusals.request_errors import (
     ConfiguredGroupError,
     GroupExistsError,
     InvalidRequestIdError,
@@ -19,9 +18,11 @@ from gossipnode.node.request_errors import (
     ReplicasFullError,
     ShardGoneError,
     TooFewReplicasError,
+    TooManyRoundsError,
     UnknownGroupError,
     UnknownLevelError,
     UnknownMemberError,
+    ViewConflictError,
 )
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreClosedError, StoreError, StoreFullError
@@ -40,6 +41,7 @@ _STATUS: tuple[tuple[type[Exception], Status], ...] = (
     (ReplicasFullError, Status.RESOURCE_EXHAUSTED),
     (TooFewReplicasError, Status.UNAVAILABLE),
     (ShardGoneError, Status.FAILED_PRECONDITION),
+    (ViewConflictError, Status.FAILED_PRECONDITION),
     (RefusedGroupError, Status.PERMISSION_DENIED),
     (NotAReplicaError, Status.FAILED_PRECONDITION),
     (NotStoredError, Status.ABORTED),

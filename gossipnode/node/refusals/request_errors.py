@@ -1,4 +1,4 @@
-"""What goes wrong with a request, each error with a text that says what a user can do. See `statuses`."""
+"""What goes wrong with a request, each error with a text that says what a user can do. See `error_status`."""
 
 from __future__ import annotations
 
@@ -44,6 +44,14 @@ class OtherViewError(TooFewReplicasError):
 
 class ShardGoneError(Exception):
     """A shard that this node held when a session over it began, and holds no more."""
+
+
+class ViewConflictError(Exception):
+    """A peer does not see the cluster as this node does; the text says what differs."""
+
+
+class TooManyRoundsError(Exception):
+    """So many rounds of this node are under way that no other may start."""
 
 
 class UnknownGroupError(LookupError):

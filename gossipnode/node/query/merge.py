@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import trio
 
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.cluster.tally import Tally
+from gossipnode.core.cluster.targets import search_targets
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.query.criteria import matches
+from gossipnode.core.query.newest import certain_record, newest_candidate
 from gossipnode.core.query.replica_messages import READ_MAX_RECORDS, Candidate
 from gossipnode.core.query.search import Place, Search, place_of, tags_needed
-from gossipnode.node.coordinate.coordinator import Coordinator
+from gossipnode.node.coordinate.record_steps import RecordSteps
+from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members
 from gossipnode.node.query.candidate_streams import CandidateStream, fill_from_own, fill_from_peer
-from gossipnode.node.request_errors import OtherViewError, TooFewReplicasError
+from gossipnode.node.refusals.request_errors import OtherViewError, TooFewReplicasError
 from gossipnode.wire.property.property_edit import read_tags
 from gossipnode.wire.scan_codec import SearchedShard
 from gossipnode.wire.wire_errors import WireError
@@ -58,6 +61,17 @@ class StreamReport(NamedTuple):
     failure: str
 
 
+@dataclass(frozen=True, slots=True)
+class QuerySources:
+    """What a query is made from: the replicas that search, and the steps by which records are read by key."""
+
+    local: LocalState
+    members: Members
+    steps: RecordSteps
+    nursery: trio.Nursery
+    """Where the streams of candidates run."""
+
+
 class _Asked(NamedTuple):
     """A shard of the query."""
 
@@ -80,8 +94,7 @@ class RunningQuery:
 
     def __init__(
         self,
-        coordinator: Coordinator,
-        members: Members,
+        sources: QuerySources,
         search: Search,
         levels: Mapping[str, AckLevel],
         *,
@@ -96,9 +109,11 @@ class RunningQuery:
         """Candidates that had to be read by key."""
         self.reached: Place | None = None
         """All up to this place has been told."""
-        self._coordinator = coordinator
-        self._shards = coordinator.shards
-        self._members = members
+        self._local = sources.local
+        self._shards = sources.local.shards
+        self._members = sources.members
+        self._steps = sources.steps
+        self._nursery = sources.nursery
         self._search = search
         self._levels = levels
         self._broken_off = broken_off
@@ -114,7 +129,7 @@ class RunningQuery:
         self._moves = 0
         self._seen = seen
 
-    def begin(self, nursery: trio.Nursery) -> None:
+    def begin(self) -> None:
         """Ask the replicas, in the view of now.
 
         Raises:
@@ -137,41 +152,20 @@ class RunningQuery:
             self._streams.append(self._stream(name, wanted[name]))
         self._unheard = list(range(len(self._streams)))
         for stream in self._streams:
-            nursery.start_soon(stream.run)
+            self._nursery.start_soon(stream.run)
 
-    def _replicas(self, placement: Placement, level: AckLevel) -> list[str]:
-        """Whom to ask for a shard."""
-        own = self._shards.own_name
-        if level is AckLevel.LOCAL:
-            return [own] if own in placement.holders else []
-        tally = Tally(placement, level, reading=True)
-        there: list[str] = []
-        avoided: list[str] = []
-        for name in placement.holders:
-            peer = self._members.peers.get(name)
-            if level is AckLevel.ONE and name in self._broken_off:
-                tally.failed(name, self._broken_off[name])
-            elif name == own:
-                there.insert(0, name)
-            elif peer is None or peer.foreign:
-                tally.failed(name, "no gossipnode" if peer else "no member of this cluster")
-            else:
-                (avoided if peer.state == "down" else there).append(name)
-        if tally.impossible_without(avoided):
-            there += avoided
-        if tally.impossible:
-            for name in there:
-                tally.took(name)
-            raise TooFewReplicasError(f"{placement.shard}: {tally.problem('can be asked')}")
-        if level is AckLevel.ONE:
-            filled = [name for name in there if name in placement.sources]
-            return (filled or there)[:1]
-        return there
+    def _replicas(self, placement: Placement, level: AckLevel) -> tuple[str, ...]:
+        """The replicas that search a shard, this node's own copy first."""
+        standings = self._members.standings(placement.holders)
+        targets = search_targets(placement, level, standings, broken_off=self._broken_off)
+        if targets.problem:
+            raise TooFewReplicasError(targets.problem)
+        return targets.replicas
 
     def _stream(self, name: str, shards: Sequence[SearchedShard]) -> CandidateStream:
         search = replace(self._search, shards=tuple(each.shard for each in shards))
         if name == self._shards.own_name:
-            fill = fill_from_own(self._shards, search, shards)
+            fill = fill_from_own(self._local, search, shards)
         else:
             fill = fill_from_peer(self._members, self._members.peers[name], search, shards)
         return CandidateStream(name, search.shards, fill)
@@ -253,15 +247,10 @@ class RunningQuery:
 
     def _certain(self, key: tuple[Any, ...], found: Sequence[tuple[str, Candidate]]) -> _Next:
         """Whether what replicas report is the newest version: all of them say the same."""
-        candidate = max((each for _, each in found), key=lambda each: each.version)
+        candidate = newest_candidate(found)
         asked = self._asked[candidate.shard]
-        same = {replica for replica, each in found if each.version == candidate.version}
-        payloads = (each.payload for _, each in found if each.version == candidate.version)
-        payload = next((each for each in payloads if each is not None), None)
-        place = candidate.place
-        if payload is not None and same >= asked.replicas - self._failures.keys():
-            return _Next(key, place, Record(place.entity, candidate.version, payload), None)
-        return _Next(key, place, None, candidate)
+        record = certain_record(candidate, found, asked.replicas - self._failures.keys())
+        return _Next(key, candidate.place, record, None if record is not None else candidate)
 
     async def _judged(self, batch: Sequence[_Next]) -> list[Record]:
         """The records of a batch whose newest version is found at this place."""
@@ -289,7 +278,7 @@ class RunningQuery:
             asked = self._asked[shard]
             left = list(entities)
             while left:
-                records, _, _ = await self._coordinator.read(
+                records, _, _ = await self._steps.read(
                     asked.placement, left[:READ_MAX_RECORDS], asked.level, repair=True, everyone=True
                 )
                 found.update({record.entity: record for record in records if record is not None})

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import trio
 
+from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.model.property import Entity, Record, ShardId, check_entity
 from gossipnode.core.query.criteria import Criteria, matches
 from gossipnode.core.query.replica_messages import READ_MAX_RECORDS
 from gossipnode.core.query.search import QUERY_MAX_RECORDS, Place, Search, place_of
-from gossipnode.node.coordinate.coordinator import VIEW_ATTEMPTS, Coordinator
+from gossipnode.node.coordinate.record_steps import VIEW_ATTEMPTS, RecordSteps
+from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members
-from gossipnode.node.query.running_query import BrokenOffError, RunningQuery, StreamReport
-from gossipnode.node.repair.repair_stream import first_error
-from gossipnode.node.request_errors import OtherViewError
+from gossipnode.node.query.merge import BrokenOffError, QuerySources, RunningQuery, StreamReport
+from gossipnode.node.refusals.request_errors import OtherViewError
 from gossipnode.wire.property.property_edit import project, read_tags
 from gossipnode.wire.wire_errors import WireError
 
@@ -58,15 +59,15 @@ class QueryTrace:
     read_by_key: int = 0
 
 
-class ClusterQueries:
+class Queries:
     """Carries out queries."""
 
-    def __init__(self, coordinator: Coordinator, members: Members, asked: Callable[[Search], None]) -> None:
-        """Ask the replicas that `coordinator` asks. `asked` hears of every search of this node's own copy."""
-        self._coordinator = coordinator
-        self._asked = asked
-        self._shards = coordinator.shards
+    def __init__(self, local: LocalState, members: Members, steps: RecordSteps) -> None:
+        """Ask the replicas among `members`; what is uncertain is read by `steps`."""
+        self._local = local
+        self._shards = local.shards
         self._members = members
+        self._steps = steps
 
     @asynccontextmanager
     async def open(self, query: Query) -> AsyncGenerator[ClusterQuery]:
@@ -77,18 +78,15 @@ class ClusterQueries:
             UnknownLevelError, WireError, InvalidEntityError: the query is wrong in itself.
             TooFewReplicasError: not enough replicas of a shard can be asked.
         """
-        levels = {group: self._coordinator.level(group, query.ack) for group in query.groups}
+        levels = {group: self._steps.level(group, query.ack) for group in query.groups}
         for group in levels:
             self._shards.shard_count(group)
         after = await self._after(query, levels)
-        try:
+        with one_error():
             async with trio.open_nursery() as nursery:
-                yield ClusterQuery(
-                    self._coordinator, self._members, self._asked, query, levels, after, nursery
-                )
+                sources = QuerySources(self._local, self._members, self._steps, nursery)
+                yield ClusterQuery(sources, query, levels, after)
                 nursery.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            raise first_error(group) or group from None
 
     async def _after(self, query: Query, levels: dict[str, AckLevel]) -> Place | None:
         """Where an answer goes on: the place of the record that it is to come behind."""
@@ -101,10 +99,10 @@ class ClusterQueries:
             raise WireError(f"after: {entity.text[:80]!r} is of another group")
 
         async def read(placement: Placement) -> Record | None:
-            (record,), _, _ = await self._coordinator.read(placement, (entity,), level, everyone=True)
+            (record,), _, _ = await self._steps.read(placement, (entity,), level, everyone=True)
             return record
 
-        record = await self._coordinator.in_one_view(entity, read)
+        record = await self._steps.in_one_view(entity, read)
         if record is None:
             raise WireError(
                 f"after: there is no record {entity.text[:80]!r}, and so no place in the order of a tag"
@@ -116,24 +114,15 @@ class ClusterQuery:
     """The answer to a query, in order, in lists of some."""
 
     def __init__(
-        self,
-        coordinator: Coordinator,
-        members: Members,
-        asked: Callable[[Search], None],
-        query: Query,
-        levels: dict[str, AckLevel],
-        after: Place | None,
-        nursery: trio.Nursery,
+        self, sources: QuerySources, query: Query, levels: dict[str, AckLevel], after: Place | None
     ) -> None:
-        """See `ClusterQueries.open`."""
-        self._coordinator = coordinator
-        self._shards = coordinator.shards
-        self._members = members
-        self._search_asked = asked
+        """See `Queries.open`."""
+        self._sources = sources
+        self._shards = sources.local.shards
+        self._steps = sources.steps
         self._query = query
         self._levels = levels
         self._after = after
-        self._nursery = nursery
         self._left = query.most
         self._running: RunningQuery | None = None
         self._broken_off: dict[str, str] = {}
@@ -198,10 +187,10 @@ class ClusterQuery:
         async def read(placement: Placement) -> list[Record | None]:
             if level is AckLevel.LOCAL and self._shards.own_name not in placement.holders:
                 return [None] * len(entities)
-            records, _, _ = await self._coordinator.read(placement, entities, level, repair=True)
+            records, _, _ = await self._steps.read(placement, entities, level, repair=True)
             return records
 
-        return await self._coordinator.in_one_view(entities[0], read)
+        return await self._steps.in_one_view(entities[0], read)
 
     def _matches(self, record: Record) -> bool:
         criteria = self._query.criteria
@@ -218,7 +207,7 @@ class ClusterQuery:
                 return await self._next_of(running)
             except OtherViewError as error:
                 self._give_up(running)
-                await self._coordinator.compare_views(error.peer)
+                await self._steps.compare_views(error.peer)
             except BrokenOffError as error:
                 self._give_up(running)
                 self._broken_off[error.replica] = error.failure
@@ -253,16 +242,11 @@ class ClusterQuery:
             query.tombstones,
             query.most,
         )
-        self._search_asked(search)
+        self._sources.local.indexes.asked(search)
         running = RunningQuery(
-            self._coordinator,
-            self._members,
-            search,
-            self._levels,
-            broken_off=self._broken_off,
-            seen=self._seen,
+            self._sources, search, self._levels, broken_off=self._broken_off, seen=self._seen
         )
-        running.begin(self._nursery)
+        running.begin()
         self._running = running
         return running
 

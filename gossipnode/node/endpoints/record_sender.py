@@ -5,16 +5,17 @@ Thin: decode, check, call, encode. Shared by the compatible service and our own.
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
 
+from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.query.criteria import check_criteria
-from gossipnode.node.query.cluster_query import ClusterQuery, Query, QueryTrace
-from gossipnode.node.repair.repair_stream import first_error
+from gossipnode.node.query.queries import ClusterQuery, Query, QueryTrace
 from gossipnode.node.replica.scan import STREAM_MESSAGE_BYTES
 from gossipnode.rpc import ServerStream
 from gossipnode.wire.criteria_codec import decode_criteria
@@ -29,6 +30,11 @@ STREAM_PAUSE_SECONDS = 2.0
 """A stream of records says something this often while it searches, be it nothing: a client gives up else."""
 
 TRACE_ID_BITS = 64
+
+
+def new_trace_id(rng: random.Random) -> str:
+    """The id of a trace, in hex."""
+    return f"{rng.getrandbits(TRACE_ID_BITS):016x}"
 
 
 def decode_query(request: banyandb.QueryRequest, *, after: Entity | None = None, ack: str = "") -> Query:
@@ -144,14 +150,12 @@ class RecordSender:
 async def record_sender(stream: ServerStream[Any, v1.RecordBatch]) -> AsyncGenerator[RecordSender]:
     """A sender that shows signs of life for as long as the block lasts."""
     sender = RecordSender(stream)
-    try:
+    with one_error():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sender.show_life)
             yield sender
             async with sender.sending:
                 nursery.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        raise first_error(group) or group from None
 
 
 def encode_record(record: Record) -> v1.Record:

@@ -1,0 +1,46 @@
+"""Coordination as a whole: the parts of this room, put together. The face of this room.
+
+Coordination
+ |- replicas      requests to replicas, which may outlive the client's request that made them
+ `- read repair   stale copies get the newest version
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from gossipnode.node.coordinate.bulk_writes import BulkWrites
+from gossipnode.node.coordinate.coordinator import Coordinator
+from gossipnode.node.coordinate.read_repair import ReadRepair
+from gossipnode.node.coordinate.record_steps import RecordSteps
+from gossipnode.node.coordinate.replica_calls import ReplicaCalls
+from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.membership.registry_sync import RegistrySync
+from gossipnode.node.peers.members import Members
+from gossipnode.node.replica.replica import Replica
+
+
+@dataclass(frozen=True, slots=True)
+class Coordination:
+    """The parts, of which `replicas` and `read_repair` are to be run."""
+
+    replicas: ReplicaCalls
+    read_repair: ReadRepair
+    steps: RecordSteps
+    coordinator: Coordinator
+    bulk: BulkWrites
+
+
+def make_coordination(
+    local: LocalState,
+    members: Members,
+    replica: Replica,
+    sync: RegistrySync,
+    rng: random.Random | None = None,
+) -> Coordination:
+    """The parts. Nothing runs yet; `replica` is this node's own copy."""
+    replicas = ReplicaCalls(members, replica)
+    read_repair = ReadRepair(local.shards, members, replica)
+    steps = RecordSteps(local, replicas, read_repair, sync, rng)
+    return Coordination(replicas, read_repair, steps, Coordinator(steps), BulkWrites(local, steps))

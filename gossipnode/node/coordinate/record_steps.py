@@ -1,0 +1,218 @@
+"""The steps of which requests are made: read records of a shard from enough replicas, write them to enough.
+
+Every step is made in one view of the cluster, see `in_one_view`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+import trio
+
+from gossipnode.core.cluster.placement import AckLevel, Placement
+from gossipnode.core.cluster.view import SYSTEM_GROUP
+from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.query.newest import NewestRecords
+from gossipnode.core.query.replica_messages import Done, ReadRecords, RecordsRead, Wanted, WriteRecords
+from gossipnode.core.query.write_answers import WriteAnswers
+from gossipnode.node.coordinate.entity_locks import EntityLocks
+from gossipnode.node.coordinate.read_repair import ReadRepair
+from gossipnode.node.coordinate.replica_calls import ReplicaCalls
+from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.membership.registry_sync import RegistrySync
+from gossipnode.node.refusals.request_checks import ack_level, not_a_replica
+from gossipnode.node.refusals.request_errors import (
+    NotStoredError,
+    OtherViewError,
+    TooFewReplicasError,
+    UnknownGroupError,
+)
+from gossipnode.wire.property.draft import Draft, draft_of
+
+APPLY_ATTEMPTS = 8
+"""How often a write starts over when newer versions keep coming in between."""
+
+APPLY_PAUSE_MIN_SECONDS = 0.002
+APPLY_PAUSE_MAX_SECONDS = 0.25
+"""The longest pause before a write starts over; it doubles with each try. The pause itself is random."""
+
+VIEW_ATTEMPTS = 5
+"""How often a request starts over because a replica sees other members than we do."""
+
+Result = TypeVar("Result")
+
+
+class RecordsFound(NamedTuple):
+    """What a read found."""
+
+    records: list[Record | None]
+    """The newest versions, of as many of the entities, from the first one on, as fitted every answer."""
+    done: Done | None
+    """What the request came to when it came before, if it did."""
+    heard: int
+    """How many replicas answered."""
+
+
+class RecordSteps:
+    """Reads and writes records through the replicas of their shard."""
+
+    def __init__(
+        self,
+        local: LocalState,
+        replicas: ReplicaCalls,
+        repair: ReadRepair,
+        sync: RegistrySync,
+        rng: random.Random | None = None,
+    ) -> None:
+        """Ask `replicas`; compare registries by `sync` when one of them sees other members than we do.
+
+        `rng` spreads the tries of writes that meet other writes; without it the system's randomness does.
+        """
+        self.shards = local.shards
+        self.locks = EntityLocks()
+        self._clock = local.clock
+        self.replicas = replicas
+        self._repair = repair
+        self._sync = sync
+        self._rng = rng or random.SystemRandom()
+
+    def level(self, group: str, asked: str) -> AckLevel:
+        """The acknowledgement level of a request: what it asks for, or else what its group says.
+
+        Raises:
+            UnknownGroupError: there is no such group.
+            UnknownLevelError: names the levels that there are.
+        """
+        if asked:
+            return ack_level(asked)
+        if group == SYSTEM_GROUP:
+            return AckLevel.ONE
+        known = self.shards.view.groups.get(group)
+        if known is None:
+            raise UnknownGroupError(group, self.shards.view.groups)
+        return known.ack
+
+    async def in_one_view(self, entity: Entity, attempt: Callable[[Placement], Awaitable[Result]]) -> Result:
+        """Try with the placement of an entity's shard; again when a replica sees other members than we do."""
+        for _ in range(VIEW_ATTEMPTS - 1):
+            try:
+                return await attempt(self.shards.placement(self.shards.shard_of(entity)))
+            except OtherViewError as error:
+                await self.compare_views(error.peer)
+        return await attempt(self.shards.placement(self.shards.shard_of(entity)))
+
+    async def step_aside(self, tried: int) -> None:
+        """Wait a moment before a write that was overtaken starts over.
+
+        Nodes that write the same record would otherwise meet again and again.
+        """
+        longest = min(APPLY_PAUSE_MIN_SECONDS * 2**tried, APPLY_PAUSE_MAX_SECONDS)
+        await trio.sleep(self._rng.uniform(0, longest))
+
+    async def compare_views(self, peer: str) -> None:
+        """Compare registries with a peer that sees other members than we do."""
+        await self._sync.compare(peer)
+
+    async def read(
+        self,
+        placement: Placement,
+        entities: Sequence[Entity],
+        level: AckLevel,
+        request_id: str = "",
+        *,
+        repair: bool = False,
+        everyone: bool = False,
+    ) -> RecordsFound:
+        """The newest versions that enough replicas hold.
+
+        With `repair`, stale replicas are written to after the answer. With `everyone`, every replica that can
+        be asked is waited for.
+        """
+        shard = placement.shard
+        own: list[Record | None] = [None] * len(entities)
+        own_reply: RecordsRead | None = None
+        if self.shards.own_name in placement.holders:
+            request = ReadRecords(
+                shard, placement.fence, tuple(Wanted(entity, None) for entity in entities), request_id
+            )
+            reply = await self.replicas.own.read(request)
+            if isinstance(reply, RecordsRead):
+                own_reply = reply
+                own[: len(reply.held)] = [held if isinstance(held, Record) else None for held in reply.held]
+        newest = NewestRecords(shard, entities, own)
+        if level is AckLevel.LOCAL:
+            if own_reply is None:
+                raise not_a_replica(placement)
+            newest.take(self.shards.own_name, own_reply)
+            return RecordsFound(newest.records(), own_reply.done, 1)
+        wanted = tuple(
+            Wanted(entity, None if held is None else held.version)
+            for entity, held in zip(entities, own, strict=True)
+        )
+        tally = await self.replicas.ask(
+            placement,
+            level,
+            ReadRecords(shard, placement.fence, wanted, request_id),
+            newest.take,
+            verb="answered",
+            own_reply=own_reply,
+            ended=(lambda: self._repair.offer(newest.stale())) if repair else None,
+            everyone=everyone,
+        )
+        return RecordsFound(newest.records(), newest.done, tally.acknowledged)
+
+    async def write(
+        self,
+        placement: Placement,
+        records: Sequence[Record],
+        level: AckLevel,
+        answers: WriteAnswers,
+        *,
+        request_id: str = "",
+        created: bool = False,
+    ) -> int | None:
+        """Write records of a shard; gives how many replicas have them, None when a newer version came first.
+
+        Args:
+            placement: the shard and its replicas, in the view of this try.
+            records: as many as one request may hold.
+            level: how many replicas must take them.
+            answers: judges what the replicas say.
+            request_id: that of the client's request, which writes one record.
+            created: what the client is told when the same request comes again.
+        """
+        request = WriteRecords(placement.shard, placement.fence, tuple(records), request_id, created)
+        if level is AckLevel.LOCAL:
+            return await self._write_here(placement, request, answers)
+        try:
+            tally = await self.replicas.ask(placement, level, request, answers.take, verb="took it")
+        except TooFewReplicasError:
+            if answers.overtaken:
+                return None
+            raise
+        return tally.acknowledged
+
+    async def _write_here(
+        self, placement: Placement, request: WriteRecords, answers: WriteAnswers
+    ) -> int | None:
+        if self.shards.own_name not in placement.holders:
+            raise not_a_replica(placement)
+        (reply,) = await self.replicas.own.write([request])
+        reason = answers.take(self.shards.own_name, reply)
+        if reason and not answers.overtaken:
+            raise NotStoredError(reason)
+        return None if reason else 1
+
+    def stamped(self, draft: Draft, existing: Record | None, *, created: bool) -> Record:
+        """A fresh version, above the one that it takes the place of."""
+        stamp = self._clock.next_over(existing)
+        born = stamp if created or existing is None else draft_of(existing).create_revision
+        return draft.stamped(create_revision=born, mod_revision=stamp, updated_at_ns=stamp)
+
+    def tombstone(self, existing: Record) -> Record:
+        """The tombstone of a record."""
+        stamp = self._clock.next_over(existing)
+        draft = draft_of(existing)
+        return draft.stamped(create_revision=draft.create_revision, mod_revision=stamp, delete_time=stamp)

@@ -1,0 +1,103 @@
+"""The part of NodeService for those who run the cluster: groups and members.
+
+Thin: decode, check, call, encode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gossipnode.core.cluster.view import Group
+from gossipnode.node.local.registry import Registry
+from gossipnode.node.membership.group_admin import GroupChange
+from gossipnode.node.membership.membership import Membership
+from gossipnode.node.refusals.error_status import as_status
+from gossipnode.rpc import CallContext
+from gossipnode.wire import services
+from gossipnode.wire.envelope.tables import values_of
+from gossipnode.wire.generated.bp.gossipnode import v1
+
+
+class NodeAdmin:
+    """Serves those who run the cluster: groups and members."""
+
+    def __init__(self, registry: Registry, membership: Membership) -> None:
+        """Change groups and members by `membership`."""
+        self._registry = registry
+        self._groups = membership.groups
+        self._members = membership.members
+
+    def handlers(self) -> Mapping[Any, Any]:
+        """The handlers by method."""
+        return {
+            services.NODE_CREATE_GROUP: self.create_group,
+            services.NODE_ALTER_GROUP: self.alter_group,
+            services.NODE_DELETE_GROUP: self.delete_group,
+            services.NODE_LIST_GROUPS: self.list_groups,
+            services.NODE_FORGET_MEMBER: self.forget_member,
+        }
+
+    async def create_group(self, request: v1.CreateGroupRequest, call: CallContext) -> v1.GroupResponse:
+        """Make a group."""
+        with as_status():
+            return _encode_change(
+                await self._groups.create(
+                    request.name,
+                    shards=request.shards,
+                    replicas=request.replicas,
+                    ack=request.ack,
+                    tombstone_retention_seconds=request.tombstone_retention_seconds,
+                    indexes=request.indexes,
+                )
+            )
+
+    async def alter_group(self, request: v1.AlterGroupRequest, call: CallContext) -> v1.GroupResponse:
+        """Change a group."""
+        indexes = values_of(request).get("indexes")
+        with as_status():
+            return _encode_change(
+                await self._groups.alter(
+                    request.name,
+                    ack=request.ack,
+                    tombstone_retention_seconds=request.tombstone_retention_seconds,
+                    indexes=None if indexes is None else indexes.tags,
+                )
+            )
+
+    async def delete_group(self, request: v1.DeleteGroupRequest, call: CallContext) -> v1.GroupResponse:
+        """Delete a group with all its records."""
+        with as_status():
+            return _encode_change(await self._groups.delete(request.name))
+
+    async def list_groups(self, request: v1.ListGroupsRequest, call: CallContext) -> v1.ListGroupsResponse:
+        """All groups, or one."""
+        with as_status():
+            groups = self._groups.groups(request.name)
+        return v1.ListGroupsResponse(groups=[_encode_group(group) for group in groups])
+
+    async def forget_member(
+        self, request: v1.ForgetMemberRequest, call: CallContext
+    ) -> v1.ForgetMemberResponse:
+        """Let a name be no member any more."""
+        with as_status():
+            acknowledged = await self._members.forget(request.name)
+        return v1.ForgetMemberResponse(acknowledged=acknowledged, members=len(self._registry.view.members))
+
+
+def _encode_change(change: GroupChange) -> v1.GroupResponse:
+    return v1.GroupResponse(
+        group=_encode_group(change.group), acknowledged=change.acknowledged, members=change.members
+    )
+
+
+def _encode_group(group: Group) -> v1.Group:
+    return v1.Group(
+        name=group.name,
+        shards=group.shards,
+        replicas=group.replicas,
+        ack=group.ack.value,
+        tombstone_retention_seconds=group.tombstone_retention_seconds,
+        indexes=list(group.indexes),
+        incarnation=group.incarnation,
+    )

@@ -1,0 +1,79 @@
+"""Filling: a replica that is new to a shard compares with enough of those that hold it.
+
+They refuse requests of the older view from the moment they know the newer one, so that no acknowledged write
+can be missed (`Placement.sources_needed`).
+"""
+
+from __future__ import annotations
+
+import structlog
+import trio
+
+from gossipnode.concurrency.nursery_errors import one_error
+from gossipnode.core.cluster.placement import Placement
+from gossipnode.core.cluster.view import ClusterView
+from gossipnode.core.ring.round import Hop
+from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.peers import call_metadata
+from gossipnode.node.peers.members import Members, Peer
+from gossipnode.node.repair.sessions import Sessions
+
+SHARDS_FILLED_AT_ONCE = 2
+"""Shards that fill at the same time: the node serves its clients meanwhile."""
+
+
+class Filler:
+    """Fills this node's new shards."""
+
+    def __init__(self, local: LocalState, members: Members, sessions: Sessions) -> None:
+        """Compare with `members` by `sessions`; what is filled is kept in the state of `local`."""
+        self._shards = local.shards
+        self._state = local.fill
+        self._members = members
+        self._sessions = sessions
+        self._log = structlog.get_logger("gossipnode.hand_off")
+
+    async def fill_all(self, view: ClusterView) -> None:
+        """Try to fill every shard that is not filled yet, a few at a time.
+
+        Raises:
+            StoreError: a note of what is filled was not kept.
+        """
+        limit = trio.CapacityLimiter(SHARDS_FILLED_AT_ONCE)
+        with one_error():
+            async with trio.open_nursery() as nursery:
+                for placement in self._state.unfilled(view):
+                    nursery.start_soon(self._fill_in_turn, limit, placement)
+
+    async def _fill_in_turn(self, limit: trio.CapacityLimiter, placement: Placement) -> None:
+        async with limit:
+            await self._fill(placement)
+
+    async def _fill(self, placement: Placement) -> None:
+        """Compare with all that hold the shard; it is filled once enough comparisons were complete."""
+        view = self._shards.view
+        done = 0
+        for name in placement.sources:
+            peer = self._members.peers.get(name)
+            if peer is None or peer.foreign:
+                continue
+            hop = await compare_fenced(self._sessions, self._members, peer, placement)
+            done += hop.complete
+            if not hop.complete:
+                self._log.info(
+                    "shard not filled from a member yet",
+                    shard=str(placement.shard),
+                    peer=name,
+                    reason=hop.reason,
+                )
+        if done >= placement.sources_needed and self._shards.view is view:
+            await self._state.remember(view, placement.shard)
+            self._log.info("shard filled", shard=str(placement.shard), sources=done)
+
+
+async def compare_fenced(
+    sessions: Sessions, members: Members, peer: Peer, placement: Placement, *, leaving: bool = False
+) -> Hop:
+    """A session that the peer refuses if it sees other replicas of the shard than we do."""
+    metadata = {**members.metadata, call_metadata.FENCE: placement.fence.hex()}
+    return await sessions.compare(peer, placement.shard, metadata, leaving=leaving)

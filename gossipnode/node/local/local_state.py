@@ -1,0 +1,47 @@
+"""What this node holds and knows, in one place: the face of this room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gossipnode.node.local.clock import Clock
+from gossipnode.node.local.fill_state import FillState
+from gossipnode.node.local.index_keeper import IndexKeeper
+from gossipnode.node.local.record_writer import RecordWriter
+from gossipnode.node.local.registry import Registry
+from gossipnode.node.local.shard_map import ShardMap
+from gossipnode.store.interface import Store
+
+
+@dataclass(frozen=True, slots=True)
+class LocalState:
+    """The parts that other rooms read, and the one that they write by."""
+
+    own_name: str
+    store: Store
+    """To read from. Writes go through `writer`, except for notes, indexes and dropped shards."""
+    writer: RecordWriter
+    registry: Registry
+    shards: ShardMap
+    clock: Clock
+    fill: FillState
+    indexes: IndexKeeper
+
+
+def local_state(
+    own_name: str, store: Store, registry: Registry, wall_clock: Callable[[], int], last_stamp: int = 0
+) -> LocalState:
+    """The state of the node of this name. `registry` is loaded already; `last_stamp` is the store's."""
+    shards = ShardMap(own_name, registry)
+    clock = Clock(wall_clock, last_stamp)
+    return LocalState(
+        own_name=own_name,
+        store=store,
+        writer=RecordWriter(store, registry, clock),
+        registry=registry,
+        shards=shards,
+        clock=clock,
+        fill=FillState(shards, store),
+        indexes=IndexKeeper(shards, store),
+    )

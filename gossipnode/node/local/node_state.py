@@ -1,0 +1,25 @@
+"""How this node itself is: where it listens, whether it serves, and why it had to stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import trio
+
+from gossipnode.config.address import Address
+
+Phase: TypeAlias = Literal["starting", "ready", "draining", "unhealthy"]
+
+
+@dataclass(slots=True)
+class NodeState:
+    """Written by the node, read by whatever answers for it."""
+
+    address: Address
+    """Where the node listens, once it does."""
+    phase: Phase = "starting"
+    failure: str = ""
+    """Why the node had to stop; empty when it did not have to."""
+    stopping: trio.Event = field(default_factory=trio.Event)
+    """Set once the node is to stop."""

@@ -1,0 +1,57 @@
+"""The one way by which records get into this node's store: from clients, coordinators and sessions alike.
+
+Registry, clock and digest filler hear of every write here, so none of them is ever older than the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+
+from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.core.cluster.view import SYSTEM_SHARD
+from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.write_result import WriteOutcome, WriteResult
+from gossipnode.node.local.clock import Clock
+from gossipnode.node.local.registry import Registry
+from gossipnode.store.interface import Store
+
+
+class RecordWriter:
+    """Writes records to the store, and tells those that must know."""
+
+    def __init__(self, store: Store, registry: Registry, clock: Clock) -> None:
+        """Write to `store`; records of the system group also go to `registry`."""
+        self._store = store
+        self._registry = registry
+        self._clock = clock
+        self.written = ChangeEvent()
+        """Tells of every write."""
+        self._log = structlog.get_logger("gossipnode.store")
+
+    async def write(self, shard_records: Sequence[tuple[ShardId, Record]]) -> list[WriteResult]:
+        """Store records of our own or of a peer; see `Store.write`. Our clock moves on past their stamps."""
+        results = await self._store.write(shard_records, stamp=self._clock.last)
+        stored = [
+            (shard, record)
+            for (shard, record), result in zip(shard_records, results, strict=True)
+            if result.outcome is WriteOutcome.STORED
+        ]
+        self._note_stamps(stored)
+        system = [record for shard, record in stored if shard == SYSTEM_SHARD]
+        if system:
+            self._registry.took(system)
+        self.written.notify()
+        return results
+
+    def _note_stamps(self, stored: Sequence[tuple[ShardId, Record]]) -> None:
+        ahead = [record for _, record in stored if not self._clock.saw(record.version.mod_revision)]
+        if ahead:
+            furthest = max(ahead, key=lambda record: record.version.mod_revision)
+            self._log.warning(
+                "records from the future",
+                records=len(ahead),
+                furthest=furthest.entity.text,
+                ahead_seconds=round((furthest.version.mod_revision - self._clock.now()) / 1e9),
+            )

@@ -1,0 +1,105 @@
+"""Which shards there are, which members hold each, and to which an entity belongs, in the view of now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.core.cluster.placement import Placement
+from gossipnode.core.cluster.view import SYSTEM_GROUP, SYSTEM_SHARD, ClusterView
+from gossipnode.core.model.property import Entity, ShardId
+from gossipnode.core.session.tree import shard_of
+from gossipnode.node.local.registry import Registry
+from gossipnode.node.refusals.request_errors import UnknownGroupError
+
+
+class ShardMap:
+    """The shards of every group, looked up in the view of now."""
+
+    def __init__(self, own_name: str, registry: Registry) -> None:
+        """Look at the view of `registry`, as the node of this name."""
+        self.own_name = own_name
+        self._registry = registry
+
+    @property
+    def view(self) -> ClusterView:
+        """Members, groups and placements as of now."""
+        return self._registry.view
+
+    @property
+    def changed(self) -> ChangeEvent:
+        """Tells of every new view."""
+        return self._registry.changed
+
+    def __iter__(self) -> Iterator[ShardId]:
+        """The shards that this node holds, in order; not the one of the system group."""
+        return iter([shard for shard in self.view.shards() if self.holds(shard)])
+
+    @property
+    def groups(self) -> dict[str, int]:
+        """Every group, the system's too, with its number of shards."""
+        counts = {name: group.shards for name, group in self.view.groups.items()}
+        return {**counts, SYSTEM_GROUP: 1}
+
+    def find(self, group: str, number: int) -> ShardId | None:
+        """A shard as it is now, with the incarnation of its group; None when there is no such shard."""
+        return self.view.shard(group, number)
+
+    def current(self, shard: ShardId) -> ShardId | None:
+        """The shard that a peer means by group and number, if this node holds it."""
+        found = self.find(shard.group, shard.shard)
+        return found if found is not None and self.holds(found) else None
+
+    def holds(self, shard: ShardId) -> bool:
+        """Whether this node is a replica of a shard, or is to become one.
+
+        Every node keeps the registry, also one that is not a member yet, or is no longer one.
+        """
+        return shard == SYSTEM_SHARD or self.own_name in self.replicas(shard)
+
+    def replicas(self, shard: ShardId) -> tuple[str, ...]:
+        """The members that hold a shard, or are to hold it, in ring order; () for an unknown shard."""
+        placement = self.view.placement(shard)
+        return () if placement is None else placement.holders
+
+    def placement(self, shard: ShardId) -> Placement:
+        """Which members hold a shard.
+
+        Raises:
+            UnknownGroupError: there is no such shard now.
+        """
+        placement = self.view.placement(shard)
+        if placement is None:
+            raise UnknownGroupError(shard.group, self.view.groups)
+        return placement
+
+    def shard_count(self, group: str) -> int:
+        """How many shards a group has.
+
+        Raises:
+            UnknownGroupError: there is no such group.
+        """
+        count = self.view.shard_count(group)
+        if count is None:
+            raise UnknownGroupError(group, self.view.groups)
+        return count
+
+    def shards_of(self, group: str) -> list[ShardId]:
+        """Every shard of a group.
+
+        Raises:
+            UnknownGroupError: there is no such group.
+        """
+        numbers = range(self.shard_count(group))
+        return [shard for number in numbers if (shard := self.find(group, number)) is not None]
+
+    def shard_of(self, entity: Entity) -> ShardId:
+        """The shard of an entity.
+
+        Raises:
+            UnknownGroupError: there is no such group.
+        """
+        shard = self.find(entity.group, shard_of(entity, self.shard_count(entity.group)))
+        if shard is None:
+            raise UnknownGroupError(entity.group, self.view.groups)
+        return shard

@@ -1,0 +1,1 @@
+"""What a request is refused for: the checks, the errors, and the gRPC status that each becomes."""

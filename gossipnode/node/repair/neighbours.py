@@ -1,0 +1,91 @@
+"""The other members as a holder of a round's message meets them.
+
+Names are looked up in our own membership; whatever goes wrong with a peer becomes an outcome, never an error.
+"""
+
+from __future__ import annotations
+
+from gossipnode.core.ring.round import Hop, Report
+from gossipnode.core.ring.turn import HopEnd, RoundMessage
+from gossipnode.node.peers import call_metadata
+from gossipnode.node.peers.members import Members
+from gossipnode.node.repair.reports import Reports
+from gossipnode.node.repair.sessions import Sessions
+from gossipnode.rpc import RetryPolicy, RpcError, Status
+from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
+from gossipnode.wire.services import PROPAGATION
+
+PROPAGATION_SECONDS = 10.0
+"""How long one call of Propagation may take: it is answered at once, before the work is done."""
+
+PROPAGATION_ATTEMPTS = 5
+PROPAGATION_RETRY_MIN_SECONDS = 0.5
+PROPAGATION_RETRY_MAX_SECONDS = 10.0
+"""A Propagation call that meets UNAVAILABLE is retried 4 times."""
+
+_PROPAGATION_RETRY = RetryPolicy(
+    statuses=frozenset([Status.UNAVAILABLE]),
+    attempts=PROPAGATION_ATTEMPTS,
+    min_seconds=PROPAGATION_RETRY_MIN_SECONDS,
+    max_seconds=PROPAGATION_RETRY_MAX_SECONDS,
+)
+
+
+class Neighbours:
+    """Repairs with a successor, hands it the message, reports to the origin."""
+
+    def __init__(self, members: Members, sessions: Sessions, reports: Reports) -> None:
+        """Meet `members` by `sessions`, and tell origins by `reports`."""
+        self._members = members
+        self._sessions = sessions
+        self._reports = reports
+
+    async def repair(self, peer: str, message: RoundMessage) -> Hop:
+        """One session with a peer; whatever happens becomes the hop's outcome."""
+        member = self._members.peers.get(peer)
+        if member is None:
+            return Hop(self._members.own_name, peer, HopEnd.SKIPPED, "no member of this cluster")
+        metadata = {**self._call_metadata(message), call_metadata.HOP: str(message.count + 1)}
+        return await self._sessions.compare(member, message.shard, metadata)
+
+    def tell(self, origin: str, report: Report) -> None:
+        """Send a report to a round's origin, without waiting for it."""
+        self._reports.tell(origin, report)
+
+    async def propagate(self, peer: str, message: RoundMessage) -> tuple[str, bool]:
+        """Hand a message on: why it was not taken ("" when it was), and whether the peer is foreign."""
+        member = self._members.peers.get(peer)
+        if member is None:
+            return "no member of this cluster", False
+        request = banyandb.PropagationRequest(
+            context=banyandb.PropagationContext(
+                nodes=list(message.nodes),
+                max_propagation_count=message.limit,
+                current_propagation_count=message.count,
+                origin_node=message.origin,
+            ),
+            group=message.shard.group,
+            shard_id=message.shard.shard,
+        )
+        try:
+            result = await member.channel.unary_call(
+                PROPAGATION,
+                request,
+                timeout=PROPAGATION_SECONDS * PROPAGATION_ATTEMPTS,
+                metadata=self._call_metadata(message),
+                dial_now=True,
+                retry=_PROPAGATION_RETRY,
+            )
+        except RpcError as error:
+            member.failed(error)
+            return str(error), False
+        member.answered()
+        metadata = {**result.initial_metadata, **result.trailing_metadata}
+        return "", not call_metadata.text(metadata, call_metadata.NODE)
+
+    def _call_metadata(self, message: RoundMessage) -> dict[str, str]:
+        metadata = {**self._members.metadata, call_metadata.CAUSE: message.cause.value}
+        if message.round:
+            # A foreign peer does not pass it on, and no metadata goes without a value.
+            metadata[call_metadata.ROUND] = message.round
+        return metadata

@@ -1,0 +1,67 @@
+"""Repair as a whole: the parts of this room, put together. The face of this room.
+
+Repair
+ |- reports      to origins; they go on while the rest stops
+ |- holder       a task per shard that holds a message
+ `- rounds       a task per round that this node started, and the schedule
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gossipnode.config.settings import Settings
+from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.peers.members import Members
+from gossipnode.node.repair.holder import Holder
+from gossipnode.node.repair.neighbours import Neighbours
+from gossipnode.node.repair.origin import Origin
+from gossipnode.node.repair.reports import Reports
+from gossipnode.node.repair.rounds import Rounds
+from gossipnode.node.repair.schedule import Schedule, utc
+from gossipnode.node.repair.sessions import SessionBounds, Sessions
+from gossipnode.node.world import World
+
+ROUND_ID_BITS = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """The parts, of which `reports`, `holder` and `rounds` are to be run."""
+
+    bounds: SessionBounds
+    origin: Origin
+    sessions: Sessions
+    reports: Reports
+    neighbours: Neighbours
+    holder: Holder
+    rounds: Rounds
+
+
+def make_repair(settings: Settings, world: World, local: LocalState, members: Members) -> Repair:
+    """The parts. Nothing runs yet."""
+    repair = settings.repair
+    schedule = Schedule(repair.schedule) if repair.schedule else None
+
+    def half_interval() -> float:
+        return 0.0 if schedule is None else schedule.last_interval_seconds(utc(local.clock.now())) / 2
+
+    origin = Origin(
+        local.own_name,
+        wall_clock=local.clock.now,
+        new_round_id=lambda: f"{world.rng.getrandbits(ROUND_ID_BITS):024x}",
+        deadline_seconds=repair.session_deadline_seconds,
+    )
+    bounds = SessionBounds(repair.session_deadline_seconds, repair.page_leaves)
+    sessions = Sessions(local, members, bounds)
+    reports = Reports(members, origin)
+    neighbours = Neighbours(members, sessions, reports)
+    holder = Holder(
+        local.own_name,
+        neighbours,
+        max_sessions=repair.max_sessions,
+        half_interval=half_interval,
+        rng=world.rng,
+    )
+    rounds = Rounds(local, origin, holder, neighbours, schedule, world.rng)
+    return Repair(bounds, origin, sessions, reports, neighbours, holder, rounds)

@@ -1,0 +1,87 @@
+"""Starting rounds: on demand, and by the schedule."""
+
+from __future__ import annotations
+
+from random import Random
+
+import structlog
+import trio
+
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.turn import Cause, RoundMessage
+from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.refusals.request_errors import TooManyRoundsError
+from gossipnode.node.repair.holder import Holder
+from gossipnode.node.repair.neighbours import Neighbours
+from gossipnode.node.repair.origin import Origin, RoundWatch
+from gossipnode.node.repair.schedule import Schedule, run_schedule
+
+
+class Rounds:
+    """Starts rounds, each in a task of its own. `run` it first."""
+
+    def __init__(
+        self,
+        local: LocalState,
+        origin: Origin,
+        holder: Holder,
+        neighbours: Neighbours,
+        schedule: Schedule | None,
+        rng: Random,
+    ) -> None:
+        """Open rounds at `origin`; their message goes to `holder` here, or to one of `neighbours` first."""
+        self._shards = local.shards
+        self._clock = local.clock
+        self._origin = origin
+        self._holder = holder
+        self._neighbours = neighbours
+        self._schedule = schedule
+        self._rng = rng
+        self._nursery: trio.Nursery | None = None
+        self._log = structlog.get_logger("gossipnode.node")
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Let rounds be started, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            task_status.started()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None
+
+    async def follow_schedule(self) -> None:
+        """Start the rounds of the schedule, if there is one, until cancelled."""
+        if self._schedule is not None:
+            await run_schedule(
+                self._schedule, wall_clock=self._clock.now, rng=self._rng, start=self._start_scheduled
+            )
+
+    def stop(self) -> None:
+        """Start no more rounds. Those under way go on."""
+        self._nursery = None
+
+    def start(self, shard: ShardId, cause: Cause) -> RoundWatch:
+        """Start a round for a shard.
+
+        Raises:
+            TooManyRoundsError: `ROUNDS_UNDER_WAY_MAX` are under way, or the node is stopping.
+        """
+        if self._nursery is None:
+            raise TooManyRoundsError("the node is stopping, and starts no round")
+        message, watch = self._origin.open(shard, self._shards.replicas(shard), cause)
+        self._nursery.start_soon(self._origin.run, message, self._offer)
+        return watch
+
+    async def _offer(self, node: str, message: RoundMessage) -> tuple[str, bool]:
+        if node == self._shards.own_name:
+            self._holder.offer(message)
+            return "", False
+        return await self._neighbours.propagate(node, message)
+
+    def _start_scheduled(self) -> None:
+        for shard in self._shards:
+            try:
+                self.start(shard, Cause.SCHEDULED)
+            except TooManyRoundsError as error:
+                self._log.warning("scheduled round not started", shard=str(shard), reason=str(error))

@@ -1,0 +1,201 @@
+"""Tree sessions that this node opens, each from our own tree to the server's end.
+
+Whatever goes wrong with a peer becomes the outcome of the session, never an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from gossipnode.core.model.errors import SessionViolationError
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.round import Hop
+from gossipnode.core.ring.turn import HopEnd
+from gossipnode.core.session.commands import SessionCounts, SessionEnd
+from gossipnode.core.session.messages import ClientMessage, ServerMessage
+from gossipnode.core.session.tree_client import TreeClient
+from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.peers import call_metadata
+from gossipnode.node.peers.members import Members, Peer
+from gossipnode.node.refusals.request_errors import ShardGoneError
+from gossipnode.node.repair.repair_stream import RepairStream
+from gossipnode.node.repair.shard_store import ShardStore
+from gossipnode.rpc import ClientStream, RpcError, Status
+from gossipnode.rpc.status import NO_METADATA
+from gossipnode.store.interface import StoreError
+from gossipnode.wire.services import REPAIR
+
+SERVER_END_SECONDS = 60.0
+"""How long a client that has said all it has to say waits in silence for the server to end the stream."""
+
+VERDICT_END_SECONDS = 5.0
+"""How long it waits for that when the verdict on the roots was all there was to say."""
+
+_NOT_BEGUN = frozenset(
+    [
+        Status.UNAVAILABLE,
+        Status.UNIMPLEMENTED,
+        Status.PERMISSION_DENIED,
+        Status.UNAUTHENTICATED,
+        Status.FAILED_PRECONDITION,
+    ]
+)
+"""Statuses that say, before the root was judged, that no session came about."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionBounds:
+    """The bounds of a session, from the configuration."""
+
+    deadline_seconds: float
+    page_leaves: int
+
+
+class Sessions:
+    """Opens sessions with other members."""
+
+    def __init__(self, local: LocalState, members: Members, bounds: SessionBounds) -> None:
+        """Compare what `local` holds with what `members` hold."""
+        self._local = local
+        self._members = members
+        self._bounds = bounds
+
+    async def compare(
+        self, peer: Peer, shard: ShardId, metadata: Mapping[str, str], *, leaving: bool = False
+    ) -> Hop:
+        """One session with a member; `leaving`: this node no longer holds the shard, and hands it over."""
+        began = trio.current_time()
+        own_metadata = {**metadata, call_metadata.INCARNATION: str(shard.incarnation)}
+        store = ShardStore(self._local, shard, leaving=leaving)
+        shards = self._local.shards.shard_count(shard.group)
+        run = _ClientRun(peer, shard, store, shards, self._bounds, own_metadata)
+        end, reason = await run.outcome()
+        counts = run.counts
+        if not reason and counts.skipped:
+            reason = f"left out: {reasons_text(counts.reasons)}"
+        return Hop(
+            self._members.own_name,
+            peer.name,
+            end,
+            reason,
+            sent=counts.sent,
+            received=counts.received,
+            skipped=counts.skipped,
+            bytes_sent=run.bytes_sent,
+            bytes_received=run.bytes_received,
+            seconds=trio.current_time() - began,
+        )
+
+
+class _ClientRun:
+    """One session that we open, from the tree to the server's end."""
+
+    def __init__(
+        self,
+        peer: Peer,
+        shard: ShardId,
+        store: ShardStore,
+        shards: int,
+        bounds: SessionBounds,
+        metadata: Mapping[str, str],
+    ) -> None:
+        self.counts = SessionCounts()
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self._peer = peer
+        self._shard = shard
+        self._store = store
+        self._shards = shards
+        self._bounds = bounds
+        self._metadata = metadata
+        self._stream: ClientStream[ClientMessage, ServerMessage] | None = None
+
+    async def outcome(self) -> tuple[HopEnd, str]:
+        """Run it; gives how it ended and why, if not well."""
+        try:
+            return await self._run()
+        except RpcError as error:
+            self._peer.failed(error)
+            return self._failed(error)
+        except SessionViolationError as error:
+            return HopEnd.FAILED, f"protocol: {error}"
+        except TimeoutError as error:
+            return HopEnd.FAILED, str(error)
+        except StoreError as error:
+            return HopEnd.FAILED, f"own store: {error}"
+        except ShardGoneError as error:
+            return HopEnd.FAILED, str(error)
+        except Exception:  # noqa: BLE001 - a defect becomes the outcome `internal`, logged with its traceback
+            structlog.get_logger("gossipnode.ring").exception("session failed", peer=self._peer.name)
+            return HopEnd.FAILED, "internal"
+        finally:
+            if self._stream is not None:
+                self.bytes_sent = self._stream.bytes_sent
+                self.bytes_received = self._stream.bytes_received
+
+    async def _run(self) -> tuple[HopEnd, str]:
+        tree = await self._store.tree(self._shard)
+        if tree is None:
+            return HopEnd.FAILED, "the holder itself has no tree"
+        session = TreeClient(
+            self._shard,
+            self._shards,
+            tree,
+            page_leaves=self._bounds.page_leaves,
+        )
+        self.counts = session.counts
+        async with self._peer.channel.stream(
+            REPAIR, timeout=self._bounds.deadline_seconds, metadata=self._metadata, dial_now=True
+        ) as stream:
+            self._stream = stream
+            end = await RepairStream(
+                stream,
+                session,
+                self._store,
+                half_close=stream.half_close,
+                end_wait_seconds=SERVER_END_SECONDS,
+            ).run()
+            self._peer.answered()
+            if end is not SessionEnd.REPAIRED:
+                await _take_end(stream)
+            if end is SessionEnd.NO_TREE:
+                return HopEnd.SKIPPED, "no tree for the shard"
+            if end is SessionEnd.EQUAL:
+                return HopEnd.EQUAL, ""
+            self._add_skipped_there(call_metadata.text(stream.trailing_metadata, call_metadata.SKIPPED))
+        return HopEnd.REPAIRED, ""
+
+    def _add_skipped_there(self, said: str) -> None:
+        """What an own server had to leave out, which the compatible messages cannot say."""
+        if said.isascii() and said.isdecimal() and len(said) < 10 and int(said):
+            self.counts.skip("at the peer", int(said))
+
+    def _failed(self, error: RpcError) -> tuple[HopEnd, str]:
+        judged = self._stream is not None and self._stream.bytes_received > 0
+        if judged:
+            return HopEnd.FAILED, str(error)
+        if error.status is Status.RESOURCE_EXHAUSTED and error.trailing_metadata is not NO_METADATA:
+            # Said by the peer: without its trailers it is a limit of ours that it has broken.
+            return HopEnd.BUSY, str(error)
+        if error.status in _NOT_BEGUN or self._stream is None:
+            return HopEnd.SKIPPED, str(error)
+        return HopEnd.FAILED, str(error)
+
+
+async def _take_end(stream: ClientStream[ClientMessage, ServerMessage]) -> None:
+    """Let a server that has given its verdict end the stream: many resets would look like abuse."""
+    with trio.move_on_after(VERDICT_END_SECONDS):
+        try:
+            await stream.finish()
+        except RpcError:
+            # The session is over: a foreign peer without a tree ends it with an error.
+            return
+
+
+def reasons_text(reasons: Mapping[str, int]) -> str:
+    """`2 not storable, 1 of another group or shard`."""
+    return ", ".join(f"{count} {why}" for why, count in sorted(reasons.items()))

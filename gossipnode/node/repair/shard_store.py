@@ -1,0 +1,101 @@
+"""The store as one session sees it: a single shard, as long as this node holds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gossipnode.core.cluster.fence import session_conflict
+from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.write_result import WriteOutcome
+from gossipnode.core.session.commands import FetchRecords, ReadLeaves, Write
+from gossipnode.core.session.tree import Leaf, Tree
+from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.refusals.request_errors import ShardGoneError, ViewConflictError
+
+
+@dataclass(frozen=True, slots=True)
+class CallerView:
+    """What the metadata of a session say of its caller's view; see `session_conflict`."""
+
+    incarnation: str = ""
+    fence: str = ""
+
+
+class ShardStore:
+    """One shard for one session.
+
+    A client of a session names the shard when it begins; a server learns it from the client's first message.
+    """
+
+    def __init__(
+        self,
+        local: LocalState,
+        shard: ShardId | None = None,
+        *,
+        leaving: bool = False,
+        caller: CallerView | None = None,
+    ) -> None:
+        """Read and write `shard` of `local`; None when the peer is to name it.
+
+        Args:
+            local: what this node holds.
+            shard: the shard of a client's session.
+            leaving: this node no longer holds the shard, and hands its copy over.
+            caller: what a server's caller says of its view.
+        """
+        assert shard is not None or not leaving
+        self._local = local
+        self._shard = shard
+        self._leaving = leaving
+        self._caller = caller
+
+    async def tree(self, shard: ShardId) -> Tree | None:
+        """The digests of a shard; None when this node does not hold it.
+
+        Raises:
+            ViewConflictError: the caller does not see the cluster as this node does.
+        """
+        held = self._shard if self._leaving else self._held(shard)
+        if held is None:
+            return None
+        self._shard = held
+        return await self._local.store.tree(held)
+
+    def _held(self, asked: ShardId) -> ShardId | None:
+        shards = self._local.shards
+        current = shards.current(asked)
+        if current is not None and self._caller is not None:
+            conflict = session_conflict(
+                shards.own_name,
+                shards.placement(current),
+                incarnation=self._caller.incarnation,
+                fence=self._caller.fence,
+            )
+            if conflict:
+                raise ViewConflictError(conflict)
+        return current
+
+    async def leaves(self, asked: ReadLeaves) -> list[Leaf]:
+        """Leaves of a slot."""
+        shard = self._named()
+        return await self._local.store.leaves(shard, asked.slot, after=asked.after, limit=asked.limit)
+
+    async def records(self, asked: FetchRecords) -> list[Record | None]:
+        """Records by key."""
+        return await self._local.store.read(self._named(), asked.entities)
+
+    async def write(self, write: Write) -> list[WriteOutcome]:
+        """Store records; returns once they are durable.
+
+        Raises:
+            ShardGoneError: the shard was given up since the session began. What was dropped stays dropped.
+        """
+        shard = self._named()
+        if not self._leaving and self._local.shards.current(shard) != shard:
+            raise ShardGoneError(f"shard {shard} is held here no more")
+        results = await self._local.writer.write([(shard, record) for record in write.records])
+        return [result.outcome for result in results]
+
+    def _named(self) -> ShardId:
+        assert self._shard is not None, "a session reads the tree of its shard first"
+        return self._shard
