@@ -1,1 +1,10 @@
-"""Whole clusters in memory, under virtual time. Public: users may test their own programs with it."""
+"""Whole clusters in memory, under virtual time. Public: users may test their own programs with it.
+
+`Cluster` runs the real nodes on a network in memory; `Faults` holds up bytes and cuts links between them.
+"""
+
+from gossipnode.sim.cluster import DAY_ONE, Cluster, RoundRun, running
+from gossipnode.sim.faults import Faults, FaultyNetwork
+from gossipnode.sim.network import MemoryNetwork
+
+__all__ = ["DAY_ONE", "Cluster", "Faults", "FaultyNetwork", "MemoryNetwork", "RoundRun", "running"]

@@ -85,7 +85,7 @@ class MemoryNetwork:
         self.unreachable: set[Address] = set()
         """Addresses that no new connection reaches."""
 
-    async def connect(self, address: Address) -> trio.abc.Stream:
+    async def connect(self, address: Address) -> MemoryConnection:
         """Open a stream to a listener.
 
         Raises:

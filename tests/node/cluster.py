@@ -1,30 +1,16 @@
-"""Whole nodes in memory, under virtual time."""
+"""Clusters in memory as the tests of a node use them: records, clients' requests, and what stores hold."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-
-import trio
-
-from gossipnode.config.address import Address, parse_address
-from gossipnode.config.settings import Settings, load_settings
-from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.model.tag_value import TagValue
-from gossipnode.core.ring.round import Round
-from gossipnode.core.ring.turn import Cause
-from gossipnode.node.node import Node, run_node
-from gossipnode.node.world import World
-from gossipnode.rpc import Channel
-from gossipnode.sim.network import MemoryNetwork
-from gossipnode.store.interface import IndexRows, LeafDigest, Store
-from gossipnode.store.memory import MemoryStore
+from gossipnode.node.coordinate.coordinator import Applied
+from gossipnode.sim import Cluster
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.property.property_edit import build_property
+from tests.node.support import entity, prop, tags_of
 
-DAY_ONE = 1_800_000_000 * 1_000_000_000
+N1 = entity("n/1")
 
 
 def record(
@@ -38,115 +24,19 @@ def record(
     return decode_record(payload, delete_time)
 
 
-class RoundRun:
-    """A round in the background."""
-
-    def __init__(self) -> None:
-        self._done = trio.Event()
-        self._round: Round | None = None
-
-    async def fill(self, cluster: Cluster, origin: str) -> None:
-        self._round = await cluster.round(origin)
-        self._done.set()
-
-    async def result(self) -> Round:
-        await self._done.wait()
-        assert self._round is not None
-        return self._round
+async def put(cluster: Cluster, name: str, ack: str = "", request_id: str = "", **tags: int) -> Applied:
+    """Merge tags into n/1, by one node."""
+    coordinator = cluster.coordinator(name)
+    return await coordinator.apply(prop("n/1", **tags), replace=False, ack=ack, request_id=request_id)
 
 
-@dataclass
-class Cluster:
-    """Nodes a, b, c, ... in memory. A node's store outlives it, as a disk would."""
+async def tags_at(cluster: Cluster, name: str, ack: str = "") -> object:
+    """The tags of n/1 as one node tells them; None when there is no live record."""
+    got = await cluster.coordinator(name).get(N1, ack=ack)
+    return None if got.record is None else tags_of(got.record)
 
-    names: Sequence[str] = ("a", "b", "c")
-    groups: Sequence[str] = ("sw:1:3",)
-    overrides: dict[str, object] = field(default_factory=dict)
-    seed: int = 0
 
-    def __post_init__(self) -> None:
-        self.network = MemoryNetwork()
-        self.stores: dict[str, MemoryStore] = {}
-        self.nodes: dict[str, Node] = {}
-        self.scopes: dict[str, trio.CancelScope] = {}
-        self.ended: dict[str, trio.Event] = {}
-
-    def address(self, name: str) -> Address:
-        return parse_address(f"{name}:7400")
-
-    def settings(self, name: str, **overrides: object) -> Settings:
-        peers = [f"{peer}={self.address(peer)}" for peer in self.names if peer != name]
-        return load_settings(
-            overrides={
-                "node.name": name,
-                "node.listen": str(self.address(name)),
-                "node.data_dir": "unused",
-                "cluster.peers": peers,
-                "groups": list(self.groups),
-                "repair.schedule": "",
-                **self.overrides,
-                **overrides,
-            }
-        )
-
-    def world(self, name: str) -> World:
-        @asynccontextmanager
-        async def open_store(
-            settings: Settings, digest: LeafDigest, index_rows: IndexRows
-        ) -> AsyncIterator[Store]:
-            kept = self.stores.get(name)
-            if kept is None:
-                self.stores[name] = MemoryStore(leaf_digest=digest, index_rows=index_rows)
-            else:
-                self.stores[name] = kept.reopen()
-            yield self.stores[name]
-
-        return World(
-            network=self.network,
-            open_store=open_store,
-            wall_clock=lambda: DAY_ONE + int(trio.current_time() * 1e9),
-            rng=random.Random(f"{self.seed} {name}"),
-        )
-
-    async def start(self, nursery: trio.Nursery, *names: str, **overrides: object) -> None:
-        for name in names or self.names:
-            self.nodes[name] = await nursery.start(self._run, name, overrides)
-
-    async def _run(self, name: str, overrides: dict[str, object], task_status: trio.TaskStatus[Node]) -> None:
-        self.ended[name] = trio.Event()
-        with trio.CancelScope() as self.scopes[name]:
-            await run_node(self.settings(name, **overrides), self.world(name), task_status=task_status)
-        self.ended[name].set()
-
-    def kill(self, name: str) -> None:
-        """End a node as a crash would: nothing is drained."""
-        self.scopes[name].cancel()
-
-    def stop(self) -> None:
-        for name in self.nodes:
-            self.kill(name)
-
-    def start_round(self, nursery: trio.Nursery, origin: str = "a") -> RoundRun:
-        """Start a round without waiting for it."""
-        run = RoundRun()
-        nursery.start_soon(run.fill, self, origin)
-        return run
-
-    async def put(self, name: str, *records: Record, shard: int = 0) -> None:
-        await self.stores[name].write([(ShardId(one.entity.group, shard), one) for one in records])
-
-    async def roots(self, group: str = "sw", shard: int = 0) -> dict[str, str]:
-        return {name: (await store.tree(ShardId(group, shard))).root for name, store in self.stores.items()}
-
-    def channel(self, name: str) -> Channel:
-        async def connect() -> trio.abc.Stream:
-            return await self.network.connect(self.address(name))
-
-        return Channel(connect, rng=random.Random(0))
-
-    async def round(self, origin: str = "a", group: str = "sw", shard: int = 0) -> Round:
-        """Start a round at a node, and wait for what becomes of it."""
-        watch = self.nodes[origin].parts.repair.rounds.start(ShardId(group, shard), Cause.ASKED)
-        while watch.now().outcome is None:
-            await watch.changed.wait()
-        return watch.now()
+async def versions(cluster: Cluster, of: Entity) -> list[int]:
+    """The mod_revision that each replica holds, 0 for nothing, by the names of the nodes."""
+    held = await cluster.held_of(of)
+    return [0 if record is None else record.version.mod_revision for _, record in sorted(held.items())]

@@ -24,10 +24,11 @@ from gossipnode.node.node import (
 )
 from gossipnode.rpc import RpcError
 from gossipnode.rpc.server.health import CHECK, ServingStatus
+from gossipnode.sim import Cluster
 from gossipnode.store.interface import IndexRows, LeafDigest, Store, StoreClosedError, StoreLockedError
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_APPLY, NODE_IMPORT
-from tests.node.cluster import Cluster, record
+from tests.node.cluster import record
 from tests.node.support import prop
 
 SHARD = ShardId("sw", 0)

@@ -20,12 +20,12 @@ from gossipnode.node.refusals.request_errors import (
     UnknownLevelError,
 )
 from gossipnode.rpc import RpcError, Status
+from gossipnode.sim import Cluster, running
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.property.property_edit import read_property
 from gossipnode.wire.services import DELETE, NODE_IMPORT
-from tests.node.cluster import record
-from tests.node.faults import FaultyCluster, running
+from tests.node.cluster import record, versions
 from tests.node.support import entity, prop, tags_of
 
 SHARDS = "sw:4:3"
@@ -42,14 +42,16 @@ def version_of(key: str, revision: int, delete_time: int = 0) -> ImportedRecord:
 
 
 async def run_import(
-    cluster: FaultyCluster,
+    cluster: Cluster,
     name: str,
     records: Sequence[ImportedRecord],
     *,
     ack: str = "",
     keep_versions: bool = False,
 ) -> int:
-    prepared = await cluster.bulk(name).prepare_import("sw", records, keep_versions=keep_versions, ack=ack)
+    prepared = await cluster.parts(name).coordination.bulk.prepare_import(
+        "sw", records, keep_versions=keep_versions, ack=ack
+    )
     assert isinstance(prepared, PreparedImport), prepared
     try:
         return await prepared.commit()
@@ -57,12 +59,12 @@ async def run_import(
         prepared.release()
 
 
-async def live(cluster: FaultyCluster, name: str, key: str, ack: str = "") -> Record | None:
+async def live(cluster: Cluster, name: str, key: str, ack: str = "") -> Record | None:
     return (await cluster.coordinator(name).get(entity(key), ack=ack)).record
 
 
 async def test_an_import_reaches_all_replicas_of_all_shards(autojump_clock: object) -> None:
-    async with running(FaultyCluster(groups=(SHARDS,))) as cluster:
+    async with running(Cluster(groups=(SHARDS,))) as cluster:
         assert await run_import(cluster, "a", batch()) == MANY
         await trio.sleep(1)
         for number in range(MANY):
@@ -74,7 +76,7 @@ async def test_an_import_reaches_all_replicas_of_all_shards(autojump_clock: obje
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["down", "hanging"])
 async def test_an_import_at_quorum_does_without_one_replica(fault: str, autojump_clock: object) -> None:
-    async with running(FaultyCluster(groups=(SHARDS,))) as cluster:
+    async with running(Cluster(groups=(SHARDS,))) as cluster:
         if fault == "down":
             cluster.kill("c")
             await cluster.ended["c"].wait()
@@ -93,7 +95,7 @@ async def test_an_import_at_quorum_does_without_one_replica(fault: str, autojump
 
 
 async def test_an_import_replaces_what_is_there_and_keeps_its_create_revision(autojump_clock: object) -> None:
-    async with running(FaultyCluster(groups=(SHARDS,))) as cluster:
+    async with running(Cluster(groups=(SHARDS,))) as cluster:
         first = await cluster.coordinator("a").apply(prop("n/0", old=1), replace=False)
         await cluster.coordinator("a").apply(prop("n/1", old=1), replace=False)
         gone = await cluster.coordinator("a").delete(entity("n/1"))
@@ -110,7 +112,7 @@ async def test_an_import_replaces_what_is_there_and_keeps_its_create_revision(au
 
 
 async def test_of_a_record_that_comes_twice_the_last_one_counts(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         twice = [ImportedRecord(prop("n/1", x=1), 0), ImportedRecord(prop("n/1", y=2), 0)]
         assert await run_import(cluster, "a", twice) == 2
         assert tags_of(await live(cluster, "b", "n/1")) == {"y": 2}
@@ -119,8 +121,8 @@ async def test_of_a_record_that_comes_twice_the_last_one_counts(autojump_clock: 
 @pytest.mark.slow
 async def test_newer_versions_that_come_in_meanwhile_are_read_and_replaced(autojump_clock: object) -> None:
     """b writes two of the records between the read and the write of the import."""
-    async with running(FaultyCluster(groups=(SHARDS,))) as cluster:
-        own = cluster.steps("a").replicas.own
+    async with running(Cluster(groups=(SHARDS,))) as cluster:
+        own = cluster.parts("a").coordination.steps.replicas.own
         read, reads = own.read, 0
 
         async def read_and_be_overtaken(request: object) -> object:
@@ -143,18 +145,18 @@ async def test_newer_versions_that_come_in_meanwhile_are_read_and_replaced(autoj
 
 @pytest.mark.slow
 async def test_imports_at_all_nodes_at_once_end_alike_everywhere(autojump_clock: object) -> None:
-    async with running(FaultyCluster(groups=(SHARDS,))) as cluster:
+    async with running(Cluster(groups=(SHARDS,))) as cluster:
         async with trio.open_nursery() as nursery:
             for value, name in enumerate("abc"):
                 nursery.start_soon(run_import, cluster, name, batch(x=value))
         await trio.sleep(1)
         for number in range(MANY):
-            assert len(set(await cluster.versions(entity(f"n/{number}")))) == 1
+            assert len(set(await versions(cluster, entity(f"n/{number}")))) == 1
 
 
 async def test_large_records_go_in_parts(autojump_clock: object) -> None:
     large = "x" * 400_000
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         records = [ImportedRecord(prop(f"n/{number}", x=large), 0) for number in range(8)]
         for _ in range(2):
             assert await run_import(cluster, "a", records, ack="all") == 8
@@ -163,8 +165,8 @@ async def test_large_records_go_in_parts(autojump_clock: object) -> None:
 
 
 async def test_a_bad_record_is_named_and_nothing_of_its_batch_is_written(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
-        bulk = cluster.bulk("a")
+    async with running(Cluster()) as cluster:
+        bulk = cluster.parts("a").coordination.bulk
         for bad, problem in (
             (ImportedRecord(b"\xff", 0), "property"),
             (ImportedRecord(prop("n/1", "other", x=1), 0), "metadata.group"),
@@ -174,7 +176,7 @@ async def test_a_bad_record_is_named_and_nothing_of_its_batch_is_written(autojum
             assert isinstance(found, BadRecord)
             assert found.position == 2
             assert problem in found.problem
-        assert await cluster.versions(entity("n/0")) == [0, 0, 0]
+        assert await versions(cluster, entity("n/0")) == [0, 0, 0]
         # Nothing stays locked behind it.
         await run_import(cluster, "a", batch(2))
         with pytest.raises(RefusedGroupError):
@@ -187,22 +189,22 @@ async def test_a_bad_record_is_named_and_nothing_of_its_batch_is_written(autojum
 
 
 async def test_with_versions_kept_only_the_node_asked_is_written_to(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await cluster.put("a", record("n/2", "newer", revision=9))
         kept = [version_of("n/1", 5), version_of("n/2", 5), version_of("n/3", 6, delete_time=7)]
         assert await run_import(cluster, "a", kept, keep_versions=True) == 3
         await trio.sleep(1)
-        assert await cluster.versions(entity("n/1")) == [5, 0, 0]
-        assert await cluster.versions(entity("n/2")) == [9, 0, 0]
-        assert await cluster.versions(entity("n/3")) == [6, 0, 0]
+        assert await versions(cluster, entity("n/1")) == [5, 0, 0]
+        assert await versions(cluster, entity("n/2")) == [9, 0, 0]
+        assert await versions(cluster, entity("n/3")) == [6, 0, 0]
         assert (await cluster.held_of(entity("n/3")))["a"] == record("n/3", revision=6, delete_time=7)
         # A round takes them to the others.
         await cluster.round("b")
-        assert await cluster.versions(entity("n/1")) == [5, 5, 5]
+        assert await versions(cluster, entity("n/1")) == [5, 5, 5]
 
 
 async def test_with_versions_kept_a_node_without_a_copy_refuses(autojump_clock: object) -> None:
-    cluster = FaultyCluster(names=("a", "b", "c", "d"), groups=("sw:1:2",))
+    cluster = Cluster(names=("a", "b", "c", "d"), groups=("sw:1:2",))
     async with running(cluster):
         shards = cluster.nodes["a"].parts.local.shards
         holders = shards.replicas(shards.shard_of(entity("n/1")))
@@ -218,7 +220,7 @@ async def test_with_versions_kept_a_node_without_a_copy_refuses(autojump_clock: 
 
 
 async def test_an_import_that_too_few_replicas_take_is_unavailable(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster, cluster.channel("a") as channel:
+    async with running(Cluster()) as cluster, cluster.channel("a") as channel:
         await cluster.isolate("a")
         request = v1.ImportRequest(
             group="sw", records=[v1.Record(property=prop(f"n/{number}", x=1)) for number in range(3)]
@@ -233,7 +235,7 @@ async def test_an_import_that_too_few_replicas_take_is_unavailable(autojump_cloc
 @pytest.mark.slow
 async def test_a_delete_of_a_whole_name_leaves_other_names_and_groups(autojump_clock: object) -> None:
     count = DELETE_PAGE_RECORDS + 10
-    async with running(FaultyCluster(groups=(SHARDS, "other:1:3"))) as cluster:
+    async with running(Cluster(groups=(SHARDS, "other:1:3"))) as cluster:
         await run_import(cluster, "a", batch(count))
         await cluster.coordinator("a").apply(prop("m/1", x=1), replace=False)
         await cluster.coordinator("a").apply(prop("n/1", "other", x=1), replace=False)
@@ -250,11 +252,13 @@ async def test_a_delete_of_a_whole_name_leaves_other_names_and_groups(autojump_c
 
 
 async def test_a_delete_of_records_that_are_gone_already_writes_nothing(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await run_import(cluster, "a", batch(2))
         await cluster.coordinator("b").delete(entity("n/0"))
-        before = await cluster.versions(entity("n/0"))
-        await cluster.bulk("c").delete_all([entity("n/0"), entity("n/1"), entity("n/2")], AckLevel.QUORUM)
-        assert await cluster.versions(entity("n/0")) == before
-        assert await cluster.versions(entity("n/2")) == [0, 0, 0]
+        before = await versions(cluster, entity("n/0"))
+        await cluster.parts("c").coordination.bulk.delete_all(
+            [entity("n/0"), entity("n/1"), entity("n/2")], AckLevel.QUORUM
+        )
+        assert await versions(cluster, entity("n/0")) == before
+        assert await versions(cluster, entity("n/2")) == [0, 0, 0]
         assert await live(cluster, "a", "n/1") is None

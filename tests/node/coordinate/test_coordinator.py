@@ -17,10 +17,11 @@ from gossipnode.node.refusals.request_errors import (
     UnknownLevelError,
 )
 from gossipnode.rpc import RpcError, Status
+from gossipnode.sim import Cluster, running
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.property.property_edit import read_property
 from gossipnode.wire.services import NODE_APPLY, NODE_DELETE, NODE_GET
-from tests.node.faults import N1, FaultyCluster, put, running, tags_at
+from tests.node.cluster import N1, put, tags_at, versions
 from tests.node.support import SECOND, entity, prop, tags_of
 
 HOUR = 3600 * SECOND
@@ -35,7 +36,7 @@ def created_at(record: Record) -> int:
 
 @pytest.mark.slow
 async def test_a_merge_joins_tags_and_a_replace_takes_their_place(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         first = await put(cluster, "a", x=1, y=2)
         await trio.sleep(1)
         merged = await put(cluster, "b", y=3, z=4)
@@ -48,7 +49,7 @@ async def test_a_merge_joins_tags_and_a_replace_takes_their_place(autojump_clock
 
 
 async def test_a_write_is_stamped_above_whatever_was_read(autojump_clock: object) -> None:
-    cluster = FaultyCluster(clock_offsets={"a": HOUR, "c": -HOUR})
+    cluster = Cluster(clock_offsets={"a": HOUR, "c": -HOUR})
     async with running(cluster):
         stamps: list[int] = []
         for round_number, name in enumerate("abcab"):
@@ -61,7 +62,7 @@ async def test_a_write_is_stamped_above_whatever_was_read(autojump_clock: object
 
 
 async def test_a_deleted_record_is_created_anew(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         first = await put(cluster, "a", x=1)
         await trio.sleep(1)
         done = await cluster.coordinator("b").delete(N1)
@@ -77,19 +78,19 @@ async def test_a_deleted_record_is_created_anew(autojump_clock: object) -> None:
 
 
 async def test_a_delete_of_nothing_is_none_and_writes_nothing(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         assert (await cluster.coordinator("a").delete(N1)).tombstone is None
-        assert await cluster.versions(N1) == [0, 0, 0]
+        assert await versions(cluster, N1) == [0, 0, 0]
         await put(cluster, "a", x=1)
         assert (await cluster.coordinator("b").delete(N1)).tombstone is not None
-        deleted = await cluster.versions(N1)
+        deleted = await versions(cluster, N1)
         assert (await cluster.coordinator("c").delete(N1)).tombstone is None
-        assert await cluster.versions(N1) == deleted
+        assert await versions(cluster, N1) == deleted
 
 
 @pytest.mark.slow
 async def test_what_cannot_be_asked_is_refused_by_name(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         coordinator = cluster.coordinator("a")
         with pytest.raises(UnknownLevelError, match="local, one, quorum, all"):
             await put(cluster, "a", ack="most", x=1)
@@ -118,7 +119,7 @@ async def test_what_cannot_be_asked_is_refused_by_name(autojump_clock: object) -
 async def test_each_level_needs_its_number_of_replicas(
     down: str, reached: set[str], autojump_clock: object
 ) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         for name in down:
             cluster.kill(name)
             await cluster.ended[name].wait()
@@ -135,7 +136,7 @@ async def test_each_level_needs_its_number_of_replicas(
 
 @pytest.mark.slow
 async def test_a_group_has_a_level_of_its_own(autojump_clock: object) -> None:
-    async with running(FaultyCluster(ack="all")) as cluster:
+    async with running(Cluster(ack="all")) as cluster:
         assert (await put(cluster, "a", x=1)).acknowledged == 3
         cluster.hang("c")
         with pytest.raises(TooFewReplicasError, match="2 of 3 replicas answered, all needs 3"):
@@ -144,7 +145,7 @@ async def test_a_group_has_a_level_of_its_own(autojump_clock: object) -> None:
 
 
 async def test_too_few_says_how_many_of_how_many_and_who_did_not(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         cluster.hang("b")
         await cluster.faults.cut(("a", "c"), ("c", "a"))
         began = trio.current_time()
@@ -154,29 +155,29 @@ async def test_too_few_says_how_many_of_how_many_and_who_did_not(autojump_clock:
         text = str(caught.value)
         assert text.startswith("sw/0: 1 of 3 replicas answered, quorum needs 2; not: b (")
         assert "c (" in text
-        assert await cluster.versions(N1) == [0, 0, 0]
+        assert await versions(cluster, N1) == [0, 0, 0]
 
 
 @pytest.mark.slow
 async def test_a_write_that_too_few_took_says_so_and_stays(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         for name in "bc":
             cluster.stores[name].set_full(True)
         with pytest.raises(TooFewReplicasError) as caught:
             await put(cluster, "a", x=1)
         assert str(caught.value).startswith("sw/0: 1 of 3 replicas took it, quorum needs 2; not: ")
-        assert [bool(version) for version in await cluster.versions(N1)] == [True, False, False]
+        assert [bool(version) for version in await versions(cluster, N1)] == [True, False, False]
         for name in "bc":
             cluster.stores[name].set_full(False)
         await cluster.round("b")
-        assert len(set(await cluster.versions(N1))) == 1
+        assert len(set(await versions(cluster, N1))) == 1
         assert await tags_at(cluster, "b") == {"x": 1}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("full", ["a", "b"])
 async def test_a_full_disk_of_one_replica_stops_nobody(full: str, autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         cluster.stores[full].set_full(True)
         assert (await put(cluster, "a", x=1)).acknowledged == 2
         with pytest.raises(TooFewReplicasError, match=f"2 of 3 replicas took it, all needs 3; not: {full}"):
@@ -189,7 +190,7 @@ async def test_a_full_disk_of_one_replica_stops_nobody(full: str, autojump_clock
 
 @pytest.mark.slow
 async def test_a_node_without_a_copy_coordinates_all_but_local(autojump_clock: object) -> None:
-    cluster = FaultyCluster(names=("a", "b", "c", "d", "e"), groups=("sw:1:2",))
+    cluster = Cluster(names=("a", "b", "c", "d", "e"), groups=("sw:1:2",))
     async with running(cluster):
         shards = cluster.nodes["a"].parts.local.shards
         holders = shards.replicas(shards.shard_of(N1))
@@ -214,7 +215,7 @@ async def test_a_node_without_a_copy_coordinates_all_but_local(autojump_clock: o
 
 @pytest.mark.slow
 async def test_a_hanging_replica_delays_no_quorum(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, "a", x=1)
         cluster.hang("c")
         began = trio.current_time()
@@ -229,7 +230,7 @@ async def test_a_hanging_replica_costs_one_timeout_and_is_avoided_until_it_answe
     autojump_clock: object,
 ) -> None:
     """Where it is needed no more: two replicas of three that are asked first would be it and a dead one."""
-    cluster = FaultyCluster(names=("a", "b", "c", "d"), groups=("sw:1:3",))
+    cluster = Cluster(names=("a", "b", "c", "d"), groups=("sw:1:3",))
     async with running(cluster):
         shards = cluster.nodes["a"].parts.local.shards
         holders = shards.replicas(shards.shard_of(N1))
@@ -239,7 +240,7 @@ async def test_a_hanging_replica_costs_one_timeout_and_is_avoided_until_it_answe
         cluster.hang(hung)
         await put(cluster, outsider, x=2)
         await trio.sleep(REPLICA_SECONDS + 0.1)
-        peer = cluster.peer(outsider, hung)
+        peer = cluster.parts(outsider).members.peers[hung]
         assert peer.state == "down"
         await put(cluster, outsider, x=3)
         assert not peer.link._under_way
@@ -250,7 +251,7 @@ async def test_a_hanging_replica_costs_one_timeout_and_is_avoided_until_it_answe
 
 
 async def test_a_needed_replica_is_asked_although_it_hung(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         cluster.hang("c")
         await put(cluster, "a", x=1)
         await trio.sleep(REPLICA_SECONDS + 0.1)
@@ -269,7 +270,7 @@ async def test_a_needed_replica_is_asked_although_it_hung(autojump_clock: object
 async def test_a_caller_whose_time_is_shorter_than_a_hanging_replica_is_told_in_time(
     autojump_clock: object,
 ) -> None:
-    async with running(FaultyCluster()) as cluster, cluster.channel("a") as channel:
+    async with running(Cluster()) as cluster, cluster.channel("a") as channel:
         cluster.hang("b")
         cluster.hang("c")
         for method, request in (
@@ -289,7 +290,7 @@ async def test_a_caller_whose_time_is_shorter_than_a_hanging_replica_is_told_in_
 
 
 async def test_too_few_is_unavailable_to_a_client(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster, cluster.channel("a") as channel:
+    async with running(Cluster()) as cluster, cluster.channel("a") as channel:
         await cluster.isolate("a")
         with pytest.raises(RpcError, match=r"1 of 3 replicas answered, .*; not: b .*, c ") as caught:
             await channel.unary(NODE_APPLY, v1.ApplyRequest(property=prop("n/1", x=1)), timeout=5)
@@ -298,14 +299,14 @@ async def test_too_few_is_unavailable_to_a_client(autojump_clock: object) -> Non
 
 async def test_a_refusal_for_want_of_room_on_our_side_says_nothing_of_a_peer(autojump_clock: object) -> None:
     """A peer that hangs is not taken for one that answers because our queue to it is full."""
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         cluster.hang("c")
         await put(cluster, "a", x=1)
         await trio.sleep(REPLICA_SECONDS + 0.1)
         cluster.kill("b")
         await cluster.ended["b"].wait()
         await trio.sleep(1)
-        peer = cluster.peer("a", "c")
+        peer = cluster.parts("a").members.peers["c"]
         assert peer.state == "down"
         peer.link._bytes = 1 << 40
         with pytest.raises(TooFewReplicasError):

@@ -6,9 +6,9 @@ import pytest
 import trio
 
 from gossipnode.rpc import RpcError, Status
+from gossipnode.sim import Cluster
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_APPLY
-from tests.node.cluster import Cluster
 from tests.node.support import prop
 
 

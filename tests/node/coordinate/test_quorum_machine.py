@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from gossipnode.core.model.property import Record
 from gossipnode.node.peers.hello import HELLO_MAX_SECONDS
 from gossipnode.node.refusals.request_errors import NotStoredError, TooFewReplicasError
+from gossipnode.sim import Cluster, running
 from gossipnode.wire.property.property_edit import read_tags
-from tests.node.faults import FaultyCluster, running
 from tests.node.support import entity, prop
 
 NODES = ("a", "b", "c", "d")
@@ -93,7 +93,7 @@ def value_of(record: Record | None) -> Value:
 
 
 class Machine:
-    def __init__(self, cluster: FaultyCluster, nursery: trio.Nursery) -> None:
+    def __init__(self, cluster: Cluster, nursery: trio.Nursery) -> None:
         self.cluster = cluster
         self.nursery = nursery
         self.known = {"1": Known(), "2": Known()}
@@ -245,7 +245,7 @@ def within(step: Step, names: str) -> Step:
 
 
 async def run(names: str, taken: Iterable[Step]) -> None:
-    cluster = FaultyCluster(names=tuple(names), groups=(HOLDERS_OF_THREE,))
+    cluster = Cluster(names=tuple(names), groups=(HOLDERS_OF_THREE,))
     async with running(cluster), trio.open_nursery() as nursery:
         machine = Machine(cluster, nursery)
         for step in taken:

@@ -14,15 +14,15 @@ from gossipnode.node.coordinate.read_repair import (
     ReadRepair,
 )
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
-from tests.node.cluster import record
-from tests.node.faults import FaultyCluster, running
+from gossipnode.sim import Cluster, running
+from tests.node.cluster import record, versions
 from tests.node.support import entity
 
 N1 = entity("n/1")
 SHARD = ShardId("sw", 0)
 
 
-def repair_of(cluster: FaultyCluster, name: str) -> ReadRepair:
+def repair_of(cluster: Cluster, name: str) -> ReadRepair:
     return cluster.nodes[name].parts.coordination.read_repair
 
 
@@ -31,14 +31,14 @@ def repair_of(cluster: FaultyCluster, name: str) -> ReadRepair:
 async def test_a_read_brings_stale_replicas_up_to_date(
     reader: str, newest_at: str, autojump_clock: object
 ) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         for name in set("abc") - {newest_at, "c"}:
             await cluster.put(name, record("n/1", "old", revision=5))
         await cluster.put(newest_at, record("n/1", "new", revision=6))
         got = await cluster.coordinator(reader).get(N1, ack="all")
         assert got.record == record("n/1", "new", revision=6)
         await trio.sleep(0.1)
-        assert await cluster.versions(N1) == [6, 6, 6]
+        assert await versions(cluster, N1) == [6, 6, 6]
         assert repair_of(cluster, reader).repaired == 2
         assert repair_of(cluster, reader).dropped == 0
         # Once is enough.
@@ -48,17 +48,17 @@ async def test_a_read_brings_stale_replicas_up_to_date(
 
 
 async def test_a_tombstone_is_written_back_too(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await cluster.put("b", record("n/1", revision=5))
         await cluster.put("c", record("n/1", revision=7, delete_time=7))
         assert (await cluster.coordinator("a").get(N1, ack="all")).record is None
         await trio.sleep(0.1)
-        assert await cluster.versions(N1) == [7, 7, 7]
+        assert await versions(cluster, N1) == [7, 7, 7]
 
 
 async def test_the_reader_does_not_wait_for_it(autojump_clock: object) -> None:
     """The replica that is behind answers the read, and then hangs."""
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await cluster.put("a", record("n/1", "new", revision=6))
         cluster.faults.hold(("a", "c"))
         await cluster.coordinator("a").get(N1)
@@ -68,11 +68,11 @@ async def test_the_reader_does_not_wait_for_it(autojump_clock: object) -> None:
         await cluster.coordinator("a").get(N1)
         assert trio.current_time() == began
         await trio.sleep(0.1)
-        assert await cluster.versions(N1) == [6, 6, 6]
+        assert await versions(cluster, N1) == [6, 6, 6]
 
 
 async def test_a_replica_that_answers_after_the_reader_has_gone_is_repaired(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         for name in "ab":
             await cluster.put(name, record("n/1", "new", revision=6))
         cluster.hang("c")
@@ -80,21 +80,21 @@ async def test_a_replica_that_answers_after_the_reader_has_gone_is_repaired(auto
         await trio.sleep(REPLICA_SECONDS / 2)
         cluster.faults.heal()
         await trio.sleep(0.1)
-        assert await cluster.versions(N1) == [6, 6, 6]
+        assert await versions(cluster, N1) == [6, 6, 6]
         assert repair_of(cluster, "a").repaired == 1
 
 
 async def test_reads_of_one_replica_alone_repair_nothing(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await cluster.put("a", record("n/1", revision=6))
         for level in ("local", "one"):
             assert (await cluster.coordinator("a").get(N1, ack=level)).acknowledged == 1
         await trio.sleep(0.1)
-        assert await cluster.versions(N1) == [6, 0, 0]
+        assert await versions(cluster, N1) == [6, 0, 0]
 
 
 async def test_a_write_that_came_in_between_is_not_undone(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         newer = record("n/1", "newer", revision=9)
         await cluster.put("b", newer)
         repair_of(cluster, "a").offer([Stale("b", SHARD, record("n/1", "new", revision=6))])
@@ -103,7 +103,7 @@ async def test_a_write_that_came_in_between_is_not_undone(autojump_clock: object
 
 
 async def test_what_a_replica_does_not_take_is_counted_as_dropped(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         repair = repair_of(cluster, "a")
         new = record("n/1", "new", revision=6)
         for name in "ab":
@@ -122,7 +122,7 @@ async def test_what_a_replica_does_not_take_is_counted_as_dropped(autojump_clock
 
 @pytest.mark.slow
 async def test_what_does_not_fit_is_dropped_and_counted(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         repair = repair_of(cluster, "a")
         too_many = 10
 
@@ -138,7 +138,7 @@ async def test_what_does_not_fit_is_dropped_and_counted(autojump_clock: object) 
 
 
 async def test_one_hanging_replica_does_not_hold_up_the_repair_of_others(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         repair = repair_of(cluster, "a")
         cluster.hang("c")
         hopeless = [Stale("c", SHARD, record(f"n/{number}", revision=6)) for number in range(500)]
@@ -150,7 +150,7 @@ async def test_one_hanging_replica_does_not_hold_up_the_repair_of_others(autojum
 
 @pytest.mark.slow
 async def test_the_bytes_that_wait_are_bounded(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         repair = repair_of(cluster, "a")
         large = "x" * (1 << 19)
         fitting = READ_REPAIR_QUEUE_BYTES // len(record("n/1", large).payload)

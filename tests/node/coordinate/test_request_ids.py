@@ -8,14 +8,15 @@ import trio
 from gossipnode.node.peers.hello import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS
 from gossipnode.node.refusals.request_checks import REQUEST_ID_MAX_CHARACTERS
 from gossipnode.node.refusals.request_errors import InvalidRequestIdError, TooFewReplicasError
-from tests.node.faults import N1, FaultyCluster, put, running, tags_at
+from gossipnode.sim import Cluster, running
+from tests.node.cluster import N1, put, tags_at, versions
 from tests.node.support import entity, prop, tags_of
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("other", ["a", "b", "c"])
 async def test_a_retry_is_no_second_write(other: str, autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         first = await put(cluster, "a", request_id="one", x=1)
         await trio.sleep(1)
         await put(cluster, "b", x=2)
@@ -27,22 +28,22 @@ async def test_a_retry_is_no_second_write(other: str, autojump_clock: object) ->
 
 
 async def test_a_retry_completes_what_too_few_had_taken(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         for name in "bc":
             cluster.stores[name].set_full(True)
         with pytest.raises(TooFewReplicasError):
             await put(cluster, "a", request_id="one", x=1)
-        (written, *_) = await cluster.versions(N1)
+        (written, *_) = await versions(cluster, N1)
         for name in "bc":
             cluster.stores[name].set_full(False)
         await trio.sleep(1)
         again = await put(cluster, "b", ack="all", request_id="one", x=1)
         assert again.created
-        assert await cluster.versions(N1) == [written] * 3
+        assert await versions(cluster, N1) == [written] * 3
 
 
 async def test_the_retry_of_a_delete_says_deleted_again(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, "a", x=1)
         first = await cluster.coordinator("a").delete(N1, request_id="one")
         again = await cluster.coordinator("b").delete(N1, request_id="one")
@@ -53,7 +54,7 @@ async def test_the_retry_of_a_delete_says_deleted_again(autojump_clock: object) 
 
 
 async def test_the_retry_of_a_delete_deletes_nothing_that_came_later(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, "a", x=1)
         await cluster.coordinator("a").delete(N1, request_id="one")
         await put(cluster, "b", x=2)
@@ -63,7 +64,7 @@ async def test_the_retry_of_a_delete_deletes_nothing_that_came_later(autojump_cl
 
 async def test_an_id_of_another_record_means_nothing(autojump_clock: object) -> None:
     """A client that uses an id twice must not find one record in the place of another."""
-    cluster = FaultyCluster(groups=("sw:4:3", "other:1:3"))
+    cluster = Cluster(groups=("sw:4:3", "other:1:3"))
     async with running(cluster):
         coordinator = cluster.coordinator("a")
         await coordinator.apply(prop("n/1", x=1), replace=False, request_id="one")
@@ -78,7 +79,7 @@ async def test_an_id_of_another_record_means_nothing(autojump_clock: object) -> 
 
 async def test_the_retry_of_a_write_that_was_overtaken_is_answered(autojump_clock: object) -> None:
     """a alone took the write, and the others have a newer one. The last writer has won: no second write."""
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, "a", x=0)
         for name in "bc":
             cluster.stores[name].set_full(True)
@@ -91,14 +92,14 @@ async def test_the_retry_of_a_write_that_was_overtaken_is_answered(autojump_cloc
         await put(cluster, "b", x=2)
         cluster.faults.heal()
         await trio.sleep(HELLO_MAX_SECONDS + HELLO_TIMEOUT_SECONDS)
-        assert len(set(await cluster.versions(N1))) == 2
+        assert len(set(await versions(cluster, N1))) == 2
         applied = await put(cluster, "a", ack="all", request_id="one", x=1)
         assert tags_of(applied.record) == {"x": 2}
-        assert set(await cluster.versions(N1)) == {applied.record.version.mod_revision}
+        assert set(await versions(cluster, N1)) == {applied.record.version.mod_revision}
 
 
 async def test_an_id_too_long_to_be_remembered_is_refused(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         longest = "i" * REQUEST_ID_MAX_CHARACTERS
         await cluster.coordinator("a").apply(prop("n/1"), replace=False, request_id=longest)
         for attempt in (

@@ -13,8 +13,9 @@ from gossipnode.core.cluster.placement import AckLevel
 from gossipnode.core.query.write_answers import WriteAnswers
 from gossipnode.node.peers.hello import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS
 from gossipnode.node.refusals.request_errors import TooFewReplicasError
+from gossipnode.sim import Cluster, running
 from gossipnode.wire.property.draft import read_draft
-from tests.node.faults import N1, FaultyCluster, put, running, tags_at
+from tests.node.cluster import N1, put, tags_at, versions
 from tests.node.support import prop, tags_of
 
 
@@ -26,7 +27,7 @@ async def test_two_quorum_merges_one_after_the_other_both_survive(autojump_clock
         ("a", "c", "b", "a"),
         ("b", "c", "c", "b"),
     ):
-        async with running(FaultyCluster()) as cluster:
+        async with running(Cluster()) as cluster:
             cluster.faults.hold((first, first_lacks), (first_lacks, first))
             await put(cluster, first, x=1)
             cluster.faults.heal()
@@ -42,9 +43,9 @@ async def test_two_quorum_merges_one_after_the_other_both_survive(autojump_clock
 @pytest.mark.slow
 async def test_an_older_write_is_not_acknowledged_but_made_again_on_top(autojump_clock: object) -> None:
     """b writes between the read and the write of a."""
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, "a", x=0)
-        steps = cluster.steps("a")
+        steps = cluster.parts("a").coordination.steps
         write, writes = steps.write, 0
 
         async def late_write(*args: object, **named: object) -> int | None:
@@ -65,9 +66,9 @@ async def test_an_older_write_is_not_acknowledged_but_made_again_on_top(autojump
 @pytest.mark.slow
 async def test_a_write_with_an_id_that_was_overtaken_is_made_again_too(autojump_clock: object) -> None:
     """b writes to itself and c between the read and the write of a, which then alone takes the write of a."""
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, "a", x=0)
-        steps = cluster.steps("a")
+        steps = cluster.parts("a").coordination.steps
         write, writes = steps.write, 0
 
         async def late_write(*args: object, **named: object) -> int | None:
@@ -89,7 +90,7 @@ async def test_a_write_with_an_id_that_was_overtaken_is_made_again_too(autojump_
 
 @pytest.mark.slow
 async def test_overlapping_merges_end_alike_everywhere(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, "a", x=0)
         async with trio.open_nursery() as nursery:
             for count in range(10):
@@ -98,14 +99,14 @@ async def test_overlapping_merges_end_alike_everywhere(autojump_clock: object) -
                         lambda name=name, count=count: put(cluster, name, **{f"{name}{count}": 1})
                     )
         await trio.sleep(1)
-        assert len(set(await cluster.versions(N1))) == 1
+        assert len(set(await versions(cluster, N1))) == 1
         tags = await tags_at(cluster, "a")
         assert [await tags_at(cluster, name) for name in "bc"] == [tags, tags]
 
 
 @pytest.mark.slow
 async def test_writes_of_one_node_to_a_record_never_overlap(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         async with trio.open_nursery() as nursery:
             for count in range(20):
                 nursery.start_soon(partial(put, cluster, "a", **{f"t{count}": count}))
@@ -116,7 +117,7 @@ async def test_writes_of_one_node_to_a_record_never_overlap(autojump_clock: obje
 async def test_both_sides_of_a_partition_write_at_one_and_are_equal_after_a_round(
     autojump_clock: object,
 ) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, "a", x=0)
         await cluster.isolate("a")
         await trio.sleep(1)
@@ -131,7 +132,7 @@ async def test_both_sides_of_a_partition_write_at_one_and_are_equal_after_a_roun
         cluster.faults.heal()
         await trio.sleep(HELLO_MAX_SECONDS + HELLO_TIMEOUT_SECONDS)
         await cluster.round("a")
-        assert len(set(await cluster.versions(N1))) == 1
+        assert len(set(await versions(cluster, N1))) == 1
         # The last writer wins per record, not per tag.
         assert await tags_at(cluster, "a", ack="local") == {"x": 0, "majority": 1, "quorum": 1}
 
@@ -141,7 +142,7 @@ async def test_both_sides_of_a_partition_write_at_one_and_are_equal_after_a_roun
 async def test_a_partition_in_one_direction_stops_no_quorum(
     cut: tuple[str, str], autojump_clock: object
 ) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         cluster.faults.hold(cut)
         for value, name in enumerate("abcabc"):
             await put(cluster, name, x=value)
@@ -152,9 +153,9 @@ async def test_a_partition_in_one_direction_stops_no_quorum(
 # Coordinators that die
 
 
-async def write_until_stopped(cluster: FaultyCluster, name: str, **tags: int) -> None:
+async def write_until_stopped(cluster: Cluster, name: str, **tags: int) -> None:
     """The second half of a write, its record being read already: to all replicas, for a quorum."""
-    steps = cluster.steps(name)
+    steps = cluster.parts(name).coordination.steps
     held = (await cluster.held_of(N1))[name]
     record = steps.stamped(read_draft(prop("n/1", **tags)), held, created=False)
     shards = cluster.nodes[name].parts.local.shards
@@ -169,7 +170,7 @@ async def test_a_coordinator_that_dies_in_the_middle_leaves_all_or_nothing_of_a_
     reached: str, autojump_clock: object
 ) -> None:
     before, after = {"x": 1, "y": 1}, {"x": 2, "y": 2}
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, "a", **before)
         cluster.faults.hold(*(("a", name) for name in "bc" if name not in reached))
         cluster.stores["a"].set_full("a" not in reached)
@@ -187,7 +188,7 @@ async def test_a_coordinator_that_dies_in_the_middle_leaves_all_or_nothing_of_a_
 
 
 async def test_what_was_acknowledged_outlives_its_coordinator(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         cluster.faults.hold(("a", "c"))
         await put(cluster, "a", x=1)
         cluster.kill("a")

@@ -16,12 +16,13 @@ from gossipnode.node.endpoints import node_service
 from gossipnode.node.endpoints.record_sender import STREAM_PAUSE_SECONDS
 from gossipnode.node.replica.scan import STREAM_MESSAGE_BYTES
 from gossipnode.rpc import Channel, RpcError, Status
+from gossipnode.sim import Cluster
 from gossipnode.store.memory import MemoryStore
 from gossipnode.wire import services
 from gossipnode.wire.envelope.tables import chosen
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
-from tests.node.cluster import Cluster, record
+from tests.node.cluster import record
 from tests.node.support import prop
 
 

@@ -15,11 +15,12 @@ from gossipnode.core.ring.turn import RING_MAX_NODES, Cause, HopEnd
 from gossipnode.core.session.messages import RootCompare, TreeRoot, WaitNextDiffer
 from gossipnode.node.peers import call_metadata
 from gossipnode.rpc import RpcError, Server, ServerStream, Status
+from gossipnode.sim import Cluster
 from gossipnode.sim.network import MemoryNetwork
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import PROPAGATION, REPAIR, REPORT
-from tests.node.cluster import Cluster, record
+from tests.node.cluster import record
 
 SHARD = ShardId("sw", 0)
 

@@ -12,9 +12,10 @@ from gossipnode.core.session.tree import shard_of
 from gossipnode.node.endpoints.status_report import ROUNDS_SHOWN, STATUS_TREE_SECONDS
 from gossipnode.node.peers.members import PROBE_SECONDS
 from gossipnode.rpc import RpcError
+from gossipnode.sim import Cluster
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_STATUS
-from tests.node.cluster import Cluster, record
+from tests.node.cluster import record
 from tests.node.support import NOW, entity
 
 

@@ -15,8 +15,9 @@ import trio
 
 from gossipnode.node.peers.hello import HELLO_MAX_SECONDS
 from gossipnode.node.refusals.request_errors import NotStoredError, TooFewReplicasError
+from gossipnode.sim import Cluster
 from gossipnode.store.interface import StoreClosedError
-from tests.node.moving import MovingCluster, eventually, moving
+from tests.node.moving import eventually, moving, moving_cluster, put_one, settled, tidy, value
 
 KEYS = 10
 COMMIT_SECONDS = 0.003
@@ -31,7 +32,7 @@ Act = Callable[[], Awaitable[None]]
 class Turmoil:
     """What goes on in one run, drawn from `rng`."""
 
-    cluster: MovingCluster
+    cluster: Cluster
     nursery: trio.Nursery
     rng: random.Random
     acknowledged: dict[str, int] = field(default_factory=dict[str, int])
@@ -67,7 +68,7 @@ class Turmoil:
             nonlocal value
             value += 1
             mine = value
-            await self.cluster.put_one(node, key, mine)
+            await put_one(self.cluster, node, key, mine)
             self.acknowledged[key] = mine
             self.writes += 1
 
@@ -76,7 +77,7 @@ class Turmoil:
     async def read(self, node: str, key: str) -> None:
         least = self.acknowledged.get(key, 0)
         began = trio.current_time()
-        found = await self.cluster.value(node, key)
+        found = await value(self.cluster, node, key)
         self.reads += 1
         if not isinstance(found, int | None) or (found or 0) < least:
             text = f"{node} read {key}={found} since {began:.2f}, acknowledged was {least}"
@@ -115,7 +116,7 @@ class Turmoil:
     async def join(self) -> None:
         new = [name for name in JOINERS if name not in self.cluster.nodes and name not in self.members]
         through = self.pick(self.ready)
-        if new and through is not None and not self.cluster.faults.cut_off:
+        if new and through is not None and not self.cluster.faults.severed:
             self.say(f"{new[0]} joins through {through}")
             self.cluster.through[new[0]] = through
             self.members.add(new[0])
@@ -155,7 +156,7 @@ class Turmoil:
         views = [self.cluster.view(name) for name in self.ready]
         return (
             self.ready == self.members
-            and not self.cluster.faults.cut_off
+            and not self.cluster.faults.severed
             and all(view.is_settled and set(view.members) == self.members for view in views)
         )
 
@@ -181,7 +182,7 @@ class Turmoil:
 async def turmoil(seed: int, replicas: int = 3, steps: int = STEPS) -> Turmoil:
     """One run; the world is whole again when it ends."""
     rng = random.Random(seed)
-    cluster = MovingCluster(names="abc" if replicas > 1 else "ab", groups=(f"sw:4:{replicas}",), seed=seed)
+    cluster = moving_cluster(names="abc" if replicas > 1 else "ab", groups=(f"sw:4:{replicas}",), seed=seed)
     async with moving(cluster) as nursery:
         run = Turmoil(cluster, nursery, rng)
         for name in cluster.names:
@@ -204,14 +205,14 @@ async def turmoil(seed: int, replicas: int = 3, steps: int = STEPS) -> Turmoil:
             for name in sorted(run.members - cluster.running):
                 await run.start(name)
             await eventually(lambda: run.ready >= run.members, "all have started")
-            await cluster.settled(run.members)
+            await settled(cluster, run.members)
             at_work.cancel()
             # What failed a moment ago is not tried again at once, though all are there now.
             await trio.sleep(HELLO_MAX_SECONDS)
             for name in sorted(run.members):
                 for key in keys:
                     await run.read(name, key)
-            await cluster.tidy()
+            await tidy(cluster)
         except BaseException:
             print(f"seed {seed}:", *run.story, sep="\n")
             raise

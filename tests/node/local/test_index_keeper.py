@@ -11,9 +11,9 @@ from gossipnode.core.query.criteria import Condition, Op
 from gossipnode.node.local import index_keeper
 from gossipnode.node.node import Node
 from gossipnode.node.query.queries import Query
+from gossipnode.sim import Cluster, running
 from gossipnode.store.interface import IndexState, StoreError
 from gossipnode.store.prepared import INDEXES_PER_SHARD_MAX
-from tests.node.faults import FaultyCluster, running
 from tests.node.query.queried import keys, put, queries_of, version
 
 ALL = ("a", "b", "c")
@@ -33,7 +33,7 @@ async def used(node: Node, query: Query) -> dict[str, tuple[str, int]]:
     return {report.replica: (report.used_index, report.rows_read) for report in under_way.trace.reports}
 
 
-async def fill(cluster: FaultyCluster, count: int = 200) -> None:
+async def fill(cluster: Cluster, count: int = 200) -> None:
     for i in range(count):
         tags: dict[str, TagValue] = {"status": "ok" if i % 50 == 0 else "bad", "n": i}
         await put(cluster, ALL, version(f"n/{i:03}", **tags))
@@ -43,7 +43,7 @@ async def fill(cluster: FaultyCluster, count: int = 200) -> None:
 async def test_the_first_query_that_asks_is_scanned_and_the_next_one_finds_an_index(
     autojump_clock: object,
 ) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await fill(cluster)
         query = Query(("sw",), criteria=OK)
         assert await used(cluster.nodes["b"], query) == dict.fromkeys(ALL, ("", 200))
@@ -54,7 +54,7 @@ async def test_the_first_query_that_asks_is_scanned_and_the_next_one_finds_an_in
 
 @pytest.mark.slow
 async def test_the_index_that_a_group_declares_is_built_without_a_query(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         groups = cluster.nodes["a"].parts.membership.groups
         await groups.create("g", indexes=["status"])
         await built()
@@ -69,7 +69,7 @@ async def test_the_index_that_a_group_declares_is_built_without_a_query(autojump
 
 @pytest.mark.slow
 async def test_an_index_that_a_group_declares_no_longer_is_dropped(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         groups = cluster.nodes["a"].parts.membership.groups
         await groups.create("g", indexes=["status", "n"])
         await built()
@@ -87,7 +87,7 @@ async def test_an_index_that_a_group_declares_no_longer_is_dropped(autojump_cloc
 
 @pytest.mark.slow
 async def test_an_index_that_a_query_asked_for_outlives_changes_of_its_group(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await fill(cluster)
         await keys(cluster.nodes["a"], criteria=OK)
         await built()
@@ -105,7 +105,7 @@ async def test_an_index_that_a_query_asked_for_outlives_changes_of_its_group(aut
 async def test_an_index_stays_right_through_writes_repair_deletes_and_a_restart(
     autojump_clock: object,
 ) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await fill(cluster)
         await keys(cluster.nodes["a"], criteria=OK)
         await built()
@@ -131,7 +131,7 @@ async def test_an_index_stays_right_through_writes_repair_deletes_and_a_restart(
 
 @pytest.mark.slow
 async def test_an_order_walks_its_index_and_reads_few_rows(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await fill(cluster, 500)
         query = Query(("sw",), order_by="n", descending=True, limit=5)
         await used(cluster.nodes["a"], query)
@@ -148,7 +148,7 @@ async def test_an_order_walks_its_index_and_reads_few_rows(autojump_clock: objec
 
 @pytest.mark.slow
 async def test_an_index_that_is_refused_holds_up_no_other_one(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         node = cluster.nodes["a"]
         await keys(node, criteria=Condition("long" * 100, Op.EQ, 1))
         await keys(node, criteria=OK)
@@ -163,7 +163,7 @@ async def test_no_more_indexes_are_made_and_remembered_than_there_is_room_for(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(index_keeper, "INDEXES_REFUSED_MAX", 10)
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         node = cluster.nodes["a"]
         for i in range(INDEXES_PER_SHARD_MAX + 50):
             await keys(node, criteria=Condition(f"t{i}", Op.EQ, 1))
@@ -179,7 +179,7 @@ async def test_no_more_indexes_are_made_and_remembered_than_there_is_room_for(
 @pytest.mark.slow
 async def test_what_the_store_cannot_do_now_is_tried_again(autojump_clock: object) -> None:
     """A full disk, say."""
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         store = cluster.stores["a"]
         build, failed = store.build_indexes, 0
 

@@ -23,11 +23,10 @@ from gossipnode.node.local.registry import (
     configured_records,
     registry_record,
 )
+from gossipnode.sim import Cluster
 from gossipnode.store.memory import MemoryStore
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.property.property_edit import build_property
-from tests.node.cluster import Cluster
-from tests.node.faults import FaultyCluster
 from tests.node.support import memory_store
 
 
@@ -211,7 +210,7 @@ async def test_two_changes_of_one_record_at_once_have_stamps_of_their_own(autoju
 
 
 async def test_a_change_reaches_all_within_a_moment_though_one_hangs(autojump_clock: object) -> None:
-    cluster = FaultyCluster()
+    cluster = Cluster()
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
         cluster.hang("c")

@@ -21,43 +21,46 @@ from gossipnode.node.refusals.request_errors import (
     UnknownGroupError,
     UnknownLevelError,
 )
-from tests.node.moving import MovingCluster, eventually, moving
+from gossipnode.sim import Cluster
+from tests.node.moving import eventually, held, moving, moving_cluster, put_one, value
 
 pytestmark = pytest.mark.slow
 
 WITHIN_SECONDS = 2.0
 
 
-def shards_of(cluster: MovingCluster, group: str) -> list[ShardId]:
-    return [shard for name in cluster.running for shard in cluster.held(name) if shard.group == group]
+def shards_of(cluster: Cluster, group: str) -> list[ShardId]:
+    return [shard for name in cluster.running for shard in held(cluster, name) if shard.group == group]
 
 
-def same_everywhere(cluster: MovingCluster, group: str, names: Iterable[str] = "abc") -> bool:
+def same_everywhere(cluster: Cluster, group: str, names: Iterable[str] = "abc") -> bool:
     found = [cluster.view(name).groups.get(group) for name in names]
     return found[0] is not None and found.count(found[0]) == len(found)
 
 
 async def test_a_created_group_works_on_every_member_at_once(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster):
         began = trio.current_time()
-        change = await cluster.groups_at("b").create("new", shards=4, replicas=2, indexes=["k", "k"])
+        change = await cluster.parts("b").membership.groups.create(
+            "new", shards=4, replicas=2, indexes=["k", "k"]
+        )
         assert trio.current_time() - began < WITHIN_SECONDS
         assert (change.acknowledged, change.members) == (3, 3)
         assert change.group.indexes == ("k",)
         for number, name in enumerate("abc"):
-            await cluster.put_one(name, f"n/{number}", number, group="new")
+            await put_one(cluster, name, f"n/{number}", number, group="new")
         for number in range(3):
             for name in "abc":
-                assert await cluster.value(name, f"n/{number}", group="new") == number
-        assert cluster.groups_at("c").groups("new") == [change.group]
-        assert [group.name for group in cluster.groups_at("a").groups()] == ["new", "sw"]
+                assert await value(cluster, name, f"n/{number}", group="new") == number
+        assert cluster.parts("c").membership.groups.groups("new") == [change.group]
+        assert [group.name for group in cluster.parts("a").membership.groups.groups()] == ["new", "sw"]
 
 
 async def test_a_group_has_defaults(autojump_clock: object) -> None:
-    cluster = MovingCluster(names="a")
+    cluster = moving_cluster(names="a")
     async with moving(cluster):
-        group = (await cluster.groups_at("a").create("new")).group
+        group = (await cluster.parts("a").membership.groups.create("new")).group
         default = Group("new")
         assert (group.shards, group.replicas, group.ack) == (
             default.shards,
@@ -68,24 +71,24 @@ async def test_a_group_has_defaults(autojump_clock: object) -> None:
 
 
 async def test_a_member_that_was_away_has_the_group_on_its_return(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster) as nursery:
         await cluster.end("c")
-        change = await cluster.groups_at("a").create("new")
+        change = await cluster.parts("a").membership.groups.create("new")
         assert (change.acknowledged, change.members) == (2, 3)
-        await cluster.put_one("a", "n/1", 1, group="new")
-        await cluster.restart(nursery, "c")
-        assert await cluster.value("c", "n/1", group="new") == 1
-        await cluster.put_one("c", "n/1", 2, group="new", ack="all")
+        await put_one(cluster, "a", "n/1", 1, group="new")
+        await cluster.start(nursery, "c")
+        assert await value(cluster, "c", "n/1", group="new") == 1
+        await put_one(cluster, "c", "n/1", 2, group="new", ack="all")
 
 
 async def test_a_member_that_was_cut_off_has_the_group_soon(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster):
         await cluster.isolate("c")
-        await cluster.groups_at("a").create("new")
+        await cluster.parts("a").membership.groups.create("new")
         with pytest.raises(UnknownGroupError):
-            await cluster.value("c", "n/1", group="new")
+            await value(cluster, "c", "n/1", group="new")
         cluster.faults.heal()
         with trio.fail_after(20):
             await eventually(lambda: same_everywhere(cluster, "new"))
@@ -111,22 +114,22 @@ async def test_a_member_that_was_cut_off_has_the_group_soon(autojump_clock: obje
 async def test_what_cannot_be_created_is_refused(
     arguments: dict[str, object], error: type[Exception], problem: str, autojump_clock: object
 ) -> None:
-    cluster = MovingCluster(names="a", groups=("sw:1:1",))
+    cluster = moving_cluster(names="a", groups=("sw:1:1",))
     async with moving(cluster):
         with pytest.raises(error, match=problem):
-            await cluster.groups_at("a").create(**arguments)  # type: ignore[arg-type]
+            await cluster.parts("a").membership.groups.create(**arguments)  # type: ignore[arg-type]
         assert list(cluster.view("a").groups) == ["sw"]
 
 
 async def test_two_clients_of_one_node_cannot_both_create_a_group(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster):
         cluster.stores["a"]._commit_seconds = 0.01
         said: list[str] = []
 
         async def create() -> None:
             try:
-                await cluster.groups_at("a").create("new")
+                await cluster.parts("a").membership.groups.create("new")
             except GroupExistsError:
                 said.append("exists")
             else:
@@ -142,11 +145,11 @@ async def test_two_clients_of_one_node_cannot_both_create_a_group(autojump_clock
 
 
 async def test_what_can_change_of_a_group_does_everywhere(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster):
-        made = (await cluster.groups_at("a").create("new", shards=4, replicas=2)).group
-        await cluster.put_one("a", "n/1", 1, group="new")
-        change = await cluster.groups_at("b").alter(
+        made = (await cluster.parts("a").membership.groups.create("new", shards=4, replicas=2)).group
+        await put_one(cluster, "a", "n/1", 1, group="new")
+        change = await cluster.parts("b").membership.groups.alter(
             "new", ack="all", tombstone_retention_seconds=60, indexes=["k"]
         )
         for name in "abc":
@@ -158,23 +161,23 @@ async def test_what_can_change_of_a_group_does_everywhere(autojump_clock: object
             60,
             ("k",),
         )
-        assert await cluster.value("c", "n/1", group="new") == 1
-        await cluster.groups_at("b").alter("new", indexes=[])
+        assert await value(cluster, "c", "n/1", group="new") == 1
+        await cluster.parts("b").membership.groups.alter("new", indexes=[])
         assert cluster.view("c").groups["new"].indexes == ()
         assert cluster.view("c").groups["new"].ack is AckLevel.ALL
 
 
 async def test_two_changes_of_one_group_at_once_both_hold(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster):
-        await cluster.groups_at("a").create("new")
+        await cluster.parts("a").membership.groups.create("new")
         cluster.stores["a"]._commit_seconds = 0.01
 
         async def alter_ack() -> None:
-            await cluster.groups_at("a").alter("new", ack="one")
+            await cluster.parts("a").membership.groups.alter("new", ack="one")
 
         async def alter_indexes() -> None:
-            await cluster.groups_at("a").alter("new", indexes=["k"])
+            await cluster.parts("a").membership.groups.alter("new", indexes=["k"])
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(alter_ack)
@@ -184,9 +187,9 @@ async def test_two_changes_of_one_group_at_once_both_hold(autojump_clock: object
 
 
 async def test_a_change_that_cannot_be_is_refused(autojump_clock: object) -> None:
-    cluster = MovingCluster(names="a", groups=("sw:1:1",))
+    cluster = moving_cluster(names="a", groups=("sw:1:1",))
     async with moving(cluster):
-        groups = cluster.groups_at("a")
+        groups = cluster.parts("a").membership.groups
         with pytest.raises(UnknownGroupError):
             await groups.alter("new", ack="all")
         with pytest.raises(RefusedGroupError):
@@ -198,101 +201,101 @@ async def test_a_change_that_cannot_be_is_refused(autojump_clock: object) -> Non
 
 
 async def test_a_configured_group_can_be_altered_and_not_deleted(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster) as nursery:
-        await cluster.put_one("a", "n/1", 1)
-        await cluster.groups_at("a").alter("sw", indexes=["k"])
+        await put_one(cluster, "a", "n/1", 1)
+        await cluster.parts("a").membership.groups.alter("sw", indexes=["k"])
         with pytest.raises(ConfiguredGroupError):
-            await cluster.groups_at("a").delete("sw")
+            await cluster.parts("a").membership.groups.delete("sw")
         await cluster.end("b")
-        await cluster.restart(nursery, "b")
+        await cluster.start(nursery, "b")
         for name in "abc":
             assert cluster.view(name).groups["sw"].indexes == ("k",)
-            assert await cluster.value(name, "n/1") == 1
+            assert await value(cluster, name, "n/1") == 1
 
 
 # --- delete ---
 
 
 async def test_deleting_a_group_removes_its_records_everywhere(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster) as nursery:
-        await cluster.groups_at("a").create("new", shards=2)
+        await cluster.parts("a").membership.groups.create("new", shards=2)
         for number in range(10):
-            await cluster.put_one("a", f"n/{number}", number, group="new", ack="all")
+            await put_one(cluster, "a", f"n/{number}", number, group="new", ack="all")
         await cluster.end("c")
-        change = await cluster.groups_at("b").delete("new")
+        change = await cluster.parts("b").membership.groups.delete("new")
         assert (change.acknowledged, change.members) == (2, 3)
         with pytest.raises(UnknownGroupError):
-            await cluster.value("a", "n/1", group="new")
+            await value(cluster, "a", "n/1", group="new")
         with pytest.raises(UnknownGroupError):
-            await cluster.groups_at("a").delete("new")
+            await cluster.parts("a").membership.groups.delete("new")
         await eventually(lambda: not shards_of(cluster, "new"))
-        assert any(shard.group == "new" for shard in cluster.held("c"))
-        await cluster.restart(nursery, "c")
+        assert any(shard.group == "new" for shard in held(cluster, "c"))
+        await cluster.start(nursery, "c")
         await eventually(lambda: not shards_of(cluster, "new"))
 
 
 async def test_a_group_made_anew_never_shows_old_records(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster) as nursery:
-        await cluster.groups_at("a").create("new")
+        await cluster.parts("a").membership.groups.create("new")
         for number in range(5):
-            await cluster.put_one("a", f"n/{number}", number, group="new", ack="all")
+            await put_one(cluster, "a", f"n/{number}", number, group="new", ack="all")
         await cluster.end("c")
-        await cluster.groups_at("a").delete("new")
-        await cluster.groups_at("b").create("new", shards=3)
-        await cluster.put_one("b", "n/new", 7, group="new")
-        await cluster.restart(nursery, "c")
+        await cluster.parts("a").membership.groups.delete("new")
+        await cluster.parts("b").membership.groups.create("new", shards=3)
+        await put_one(cluster, "b", "n/new", 7, group="new")
+        await cluster.start(nursery, "c")
         for name in "abc":
             for number in range(5):
-                assert await cluster.value(name, f"n/{number}", group="new") is None
-            assert await cluster.value(name, "n/new", group="new") == 7
+                assert await value(cluster, name, f"n/{number}", group="new") is None
+            assert await value(cluster, name, "n/new", group="new") == 7
         await eventually(lambda: len({shard.incarnation for shard in shards_of(cluster, "new")}) == 1)
 
 
 async def test_a_creator_that_did_not_know_of_a_deletion_brings_nothing_back(autojump_clock: object) -> None:
     """b never heard of the group, c never of its end; only a knows both, and what it knows spreads."""
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster) as nursery:
         await cluster.isolate("b")
-        await cluster.groups_at("a").create("new")
+        await cluster.parts("a").membership.groups.create("new")
         for number in range(5):
-            await cluster.put_one("a", f"n/{number}", number, group="new", ack="one")
+            await put_one(cluster, "a", f"n/{number}", number, group="new", ack="one")
         await eventually(lambda: same_everywhere(cluster, "new", "ac"))
-        await eventually(lambda: any(shard.group == "new" for shard in cluster.held("c")))
+        await eventually(lambda: any(shard.group == "new" for shard in held(cluster, "c")))
         await cluster.end("c")
-        await cluster.groups_at("a").delete("new")
-        await eventually(lambda: not any(shard.group == "new" for shard in cluster.held("a")))
+        await cluster.parts("a").membership.groups.delete("new")
+        await eventually(lambda: not any(shard.group == "new" for shard in held(cluster, "a")))
         await trio.sleep(1)
-        await cluster.groups_at("b").create("new")
+        await cluster.parts("b").membership.groups.create("new")
         cluster.faults.heal()
         await eventually(lambda: same_everywhere(cluster, "new", "ab"))
         await trio.sleep(5)
-        await cluster.restart(nursery, "c")
+        await cluster.start(nursery, "c")
         await eventually(lambda: same_everywhere(cluster, "new"))
         await trio.sleep(30)
         for name in "abc":
             for number in range(5):
-                assert await cluster.value(name, f"n/{number}", group="new") is None
+                assert await value(cluster, name, f"n/{number}", group="new") is None
 
 
 # --- the same name at two places at once ---
 
 
 async def test_a_group_made_twice_at_once_ends_as_one_with_all_records(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster):
         await cluster.isolate("c")
-        await cluster.groups_at("a").create("new", shards=2, ack="one")
+        await cluster.parts("a").membership.groups.create("new", shards=2, ack="one")
         await trio.sleep(1)
-        await cluster.groups_at("c").create("new", shards=3, ack="one")
+        await cluster.parts("c").membership.groups.create("new", shards=3, ack="one")
         for number in range(6):
-            await cluster.put_one("a", f"n/{number}", number, group="new")
-            await cluster.put_one("c", f"n/{number + 100}", number, group="new")
-        await cluster.put_one("a", "n/both", 1, group="new")
+            await put_one(cluster, "a", f"n/{number}", number, group="new")
+            await put_one(cluster, "c", f"n/{number + 100}", number, group="new")
+        await put_one(cluster, "a", "n/both", 1, group="new")
         await trio.sleep(1)
-        await cluster.put_one("c", "n/both", 2, group="new")
+        await put_one(cluster, "c", "n/both", 2, group="new")
         with structlog.testing.capture_logs() as logs:
             cluster.faults.heal()
             await eventually(lambda: same_everywhere(cluster, "new"))
@@ -306,49 +309,49 @@ async def test_a_group_made_twice_at_once_ends_as_one_with_all_records(autojump_
         assert {(log["log_level"], log["group"]) for log in warnings} == {("warning", "new")}
         for name in "abc":
             for number in range(6):
-                assert await cluster.value(name, f"n/{number}", group="new", ack="all") == number
-                assert await cluster.value(name, f"n/{number + 100}", group="new", ack="all") == number
-            assert await cluster.value(name, "n/both", group="new", ack="all") == 2
+                assert await value(cluster, name, f"n/{number}", group="new", ack="all") == number
+                assert await value(cluster, name, f"n/{number + 100}", group="new", ack="all") == number
+            assert await value(cluster, name, "n/both", group="new", ack="all") == 2
 
 
 async def test_the_losers_records_move_also_from_a_member_that_was_away(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster) as nursery:
         await cluster.isolate("c")
-        await cluster.groups_at("c").create("new", ack="one")
-        await cluster.put_one("c", "n/1", 1, group="new")
+        await cluster.parts("c").membership.groups.create("new", ack="one")
+        await put_one(cluster, "c", "n/1", 1, group="new")
         await cluster.end("c")
         cluster.faults.heal()
         await trio.sleep(1)
-        won = (await cluster.groups_at("a").create("new")).group
-        await cluster.put_one("a", "n/2", 2, group="new")
-        await cluster.restart(nursery, "c")
+        won = (await cluster.parts("a").membership.groups.create("new")).group
+        await put_one(cluster, "a", "n/2", 2, group="new")
+        await cluster.start(nursery, "c")
         await eventually(
             lambda: {shard.incarnation for shard in shards_of(cluster, "new")} == {won.incarnation}
         )
         for name in "abc":
-            assert await cluster.value(name, "n/1", group="new") == 1
-            assert await cluster.value(name, "n/2", group="new") == 2
+            assert await value(cluster, name, "n/1", group="new") == 1
+            assert await value(cluster, name, "n/2", group="new") == 2
 
 
 # --- the system's own ---
 
 
 async def test_clients_do_not_write_to_groups_of_the_system(autojump_clock: object) -> None:
-    cluster = MovingCluster(names="a", groups=("sw:1:1",))
+    cluster = moving_cluster(names="a", groups=("sw:1:1",))
     async with moving(cluster):
         with pytest.raises(RefusedGroupError):
-            await cluster.put_one("a", "member/x", 1, group=SYSTEM_GROUP)
+            await put_one(cluster, "a", "member/x", 1, group=SYSTEM_GROUP)
         with pytest.raises(RefusedGroupError):
             await cluster.coordinator("a").delete(Entity(SYSTEM_GROUP, "member", "a"))
         with pytest.raises(RefusedGroupError):
-            await cluster.groups_at("a").delete(SYSTEM_GROUP)
+            await cluster.parts("a").membership.groups.delete(SYSTEM_GROUP)
 
 
 async def test_a_definition_that_makes_no_sense_is_left_out(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster):
-        made = (await cluster.groups_at("a").create("new")).group
+        made = (await cluster.parts("a").membership.groups.create("new")).group
         for name, tags in (("other", {"shards": "many"}), (SYSTEM_GROUP, {"shards": 1})):
             record = registry_record(group_entity(name), tags, revision=9, created=9)
             await cluster.nodes["a"].parts.local.writer.write([(SYSTEM_SHARD, record)])
@@ -358,26 +361,26 @@ async def test_a_definition_that_makes_no_sense_is_left_out(autojump_clock: obje
         for name in "abc":
             assert set(cluster.view(name).groups) == {"new", "sw"}
             assert cluster.view(name).groups["new"] == made
-        await cluster.groups_at("b").create("other")
-        await cluster.put_one("c", "n/1", 1, group="other")
+        await cluster.parts("b").membership.groups.create("other")
+        await put_one(cluster, "c", "n/1", 1, group="other")
 
 
 async def test_a_group_survives_the_restart_of_all(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster) as nursery:
-        await cluster.groups_at("a").create("new", shards=2)
-        await cluster.put_one("b", "n/1", 1, group="new")
+        await cluster.parts("a").membership.groups.create("new", shards=2)
+        await put_one(cluster, "b", "n/1", 1, group="new")
         for name in "abc":
             await cluster.end(name)
         for name in "abc":
-            await cluster.restart(nursery, name)
-        assert await cluster.value("c", "n/1", group="new") == 1
+            await cluster.start(nursery, name)
+        assert await value(cluster, "c", "n/1", group="new") == 1
 
 
 async def test_with_too_few_members_a_quorum_is_refused_by_the_number(autojump_clock: object) -> None:
-    cluster = MovingCluster(names="a", groups=("sw:1:1",))
+    cluster = moving_cluster(names="a", groups=("sw:1:1",))
     async with moving(cluster):
-        await cluster.groups_at("a").create("new", replicas=3)
+        await cluster.parts("a").membership.groups.create("new", replicas=3)
         with pytest.raises(TooFewReplicasError, match="there are 1 members for 3 replicas"):
-            await cluster.put_one("a", "n/1", 1, group="new")
-        await cluster.put_one("a", "n/1", 1, group="new", ack="one")
+            await put_one(cluster, "a", "n/1", 1, group="new")
+        await put_one(cluster, "a", "n/1", 1, group="new", ack="one")

@@ -7,16 +7,16 @@ import trio
 
 from gossipnode.node.membership.boot import addresses
 from gossipnode.node.refusals.request_errors import UnknownMemberError
-from tests.node.moving import MovingCluster, eventually, moving
+from tests.node.moving import eventually, held, moving, moving_cluster, put_one, settled, settled_but, value
 
 pytestmark = pytest.mark.slow
 
 
 async def test_a_node_that_joins_is_known_to_all_and_to_nobodys_configuration(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster) as nursery:
         await cluster.join(nursery, "d", through="b")
-        await cluster.settled("abcd")
+        await settled(cluster, "abcd")
         for name in "abcd":
             assert str(cluster.view(name).members["d"].address) == "d:7400"
             assert cluster.view(name).members["d"].joined > 0
@@ -24,45 +24,45 @@ async def test_a_node_that_joins_is_known_to_all_and_to_nobodys_configuration(au
 
 
 async def test_a_node_that_joins_needs_no_groups_in_its_configuration(autojump_clock: object) -> None:
-    cluster = MovingCluster(groups=("sw:4:2",))
+    cluster = moving_cluster(groups=("sw:4:2",))
     async with moving(cluster) as nursery:
-        await cluster.put_one("a", "n/1", 1)
+        await put_one(cluster, "a", "n/1", 1)
         cluster.through["d"] = "a"
         await cluster.start(nursery, "d", groups=[])
-        await cluster.settled("abcd")
-        assert await cluster.value("d", "n/1") == 1
+        await settled(cluster, "abcd")
+        assert await value(cluster, "d", "n/1") == 1
         assert cluster.view("d").groups == cluster.view("a").groups
 
 
 async def test_a_node_joins_through_any_of_several_addresses(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster) as nursery:
         await cluster.start(nursery, "d", **{"cluster.peers": [], "cluster.join": ["x:7400", "c:7400"]})
-        await cluster.settled("abcd")
+        await settled(cluster, "abcd")
 
 
 async def test_a_node_that_finds_nobody_to_join_does_not_start(autojump_clock: object) -> None:
-    cluster = MovingCluster(names="d")
+    cluster = moving_cluster(names="d")
     cluster.through["d"] = "a"
     assert "no member to join" in await cluster.refused("d")
 
 
 async def test_a_node_that_joined_starts_again_without_asking_anybody(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster) as nursery:
         await cluster.join(nursery, "d")
-        await cluster.settled("abcd")
+        await settled(cluster, "abcd")
         joined = cluster.view("a").members["d"]
         await cluster.end("d")
         await cluster.end("a")
-        await cluster.restart(nursery, "d")
-        await cluster.restart(nursery, "a")
-        await cluster.settled("abcd")
+        await cluster.start(nursery, "d")
+        await cluster.start(nursery, "a")
+        await settled(cluster, "abcd")
         assert cluster.view("a").members["d"] == joined
 
 
 async def test_a_member_that_is_down_stays_one(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster):
         await cluster.end("c")
         await trio.sleep(3600)
@@ -71,58 +71,58 @@ async def test_a_member_that_is_down_stays_one(autojump_clock: object) -> None:
 
 
 async def test_a_member_learns_on_its_return_who_came_meanwhile(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster) as nursery:
         await cluster.end("c")
         await cluster.join(nursery, "d")
-        await cluster.restart(nursery, "c")
+        await cluster.start(nursery, "c")
         assert list(cluster.view("c").members) == ["a", "b", "c", "d"]
-        await cluster.settled("abcd")
+        await settled(cluster, "abcd")
 
 
 async def test_a_forgotten_node_hands_over_and_stops(autojump_clock: object) -> None:
-    cluster = MovingCluster(names="abcd", groups=("sw:4:2",))
+    cluster = moving_cluster(names="abcd", groups=("sw:4:2",))
     async with moving(cluster):
         for number in range(40):
-            await cluster.put_one("abcd"[number % 4], f"n/{number}", number)
+            await put_one(cluster, "abcd"[number % 4], f"n/{number}", number)
         await cluster.forget("d", at="b")
         await cluster.ended["d"].wait()
         assert "the cluster has forgotten d: what it held was handed over" in str(cluster.errors["d"])
-        assert cluster.held("d") == []
-        await cluster.settled("abc")
+        assert held(cluster, "d") == []
+        await settled(cluster, "abc")
         for number in range(40):
-            assert await cluster.value("abc"[number % 3], f"n/{number}") == number
+            assert await value(cluster, "abc"[number % 3], f"n/{number}") == number
 
 
 async def test_a_node_that_forgets_itself_hands_over_and_stops(autojump_clock: object) -> None:
-    cluster = MovingCluster(names="abcd", groups=("sw:4:2",))
+    cluster = moving_cluster(names="abcd", groups=("sw:4:2",))
     async with moving(cluster):
         for number in range(20):
-            await cluster.put_one("a", f"n/{number}", number)
+            await put_one(cluster, "a", f"n/{number}", number)
         await cluster.forget("d", at="d")
         await cluster.ended["d"].wait()
-        assert cluster.held("d") == []
-        await cluster.settled("abc")
+        assert held(cluster, "d") == []
+        await settled(cluster, "abc")
         for number in range(20):
-            assert await cluster.value("abc"[number % 3], f"n/{number}") == number
+            assert await value(cluster, "abc"[number % 3], f"n/{number}") == number
 
 
 async def test_a_forgotten_node_that_was_away_learns_of_it_and_stops(autojump_clock: object) -> None:
-    cluster = MovingCluster(names="abcd", groups=("sw:4:2",))
+    cluster = moving_cluster(names="abcd", groups=("sw:4:2",))
     async with moving(cluster):
         await cluster.isolate("d")
         await cluster.forget("d")
-        await cluster.settled_but("abc", without="d")
+        await settled_but(cluster, "abc", without="d")
         assert "d" in cluster.running
         cluster.faults.heal()
         await cluster.ended["d"].wait()
-        assert cluster.held("d") == []
+        assert held(cluster, "d") == []
 
 
 async def test_a_forgotten_node_does_not_come_back_with_its_old_store(autojump_clock: object) -> None:
-    cluster = MovingCluster(names="abcd")
+    cluster = moving_cluster(names="abcd")
     async with moving(cluster):
-        await cluster.put_one("a", "n/1", 1)
+        await put_one(cluster, "a", "n/1", 1)
         await cluster.end("d")
         await cluster.forget("d")
         for overrides in ({}, {"cluster.peers": [], "cluster.join": ["a:7400"]}):
@@ -133,12 +133,12 @@ async def test_a_forgotten_node_does_not_come_back_with_its_old_store(autojump_c
 async def test_a_forgotten_node_that_handed_over_does_not_come_back_when_it_is_restarted(
     autojump_clock: object,
 ) -> None:
-    cluster = MovingCluster(names="abcd")
+    cluster = moving_cluster(names="abcd")
     async with moving(cluster):
-        await cluster.put_one("a", "n/1", 1)
+        await put_one(cluster, "a", "n/1", 1)
         await cluster.forget("d")
         await cluster.ended["d"].wait()
-        assert cluster.held("d") == []
+        assert held(cluster, "d") == []
         for overrides in ({}, {"cluster.peers": [], "cluster.join": ["a:7400"]}):
             assert "forgotten" in await cluster.refused("d", **overrides)
         assert list(cluster.view("a").members) == ["a", "b", "c"]
@@ -146,53 +146,55 @@ async def test_a_forgotten_node_that_handed_over_does_not_come_back_when_it_is_r
 
 async def test_a_forgotten_node_comes_back_empty_as_a_new_member(autojump_clock: object) -> None:
     for join in (False, True):
-        cluster = MovingCluster(names="abcd", groups=("sw:4:2",))
+        cluster = moving_cluster(names="abcd", groups=("sw:4:2",))
         async with moving(cluster) as nursery:
             for number in range(20):
-                await cluster.put_one("a", f"n/{number}", number)
+                await put_one(cluster, "a", f"n/{number}", number)
             await cluster.forget("d")
             await cluster.ended["d"].wait()
             await cluster.lose_disk("d")
             if join:
                 await cluster.join(nursery, "d")
             else:
-                await cluster.restart(nursery, "d")
-            await cluster.settled("abcd")
+                await cluster.start(nursery, "d")
+            await settled(cluster, "abcd")
             assert cluster.view("a").members["d"].joined > 0
             for number in range(20):
-                assert await cluster.value("abcd"[number % 4], f"n/{number}") == number
+                assert await value(cluster, "abcd"[number % 4], f"n/{number}") == number
 
 
 async def test_an_unknown_member_cannot_be_forgotten(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster):
         with pytest.raises(UnknownMemberError, match="there is no member 'x'"):
             await cluster.forget("x")
 
 
 async def test_a_member_at_a_new_address_stays_the_same_member(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster) as nursery:
         await cluster.join(nursery, "d")
-        await cluster.settled("abcd")
+        await settled(cluster, "abcd")
         before = cluster.view("a").members["d"]
         await cluster.end("d")
-        await cluster.restart(nursery, "d", **{"node.listen": "elsewhere:7401"})
+        await cluster.start(nursery, "d", **{"node.listen": "elsewhere:7401"})
         await eventually(
-            lambda: all(str(cluster.peer(name, "d").address) == "elsewhere:7401" for name in "abc")
+            lambda: all(
+                str(cluster.parts(name).members.peers["d"].address) == "elsewhere:7401" for name in "abc"
+            )
         )
         after = cluster.view("a").members["d"]
         assert (after.joined, after.birth) == (before.joined, before.birth)
         assert cluster.view("a").is_settled
-        await cluster.put_one("a", "n/1", 1, ack="all")
+        await put_one(cluster, "a", "n/1", 1, ack="all")
 
 
 async def test_a_second_node_of_one_name_is_refused(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster) as nursery:
         await cluster.join(nursery, "d")
-        await cluster.settled("abcd")
-        twin = MovingCluster()
+        await settled(cluster, "abcd")
+        twin = moving_cluster()
         twin.network, twin.faults = cluster.network, cluster.faults
         for overrides in (
             {"cluster.peers": [], "cluster.join": ["a:7400"]},
@@ -205,27 +207,27 @@ async def test_a_second_node_of_one_name_is_refused(autojump_clock: object) -> N
 
 async def test_a_node_without_its_disk_joins_again_at_once(autojump_clock: object) -> None:
     """Nobody has noticed yet that it was gone."""
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster) as nursery:
         await cluster.join(nursery, "d")
-        await cluster.settled("abcd")
+        await settled(cluster, "abcd")
         before = cluster.view("a").members["d"]
         await cluster.lose_disk("d")
         await cluster.join(nursery, "d")
         assert cluster.view("a").members["d"].joined > before.joined
-        await cluster.settled("abcd")
+        await settled(cluster, "abcd")
 
 
 async def test_a_configured_member_without_its_disk_takes_a_new_address(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster) as nursery:
         await cluster.lose_disk("c")
-        await cluster.restart(nursery, "c", **{"node.listen": "elsewhere:7401"})
+        await cluster.start(nursery, "c", **{"node.listen": "elsewhere:7401"})
         assert cluster.view("a").members["c"].address == "elsewhere:7401"
 
 
 async def test_an_address_of_the_configuration_wins(autojump_clock: object) -> None:
-    cluster = MovingCluster()
+    cluster = moving_cluster()
     async with moving(cluster):
         node = cluster.nodes["a"]
         found = addresses(

@@ -18,10 +18,11 @@ from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.access import Access
 from gossipnode.node.peers.certificates import CertificateError, Certificates, Dialer
 from gossipnode.rpc import CallContext, ReplyBudget, RpcError, Status
+from gossipnode.sim import Cluster
 from gossipnode.wire import services
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.property.property_edit import build_property
-from tests.node.cluster import Cluster, record
+from tests.node.cluster import record
 from tests.node.support import make_local, member_seeds
 
 

@@ -10,9 +10,9 @@ from gossipnode.core.model.tag_value import TagValue
 from gossipnode.core.query.criteria import matches, sort_key
 from gossipnode.node.node import Node
 from gossipnode.node.query.queries import Queries, Query
+from gossipnode.sim import Cluster
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.property.property_edit import build_property, read_tags
-from tests.node.cluster import Cluster
 
 
 def version(key: str, revision: int = 1, *, deleted: int = 0, group: str = "sw", **tags: TagValue) -> Record:

@@ -18,9 +18,9 @@ from gossipnode.core.query.criteria import Condition, Criteria, LogicalExpressio
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.query.queries import QUERY_DEFAULT_LIMIT, Query
 from gossipnode.node.refusals.request_errors import TooFewReplicasError, UnknownGroupError, UnknownLevelError
+from gossipnode.sim import Cluster, running
 from gossipnode.wire.property.property_edit import read_tags
 from gossipnode.wire.wire_errors import WireError
-from tests.node.faults import FaultyCluster, running
 from tests.node.query.queried import answer, chosen, holds, joined, keys, put, queries_of, version
 from tests.wire.support import examples
 
@@ -37,7 +37,7 @@ async def quiet() -> None:
 
 @pytest.mark.slow
 async def test_every_node_answers_for_all_shards_groups_and_replicas(autojump_clock: object) -> None:
-    cluster = FaultyCluster(("a", "b", "c", "d", "e"), ("sw:6:2", "flags:3:3", "one:4:1"))
+    cluster = Cluster(("a", "b", "c", "d", "e"), ("sw:6:2", "flags:3:3", "one:4:1"))
     async with running(cluster):
         written: list[str] = []
         for group, i in itertools.product(("sw", "flags", "one"), range(40)):
@@ -51,7 +51,7 @@ async def test_every_node_answers_for_all_shards_groups_and_replicas(autojump_cl
 
 @pytest.mark.slow
 async def test_the_newest_version_counts_and_stale_ones_are_written_back(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, ALL, version("n/1", 1, t=1), version("n/2", 1, t=1), version("n/3", 1, t=1))
         await put(cluster, "b", version("n/1", 2, t=2))
         await put(cluster, "c", version("n/2", 2, t=1), version("n/3", 2, deleted=2, t=1))
@@ -66,7 +66,7 @@ async def test_the_newest_version_counts_and_stale_ones_are_written_back(autojum
 
 @pytest.mark.slow
 async def test_a_deleted_record_is_left_out_wherever_it_still_lives(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, "ab", version("n/1"), version("n/2"))
         await put(cluster, "c", version("n/1", 2, deleted=2))
         for name in ALL:
@@ -78,7 +78,7 @@ async def test_a_deleted_record_is_left_out_wherever_it_still_lives(autojump_clo
 async def test_ties_are_by_key_and_what_lacks_the_tag_is_last(
     descending: bool, autojump_clock: object
 ) -> None:
-    async with running(FaultyCluster(groups=("sw:3:3",))) as cluster:
+    async with running(Cluster(groups=("sw:3:3",))) as cluster:
         values: dict[str, TagValue] = {"1": 2, "2": "x", "3": 2, "4": -1, "5": None, "6": "w"}
         for key, value in values.items():
             await put(cluster, ALL, version(f"n/{key}", t=value))
@@ -90,7 +90,7 @@ async def test_ties_are_by_key_and_what_lacks_the_tag_is_last(
 
 @pytest.mark.slow
 async def test_names_ids_projection_and_the_default_limit(autojump_clock: object) -> None:
-    async with running(FaultyCluster(groups=("sw:3:2",))) as cluster:
+    async with running(Cluster(groups=("sw:3:2",))) as cluster:
         records = [version(f"{name}/{i:03}", a=i, b=2) for name in ("m", "n") for i in range(120)]
         for record in records:
             await cluster.coordinator("a").apply(record.payload, replace=False)
@@ -113,7 +113,7 @@ async def test_names_ids_projection_and_the_default_limit(autojump_clock: object
 async def test_pages_behind_the_last_record_give_every_record_once(
     order: dict[str, Any], autojump_clock: object
 ) -> None:
-    async with running(FaultyCluster(groups=("sw:2:3", "flags:1:3"))) as cluster:
+    async with running(Cluster(groups=("sw:2:3", "flags:1:3"))) as cluster:
         for i in range(50):
             tags: dict[str, TagValue] = {"t": i % 7} if i % 6 else {"other": 1}
             for group in ("sw", "flags"):
@@ -131,7 +131,7 @@ async def test_pages_behind_the_last_record_give_every_record_once(
 
 @pytest.mark.slow
 async def test_an_order_goes_on_from_a_deleted_record_and_not_from_none(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, "c", version("n/1", t=1), version("n/2", 2, deleted=2, t=2), version("n/3", t=3))
         await put(cluster, "ab", version("n/2", t=9))
         node = cluster.nodes["a"]
@@ -168,7 +168,7 @@ async def test_match_splits_texts_of_any_script(
         "4": "https://пример.рф/a",
         "5": "ΕΛΛΆΔΑ!",
     }
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         for key, text in texts.items():
             await put(cluster, ALL, version(f"n/{key}", s=text))
         criteria = Condition("s", Op.MATCH, wanted, MatchOption(analyzer))
@@ -225,7 +225,7 @@ def test_an_answer_is_that_of_the_newest_versions_of_all_replicas(
     held: Any, asked: list[tuple[str, Query]], data: st.DataObject
 ) -> None:
     async def run() -> None:
-        async with running(FaultyCluster(groups=("sw:2:3", "flags:1:3"))) as cluster:
+        async with running(Cluster(groups=("sw:2:3", "flags:1:3"))) as cluster:
             for entity, copies in held.items():
                 for name, drawn in copies.items():
                     if drawn is not None:
@@ -249,7 +249,7 @@ def _fields(query: Query) -> dict[str, Any]:
 
 @pytest.mark.slow
 async def test_each_level_asks_as_many_as_it_says(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         for name in ALL:
             await put(cluster, name, version(f"n/{name}"))
         node = cluster.nodes["b"]
@@ -265,7 +265,7 @@ async def test_each_level_asks_as_many_as_it_says(autojump_clock: object) -> Non
 
 @pytest.mark.slow
 async def test_local_on_a_node_without_a_copy_finds_nothing(autojump_clock: object) -> None:
-    async with running(FaultyCluster(groups=("sw:4:1",))) as cluster:
+    async with running(Cluster(groups=("sw:4:1",))) as cluster:
         for i in range(20):
             await cluster.coordinator("a").apply(version(f"n/{i:02}").payload, replace=False)
         own = [await keys(cluster.nodes[name], ack="local") for name in ALL]
@@ -276,7 +276,7 @@ async def test_local_on_a_node_without_a_copy_finds_nothing(autojump_clock: obje
 
 @pytest.mark.slow
 async def test_with_one_replica_down_a_quorum_answers_and_all_does_not(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, "bc", version("n/1"), version("n/2"))
         await cluster.isolate("c")
         began = trio.current_time()
@@ -300,7 +300,7 @@ async def test_with_one_replica_down_a_quorum_answers_and_all_does_not(autojump_
 async def test_a_replica_that_hangs_costs_one_timeout(
     ack: str, order_by: str, autojump_clock: object
 ) -> None:
-    async with running(FaultyCluster(("a", "b", "c", "d"), ("sw:8:3",))) as cluster:
+    async with running(Cluster(("a", "b", "c", "d"), ("sw:8:3",))) as cluster:
         for i in range(100):
             await cluster.coordinator("a").apply(version(f"n/{i:03}", t=i).payload, replace=False, ack="all")
         cluster.hang("b")
@@ -317,7 +317,7 @@ async def test_a_search_that_hangs_on_its_way_to_a_replica_costs_one_timeout(
     autojump_clock: object,
 ) -> None:
     """So many ids fill a window: sending, too, has to come to an end."""
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, ALL, version("n/1"))
         cluster.hang("b")
         ids = frozenset([*(f"{i:0500}" for i in range(7000)), "1"])
@@ -331,14 +331,14 @@ async def test_a_search_that_hangs_on_its_way_to_a_replica_costs_one_timeout(
 async def test_a_replica_that_dies_in_the_middle_of_its_answer(
     order: dict[str, Any], autojump_clock: object
 ) -> None:
-    async with running(FaultyCluster(groups=("sw:2:3",))) as cluster:
+    async with running(Cluster(groups=("sw:2:3",))) as cluster:
         count = 1500
         await put(cluster, ALL, *(version(f"n/{i:04}", t=i, s="x" * 3000) for i in range(count)))
         found: list[str] = []
         async with queries_of(cluster.nodes["a"]).open(Query(("sw",), limit=count, **order)) as under_way:
             while (page := await under_way.next_page()) is not None:
                 found += [one.entity.id for one in page]
-                if len(found) >= 200 and not cluster.faults.cut_off:
+                if len(found) >= 200 and not cluster.faults.severed:
                     await cluster.isolate("c")
         assert found == [f"{i:04}" for i in range(count)]
         failures = {report.replica: report.failure for report in under_way.trace.reports}
@@ -347,7 +347,7 @@ async def test_a_replica_that_dies_in_the_middle_of_its_answer(
         assert not failures["b"]
 
 
-async def interrupted(cluster: FaultyCluster, found: list[str], *, at: int) -> None:
+async def interrupted(cluster: Cluster, found: list[str], *, at: int) -> None:
     """Ask node a for everything, and part it from the others once it has found so many records."""
     async with queries_of(cluster.nodes["a"]).open(Query(("sw",), everything=True)) as under_way:
         while (page := await under_way.next_page()) is not None:
@@ -359,7 +359,7 @@ async def interrupted(cluster: FaultyCluster, found: list[str], *, at: int) -> N
 
 @pytest.mark.slow
 async def test_when_too_few_are_left_in_the_middle_of_an_answer_it_fails(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, ALL, *(version(f"n/{i:04}", s="x" * 3000) for i in range(1500)))
         with pytest.raises(TooFewReplicasError, match="1 of 3 replicas answered, quorum needs 2; not: b "):
             await interrupted(cluster, [], at=64)
@@ -370,7 +370,7 @@ async def test_a_stale_copy_is_not_taken_for_certain_once_the_others_have_broken
     autojump_clock: object,
 ) -> None:
     """What the others had said before they broke off counts: here, that the record is deleted."""
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, ALL, *(version(f"n/{i:04}") for i in range(300) if i != 170))
         await put(cluster, "a", version("n/0170"))
         await put(cluster, "bc", version("n/0170", 2, deleted=2))
@@ -383,7 +383,7 @@ async def test_a_stale_copy_is_not_taken_for_certain_once_the_others_have_broken
         assert len(found) > 170
 
 
-def stall(cluster: FaultyCluster, name: str, *, after: int) -> None:
+def stall(cluster: Cluster, name: str, *, after: int) -> None:
     """Let a node's store give so many more pages, and nothing behind them."""
     store = cluster.stores[name]
     scan, left = store.scan, after
@@ -398,7 +398,7 @@ def stall(cluster: FaultyCluster, name: str, *, after: int) -> None:
     store.scan = scan_or_stall  # type: ignore[method-assign]
 
 
-async def paused(cluster: FaultyCluster, found: list[str], *, at: int) -> None:
+async def paused(cluster: Cluster, found: list[str], *, at: int) -> None:
     """Ask node a for everything, and take nothing for a while once it has found so many records."""
     async with queries_of(cluster.nodes["a"]).open(Query(("sw",), everything=True)) as under_way:
         while (page := await under_way.next_page()) is not None:
@@ -409,7 +409,7 @@ async def paused(cluster: FaultyCluster, found: list[str], *, at: int) -> None:
 
 @pytest.mark.slow
 async def test_with_one_the_next_replica_takes_over_from_one_that_breaks_off(autojump_clock: object) -> None:
-    async with running(FaultyCluster(("a", "b", "c", "d"), ("sw:1:3",))) as cluster:
+    async with running(Cluster(("a", "b", "c", "d"), ("sw:1:3",))) as cluster:
         holders = cluster.nodes["a"].parts.local.shards.replicas(
             cluster.nodes["a"].parts.local.shards.shards_of("sw")[0]
         )
@@ -431,7 +431,7 @@ async def test_with_one_the_next_replica_takes_over_from_one_that_breaks_off(aut
 
 @pytest.mark.slow
 async def test_replicas_of_another_view_are_compared_with_and_asked_anew(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         admin = cluster.nodes["b"].parts.membership.groups
         await admin.create("g")
         await put(cluster, ALL, version("n/old", group="g"))
@@ -444,7 +444,7 @@ async def test_replicas_of_another_view_are_compared_with_and_asked_anew(autojum
         assert await keys(cluster.nodes["a"], "g", order_by="k") == ["n/new"]
 
 
-async def put_as(cluster: FaultyCluster, view: str, names: str, *records: Record) -> None:
+async def put_as(cluster: Cluster, view: str, names: str, *records: Record) -> None:
     """As `put`, in the view of a node."""
     shards = cluster.nodes[view].parts.local.shards
     for name in names:
@@ -456,7 +456,7 @@ async def put_as(cluster: FaultyCluster, view: str, names: str, *records: Record
 
 @pytest.mark.slow
 async def test_leaving_early_stops_the_replicas(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         count = 1500
         await put(cluster, ALL, *(version(f"n/{i:04}", s="x" * 4000) for i in range(count)))
         async with queries_of(cluster.nodes["a"]).open(Query(("sw",), everything=True)) as under_way:
@@ -467,13 +467,13 @@ async def test_leaving_early_stops_the_replicas(autojump_clock: object) -> None:
         assert all(report.rows_read < count for report in under_way.trace.reports)
 
 
-def scans_under_way(cluster: FaultyCluster) -> dict[str, int]:
+def scans_under_way(cluster: Cluster) -> dict[str, int]:
     return {name: node.parts.scan._under_way for name, node in cluster.nodes.items()}
 
 
 @pytest.mark.slow
 async def test_a_query_over_very_many_records_holds_few_of_them(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         count = 10_000
         records = [version(f"n/{i:05}", t=i) for i in range(count)]
         await put(cluster, ALL, *records)

@@ -18,9 +18,9 @@ from gossipnode.node.query.candidate_streams import CandidateStream
 from gossipnode.node.query.queries import Query
 from gossipnode.node.refusals.request_errors import TooFewReplicasError
 from gossipnode.rpc import RpcError, Status
+from gossipnode.sim import Cluster, running
 from gossipnode.store.interface import StoreError
 from gossipnode.wire.wire_errors import WireError
-from tests.node.faults import FaultyCluster, running
 from tests.node.query.queried import answer, keys, put, queries_of, version
 
 ALL = ("a", "b", "c")
@@ -119,7 +119,7 @@ async def test_a_stream_reads_no_further_ahead_than_it_has_room() -> None:
 async def test_a_record_with_a_place_for_each_of_its_versions_is_found_once_where_the_newest_stands(
     autojump_clock: object,
 ) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         places: Sequence[tuple[str, int]] = (("a", 10), ("b", 20), ("c", 30))
         for i, (name, t) in enumerate(places):
             await put(cluster, name, version("n/x", i + 1, t=t), version("n/y", 9 - i, t=t))
@@ -136,7 +136,7 @@ async def test_a_record_with_a_place_for_each_of_its_versions_is_found_once_wher
 async def test_two_records_that_move_to_one_value_keep_their_order(
     limit: int, autojump_clock: object
 ) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         for item in "xyz":
             await put(cluster, "ab", version(f"n/{item}", 1, t=1))
             await put(cluster, "c", version(f"n/{item}", 2, t=5))
@@ -150,7 +150,7 @@ async def test_what_only_one_replica_says_is_never_believed_without_the_others(
 ) -> None:
     """Neither a copy that is stale, nor that nothing matches."""
     ones = {"criteria": Condition("t", Op.EQ, 1)}
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, "a", version("n/1", 1, t=1), version("n/2", 2, t=1))
         await put(cluster, "bc", version("n/1", 2, t=2), version("n/2", 1, t=2))
         for name in ALL:
@@ -160,7 +160,7 @@ async def test_what_only_one_replica_says_is_never_believed_without_the_others(
 @pytest.mark.slow
 async def test_a_doubtful_candidate_is_read_from_everyone_who_is_there(autojump_clock: object) -> None:
     """Enough others answer before the one that has it."""
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, "c", *(version(f"n/{i}") for i in range(10)))
         read = cluster.stores["c"].read
 
@@ -178,14 +178,14 @@ async def test_a_doubtful_candidate_is_read_from_everyone_who_is_there(autojump_
 @pytest.mark.slow
 @pytest.mark.parametrize("error", [RpcError(Status.CANCELLED, "gone"), WireError("x"), KeyError("x")])
 async def test_an_error_within_a_query_leaves_it_as_it_is(error: Exception, autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, ALL, version("n/1"))
         with pytest.raises(type(error)) as caught:
             await fails(cluster, error)
         assert caught.value is error
 
 
-async def fails(cluster: FaultyCluster, error: Exception) -> None:
+async def fails(cluster: Cluster, error: Exception) -> None:
     async with queries_of(cluster.nodes["a"]).open(Query(("sw",))) as under_way:
         assert await under_way.next_page()
         raise error
@@ -193,7 +193,7 @@ async def fails(cluster: FaultyCluster, error: Exception) -> None:
 
 @pytest.mark.slow
 async def test_a_query_that_is_cancelled_is_cancelled(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, ALL, version("n/1"))
         with trio.move_on_after(1) as scope:
             async with queries_of(cluster.nodes["a"]).open(Query(("sw",))) as under_way:
@@ -204,7 +204,7 @@ async def test_a_query_that_is_cancelled_is_cancelled(autojump_clock: object) ->
 
 @pytest.mark.slow
 async def test_a_node_whose_store_fails_answers_from_the_others(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, ALL, version("n/1"), version("n/2"))
 
         async def fails(*args: object, **options: object) -> None:

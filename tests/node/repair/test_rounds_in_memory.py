@@ -12,9 +12,10 @@ from gossipnode.core.session.messages import ClientMessage, ServerMessage, TreeR
 from gossipnode.node.endpoints.repair_service import CLIENT_SILENCE_SECONDS
 from gossipnode.node.peers import hello
 from gossipnode.rpc import ClientStream, RpcError, Status
+from gossipnode.sim import Cluster
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.services import PROPAGATION, REPAIR
-from tests.node.cluster import Cluster, record
+from tests.node.cluster import record
 
 
 def hops(finished: Round) -> list[tuple[str, str, HopEnd]]:

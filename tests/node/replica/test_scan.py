@@ -26,6 +26,7 @@ from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.replica import scan as replica_scan
 from gossipnode.node.replica.scan import SCAN_PAUSE_SECONDS, STREAM_MESSAGE_BYTES
 from gossipnode.rpc import Channel, RpcError, Status
+from gossipnode.sim import Cluster, running
 from gossipnode.wire import services
 from gossipnode.wire.criteria_codec import encode_criteria
 from gossipnode.wire.generated.bp.banyandb.model import v1 as model
@@ -34,7 +35,6 @@ from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.scan_codec import SearchedShard, decode_candidates, encode_search
-from tests.node.faults import FaultyCluster, running
 from tests.node.query.queried import keys, put, version
 
 ALL = ("a", "b", "c")
@@ -43,7 +43,7 @@ OURS = {call_metadata.NODE: "a", call_metadata.CLUSTER: "main"}
 
 
 @asynccontextmanager
-async def asked(cluster: FaultyCluster, name: str = "a") -> AsyncIterator[Channel]:
+async def asked(cluster: Cluster, name: str = "a") -> AsyncIterator[Channel]:
     async with running(cluster), cluster.channel(name) as channel:
         yield channel
 
@@ -58,13 +58,13 @@ async def every(channel: Channel, method: Any, request: Any, **metadata: str) ->
     return found
 
 
-def scan_request(cluster: FaultyCluster, *, fence: bytes | None = None, **options: Any) -> pb.ScanRequest:
+def scan_request(cluster: Cluster, *, fence: bytes | None = None, **options: Any) -> pb.ScanRequest:
     own = cluster.nodes["a"].parts.local.shards.placement(SHARD).fence
     shard = SearchedShard(SHARD, own if fence is None else fence, properties=True)
     return encode_search(Search((SHARD,), **options), [shard])
 
 
-def scan_of(cluster: FaultyCluster, name: str) -> replica_scan.ReplicaScan:
+def scan_of(cluster: Cluster, name: str) -> replica_scan.ReplicaScan:
     return cluster.nodes[name].parts.scan
 
 
@@ -73,7 +73,7 @@ def scan_of(cluster: FaultyCluster, name: str) -> replica_scan.ReplicaScan:
 
 @pytest.mark.slow
 async def test_a_search_is_answered_in_order_and_says_when_it_is_finished(autojump_clock: object) -> None:
-    cluster = FaultyCluster()
+    cluster = Cluster()
     async with asked(cluster, "b") as channel:
         records = [version(f"n/{i:03}", s="x" * 10_000) for i in range(100)]
         await put(cluster, "b", *records)
@@ -87,7 +87,7 @@ async def test_a_search_is_answered_in_order_and_says_when_it_is_finished(autoju
 
 @pytest.mark.slow
 async def test_another_view_is_refused(autojump_clock: object) -> None:
-    cluster = FaultyCluster()
+    cluster = Cluster()
     async with asked(cluster, "b") as channel:
         with pytest.raises(RpcError, match="b sees other members for sw/0") as caught:
             await every(channel, services.REPLICA_SCAN, scan_request(cluster, fence=b"12345678"), **OURS)
@@ -103,7 +103,7 @@ async def test_searches_beyond_what_is_served_at_once_are_refused(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replica_scan, "SCANS_SERVED_AT_ONCE", 0)
-    cluster = FaultyCluster()
+    cluster = Cluster()
     async with asked(cluster, "b") as channel:
         with pytest.raises(RpcError, match="try again") as caught:
             await every(channel, services.REPLICA_SCAN, scan_request(cluster), **OURS)
@@ -113,7 +113,7 @@ async def test_searches_beyond_what_is_served_at_once_are_refused(
 
 @pytest.mark.slow
 async def test_a_large_order_tag_makes_no_message_too_large(autojump_clock: object) -> None:
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         await put(cluster, ALL, *(version(f"n/{i:02}", t=f"{i:02}" + "x" * 400_000) for i in range(20)))
         assert await keys(cluster.nodes["a"], order_by="t") == [f"n/{i:02}" for i in range(20)]
 
@@ -123,7 +123,7 @@ async def test_a_search_of_a_shard_that_has_to_be_given_up_ends_with_an_error(
     autojump_clock: object,
 ) -> None:
     """Its copy is dropped then: the end of what is found would not be the end of what there is."""
-    async with running(FaultyCluster()) as cluster:
+    async with running(Cluster()) as cluster:
         admin = cluster.nodes["a"].parts.membership.groups
         await admin.create("g")
         shards = cluster.nodes["b"].parts.local.shards
@@ -139,7 +139,7 @@ async def test_a_search_of_a_shard_that_has_to_be_given_up_ends_with_an_error(
 # --- signs of life ---
 
 
-def slow(cluster: FaultyCluster, name: str, seconds: float) -> None:
+def slow(cluster: Cluster, name: str, seconds: float) -> None:
     """Let every page of a node's store take so long."""
     store = cluster.stores[name]
     scan = store.scan
@@ -153,7 +153,7 @@ def slow(cluster: FaultyCluster, name: str, seconds: float) -> None:
 
 @pytest.mark.slow
 async def test_a_long_search_with_nothing_to_find_shows_signs_of_life(autojump_clock: object) -> None:
-    cluster = FaultyCluster()
+    cluster = Cluster()
     async with asked(cluster) as channel:
         await put(cluster, ALL, *(version(f"n/{i:04}", t=i) for i in range(1000)))
         for name in ALL:
@@ -214,7 +214,7 @@ def read(records: list[Any]) -> list[Record]:
 
 @pytest.mark.slow
 async def test_an_export_has_the_whole_group_with_tombstones_or_without(autojump_clock: object) -> None:
-    cluster = FaultyCluster(groups=("sw:3:2",))
+    cluster = Cluster(groups=("sw:3:2",))
     async with asked(cluster, "b") as channel:
         for i in range(30):
             await cluster.coordinator("abc"[i % 3]).apply(version(f"n/{i:02}").payload, replace=False)
@@ -237,7 +237,7 @@ def spans(trace: Any) -> dict[str, dict[str, str]]:
 
 @pytest.mark.slow
 async def test_a_trace_tells_what_each_replica_did(autojump_clock: object) -> None:
-    cluster = FaultyCluster()
+    cluster = Cluster()
     async with asked(cluster) as channel:
         await put(cluster, "ab", *(version(f"n/{i:02}", t=i) for i in range(80)))
         cluster.hang("c")
@@ -280,7 +280,7 @@ def nested(depth: int) -> Criteria:
 
 @pytest.mark.slow
 async def test_criteria_are_nested_so_deep_and_no_deeper(autojump_clock: object) -> None:
-    cluster = FaultyCluster()
+    cluster = Cluster()
     async with asked(cluster) as channel:
         await put(cluster, "ab", version("n/1"))
         request = banyandb.QueryRequest(groups=["sw"], criteria=encode_criteria(nested(CRITERIA_DEPTH_MAX)))
@@ -295,7 +295,7 @@ async def test_criteria_are_nested_so_deep_and_no_deeper(autojump_clock: object)
 @pytest.mark.slow
 @pytest.mark.parametrize("method", [services.QUERY, services.NODE_QUERY, services.NODE_EXPORT])
 async def test_too_few_replicas_are_unavailable_and_named(method: Any, autojump_clock: object) -> None:
-    cluster = FaultyCluster()
+    cluster = Cluster()
     async with asked(cluster) as channel:
         await cluster.isolate("a")
         query = banyandb.QueryRequest(groups=["sw"])
@@ -326,7 +326,7 @@ async def test_too_few_replicas_are_unavailable_and_named(method: Any, autojump_
 async def test_a_wrong_query_gets_the_status_that_it_deserves(
     query: Any, status: Status, text: str, autojump_clock: object
 ) -> None:
-    async with asked(FaultyCluster()) as channel:
+    async with asked(Cluster()) as channel:
         for method, request in ((services.QUERY, query), (services.NODE_QUERY, v1.QueryRequest(query=query))):
             with pytest.raises(RpcError, match=text) as caught:
                 await every(channel, method, request)
@@ -342,7 +342,7 @@ async def test_a_wrong_query_gets_the_status_that_it_deserves(
 
 @pytest.mark.slow
 async def test_a_client_that_goes_away_ends_the_search_everywhere(autojump_clock: object) -> None:
-    cluster = FaultyCluster()
+    cluster = Cluster()
     async with asked(cluster) as channel:
         await put(cluster, ALL, *(version(f"n/{i:04}", t=i) for i in range(1000)))
         for name in ALL:

@@ -1,0 +1,294 @@
+"""A whole cluster in memory: the real nodes, each in a world of its own, in one Trio loop.
+
+Run it under `trio.testing.MockClock` with an autojump threshold of 0, and time passes at once.
+
+    cluster = Cluster(("a", "b", "c"), groups=("sw:1:3",))
+    async with running(cluster):
+        await cluster.isolate("c")
+        ...
+        cluster.faults.heal()
+        assert (await cluster.round("a")).outcome is RoundOutcome.REPAIRED
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import msgspec
+import trio
+
+from gossipnode.concurrency.nursery_errors import first_error
+from gossipnode.config.address import Address, parse_address
+from gossipnode.config.settings import Settings, load_settings
+from gossipnode.core.cluster.view import ClusterView
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.ring.round import Round
+from gossipnode.core.ring.turn import Cause
+from gossipnode.node.coordinate.coordinator import Coordinator
+from gossipnode.node.membership.boot import NotAMemberError
+from gossipnode.node.node import Node, NodeFailedError, run_node
+from gossipnode.node.parts import Parts
+from gossipnode.node.world import World
+from gossipnode.rpc import Channel
+from gossipnode.sim.faults import Faults, FaultyNetwork
+from gossipnode.sim.network import MemoryNetwork
+from gossipnode.store.interface import IndexRows, LeafDigest, Store
+from gossipnode.store.memory import MemoryStore
+
+DAY_ONE = 1_800_000_000 * 1_000_000_000
+"""What every clock says at the beginning, in nanoseconds since 1970."""
+
+PORT = 7400
+
+
+class RoundRun:
+    """A round that runs in the background."""
+
+    def __init__(self) -> None:
+        """Made by `Cluster.start_round`."""
+        self._done = trio.Event()
+        self._round: Round | None = None
+
+    async def fill(self, cluster: Cluster, origin: str) -> None:
+        """Run the round to its end."""
+        self._round = await cluster.round(origin)
+        self._done.set()
+
+    async def result(self) -> Round:
+        """What became of it, once it is over."""
+        await self._done.wait()
+        assert self._round is not None
+        return self._round
+
+
+@dataclass
+class Cluster:
+    """Nodes by name. A node's store outlives it, as a disk would.
+
+    The nodes of `names` are in the configuration of each other; any other node joins through a member, see
+    `join`. Nothing runs before `start`.
+    """
+
+    names: Sequence[str] = ("a", "b", "c")
+    groups: Sequence[str] = ("sw:1:3",)
+    """NAME:SHARDS:REPLICAS each."""
+    overrides: dict[str, object] = field(default_factory=dict[str, object])
+    """Settings of every node, as `load_settings` takes them."""
+    seed: int = 0
+    clock_offsets: dict[str, int] = field(default_factory=dict[str, int])
+    """By how many nanoseconds the clock of a node is wrong."""
+    ack: str = "quorum"
+    """The acknowledgement level of every group in the configuration."""
+    through: dict[str, str] = field(default_factory=dict[str, str])
+    """The member that a node joins through which is not in the configuration."""
+    keeps_errors: bool = False
+    """Whether a node that stops by itself is noted in `errors`, and does not end the simulation."""
+
+    def __post_init__(self) -> None:
+        """Make the world around the nodes."""
+        self.network = MemoryNetwork()
+        self.faults = Faults()
+        self.stores: dict[str, MemoryStore] = {}
+        self.nodes: dict[str, Node] = {}
+        self.ended: dict[str, trio.Event] = {}
+        self.running: set[str] = set()
+        self.errors: dict[str, Exception] = {}
+        """Why a node has stopped by itself, or has not started."""
+        self._scopes: dict[str, trio.CancelScope] = {}
+
+    # What a node is given
+
+    def address(self, name: str) -> Address:
+        """Where a node listens: at the host of its own name."""
+        return parse_address(f"{name}:{PORT}")
+
+    def settings(self, name: str, **overrides: object) -> Settings:
+        """The settings of a node."""
+        peers = [f"{peer}={self.address(peer)}" for peer in self.names if peer != name]
+        joins: dict[str, object] = {}
+        if name in self.through:
+            joins = {"cluster.peers": [], "cluster.join": [str(self.address(self.through[name]))]}
+        settings = load_settings(
+            overrides={
+                "node.name": name,
+                "node.listen": str(self.address(name)),
+                "node.data_dir": "unused",
+                "cluster.peers": peers,
+                "groups": list(self.groups),
+                "repair.schedule": "",
+                **self.overrides,
+                **joins,
+                **overrides,
+            }
+        )
+        groups = {key: msgspec.structs.replace(group, ack=self.ack) for key, group in settings.groups.items()}
+        return msgspec.structs.replace(settings, groups=groups)
+
+    def world(self, name: str) -> World:
+        """The world of a node: its part of the network, its disk, its clock and its chance."""
+
+        @asynccontextmanager
+        async def open_store(
+            settings: Settings, digest: LeafDigest, index_rows: IndexRows
+        ) -> AsyncGenerator[Store]:
+            kept = self.stores.get(name)
+            if kept is None:
+                self.stores[name] = MemoryStore(leaf_digest=digest, index_rows=index_rows)
+            else:
+                self.stores[name] = kept.reopen()
+            yield self.stores[name]
+
+        return World(
+            network=FaultyNetwork(self.network, self.faults, name),
+            open_store=open_store,
+            wall_clock=lambda: DAY_ONE + int(trio.current_time() * 1e9) + self.clock_offsets.get(name, 0),
+            rng=random.Random(f"{self.seed} {name}"),
+        )
+
+    # The life of a node
+
+    async def start(self, nursery: trio.Nursery, *names: str, **overrides: object) -> None:
+        """Start nodes, those of the configuration if none is named, and wait until each of them serves.
+
+        Raises:
+            RuntimeError: a node has not started; `errors` says why if `keeps_errors`.
+        """
+        for name in names or self.names:
+            self.nodes[name] = await nursery.start(self._run, name, overrides)
+
+    async def _run(self, name: str, overrides: dict[str, object], task_status: trio.TaskStatus[Node]) -> None:
+        self.ended[name] = trio.Event()
+        self.running.add(name)
+        try:
+            with trio.CancelScope() as self._scopes[name]:
+                await run_node(self.settings(name, **overrides), self.world(name), task_status=task_status)
+        except (NodeFailedError, NotAMemberError, BaseExceptionGroup) as error:
+            reason = first_error(error)
+            if not self.keeps_errors or not isinstance(reason, NodeFailedError | NotAMemberError):
+                raise
+            self.errors[name] = reason
+        finally:
+            self.running.discard(name)
+            self.ended[name].set()
+
+    def kill(self, name: str) -> None:
+        """End a node as a crash would: nothing is drained."""
+        self._scopes[name].cancel()
+
+    async def end(self, name: str) -> None:
+        """End a node as a crash would, and wait until it is gone."""
+        self.kill(name)
+        await self.ended[name].wait()
+
+    def stop(self) -> None:
+        """End every node."""
+        for name in self.nodes:
+            self.kill(name)
+
+    async def lose_disk(self, name: str) -> None:
+        """End a node, and lose everything that it has stored."""
+        if name in self.running:
+            await self.end(name)
+        # Stores are told apart by the time of their making.
+        await trio.sleep(1)
+        del self.stores[name]
+
+    async def join(self, nursery: trio.Nursery, name: str, through: str = "a") -> None:
+        """Start a node that is in nobody's configuration."""
+        self.through[name] = through
+        await self.start(nursery, name)
+
+    async def refused(self, name: str, **overrides: object) -> str:
+        """Start a node that is not to come up; gives why. Needs `keeps_errors`."""
+        async with trio.open_nursery() as nursery:
+            try:
+                await self.start(nursery, name, **overrides)
+            except RuntimeError:
+                return str(self.errors.pop(name))
+            self.kill(name)
+        raise AssertionError(f"{name} has started")
+
+    # Faults
+
+    def others(self, name: str) -> Iterable[str]:
+        """Every node but one."""
+        return (other for other in {*self.names, *self.nodes} if other != name)
+
+    def hang(self, name: str) -> None:
+        """Let a node take connections and say nothing, until `faults.heal`."""
+        for other in self.others(name):
+            self.faults.hold((name, other), (other, name))
+
+    async def isolate(self, name: str) -> None:
+        """Part a node from all others, until `faults.heal`."""
+        for other in self.others(name):
+            await self.faults.cut((name, other), (other, name))
+
+    # What is asked of a node
+
+    def parts(self, name: str) -> Parts:
+        """What a node is made of."""
+        return self.nodes[name].parts
+
+    def view(self, name: str) -> ClusterView:
+        """What a node knows of the cluster."""
+        return self.parts(name).local.registry.view
+
+    def coordinator(self, name: str) -> Coordinator:
+        """What carries out clients' requests at a node."""
+        return self.parts(name).coordination.coordinator
+
+    def channel(self, name: str) -> Channel:
+        """A channel of a client to a node; no faults are on its way."""
+
+        async def connect() -> trio.abc.Stream:
+            return await self.network.connect(self.address(name))
+
+        return Channel(connect, rng=random.Random(0))
+
+    async def forget(self, name: str, at: str = "a") -> None:
+        """Have a node forget a member."""
+        await self.parts(at).membership.members.forget(name)
+
+    def start_round(self, nursery: trio.Nursery, origin: str = "a") -> RoundRun:
+        """Start a round without waiting for it."""
+        run = RoundRun()
+        nursery.start_soon(run.fill, self, origin)
+        return run
+
+    async def round(self, origin: str = "a", group: str = "sw", shard: int = 0) -> Round:
+        """Start a round at a node, and wait for what becomes of it."""
+        watch = self.parts(origin).repair.rounds.start(ShardId(group, shard), Cause.ASKED)
+        while watch.now().outcome is None:
+            await watch.changed.wait()
+        return watch.now()
+
+    # What is stored
+
+    async def put(self, name: str, *records: Record, shard: int = 0) -> None:
+        """Put records straight into the store of a node, as if they had come by some other path."""
+        await self.stores[name].write([(ShardId(one.entity.group, shard), one) for one in records])
+
+    async def roots(self, group: str = "sw", shard: int = 0) -> dict[str, str]:
+        """The root of a shard at every node that has a store."""
+        return {name: (await store.tree(ShardId(group, shard))).root for name, store in self.stores.items()}
+
+    async def held_of(self, entity: Entity) -> dict[str, Record | None]:
+        """What each store holds of a record, tombstones included."""
+        shard = self.parts(self.names[0]).local.shards.shard_of(entity)
+        return {name: (await store.read(shard, (entity,)))[0] for name, store in self.stores.items()}
+
+
+@asynccontextmanager
+async def running(cluster: Cluster, *names: str) -> AsyncGenerator[Cluster]:
+    """The nodes of these names, or of the configuration, run for as long as the block does."""
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery, *names)
+        try:
+            yield cluster
+        finally:
+            cluster.faults.heal()
+            cluster.stop()

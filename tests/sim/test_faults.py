@@ -1,0 +1,65 @@
+"""What faults do to the bytes and the connections between two nodes."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from gossipnode.config.address import Address
+from gossipnode.sim import Faults, FaultyNetwork, MemoryNetwork
+
+B = Address("b", 7400)
+
+
+async def linked(faults: Faults) -> tuple[trio.abc.Stream, trio.abc.Stream]:
+    """A connection from a to b: a's end, and b's."""
+    network = MemoryNetwork()
+    (listener,) = await FaultyNetwork(network, faults, "b").listen(B)
+    near = await FaultyNetwork(network, faults, "a").connect(B)
+    return near, await listener.accept()
+
+
+async def test_bytes_pass_where_nothing_is_wrong() -> None:
+    near, far = await linked(Faults())
+    await near.send_all(b"there")
+    assert await far.receive_some(16) == b"there"
+    await far.send_all(b"back")
+    assert await near.receive_some(16) == b"back"
+
+
+async def test_bytes_that_are_held_wait_until_the_faults_heal() -> None:
+    faults = Faults()
+    near, far = await linked(faults)
+    faults.hold(("b", "a"))
+    await near.send_all(b"there")
+    assert await far.receive_some(16) == b"there"
+    await far.send_all(b"back")
+    heard: list[bytes] = []
+
+    async def hear() -> None:
+        heard.append(bytes(await near.receive_some(16)))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hear)
+        await wait_all_tasks_blocked()
+        assert heard == []
+        faults.heal()
+    assert heard == [b"back"]
+
+
+async def test_a_cut_breaks_connections_and_refuses_new_ones_in_its_direction() -> None:
+    faults = Faults()
+    near, far = await linked(faults)
+    await faults.cut(("a", "b"))
+    assert faults.severed == {("a", "b")}
+    assert await far.receive_some(16) == b""
+    with pytest.raises(trio.ClosedResourceError):
+        await near.send_all(b"there")
+    assert faults.refuses("a", "b")
+    assert not faults.refuses("b", "a")
+    with pytest.raises(OSError, match="refused"):
+        await FaultyNetwork(MemoryNetwork(), faults, "a").connect(B)
+    faults.mend(("a", "b"))
+    assert not faults.severed
+    await linked(faults)
