@@ -8,18 +8,18 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
 
-from gossipnode.client.calls.pool import Node, Pool
+from gossipnode.client.calls.pool import Pool, PoolNode
 from gossipnode.client.calls.query_run import Begun, Item, QueryRun, Records
 from gossipnode.client.calls.requests import QueryOptions, apply_request
 from gossipnode.client.calls.retry_rules import CallKind
 from gossipnode.client.errors import NotFoundError
 from gossipnode.client.transport.tls_files import TlsFiles
-from gossipnode.client.transport.transport import OpenTransport, transports
+from gossipnode.client.transport.transport_choice import transport_opener
+from gossipnode.client.transport.transport_protocol import OpenTransport
 from gossipnode.client.values import given
 from gossipnode.client.values.given import Ack
 from gossipnode.client.values.property import Property as StoredProperty
@@ -39,14 +39,12 @@ from gossipnode.client.values.tags import GivenTag, given_tags
 from gossipnode.config.address import Address
 from gossipnode.core.query.criteria import Criteria
 from gossipnode.rpc import Method
+from gossipnode.rpc.method import Reply, Request
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 
 READ_AHEAD_BATCHES = 1
 """Answers of a query that wait for the reader, beside the one that is being read."""
-
-Request = TypeVar("Request")
-Reply = TypeVar("Reply")
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
 DEFAULT_LIMIT_RECORDS = 100
@@ -268,7 +266,7 @@ async def connect(
     Raises:
         InvalidInputError: an address, a file of `tls` or the timeout is wrong.
     """
-    open_transport = transports(given.context(tls))
+    open_transport = transport_opener(given.context(tls))
     async with open_client(given.addresses(addresses), given.timeout(timeout), open_transport) as client:
         yield client
 
@@ -280,7 +278,8 @@ async def open_client(
     """A client over transports of the caller's choice."""
     async with AsyncExitStack() as stack:
         nodes = [
-            Node(address, await stack.enter_async_context(open_transport(address))) for address in addresses
+            PoolNode(address, await stack.enter_async_context(open_transport(address)))
+            for address in addresses
         ]
         pool = Pool(nodes, timeout_seconds, random.Random())
         # The group does not see the block's own exception: it would wrap that into a group of its own.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import anyio
 
@@ -17,10 +17,11 @@ from gossipnode.client.calls.failures import named_error, summed_up, weight
 from gossipnode.client.calls.node_choice import NodeChoice
 from gossipnode.client.calls.retry_rules import CallKind, blames_node, may_try_again, try_seconds
 from gossipnode.client.errors import ClientError
-from gossipnode.client.transport.transport import Transport
+from gossipnode.client.transport.transport_protocol import Transport
 from gossipnode.config.address import Address
 from gossipnode.rpc import Method, RpcError
 from gossipnode.rpc.client.retry import backoff_seconds
+from gossipnode.rpc.method import Reply, Request
 
 TRIES_PER_NODE_MAX = 5
 """How often one call asks the same node, at most."""
@@ -29,13 +30,10 @@ PAUSE_MIN_SECONDS = 0.1
 PAUSE_MAX_SECONDS = 2.0
 """The pause of a call after it has asked every node in vain; doubles from one to the other."""
 
-Request = TypeVar("Request")
-Reply = TypeVar("Reply")
-
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """A node, and the way to it."""
+class PoolNode:
+    """A node of a pool: its address, and the transport that calls it."""
 
     address: Address
     transport: Transport
@@ -45,14 +43,14 @@ class Try(NamedTuple):
     """One try of a call: at which node, and for how long."""
 
     number: int
-    node: Node
+    node: PoolNode
     seconds: float
 
 
 class Pool:
     """The nodes that a client may ask."""
 
-    def __init__(self, nodes: Sequence[Node], timeout_seconds: float, rng: random.Random) -> None:
+    def __init__(self, nodes: Sequence[PoolNode], timeout_seconds: float, rng: random.Random) -> None:
         """Ask `nodes`, each call for at most `timeout_seconds` over all its tries."""
         self.nodes = nodes
         self.timeout_seconds = timeout_seconds

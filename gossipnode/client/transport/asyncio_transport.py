@@ -24,15 +24,14 @@ from grpclib.metadata import Deadline
 from grpclib.protocol import H2Protocol
 from h2.exceptions import H2Error
 
-from gossipnode.client.transport.transport import NextAnswer
+from gossipnode.client.transport.transport_protocol import NextAnswer
 from gossipnode.config.address import Address
 from gossipnode.rpc import Limits, Method, RpcError, Status
+from gossipnode.rpc.method import Reply, Request
 
 CLOSE_SECONDS = 1.0
 """How long a connection may take to say goodbye."""
 
-Request = TypeVar("Request")
-Reply = TypeVar("Reply")
 Result = TypeVar("Result")
 
 _PREFIX_BYTES = 5
@@ -147,7 +146,7 @@ class _Channel(Channel):
 
 
 class AsyncioTransport:
-    """See `gossipnode.client.transport.transport.Transport`."""
+    """Implements `Transport`, see `gossipnode.client.transport.transport_protocol`."""
 
     def __init__(self, channel: _Channel, address: Address) -> None:
         """Call over `channel`, which its owner closes."""
