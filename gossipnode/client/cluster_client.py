@@ -22,7 +22,6 @@ from gossipnode.client.transport.transport_choice import transport_opener
 from gossipnode.client.transport.transport_protocol import OpenTransport
 from gossipnode.client.values import given
 from gossipnode.client.values.given import Ack
-from gossipnode.client.values.property import Property as StoredProperty
 from gossipnode.client.values.results import (
     Applied,
     Group,
@@ -35,6 +34,7 @@ from gossipnode.client.values.results import (
     read_members,
     read_property,
 )
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.client.values.tags import GivenTag, given_tags
 from gossipnode.config.address import Address
 from gossipnode.core.query.criteria import Criteria

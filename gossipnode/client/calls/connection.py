@@ -19,8 +19,8 @@ from gossipnode.client.errors import FailedError, UnreachableError, sole_error
 from gossipnode.client.transport.tls_files import TlsFiles as TlsFiles
 from gossipnode.client.transport.tls_files import tls_context
 from gossipnode.client.transport.trio_transport import connector
-from gossipnode.client.values.property import Property
 from gossipnode.client.values.property_codec import decode_property
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.config.address import Address
 from gossipnode.core.model.property import Entity
 from gossipnode.rpc import Channel, ClientStream, Method, RpcError
@@ -44,8 +44,8 @@ class NodeClient:
         self.timeout_seconds = timeout_seconds
 
     async def apply(
-        self, record: Property, *, replace: bool = False, ack: str = ""
-    ) -> tuple[Property, messages.ApplyResponse]:
+        self, record: StoredProperty, *, replace: bool = False, ack: str = ""
+    ) -> tuple[StoredProperty, messages.ApplyResponse]:
         """Write tags over those of the stored record, or in their place. Returns the stored record."""
         request = apply_request(record, replace=replace, ack=ack)
         reply = await self._ask(services.NODE_APPLY, request)
@@ -57,7 +57,7 @@ class NodeClient:
         request = messages.DeleteRequest(group=group, name=name, id=id_, ack=ack)
         return await self._ask(services.NODE_DELETE, request)
 
-    async def get(self, entity: Entity, *, ack: str = "") -> Property | None:
+    async def get(self, entity: Entity, *, ack: str = "") -> StoredProperty | None:
         """The live record, or None."""
         group, name, id_ = entity
         request = messages.GetRequest(group=group, name=name, id=id_, ack=ack)
@@ -91,7 +91,7 @@ class NodeClient:
     @asynccontextmanager
     async def query(
         self, options: QueryOptions, *, on_trace: Callable[[common.Trace], None] | None = None
-    ) -> AsyncGenerator[AsyncIterator[list[Property]]]:
+    ) -> AsyncGenerator[AsyncIterator[list[StoredProperty]]]:
         """The records that match, in order, a batch at a time. `on_trace` is told how they were found."""
         request = query_request(options)
         request.query.trace = on_trace is not None
@@ -102,7 +102,7 @@ class NodeClient:
     @asynccontextmanager
     async def export(
         self, group: str, *, tombstones: bool = False, ack: str = ""
-    ) -> AsyncGenerator[AsyncIterator[list[Property]]]:
+    ) -> AsyncGenerator[AsyncIterator[list[StoredProperty]]]:
         """Every record of a group in key order, a batch at a time."""
         request = messages.ExportRequest(group=group, tombstones=tombstones, ack=ack)
         async with self._answers(services.NODE_EXPORT, request) as batches:
@@ -217,7 +217,7 @@ async def _send_last(stream: ClientStream[Request, Reply], request: Request) -> 
 
 async def _decoded(
     batches: AsyncIterator[messages.RecordBatch], on_trace: Callable[[common.Trace], None] | None = None
-) -> AsyncGenerator[list[Property]]:
+) -> AsyncGenerator[list[StoredProperty]]:
     async for batch in batches:
         yield [decode_property(record) for record in batch.records]
         if on_trace is not None and batch.trace.spans:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from gossipnode.client.calls.connection import ImportStream, NodeClient
 from gossipnode.client.errors import BadRecordError, FailedError
-from gossipnode.client.values.property import Property
 from gossipnode.client.values.property_codec import encode_property
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.core.model.limits import PROPERTY_MAX_BYTES
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 
@@ -36,7 +36,7 @@ class Batch:
         """Whether it is time to send it."""
         return len(self.records) >= BATCH_MAX_RECORDS or self.size >= BATCH_MAX_BYTES
 
-    def add(self, record: Property, place: int) -> None:
+    def add(self, record: StoredProperty, place: int) -> None:
         """Add a record.
 
         Raises:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gossipnode.client.errors import InvalidInputError
-from gossipnode.client.values.property import Property
 from gossipnode.client.values.property_codec import encode_property
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.core.model.limits import PROPERTY_MAX_BYTES
 from gossipnode.core.model.property import Entity
 from gossipnode.core.query.criteria import Criteria
@@ -21,7 +21,7 @@ _SORT_DESC, _SORT_ASC = 1, 2
 
 
 def apply_request(
-    record: Property, *, replace: bool, ack: str, request_id: str = ""
+    record: StoredProperty, *, replace: bool, ack: str, request_id: str = ""
 ) -> messages.ApplyRequest:
     """The message that writes a record's tags over those of the stored one, or in their place.
 

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn, TypeAlias, cast
 
 from gossipnode.client.errors import InvalidInputError
-from gossipnode.client.values.property import Property
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.client.values.timestamps import format_timestamp, parse_timestamp
 from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS, TAG_KEY_MAX_BYTES
@@ -50,7 +50,7 @@ _SHOWN_TYPES = (
 )
 
 
-def property_to_json(record: Property) -> dict[str, JsonValue]:
+def property_to_json(record: StoredProperty) -> dict[str, JsonValue]:
     """The property as plain JSON values. A stamp that is absent (0, or no time) is left out."""
     shown: dict[str, JsonValue] = {
         "group": record.entity.group,
@@ -92,7 +92,7 @@ def dump_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def property_from_json(line: str | bytes, *, group: str | None = None) -> Property:
+def property_from_json(line: str | bytes, *, group: str | None = None) -> StoredProperty:
     """Read one property.
 
     `group` is the group it must belong to; then the line need not name one.
@@ -106,7 +106,7 @@ def property_from_json(line: str | bytes, *, group: str | None = None) -> Proper
             near = get_close_matches(key, _KEYS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_KEYS)}"
             raise InvalidInputError(f"unknown key {key[:80]!r}: {hint}")
-    return Property(
+    return StoredProperty(
         entity=_entity(fields, group),
         tags=_tags(fields.get("tags", {})),
         create_revision=_integer(fields, "create_revision", INT64_MIN, INT64_MAX),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from gossipnode.client.values import property as stored
 from gossipnode.client.values.property_codec import decode_property
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.client.values.tags import Tag, read_tags
 from gossipnode.core.model.tag_value import Timestamp
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
@@ -94,7 +94,7 @@ def read_property(record: messages.Record) -> Property:
     return shown(decode_property(record))
 
 
-def shown(record: stored.Property) -> Property:
+def shown(record: StoredProperty) -> Property:
     """A record as applications see it."""
     return Property(
         *record.entity,

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterator
 from fractions import Fraction
 
-from gossipnode.client.values.property import Property
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.core.model.property import Entity
 from gossipnode.core.model.tag_value import TagValue
 
@@ -15,7 +15,7 @@ LAST_CODE_POINT = 0x11FFF
 _NAMED_BY_RULE = ("CJK UNIFIED IDEOGRAPH", "HANGUL SYLLABLE")
 
 
-def unicode_records(group: str) -> Iterator[Property]:
+def unicode_records(group: str) -> Iterator[StoredProperty]:
     """An assigned character with a name each, in code point order, over 20,000 of them.
 
     Those whose names are made by rule, ideographs and Hangul syllables, are left out.
@@ -24,7 +24,7 @@ def unicode_records(group: str) -> Iterator[Property]:
         letter = chr(code)
         name = unicodedata.name(letter, "")
         if name and not name.startswith(_NAMED_BY_RULE):
-            yield Property(Entity(group, "unicode", f"U+{code:04X}"), _tags(letter, name))
+            yield StoredProperty(Entity(group, "unicode", f"U+{code:04X}"), _tags(letter, name))
 
 
 def _tags(letter: str, name: str) -> dict[str, TagValue]:

@@ -19,7 +19,7 @@ from gossipnode.client.errors import (
     UnreachableError,
     sole_error,
 )
-from gossipnode.client.values.property import Property
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.config.address import Address
 from gossipnode.core.model.property import Entity
 from gossipnode.core.query.criteria import Condition, Op
@@ -142,7 +142,7 @@ async def test_what_a_query_asks_for() -> None:
     )
     async with client_of({services.NODE_QUERY: answer}) as client:
         async with client.query(options) as batches:
-            assert [batch async for batch in batches] == [[Property(KEY, {"a": 1}, delete_time=7)]]
+            assert [batch async for batch in batches] == [[StoredProperty(KEY, {"a": 1}, delete_time=7)]]
     query = asked[0].query
     assert (query.groups, query.name, query.ids, query.tag_projection) == (["g"], "n", ["i"], ["a"])
     assert (query.limit, query.order_by.tag_name, query.order_by.sort) == (3, "a", 1)

@@ -10,7 +10,7 @@ from trio.testing import memory_stream_pair
 from gossipnode.client.calls.connection import NodeClient
 from gossipnode.client.calls.importer import BATCHES_IN_FLIGHT, Batch, Importer
 from gossipnode.client.errors import BadRecordError, FailedError, NotFoundError
-from gossipnode.client.values.property import Property
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.config.address import Address
 from gossipnode.core.model.property import Entity
 from gossipnode.rpc import Channel, RpcError, Server, ServerStream, Status
@@ -65,7 +65,7 @@ def batches_of(*sizes: int) -> list[Batch]:
         batches.append(Batch())
         for _ in range(size):
             place += 1
-            batches[-1].add(Property(Entity("g", "n", str(place)), {"a": 1}), place)
+            batches[-1].add(StoredProperty(Entity("g", "n", str(place)), {"a": 1}), place)
     return batches
 
 

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipnode.client.errors import InvalidInputError
-from gossipnode.client.values.property import Property
 from gossipnode.client.values.property_json import dump_json, property_from_json, property_to_json
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.client.values.tag_arguments import parse_key, parse_tags
 from gossipnode.client.values.timestamps import format_nanoseconds, format_timestamp, parse_timestamp
 from gossipnode.core.model.property import Entity
 from gossipnode.core.model.tag_value import NO_VALUE, IntArray, StrArray, TagValue, Timestamp
 
-FULL = Property(
+FULL = StoredProperty(
     Entity("sw", "service", "a/b"),
     {
         "text": "höhe",
@@ -46,10 +46,10 @@ def test_a_property_as_json() -> None:
 
 
 def test_what_is_absent_stays_absent() -> None:
-    bare = Property(Entity("g", "n", "i"), {})
+    bare = StoredProperty(Entity("g", "n", "i"), {})
     assert property_to_json(bare) == {"group": "g", "name": "n", "id": "i", "tags": {}, "delete_time": 0}
     assert property_from_json('{"name": "n", "id": "i"}', group="g") == bare
-    assert property_to_json(Property(bare.entity, {}, metadata_id=7))["metadata_id"] == 7
+    assert property_to_json(StoredProperty(bare.entity, {}, metadata_id=7))["metadata_id"] == 7
 
 
 moments = st.builds(
@@ -69,7 +69,7 @@ tag_values: st.SearchStrategy[TagValue] = st.one_of(
 )
 names = text.filter(lambda part: bool(part) and "/" not in part)
 properties = st.builds(
-    Property,
+    StoredProperty,
     st.builds(Entity, names, names, text.filter(bool)),
     st.dictionaries(text.filter(bool), tag_values, max_size=5),
     create_revision=int64,
@@ -82,7 +82,7 @@ properties = st.builds(
 
 @pytest.mark.slow
 @given(properties)
-def test_a_round_trip_loses_nothing(record: Property) -> None:
+def test_a_round_trip_loses_nothing(record: StoredProperty) -> None:
     line = dump_json(property_to_json(record))
     assert "\n" not in line
     back = property_from_json(line.encode(), group=record.entity.group)

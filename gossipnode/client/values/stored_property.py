@@ -10,7 +10,7 @@ from gossipnode.core.model.tag_value import TagValue, Timestamp
 
 
 @dataclass(frozen=True, slots=True)
-class Property:
+class StoredProperty:
     """One version of a record. The order of `tags` is data and is kept."""
 
     entity: Entity
