@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import trio
 
+from gossipnode.cli.unicode_table import unicode_records
 from gossipnode.client.calls.connection import connect_node
 from gossipnode.client.calls.importer import Batch, Importer
 from gossipnode.client.values.stored_property import StoredProperty
-from gossipnode.client.values.unicode_table import unicode_records
 from gossipnode.config.address import Address
 from gossipnode.core.model.tag_value import Timestamp
 from gossipnode.core.session.tree import SlotDigest, make_tree

@@ -26,10 +26,10 @@ from gossipnode.client.errors import (
 if TYPE_CHECKING:
     from gossipnode.client.calls.query_run import Records
     from gossipnode.client.cluster_client import Client, connect
-    from gossipnode.client.transport.tls_files import TlsFiles
     from gossipnode.client.values.given import Ack
     from gossipnode.client.values.results import Applied, Group, GroupChange, Member, Property, Spread
     from gossipnode.client.values.tags import GivenTag, Tag
+    from gossipnode.client.values.tls_files import TlsFiles
     from gossipnode.core.model.tag_value import IntArray, StrArray, Timestamp
     from gossipnode.core.query.criteria import (
         Condition,
@@ -80,7 +80,7 @@ _HOMES = {
     "gossipnode.client.calls.query_run": ("Records",),
     "gossipnode.client.values.results": ("Applied", "Group", "GroupChange", "Member", "Property", "Spread"),
     "gossipnode.client.values.tags": ("GivenTag", "Tag"),
-    "gossipnode.client.transport.tls_files": ("TlsFiles",),
+    "gossipnode.client.values.tls_files": ("TlsFiles",),
     "gossipnode.core.query.criteria": (
         "Condition",
         "Criteria",

@@ -17,7 +17,6 @@ from gossipnode.client.calls.query_run import Begun, Item, QueryRun, Records
 from gossipnode.client.calls.requests import QueryOptions, apply_request
 from gossipnode.client.calls.retry_rules import CallKind
 from gossipnode.client.errors import NotFoundError
-from gossipnode.client.transport.tls_files import TlsFiles
 from gossipnode.client.transport.transport_choice import transport_opener
 from gossipnode.client.transport.transport_protocol import OpenTransport
 from gossipnode.client.values import given
@@ -36,6 +35,7 @@ from gossipnode.client.values.results import (
 )
 from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.client.values.tags import GivenTag, given_tags
+from gossipnode.client.values.tls_files import TlsFiles
 from gossipnode.config.address import Address
 from gossipnode.core.query.criteria import Criteria
 from gossipnode.rpc import Method

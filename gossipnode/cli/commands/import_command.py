@@ -110,7 +110,7 @@ def _report(job: _Job, records: int, seconds: float) -> None:
 def _open(job: _Job, stack: ExitStack) -> tuple[AsyncGenerator[Batch], int | None, bool]:
     """The batches, and how much there is to do (None: unknown), counted in bytes or in records."""
     if job.file == UNICODE:
-        from gossipnode.client.values.unicode_table import unicode_records
+        from gossipnode.cli.unicode_table import unicode_records
 
         records = list(unicode_records(job.group))
         return _batches_of_records(job, records), len(records), False

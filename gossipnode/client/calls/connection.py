@@ -16,11 +16,11 @@ from gossipnode.client.calls.failures import named_error
 from gossipnode.client.calls.requests import QueryOptions as QueryOptions
 from gossipnode.client.calls.requests import apply_request, query_request
 from gossipnode.client.errors import FailedError, UnreachableError, sole_error
-from gossipnode.client.transport.tls_files import TlsFiles as TlsFiles
-from gossipnode.client.transport.tls_files import tls_context
 from gossipnode.client.transport.trio_transport import connector
 from gossipnode.client.values.property_codec import decode_property
 from gossipnode.client.values.stored_property import StoredProperty
+from gossipnode.client.values.tls_files import TlsFiles as TlsFiles
+from gossipnode.client.values.tls_files import tls_context
 from gossipnode.config.address import Address
 from gossipnode.core.model.property import Entity
 from gossipnode.rpc import Channel, ClientStream, Method, RpcError

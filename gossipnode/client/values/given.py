@@ -12,10 +12,10 @@ from ssl import SSLContext
 from typing import Literal, TypeAlias, cast, get_args
 
 from gossipnode.client.errors import InvalidInputError
-from gossipnode.client.transport.tls_files import TlsFiles, tls_context
 from gossipnode.client.values.expression import parse_expression
 from gossipnode.client.values.results import Property
-from gossipnode.client.values.tags import check_text
+from gossipnode.client.values.tag_checks import check_text
+from gossipnode.client.values.tls_files import TlsFiles, tls_context
 from gossipnode.config.address import Address, AddressError, parse_address
 from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.property import Entity, check_entity, parse_entity

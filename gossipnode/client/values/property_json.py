@@ -15,9 +15,10 @@ from typing import Any, NoReturn, TypeAlias, cast
 
 from gossipnode.client.errors import InvalidInputError
 from gossipnode.client.values.stored_property import StoredProperty
+from gossipnode.client.values.tag_checks import check_int64, check_tag_key, check_text
 from gossipnode.client.values.timestamps import format_timestamp, parse_timestamp
 from gossipnode.core.model.errors import InvalidEntityError
-from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS, TAG_KEY_MAX_BYTES
+from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
 from gossipnode.core.model.property import Entity, check_entity
 from gossipnode.core.model.tag_value import (
     INT64_MAX,
@@ -204,25 +205,6 @@ def _tags(found: object) -> dict[str, TagValue]:
     return tags
 
 
-def check_tag_key(key: str) -> None:
-    """Refuse a key that no tag may have.
-
-    Raises:
-        InvalidInputError: the key is empty, too long or no valid text.
-    """
-    if not key:
-        raise InvalidInputError("a tag has an empty key")
-    if len(_encoded(key)) > TAG_KEY_MAX_BYTES:
-        raise InvalidInputError(f"tag key {key[:40]!r}... is longer than {TAG_KEY_MAX_BYTES} bytes")
-
-
-def _encoded(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        raise InvalidInputError(f"{text[:40]!r} is no valid Unicode text") from None
-
-
 def _value_from_json(value: object) -> TagValue:
     # By the exact type: a bool is an int to isinstance.
     reader = _READERS.get(type(value))
@@ -231,26 +213,8 @@ def _value_from_json(value: object) -> TagValue:
     return reader(value)
 
 
-def _text(text: str) -> str:
-    _encoded(text)
-    return text
-
-
 def _null(_value: None) -> None:
     return None
-
-
-def check_int64(number: int) -> int:
-    """Return the number.
-
-    Raises:
-        InvalidInputError: it does not fit into 64 bits.
-    """
-    if not INT64_MIN <= number <= INT64_MAX:
-        # Python refuses to write out a number of very many digits.
-        shown = str(number)[:40] if number.bit_length() < 4096 else f"a number of {number.bit_length()} bits"
-        raise InvalidInputError(f"{shown} is out of range: {INT64_MIN} to {INT64_MAX}")
-    return number
 
 
 def _array(items: list[Any]) -> TagValue:
@@ -263,7 +227,7 @@ def _str_array(items: list[Any]) -> StrArray:
     for item in items:
         if not isinstance(item, str):
             raise InvalidInputError("a list holds texts or whole numbers, not both and nothing else")
-        _encoded(item)
+        check_text(item)
     return StrArray(items)
 
 
@@ -298,7 +262,7 @@ def decode_base64(text: str) -> bytes:
 
 
 _READERS: dict[type, Callable[[Any], TagValue]] = {
-    str: _text,
+    str: check_text,
     int: check_int64,
     list: _array,
     dict: _wrapped,
