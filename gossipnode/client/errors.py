@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
+from gossipnode.concurrency.exception_groups import errors_in
+
 
 class ClientError(Exception):
     """Base of what can go wrong when a program or a person asks a node for something."""
@@ -46,16 +48,16 @@ class BadRecordError(ClientError):
 
 
 def sole_error(error: BaseException) -> BaseException:
-    """The one error inside nested exception groups, as a nursery raises them; a group of several as it is.
+    """The one error inside nested exception groups, as nurseries raise them; a group of several as it is.
 
-    A ClientError among others counts as the one: what its siblings met while they were cancelled is noise.
+    A KeyboardInterrupt or a ClientError counts as the one even in a group of several: what the tasks beside
+    it met while they were cancelled is noise.
     """
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    group = cast("BaseExceptionGroup[BaseException]", error)
-    found = [sole_error(inner) for inner in group.exceptions]
     for wanted in (KeyboardInterrupt, ClientError):
-        for inner in found:
-            if isinstance(inner, wanted):
-                return inner
-    return found[0] if len(found) == 1 else group
+        for found in errors_in(error):
+            if isinstance(found, wanted):
+                return found
+    inside = [error]
+    while len(inside) == 1 and isinstance(error := inside[0], BaseExceptionGroup):
+        inside = list(cast("BaseExceptionGroup[BaseException]", error).exceptions)
+    return error
