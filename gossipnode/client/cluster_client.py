@@ -14,12 +14,13 @@ from anyio.abc import TaskGroup
 
 from gossipnode.client.calls.pool import Pool, PoolNode
 from gossipnode.client.calls.query_run import Begun, Item, QueryRun, Records
-from gossipnode.client.calls.requests import QueryOptions, apply_request
+from gossipnode.client.calls.requests import QueryOptions, apply_request, delete_request, get_request
 from gossipnode.client.calls.retry_rules import CallKind
 from gossipnode.client.errors import NotFoundError
 from gossipnode.client.transport.transport_choice import transport_opener
 from gossipnode.client.transport.transport_protocol import OpenTransport
 from gossipnode.client.values import given
+from gossipnode.client.values.defaults import DEFAULT_LIMIT_RECORDS, DEFAULT_TIMEOUT_SECONDS
 from gossipnode.client.values.given import Ack
 from gossipnode.client.values.results import (
     Applied,
@@ -45,9 +46,6 @@ from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 
 READ_AHEAD_BATCHES = 1
 """Answers of a query that wait for the reader, beside the one that is being read."""
-
-DEFAULT_TIMEOUT_SECONDS = 10.0
-DEFAULT_LIMIT_RECORDS = 100
 
 
 class Client:
@@ -96,8 +94,7 @@ class Client:
     ) -> Property | None:
         """The record; None when there is none."""
         entity = given.entity(group, name, id)
-        request = messages.GetRequest(group=entity.group, name=entity.name, id=entity.id, ack=given.ack(ack))
-        reply = await self._call(services.NODE_GET, request, CallKind.READ)
+        reply = await self._call(services.NODE_GET, get_request(entity, given.ack(ack)), CallKind.READ)
         return read_property(reply.record) if reply.record.property else None
 
     async def delete(
@@ -109,13 +106,7 @@ class Client:
     ) -> bool:
         """Delete the record; whether there was one. May have happened where `apply` may."""
         entity = given.entity(group, name, id)
-        request = messages.DeleteRequest(
-            group=entity.group,
-            name=entity.name,
-            id=entity.id,
-            ack=given.ack(ack),
-            request_id=secrets.token_hex(16),
-        )
+        request = delete_request(entity, given.ack(ack), request_id=secrets.token_hex(16))
         return (await self._call(services.NODE_DELETE, request, CallKind.WRITE)).deleted
 
     def query(

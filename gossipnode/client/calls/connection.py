@@ -6,17 +6,23 @@ address; no gRPC status and no exception group gets past this module.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+)
 
 import trio
 
 from gossipnode.client.calls.failures import named_error
 from gossipnode.client.calls.requests import QueryOptions as QueryOptions
-from gossipnode.client.calls.requests import apply_request, query_request
+from gossipnode.client.calls.requests import apply_request, delete_request, get_request, query_request
 from gossipnode.client.errors import FailedError, UnreachableError, sole_error
 from gossipnode.client.transport.trio_transport import connector
+from gossipnode.client.values.defaults import DEFAULT_TIMEOUT_SECONDS as DEFAULT_TIMEOUT_SECONDS
 from gossipnode.client.values.property_codec import decode_property
 from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.client.values.tls_files import TlsFiles as TlsFiles
@@ -24,15 +30,13 @@ from gossipnode.client.values.tls_files import tls_context
 from gossipnode.config.address import Address
 from gossipnode.core.model.property import Entity
 from gossipnode.rpc import Channel, ClientStream, Method, RpcError
+from gossipnode.rpc.method import Reply, Request
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.banyandb.common import v1 as common
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 
-DEFAULT_TIMEOUT_SECONDS = 10.0
-
-Request = TypeVar("Request")
-Reply = TypeVar("Reply")
-Result = TypeVar("Result")
+ANSWERS_TAKEN_AT_ONCE = 16
+"""Answers of a stream that are taken in one wait, of those that have come."""
 
 
 class NodeClient:
@@ -53,15 +57,11 @@ class NodeClient:
 
     async def delete(self, entity: Entity, *, ack: str = "") -> messages.DeleteResponse:
         """Delete a record; `deleted` says whether a live one was there."""
-        group, name, id_ = entity
-        request = messages.DeleteRequest(group=group, name=name, id=id_, ack=ack)
-        return await self._ask(services.NODE_DELETE, request)
+        return await self._ask(services.NODE_DELETE, delete_request(entity, ack))
 
     async def get(self, entity: Entity, *, ack: str = "") -> StoredProperty | None:
         """The live record, or None."""
-        group, name, id_ = entity
-        request = messages.GetRequest(group=group, name=name, id=id_, ack=ack)
-        reply = await self._ask(services.NODE_GET, request)
+        reply = await self._ask(services.NODE_GET, get_request(entity, ack))
         return decode_property(reply.record) if reply.record.property else None
 
     async def status(self) -> messages.StatusResponse:
@@ -131,10 +131,8 @@ class NodeClient:
                 yield ImportStream(stream, self._in_time)
 
     async def _ask(self, method: Method[Request, Reply], request: Request) -> Reply:
-        try:
+        with self._naming_errors():
             return await self._channel.unary(method, request, timeout=self.timeout_seconds)
-        except RpcError as error:
-            raise named_error(error, self.address) from None
 
     @asynccontextmanager
     async def _answers(
@@ -143,7 +141,9 @@ class NodeClient:
         """The answers to one request; the timeout runs while none arrives, unless we are `patient`."""
         with self._naming_errors():
             async with self._channel.stream(method, timeout=None) as stream:
-                await self._in_time(_send_last, stream, request)
+                with self._in_time():
+                    await stream.send(request)
+                    await stream.half_close()
                 async with aclosing(self._received(stream, patient)) as replies:
                     yield replies
 
@@ -151,21 +151,24 @@ class NodeClient:
         # No cancel scope may stand open across a yield, so the timeout is around each wait alone.
         while True:
             if patient:
-                replies = await stream.recv_batch(16)
+                replies = await stream.recv_batch(ANSWERS_TAKEN_AT_ONCE)
             else:
-                replies = await self._in_time(stream.recv_batch, 16)
+                with self._in_time():
+                    replies = await stream.recv_batch(ANSWERS_TAKEN_AT_ONCE)
             if not replies:
                 return
             for reply in replies:
                 yield reply
 
-    async def _in_time(self, wait: Callable[..., Awaitable[Result]], *arguments: Any) -> Result:
-        """Await something that ends when the node does something."""
-        with trio.move_on_after(self.timeout_seconds):
-            return await wait(*arguments)
-        raise UnreachableError(
-            f"{self.address} sent nothing for {self.timeout_seconds:g} s; --timeout sets how long to wait"
-        )
+    @contextmanager
+    def _in_time(self) -> Generator[None]:
+        """Limit a wait that ends when the node does something."""
+        with trio.move_on_after(self.timeout_seconds) as scope:
+            yield
+        if scope.cancelled_caught:
+            raise UnreachableError(
+                f"{self.address} sent nothing for {self.timeout_seconds:g} s; --timeout sets how long to wait"
+            )
 
     @contextmanager
     def _naming_errors(self) -> Generator[None]:
@@ -182,7 +185,7 @@ class ImportStream:
     def __init__(
         self,
         stream: ClientStream[messages.ImportRequest, messages.ImportResponse],
-        in_time: Callable[..., Awaitable[Any]],
+        in_time: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._stream = stream
         self._in_time = in_time
@@ -193,26 +196,24 @@ class ImportStream:
         False when the node has ended the call: the answers that are still there say why.
         """
         try:
-            await self._in_time(self._stream.send, request)
+            with self._in_time():
+                await self._stream.send(request)
         except RpcError:
             return False
         return True
 
     async def answer(self) -> messages.ImportResponse:
         """The answer to the first batch that has none yet."""
-        answer: messages.ImportResponse | None = await self._in_time(self._stream.recv)
+        with self._in_time():
+            answer = await self._stream.recv()
         if answer is None:
             raise FailedError("the node ended the import before it had answered every batch")
         return answer
 
     async def finish(self) -> None:
         """Say that no more batches come, and wait for the end of the call."""
-        await self._in_time(self._stream.finish)
-
-
-async def _send_last(stream: ClientStream[Request, Reply], request: Request) -> None:
-    await stream.send(request)
-    await stream.half_close()
+        with self._in_time():
+            await self._stream.finish()
 
 
 async def _decoded(

@@ -37,6 +37,18 @@ def apply_request(
     return messages.ApplyRequest(property=payload, strategy=strategy, ack=ack, request_id=request_id)
 
 
+def delete_request(entity: Entity, ack: str, *, request_id: str = "") -> messages.DeleteRequest:
+    """The message that deletes a record."""
+    group, name, id_ = entity
+    return messages.DeleteRequest(group=group, name=name, id=id_, ack=ack, request_id=request_id)
+
+
+def get_request(entity: Entity, ack: str) -> messages.GetRequest:
+    """The message that asks for one record."""
+    group, name, id_ = entity
+    return messages.GetRequest(group=group, name=name, id=id_, ack=ack)
+
+
 @dataclass(frozen=True, slots=True)
 class QueryOptions:
     """What a query asks for. Empty means all; limit 0 is 100; an empty ack is the group's own.
