@@ -11,14 +11,14 @@ from gossipnode.core.model.property import Entity
 from gossipnode.core.model.tag_value import TagValue
 
 LAST_CODE_POINT = 0x11FFF
-"""The living scripts and their nearest kin. Cuneiform, hieroglyphs and emoji come behind it."""
+"""The living scripts and their nearest kin. Cuneiform, hieroglyphs and emoji come after it."""
 _NAMED_BY_RULE = ("CJK UNIFIED IDEOGRAPH", "HANGUL SYLLABLE")
 
 
 def unicode_records(group: str) -> Iterator[StoredProperty]:
-    """An assigned character with a name each, in code point order, over 20,000 of them.
+    """A record for each assigned character that has a name, in code point order: over 20,000 records.
 
-    Those whose names are made by rule, ideographs and Hangul syllables, are left out.
+    Ideographs and Hangul syllables, whose names are made by rule, are left out.
     """
     for code in range(LAST_CODE_POINT + 1):
         letter = chr(code)

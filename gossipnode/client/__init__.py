@@ -1,11 +1,13 @@
-"""The library for programs that talk to a cluster: `connect`, and what it hands out.
+"""The library with which programs read and write the records of a cluster. Begin with `connect`.
 
     from gossipnode.client import connect
 
     async with connect("a.example:7400", "b.example:7400") as client:
         await client.apply("services", "web", "web-1", {"port": 8080})
 
-The same under Trio and under asyncio. Nothing heavy is imported before a name is used.
+The same code runs under Trio and under asyncio. `cluster_client` is the client itself, `calls` says what one
+call does, `transport` reaches a node, `values` are what goes in and comes out; DESIGN.md says why. A name is
+imported when it is first used, so that the command line, which needs only the errors, starts fast.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""The errors of the client room. Each message is one line that a user can act on."""
+"""Every error that the client library raises. Each message is one line that a user can act on."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from gossipnode.concurrency.exception_groups import errors_in
 
 
 class ClientError(Exception):
-    """Base of what can go wrong when a program or a person asks a node for something."""
+    """Base of every error that a program or a person meets when asking a node for something."""
 
 
 class InvalidInputError(ClientError, ValueError):
-    """A key, a tag, an expression or a record that is wrong in itself, before any node was asked."""
+    """A key, a tag, an expression or a record is wrong in itself. No node was asked."""
 
 
 class NotFoundError(ClientError):
-    """The node knows no such thing: a record, a group, a shard."""
+    """The node knows no such record, group, shard or member."""
 
 
 class UnreachableError(ClientError):
-    """The node did not answer in time, went away, or reached too few replicas."""
+    """The node did not answer in time, went away, or reached too few replicas. A write may have happened."""
 
 
 class NoNodeError(UnreachableError):
-    """Nobody listens at the address, or what listens there is no node."""
+    """No node was reached at all, so a write has not happened."""
 
 
 class RefusedError(ClientError):
-    """The node does not let us in, or not do this."""
+    """The node does not accept our certificate, or does not allow what was asked."""
 
 
 class InvalidRequestError(ClientError):
-    """The node calls the request wrong."""
+    """The node says that the request is wrong."""
 
 
 class FailedError(ClientError):
-    """The node took the request and failed at it."""
+    """The node took the request and failed at it, or a limit was reached."""
 
 
 class AlreadyExistsError(FailedError):
-    """What was to be made is there already."""
+    """The group that was to be created exists already."""
 
 
 class BadRecordError(ClientError):

@@ -1,7 +1,7 @@
-"""One connection to one node, and a method for each call that a node serves to its own command line.
+"""One connection to one node, with a method for each call that the command line makes.
 
-Answers come back as plain values. Every failure is one of `gossipnode.client.errors`, named with the node's
-address; no gRPC status and no exception group gets past this module.
+Every failure leaves this module as one of `gossipnode.client.errors`, never as a gRPC status or an exception
+group. No call is tried again, because the user asked this one node.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class NodeClient:
     async def apply(
         self, record: StoredProperty, *, replace: bool = False, ack: str = ""
     ) -> tuple[StoredProperty, messages.ApplyResponse]:
-        """Write tags over those of the stored record, or in their place. Returns the stored record."""
+        """Merge tags into the stored record, or put them in place of all its tags. Returns the new record."""
         request = apply_request(record, replace=replace, ack=ack)
         reply = await self._ask(services.NODE_APPLY, request)
         return decode_property(messages.Record(property=reply.property)), reply
@@ -69,11 +69,11 @@ class NodeClient:
         return await self._ask(services.NODE_STATUS, messages.StatusRequest())
 
     async def create_group(self, request: messages.CreateGroupRequest) -> messages.GroupResponse:
-        """Define a group. AlreadyExistsError when there is one of that name."""
+        """Define a group. Raises AlreadyExistsError if there is one of that name."""
         return await self._ask(services.NODE_CREATE_GROUP, request)
 
     async def alter_group(self, request: messages.AlterGroupRequest) -> messages.GroupResponse:
-        """Change what may change of a group; what the request leaves out stays."""
+        """Change what may change of a group. What the request leaves out stays as it is."""
         return await self._ask(services.NODE_ALTER_GROUP, request)
 
     async def delete_group(self, name: str) -> messages.GroupResponse:
@@ -81,18 +81,18 @@ class NodeClient:
         return await self._ask(services.NODE_DELETE_GROUP, messages.DeleteGroupRequest(name=name))
 
     async def list_groups(self, name: str = "") -> list[messages.Group]:
-        """The groups by name; of a `name`, that one alone."""
+        """All groups, sorted by name; with `name`, that group alone."""
         return (await self._ask(services.NODE_LIST_GROUPS, messages.ListGroupsRequest(name=name))).groups
 
     async def forget_member(self, name: str) -> messages.ForgetMemberResponse:
-        """Remove a member for good: what it held moves to the others."""
+        """Remove a member for good. Its records move to the other members."""
         return await self._ask(services.NODE_FORGET_MEMBER, messages.ForgetMemberRequest(name=name))
 
     @asynccontextmanager
     async def query(
         self, options: QueryOptions, *, on_trace: Callable[[common.Trace], None] | None = None
     ) -> AsyncGenerator[AsyncIterator[list[StoredProperty]]]:
-        """The records that match, in order, a batch at a time. `on_trace` is told how they were found."""
+        """The records that match, in order, a batch at a time. `on_trace` gets the trace of the search."""
         request = query_request(options)
         request.query.trace = on_trace is not None
         async with self._answers(services.NODE_QUERY, request) as batches:
@@ -112,14 +112,14 @@ class NodeClient:
     def tree(
         self, group: str, shard: int, *, leaves: bool = False
     ) -> AbstractAsyncContextManager[AsyncIterator[messages.TreeResponse]]:
-        """The tree of a shard: state, root and slots in the first answer, leaves in the ones that follow."""
+        """The tree of a shard. The first answer has state, root and slots, the ones after it have leaves."""
         request = messages.TreeRequest(group=group, shard=shard, leaves=leaves)
         return self._answers(services.NODE_TREE, request)
 
     def repair(
         self, group: str, shard: int | None, *, wait: bool
     ) -> AbstractAsyncContextManager[AsyncIterator[messages.RoundEvent]]:
-        """Start rounds. With `wait`, their events as they come, however long that takes."""
+        """Start rounds of repair. With `wait`, yields their events as they come, without a timeout."""
         request = messages.RepairRequest(group=group, shard=shard, wait=wait)
         return self._answers(services.NODE_REPAIR, request, patient=wait)
 
@@ -138,7 +138,7 @@ class NodeClient:
     async def _answers(
         self, method: Method[Request, Reply], request: Request, *, patient: bool = False
     ) -> AsyncGenerator[AsyncIterator[Reply]]:
-        """The answers to one request; the timeout runs while none arrives, unless we are `patient`."""
+        """The answers to one request. Each wait for the next one has the timeout, unless `patient`."""
         with self._naming_errors():
             async with self._channel.stream(method, timeout=None) as stream:
                 with self._in_time():
@@ -180,7 +180,10 @@ class NodeClient:
 
 
 class ImportStream:
-    """Batches out, answers in. Errors are those of the call, turned into our own where the call ends."""
+    """One import call: sends batches, and takes the answer to each.
+
+    If the call fails, `answer` and `finish` raise RpcError; `NodeClient.import_stream` makes that our own.
+    """
 
     def __init__(
         self,
@@ -203,7 +206,7 @@ class ImportStream:
         return True
 
     async def answer(self) -> messages.ImportResponse:
-        """The answer to the first batch that has none yet."""
+        """Wait for the answer to the earliest batch that was not answered yet."""
         with self._in_time():
             answer = await self._stream.recv()
         if answer is None:
@@ -229,10 +232,10 @@ async def _decoded(
 async def connect_node(
     address: Address, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS, tls: TlsFiles | None = None
 ) -> AsyncGenerator[NodeClient]:
-    """A client of the node at `address`. Nothing is dialed before the first call.
+    """A client of the node at `address`. Nothing is dialled before the first call.
 
     Raises:
-        ClientError: whatever a call meets, without the groups that nurseries put round it.
+        ClientError: a call in the block failed. It comes by itself, not in the groups that nurseries raise.
     """
     connect, scheme = connector(address, None if tls is None else tls_context(tls))
     try:

@@ -1,4 +1,4 @@
-"""The messages that ask a node for something, from plain values."""
+"""Builds the messages that ask a node for something, from plain values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SORT_DESC, _SORT_ASC = 1, 2
 def apply_request(
     record: StoredProperty, *, replace: bool, ack: str, request_id: str = ""
 ) -> messages.ApplyRequest:
-    """The message that writes a record's tags over those of the stored one, or in their place.
+    """The message that merges a record's tags into the stored one, or puts them in place of all its tags.
 
     Raises:
         InvalidInputError: it cannot be encoded, or is too large.
@@ -51,9 +51,9 @@ def get_request(entity: Entity, ack: str) -> messages.GetRequest:
 
 @dataclass(frozen=True, slots=True)
 class QueryOptions:
-    """What a query asks for. Empty means all; limit 0 is 100; an empty ack is the group's own.
+    """What a query asks for. Empty means all; limit 0 means 100; an empty ack means the group's own level.
 
-    With `after`, only what comes behind that record in the order of the query.
+    With `after`, only records that come after that one in the order of the query.
     """
 
     groups: Sequence[str]

@@ -1,4 +1,4 @@
-"""What counts where a caller does not say. Imports nothing, so that a command can show it in its help."""
+"""What counts where a caller does not say. Imports nothing, so that a command shows its help fast."""
 
 DEFAULT_TIMEOUT_SECONDS = 10.0
 """How long a call, or a wait for the next part of a long answer, may take."""

@@ -1,4 +1,4 @@
-"""A record of the client room to its encoded bytes, and back from what a node sent."""
+"""Encodes a property for a node, and decodes what a node sent."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A property as JSON, in the form that `get`, `query`, `export` and `import` share.
 
 Nothing is lost on the way: 64-bit integers, the order of tags, nanoseconds, the type of an empty list.
-Reading is strict, and says in one line what is wrong; the number of the line is the caller's to add.
+Reading is strict, and says in one line what is wrong; the caller adds the number of the line.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def dump_json(value: object) -> str:
 def property_from_json(line: str | bytes, *, group: str | None = None) -> StoredProperty:
     """Read one property.
 
-    `group` is the group it must belong to; then the line need not name one.
+    If `group` is given, the property must belong to it, and the line need not name a group.
 
     Raises:
         InvalidInputError: one line that says what is wrong with it.
@@ -131,7 +131,7 @@ def _parse_object(line: str | bytes) -> dict[str, Any]:
     except InvalidInputError:
         raise
     except ValueError:
-        # Python refuses to read integers of thousands of digits.
+        # Python refuses to read an integer of thousands of digits.
         raise InvalidInputError("a number is out of the range of 64 bits") from None
     if not isinstance(found, dict):
         raise InvalidInputError("not a property: expected a JSON object")
@@ -206,7 +206,7 @@ def _tags(found: object) -> dict[str, TagValue]:
 
 
 def _value_from_json(value: object) -> TagValue:
-    # By the exact type: a bool is an int to isinstance.
+    # The exact type counts: isinstance takes a bool for an int.
     reader = _READERS.get(type(value))
     if reader is None:
         raise InvalidInputError(f"a tag is {_SHOWN_TYPES}")
@@ -253,7 +253,7 @@ def decode_base64(text: str) -> bytes:
     """Strict base64, with its padding.
 
     Raises:
-        InvalidInputError: it is none.
+        InvalidInputError: it is not base64.
     """
     try:
         return base64.b64decode(text.encode("ascii"), validate=True)

@@ -1,4 +1,4 @@
-"""A property as a client sees it: decoded, with the stamps that the node gave it."""
+"""A property, decoded, with all that a node stores with it: stamps, time of deletion, metadata id."""
 
 from __future__ import annotations
 

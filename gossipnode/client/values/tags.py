@@ -1,7 +1,7 @@
 """Tags as an application has them: plain Python values, checked on their way in.
 
-Arrays are lists here. An empty list has no type of its own, so `StrArray(())` and `IntArray(())` stand for it
-on the way in.
+Arrays are lists here. An empty list does not say what it is a list of, so an application writes
+`StrArray(())` or `IntArray(())` in its place.
 """
 
 from __future__ import annotations
@@ -83,5 +83,5 @@ def _given_array(value: Sequence[object]) -> TagValue:
 
 
 def _is_number(value: object) -> TypeGuard[int]:
-    # A bool is an int to Python, and no number to the people who write one.
+    # A bool is an int to Python, but a program that writes one does not mean a number.
     return isinstance(value, int) and not isinstance(value, bool)
