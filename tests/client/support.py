@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 import anyio
 import trio
+from trio.testing import memory_stream_pair
 
+from gossipnode.client.calls.connection import NodeClient
 from gossipnode.client.cluster_client import open_client
 from gossipnode.client.transport.trio_transport import TrioTransport
 from gossipnode.config.address import Address
@@ -26,6 +28,7 @@ from gossipnode.wire.property.property_edit import build_property
 
 BACKENDS = ("trio", "asyncio")
 WAIT_SECONDS = 60.0
+NODE_CLIENT_TIMEOUT_SECONDS = 5.0
 
 Handlers = Mapping[Any, Any]
 Result = TypeVar("Result")
@@ -44,6 +47,22 @@ def run(backend: str, work: Callable[..., Awaitable[Result]], *arguments: Any) -
 def stored(id_: str, *, group: str = "g", name: str = "n", **tags: TagValue) -> messages.Record:
     """A record as a node sends it."""
     return messages.Record(property=build_property(Entity(group, name, id_), tags or {"k": "v"}))
+
+
+@asynccontextmanager
+async def node_client(handlers: Handlers) -> AsyncIterator[NodeClient]:
+    """A client of one scripted node in memory, whose address is host:1."""
+    server = Server(handlers)
+    async with trio.open_nursery() as nursery:
+
+        async def connect() -> trio.abc.Stream:
+            ours, theirs = memory_stream_pair()
+            nursery.start_soon(server.serve_stream, theirs)
+            return ours
+
+        async with Channel(connect) as channel:
+            yield NodeClient(channel, Address("host", 1), NODE_CLIENT_TIMEOUT_SECONDS)
+        nursery.cancel_scope.cancel()
 
 
 class Stage:

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from gossipnode.client import Client, NoNodeError, NotFoundError, RefusedError, StrArray, Timestamp, connect
-from tests.client.support import BACKENDS, run, take
+from tests.client.support import run, take
 from tests.system.support import Node, Nodes
 
 pytestmark = pytest.mark.slow
@@ -25,11 +25,6 @@ TAGS = {
     "time": Timestamp(1_800_000_000, 123_456_789),
     "null": None,
 }
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture
