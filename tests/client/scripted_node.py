@@ -17,7 +17,7 @@ BIG = "x" * 10_000
 
 
 class Scripted:
-    """A node that keeps records by id, and remembers what became of its calls."""
+    """A node that keeps records by id, and notes what became of its calls."""
 
     def __init__(self) -> None:
         self.records: dict[str, messages.Record] = {}

@@ -1,4 +1,4 @@
-"""Scripted nodes for the client library, in memory and on loopback; and both libraries that it runs under."""
+"""Scripted nodes for the client library, in memory and on loopback, and a runner for Trio and asyncio."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 
 
 def run(backend: str, work: Callable[..., Awaitable[Result]], *arguments: Any) -> Result:
-    """Run the work of a test under one of the two libraries."""
+    """Run the work of a test under Trio or under asyncio, and fail if it hangs."""
 
     async def in_time() -> Result:
         with anyio.fail_after(WAIT_SECONDS):
@@ -90,7 +90,7 @@ class Stage:
         self._nursery.start_soon(work)
 
     async def kill(self, name: str) -> None:
-        """End a node: connections break, and nobody listens any more."""
+        """End a node: its connections break, and nothing listens at its address."""
         self._scopes[name].cancel()
         await self.network.cut(self.address(name))
 
@@ -119,7 +119,7 @@ async def stage(**nodes: Handlers) -> AsyncIterator[Stage]:
 def on_loopback(
     handlers: Handlers, *, context: ssl.SSLContext | None = None, limits: Limits | None = None
 ) -> Iterator[str]:
-    """A scripted node at a real address, whatever runs the test: it has a thread, and a loop, of its own."""
+    """A scripted node at a real address, in a thread of its own: a test may run under either library."""
     ready = threading.Event()
     found: dict[str, Any] = {}
 

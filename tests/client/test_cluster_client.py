@@ -47,7 +47,7 @@ def test_records(backend: str, address: str, node: Scripted) -> None:
 
 
 def test_a_query_of_many_bytes(backend: str, address: str) -> None:
-    """Far more than the windows of a connection."""
+    """The answers have far more bytes than fit into the windows of a connection."""
     count = 1000
 
     async def work() -> None:
@@ -125,7 +125,7 @@ def test_a_node_that_hangs(backend: str, address: str, node: Scripted) -> None:
 
 @pytest.mark.parametrize("how", ["break", "aclosing", "cancelled"])
 def test_a_reader_leaves_early(backend: str, address: str, node: Scripted, how: str) -> None:
-    """The node hears of it at once, while the client lives on."""
+    """The node learns of it at once, while the client stays open."""
 
     async def work() -> None:
         async with connect(address) as client:

@@ -23,7 +23,7 @@ from tests.client.support import on_loopback, run, take
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, TlsFiles]:
-    """What clients may have: all, no certificate of their own, or somebody else's."""
+    """Files of clients: ours, another CA's, none of its own, and our CA with a certificate of the other."""
     directory = tmp_path_factory.mktemp("tls")
     made: dict[str, TlsFiles] = {}
     for owner in ("ours", "theirs"):

@@ -35,7 +35,7 @@ def never_answer(peer: socket.socket) -> None:
 
 @contextmanager
 def raw_peer(behave: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Somebody who is no node listens, and treats each connection in a way of their own."""
+    """A listener that is no node, and treats each connection with `behave`."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(WAIT_SECONDS)
 
@@ -51,7 +51,7 @@ def raw_peer(behave: Callable[[socket.socket], None]) -> Iterator[str]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield f"127.0.0.1:{listener.getsockname()[1]}"
-        # Wakes the thread out of its wait, which closing alone does not.
+        # This ends the wait of the thread, which closing alone would not.
         listener.shutdown(socket.SHUT_RDWR)
     thread.join(WAIT_SECONDS)
 

@@ -1,4 +1,4 @@
-"""Values that the tests of several text forms draw from."""
+"""Strategies that the tests of several forms of text share."""
 
 from __future__ import annotations
 
