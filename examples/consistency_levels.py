@@ -1,4 +1,4 @@
-"""How sure do we want to be? The same write and the same read, at each level."""
+"""How sure do we want to be? Writes and reads of one record at several levels."""
 
 import os
 import sys
@@ -13,10 +13,10 @@ CONTRACT = ("examples", "contract", "4711")
 
 async def main() -> None:
     async with connect(*AT, timeout=5) as client:
-        # Fast: one replica has it on its disk, the others get it in a moment, or with the next round.
+        # Fast: wait for one replica only. The other replicas get it in a moment, or with the next round.
         await client.apply(*CONTRACT, {"state": "draft"}, ack="one")
 
-        # Sure: a majority has it. Whoever reads from a majority from now on, at any node, sees it.
+        # Sure: wait for a majority. Every read at "quorum" sees it from then on, whichever node is asked.
         try:
             applied = await client.apply(*CONTRACT, {"state": "signed"}, ack="quorum")
             print("signed, on", applied.acknowledged, "of", applied.replicas)
@@ -28,7 +28,7 @@ async def main() -> None:
         contract = await client.get(*CONTRACT, ack="quorum")
         print("for sure:", contract.tags["state"] if contract else "none")
 
-        # Near: what one replica knows. It may be behind.
+        # Near: ask one replica only. It may not know the newest version yet.
         contract = await client.get(*CONTRACT, ack="one")
         print("perhaps:", contract.tags["state"] if contract else "none")
 

@@ -1,4 +1,4 @@
-"""What is this device to do? Records with tags of every type, changed in part and as a whole."""
+"""What should this device do? A record with tags of many types is changed as a whole and in part."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ async def main() -> None:
         )
         print("stored on", applied.acknowledged, "of", applied.replicas)
 
-        # Only what is given changes. An empty list has to say what it is a list of.
+        # Only the given tags change. An empty list must say what it is a list of.
         await client.apply(*SENSOR, {"interval": 10, "rooms": StrArray(())})
         try:
             await client.apply(*SENSOR, {"rooms": []})

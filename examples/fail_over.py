@@ -1,4 +1,4 @@
-"""What if a node dies? Several addresses, under asyncio: `fail_over.py A:7400 B:7400 C:7400`."""
+"""What if a node dies? Give several addresses: `fail_over.py A:7400 B:7400 C:7400`. Under asyncio."""
 
 import asyncio
 import os
@@ -22,13 +22,13 @@ async def main() -> None:
             group.create_task(write_many(client, 50))
             print("members:", [f"{member.name} is {member.state}" for member in await client.members()])
 
-        # A long query goes on at another node, behind the last record that came.
+        # If its node is lost, a long query goes on at another node, after the last record that came.
         count = 0
         async for _ in client.query("examples", name="event", limit=None):
             count += 1
         print("events:", count)
 
-        # Who leaves a query early says so with `aclosing`; then nothing of it is left running.
+        # A program that leaves a query early does so inside `aclosing`, which ends the query at once.
         latest = client.query("examples", name="event", order_by="number", descending=True)
         async with aclosing(latest) as events:
             async for event in events:

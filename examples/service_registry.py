@@ -1,4 +1,4 @@
-"""Where is the service? Instances register themselves, and are found by those that call them."""
+"""Where is the service? Its instances register themselves, and callers find them by a query."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ LEASE_SECONDS = 30
 
 
 async def register(client: Client, instance: str, address: str) -> None:
-    """Repeated every few seconds; an instance that dies is found for no longer than its lease."""
+    """An instance repeats this every few seconds. One that dies is found until its lease ends, no longer."""
     expires = Timestamp(int(time.time()) + LEASE_SECONDS, 0)
     await client.apply("examples", "web", instance, {"address": address, "expires": expires})
 

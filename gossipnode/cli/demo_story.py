@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import trio
 
+from gossipnode.cli.unicode_table import unicode_records
 from gossipnode.client.calls.connection import connect_node
 from gossipnode.client.calls.importer import Batch, Importer
-from gossipnode.client.values.property import Property
-from gossipnode.client.values.unicode_table import unicode_records
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.config.address import Address
 from gossipnode.core.model.tag_value import Timestamp
 from gossipnode.core.session.tree import SlotDigest, make_tree
@@ -32,15 +32,15 @@ DELETED_ON_B = 100
 class Plan:
     """The table of characters, cut into what is written when and where."""
 
-    common: Sequence[Property]
-    both: Sequence[Property]
+    common: Sequence[StoredProperty]
+    both: Sequence[StoredProperty]
     """Written to a and b while c is down."""
-    only_on_a: Sequence[Property]
-    only_on_b: Sequence[Property]
-    newer_on_a: Sequence[Property]
-    newer_on_b: Sequence[Property]
-    deleted_on_a: Sequence[Property]
-    deleted_on_b: Sequence[Property]
+    only_on_a: Sequence[StoredProperty]
+    only_on_b: Sequence[StoredProperty]
+    newer_on_a: Sequence[StoredProperty]
+    newer_on_b: Sequence[StoredProperty]
+    deleted_on_a: Sequence[StoredProperty]
+    deleted_on_b: Sequence[StoredProperty]
 
     @property
     def records(self) -> int:
@@ -53,13 +53,13 @@ class Plan:
         return self.records - len(self.deleted_on_a) - len(self.deleted_on_b)
 
 
-def make_plan(records: Sequence[Property]) -> Plan:
+def make_plan(records: Sequence[StoredProperty]) -> Plan:
     """Cut the table. What is changed and deleted is taken from the common part, spread over it."""
     common_count = int(len(records) * COMMON_PART)
     common, late = records[:common_count], records[common_count:]
     changed = common[:: max(1, common_count // (NEWER_ON_A + NEWER_ON_B + DELETED_ON_A + DELETED_ON_B))]
     cuts = [NEWER_ON_A, NEWER_ON_B, DELETED_ON_A, DELETED_ON_B]
-    parts: list[Sequence[Property]] = []
+    parts: list[Sequence[StoredProperty]] = []
     for size in cuts:
         parts.append(changed[:size])
         changed = changed[size:]
@@ -67,7 +67,7 @@ def make_plan(records: Sequence[Property]) -> Plan:
     return Plan(common, late[only:], late[:ONLY_ON_A], late[ONLY_ON_A:only], *parts)
 
 
-def unicode_table() -> list[Property]:
+def unicode_table() -> list[StoredProperty]:
     """The whole table."""
     return list(unicode_records(GROUP))
 
@@ -78,7 +78,7 @@ class Stamps:
     def __init__(self) -> None:
         self._last = time.time_ns()
 
-    def stamped(self, record: Property) -> Property:
+    def stamped(self, record: StoredProperty) -> StoredProperty:
         """The record as a fresh write."""
         self._last = max(time.time_ns(), self._last + 1)
         updated_at = Timestamp(*divmod(self._last, NANOSECONDS))
@@ -89,17 +89,19 @@ class Stamps:
             updated_at=updated_at,
         )
 
-    def changed(self, record: Property, by: str) -> Property:
+    def changed(self, record: StoredProperty, by: str) -> StoredProperty:
         """A newer version of the record."""
         return self.stamped(replace(record, tags={**record.tags, "checked_by": by}))
 
-    def deleted(self, record: Property) -> Property:
+    def deleted(self, record: StoredProperty) -> StoredProperty:
         """The record's tombstone."""
         fresh = self.stamped(record)
         return replace(fresh, delete_time=fresh.mod_revision)
 
 
-async def write(addresses: Sequence[Address], records: Sequence[Property], timeout_seconds: float) -> None:
+async def write(
+    addresses: Sequence[Address], records: Sequence[StoredProperty], timeout_seconds: float
+) -> None:
     """Write the same versions to each of these nodes, side by side."""
     batches = [Batch()]
     for place, record in enumerate(records, 1):

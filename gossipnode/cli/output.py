@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from gossipnode.client.values.property import Property
+    from gossipnode.client.values.stored_property import StoredProperty
     from gossipnode.core.model.tag_value import TagValue
 
 Advance = Callable[[int], None]
@@ -95,7 +95,7 @@ def _shown(value: object) -> str:
     return value if isinstance(value, str) and value and " " not in value else dump_json(value)
 
 
-def print_property(record: Property) -> None:
+def print_property(record: StoredProperty) -> None:
     """One record as a table of two columns."""
     from gossipnode.client.values.timestamps import format_nanoseconds
 
@@ -107,7 +107,7 @@ def print_property(record: Property) -> None:
     print_table(("tag", "value"), rows)
 
 
-def print_properties_json(records: Iterable[Property]) -> None:
+def print_properties_json(records: Iterable[StoredProperty]) -> None:
     """Records as JSON, one a line."""
     print_lines([dump_json(property_to_json(record)) for record in records])
 

@@ -1,11 +1,13 @@
-"""The library for programs that talk to a cluster: `connect`, and what it hands out.
+"""The library with which programs read and write the records of a cluster. Begin with `connect`.
 
     from gossipnode.client import connect
 
     async with connect("a.example:7400", "b.example:7400") as client:
         await client.apply("services", "web", "web-1", {"port": 8080})
 
-The same under Trio and under asyncio. Nothing heavy is imported before a name is used.
+The same code runs under Trio and under asyncio. `cluster_client` is the client itself, `calls` says what one
+call does, `transport` reaches a node, `values` are what goes in and comes out; DESIGN.md says why. A name is
+imported when it is first used, so that the command line, which needs only the errors, starts fast.
 """
 
 from importlib import import_module
@@ -26,10 +28,10 @@ from gossipnode.client.errors import (
 if TYPE_CHECKING:
     from gossipnode.client.calls.query_run import Records
     from gossipnode.client.cluster_client import Client, connect
-    from gossipnode.client.transport.tls_files import TlsFiles
     from gossipnode.client.values.given import Ack
     from gossipnode.client.values.results import Applied, Group, GroupChange, Member, Property, Spread
     from gossipnode.client.values.tags import GivenTag, Tag
+    from gossipnode.client.values.tls_files import TlsFiles
     from gossipnode.core.model.tag_value import IntArray, StrArray, Timestamp
     from gossipnode.core.query.criteria import (
         Condition,
@@ -80,7 +82,7 @@ _HOMES = {
     "gossipnode.client.calls.query_run": ("Records",),
     "gossipnode.client.values.results": ("Applied", "Group", "GroupChange", "Member", "Property", "Spread"),
     "gossipnode.client.values.tags": ("GivenTag", "Tag"),
-    "gossipnode.client.transport.tls_files": ("TlsFiles",),
+    "gossipnode.client.values.tls_files": ("TlsFiles",),
     "gossipnode.core.query.criteria": (
         "Condition",
         "Criteria",

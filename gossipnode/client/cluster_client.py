@@ -1,4 +1,4 @@
-"""`connect`, and what one can do with a connected client. Under Trio and under asyncio."""
+"""`connect`, and the client that it gives: a method for each thing that applications ask of a cluster."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
 
-from gossipnode.client.calls.pool import Node, Pool
+from gossipnode.client.calls.pool import Pool, PoolNode
 from gossipnode.client.calls.query_run import Begun, Item, QueryRun, Records
-from gossipnode.client.calls.requests import QueryOptions, apply_request
+from gossipnode.client.calls.requests import QueryOptions, apply_request, delete_request, get_request
 from gossipnode.client.calls.retry_rules import CallKind
 from gossipnode.client.errors import NotFoundError
-from gossipnode.client.transport.tls_files import TlsFiles
-from gossipnode.client.transport.transport import OpenTransport, transports
+from gossipnode.client.transport.transport_choice import transport_opener
+from gossipnode.client.transport.transport_protocol import OpenTransport
 from gossipnode.client.values import given
+from gossipnode.client.values.defaults import DEFAULT_LIMIT_RECORDS, DEFAULT_TIMEOUT_SECONDS
 from gossipnode.client.values.given import Ack
-from gossipnode.client.values.property import Property as StoredProperty
 from gossipnode.client.values.results import (
     Applied,
     Group,
@@ -35,28 +34,25 @@ from gossipnode.client.values.results import (
     read_members,
     read_property,
 )
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.client.values.tags import GivenTag, given_tags
+from gossipnode.client.values.tls_files import TlsFiles
 from gossipnode.config.address import Address
 from gossipnode.core.query.criteria import Criteria
 from gossipnode.rpc import Method
+from gossipnode.rpc.method import Reply, Request
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 
 READ_AHEAD_BATCHES = 1
 """Answers of a query that wait for the reader, beside the one that is being read."""
 
-Request = TypeVar("Request")
-Reply = TypeVar("Reply")
-
-DEFAULT_TIMEOUT_SECONDS = 10.0
-DEFAULT_LIMIT_RECORDS = 100
-
 
 class Client:
     """A client of a cluster, made by `connect`. Any number of tasks may use it at once.
 
     `ack` says how many replicas must take part: "local" (the node asked alone), "one", "quorum" or "all";
-    None is what the group says. Every method raises ClientError or one of its kinds, no other error of ours.
+    None means the group's own level. Of the library's errors, methods raise ClientError and its subclasses.
     """
 
     def __init__(self, pool: Pool, tasks: TaskGroup) -> None:
@@ -75,10 +71,10 @@ class Client:
         replace: bool = False,
         ack: Ack | None = None,
     ) -> Applied:
-        """Write tags over those of the stored record, or with `replace` in place of all of them.
+        """Merge tags into the stored record, or with `replace` put them in place of all its tags.
 
-        A write that ends in UnreachableError may have happened, except for NoNodeError. Tried again by
-        the client itself it is still one write.
+        A write that ends in UnreachableError may have happened, unless the error is a NoNodeError. A write
+        that the client itself tries again is still one write.
 
         Raises:
             InvalidInputError: a key, a tag or the whole record is wrong in itself.
@@ -96,10 +92,9 @@ class Client:
         id: str,  # noqa: A002
         ack: Ack | None = None,
     ) -> Property | None:
-        """The record; None when there is none."""
+        """The record, or None if it does not exist."""
         entity = given.entity(group, name, id)
-        request = messages.GetRequest(group=entity.group, name=entity.name, id=entity.id, ack=given.ack(ack))
-        reply = await self._call(services.NODE_GET, request, CallKind.READ)
+        reply = await self._call(services.NODE_GET, get_request(entity, given.ack(ack)), CallKind.READ)
         return read_property(reply.record) if reply.record.property else None
 
     async def delete(
@@ -109,15 +104,9 @@ class Client:
         id: str,  # noqa: A002
         ack: Ack | None = None,
     ) -> bool:
-        """Delete the record; whether there was one. May have happened where `apply` may."""
+        """Delete the record, and return whether there was one. Errors mean what they mean for `apply`."""
         entity = given.entity(group, name, id)
-        request = messages.DeleteRequest(
-            group=entity.group,
-            name=entity.name,
-            id=entity.id,
-            ack=given.ack(ack),
-            request_id=secrets.token_hex(16),
-        )
+        request = delete_request(entity, given.ack(ack), request_id=secrets.token_hex(16))
         return (await self._call(services.NODE_DELETE, request, CallKind.WRITE)).deleted
 
     def query(
@@ -135,16 +124,17 @@ class Client:
     ) -> Records:
         """The records that match, to be iterated over: `async for record in client.query("group")`.
 
-        `where` is an expression (its grammar: `client.values.expression.GRAMMAR`) or criteria; `select`
-        names the tags wanted, none for all. Without `order_by` the order is by group, name and id; with it,
-        by that tag, and records without it come last. At most `limit` records, with None all. With `after`,
-        a record or its GROUP/NAME/ID, only what comes behind it.
+        `where` is an expression (for its grammar see `client.values.expression.GRAMMAR`) or criteria.
+        `select` names the tags that are wanted; if empty, all are. Without `order_by`, records come in the
+        order of group, name and id; with it, in the order of that tag, and records without the tag come last.
+        At most `limit` records come; with None, all. `after` is a record or its GROUP/NAME/ID: only records
+        after it come.
 
-        Where a node is lost, the query goes on at another one behind the last record: none comes twice,
+        If a node is lost, the query goes on at another one after the last record. No record comes twice,
         unless it moved in the order meanwhile. The client's timeout runs while nothing arrives.
 
         Raises:
-            InvalidInputError: at once, and not when iterated over.
+            InvalidInputError: an argument is wrong. Raised by the call itself, not by the iteration.
         """
         options = QueryOptions(
             groups=given.groups(groups),
@@ -174,7 +164,7 @@ class Client:
         return [read_group(group) for group in reply.groups]
 
     async def group(self, name: str) -> Group | None:
-        """One group; None when there is none of this name."""
+        """One group, or None if no group has this name."""
         request = messages.ListGroupsRequest(name=given.name(name))
         try:
             reply = await self._call(services.NODE_LIST_GROUPS, request, CallKind.READ)
@@ -191,7 +181,7 @@ class Client:
         tombstone_retention: timedelta | None = None,
         indexes: Sequence[str] = (),
     ) -> GroupChange:
-        """Create a group. Shards and replicas stay as they are for good, all else can be altered.
+        """Create a group. Its numbers of shards and of replicas can never change; all else can be altered.
 
         Raises:
             AlreadyExistsError: there is a group of this name.
@@ -213,7 +203,7 @@ class Client:
         tombstone_retention: timedelta | None = None,
         indexes: Sequence[str] | None = None,
     ) -> GroupChange:
-        """Change what is given. `indexes` are all that the group is to have from now on.
+        """Change what is given. `indexes` takes the place of the group's whole list of indexed tags.
 
         Raises:
             NotFoundError: there is no such group.
@@ -237,11 +227,11 @@ class Client:
         return read_group_change(await self._call(services.NODE_DELETE_GROUP, request, CallKind.ONCE))
 
     async def members(self) -> list[Member]:
-        """The members of the cluster, as the node that is asked sees them."""
+        """The members of the cluster, as the node that is asked sees them now."""
         return read_members(await self._call(services.NODE_STATUS, messages.StatusRequest(), CallKind.READ))
 
     async def forget_member(self, name: str) -> Spread:
-        """Remove a member for good: its share of the records moves to the others.
+        """Remove a member for good. Its share of the records moves to the other members.
 
         Raises:
             NotFoundError: there is no such member.
@@ -262,13 +252,13 @@ async def connect(
 ) -> AsyncGenerator[Client]:
     """A client of the cluster whose nodes, or some of them, are at `addresses` (HOST:PORT), for the block.
 
-    One node is asked as long as it answers, the others in the order given when it does not. Nothing is
-    dialled before the first call. `timeout` is how many seconds a call may take over all its tries.
+    One node is asked as long as it answers, then the others in the order given. Nothing is dialled before the
+    first call. `timeout` is how many seconds a call may take over all its tries.
 
     Raises:
         InvalidInputError: an address, a file of `tls` or the timeout is wrong.
     """
-    open_transport = transports(given.context(tls))
+    open_transport = transport_opener(given.context(tls))
     async with open_client(given.addresses(addresses), given.timeout(timeout), open_transport) as client:
         yield client
 
@@ -280,10 +270,11 @@ async def open_client(
     """A client over transports of the caller's choice."""
     async with AsyncExitStack() as stack:
         nodes = [
-            Node(address, await stack.enter_async_context(open_transport(address))) for address in addresses
+            PoolNode(address, await stack.enter_async_context(open_transport(address)))
+            for address in addresses
         ]
         pool = Pool(nodes, timeout_seconds, random.Random())
-        # The group does not see the block's own exception: it would wrap that into a group of its own.
+        # The task group must not see an exception of the block, which it would wrap into an exception group.
         tasks = anyio.create_task_group()
         await tasks.__aenter__()
         try:

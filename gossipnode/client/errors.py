@@ -1,44 +1,46 @@
-"""The errors of the client room. Each message is one line that a user can act on."""
+"""Every error that the client library raises. Each message is one line that a user can act on."""
 
 from __future__ import annotations
 
 from typing import cast
 
+from gossipnode.concurrency.exception_groups import errors_in
+
 
 class ClientError(Exception):
-    """Base of what can go wrong when a program or a person asks a node for something."""
+    """Base of every error that a program or a person meets when asking a node for something."""
 
 
 class InvalidInputError(ClientError, ValueError):
-    """A key, a tag, an expression or a record that is wrong in itself, before any node was asked."""
+    """A key, a tag, an expression or a record is wrong in itself. No node was asked."""
 
 
 class NotFoundError(ClientError):
-    """The node knows no such thing: a record, a group, a shard."""
+    """The node knows no such record, group, shard or member."""
 
 
 class UnreachableError(ClientError):
-    """The node did not answer in time, went away, or reached too few replicas."""
+    """The node did not answer in time, went away, or reached too few replicas. A write may have happened."""
 
 
 class NoNodeError(UnreachableError):
-    """Nobody listens at the address, or what listens there is no node."""
+    """No node was reached at all, so a write has not happened."""
 
 
 class RefusedError(ClientError):
-    """The node does not let us in, or not do this."""
+    """The node does not accept our certificate, or does not allow what was asked."""
 
 
 class InvalidRequestError(ClientError):
-    """The node calls the request wrong."""
+    """The node says that the request is wrong."""
 
 
 class FailedError(ClientError):
-    """The node took the request and failed at it."""
+    """The node took the request and failed at it, or a limit was reached."""
 
 
 class AlreadyExistsError(FailedError):
-    """What was to be made is there already."""
+    """The group that was to be created exists already."""
 
 
 class BadRecordError(ClientError):
@@ -46,16 +48,16 @@ class BadRecordError(ClientError):
 
 
 def sole_error(error: BaseException) -> BaseException:
-    """The one error inside nested exception groups, as a nursery raises them; a group of several as it is.
+    """The one error inside nested exception groups, as nurseries raise them; a group of several as it is.
 
-    A ClientError among others counts as the one: what its siblings met while they were cancelled is noise.
+    A KeyboardInterrupt or a ClientError counts as the one even in a group of several: what the tasks beside
+    it met while they were cancelled is noise.
     """
-    if not isinstance(error, BaseExceptionGroup):
-        return error
-    group = cast("BaseExceptionGroup[BaseException]", error)
-    found = [sole_error(inner) for inner in group.exceptions]
     for wanted in (KeyboardInterrupt, ClientError):
-        for inner in found:
-            if isinstance(inner, wanted):
-                return inner
-    return found[0] if len(found) == 1 else group
+        for found in errors_in(error):
+            if isinstance(found, wanted):
+                return found
+    inside = [error]
+    while len(inside) == 1 and isinstance(error := inside[0], BaseExceptionGroup):
+        inside = list(cast("BaseExceptionGroup[BaseException]", error).exceptions)
+    return error

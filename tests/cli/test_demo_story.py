@@ -9,18 +9,18 @@ import pytest
 from gossipnode.cli.demo_story import GROUP, Stamps, View, difference, make_plan, unicode_table
 from gossipnode.cli.local_nodes import LocalNodes
 from gossipnode.cli.output import counted, printable, shown_bytes
-from gossipnode.client.values.property import Property
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.config.address import Address
 from gossipnode.config.settings import load_settings
 from gossipnode.core.session.tree import SlotDigest, make_tree
 
 
 @pytest.fixture(scope="module")
-def table() -> list[Property]:
+def table() -> list[StoredProperty]:
     return unicode_table()
 
 
-def test_the_plan_uses_each_character_once(table: list[Property]) -> None:
+def test_the_plan_uses_each_character_once(table: list[StoredProperty]) -> None:
     plan = make_plan(table)
     assert len(table) > 20_000
     assert len({record.entity for record in table}) == len(table)
@@ -33,7 +33,7 @@ def test_the_plan_uses_each_character_once(table: list[Property]) -> None:
     assert plan.live_at_the_end == len(table) - 200
 
 
-def test_stamps_rise(table: list[Property]) -> None:
+def test_stamps_rise(table: list[StoredProperty]) -> None:
     stamps = Stamps()
     first = stamps.stamped(table[0])
     changed = stamps.changed(first, "a")
@@ -45,7 +45,7 @@ def test_stamps_rise(table: list[Property]) -> None:
     assert first.delete_time == changed.delete_time == 0
 
 
-def test_the_end_is_proved_from_the_trees(table: list[Property]) -> None:
+def test_the_end_is_proved_from_the_trees(table: list[StoredProperty]) -> None:
     plan = make_plan(table[:8000])
     slots = (SlotDigest(1, "aa"), SlotDigest(5, "bb"))
     good = View("a", make_tree(slots).root, slots, plan.live_at_the_end, 200)

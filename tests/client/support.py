@@ -1,4 +1,4 @@
-"""Scripted nodes for the client library, in memory and on loopback; and both libraries that it runs under."""
+"""Scripted nodes for the client library, in memory and on loopback, and a runner for Trio and asyncio."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 import anyio
 import trio
+from trio.testing import memory_stream_pair
 
+from gossipnode.client.calls.connection import NodeClient
 from gossipnode.client.cluster_client import open_client
 from gossipnode.client.transport.trio_transport import TrioTransport
 from gossipnode.config.address import Address
@@ -26,13 +28,14 @@ from gossipnode.wire.property.property_edit import build_property
 
 BACKENDS = ("trio", "asyncio")
 WAIT_SECONDS = 60.0
+NODE_CLIENT_TIMEOUT_SECONDS = 5.0
 
 Handlers = Mapping[Any, Any]
 Result = TypeVar("Result")
 
 
 def run(backend: str, work: Callable[..., Awaitable[Result]], *arguments: Any) -> Result:
-    """Run the work of a test under one of the two libraries."""
+    """Run the work of a test under Trio or under asyncio, and fail if it hangs."""
 
     async def in_time() -> Result:
         with anyio.fail_after(WAIT_SECONDS):
@@ -44,6 +47,22 @@ def run(backend: str, work: Callable[..., Awaitable[Result]], *arguments: Any) -
 def stored(id_: str, *, group: str = "g", name: str = "n", **tags: TagValue) -> messages.Record:
     """A record as a node sends it."""
     return messages.Record(property=build_property(Entity(group, name, id_), tags or {"k": "v"}))
+
+
+@asynccontextmanager
+async def node_client(handlers: Handlers) -> AsyncIterator[NodeClient]:
+    """A client of one scripted node in memory, whose address is host:1."""
+    server = Server(handlers)
+    async with trio.open_nursery() as nursery:
+
+        async def connect() -> trio.abc.Stream:
+            ours, theirs = memory_stream_pair()
+            nursery.start_soon(server.serve_stream, theirs)
+            return ours
+
+        async with Channel(connect) as channel:
+            yield NodeClient(channel, Address("host", 1), NODE_CLIENT_TIMEOUT_SECONDS)
+        nursery.cancel_scope.cancel()
 
 
 class Stage:
@@ -71,7 +90,7 @@ class Stage:
         self._nursery.start_soon(work)
 
     async def kill(self, name: str) -> None:
-        """End a node: connections break, and nobody listens any more."""
+        """End a node: its connections break, and nothing listens at its address."""
         self._scopes[name].cancel()
         await self.network.cut(self.address(name))
 
@@ -100,7 +119,7 @@ async def stage(**nodes: Handlers) -> AsyncIterator[Stage]:
 def on_loopback(
     handlers: Handlers, *, context: ssl.SSLContext | None = None, limits: Limits | None = None
 ) -> Iterator[str]:
-    """A scripted node at a real address, whatever runs the test: it has a thread, and a loop, of its own."""
+    """A scripted node at a real address, in a thread of its own: a test may run under either library."""
     ready = threading.Event()
     found: dict[str, Any] = {}
 

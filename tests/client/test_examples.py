@@ -27,7 +27,7 @@ def test_the_page_has_every_program_as_it_is() -> None:
 
 
 def test_the_page_names_what_is_there() -> None:
-    """Every error, and every method of a client, is on the page; and no other."""
+    """The page names every error and every method of a client."""
     errors = {name for name in client.__all__ if name.endswith("Error")}
     named = {word.strip("`,*(") for word in PAGE.split() if word.strip("`,*(s").endswith("Error")}
     assert errors <= named | {"ClientError"}
@@ -52,7 +52,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
 
 
 def run_program(name: str, *addresses: str, **environment: str) -> list[str]:
-    """The lines that a program prints; it must end well and say nothing on stderr."""
+    """The lines that a program prints. It must end with code 0 and write nothing to stderr."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("GOSSIPNODE_")}
     done = subprocess.run(
         [sys.executable, "-W", "error", str(PROGRAMS[name]), *addresses],

@@ -1,4 +1,4 @@
-"""Groups and members: what is asked and how answers read, with scripted nodes; then real ones."""
+"""Calls about groups and members: requests and answers with scripted nodes, effects with real ones."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_what_is_asked_and_how_the_answers_read() -> None:
     assert full == create("sw", 2, 1, "all", WEEK, ["a"])
     assert nothing == alter("sw")
     assert all_ == alter("sw", "one", WEEK, messages.AlterGroupRequestTagList(["a", "b"]))
-    # To have none at all is another wish than to leave them as they are.
+    # An empty list of indexes must differ from no list, which leaves the indexes as they are.
     assert bytes(no_indexes) == bytes(alter("sw", indexes=messages.AlterGroupRequestTagList([])))
     assert bytes(no_indexes) != bytes(nothing)
 
@@ -177,7 +177,7 @@ def test_the_life_of_a_group(backend: str, three_nodes: list[Node]) -> None:
 
 @pytest.mark.slow
 def test_a_member_is_forgotten(three_nodes: list[Node]) -> None:
-    """The last test of this module: it uses up a node."""
+    """Must be the last test of this module, because it uses up a node."""
     first, _, third = three_nodes
 
     async def work() -> None:

@@ -1,4 +1,4 @@
-"""What `gossipnode.client` exports, and that it costs nothing until it is used."""
+"""What `gossipnode.client` exports, and that importing it loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEAVY = ("trio", "anyio", "asyncio", "grpclib", "betterproto", "google.protobuf"
 
 
 def imported(statement: str, *modules: str) -> list[str]:
-    """Those of the modules that a fresh interpreter has imported after the statement."""
+    """Which of the modules a fresh interpreter has imported after the statement."""
     program = f"import sys; {statement}; print(*[name for name in {modules!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     return done.stdout.split()

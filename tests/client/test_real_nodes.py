@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from gossipnode.client import Client, NoNodeError, NotFoundError, RefusedError, StrArray, Timestamp, connect
-from tests.client.support import BACKENDS, run, take
+from tests.client.support import run, take
 from tests.system.support import Node, Nodes
 
 pytestmark = pytest.mark.slow
@@ -27,11 +27,6 @@ TAGS = {
 }
 
 
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 @pytest.fixture
 def nodes(tmp_path: Path) -> Iterator[Nodes]:
     made = Nodes(tmp_path)
@@ -41,7 +36,7 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    """One node for the tests that leave it alone. Each uses names of its own."""
+    """One node for all tests that do not stop it. Each test uses names of its own."""
     made = Nodes(tmp_path_factory.mktemp("node"))
     (started,) = made.start("a", groups=["sw:2:1", "other:1:1"])
     yield started
@@ -49,7 +44,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 
 async def fill(client: Client, name: str, count: int, *, group: str = "sw", pad: int = 0) -> list[str]:
-    """Write records side by side; number counts down while the id counts up."""
+    """Write records at the same time. Their number counts down while their id counts up."""
     ids = [f"{number:05}" for number in range(count)]
     limit = anyio.CapacityLimiter(32)
 
@@ -133,7 +128,7 @@ def test_members(backend: str, node: Node) -> None:
 
 
 def test_a_node_that_restarts_between_calls(backend: str, nodes: Nodes) -> None:
-    """The connection is gone each time, and the client goes on as if nothing had happened."""
+    """The connection is lost each time, and the client dials again by itself."""
     (node,) = nodes.start("a", groups=["sw:1:1"])
 
     async def work() -> None:
@@ -181,7 +176,7 @@ def test_a_call_waits_for_a_node_that_restarts(backend: str, nodes: Nodes) -> No
     ],
 )
 def test_another_node_takes_over(backend: str, nodes: Nodes, end: signal.Signals) -> None:
-    """In the middle of a load of reads and writes. A node that drains, dies or hangs costs no call."""
+    """A node drains, dies or hangs under a load of reads and writes, and no call fails."""
     first, second = nodes.start("a", "b", groups=["sw:1:2"])
 
     async def work() -> None:
@@ -203,7 +198,7 @@ def test_another_node_takes_over(backend: str, nodes: Nodes, end: signal.Signals
                     await client.members()
                 first.send(end)
             assert done == 80
-            # It is known to be away by now: no call waits for it any more.
+            # The client knows by now that the first node is away, so no call waits for it.
             began = anyio.current_time()
             for _ in range(5):
                 await client.members()
@@ -213,7 +208,7 @@ def test_another_node_takes_over(backend: str, nodes: Nodes, end: signal.Signals
 
 
 def test_a_cluster_goes_on_with_one_node_less(nodes: Nodes) -> None:
-    """At quorum, while the node that is asked is killed: no call fails, no acknowledged write is missing."""
+    """The node that is asked is killed. At quorum no call fails, and no acknowledged write is missing."""
     started = nodes.start("a", "b", "c", groups=["sw:2:3"])
 
     async def work() -> None:

@@ -7,8 +7,8 @@ import click
 from gossipnode.cli.failure import WRONG_USE, Failure
 from gossipnode.cli.options import Target, ack_option, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_table, shown_tags
-from gossipnode.client.values.property import Property
 from gossipnode.client.values.property_json import tags_to_json
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.client.values.tag_arguments import parse_key, parse_tags
 
 
@@ -28,13 +28,13 @@ def command(key: str, tags: tuple[str, ...], replace: bool, ack: str, output: st
     A TAG is key=text, or typed: key:int=5, key:str[]=a,b, key:int[]=1,2, key:binary=BASE64,
     key:timestamp=2026-01-02T03:04:05.123456789Z, key:null=
     """
-    record = Property(parse_key(key), parse_tags(tags))
+    record = StoredProperty(parse_key(key), parse_tags(tags))
     if not record.tags:
         raise Failure("no tag given: a record has at least one, as in key=text", WRONG_USE)
     run_async(_apply, target, record, replace, ack, output)
 
 
-async def _apply(target: Target, record: Property, replace: bool, ack: str, output: str) -> None:
+async def _apply(target: Target, record: StoredProperty, replace: bool, ack: str, output: str) -> None:
     async with target.connect() as node:
         stored, reply = await node.apply(record, replace=replace, ack=ack)
     if output == "table":

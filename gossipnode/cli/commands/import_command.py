@@ -20,7 +20,7 @@ from gossipnode.client.values.property_json import property_from_json
 
 if TYPE_CHECKING:
     from gossipnode.client.calls.importer import Batch
-    from gossipnode.client.values.property import Property
+    from gossipnode.client.values.stored_property import StoredProperty
 
 UNICODE = "unicode"
 LINE_MAX_BYTES = 16 << 20
@@ -110,7 +110,7 @@ def _report(job: _Job, records: int, seconds: float) -> None:
 def _open(job: _Job, stack: ExitStack) -> tuple[AsyncGenerator[Batch], int | None, bool]:
     """The batches, and how much there is to do (None: unknown), counted in bytes or in records."""
     if job.file == UNICODE:
-        from gossipnode.client.values.unicode_table import unicode_records
+        from gossipnode.cli.unicode_table import unicode_records
 
         records = list(unicode_records(job.group))
         return _batches_of_records(job, records), len(records), False
@@ -127,7 +127,7 @@ def _open(job: _Job, stack: ExitStack) -> tuple[AsyncGenerator[Batch], int | Non
     return _batches_of_lines(job, opened), Path(job.file).stat().st_size or None, True
 
 
-async def _batches_of_records(job: _Job, records: list[Property]) -> AsyncGenerator[Batch]:
+async def _batches_of_records(job: _Job, records: list[StoredProperty]) -> AsyncGenerator[Batch]:
     from gossipnode.client.calls.importer import Batch
 
     batch = Batch()
@@ -185,7 +185,7 @@ def _add_line(job: _Job, batch: Batch, line: bytes, number: int) -> None:
         job.bad(number, str(error))
 
 
-def _parse(job: _Job, line: bytes) -> Property:
+def _parse(job: _Job, line: bytes) -> StoredProperty:
     if len(line) == LINE_MAX_BYTES and not line.endswith(b"\n"):
         raise InvalidInputError(f"longer than {LINE_MAX_BYTES:,} bytes")
     record = property_from_json(line, group=job.group)

@@ -15,7 +15,7 @@ from gossipnode.client.values.tag_arguments import parse_key
 
 if TYPE_CHECKING:
     from gossipnode.client.calls.connection import QueryOptions
-    from gossipnode.client.values.property import Property
+    from gossipnode.client.values.stored_property import StoredProperty
     from gossipnode.wire.generated.bp.banyandb.common import v1 as common
 
 LIMIT_MAX = (1 << 32) - 1
@@ -87,7 +87,7 @@ def command(
 
 
 async def _query(target: Target, options: QueryOptions, output: str, trace: bool) -> None:
-    found: list[Property] = []
+    found: list[StoredProperty] = []
     traces: list[common.Trace] = []
     async with target.connect() as node:
         async with node.query(options, on_trace=traces.append if trace else None) as batches:

@@ -1,38 +1,42 @@
-"""One connection to one node, and a method for each call that a node serves to its own command line.
+"""One connection to one node, with a method for each call that the command line makes.
 
-Answers come back as plain values. Every failure is one of `gossipnode.client.errors`, named with the node's
-address; no gRPC status and no exception group gets past this module.
+Every failure leaves this module as one of `gossipnode.client.errors`, never as a gRPC status or an exception
+group. No call is tried again, because the user asked this one node.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+)
 
 import trio
 
 from gossipnode.client.calls.failures import named_error
 from gossipnode.client.calls.requests import QueryOptions as QueryOptions
-from gossipnode.client.calls.requests import apply_request, query_request
+from gossipnode.client.calls.requests import apply_request, delete_request, get_request, query_request
 from gossipnode.client.errors import FailedError, UnreachableError, sole_error
-from gossipnode.client.transport.tls_files import TlsFiles as TlsFiles
-from gossipnode.client.transport.tls_files import tls_context
 from gossipnode.client.transport.trio_transport import connector
-from gossipnode.client.values.property import Property
+from gossipnode.client.values.defaults import DEFAULT_TIMEOUT_SECONDS as DEFAULT_TIMEOUT_SECONDS
 from gossipnode.client.values.property_codec import decode_property
+from gossipnode.client.values.stored_property import StoredProperty
+from gossipnode.client.values.tls_files import TlsFiles as TlsFiles
+from gossipnode.client.values.tls_files import tls_context
 from gossipnode.config.address import Address
 from gossipnode.core.model.property import Entity
 from gossipnode.rpc import Channel, ClientStream, Method, RpcError
+from gossipnode.rpc.method import Reply, Request
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.banyandb.common import v1 as common
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 
-DEFAULT_TIMEOUT_SECONDS = 10.0
-
-Request = TypeVar("Request")
-Reply = TypeVar("Reply")
-Result = TypeVar("Result")
+ANSWERS_TAKEN_AT_ONCE = 16
+"""Answers of a stream that are taken in one wait, of those that have come."""
 
 
 class NodeClient:
@@ -44,24 +48,20 @@ class NodeClient:
         self.timeout_seconds = timeout_seconds
 
     async def apply(
-        self, record: Property, *, replace: bool = False, ack: str = ""
-    ) -> tuple[Property, messages.ApplyResponse]:
-        """Write tags over those of the stored record, or in their place. Returns the stored record."""
+        self, record: StoredProperty, *, replace: bool = False, ack: str = ""
+    ) -> tuple[StoredProperty, messages.ApplyResponse]:
+        """Merge tags into the stored record, or put them in place of all its tags. Returns the new record."""
         request = apply_request(record, replace=replace, ack=ack)
         reply = await self._ask(services.NODE_APPLY, request)
         return decode_property(messages.Record(property=reply.property)), reply
 
     async def delete(self, entity: Entity, *, ack: str = "") -> messages.DeleteResponse:
         """Delete a record; `deleted` says whether a live one was there."""
-        group, name, id_ = entity
-        request = messages.DeleteRequest(group=group, name=name, id=id_, ack=ack)
-        return await self._ask(services.NODE_DELETE, request)
+        return await self._ask(services.NODE_DELETE, delete_request(entity, ack))
 
-    async def get(self, entity: Entity, *, ack: str = "") -> Property | None:
+    async def get(self, entity: Entity, *, ack: str = "") -> StoredProperty | None:
         """The live record, or None."""
-        group, name, id_ = entity
-        request = messages.GetRequest(group=group, name=name, id=id_, ack=ack)
-        reply = await self._ask(services.NODE_GET, request)
+        reply = await self._ask(services.NODE_GET, get_request(entity, ack))
         return decode_property(reply.record) if reply.record.property else None
 
     async def status(self) -> messages.StatusResponse:
@@ -69,11 +69,11 @@ class NodeClient:
         return await self._ask(services.NODE_STATUS, messages.StatusRequest())
 
     async def create_group(self, request: messages.CreateGroupRequest) -> messages.GroupResponse:
-        """Define a group. AlreadyExistsError when there is one of that name."""
+        """Define a group. Raises AlreadyExistsError if there is one of that name."""
         return await self._ask(services.NODE_CREATE_GROUP, request)
 
     async def alter_group(self, request: messages.AlterGroupRequest) -> messages.GroupResponse:
-        """Change what may change of a group; what the request leaves out stays."""
+        """Change what may change of a group. What the request leaves out stays as it is."""
         return await self._ask(services.NODE_ALTER_GROUP, request)
 
     async def delete_group(self, name: str) -> messages.GroupResponse:
@@ -81,18 +81,18 @@ class NodeClient:
         return await self._ask(services.NODE_DELETE_GROUP, messages.DeleteGroupRequest(name=name))
 
     async def list_groups(self, name: str = "") -> list[messages.Group]:
-        """The groups by name; of a `name`, that one alone."""
+        """All groups, sorted by name; with `name`, that group alone."""
         return (await self._ask(services.NODE_LIST_GROUPS, messages.ListGroupsRequest(name=name))).groups
 
     async def forget_member(self, name: str) -> messages.ForgetMemberResponse:
-        """Remove a member for good: what it held moves to the others."""
+        """Remove a member for good. Its records move to the other members."""
         return await self._ask(services.NODE_FORGET_MEMBER, messages.ForgetMemberRequest(name=name))
 
     @asynccontextmanager
     async def query(
         self, options: QueryOptions, *, on_trace: Callable[[common.Trace], None] | None = None
-    ) -> AsyncGenerator[AsyncIterator[list[Property]]]:
-        """The records that match, in order, a batch at a time. `on_trace` is told how they were found."""
+    ) -> AsyncGenerator[AsyncIterator[list[StoredProperty]]]:
+        """The records that match, in order, a batch at a time. `on_trace` gets the trace of the search."""
         request = query_request(options)
         request.query.trace = on_trace is not None
         async with self._answers(services.NODE_QUERY, request) as batches:
@@ -102,7 +102,7 @@ class NodeClient:
     @asynccontextmanager
     async def export(
         self, group: str, *, tombstones: bool = False, ack: str = ""
-    ) -> AsyncGenerator[AsyncIterator[list[Property]]]:
+    ) -> AsyncGenerator[AsyncIterator[list[StoredProperty]]]:
         """Every record of a group in key order, a batch at a time."""
         request = messages.ExportRequest(group=group, tombstones=tombstones, ack=ack)
         async with self._answers(services.NODE_EXPORT, request) as batches:
@@ -112,14 +112,14 @@ class NodeClient:
     def tree(
         self, group: str, shard: int, *, leaves: bool = False
     ) -> AbstractAsyncContextManager[AsyncIterator[messages.TreeResponse]]:
-        """The tree of a shard: state, root and slots in the first answer, leaves in the ones that follow."""
+        """The tree of a shard. The first answer has state, root and slots, the ones after it have leaves."""
         request = messages.TreeRequest(group=group, shard=shard, leaves=leaves)
         return self._answers(services.NODE_TREE, request)
 
     def repair(
         self, group: str, shard: int | None, *, wait: bool
     ) -> AbstractAsyncContextManager[AsyncIterator[messages.RoundEvent]]:
-        """Start rounds. With `wait`, their events as they come, however long that takes."""
+        """Start rounds of repair. With `wait`, yields their events as they come, without a timeout."""
         request = messages.RepairRequest(group=group, shard=shard, wait=wait)
         return self._answers(services.NODE_REPAIR, request, patient=wait)
 
@@ -131,19 +131,19 @@ class NodeClient:
                 yield ImportStream(stream, self._in_time)
 
     async def _ask(self, method: Method[Request, Reply], request: Request) -> Reply:
-        try:
+        with self._naming_errors():
             return await self._channel.unary(method, request, timeout=self.timeout_seconds)
-        except RpcError as error:
-            raise named_error(error, self.address) from None
 
     @asynccontextmanager
     async def _answers(
         self, method: Method[Request, Reply], request: Request, *, patient: bool = False
     ) -> AsyncGenerator[AsyncIterator[Reply]]:
-        """The answers to one request; the timeout runs while none arrives, unless we are `patient`."""
+        """The answers to one request. Each wait for the next one has the timeout, unless `patient`."""
         with self._naming_errors():
             async with self._channel.stream(method, timeout=None) as stream:
-                await self._in_time(_send_last, stream, request)
+                with self._in_time():
+                    await stream.send(request)
+                    await stream.half_close()
                 async with aclosing(self._received(stream, patient)) as replies:
                     yield replies
 
@@ -151,21 +151,24 @@ class NodeClient:
         # No cancel scope may stand open across a yield, so the timeout is around each wait alone.
         while True:
             if patient:
-                replies = await stream.recv_batch(16)
+                replies = await stream.recv_batch(ANSWERS_TAKEN_AT_ONCE)
             else:
-                replies = await self._in_time(stream.recv_batch, 16)
+                with self._in_time():
+                    replies = await stream.recv_batch(ANSWERS_TAKEN_AT_ONCE)
             if not replies:
                 return
             for reply in replies:
                 yield reply
 
-    async def _in_time(self, wait: Callable[..., Awaitable[Result]], *arguments: Any) -> Result:
-        """Await something that ends when the node does something."""
-        with trio.move_on_after(self.timeout_seconds):
-            return await wait(*arguments)
-        raise UnreachableError(
-            f"{self.address} sent nothing for {self.timeout_seconds:g} s; --timeout sets how long to wait"
-        )
+    @contextmanager
+    def _in_time(self) -> Generator[None]:
+        """Limit a wait that ends when the node does something."""
+        with trio.move_on_after(self.timeout_seconds) as scope:
+            yield
+        if scope.cancelled_caught:
+            raise UnreachableError(
+                f"{self.address} sent nothing for {self.timeout_seconds:g} s; --timeout sets how long to wait"
+            )
 
     @contextmanager
     def _naming_errors(self) -> Generator[None]:
@@ -177,12 +180,15 @@ class NodeClient:
 
 
 class ImportStream:
-    """Batches out, answers in. Errors are those of the call, turned into our own where the call ends."""
+    """One import call: sends batches, and takes the answer to each.
+
+    If the call fails, `answer` and `finish` raise RpcError; `NodeClient.import_stream` makes that our own.
+    """
 
     def __init__(
         self,
         stream: ClientStream[messages.ImportRequest, messages.ImportResponse],
-        in_time: Callable[..., Awaitable[Any]],
+        in_time: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._stream = stream
         self._in_time = in_time
@@ -193,31 +199,29 @@ class ImportStream:
         False when the node has ended the call: the answers that are still there say why.
         """
         try:
-            await self._in_time(self._stream.send, request)
+            with self._in_time():
+                await self._stream.send(request)
         except RpcError:
             return False
         return True
 
     async def answer(self) -> messages.ImportResponse:
-        """The answer to the first batch that has none yet."""
-        answer: messages.ImportResponse | None = await self._in_time(self._stream.recv)
+        """Wait for the answer to the earliest batch that was not answered yet."""
+        with self._in_time():
+            answer = await self._stream.recv()
         if answer is None:
             raise FailedError("the node ended the import before it had answered every batch")
         return answer
 
     async def finish(self) -> None:
         """Say that no more batches come, and wait for the end of the call."""
-        await self._in_time(self._stream.finish)
-
-
-async def _send_last(stream: ClientStream[Request, Reply], request: Request) -> None:
-    await stream.send(request)
-    await stream.half_close()
+        with self._in_time():
+            await self._stream.finish()
 
 
 async def _decoded(
     batches: AsyncIterator[messages.RecordBatch], on_trace: Callable[[common.Trace], None] | None = None
-) -> AsyncGenerator[list[Property]]:
+) -> AsyncGenerator[list[StoredProperty]]:
     async for batch in batches:
         yield [decode_property(record) for record in batch.records]
         if on_trace is not None and batch.trace.spans:
@@ -228,10 +232,10 @@ async def _decoded(
 async def connect_node(
     address: Address, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS, tls: TlsFiles | None = None
 ) -> AsyncGenerator[NodeClient]:
-    """A client of the node at `address`. Nothing is dialed before the first call.
+    """A client of the node at `address`. Nothing is dialled before the first call.
 
     Raises:
-        ClientError: whatever a call meets, without the groups that nurseries put round it.
+        ClientError: a call in the block failed. It comes by itself, not in the groups that nurseries raise.
     """
     connect, scheme = connector(address, None if tls is None else tls_context(tls))
     try:

@@ -1,4 +1,4 @@
-"""What a call that failed means to its caller: a gRPC status becomes one of our own errors, in one line."""
+"""Turns the gRPC status of a call that failed into one of our own errors, with a message of one line."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from gossipnode.rpc import RpcError, Status
 from gossipnode.rpc.status import NO_METADATA
 
 NODES_NAMED_IN_ERROR = 3
-"""An error is one line: so many nodes are named in it."""
+"""How many nodes an error names at most, so that it stays one line."""
 
 _CERTIFICATE_ALERT = re.compile(
     r"ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED|DECRYPT_ERROR|HANDSHAKE_FAILURE)"
 )
-"""What OpenSSL calls a server's refusal of a client's certificate, or of none."""
+"""TLS alerts, in the words of OpenSSL, that refuse a client's certificate, or a client without one."""
 
 _OF_STATUS: dict[Status, type[ClientError]] = {
     Status.NOT_FOUND: NotFoundError,
@@ -33,16 +33,16 @@ _OF_STATUS: dict[Status, type[ClientError]] = {
     Status.INVALID_ARGUMENT: InvalidRequestError,
     Status.OUT_OF_RANGE: InvalidRequestError,
 }
-"""Said of the request: whichever node was asked, it would have said the same."""
+"""Statuses that judge the request itself. Any node would have answered the same, so the error names none."""
 
 
 def said_by_node(error: RpcError) -> bool:
-    """Whether the status came from the other side. If not, the connection ended, or our patience did."""
+    """Whether the node sent this status. If not, the connection broke, or our own timeout passed."""
     return error.trailing_metadata is not NO_METADATA
 
 
 def named_error(error: RpcError, address: Address) -> ClientError:
-    """The error that a user sees for a status."""
+    """The error that a user sees for the status that a call to the node at `address` ended in."""
     status, said = error.status, " ".join(error.message.split())
     if status is Status.UNAVAILABLE:
         return _unavailable(error, said, address)
@@ -72,10 +72,10 @@ def _unavailable(error: RpcError, said: str, address: Address) -> ClientError:
 
 
 def weight(error: RpcError) -> int:
-    """How much a failure says: the heaviest one counts, of several tries at a node and of several nodes.
+    """How much a failure tells. Of several tries, at one node or at many, the heaviest decides the error.
 
-    That a node is gone by now must not hide that it may have begun before; and a certificate that is refused
-    must not be hidden by the tries at which the connection was reset before the reason could be read.
+    A later try may find that the node is gone. That must not hide that an earlier one may have begun a write.
+    A refused certificate weighs most: another try may have been reset before the reason could be read.
     """
     if _CERTIFICATE_ALERT.search(error.message) is not None:
         return 2
@@ -83,7 +83,8 @@ def weight(error: RpcError) -> int:
 
 
 def summed_up(failures: Mapping[Address, RpcError]) -> ClientError:
-    """One error for a call that failed at several nodes. NoNodeError only where none can have begun."""
+    """One error for a call that failed at several nodes; a NoNodeError only if no node can have begun it."""
+    assert failures, "a call ends without an answer only after a failure"
     heaviest = max(failures, key=lambda address: weight(failures[address]))
     kind = type(named_error(failures[heaviest], heaviest))
     told = [str(named_error(error, address)) for address, error in failures.items()]

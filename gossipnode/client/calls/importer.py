@@ -1,4 +1,4 @@
-"""Writes many records through one call: batches out, several in flight, each answered when it is durable.
+"""Writes many records through one call: several batches are in flight, each answered when it is durable.
 
 A bad record refuses its whole batch and ends the call. Then the import stops; or, when bad records are to be
 skipped, it goes on with a new call and the batch without that record.
@@ -13,30 +13,32 @@ from dataclasses import dataclass, field
 
 from gossipnode.client.calls.connection import ImportStream, NodeClient
 from gossipnode.client.errors import BadRecordError, FailedError
-from gossipnode.client.values.property import Property
 from gossipnode.client.values.property_codec import encode_property
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.core.model.limits import PROPERTY_MAX_BYTES
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 
 BATCH_MAX_RECORDS = 256
 BATCH_MAX_BYTES = 512 << 10
+"""A batch is sent as soon as it has reached one of these."""
 BATCHES_IN_FLIGHT = 4
+"""Batches that are sent before the first of them must be answered."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """Encoded records, each with its place in the input: a number of a line, from 1."""
+    """Encoded records, each with its place in the input: the number of its line, from 1."""
 
     records: list[messages.Record] = field(default_factory=list[messages.Record])
     places: list[int] = field(default_factory=list[int])
-    size: int = 0
+    size_bytes: int = 0
 
     @property
     def full(self) -> bool:
         """Whether it is time to send it."""
-        return len(self.records) >= BATCH_MAX_RECORDS or self.size >= BATCH_MAX_BYTES
+        return len(self.records) >= BATCH_MAX_RECORDS or self.size_bytes >= BATCH_MAX_BYTES
 
-    def add(self, record: Property, place: int) -> None:
+    def add(self, record: StoredProperty, place: int) -> None:
         """Add a record.
 
         Raises:
@@ -48,7 +50,7 @@ class Batch:
             raise BadRecordError(f"the record has {len(payload):,} bytes, over {PROPERTY_MAX_BYTES:,}")
         self.records.append(messages.Record(property=payload, delete_time=record.delete_time))
         self.places.append(place)
-        self.size += len(payload)
+        self.size_bytes += len(payload)
 
 
 @dataclass(slots=True)
@@ -60,11 +62,10 @@ class Importer:
     keep_versions: bool = False
     ack: str = ""
     on_bad: Callable[[int, str], None] | None = None
-    """Told of a refused record, which is then skipped. Without it the import stops there."""
-    on_written: Callable[[int], None] | None = None
+    """Gets the place and the problem of each refused record, which is skipped. If None, the import stops."""
     written: int = 0
     _unanswered: deque[Batch] = field(default_factory=deque[Batch])
-    """Sent and not answered yet, or to be sent again; in order."""
+    """Batches that were sent and not answered yet, or that must be sent again; in order."""
 
     async def run(self, batches: AsyncGenerator[Batch]) -> None:
         """Send all batches and wait until every record is durable. Closes `batches`.
@@ -93,7 +94,7 @@ class Importer:
                 except StopAsyncIteration:
                     more = False
                 except BadRecordError as error:
-                    # Wrong already in the input. The batches before it are on their way, and count.
+                    # The input itself is wrong here. The batches before it were sent, so take their answers.
                     more, problem = False, error
                 else:
                     self._unanswered.append(batch)
@@ -116,14 +117,12 @@ class Importer:
         )
 
     async def _take_answer(self, stream: ImportStream) -> bool:
-        """Wait for the first open answer. False when a record was refused, which ends the call."""
+        """Wait for the answer to the earliest open batch. False if it refused a record and ended the call."""
         answer = await stream.answer()
         batch = self._unanswered[0]
         if answer.bad_record is None:
             self._unanswered.popleft()
             self.written += answer.records
-            if self.on_written is not None:
-                self.on_written(answer.records)
             return True
         place = batch.places[answer.bad_record]
         if self.on_bad is None:

@@ -1,7 +1,7 @@
 """Which node is asked next. Pure: time and chance are passed in.
 
-The last node that answered is asked first, the others as they were given. A node that failed is put aside
-for a while and until then comes last: it is never left out, since all others may be worse.
+The node that answered last is asked first, then the other nodes in the order given. A node that failed is put
+aside for a while. It then comes last, but it is never left out, since every other node may be worse.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ from gossipnode.rpc.client.retry import backoff_seconds
 
 ASIDE_MIN_SECONDS = 0.1
 ASIDE_MAX_SECONDS = 10.0
-"""How long a node that failed is asked only if no other is left; doubles from one to the other."""
+"""How long a node that failed comes last. Doubles with each failure in a row, within these limits."""
 
 
 @dataclass(slots=True)
 class _Health:
     failures: int = 0
-    """In a row; those of calls that failed side by side count as one."""
+    """In a row. Calls that run side by side and fail together count as one failure."""
     aside_until: float = float("-inf")
-    """Seconds, on the clock that the caller uses."""
+    """Seconds on the caller's clock."""
 
 
 class NodeChoice:
-    """The health of some nodes, which are known by their numbers from 0."""
+    """The health of some nodes, which are numbered from 0."""
 
     def __init__(self, nodes: int, rng: random.Random) -> None:
-        """Begin with all nodes in good health."""
+        """All nodes are in good health at first."""
         self._health = [_Health() for _ in range(nodes)]
         self._last_good = 0
         self._rng = rng
 
     def order(self, now: float) -> list[int]:
-        """All nodes, the one to ask first in front."""
+        """The numbers of all nodes, in the order in which to ask them."""
         return sorted(range(len(self._health)), key=lambda node: self._place(node, now))
 
     def _place(self, node: int, now: float) -> tuple[float, bool, int]:

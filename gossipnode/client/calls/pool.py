@@ -1,7 +1,7 @@
-"""Some nodes that serve the same cluster, and the tries of a call at one after the other.
+"""The nodes of one cluster that a client knows, and the tries of a call at one node after the other.
 
-A call ends in an answer or in one ClientError, at its timeout at the latest. What may be tried again is for
-`retry_rules`, where for `node_choice`; here is the loop, the clock and the pauses.
+A call ends in an answer or in one ClientError, at its timeout at the latest. `retry_rules` decides what may
+be tried again and `node_choice` where; this module has the loop, the clock and the pauses.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import anyio
 
@@ -17,25 +17,23 @@ from gossipnode.client.calls.failures import named_error, summed_up, weight
 from gossipnode.client.calls.node_choice import NodeChoice
 from gossipnode.client.calls.retry_rules import CallKind, blames_node, may_try_again, try_seconds
 from gossipnode.client.errors import ClientError
-from gossipnode.client.transport.transport import Transport
+from gossipnode.client.transport.transport_protocol import Transport
 from gossipnode.config.address import Address
 from gossipnode.rpc import Method, RpcError
 from gossipnode.rpc.client.retry import backoff_seconds
+from gossipnode.rpc.method import Reply, Request
 
 TRIES_PER_NODE_MAX = 5
 """How often one call asks the same node, at most."""
 
 PAUSE_MIN_SECONDS = 0.1
 PAUSE_MAX_SECONDS = 2.0
-"""The pause of a call after it has asked every node in vain; doubles from one to the other."""
-
-Request = TypeVar("Request")
-Reply = TypeVar("Reply")
+"""How long a call pauses after every node has failed. Doubles with each pause, within these limits."""
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """A node, and the way to it."""
+class PoolNode:
+    """A node of a pool: its address, and the transport that calls it."""
 
     address: Address
     transport: Transport
@@ -45,15 +43,16 @@ class Try(NamedTuple):
     """One try of a call: at which node, and for how long."""
 
     number: int
-    node: Node
+    node: PoolNode
     seconds: float
 
 
 class Pool:
     """The nodes that a client may ask."""
 
-    def __init__(self, nodes: Sequence[Node], timeout_seconds: float, rng: random.Random) -> None:
+    def __init__(self, nodes: Sequence[PoolNode], timeout_seconds: float, rng: random.Random) -> None:
         """Ask `nodes`, each call for at most `timeout_seconds` over all its tries."""
+        assert nodes, "a client knows one node at least: `given.addresses` refuses less"
         self.nodes = nodes
         self.timeout_seconds = timeout_seconds
         self.rng = rng
@@ -65,7 +64,7 @@ class Pool:
         self._closed = True
 
     def check_open(self) -> None:
-        """Refuse to go on after the end.
+        """Refuse to go on after `close`.
 
         Raises:
             ClientError: the client is closed.
@@ -95,7 +94,7 @@ class Tries:
     """The tries of one call, or of a query until it makes progress."""
 
     def __init__(self, pool: Pool, kind: CallKind, *, began: float | None = None) -> None:
-        """The time of the call begins to run, or has since `began`."""
+        """The timeout of the call runs from now, or from the time `began`."""
         self._pool = pool
         self._kind = kind
         self._deadline = (anyio.current_time() if began is None else began) + pool.timeout_seconds
@@ -105,10 +104,10 @@ class Tries:
         self._failures: dict[Address, RpcError] = {}
 
     async def next(self) -> Try:
-        """The next try, after a pause where every node has failed.
+        """The next try. Pauses first if every node has failed.
 
         Raises:
-            ClientError: there is to be none; what the tries met.
+            ClientError: no try or no time is left. Sums up what the tries have met.
         """
         self._pool.check_open()
         if not self._left:
@@ -118,7 +117,7 @@ class Tries:
         if seconds <= 0 and self._failures:
             raise summed_up(self._failures)
         seconds = try_seconds(self._kind, max(seconds, 0.0), others_left=bool(self._left))
-        # To the millisecond: people read it when it has passed.
+        # Rounded to the millisecond, because an error message shows it.
         return Try(number, self._pool.nodes[number], round(seconds, 3))
 
     def failed(self, one: Try, error: RpcError) -> None:

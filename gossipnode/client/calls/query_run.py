@@ -1,7 +1,7 @@
-"""A query as it runs: answers come in the background, and go on at another node when one is lost.
+"""A query while it runs: a background task takes the answers, and goes on at another node when one is lost.
 
-The reader (`Records`) and the run are two tasks with a short channel between them. So no connection and no
-cancel scope is ever open in the reader's own frame, and it may leave at any point.
+The reader (`Records`) and the background task (`QueryRun`) have a short channel between them. So no
+connection and no cancel scope is ever open in the reader's own frame, and the reader may leave at any point.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gossipnode.rpc import RpcError, Status
 from gossipnode.wire import services
 
 Item: TypeAlias = list[Property] | ClientError | None
-"""Some records, or what ended the query; None where it ended in good order."""
+"""Some records, or the error that ended the query, or None when the query has ended without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Begun:
 class Records:
     """The records of a query, in its order. Iterate over it once, in one task.
 
-    Leaving early ends the query as soon as this object is gone; `contextlib.aclosing` says when that is.
+    A query that is left early ends when this object is garbage-collected, or when `aclose` is called.
     """
 
     def __init__(self, begin: Callable[[], Begun]) -> None:
@@ -87,27 +87,28 @@ class Records:
             self._begun.scope.cancel()
 
     def __del__(self) -> None:
-        # Nobody will read on, so nobody need ask on. Without a loop around there is no run any more.
+        # Nobody can read on, so end the background task. If there is no event loop, that task has ended
+        # already, and cancelling raises RuntimeError.
         with suppress(RuntimeError):
             self._end()
 
 
 @dataclass(slots=True)
 class QueryRun:
-    """The background half: asks, hands out, and asks again behind the last record where a node is lost."""
+    """The background task: asks one node, hands out the answers, and asks another when that one is lost."""
 
     pool: Pool
     options: QueryOptions
     left: int | None
-    """Records still wanted; None for as many as there are."""
+    """Records still wanted; None for all."""
     _after: Entity | None = field(init=False)
     _resumed: bool = field(init=False, default=False)
     _heard: bool = field(init=False, default=False)
-    """Whether the last node asked gave any sign of life."""
+    """Whether the node that was asked last has answered, even if without any record."""
     _waiting_since: float = field(init=False, default=0.0)
-    """For the next sign of life."""
+    """When the wait for the next answer began."""
     _restarts: int = field(init=False, default=0)
-    """Nodes lost while they were searching, since the last record."""
+    """How often a node was lost after it had answered, since the last record."""
 
     def __post_init__(self) -> None:
         self._after = self.options.after
@@ -144,19 +145,20 @@ class QueryRun:
         except InvalidRequestError as refused:
             if not self._resumed or self._after is None:
                 raise
-            # We asked for it, not the reader: the record that was last is gone, and with it the place.
+            # The reader's own request was good, as an earlier answer shows. What the node refuses is the
+            # record after which we wanted to go on: it has been deleted since.
             behind = self._after.text
             raise FailedError(f"the query broke off behind {behind} and cannot go on: {refused}") from None
 
     async def _ask(self, one: Try, items: MemoryObjectSendStream[Item]) -> bool:
-        """Hand out what one node answers, to its end. Whether there may be more than it gives at once."""
+        """Hand out all that one node answers. Returns whether more may match than one request can ask for."""
         wanted = QUERY_MAX_RECORDS if self.left is None else min(self.left, QUERY_MAX_RECORDS)
         request = query_request(replace(self.options, limit=wanted, after=self._after))
         taken = 0
         with anyio.CancelScope(deadline=anyio.current_time() + one.seconds) as silence:
             async with one.node.transport.stream(services.NODE_QUERY, request) as next_answer:
                 while (answer := await next_answer()) is not None:
-                    # The time runs while we wait for the node, and not while it waits for the reader.
+                    # Time runs while we wait for the node, but not while the node waits for the reader.
                     silence.deadline = math.inf
                     self._heard = True
                     page = [read_property(record) for record in answer.records[: wanted - taken]]
@@ -175,4 +177,5 @@ class QueryRun:
         self._after, self._resumed, self._restarts = Entity(last.group, last.name, last.id), True, 0
         if self.left is not None:
             self.left -= len(page)
+            assert self.left >= 0, "a request asks for no more than is left, and a page is cut to that"
         await items.send(page)

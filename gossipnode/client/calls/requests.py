@@ -1,4 +1,4 @@
-"""The messages that ask a node for something, from plain values."""
+"""Builds the messages that ask a node for something, from plain values."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gossipnode.client.errors import InvalidInputError
-from gossipnode.client.values.property import Property
 from gossipnode.client.values.property_codec import encode_property
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.core.model.limits import PROPERTY_MAX_BYTES
 from gossipnode.core.model.property import Entity
 from gossipnode.core.query.criteria import Criteria
@@ -21,9 +21,9 @@ _SORT_DESC, _SORT_ASC = 1, 2
 
 
 def apply_request(
-    record: Property, *, replace: bool, ack: str, request_id: str = ""
+    record: StoredProperty, *, replace: bool, ack: str, request_id: str = ""
 ) -> messages.ApplyRequest:
-    """The message that writes a record's tags over those of the stored one, or in their place.
+    """The message that merges a record's tags into the stored one, or puts them in place of all its tags.
 
     Raises:
         InvalidInputError: it cannot be encoded, or is too large.
@@ -37,11 +37,23 @@ def apply_request(
     return messages.ApplyRequest(property=payload, strategy=strategy, ack=ack, request_id=request_id)
 
 
+def delete_request(entity: Entity, ack: str, *, request_id: str = "") -> messages.DeleteRequest:
+    """The message that deletes a record."""
+    group, name, id_ = entity
+    return messages.DeleteRequest(group=group, name=name, id=id_, ack=ack, request_id=request_id)
+
+
+def get_request(entity: Entity, ack: str) -> messages.GetRequest:
+    """The message that asks for one record."""
+    group, name, id_ = entity
+    return messages.GetRequest(group=group, name=name, id=id_, ack=ack)
+
+
 @dataclass(frozen=True, slots=True)
 class QueryOptions:
-    """What a query asks for. Empty means all; limit 0 is 100; an empty ack is the group's own.
+    """What a query asks for. Empty means all; limit 0 means 100; an empty ack means the group's own level.
 
-    With `after`, only what comes behind that record in the order of the query.
+    With `after`, only records that come after that one in the order of the query.
     """
 
     groups: Sequence[str]

@@ -1,8 +1,8 @@
 """Whether a call that failed may be tried again, and how long one try may take. Pure.
 
-The rule: nothing is done twice that was asked for once. A read may be repeated. A write carries a request id
-by which replicas know it again, so it may be repeated where nobody can say what became of it; but where a
-node has said so (as in "1 of 3 took it"), its word stands. All else is repeated only if it never began.
+The rule: what was asked for once is never done twice. A read may be repeated. A write carries a request id by
+which replicas recognize it, so it may be repeated if its outcome is unknown; if a node has told the outcome
+(as in "1 of 3 took it"), that stands. Any other call is repeated only if no node can have begun it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ class CallKind(Enum):
 
     READ = auto()
     WRITE = auto()
-    """With a request id."""
+    """A write of a record, which carries a request id."""
     ONCE = auto()
+    """A change that nobody could recognize when it comes again: of groups and of members."""
 
 
 def may_try_again(kind: CallKind, error: RpcError) -> bool:
-    """Whether the call may be made again after this."""
+    """Whether the call may be made again after this failure, at this node or at another."""
     if error.never_processed:
         return True
     if error.status not in _BROKEN or kind is CallKind.ONCE:
@@ -44,6 +45,7 @@ def blames_node(error: RpcError) -> bool:
 def try_seconds(kind: CallKind, seconds_left: float, *, others_left: bool) -> float:
     """How long one try may take, of the time that the call has left.
 
-    Half of it while another node could be asked afterwards: one that hangs must not use up the whole call.
+    Half of it while another node could be asked afterwards, so that a node that hangs does not use up the
+    whole call; all of it for a call that could not be repeated then.
     """
     return seconds_left / 2 if others_left and kind is not CallKind.ONCE else seconds_left

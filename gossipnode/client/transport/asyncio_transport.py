@@ -1,9 +1,9 @@
 """Calls to one node under asyncio, over grpclib's own channel. The only module that imports asyncio.
 
-grpclib ends a wait by cancelling the task that waits, and never takes that back: a task of the application
-would look cancelled for ever after. So whatever waits in grpclib does so in a task of its own.
+grpclib ends a wait by cancelling the task that waits, and never takes the cancellation back. A task of the
+application would look cancelled from then on, so every wait in grpclib runs in a task of our own.
 
-What is overridden here is private to grpclib: its version is pinned, and tests/client names each part.
+What is overridden here is private to grpclib: its version is pinned, and a test names each part that is used.
 """
 
 from __future__ import annotations
@@ -24,15 +24,14 @@ from grpclib.metadata import Deadline
 from grpclib.protocol import H2Protocol
 from h2.exceptions import H2Error
 
-from gossipnode.client.transport.transport import NextAnswer
+from gossipnode.client.transport.transport_protocol import NextAnswer
 from gossipnode.config.address import Address
 from gossipnode.rpc import Limits, Method, RpcError, Status
+from gossipnode.rpc.method import Reply, Request
 
 CLOSE_SECONDS = 1.0
-"""How long a connection may take to say goodbye."""
+"""How long we wait for a connection to be closed."""
 
-Request = TypeVar("Request")
-Reply = TypeVar("Reply")
 Result = TypeVar("Result")
 
 _PREFIX_BYTES = 5
@@ -40,7 +39,7 @@ _PREFIX_BYTES = 5
 
 
 class _Bytes(CodecBase):
-    """Leaves messages as the bytes that they are: our methods have codecs of their own."""
+    """Passes messages on as bytes, because our methods have codecs of their own."""
 
     @property
     def __content_subtype__(self) -> str:
@@ -54,7 +53,7 @@ class _Bytes(CodecBase):
 
 
 class _Protocol(H2Protocol):
-    """Knows when the other side has spoken, and why and when the connection was lost."""
+    """Notes when the server has sent something, and when and why the connection was lost."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -73,9 +72,11 @@ class _Protocol(H2Protocol):
         self.closed.set()
 
     async def greeted(self) -> None:
-        """Wait for the server's first word."""
-        # HTTP/2 does not ask for that. But what we send to a server that has just refused our certificate
-        # resets the connection, and then its reason can no longer be read.
+        """Wait until the server has sent something.
+
+        HTTP/2 does not ask for that. But a server that has just refused our certificate resets the connection
+        when we send more, and then its reason can no longer be read.
+        """
         try:
             await self.heard.wait()
         except BaseException:
@@ -105,7 +106,7 @@ class _Call(Stream[bytes, bytes]):
 
 
 class _Channel(Channel):
-    """Makes calls and connections of the kinds above."""
+    """A channel whose calls are `_Call`s and whose connections are `_Protocol`s."""
 
     ended = False
 
@@ -137,7 +138,7 @@ class _Channel(Channel):
         return protocol
 
     async def end(self) -> None:
-        """Close the connection and wait until it is gone, but not for long."""
+        """Close the connection, and wait for CLOSE_SECONDS at most until it is gone."""
         self.ended = True
         protocol = self._protocol
         self.close()
@@ -147,7 +148,7 @@ class _Channel(Channel):
 
 
 class AsyncioTransport:
-    """See `gossipnode.client.transport.transport.Transport`."""
+    """Implements `Transport`, see `gossipnode.client.transport.transport_protocol`."""
 
     def __init__(self, channel: _Channel, address: Address) -> None:
         """Call over `channel`, which its owner closes."""
@@ -179,7 +180,7 @@ class AsyncioTransport:
     async def stream(
         self, method: Method[Request, Reply], request: Request
     ) -> AsyncGenerator[NextAnswer[Reply]]:
-        """Send one request for many answers."""
+        """Send one request and receive many answers."""
 
         async def next_answer() -> Reply | None:
             with _as_rpc_errors(None):
@@ -194,11 +195,11 @@ class AsyncioTransport:
                 await _apart(self._send(call, data))
             yield next_answer
         finally:
-            # As if cancelled: a call that has not ended yet is reset, and nothing is waited for.
+            # Leave as if cancelled: grpclib then resets a call that has not ended, and waits for nothing.
             await call.__aexit__(asyncio.CancelledError, asyncio.CancelledError(), None)
 
     async def _send(self, call: _Call, data: bytes) -> None:
-        """Send the one request. Until its headers are out, the node cannot have begun."""
+        """Send the one request. Until its headers are sent, the node cannot have begun the call."""
         try:
             await call.send_request()
         except OSError as error:
@@ -210,13 +211,13 @@ class AsyncioTransport:
 async def _next_message(call: _Call) -> bytes | None:
     message = await call.recv_message()
     if message is None:
-        # Here, and not when the block is left: a status other than OK is an error of this wait.
+        # Read the status here, and not when the block is left: one other than OK is an error of this wait.
         await call.recv_trailing_metadata()
     return message
 
 
 async def _apart(work: Coroutine[Any, Any, Result]) -> Result:
-    """Do it in a task of its own, which has ended when this returns or raises."""
+    """Do the work in a task of its own, which has ended when this returns or raises."""
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait((task,))
@@ -225,20 +226,20 @@ async def _apart(work: Coroutine[Any, Any, Result]) -> Result:
         with anyio.CancelScope(shield=True):
             await asyncio.wait((task,))
         if not task.cancelled():
-            task.exception()  # seen, so that nobody logs it as forgotten
+            task.exception()  # asyncio would log an exception that nobody has looked at
         raise
     return task.result()
 
 
 @contextmanager
 def _as_rpc_errors(timeout_seconds: float | None) -> Generator[None]:
-    """Let what grpclib raises leave the block as what `Transport` promises."""
+    """Turn what grpclib raises into what `Transport` promises."""
     try:
         yield
     except RpcError:
         raise
     except GRPCError as error:
-        # Metadata of its own, though empty, says that the status came from the other side.
+        # Metadata that is not NO_METADATA, even if empty, says that the node sent the status.
         raise RpcError(error.status, error.message or "", trailing_metadata={}) from error
     except TimeoutError as error:
         waited = f"no answer within {timeout_seconds or 0:g} s"
@@ -246,7 +247,7 @@ def _as_rpc_errors(timeout_seconds: float | None) -> Generator[None]:
     except (StreamTerminatedError, ProtocolError, H2Error, OSError) as error:
         raise RpcError(Status.UNAVAILABLE, str(error) or type(error).__name__) from error
     except AssertionError as error:
-        # What grpclib makes of a stream that ends within a message.
+        # grpclib asserts that a stream does not end within a message.
         raise RpcError(Status.INTERNAL, "the answer ends within a message") from error
 
 
@@ -271,7 +272,7 @@ _LIMITS = Limits()
 
 
 def _configuration() -> Configuration:
-    """With pings, so that a connection whose other side is gone without a word is given up."""
+    """Pings are on, so that a connection is given up when its other side has vanished without closing it."""
     return Configuration(
         _keepalive_time=_LIMITS.keepalive_seconds,
         _keepalive_timeout=_LIMITS.keepalive_timeout_seconds,
@@ -283,7 +284,7 @@ def _configuration() -> Configuration:
 async def open_transport(
     address: Address, context: ssl.SSLContext | None
 ) -> AsyncGenerator[AsyncioTransport]:
-    """A transport to this address."""
+    """A transport to this address, for the length of the block."""
     channel = _Channel(address.host, address.port, codec=_Bytes(), ssl=context, config=_configuration())
     try:
         yield AsyncioTransport(channel, address)

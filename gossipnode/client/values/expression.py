@@ -26,7 +26,7 @@ from gossipnode.core.query.criteria import (
 )
 
 NESTING_MAX = 32
-"""Parentheses within each other."""
+"""How many parentheses may be open within each other."""
 EXPRESSION_MAX_CHARACTERS = 65_536
 
 GRAMMAR = """\
@@ -68,7 +68,7 @@ class _Token(NamedTuple):
 
     @property
     def keyword(self) -> str:
-        """The word as a keyword, or "" when it is none."""
+        """The word as a keyword, or "" if it is not one."""
         upper = self.text.upper()
         return upper if self.kind == "word" and upper in _KEYWORDS else ""
 
@@ -114,7 +114,7 @@ def _tokens(expression: str) -> Iterator[_Token]:
 
 
 def _quoted(expression: str, opening: int) -> tuple[str, int]:
-    """The text between quotes that open at `opening`, and the position behind the closing one."""
+    """The text between quotes that open at `opening`, and the position after the closing one."""
     quote = expression[opening]
     parts: list[str] = []
     position = opening + 1
@@ -145,7 +145,7 @@ def _escape(expression: str, position: int) -> tuple[str, int]:
 
 
 class _Parser:
-    """Walks the tokens once. Each method reads one construct and stands behind it afterwards."""
+    """Walks the tokens once. Each method reads one construct, and leaves the position after it."""
 
     def __init__(self, tokens: list[_Token]) -> None:
         self._tokens = tokens
@@ -287,7 +287,7 @@ def _int64(token: _Token) -> int:
 
 
 def _balanced(op: LogicalOp, sides: list[Criteria]) -> Criteria:
-    """Join many sides as a tree that is as flat as can be: criteria may not be nested deep."""
+    """Join the sides as a tree of the least depth, because criteria may not be nested deep."""
     while len(sides) > 1:
         joined: list[Criteria] = [
             LogicalExpression(op, left, right) for left, right in zip(sides[::2], sides[1::2], strict=False)

@@ -12,10 +12,10 @@ from ssl import SSLContext
 from typing import Literal, TypeAlias, cast, get_args
 
 from gossipnode.client.errors import InvalidInputError
-from gossipnode.client.transport.tls_files import TlsFiles, tls_context
 from gossipnode.client.values.expression import parse_expression
 from gossipnode.client.values.results import Property
-from gossipnode.client.values.tags import check_text
+from gossipnode.client.values.tag_checks import check_text
+from gossipnode.client.values.tls_files import TlsFiles, tls_context
 from gossipnode.config.address import Address, AddressError, parse_address
 from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.property import Entity, check_entity, parse_entity
@@ -24,7 +24,7 @@ from gossipnode.wire.criteria_codec import encode_criteria
 from gossipnode.wire.wire_errors import WireError
 
 ADDRESSES_MAX = 64
-"""Nodes that one client may be told of."""
+"""How many addresses one client may be given."""
 
 Ack: TypeAlias = Literal["local", "one", "quorum", "all"]
 
@@ -32,7 +32,7 @@ _COUNT_MAX = (1 << 32) - 1
 
 
 def addresses(values: Sequence[str]) -> list[Address]:
-    """HOST:PORT texts; of one that comes twice the first counts."""
+    """HOST:PORT texts. An address that is given twice counts once."""
     try:
         parsed = list(dict.fromkeys(parse_address(text("an address", value)) for value in values))
     except AddressError as error:
@@ -52,7 +52,7 @@ def timeout(seconds_: float) -> float:
 
 
 def context(tls: TlsFiles | None) -> SSLContext | None:
-    """The certificates of `tls`, read."""
+    """The certificates of `tls`, read from their files."""
     try:
         return None if tls is None else tls_context(tls)
     except InvalidInputError as error:
@@ -67,7 +67,7 @@ def text(what: str, value: str) -> str:
 
 
 def texts(what: str, values: Sequence[str]) -> list[str]:
-    """A list of texts, and not one text, which Python would take for a list of letters."""
+    """A list of texts. A single text is refused, because Python would take it for a list of letters."""
     if isinstance(values, str) or not isinstance(cast("object", values), Sequence):
         raise InvalidInputError(f"{what} is a list of texts, not a {type(values).__name__}")
     return [text(f"each of {what}", value) for value in values]
@@ -98,7 +98,7 @@ def entity(group: str, name_: str, id_: str) -> Entity:
 
 
 def place(after: Property | str | None) -> Entity | None:
-    """The record that an answer is to come behind."""
+    """The key of the record after which an answer is to begin."""
     if after is None:
         return None
     if isinstance(after, Property):
@@ -115,7 +115,7 @@ def limit(value: int | None) -> int | None:
 
 
 def count(what: str, value: int) -> int:
-    """A whole number from 1."""
+    """A whole number from 1 to the largest of 32 bits."""
     if isinstance(value, bool) or not isinstance(cast("object", value), int):
         raise InvalidInputError(f"{what} is a whole number, not a {type(value).__name__}")
     if not 1 <= value <= _COUNT_MAX:
@@ -144,7 +144,7 @@ def ack(level: Ack | None) -> str:
 
 
 def criteria(where: str | Criteria | None) -> Criteria | None:
-    """An expression, or criteria as they are."""
+    """Criteria, from an expression or as they are given."""
     if where is None:
         return None
     try:

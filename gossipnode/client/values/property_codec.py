@@ -1,15 +1,15 @@
-"""A record of the client room to its encoded bytes, and back from what a node sent."""
+"""Encodes a property for a node, and decodes what a node sent."""
 
 from __future__ import annotations
 
 from gossipnode.client.errors import FailedError, InvalidInputError
-from gossipnode.client.values.property import Property
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 from gossipnode.wire.property.property_edit import build_property, read_property
 from gossipnode.wire.wire_errors import WireError
 
 
-def encode_property(record: Property) -> bytes:
+def encode_property(record: StoredProperty) -> bytes:
     """The encoded form of a record, stamps included.
 
     Raises:
@@ -28,7 +28,7 @@ def encode_property(record: Property) -> bytes:
         raise InvalidInputError(str(error)) from None
 
 
-def decode_property(record: messages.Record) -> Property:
+def decode_property(record: messages.Record) -> StoredProperty:
     """The record of an answer.
 
     Raises:
@@ -38,7 +38,7 @@ def decode_property(record: messages.Record) -> Property:
         view = read_property(record.property)
     except WireError as error:
         raise FailedError(f"the node sent what is no property: {error}") from None
-    return Property(
+    return StoredProperty(
         entity=view.entity,
         tags=view.tags,
         create_revision=view.create_revision,

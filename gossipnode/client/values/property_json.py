@@ -1,7 +1,7 @@
 """A property as JSON, in the form that `get`, `query`, `export` and `import` share.
 
 Nothing is lost on the way: 64-bit integers, the order of tags, nanoseconds, the type of an empty list.
-Reading is strict, and says in one line what is wrong; the number of the line is the caller's to add.
+Reading is strict, and says in one line what is wrong; the caller adds the number of the line.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from difflib import get_close_matches
 from typing import Any, NoReturn, TypeAlias, cast
 
 from gossipnode.client.errors import InvalidInputError
-from gossipnode.client.values.property import Property
+from gossipnode.client.values.stored_property import StoredProperty
+from gossipnode.client.values.tag_checks import check_int64, check_tag_key, check_text
 from gossipnode.client.values.timestamps import format_timestamp, parse_timestamp
 from gossipnode.core.model.errors import InvalidEntityError
-from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS, TAG_KEY_MAX_BYTES
+from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
 from gossipnode.core.model.property import Entity, check_entity
 from gossipnode.core.model.tag_value import (
     INT64_MAX,
@@ -50,7 +51,7 @@ _SHOWN_TYPES = (
 )
 
 
-def property_to_json(record: Property) -> dict[str, JsonValue]:
+def property_to_json(record: StoredProperty) -> dict[str, JsonValue]:
     """The property as plain JSON values. A stamp that is absent (0, or no time) is left out."""
     shown: dict[str, JsonValue] = {
         "group": record.entity.group,
@@ -92,10 +93,10 @@ def dump_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def property_from_json(line: str | bytes, *, group: str | None = None) -> Property:
+def property_from_json(line: str | bytes, *, group: str | None = None) -> StoredProperty:
     """Read one property.
 
-    `group` is the group it must belong to; then the line need not name one.
+    If `group` is given, the property must belong to it, and the line need not name a group.
 
     Raises:
         InvalidInputError: one line that says what is wrong with it.
@@ -106,7 +107,7 @@ def property_from_json(line: str | bytes, *, group: str | None = None) -> Proper
             near = get_close_matches(key, _KEYS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_KEYS)}"
             raise InvalidInputError(f"unknown key {key[:80]!r}: {hint}")
-    return Property(
+    return StoredProperty(
         entity=_entity(fields, group),
         tags=_tags(fields.get("tags", {})),
         create_revision=_integer(fields, "create_revision", INT64_MIN, INT64_MAX),
@@ -130,7 +131,7 @@ def _parse_object(line: str | bytes) -> dict[str, Any]:
     except InvalidInputError:
         raise
     except ValueError:
-        # Python refuses to read integers of thousands of digits.
+        # Python refuses to read an integer of thousands of digits.
         raise InvalidInputError("a number is out of the range of 64 bits") from None
     if not isinstance(found, dict):
         raise InvalidInputError("not a property: expected a JSON object")
@@ -204,53 +205,16 @@ def _tags(found: object) -> dict[str, TagValue]:
     return tags
 
 
-def check_tag_key(key: str) -> None:
-    """Refuse a key that no tag may have.
-
-    Raises:
-        InvalidInputError: the key is empty, too long or no valid text.
-    """
-    if not key:
-        raise InvalidInputError("a tag has an empty key")
-    if len(_encoded(key)) > TAG_KEY_MAX_BYTES:
-        raise InvalidInputError(f"tag key {key[:40]!r}... is longer than {TAG_KEY_MAX_BYTES} bytes")
-
-
-def _encoded(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        raise InvalidInputError(f"{text[:40]!r} is no valid Unicode text") from None
-
-
 def _value_from_json(value: object) -> TagValue:
-    # By the exact type: a bool is an int to isinstance.
+    # The exact type counts: isinstance takes a bool for an int.
     reader = _READERS.get(type(value))
     if reader is None:
         raise InvalidInputError(f"a tag is {_SHOWN_TYPES}")
     return reader(value)
 
 
-def _text(text: str) -> str:
-    _encoded(text)
-    return text
-
-
 def _null(_value: None) -> None:
     return None
-
-
-def check_int64(number: int) -> int:
-    """Return the number.
-
-    Raises:
-        InvalidInputError: it does not fit into 64 bits.
-    """
-    if not INT64_MIN <= number <= INT64_MAX:
-        # Python refuses to write out a number of very many digits.
-        shown = str(number)[:40] if number.bit_length() < 4096 else f"a number of {number.bit_length()} bits"
-        raise InvalidInputError(f"{shown} is out of range: {INT64_MIN} to {INT64_MAX}")
-    return number
 
 
 def _array(items: list[Any]) -> TagValue:
@@ -263,7 +227,7 @@ def _str_array(items: list[Any]) -> StrArray:
     for item in items:
         if not isinstance(item, str):
             raise InvalidInputError("a list holds texts or whole numbers, not both and nothing else")
-        _encoded(item)
+        check_text(item)
     return StrArray(items)
 
 
@@ -289,7 +253,7 @@ def decode_base64(text: str) -> bytes:
     """Strict base64, with its padding.
 
     Raises:
-        InvalidInputError: it is none.
+        InvalidInputError: it is not base64.
     """
     try:
         return base64.b64decode(text.encode("ascii"), validate=True)
@@ -298,7 +262,7 @@ def decode_base64(text: str) -> bytes:
 
 
 _READERS: dict[type, Callable[[Any], TagValue]] = {
-    str: _text,
+    str: check_text,
     int: check_int64,
     list: _array,
     dict: _wrapped,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from gossipnode.client.values import property as stored
 from gossipnode.client.values.property_codec import decode_property
 from gossipnode.client.values.tags import Tag, read_tags
 from gossipnode.core.model.tag_value import Timestamp
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+
+_LONGEST_SECONDS = timedelta.max.days * 24 * 3600
+"""The longest time that a timedelta holds; the wire format allows more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Property:
     name: str
     id: str
     tags: dict[str, Tag]
-    """In their order, which is data."""
+    """In the order of the record, which is kept."""
     create_revision: int
     """Nanoseconds since 1970 by the clock of the cluster; so is `mod_revision`."""
     mod_revision: int
@@ -41,7 +43,7 @@ class Applied:
     property: Property
     """As it is stored now: merged with the tags that were there, unless they were replaced."""
     acknowledged: int
-    """How many replicas are known to have it by now, of how many."""
+    """How many of its replicas are known to have it on disk."""
     replicas: int
 
 
@@ -53,16 +55,16 @@ class Group:
     shards: int
     replicas: int
     ack: str
-    """What acknowledges a read or a write that does not say: local, one, quorum or all."""
+    """The level of a read or a write that names none itself: local, one, quorum or all."""
     tombstone_retention: timedelta
     indexes: tuple[str, ...]
     incarnation: int
-    """The stamp of its creation in nanoseconds; 0 for a group of the nodes' configuration."""
+    """When it was created, in nanoseconds; 0 for a group that the nodes' configuration defines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """How many members are known to have a change of the cluster itself by now, of how many."""
+    """How far a change of the cluster itself has spread: how many of its members are known to have it."""
 
     acknowledged: int
     members: int
@@ -70,7 +72,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class GroupChange(Spread):
-    """A group that was created, altered or deleted: as it is now, or as it was."""
+    """How far the change of a group has spread, and the group after the change, or before its deletion."""
 
     group: Group
 
@@ -85,17 +87,13 @@ class Member:
     """up, down or unknown."""
 
 
-def read_property(record: messages.Record) -> Property:
-    """The record of an answer.
+def read_property(message: messages.Record) -> Property:
+    """The record of an answer, as applications get it.
 
     Raises:
-        FailedError: what the node sent is no property.
+        FailedError: what the node sent is not a property.
     """
-    return shown(decode_property(record))
-
-
-def shown(record: stored.Property) -> Property:
-    """A record as applications see it."""
+    record = decode_property(message)
     return Property(
         *record.entity,
         read_tags(record.tags),
@@ -119,13 +117,10 @@ def read_group(group: messages.Group) -> Group:
 
 
 def read_group_change(response: messages.GroupResponse) -> GroupChange:
-    """What became of a change to a group."""
+    """The change of a group, from a node's answer."""
     return GroupChange(response.acknowledged, response.members, read_group(response.group))
 
 
 def read_members(response: messages.StatusResponse) -> list[Member]:
-    """The members that a node names."""
+    """The members that a node names in its status."""
     return [Member(member.name, member.address, member.state) for member in response.members]
-
-
-_LONGEST_SECONDS = timedelta.max.days * 24 * 3600

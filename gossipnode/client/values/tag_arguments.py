@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
 from gossipnode.client.errors import InvalidInputError
-from gossipnode.client.values.property_json import check_int64, check_tag_key, decode_base64
+from gossipnode.client.values.property_json import decode_base64
+from gossipnode.client.values.tag_checks import check_int64, check_tag_key
 from gossipnode.client.values.timestamps import parse_timestamp
 from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.property import Entity, parse_entity
@@ -75,12 +76,7 @@ def _text(text: str) -> str:
     return text
 
 
-def parse_int64(text: str) -> int:
-    """Read a whole number of 64 bits.
-
-    Raises:
-        InvalidInputError: it is none, or out of range.
-    """
+def _int64(text: str) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,4000}", text):
         raise InvalidInputError(f"{text[:40]!r} is no whole number")
     return check_int64(int(text))
@@ -91,7 +87,7 @@ def _str_array(text: str) -> StrArray:
 
 
 def _int_array(text: str) -> IntArray:
-    return IntArray(parse_int64(item.strip()) for item in text.split(",")) if text else IntArray()
+    return IntArray(_int64(item.strip()) for item in text.split(",")) if text else IntArray()
 
 
 def _null(text: str) -> None:
@@ -101,7 +97,7 @@ def _null(text: str) -> None:
 
 _PARSERS: dict[str, Callable[[str], TagValue]] = {
     "str": _text,
-    "int": parse_int64,
+    "int": _int64,
     "str[]": _str_array,
     "int[]": _int_array,
     "binary": decode_base64,

@@ -1,7 +1,7 @@
 """Tags as an application has them: plain Python values, checked on their way in.
 
-Arrays are lists here. An empty list has no type of its own, so `StrArray(())` and `IntArray(())` stand for it
-on the way in.
+Arrays are lists here. An empty list does not say what it is a list of, so an application writes
+`StrArray(())` or `IntArray(())` in its place.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias, TypeGuard, cast
 
 from gossipnode.client.errors import InvalidInputError
-from gossipnode.client.values.property_json import check_int64, check_tag_key
+from gossipnode.client.values.tag_checks import check_int64, check_tag_key, check_text
 from gossipnode.core.model.tag_value import IntArray, NoValue, StrArray, TagValue, Timestamp
 
 Tag: TypeAlias = str | int | bytes | list[str] | list[int] | Timestamp | None
@@ -83,18 +83,5 @@ def _given_array(value: Sequence[object]) -> TagValue:
 
 
 def _is_number(value: object) -> TypeGuard[int]:
-    # A bool is an int to Python, and no number to the people who write one.
+    # A bool is an int to Python, but a program that writes one does not mean a number.
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def check_text(text: str) -> str:
-    """The text itself.
-
-    Raises:
-        InvalidInputError: it has no UTF-8 form.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InvalidInputError(f"{text[:40]!r} is no valid Unicode text") from None
-    return text

@@ -17,7 +17,7 @@ _RFC3339 = re.compile(
 
 
 def format_timestamp(moment: Timestamp) -> str:
-    """RFC 3339 in UTC with 0, 3, 6 or 9 decimals, as few as hold the value."""
+    """RFC 3339 in UTC with 0, 3, 6 or 9 decimals, whichever is the least that holds the value."""
     whole = _EPOCH + timedelta(seconds=moment.seconds)
     text = whole.strftime("%Y-%m-%dT%H:%M:%S")
     # strftime does not pad the year on every platform.

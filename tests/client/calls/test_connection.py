@@ -1,12 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
-
 import pytest
 import trio
-from trio.testing import memory_stream_pair
 
 from gossipnode.client.calls.connection import NodeClient, QueryOptions, connect_node
 from gossipnode.client.errors import (
@@ -17,34 +12,19 @@ from gossipnode.client.errors import (
     NotFoundError,
     RefusedError,
     UnreachableError,
-    sole_error,
 )
-from gossipnode.client.values.property import Property
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.config.address import Address
 from gossipnode.core.model.property import Entity
 from gossipnode.core.query.criteria import Condition, Op
-from gossipnode.rpc import CallContext, Channel, RpcError, Server, ServerStream, Status
+from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 from gossipnode.wire.property.property_edit import build_property
+from tests.client.support import NODE_CLIENT_TIMEOUT_SECONDS as TIMEOUT_SECONDS
+from tests.client.support import node_client
 
 KEY = Entity("g", "n", "i")
-TIMEOUT_SECONDS = 5.0
-
-
-@asynccontextmanager
-async def client_of(handlers: Mapping[Any, Any]) -> AsyncIterator[NodeClient]:
-    server = Server(handlers)
-    async with trio.open_nursery() as nursery:
-
-        async def connect() -> trio.abc.Stream:
-            ours, theirs = memory_stream_pair()
-            nursery.start_soon(server.serve_stream, theirs)
-            return ours
-
-        async with Channel(connect) as channel:
-            yield NodeClient(channel, Address("host", 1), TIMEOUT_SECONDS)
-        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize(
@@ -73,7 +53,7 @@ async def test_a_status_becomes_an_error_of_our_own(
         raise RpcError(status, "why")
 
     caught: list[BaseException] = []
-    async with client_of({services.NODE_GET: fail, services.NODE_EXPORT: fail_late}) as client:
+    async with node_client({services.NODE_GET: fail, services.NODE_EXPORT: fail_late}) as client:
         try:
             await client.get(KEY)
         except ClientError as error:
@@ -107,7 +87,7 @@ async def test_the_timeout_runs_while_nothing_arrives(autojump_clock: trio.abc.C
             async for batch in batches:
                 taken.append(batch)
 
-    async with client_of({services.NODE_EXPORT: slow}) as client:
+    async with node_client({services.NODE_EXPORT: slow}) as client:
         with pytest.raises(UnreachableError, match="host:1 sent nothing for 5 s"):
             await read(client)
     assert len(taken) == answers
@@ -119,7 +99,7 @@ async def test_a_round_is_waited_for(autojump_clock: trio.abc.Clock) -> None:
         await trio.sleep(100 * TIMEOUT_SECONDS)
         await stream.send(messages.RoundEvent(round="r"))
 
-    async with client_of({services.NODE_REPAIR: slow}) as client:
+    async with node_client({services.NODE_REPAIR: slow}) as client:
         async with client.repair("g", None, wait=True) as events:
             assert [event.round async for event in events] == ["r"]
         async with client.repair("g", 0, wait=False) as events:
@@ -140,9 +120,9 @@ async def test_what_a_query_asks_for() -> None:
     options = QueryOptions(
         ["g"], "n", ["i"], Condition("a", Op.EQ, 1), ["a"], order_by="a", descending=True, limit=3, after=KEY
     )
-    async with client_of({services.NODE_QUERY: answer}) as client:
+    async with node_client({services.NODE_QUERY: answer}) as client:
         async with client.query(options) as batches:
-            assert [batch async for batch in batches] == [[Property(KEY, {"a": 1}, delete_time=7)]]
+            assert [batch async for batch in batches] == [[StoredProperty(KEY, {"a": 1}, delete_time=7)]]
     query = asked[0].query
     assert (query.groups, query.name, query.ids, query.tag_projection) == (["g"], "n", ["i"], ["a"])
     assert (query.limit, query.order_by.tag_name, query.order_by.sort) == (3, "a", 1)
@@ -155,7 +135,7 @@ async def test_a_reader_may_leave_early() -> None:
         while True:
             await stream.send(messages.RecordBatch())
 
-    async with client_of({services.NODE_EXPORT: endless}) as client:
+    async with node_client({services.NODE_EXPORT: endless}) as client:
         async with client.export("g") as batches:
             async for _ in batches:
                 break
@@ -165,14 +145,3 @@ async def test_nobody_there() -> None:
     with pytest.raises(NoNodeError, match=r"no node answers at 127\.0\.0\.1:1: connection refused"):
         async with connect_node(Address("127.0.0.1", 1)) as client:
             await client.status()
-
-
-def test_the_sole_error_of_a_group() -> None:
-    found, noise = NotFoundError("x"), ValueError("y")
-    assert sole_error(found) is found
-    assert sole_error(ExceptionGroup("", [ExceptionGroup("", [found])])) is found
-    assert sole_error(ExceptionGroup("", [noise, ExceptionGroup("", [found])])) is found
-    interrupt = KeyboardInterrupt()
-    assert sole_error(BaseExceptionGroup("", [found, interrupt])) is interrupt
-    both = ExceptionGroup("", [noise, OSError()])
-    assert sole_error(both) is both

@@ -1,22 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 import trio
-from trio.testing import memory_stream_pair
 
 from gossipnode.client.calls.connection import NodeClient
 from gossipnode.client.calls.importer import BATCHES_IN_FLIGHT, Batch, Importer
 from gossipnode.client.errors import BadRecordError, FailedError, NotFoundError
-from gossipnode.client.values.property import Property
-from gossipnode.config.address import Address
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.core.model.property import Entity
-from gossipnode.rpc import Channel, RpcError, Server, ServerStream, Status
+from gossipnode.rpc import RpcError, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 from gossipnode.wire.property.property_edit import read_property
+from tests.client.support import node_client
 
 Stream = ServerStream[messages.ImportRequest, messages.ImportResponse]
 
@@ -43,19 +42,8 @@ class FakeNode:
             await stream.send(messages.ImportResponse(records=len(ids)))
 
 
-@asynccontextmanager
-async def client_of(handler: Callable[[Stream], Awaitable[None]]) -> AsyncIterator[NodeClient]:
-    server = Server({services.NODE_IMPORT: handler})
-    async with trio.open_nursery() as nursery:
-
-        async def connect() -> trio.abc.Stream:
-            ours, theirs = memory_stream_pair()
-            nursery.start_soon(server.serve_stream, theirs)
-            return ours
-
-        async with Channel(connect) as channel:
-            yield NodeClient(channel, Address("fake", 1), 5)
-        nursery.cancel_scope.cancel()
+def client_of(handler: Callable[[Stream], Awaitable[None]]) -> AbstractAsyncContextManager[NodeClient]:
+    return node_client({services.NODE_IMPORT: handler})
 
 
 def batches_of(*sizes: int) -> list[Batch]:
@@ -65,7 +53,7 @@ def batches_of(*sizes: int) -> list[Batch]:
         batches.append(Batch())
         for _ in range(size):
             place += 1
-            batches[-1].add(Property(Entity("g", "n", str(place)), {"a": 1}), place)
+            batches[-1].add(StoredProperty(Entity("g", "n", str(place)), {"a": 1}), place)
     return batches
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gossipnode.client.calls.node_choice import ASIDE_MAX_SECONDS, ASIDE_MIN_SECONDS, NodeChoice
 
 JITTER = 1.2
-"""A backoff is within 20 % of what it doubles to."""
+"""A backoff is at most 20 % longer than its doubled value."""
 
 
 def choice(nodes: int = 3) -> NodeChoice:

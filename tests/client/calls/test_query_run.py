@@ -38,7 +38,7 @@ Interruption = Callable[[Stream], Awaitable[None]]
 class Shelf:
     """A node with records 000 to 019 in the group g, given in batches of three, in either order.
 
-    After so many batches, `then` happens.
+    `then` happens after `after_batches` batches.
     """
 
     def __init__(self, after_batches: int = -1, then: Interruption | None = None) -> None:
@@ -91,7 +91,7 @@ async def silence(stream: Stream) -> None:
 
 
 def silence_from_then_on(shelf: Shelf) -> Interruption:
-    """Also in the calls that follow."""
+    """In this call, and in every later one before its first batch."""
 
     async def fall_silent(stream: Stream) -> None:
         shelf.after_batches = 0
@@ -101,7 +101,7 @@ def silence_from_then_on(shelf: Shelf) -> Interruption:
 
 
 async def searching(stream: Stream) -> None:
-    """A sign of life now and then, and nothing found."""
+    """An empty answer every two seconds, and nothing found."""
     for _ in range(30):
         await trio.sleep(2)
         await stream.send(messages.RecordBatch())
@@ -183,7 +183,7 @@ async def test_what_a_query_began_behind_is_kept_when_it_begins_again(autojump_c
 
 
 async def test_a_node_may_die_again_and_again(autojump_clock: trio.abc.Clock) -> None:
-    """Each time one batch comes through: that is progress, however often."""
+    """One batch arrives each time. That is progress, so the tries are not limited."""
     shelf = Shelf(1, failing(Status.UNAVAILABLE))
     async with stage(a=shelf.handlers) as nodes, nodes.client("a") as client:
         assert await take(client.query("g")) == IDS
@@ -269,7 +269,7 @@ async def test_a_reader_may_leave_early(how: str, autojump_clock: trio.abc.Clock
     shelf = Shelf(2, silence)
     async with stage(a=shelf.handlers) as nodes, nodes.client("a") as client:
         await leave(client, how)
-        # An exception that ended the reader may hold on to it until then.
+        # The exception that ended the reader may refer to it until other tasks have run.
         await trio.testing.wait_all_tasks_blocked()
         gc.collect()
         await trio.testing.wait_all_tasks_blocked()
@@ -299,7 +299,7 @@ async def leave(client: Client, how: str) -> None:
 
 
 async def test_a_wait_that_is_given_up_loses_no_record(autojump_clock: trio.abc.Clock) -> None:
-    """A cancel scope round each wait, as applications have them: none is ever open across records."""
+    """Applications put a cancel scope around a single wait. No scope of ours is open between two records."""
     shelf = Shelf(2, searching)
     async with stage(a=shelf.handlers) as nodes, nodes.client("a") as client:
         records, taken, given_up = client.query("g"), [], 0
@@ -316,7 +316,7 @@ async def test_the_client_is_closed_under_a_query() -> None:
         async with nodes.client("a") as client:
             records, unused = client.query("g"), client.query("g")
             assert (await anext(records)).id == IDS[0]
-        # What has come is handed out, but it must not look like the end.
+        # Records that have arrived are still handed out, but their end must not look like that of the query.
         with pytest.raises(ClientError, match="the client is closed"):
             await take(records)
         with pytest.raises(ClientError, match="the client is closed"):
@@ -362,7 +362,7 @@ async def test_a_refusal_is_not_taken_elsewhere(status: Status, kind: type[Clien
 
 
 async def test_the_place_is_lost_with_the_record(autojump_clock: trio.abc.Clock) -> None:
-    """In the order of a tag, a node can go on only behind a record that it still has."""
+    """In the order of a tag, a node can go on only after a record that it still has."""
     a, b = Shelf(1, failing(Status.UNAVAILABLE)), Shelf(0, failing(Status.INVALID_ARGUMENT, "no such record"))
     async with stage(a=a.handlers, b=b.handlers) as nodes, nodes.client("a", "b") as client:
         with pytest.raises(FailedError) as caught:

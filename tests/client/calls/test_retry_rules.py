@@ -9,12 +9,12 @@ READ, WRITE, ONCE = CallKind.READ, CallKind.WRITE, CallKind.ONCE
 
 
 def lost(status: Status) -> RpcError:
-    """No status came: the connection broke, or we waited no longer."""
+    """A status that no node sent: the connection broke, or our timeout passed."""
     return RpcError(status, "lost")
 
 
 def said(status: Status) -> RpcError:
-    """The node said so."""
+    """A status that the node sent."""
     return RpcError(status, "said", trailing_metadata={})
 
 
@@ -65,5 +65,5 @@ def test_one_try_leaves_time_for_another_node() -> None:
     for kind in (READ, WRITE):
         assert try_seconds(kind, 8.0, others_left=True) == 4.0
         assert try_seconds(kind, 8.0, others_left=False) == 8.0
-    # It could not be tried again if it ran out of time.
+    # If it ran out of time, it could not be tried again, so it gets all the time.
     assert try_seconds(ONCE, 8.0, others_left=True) == 8.0

@@ -1,4 +1,4 @@
-"""What is asyncio's own: other people's tasks and timeouts, and what we use of grpclib's private parts."""
+"""The application's tasks and timeouts under asyncio, strange answers, and what we use of grpclib."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HEADERS = [(":status", "200"), ("content-type", "application/grpc+proto")]
 
 @asynccontextmanager
 async def h2_peer(answer: Answer) -> AsyncIterator[str]:
-    """A server of bare HTTP/2 that answers each request as it likes; where it says nothing, it hangs up."""
+    """A server of bare HTTP/2 that answers each request with `answer`."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,7 +64,7 @@ def message(data: bytes, *, flag: int = 0, announced: int | None = None) -> byte
 
 
 def ending(data: bytes) -> Answer:
-    """The headers, these bytes, and a status of OK."""
+    """Answer with headers, these bytes, and the status OK."""
 
     def answer(connection: H2Connection, stream: int) -> None:
         connection.send_headers(stream, HEADERS)
@@ -110,7 +110,7 @@ def test_an_answer_that_is_no_grpc(content_type: str) -> None:
 
 
 def test_a_connection_that_goes_away_is_opened_again() -> None:
-    """GOAWAY in place of the second answer, as a server that drains sends it."""
+    """The server sends GOAWAY in place of the second answer, as one that drains does."""
     requests: list[int] = []
 
     def answer(connection: H2Connection, stream: int) -> None:
@@ -130,7 +130,7 @@ def test_a_connection_that_goes_away_is_opened_again() -> None:
 
 
 def test_calls_wait_for_a_free_stream() -> None:
-    """A server that allows one stream at a time."""
+    """The server allows one stream at a time."""
 
     def answer(connection: H2Connection, stream: int) -> None:
         connection.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 1})
@@ -144,7 +144,7 @@ def test_calls_wait_for_a_free_stream() -> None:
     asyncio.run(work())
 
 
-# --- other people's tasks ---
+# --- the application's tasks ---
 
 
 async def hang(request: messages.GetRequest, call: CallContext) -> messages.GetResponse:
@@ -160,7 +160,7 @@ def with_hanging_node(work: Callable[[str], Awaitable[None]]) -> None:
 
 @pytest.mark.slow
 def test_a_call_that_fails_leaves_its_task_uncancelled() -> None:
-    """grpclib cancels the task that waits and does not take it back: later timeouts would then misfire."""
+    """grpclib cancels the task that waits and does not take it back, which would break later timeouts."""
 
     async def work(address: str) -> None:
         task = asyncio.current_task()
@@ -216,7 +216,7 @@ def test_the_task_that_holds_the_client_is_cancelled() -> None:
 
 
 def test_nothing_is_left_behind() -> None:
-    """No task and no open connection after the block: a warning would fail this test."""
+    """No task and no connection is left after the block. A warning would fail this test."""
 
     async def work() -> None:
         def answer(connection: H2Connection, stream: int) -> None:
@@ -237,7 +237,7 @@ def test_nothing_is_left_behind() -> None:
 
 
 def test_the_client_is_closed_while_a_call_dials() -> None:
-    """The connection comes too late: it is closed again at once, and the call ends."""
+    """The connection is made too late. It is closed at once, and the call ends."""
 
     async def work() -> None:
         accepted, greet = asyncio.Event(), asyncio.Event()
@@ -265,7 +265,7 @@ def test_the_client_is_closed_while_a_call_dials() -> None:
 
 
 def test_what_is_done_apart_and_ends_badly_when_cancelled() -> None:
-    """The cancellation counts, and nobody hears of the other error."""
+    """The cancellation is what counts, and asyncio does not log the other error."""
     forgotten: list[Any] = []
 
     async def stubborn() -> None:
@@ -293,7 +293,7 @@ def test_what_is_done_apart_and_ends_badly_when_cancelled() -> None:
 
 
 def test_what_we_use_of_grpclibs_private_parts() -> None:
-    """Named here one by one, so that a new version that lacks one fails at once and says which."""
+    """Each part is named here, so that a version of grpclib without it fails this test and names the part."""
     for name in ("_recv_initial_metadata_done", "recv_initial_metadata", "recv_trailing_metadata"):
         assert hasattr(grpclib.client.Stream, name)
     for name in ("_protocol", "_protocol_factory", "_create_connection", "close"):

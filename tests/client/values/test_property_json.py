@@ -7,14 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipnode.client.errors import InvalidInputError
-from gossipnode.client.values.property import Property
 from gossipnode.client.values.property_json import dump_json, property_from_json, property_to_json
-from gossipnode.client.values.tag_arguments import parse_key, parse_tags
-from gossipnode.client.values.timestamps import format_nanoseconds, format_timestamp, parse_timestamp
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.core.model.property import Entity
 from gossipnode.core.model.tag_value import NO_VALUE, IntArray, StrArray, TagValue, Timestamp
+from tests.client.values.strategies import moments
 
-FULL = Property(
+FULL = StoredProperty(
     Entity("sw", "service", "a/b"),
     {
         "text": "höhe",
@@ -46,15 +45,12 @@ def test_a_property_as_json() -> None:
 
 
 def test_what_is_absent_stays_absent() -> None:
-    bare = Property(Entity("g", "n", "i"), {})
+    bare = StoredProperty(Entity("g", "n", "i"), {})
     assert property_to_json(bare) == {"group": "g", "name": "n", "id": "i", "tags": {}, "delete_time": 0}
     assert property_from_json('{"name": "n", "id": "i"}', group="g") == bare
-    assert property_to_json(Property(bare.entity, {}, metadata_id=7))["metadata_id"] == 7
+    assert property_to_json(StoredProperty(bare.entity, {}, metadata_id=7))["metadata_id"] == 7
 
 
-moments = st.builds(
-    Timestamp, st.integers(-62_135_596_800, 253_402_300_799), st.integers(0, 999_999_999)
-)  # years 1 to 9999
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 int64 = st.integers(-(1 << 63), (1 << 63) - 1)
 tag_values: st.SearchStrategy[TagValue] = st.one_of(
@@ -69,7 +65,7 @@ tag_values: st.SearchStrategy[TagValue] = st.one_of(
 )
 names = text.filter(lambda part: bool(part) and "/" not in part)
 properties = st.builds(
-    Property,
+    StoredProperty,
     st.builds(Entity, names, names, text.filter(bool)),
     st.dictionaries(text.filter(bool), tag_values, max_size=5),
     create_revision=int64,
@@ -82,7 +78,7 @@ properties = st.builds(
 
 @pytest.mark.slow
 @given(properties)
-def test_a_round_trip_loses_nothing(record: Property) -> None:
+def test_a_round_trip_loses_nothing(record: StoredProperty) -> None:
     line = dump_json(property_to_json(record))
     assert "\n" not in line
     back = property_from_json(line.encode(), group=record.entity.group)
@@ -147,95 +143,3 @@ def test_a_wrong_line_says_what_is_wrong(text: str | bytes, message: str) -> Non
         property_from_json(text, group="g")
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
-
-
-def test_tags_of_the_command_line() -> None:
-    arguments = [
-        "a=text=with=signs", "b:int=-5", "c:str[]=x,y", "d:int[]=1, 2", "e:binary=AP8=",
-        "f:timestamp=2026-01-02T03:04:05.123456789Z", "g:null=", "h=", "i:str[]=", "j:int[]=", "k:l:str=m",
-    ]  # fmt: skip
-    assert parse_tags(arguments) == {
-        "a": "text=with=signs",
-        "b": -5,
-        "c": StrArray(("x", "y")),
-        "d": IntArray((1, 2)),
-        "e": b"\x00\xff",
-        "f": Timestamp(1767323045, 123456789),
-        "g": None,
-        "h": "",
-        "i": StrArray(),
-        "j": IntArray(),
-        "k:l": "m",
-    }
-
-
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [
-        ("novalue", "'novalue' is no tag: expected one of key=text"),
-        ("=x", "empty key"),
-        (":int=5", "empty key"),
-        ("a:integer=5", "tag 'a' has an unknown type 'integer': did you mean 'int'?"),
-        ("a:float=5", "tag 'a' has an unknown type 'float'"),
-        ("a:int=five", "tag 'a': 'five' is no whole number"),
-        ("a:int=1_000", "tag 'a': '1_000' is no whole number"),
-        ("a:int=9223372036854775808", "tag 'a': 9223372036854775808 is out of range"),
-        ("a:int[]=1,,2", "tag 'a': '' is no whole number"),
-        ("a:binary=???", "tag 'a': '???' is no base64"),
-        ("a:timestamp=now", "tag 'a': 'now' is no timestamp"),
-        ("a:null=x", "tag 'a': null takes no value"),
-        ("a=\udcff", "tag 'a': '\\udcff' is no UTF-8 text"),
-    ],
-)
-def test_a_wrong_tag_says_what_is_wrong(argument: str, message: str) -> None:
-    with pytest.raises(InvalidInputError) as raised:
-        parse_tags(["ok=1", argument])
-    assert message in str(raised.value)
-
-
-def test_a_tag_given_twice() -> None:
-    with pytest.raises(InvalidInputError, match="tag 'a' is given twice"):
-        parse_tags(["a=1", "a:int=2"])
-
-
-def test_keys() -> None:
-    assert parse_key("g/n/i/j") == Entity("g", "n", "i/j")
-    for wrong, message in (("g/n", "expected GROUP/NAME/ID"), ("g//i", "'g//i' is no key: name is empty")):
-        with pytest.raises(InvalidInputError, match=message):
-            parse_key(wrong)
-
-
-@given(moments)
-def test_timestamps_round_trip(moment: Timestamp) -> None:
-    assert parse_timestamp(format_timestamp(moment)) == moment
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("1970-01-01T01:00:00+01:00", Timestamp(0, 0)),
-        ("1969-12-31T23:30:00-00:30", Timestamp(0, 0)),
-        ("0001-01-01T00:00:00Z", Timestamp(-62_135_596_800, 0)),
-        ("9999-12-31T23:59:59.999999999Z", Timestamp(253_402_300_799, 999_999_999)),
-        ("1970-01-01 00:00:00.1z", Timestamp(0, 100_000_000)),
-    ],
-)
-def test_timestamps_of_rfc_3339(text: str, expected: Timestamp) -> None:
-    assert parse_timestamp(text) == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "", "2026-01-02", "2026-01-02T03:04:05", "2026-01-02T03:04:60Z", "2026-02-30T00:00:00Z",
-        "2026-01-02T03:04:05.Z", "2026-01-02T03:04:05.1234567890Z", "2026-01-02T03:04:05+24:00",
-        "0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01",
-    ],
-)  # fmt: skip
-def test_what_is_no_timestamp(text: str) -> None:
-    with pytest.raises(InvalidInputError):
-        parse_timestamp(text)
-
-
-def test_stamps_for_people() -> None:
-    assert format_nanoseconds(1_500_000_000) == "1970-01-01 00:00:01.500Z"

@@ -70,7 +70,7 @@ def test_a_tag_without_any_value_reads_as_none() -> None:
 )
 def test_what_is_no_tag(tags: Any, problem: str | None) -> None:
     if problem is None:
-        # The type of a list is read from what is in it, whatever it calls itself.
+        # The items of a list decide its type, even if it is called a StrArray.
         assert given_tags(tags) == {"a": IntArray([1])}
         return
     with pytest.raises(InvalidInputError) as caught:

@@ -1,4 +1,4 @@
-"""Scripted nodes in memory, under virtual time: which is asked, how often, how long, and what comes of it."""
+"""Calls to scripted nodes in memory, under virtual time: which node is asked, how often, and for how long."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ async def test_a_call_ends_at_its_timeout(call: Any, autojump_clock: Any) -> Non
         assert trio.current_time() - began == pytest.approx(8)
     asked = [len(script.asked) for script in scripts]
     if call is create:
-        # It may have been created, and nobody would know it again.
+        # The group may have been created, and a node could not recognize the request if it came again.
         assert asked == [1, 0, 0]
         assert str(caught.value) == "a:7400: no answer within 8 s"
     else:
@@ -240,7 +240,7 @@ async def test_too_few_replicas_for_a_write_is_its_outcome(call: Any, autojump_c
         with pytest.raises(UnreachableError, match="a:7400: 1 of 3 took it; b and c did not"):
             await call(client)
         assert (len(a.asked), len(b.asked)) == (1, 0)
-        # What comes next is better asked elsewhere.
+        # The next call is made at the other node first.
         await call(client)
         assert (len(a.asked), len(b.asked)) == (1, 1)
 
@@ -269,7 +269,7 @@ async def test_a_node_that_died_in_the_middle_is_told_apart_from_one_that_never_
         async with nodes.client("b", "a") as client:
             with pytest.raises(UnreachableError) as caught:
                 await write(client)
-    # The last word of a is that nobody is there any more, and yet it was asked once.
+    # The last try at a found nothing there, but an earlier try had reached it.
     assert not isinstance(caught.value, NoNodeError)
 
 
@@ -299,7 +299,7 @@ async def test_a_single_node_may_restart_in_the_middle_of_a_call(autojump_clock:
 
 
 async def test_a_node_that_drains_is_left_without_a_failure(autojump_clock: Any) -> None:
-    """What it has begun it finishes; what is new goes elsewhere, also what may be done once only."""
+    """It finishes what it has begun. New calls go to the other node, also one that is never repeated."""
     go = trio.Event()
     a, b = Script(go.wait), Script()
     done: list[str] = []

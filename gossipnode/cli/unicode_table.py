@@ -6,25 +6,25 @@ import unicodedata
 from collections.abc import Iterator
 from fractions import Fraction
 
-from gossipnode.client.values.property import Property
+from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.core.model.property import Entity
 from gossipnode.core.model.tag_value import TagValue
 
 LAST_CODE_POINT = 0x11FFF
-"""The living scripts and their nearest kin. Cuneiform, hieroglyphs and emoji come behind it."""
+"""The living scripts and their nearest kin. Cuneiform, hieroglyphs and emoji come after it."""
 _NAMED_BY_RULE = ("CJK UNIFIED IDEOGRAPH", "HANGUL SYLLABLE")
 
 
-def unicode_records(group: str) -> Iterator[Property]:
-    """An assigned character with a name each, in code point order, over 20,000 of them.
+def unicode_records(group: str) -> Iterator[StoredProperty]:
+    """A record for each assigned character that has a name, in code point order: over 20,000 records.
 
-    Those whose names are made by rule, ideographs and Hangul syllables, are left out.
+    Ideographs and Hangul syllables, whose names are made by rule, are left out.
     """
     for code in range(LAST_CODE_POINT + 1):
         letter = chr(code)
         name = unicodedata.name(letter, "")
         if name and not name.startswith(_NAMED_BY_RULE):
-            yield Property(Entity(group, "unicode", f"U+{code:04X}"), _tags(letter, name))
+            yield StoredProperty(Entity(group, "unicode", f"U+{code:04X}"), _tags(letter, name))
 
 
 def _tags(letter: str, name: str) -> dict[str, TagValue]:

@@ -1,4 +1,4 @@
-"""What is wrong in itself is refused before any node is asked: there is none at the address."""
+"""Wrong arguments are refused before any node is asked, which shows as there is no node at the address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A property as a client sees it: decoded, with the stamps that the node gave it."""
+"""A property, decoded, with all that a node stores with it: stamps, time of deletion, metadata id."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gossipnode.core.model.tag_value import TagValue, Timestamp
 
 
 @dataclass(frozen=True, slots=True)
-class Property:
+class StoredProperty:
     """One version of a record. The order of `tags` is data and is kept."""
 
     entity: Entity

@@ -1,4 +1,4 @@
-"""The certificates that a client trusts and shows."""
+"""The certificates that a client trusts and presents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gossipnode.rpc.tls import client_ssl_context
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """PEM files: the CA to trust, and our own certificate with its key."""
+    """PEM files: the CA to trust, and our own certificate with its key, if the nodes ask for one."""
 
     ca: Path
     cert: Path | None = None
@@ -20,7 +20,7 @@ class TlsFiles:
 
 
 def tls_context(tls: TlsFiles) -> SSLContext:
-    """What the files come to.
+    """Read the files.
 
     Raises:
         InvalidInputError: names the file that is missing or cannot be used.
