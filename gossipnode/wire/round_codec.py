@@ -75,6 +75,31 @@ def encode_round(the_round: Round) -> v1.Round:
     )
 
 
+def encode_started(known: Round) -> v1.RoundEvent:
+    """The event of a round that was started."""
+    return v1.RoundEvent(round=known.round, group=known.shard.group, shard=known.shard.shard)
+
+
+def encode_hop_made(known: Round, hop: Hop) -> v1.RoundEvent:
+    """The event of one hop of a round."""
+    event = encode_started(known)
+    event.hop = encode_hop(hop)
+    return event
+
+
+def encode_finished(known: Round) -> v1.RoundEvent:
+    """The event of a round's end."""
+    event = encode_started(known)
+    event.finished = encode_round(known)
+    return event
+
+
+def event_content(event: v1.RoundEvent) -> v1.Hop | v1.Round | None:
+    """What an event tells: a hop, or the round at its end; None for the event of its start."""
+    content: v1.Hop | v1.Round | None = chosen(event, "event")[1]
+    return content
+
+
 def encode_report(report: Report) -> v1.ReportRequest:
     """A report for its origin."""
     message = v1.ReportRequest(

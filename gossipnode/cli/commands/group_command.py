@@ -82,17 +82,17 @@ def create(
 
     Without --ack a quorum answers; without --retention deleted records are remembered for 7d.
     """
-    from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+    from gossipnode.wire.group_codec import NewGroup, encode_new_group
 
-    request = messages.CreateGroupRequest(
+    group = NewGroup(
         name=name,
         shards=shards,
         replicas=replicas,
         ack=ack or "",
         tombstone_retention_seconds=int(retention or 0),
-        indexes=list(indexes),
+        indexes=indexes,
     )
-    run_async(_create, target, request, output)
+    run_async(_create, target, encode_new_group(group), output)
 
 
 async def _create(target: Target, request: messages.CreateGroupRequest, output: str) -> None:
@@ -130,14 +130,15 @@ def alter(
         raise click.UsageError("--index and --no-index exclude each other")
     if ack is None and retention is None and not indexes and not no_index:
         raise click.UsageError("nothing to change: give --ack, --retention, --index or --no-index")
-    from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+    from gossipnode.wire.group_codec import GroupAlteration, encode_alteration
 
-    request = messages.AlterGroupRequest(name=name, ack=ack)
-    if retention is not None:
-        request.tombstone_retention_seconds = int(retention)
-    if indexes or no_index:
-        request.indexes = messages.AlterGroupRequestTagList(tags=list(indexes))
-    run_async(_alter, target, request, output)
+    alteration = GroupAlteration(
+        name=name,
+        ack=ack,
+        tombstone_retention_seconds=None if retention is None else int(retention),
+        indexes=indexes if indexes or no_index else None,
+    )
+    run_async(_alter, target, encode_alteration(alteration), output)
 
 
 async def _alter(target: Target, request: messages.AlterGroupRequest, output: str) -> None:

@@ -55,19 +55,20 @@ async def _follow(
     started: list[messages.RoundEvent],
     finished: list[messages.Round],
 ) -> None:
-    from gossipnode.wire.envelope.tables import chosen
+    from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+    from gossipnode.wire.round_codec import event_content
 
     async with target.connect() as node:
         with progress(f"repairing {group}, hops") as advance:
             async with node.repair(group, shard, wait=wait) as events:
                 async for event in events:
-                    match chosen(event, "event"):
-                        case ("finished", past):
+                    match event_content(event):
+                        case messages.Round() as past:
                             finished.append(past)
-                        case ("hop", hop):
+                        case messages.Hop() as hop:
                             advance(1)
                             say(f"{event.group}/{event.shard}: {hop_line(hop)}")
-                        case _:
+                        case None:
                             started.append(event)
 
 

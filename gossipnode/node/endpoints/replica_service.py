@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gossipnode.core.cluster.view import Group
 from gossipnode.node.error_status import as_status
 from gossipnode.node.local.shards import Shards
 from gossipnode.node.membership.group_admin import GroupAdmin, GroupChange
@@ -18,8 +17,7 @@ from gossipnode.node.peers.hello import Liveness
 from gossipnode.node.replica.exchange import ReplicaExchange
 from gossipnode.node.replica.scan import ReplicaScan
 from gossipnode.rpc import CallContext, RpcError, Status
-from gossipnode.wire import services
-from gossipnode.wire.envelope.tables import values_of
+from gossipnode.wire import group_codec, services
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 
@@ -93,28 +91,29 @@ class AdminEndpoint:
 
     async def create_group(self, request: v1.CreateGroupRequest, call: CallContext) -> v1.GroupResponse:
         """Make a group."""
+        asked = group_codec.decode_new_group(request)
         with as_status():
             return _encode_change(
                 await self._groups.create(
-                    request.name,
-                    shards=request.shards,
-                    replicas=request.replicas,
-                    ack=request.ack,
-                    tombstone_retention_seconds=request.tombstone_retention_seconds,
-                    indexes=request.indexes,
+                    asked.name,
+                    shards=asked.shards,
+                    replicas=asked.replicas,
+                    ack=asked.ack,
+                    tombstone_retention_seconds=asked.tombstone_retention_seconds,
+                    indexes=asked.indexes,
                 )
             )
 
     async def alter_group(self, request: v1.AlterGroupRequest, call: CallContext) -> v1.GroupResponse:
         """Change a group."""
-        indexes = values_of(request).get("indexes")
+        asked = group_codec.decode_alteration(request)
         with as_status():
             return _encode_change(
                 await self._groups.alter(
-                    request.name,
-                    ack=request.ack,
-                    tombstone_retention_seconds=request.tombstone_retention_seconds,
-                    indexes=None if indexes is None else indexes.tags,
+                    asked.name,
+                    ack=asked.ack,
+                    tombstone_retention_seconds=asked.tombstone_retention_seconds,
+                    indexes=asked.indexes,
                 )
             )
 
@@ -127,7 +126,7 @@ class AdminEndpoint:
         """All groups, or one."""
         with as_status():
             groups = self._groups.groups(request.name)
-        return v1.ListGroupsResponse(groups=[_encode_group(group) for group in groups])
+        return group_codec.encode_groups(groups)
 
     async def forget_member(
         self, request: v1.ForgetMemberRequest, call: CallContext
@@ -135,22 +134,10 @@ class AdminEndpoint:
         """Let a name be no member any more."""
         with as_status():
             acknowledged = await self._membership.forget(request.name)
-        return v1.ForgetMemberResponse(acknowledged=acknowledged, members=len(self._shards.view.members))
+        return group_codec.encode_forgotten(acknowledged=acknowledged, members=len(self._shards.view.members))
 
 
 def _encode_change(change: GroupChange) -> v1.GroupResponse:
-    return v1.GroupResponse(
-        group=_encode_group(change.group), acknowledged=change.acknowledged, members=change.members
-    )
-
-
-def _encode_group(group: Group) -> v1.Group:
-    return v1.Group(
-        name=group.name,
-        shards=group.shards,
-        replicas=group.replicas,
-        ack=group.ack.value,
-        tombstone_retention_seconds=group.tombstone_retention_seconds,
-        indexes=list(group.indexes),
-        incarnation=group.incarnation,
+    return group_codec.encode_group_change(
+        change.group, acknowledged=change.acknowledged, members=change.members
     )

@@ -128,6 +128,12 @@ def values_of(message: Any) -> Values:
     return values
 
 
+def present(message: betterproto.Message, name: str) -> Any:
+    """The message enclosed in a field, or None where it is absent; its attribute would give an empty one."""
+    value = values_of(message).get(name)
+    return None if value is betterproto.PLACEHOLDER else value
+
+
 def chosen(message: betterproto.Message, group: str) -> tuple[str | None, Any]:
     """The field of a oneof that is set, with its value; (None, None) when none is."""
     values = values_of(message)

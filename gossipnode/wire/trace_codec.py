@@ -11,7 +11,7 @@ from gossipnode.wire.generated.pb import Timestamp
 _NANOSECONDS = 1_000_000_000
 
 
-class Span(NamedTuple):
+class TraceSpan(NamedTuple):
     """A part of the work. Times are nanoseconds since 1970."""
 
     message: str
@@ -19,15 +19,15 @@ class Span(NamedTuple):
     end: int
     tags: Mapping[str, str]
     failed: bool = False
-    children: Sequence[Span] = ()
+    children: Sequence[TraceSpan] = ()
 
 
-def make_trace(trace_id: str, root: Span) -> common.Trace:
+def encode_trace(trace_id: str, root: TraceSpan) -> common.Trace:
     """The message of a trace."""
     return common.Trace(trace_id=trace_id, spans=[_span(root)], error=root.failed)
 
 
-def _span(span: Span) -> common.Span:
+def _span(span: TraceSpan) -> common.Span:
     return common.Span(
         start_time=_moment(span.start),
         end_time=_moment(span.end),
