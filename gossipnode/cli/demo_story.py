@@ -13,11 +13,10 @@ from gossipnode.client.calls.importer import Batch, Importer
 from gossipnode.client.values.property import Property
 from gossipnode.client.values.unicode_table import unicode_records
 from gossipnode.config.address import Address
-from gossipnode.core.model.tag_value import Timestamp
+from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND, Timestamp
 from gossipnode.core.session.tree import SlotDigest, make_tree
 
 GROUP = "unicode"
-NANOSECONDS = 1_000_000_000
 COMMON_PART = 3 / 4
 """Of the table, what all three nodes get while all are up."""
 ONLY_ON_A = 900
@@ -81,7 +80,7 @@ class Stamps:
     def stamped(self, record: Property) -> Property:
         """The record as a fresh write."""
         self._last = max(time.time_ns(), self._last + 1)
-        updated_at = Timestamp(*divmod(self._last, NANOSECONDS))
+        updated_at = Timestamp(*divmod(self._last, NANOSECONDS_PER_SECOND))
         return replace(
             record,
             create_revision=record.create_revision or self._last,

@@ -17,6 +17,7 @@ from gossipnode.client.calls.pool import Node, Pool
 from gossipnode.client.calls.query_run import Begun, Item, QueryRun, Records
 from gossipnode.client.calls.requests import QueryOptions, apply_request
 from gossipnode.client.calls.retry_rules import CallKind
+from gossipnode.client.calls.timeouts import DEFAULT_TIMEOUT_SECONDS
 from gossipnode.client.errors import NotFoundError
 from gossipnode.client.transport.tls_files import TlsFiles
 from gossipnode.client.transport.transport import OpenTransport, transports
@@ -48,7 +49,6 @@ READ_AHEAD_BATCHES = 1
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 
-DEFAULT_TIMEOUT_SECONDS = 10.0
 DEFAULT_LIMIT_RECORDS = 100
 
 

@@ -35,13 +35,13 @@ ITEM_OVERHEAD_BYTES = 128
 
 _DIGEST_BYTES = 32
 
-_KINDS: dict[WriteOutcome, pb.RecordsWritten.Kind] = {
+_KIND_OF_OUTCOME: dict[WriteOutcome, pb.RecordsWritten.Kind] = {
     WriteOutcome.STORED: pb.RecordsWritten.KIND_STORED,
     WriteOutcome.OLDER: pb.RecordsWritten.KIND_OLDER,
     WriteOutcome.EQUAL: pb.RecordsWritten.KIND_EQUAL,
     WriteOutcome.REFUSED: pb.RecordsWritten.KIND_REFUSED,
 }
-_KIND_OF = {number: kind for kind, number in _KINDS.items()}
+_OUTCOME_OF_KIND = {number: kind for kind, number in _KIND_OF_OUTCOME.items()}
 
 
 # --- requests ---
@@ -180,15 +180,15 @@ def add_reply(batch: pb.ExchangeReply, number: int, reply: ReplicaReply) -> None
         raise WireError(f"ReplicaReply: {fault}") from None
 
 
-def _fill_written(message: pb.RecordsWritten, outcomes: Iterable[WriteResult]) -> None:
+def _fill_written(message: pb.RecordsWritten, results: Iterable[WriteResult]) -> None:
     message.SetInParent()
-    for kind, held, problem in outcomes:
-        outcome = message.outcomes.add()
-        outcome.kind = _KINDS[kind]
+    for outcome, held, problem in results:
+        written = message.outcomes.add()
+        written.kind = _KIND_OF_OUTCOME[outcome]
         if held is not None:
-            _fill_version(outcome.held, held)
+            _fill_version(written.held, held)
         if problem:
-            outcome.problem = problem
+            written.problem = problem
 
 
 def _fill_records_read(message: pb.RecordsRead, reply: RecordsRead) -> None:
@@ -223,16 +223,16 @@ def decode_reply(message: pb.ReplicaReply, request: ReplicaRequest) -> ReplicaRe
 
 
 def _decode_written(message: pb.RecordsWritten, expected: int) -> RecordsWritten:
-    outcomes: list[WriteResult] = []
+    results: list[WriteResult] = []
     for one in message.outcomes:
-        kind = _KIND_OF.get(one.kind)
-        if kind is None:
-            raise WireError(f"RecordsWritten.outcomes[{len(outcomes)}].kind: {one.kind} is none of ours")
+        outcome = _OUTCOME_OF_KIND.get(one.kind)
+        if outcome is None:
+            raise WireError(f"RecordsWritten.outcomes[{len(results)}].kind: {one.kind} is none of ours")
         held = _decode_version(one.held) if one.HasField("held") else None
-        outcomes.append(WriteResult(kind, held, one.problem))
-    if len(outcomes) != expected:
-        raise WireError(f"RecordsWritten.outcomes: {len(outcomes)}, expected {expected}")
-    return RecordsWritten(tuple(outcomes))
+        results.append(WriteResult(outcome, held, one.problem))
+    if len(results) != expected:
+        raise WireError(f"RecordsWritten.outcomes: {len(results)}, expected {expected}")
+    return RecordsWritten(tuple(results))
 
 
 def _decode_records_read(message: pb.RecordsRead, wanted: tuple[Wanted, ...]) -> RecordsRead:

@@ -6,7 +6,7 @@ Google's runtime. Values are passed on as they came: the session judges them.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -35,8 +35,6 @@ from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.property.payload_parse import parse
 from gossipnode.wire.sync_scan import scan_client_sync, scan_server_sync
 from gossipnode.wire.wire_errors import UnstorableError, WireError
-
-AnyEnvelope = TypeVar("AnyEnvelope", bound=Message)
 
 _ANSWER_TO = {answer.value: answer for answer in AnswerTo}
 
@@ -180,7 +178,7 @@ def _nothing_in(cls: type[Message]) -> WireError:
     return WireError(f"{cls.__name__}.data: nothing in it; expected one of {names}")
 
 
-def _made(cls: type[AnyEnvelope], **fields: Any) -> bytes:
+def _made(cls: type[Message], **fields: Any) -> bytes:
     try:
         return cls(**fields).SerializeToString()
     except ValueError as fault:

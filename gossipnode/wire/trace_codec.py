@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 from gossipnode.wire.generated.bp.banyandb.common import v1 as common
 from gossipnode.wire.generated.pb import Timestamp
-
-_NANOSECONDS = 1_000_000_000
 
 
 class TraceSpan(NamedTuple):
@@ -40,5 +39,5 @@ def _span(span: TraceSpan) -> common.Span:
 
 
 def _moment(nanoseconds: int) -> bytes:
-    seconds, nanos = divmod(nanoseconds, _NANOSECONDS)
+    seconds, nanos = divmod(nanoseconds, NANOSECONDS_PER_SECOND)
     return Timestamp(seconds=seconds, nanos=nanos).SerializeToString()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gossipnode.cli.failure import NOT_FOUND, Failure
-from gossipnode.cli.options import ManyValues, Target, checked, output_option, run_async, target_options
+from gossipnode.cli.options import ManyValues, NodeTarget, checked, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_table, say_spread
 from gossipnode.config.values import any_group_name, duration, tag_keys
 from gossipnode.core.model.limits import REPLICAS_MAX, SHARDS_MAX
@@ -76,7 +76,7 @@ def create(
     retention: float | None,
     indexes: tuple[str, ...],
     output: str,
-    target: Target,
+    target: NodeTarget,
 ) -> None:
     """Create the group NAME. Exit code 1 when there is one of this name.
 
@@ -95,7 +95,7 @@ def create(
     run_async(_create, target, encode_new_group(group), output)
 
 
-async def _create(target: Target, request: messages.CreateGroupRequest, output: str) -> None:
+async def _create(target: NodeTarget, request: messages.CreateGroupRequest, output: str) -> None:
     async with target.connect() as node:
         reply = await node.create_group(request)
     _print_changed(reply, output)
@@ -123,7 +123,7 @@ def alter(
     indexes: tuple[str, ...],
     no_index: bool,
     output: str,
-    target: Target,
+    target: NodeTarget,
 ) -> None:
     """Change what may change of the group NAME; what is not given stays as it is."""
     if indexes and no_index:
@@ -141,7 +141,7 @@ def alter(
     run_async(_alter, target, encode_alteration(alteration), output)
 
 
-async def _alter(target: Target, request: messages.AlterGroupRequest, output: str) -> None:
+async def _alter(target: NodeTarget, request: messages.AlterGroupRequest, output: str) -> None:
     async with target.connect() as node:
         reply = await node.alter_group(request)
     _print_changed(reply, output)
@@ -150,12 +150,12 @@ async def _alter(target: Target, request: messages.AlterGroupRequest, output: st
 @command.command("list")
 @output_option
 @target_options
-def list_(output: str, target: Target) -> None:
+def list_(output: str, target: NodeTarget) -> None:
     """List all groups, by name."""
     run_async(_list, target, output)
 
 
-async def _list(target: Target, output: str) -> None:
+async def _list(target: NodeTarget, output: str) -> None:
     async with target.connect() as node:
         groups = await node.list_groups()
     _print(groups, output)
@@ -165,12 +165,12 @@ async def _list(target: Target, output: str) -> None:
 @_NAME
 @output_option
 @target_options
-def show(name: str, output: str, target: Target) -> None:
+def show(name: str, output: str, target: NodeTarget) -> None:
     """Show the group NAME. Exit code 3 when there is none."""
     run_async(_show, target, name, output)
 
 
-async def _show(target: Target, name: str, output: str) -> None:
+async def _show(target: NodeTarget, name: str, output: str) -> None:
     async with target.connect() as node:
         groups = await node.list_groups(name)
     if not groups:
@@ -182,7 +182,7 @@ async def _show(target: Target, name: str, output: str) -> None:
 @_NAME
 @output_option
 @target_options
-def delete(name: str, output: str, target: Target) -> None:
+def delete(name: str, output: str, target: NodeTarget) -> None:
     """Delete the group NAME and all of its records, on every member, at once and for good.
 
     Nothing is asked before. A member that is away deletes them when it is back. A group that is later created
@@ -191,7 +191,7 @@ def delete(name: str, output: str, target: Target) -> None:
     run_async(_delete, target, name, output)
 
 
-async def _delete(target: Target, name: str, output: str) -> None:
+async def _delete(target: NodeTarget, name: str, output: str) -> None:
     async with target.connect() as node:
         reply = await node.delete_group(name)
     if output == "json":

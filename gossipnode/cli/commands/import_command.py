@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
-from gossipnode.cli.options import Target, ack_option, output_option, run_async, target_options
+from gossipnode.cli.options import NodeTarget, ack_option, output_option, run_async, target_options
 from gossipnode.cli.output import counted, print_json, print_table, progress, say
 from gossipnode.client.errors import BadRecordError, InvalidInputError
 from gossipnode.client.values.property_json import property_from_json
@@ -38,7 +38,7 @@ SHOWN_BAD_LINES = 20
 @output_option
 @target_options
 def command(
-    group: str, file: str, keep_versions: bool, skip_bad: bool, ack: str, output: str, target: Target
+    group: str, file: str, keep_versions: bool, skip_bad: bool, ack: str, output: str, target: NodeTarget
 ) -> None:
     """Write the records in FILE to GROUP, one line of JSON each, as `export` prints them.
 
@@ -76,7 +76,7 @@ class _Job:
             say("further bad lines are only counted")
 
 
-async def _import(target: Target, job: _Job) -> None:
+async def _import(target: NodeTarget, job: _Job) -> None:
     from gossipnode.client.calls.importer import Importer
 
     began = time.monotonic()

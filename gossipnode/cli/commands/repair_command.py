@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from gossipnode.cli.failure import FAILED, Failure
-from gossipnode.cli.options import Target, output_option, run_async, target_options
+from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_line, print_table, progress, say, shown_bytes
+from gossipnode.core.model.property import SHARD_MAX
 
 if TYPE_CHECKING:
     from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 
-SHARD_MAX = (1 << 32) - 1
 GOOD_OUTCOMES = ("converged", "repaired")
 
 
@@ -23,12 +23,12 @@ GOOD_OUTCOMES = ("converged", "repaired")
 @click.option("--wait", is_flag=True, help="Wait for the outcome; exit code 1 unless converged or repaired.")
 @output_option
 @target_options
-def command(group: str, shard: int | None, wait: bool, output: str, target: Target) -> None:
+def command(group: str, shard: int | None, wait: bool, output: str, target: NodeTarget) -> None:
     """Start a round of repair of GROUP, shard by shard."""
     run_async(_repair, target, group, shard, wait, output)
 
 
-async def _repair(target: Target, group: str, shard: int | None, wait: bool, output: str) -> None:
+async def _repair(target: NodeTarget, group: str, shard: int | None, wait: bool, output: str) -> None:
     finished: list[messages.Round] = []
     started: list[messages.RoundEvent] = []
     try:
@@ -48,7 +48,7 @@ async def _repair(target: Target, group: str, shard: int | None, wait: bool, out
 
 
 async def _follow(
-    target: Target,
+    target: NodeTarget,
     group: str,
     shard: int | None,
     wait: bool,

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from gossipnode.node.world import OpenStore
     from gossipnode.store.interface import IndexRows, LeafDigest, Store
 
-DRAIN_SECONDS = 10.0
 _PATH = click.Path(path_type=Path)
 
 
@@ -211,6 +210,8 @@ class _Control:
 
     def _stop(self) -> None:
         import trio
+
+        from gossipnode.node.node import DRAIN_SECONDS
 
         self._stopping = True
         if self._node is None:

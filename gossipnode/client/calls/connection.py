@@ -15,6 +15,7 @@ import trio
 from gossipnode.client.calls.failures import named_error
 from gossipnode.client.calls.requests import QueryOptions as QueryOptions
 from gossipnode.client.calls.requests import apply_request, query_request
+from gossipnode.client.calls.timeouts import DEFAULT_TIMEOUT_SECONDS
 from gossipnode.client.errors import FailedError, UnreachableError, sole_error
 from gossipnode.client.transport.tls_files import TlsFiles as TlsFiles
 from gossipnode.client.transport.tls_files import tls_context
@@ -27,8 +28,6 @@ from gossipnode.rpc import Channel, ClientStream, Method, RpcError
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.banyandb.common import v1 as common
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
-
-DEFAULT_TIMEOUT_SECONDS = 10.0
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import betterproto
 
@@ -17,6 +17,7 @@ from gossipnode.wire.envelope.tables import (
     FIXED32,
     FIXED64,
     VARINT,
+    AnyMessage,
     Field,
     Malformed,
     Table,
@@ -32,8 +33,6 @@ DEPTH_MAX = 160
 
 VARINT_MAX_BYTES = 10
 _FIXED_SIZES = {FIXED32: 4, FIXED64: 8}
-
-AnyMessage = TypeVar("AnyMessage", bound=betterproto.Message)
 
 
 def decode(cls: type[AnyMessage], data: bytes) -> AnyMessage:

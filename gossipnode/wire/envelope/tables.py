@@ -61,7 +61,7 @@ class Field:
         self.enclosed: type[betterproto.Message] | None = None
         if meta.proto_type == betterproto.TYPE_MESSAGE:
             self.enclosed = element
-        self.wire, self.read, self.write = _KINDS[meta.proto_type]
+        self.wire, self.read, self.write = _FORMS[meta.proto_type]
         if meta.proto_type == betterproto.TYPE_ENUM:
             self.read = _member_of(element)
         self.key = varint(meta.number << 3 | self.wire)
@@ -202,7 +202,7 @@ _UINT64_MAX = (1 << 64) - 1
 _DOUBLE = struct.Struct("<d")
 
 # The types that protos/ uses, and no others: one that is missing here fails when its table is made.
-_KINDS: dict[str, tuple[int, Convert, Callable[[Any], bytes]]] = {
+_FORMS: dict[str, tuple[int, Convert, Callable[[Any], bytes]]] = {
     betterproto.TYPE_BOOL: (VARINT, bool, varint),
     betterproto.TYPE_INT32: (VARINT, _int32, varint),
     betterproto.TYPE_INT64: (VARINT, _int64, varint),

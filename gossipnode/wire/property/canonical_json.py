@@ -23,7 +23,7 @@ from gossipnode.wire.wire_errors import UnstorableError, WireError
 Spacing: TypeAlias = Literal["none", "commas"]
 """`commas`: one space after every comma outside text."""
 
-_EPOCH = datetime(1970, 1, 1)  # without a zone: all is UTC here, and twice as fast
+_YEAR_1970 = datetime(1970, 1, 1)  # without a zone: all is UTC here, and twice as fast
 _encode = msgspec.json.Encoder().encode
 
 
@@ -144,7 +144,7 @@ def _tag_value(value: TagValue) -> dict[str, Any]:
 def _timestamp(seconds: int, nanos: int) -> str:
     """RFC 3339 in UTC, with 0, 3, 6 or 9 decimals: as few as keep the value."""
     try:
-        text = (_EPOCH + timedelta(seconds=seconds)).isoformat()
+        text = (_YEAR_1970 + timedelta(seconds=seconds)).isoformat()
     except OverflowError:
         raise UnstorableError(
             f"Property: a timestamp at {seconds} s is not between the years 1 and 9999"

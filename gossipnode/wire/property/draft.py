@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from gossipnode.core.model.limits import PROPERTY_MAX_BYTES
 from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.wire.generated.pb.banyandb.property.v1.property_pb2 import Property
 from gossipnode.wire.property.payload import check_property
 from gossipnode.wire.wire_errors import InvalidPropertyError
-
-NANOSECONDS = 1_000_000_000
 
 
 class Draft:
@@ -69,7 +68,7 @@ class Draft:
         if updated_at_ns is not None:
             moment = message.updated_at
             moment.SetInParent()
-            moment.seconds, moment.nanos = divmod(updated_at_ns, NANOSECONDS)
+            moment.seconds, moment.nanos = divmod(updated_at_ns, NANOSECONDS_PER_SECOND)
         payload = message.SerializeToString(deterministic=True)
         if len(payload) > PROPERTY_MAX_BYTES:
             size = len(payload)

@@ -14,20 +14,20 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 
 from gossipnode.wire.wire_errors import WireError
 
-AnyMessage = TypeVar("AnyMessage", bound=Message)
+PbMessage = TypeVar("PbMessage", bound=Message)
 
 _GROUP_WIRE_TYPES = (3, 4)
 
 
-class Parsed(NamedTuple, Generic[AnyMessage]):
+class Parsed(NamedTuple, Generic[PbMessage]):
     """A message as it was read. What it holds that we do not know is in `canonical` alone."""
 
-    message: AnyMessage
+    message: PbMessage
     canonical: bytes
     has_unknown: bool
 
 
-def parse(cls: type[AnyMessage], data: bytes, path: str | None = None) -> Parsed[AnyMessage]:
+def parse(cls: type[PbMessage], data: bytes, path: str | None = None) -> Parsed[PbMessage]:
     """Read a message from all of `data`, and write its canonical bytes: equal content, equal bytes.
 
     Errors speak of the message as `path`, or by the name of its type.
@@ -48,7 +48,7 @@ def parse(cls: type[AnyMessage], data: bytes, path: str | None = None) -> Parsed
     return Parsed(message, with_unknown, len(with_unknown) != len(canonical))
 
 
-def _read(cls: type[AnyMessage], data: bytes, path: str) -> AnyMessage:
+def _read(cls: type[PbMessage], data: bytes, path: str) -> PbMessage:
     try:
         return cls.FromString(data)
     except DecodeError:
