@@ -67,6 +67,7 @@ class GroupSettings(msgspec.Struct, frozen=True, kw_only=True):
     shards: int = 1
     replicas: int = 3
     tombstone_retention_seconds: float = DEFAULT_TOMBSTONE_RETENTION_SECONDS
+    """How long a tombstone is kept at the least. Nothing is purged yet, so all of them are kept."""
     ack: str = "quorum"
     """Who must have a write before it is acknowledged, when a request does not say."""
     indexes: tuple[str, ...] = ()
@@ -90,6 +91,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     repair: RepairSettings
     groups: Mapping[str, GroupSettings]
     tls: TlsSettings | None = None
+    without_effect: tuple[str, ...] = ()
+    """A line for each setting that was given and changes nothing yet."""
 
     @property
     def members(self) -> dict[str, Address]:
@@ -135,6 +138,15 @@ _GROUP_KEYS: dict[str, Parser] = {
     "indexes": values.tag_keys,
 }
 _OPTIONS = {"cluster.peers": "--peer", "cluster.name": "--cluster", "groups": "--group"}
+
+_WITHOUT_EFFECT = {
+    ("node", "status_listen"): "[node] status_listen is set, but status over HTTP is not served yet",
+    ("cluster", "secret"): "[cluster] secret is set, but nothing checks it yet: only TLS keeps strangers out",
+    ("cluster", "discovery"): (
+        "[cluster] discovery is set, but it changes nothing yet: members come from peers or join"
+    ),
+}
+"""The settings that are read and checked, and that nothing in the node looks at yet."""
 
 _Sections: TypeAlias = dict[str, dict[str, Any]]
 _Groups: TypeAlias = dict[str, dict[str, Any]]
@@ -288,6 +300,9 @@ def _assemble(sections: _Sections, groups: _Groups) -> Settings:
         repair=RepairSettings(**sections["repair"]),
         groups={name: _group(keys) for name, keys in sorted(groups.items())},
         tls=_tls(sections["tls"]),
+        without_effect=tuple(
+            line for (section, key), line in _WITHOUT_EFFECT.items() if key in sections[section]
+        ),
     )
 
 

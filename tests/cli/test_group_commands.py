@@ -158,6 +158,12 @@ def test_delete_says_what_it_does(cli: Cli) -> None:
     assert "Nothing is asked before" in said
 
 
+@pytest.mark.parametrize("command", ["create", "alter"])
+def test_help_of_the_retention_promises_no_purge(cli: Cli, command: str) -> None:
+    said = " ".join(cli("group", command, "--help").out.split())
+    assert "remembered at the least, as in 7d, 36h, 90m. Nothing is purged yet" in said
+
+
 def test_forget(ask_peer: Cli, peer: Peer) -> None:
     peer.answers[services.NODE_FORGET_MEMBER] = messages.ForgetMemberResponse(acknowledged=2, members=3)
     ended = ask_peer("member", "forget", "c", "-o", "json")

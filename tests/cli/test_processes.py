@@ -56,6 +56,26 @@ def test_a_port_in_use(node_starter: Starter, cli: Cli, tmp_path: Path) -> None:
     assert f"cannot listen at {address}: address already in use" in ended.problem
 
 
+def test_settings_that_change_nothing_yet_are_named_at_the_start(tmp_path: Path) -> None:
+    config = tmp_path / "a.toml"
+    config.write_text(
+        '[node]\nname = "a"\nstatus_listen = "127.0.0.1:0"\n'
+        '[cluster]\nsecret = "s3cret"\ndiscovery = "static"\n'
+    )
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        given = ["--config", str(config), "--listen", address, "--data-dir", str(tmp_path / "a")]
+        ended = run_process("run", *given)
+    *named, problem = ended.err.splitlines()
+    assert "cannot listen" in problem
+    assert named == [
+        "gossipnode: [node] status_listen is set, but status over HTTP is not served yet",
+        "gossipnode: [cluster] secret is set, but nothing checks it yet: only TLS keeps strangers out",
+        "gossipnode: [cluster] discovery is set, but it changes nothing yet: members come from peers or join",
+    ]
+    assert run_process("run", *given, "--check-config").err == ""
+
+
 def test_a_data_directory_in_use(node_starter: Starter, tmp_path: Path) -> None:
     node_starter("a")
     arguments = ["--listen", "127.0.0.1:0", "--data-dir", str(tmp_path / "a")]

@@ -27,7 +27,8 @@ _RETENTION = click.option(
     "--retention",
     callback=checked(duration),
     metavar="TIME",
-    help="How long deleted records are remembered, as in 7d, 36h, 90m.",
+    help="How long deleted records are remembered at the least, as in 7d, 36h, 90m. Nothing is purged yet: "
+    "all of them are remembered.",
 )
 _INDEX = click.option(
     "--index",
@@ -80,7 +81,7 @@ def create(
 ) -> None:
     """Create the group NAME. Exit code 1 when there is one of this name.
 
-    Without --ack a quorum answers; without --retention deleted records are remembered for 7d.
+    Without --ack a quorum answers; without --retention the retention is 7d.
     """
     from gossipnode.wire.group_codec import NewGroup, encode_new_group
 

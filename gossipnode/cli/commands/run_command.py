@@ -106,8 +106,8 @@ def command(
     from gossipnode.observe.logs import configure_logs
 
     configure_logs()
-    if settings.node.status_listen is not None:
-        say("gossipnode: [node] status_listen is set, but status over HTTP is not served yet")
+    for line in settings.without_effect:
+        say(f"gossipnode: {line}")
     run_async(_run, settings, reseed, until_stdin_closes)
 
 
