@@ -1,4 +1,4 @@
-"""What the demo writes, and what it proves: plain functions on three nodes, told step by step in `demo`."""
+"""What the demo writes, and what it proves, as functions on three nodes. The command tells the story."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gossipnode.core.session.tree import SlotDigest, make_tree
 
 GROUP = "unicode"
 COMMON_PART = 3 / 4
-"""Of the table, what all three nodes get while all are up."""
+"""The part of the table that all three nodes get while all of them are up."""
 ONLY_ON_A = 900
 ONLY_ON_B = 600
 NEWER_ON_A = 150
@@ -72,7 +72,7 @@ def unicode_table() -> list[Property]:
 
 
 class Stamps:
-    """Stamps as a node would give them, each above the one before, never ahead of the clock."""
+    """Stamps as a node would give them: each is above the one before, and none is far ahead of the clock."""
 
     def __init__(self) -> None:
         self._last = time.time_ns()
@@ -160,7 +160,7 @@ async def read_views(addresses: dict[str, Address], timeout_seconds: float) -> l
 def difference(views: Sequence[View], plan: Plan) -> str:
     """What is wrong with the end of the story, or "" when nothing is.
 
-    The root is computed anew from the slots that each node showed, not taken from its word.
+    The root of each node is computed from the slots that it showed, and must be the one that it names.
     """
     first = views[0]
     for view in views:

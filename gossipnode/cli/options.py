@@ -1,4 +1,4 @@
-"""The options that commands share, each with the error that its wrong use deserves."""
+"""The options that commands share, each with the error for its wrong use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AnyResult = TypeVar("AnyResult")
 
 @dataclass(frozen=True, slots=True)
 class NodeTarget:
-    """The node that a command asks, and how."""
+    """The node that a command asks, and how it is reached."""
 
     address: Address
     timeout_seconds: float
@@ -62,7 +62,7 @@ class ManyValues(click.Command):
     """A command whose options take several values, up to the next option, if their metavar ends in "..."."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Write the option anew before each of its values, which is what click knows."""
+        """Repeat the option before each of its values, which is the form that click knows."""
         many = {
             name
             for option in self.params

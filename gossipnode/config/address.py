@@ -1,6 +1,6 @@
 """Addresses as people write them: HOST:PORT or [IPV6]:PORT.
 
-Parsing only; nothing is resolved or dialed here.
+Texts are parsed only; nothing is resolved or dialed here.
 """
 
 from __future__ import annotations

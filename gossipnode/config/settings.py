@@ -40,14 +40,14 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The other members, or who knows them: `peers` or `join`. Neither holds the node itself."""
+    """The other members (`peers`), or some that know all of them (`join`). Neither holds the node itself."""
 
     name: str = "main"
     secret: str | None = None
     discovery: str = "static"
     peers: Mapping[str, Address] = msgspec.field(default_factory=dict[str, Address])
     join: tuple[Address, ...] = ()
-    """Members of a running cluster, any of which will do."""
+    """Members of a running cluster, any one of which is enough."""
 
 
 class RepairSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +69,7 @@ class GroupSettings(msgspec.Struct, frozen=True, kw_only=True):
     tombstone_retention_seconds: float = DEFAULT_TOMBSTONE_RETENTION_SECONDS
     """How long a tombstone is kept at the least. Nothing is purged yet, so all of them are kept."""
     ack: str = "quorum"
-    """Who must have a write before it is acknowledged, when a request does not say."""
+    """Which replicas must have a write before it is acknowledged, if the request does not say."""
     indexes: tuple[str, ...] = ()
     """Tags with an index from the start."""
 
@@ -317,7 +317,7 @@ def _other_members(peers: dict[str, Address], node: dict[str, Any]) -> dict[str,
     seen: dict[Address, str] = {}
     for name, address in peers.items():
         if name == node["name"]:
-            # One list of all members, shared by every node's file, names the node itself too.
+            # The files of all nodes may share one list of members, which then names the node itself.
             if address not in own:
                 raise SettingsError(
                     f"peer {name!r} at {address} has this node's own name: give every member its own"
@@ -333,7 +333,7 @@ def _other_members(peers: dict[str, Address], node: dict[str, Any]) -> dict[str,
 
 
 def _others_to_join(addresses: tuple[Address, ...], node: dict[str, Any]) -> tuple[Address, ...]:
-    """Without the node itself: one list may serve every node's settings. The first one joins nobody."""
+    """The addresses without the node's own. All nodes may share one list, and the first joins nobody."""
     own = {node["listen"], node["advertise"]}
     return tuple(address for address in addresses if address not in own)
 

@@ -38,7 +38,7 @@ def decode_strategy(strategy: int) -> bool:
     """Whether a write takes the place of all stored tags. Unspecified is MERGE.
 
     Raises:
-        WireError: the strategy is none that we know.
+        WireError: the strategy is unknown.
     """
     known = banyandb.ApplyRequestStrategy
     if strategy == known.STRATEGY_REPLACE:

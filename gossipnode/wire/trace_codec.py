@@ -11,7 +11,7 @@ from gossipnode.wire.generated.pb import Timestamp
 
 
 class TraceSpan(NamedTuple):
-    """A part of the work. Times are nanoseconds since 1970."""
+    """A part of the work on a query. Times are nanoseconds since 1970."""
 
     message: str
     start: int

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NAMES = ("a", "b", "c")
 ANSWER_SECONDS = 60.0
-"""How long a node may be silent here: it has a slow machine's time."""
+"""How long a node may be silent: long enough for a slow machine."""
 
 
 @click.command("demo")
@@ -77,7 +77,7 @@ class _Demo:
     began: float = field(default_factory=time.monotonic)
 
     def tell(self, text: str) -> None:
-        """A line of the story: the result, unless that is asked for as JSON."""
+        """Tell a line of the story, on stdout unless the result is asked for as JSON."""
         line = f"{time.monotonic() - self.began:5.1f} s  {text}"
         if self.as_json:
             print(line, file=sys.stderr, flush=True)

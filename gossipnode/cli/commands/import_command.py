@@ -123,7 +123,7 @@ def _open(job: _Job, stack: ExitStack) -> tuple[AsyncGenerator[Batch], int | Non
         code = WRONG_USE if named_wrong else FAILED
         raise Failure(f"{job.file}: cannot be read: {error.strerror}", code) from None
     stack.enter_context(opened)
-    # 0 is what a pipe or a device says.
+    # The size of a pipe or a device is 0.
     return _batches_of_lines(job, opened), Path(job.file).stat().st_size or None, True
 
 
@@ -148,7 +148,7 @@ async def _batches_of_lines(job: _Job, file: IO[bytes]) -> AsyncGenerator[Batch]
     from gossipnode.client.calls.importer import Batch
 
     number = 0
-    # In a thread: standard input may have nothing to read for a long time.
+    # Lines are read in a thread, because standard input may have nothing to read for a long time.
     while lines := await trio.to_thread.run_sync(_read_lines, file, abandon_on_cancel=True):
         batch = Batch()
         for line in lines:
@@ -160,7 +160,7 @@ async def _batches_of_lines(job: _Job, file: IO[bytes]) -> AsyncGenerator[Batch]
 
 
 def _read_lines(file: IO[bytes]) -> list[bytes]:
-    """The next lines, about as many as fill a batch. A line over the limit comes cut, as the last one."""
+    """The next lines, about as many as fill a batch. A line over the limit is cut, and is the last one."""
     from gossipnode.client.calls.importer import BATCH_MAX_BYTES, BATCH_MAX_RECORDS
 
     lines: list[bytes] = []

@@ -34,7 +34,7 @@ async def _repair(target: NodeTarget, group: str, shard: int | None, wait: bool,
     try:
         await _follow(target, group, shard, wait, started, finished)
     finally:
-        # Behind the progress bar, and also when the node went away between two rounds.
+        # The progress bar is gone by now. What is known is printed even if the node went away between rounds.
         for past in finished:
             _print(past, output)
         for event in () if wait else started:

@@ -160,7 +160,7 @@ async def _serve(settings: Settings, reseed: bool, until_stdin_closes: bool) -> 
     from gossipnode.node.node import run_node
     from gossipnode.node.world import real_world
 
-    # Signals are taken from the start: an early one must neither be lost nor end in a traceback.
+    # Signals are taken from the start, because an early one must neither be lost nor end in a traceback.
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             control = _Control(settings.node.name, nursery.cancel_scope)
@@ -172,7 +172,7 @@ async def _serve(settings: Settings, reseed: bool, until_stdin_closes: bool) -> 
 
 
 class _Control:
-    """Tells a node to stop. Also the node's task status: it hears when the node serves."""
+    """Tells a node to stop. It is also the node's task status, so it hears when the node serves."""
 
     def __init__(self, name: str, whole: trio.CancelScope) -> None:
         self._name = name
@@ -199,7 +199,7 @@ class _Control:
                 self._stop()
 
     async def follow_stdin(self) -> None:
-        """Stop once standard input ends: whoever holds its other end is gone, however it went."""
+        """Stop when standard input ends, because then the process that held its other end is gone."""
         import trio
 
         async with trio.lowlevel.FdStream(os.dup(0)) as stdin:
@@ -253,7 +253,7 @@ def _opener(reseed: bool) -> OpenStore:
 
 
 def _failure(error: BaseException, settings: Settings) -> Failure | None:
-    """The end that an error of starting or running means; None for one that only a defect explains."""
+    """How an error of starting or running ends the command; None if only a defect explains it."""
     from gossipnode.node.membership.boot import NotAMemberError
     from gossipnode.node.node import NodeFailedError
     from gossipnode.node.peers.access import CertificateError

@@ -102,7 +102,7 @@ def _print_shards(shards: Sequence[messages.ShardStatus]) -> None:
 
 
 def _age(stamp: int) -> str:
-    """How long ago a moment (nanoseconds since 1970, 0 for never) was."""
+    """How long ago a moment was. It is given in nanoseconds since 1970; 0 means never."""
     if not stamp:
         return "never"
     seconds = max(0, time.time_ns() - stamp) // NANOSECONDS_PER_SECOND

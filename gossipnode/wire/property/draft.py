@@ -1,6 +1,7 @@
 """A property on its way to become a new version: read once, merged, stamped, written once.
 
-For writes of clients, where parsing and encoding again for each step would cost more than all the rest.
+It is for the writes of clients. Parsing and encoding the property again for each step would cost more than
+the steps themselves.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from gossipnode.wire.wire_errors import InvalidPropertyError
 
 
 class Draft:
-    """A property on its way to become a new version of its record: parsed once, then stamped."""
+    """A parsed property that is to become a new version of its record."""
 
     __slots__ = ("_message", "entity")
 
     def __init__(self, entity: Entity, message: Property) -> None:
-        """Made by `read_draft` and `draft_of`."""
+        """Use `read_draft` and `draft_of` to make one."""
         self.entity = entity
         self._message = message
 
@@ -37,8 +38,8 @@ class Draft:
     def over(self, existing: bytes) -> Draft:
         """This draft with the tags of a stored property under it.
 
-        A tag of the draft takes the place of the one with its key; new ones follow in their order. All but
-        the tags is the draft's.
+        A tag of the draft takes the place of the stored one with its key; new tags follow in their order.
+        Everything but the tags is the draft's.
         """
         merged = {tag.key: tag for tag in Property.FromString(existing).tags}
         merged.update({tag.key: tag for tag in self._message.tags})
@@ -59,7 +60,7 @@ class Draft:
         """The record with these stamps, all in nanoseconds; None leaves `updated_at` as it is.
 
         Raises:
-            InvalidPropertyError: it is over the limit of a property.
+            InvalidPropertyError: it is larger than a property may be.
         """
         message = self._message
         metadata = message.metadata
@@ -83,7 +84,7 @@ def read_draft(data: bytes, path: str = "property") -> Draft:
     Raises: as `check_property`.
     """
     entity, parsed = check_property(data, path)
-    # What we do not know of it was left out of the parsed message; it must not get lost.
+    # Unknown fields were left out of the parsed message, and must not get lost.
     message = Property.FromString(parsed.canonical) if parsed.has_unknown else parsed.message
     return Draft(entity, message)
 
