@@ -19,13 +19,7 @@ def write(tmp_path: Path, text: str, name: str = "a.toml") -> Path:
     return path
 
 
-def test_the_whole_configuration_of_the_contract(tmp_path: Path) -> None:
-    for name in ("ca.pem", "a.pem", "a.key"):
-        write(tmp_path, "", name)
-    settings = load_settings(
-        write(
-            tmp_path,
-            f"""
+WHOLE = """
 [node]
 name = "a"
 listen = "127.0.0.1:7400"
@@ -54,9 +48,13 @@ ca = "{tmp_path}/ca.pem"
 cert = "{tmp_path}/a.pem"
 key = "{tmp_path}/a.key"
 require_client = false
-""",
-        )
-    )
+"""
+
+
+def test_the_whole_configuration_of_the_contract(tmp_path: Path) -> None:
+    for name in ("ca.pem", "a.pem", "a.key"):
+        write(tmp_path, "", name)
+    settings = load_settings(write(tmp_path, WHOLE.format(tmp_path=tmp_path)))
     assert settings.node.advertise == Address("a.example", 7400)
     assert settings.node.data_dir == Path("data/a")
     assert settings.node.status_listen == Address("127.0.0.1", 7480)
