@@ -49,7 +49,7 @@ Cli = Callable[..., Ended]
 
 
 def refused(cli: Cli, arguments: list[str], words: list[str]) -> None:
-    """A command ends as wrong use, in one line with these words."""
+    """Check that a command ends as wrong use, in one line with these words."""
     ended = cli(*arguments)
     assert (ended.code, ended.out) == (2, "")
     for word in words:
@@ -142,7 +142,7 @@ class Peer:
 
 @pytest.fixture
 def peer() -> Iterator[Peer]:
-    """A peer in a thread: a command runs its own loop in ours."""
+    """A peer in a thread of its own, because a command runs its own loop in ours."""
     made = Peer()
     started: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
     serving = threading.Thread(target=trio.run, args=(made.serve, started))

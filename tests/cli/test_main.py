@@ -112,7 +112,7 @@ def test_ctrl_c_ends_with_one_line(node: Running) -> None:
     )
     assert importing.stdin is not None
     assert importing.stderr is not None
-    # A bad line that is skipped is told of at once: then the command surely runs.
+    # Once the first batch is written, the command surely runs.
     batch = b'{"name": "pipe", "id": "1", "tags": {"a": 1}}\n' * 256
     importing.stdin.write(batch)
     importing.stdin.flush()

@@ -71,7 +71,7 @@ def payloads(name: str) -> list[bytes]:
 
 
 def transcript_messages(name: str) -> list[tuple[str, Any, bytes]]:
-    """The messages of a session: who sent it, what was seen, and its bytes."""
+    """The messages of a session: the side that sent each, its content, and its bytes."""
     seen = json.loads((GOLDEN / "transcripts" / f"{name}.json").read_text(encoding="utf-8"))["messages"]
     kinds = {"client": repair_pb2.RepairRequest, "server": repair_pb2.RepairResponse}
     return [

@@ -1,4 +1,4 @@
-"""Definitions of groups and changes to them: as they went they come back."""
+"""Definitions of groups, and changes to them, come back as they were sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rounds, their events and reports come back as they went, and a report is held to what a holder can know."""
+"""Rounds, events and reports come back as they were sent; a report cannot say more than a holder can know."""
 
 from __future__ import annotations
 

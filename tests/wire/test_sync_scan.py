@@ -1,4 +1,4 @@
-"""The quick look at a record's message agrees with the strict decoder, or gives up."""
+"""The quick look at a record's message agrees with the strict reader, or gives up."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SERVER = [encode_server_message(PropertyAnswer(to, record)) for record in RECORD
 
 
 def strictly(cls: type[bp.RepairRequest] | type[bp.RepairResponse], data: bytes) -> object:
-    """(payload, delete_time, from) by the strict decoder; None if it is no record's message."""
+    """(payload, delete_time, from) as the strict reader has it; None if the message carries no record."""
     try:
         name, value = betterproto.which_one_of(decode(cls, data), "data")
     except WireError:
@@ -82,7 +82,7 @@ def test_damaged_messages_are_given_up_or_read_as_the_strict_decoder_does(
 
 
 def test_another_field_behind_the_known_ones_is_for_the_strict_decoder() -> None:
-    """A second delete_time takes the place of the first: reading on matters."""
+    """A second delete_time would take the place of the first, so the look must not stop before it."""
     sync = encode(decode(bp.RepairRequest, CLIENT[2]).property_sync)
     for more in (b"\x18\x05", b"\x12\x00", b"\x0a\x00", b"\x78\x01", b"\xff"):
         assert scan_client_sync(field(4, sync + more)) is None

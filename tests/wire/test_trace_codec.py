@@ -13,7 +13,7 @@ BEGAN = 1_800_000_000 * SECOND + 5
 
 
 def read(root: TraceSpan) -> pb.Trace:
-    """What a stock client makes of it."""
+    """The trace as a stock client reads it."""
     return pb.Trace.FromString(encode(encode_trace("00ff", root)))
 
 

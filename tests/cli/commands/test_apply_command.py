@@ -1,4 +1,4 @@
-"""`apply`: what is written, and what is said of it."""
+"""`apply`: what it writes and prints; and the life of a record, with `get` and `delete`."""
 
 from __future__ import annotations
 

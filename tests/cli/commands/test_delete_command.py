@@ -1,4 +1,4 @@
-"""`delete`: what is said of it. What it leaves is told with `apply`."""
+"""`delete`: what it prints. What it leaves is tested in `test_apply_command`."""
 
 from __future__ import annotations
 

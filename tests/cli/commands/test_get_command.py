@@ -1,4 +1,4 @@
-"""`get`: the keys that it takes. What it shows is told with `apply`."""
+"""`get`: the keys that it takes. What it shows is tested in `test_apply_command`."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_a_bad_line_is_named_and_nothing_of_its_batch_is_written(ask: Cli, tmp_p
 
 @pytest.mark.slow
 def test_a_record_that_only_the_node_can_judge(ask: Cli, tmp_path: Path) -> None:
-    """A stamp from the future: the client knows no bound for it but the node's clock."""
+    """Only the clock of the node tells that a stamp is from the future."""
     record = '{"name": "late", "id": "late-%d", "tags": {"a": 1}, "create_revision": 1, "mod_revision": %d}'
     file = tmp_path / "lines"
     future = 1 << 61

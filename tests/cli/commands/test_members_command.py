@@ -1,4 +1,4 @@
-"""`members`: who is there, as one node sees it."""
+"""`members`: the members, as one node sees them."""
 
 from __future__ import annotations
 

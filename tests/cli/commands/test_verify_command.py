@@ -1,4 +1,4 @@
-"""`verify`: the data directory that it wants. What it finds is told with `run`."""
+"""`verify`: the data directory that it wants. What it finds is tested in `test_run_command`."""
 
 from __future__ import annotations
 

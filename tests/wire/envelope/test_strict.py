@@ -1,4 +1,4 @@
-"""Control messages: what betterproto reads and writes, without what it lets pass."""
+"""Messages are read as betterproto reads them, but what it lets pass is refused."""
 
 from __future__ import annotations
 

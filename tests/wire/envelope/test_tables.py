@@ -1,4 +1,4 @@
-"""Past betterproto's constructor and its attributes: the same messages, the same values."""
+"""What is made or read without betterproto's constructor and attributes is the same as with them."""
 
 from __future__ import annotations
 

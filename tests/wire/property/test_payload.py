@@ -1,4 +1,4 @@
-"""The two doors of a payload: what a peer may send, and what a client may."""
+"""The two ways in for a payload: what a peer may send, and what a client may send."""
 
 from __future__ import annotations
 

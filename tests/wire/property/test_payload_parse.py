@@ -1,4 +1,4 @@
-"""Strict parsing of properties, seen through the doors of a peer and of a client."""
+"""Strict parsing of properties, by itself and as peers and clients meet it."""
 
 from __future__ import annotations
 
