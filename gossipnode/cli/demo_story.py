@@ -1,4 +1,4 @@
-"""What the demo writes, and what it proves: plain functions on three nodes, told step by step in `demo`."""
+"""What the demo writes, and what it proves, as functions on three nodes. The command tells the story."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from gossipnode.client.calls.connection import connect_node
 from gossipnode.client.calls.importer import Batch, Importer
 from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.config.address import Address
-from gossipnode.core.model.tag_value import Timestamp
+from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND, Timestamp
 from gossipnode.core.session.tree import SlotDigest, make_tree
 
 GROUP = "unicode"
-NANOSECONDS = 1_000_000_000
 COMMON_PART = 3 / 4
-"""Of the table, what all three nodes get while all are up."""
+"""The part of the table that all three nodes get while all of them are up."""
 ONLY_ON_A = 900
 ONLY_ON_B = 600
 NEWER_ON_A = 150
@@ -73,7 +72,7 @@ def unicode_table() -> list[StoredProperty]:
 
 
 class Stamps:
-    """Stamps as a node would give them, each above the one before, never ahead of the clock."""
+    """Stamps as a node would give them: each is above the one before, and none is far ahead of the clock."""
 
     def __init__(self) -> None:
         self._last = time.time_ns()
@@ -81,7 +80,7 @@ class Stamps:
     def stamped(self, record: StoredProperty) -> StoredProperty:
         """The record as a fresh write."""
         self._last = max(time.time_ns(), self._last + 1)
-        updated_at = Timestamp(*divmod(self._last, NANOSECONDS))
+        updated_at = Timestamp(*divmod(self._last, NANOSECONDS_PER_SECOND))
         return replace(
             record,
             create_revision=record.create_revision or self._last,
@@ -163,7 +162,7 @@ async def read_views(addresses: dict[str, Address], timeout_seconds: float) -> l
 def difference(views: Sequence[View], plan: Plan) -> str:
     """What is wrong with the end of the story, or "" when nothing is.
 
-    The root is computed anew from the slots that each node showed, not taken from its word.
+    The root of each node is computed from the slots that it showed, and must be the one that it names.
     """
     first = views[0]
     for view in views:

@@ -1,7 +1,7 @@
 """Real node processes on this machine, for `cluster` and `demo`: started, watched, and stopped with us.
 
-A child holds the reading end of a pipe as its standard input and stops when it closes. So it ends with this
-process, however that goes, kill -9 included; only a child that was let go runs on.
+The standard input of a node is a pipe from this process, and the node stops when the pipe closes. So it ends
+with this process even after kill -9. Only a node that was started detached runs on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gossipnode.config.address import Address
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
-"""The nodes' own 10 s for what is running, and some."""
+"""The 10 s that a node gives to what is running, and five more."""
 LOG_TAIL_BYTES = 4096
 LOOPBACK = "127.0.0.1"
 
@@ -40,7 +40,7 @@ class LocalNode:
 
     @property
     def config(self) -> Path:
-        """Its settings; `gossipnode run --config` takes them by hand, too."""
+        """The file of its settings, which `gossipnode run --config` takes as well."""
         return self.directory / f"{self.name}.toml"
 
     @property
@@ -75,7 +75,7 @@ class LocalNodes:
     """Whether the nodes are to run on when this process ends."""
 
     def add(self, name: str, address: Address) -> None:
-        """Plan a node. All are planned before the first is started: each knows the others."""
+        """Plan a node. All are planned before the first is started, because each must know all of them."""
         self.nodes.append(LocalNode(name, address, self.directory))
 
     def __getitem__(self, name: str) -> LocalNode:
@@ -99,7 +99,7 @@ class LocalNodes:
         arguments = [sys.executable, "-m", "gossipnode", "run", "--config", str(node.config)]
         if not self.detached:
             arguments.append("--until-stdin-closes")
-        # A session of its own: Ctrl-C is for us, and we tell the nodes.
+        # The node gets a session of its own, so that Ctrl-C reaches us alone, and we stop the nodes.
         with node.log.open("ab") as log:
             node.process = subprocess.Popen(  # noqa: ASYNC220 - takes a millisecond, and needs no thread
                 arguments,
@@ -139,7 +139,7 @@ class LocalNodes:
             node.process = None
 
     async def stop_all(self) -> None:
-        """Stop every node, also when we are being cancelled."""
+        """Stop every node, even while this task is being cancelled."""
         with trio.CancelScope(shield=True):
             async with trio.open_nursery() as nursery:
                 for node in self.nodes:
@@ -174,7 +174,7 @@ class LocalNodes:
 
 
 def _environment() -> dict[str, str]:
-    """Ours without settings of nodes: they would be those of every node."""
+    """Our environment without the settings of nodes, which would hold for every node."""
     return {key: value for key, value in os.environ.items() if not key.startswith("GOSSIPNODE_")}
 
 

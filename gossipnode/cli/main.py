@@ -44,7 +44,7 @@ class _LazyCommands(click.Group):
     """Knows its commands by name; each lives in a module of its own."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order in which one needs them."""
+        """The names, in the order in which a user needs them."""
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -56,7 +56,7 @@ class _LazyCommands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command. Click has ends of its own for some errors: take them first."""
+        """Run the command. Errors that click would end in its own way are handled here first."""
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, BrokenPipeError, BaseExceptionGroup) as caught:
@@ -64,7 +64,7 @@ class _LazyCommands(click.Group):
                 case KeyboardInterrupt():
                     raise Failure("interrupted", INTERRUPTED) from None
                 case BrokenPipeError():
-                    # Whoever read our output has seen enough, as with `| head`.
+                    # The reader of our output has seen enough, as with `| head`.
                     _drop_stdout()
                     raise Failure("", DONE) from None
                 case error:
@@ -90,7 +90,7 @@ def gossipnode() -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process."""
     for stream in (sys.stdout, sys.stderr):
-        # Whatever the locale: what is stored is Unicode text.
+        # Stored texts are Unicode, whatever the locale is.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     code = run(arguments)
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if not isinstance(error, BrokenPipeError):
             code = _ended(error)
     if code == INTERRUPTED:
-        # A thread may still be reading standard input: the interpreter would wait for it, or complain.
+        # A thread may still be reading standard input. The interpreter would wait for it, or complain.
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""The options that commands share, each with the error that its wrong use deserves."""
+"""The options that commands share, each with the error for its wrong use."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gossipnode.client.values.defaults import DEFAULT_TIMEOUT_SECONDS
 from gossipnode.config.address import Address, AddressError, parse_address
 from gossipnode.config.values import Parser, WrongValueError
 
@@ -18,16 +19,15 @@ if TYPE_CHECKING:
     from gossipnode.client.calls.connection import NodeClient
 
 DEFAULT_AT = "127.0.0.1:7400"
-DEFAULT_TIMEOUT_SECONDS = 10.0
 ACK_LEVELS = ("local", "one", "quorum", "all")
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-Result = TypeVar("Result")
+AnyCommand = TypeVar("AnyCommand", bound=Callable[..., Any])
+AnyResult = TypeVar("AnyResult")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """The node that a command asks, and how."""
+class NodeTarget:
+    """The node that a command asks, and how it is reached."""
 
     address: Address
     timeout_seconds: float
@@ -62,7 +62,7 @@ class ManyValues(click.Command):
     """A command whose options take several values, up to the next option, if their metavar ends in "..."."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Write the option anew before each of its values, which is what click knows."""
+        """Repeat the option before each of its values, which is the form that click knows."""
         many = {
             name
             for option in self.params
@@ -164,7 +164,7 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
             raise click.UsageError("--cert and --key belong together: give both")
         if tls_cert is not None and tls_ca is None:
             raise click.UsageError("--cert needs --ca, the CA that signed the node's certificate")
-        target = Target(at, timeout_seconds, tls_ca, tls_cert, tls_key)
+        target = NodeTarget(at, timeout_seconds, tls_ca, tls_cert, tls_key)
         return command(*arguments, target=target, **options)
 
     wrapped: Callable[..., Any] = gathered
@@ -173,7 +173,7 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def output_option(command: Command) -> Command:
+def output_option(command: AnyCommand) -> AnyCommand:
     """Add -o table|json; the command gets it as `output`."""
     return click.option(
         "-o",
@@ -185,7 +185,7 @@ def output_option(command: Command) -> Command:
     )(command)
 
 
-def ack_option(command: Command) -> Command:
+def ack_option(command: AnyCommand) -> AnyCommand:
     """Add --ack; the command gets it as `ack`, empty for what the group says."""
     return click.option(
         "--ack",
@@ -200,7 +200,7 @@ def _empty_for_none(_ctx: click.Context, _param: click.Parameter, value: str | N
     return value or ""
 
 
-def run_async(work: Callable[..., Awaitable[Result]], *arguments: Any) -> Result:
+def run_async(work: Callable[..., Awaitable[AnyResult]], *arguments: Any) -> AnyResult:
     """Run a command's work under Trio."""
     import trio
 

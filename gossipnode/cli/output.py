@@ -1,6 +1,6 @@
 """What a command prints: results as JSON or tables on stdout, messages and progress on stderr.
 
-Rich is imported only where a table or a progress bar is drawn; colour appears on a terminal alone.
+Rich is imported only where a table or a progress bar is drawn. Colours appear on a terminal alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Advance = Callable[[int], None]
 
 _FOLDED_COLUMNS = ("key", "tag", "tags", "value", "sha", "indexes")
-"""Columns that take more lines on a narrow terminal; the others keep their words whole."""
+"""Columns that take more lines on a narrow terminal; the other columns keep their words whole."""
 
 
 def print_line(line: str) -> None:
@@ -46,13 +46,13 @@ def say(message: str) -> None:
 
 
 def say_spread(acknowledged: int, members: int) -> None:
-    """Say so when a change of the cluster is not known to every member yet."""
+    """Tell how many members know of a change, if not all of them do yet."""
     if acknowledged < members:
         say(f"{acknowledged} of {members} members know by now; the others hear of it when they are reached")
 
 
 def console() -> Console:
-    """Stdout through rich. Off a terminal nothing is coloured or cut: a line is as long as it needs."""
+    """Stdout through rich. Off a terminal nothing is coloured or cut, however long a line is."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else 10_000
@@ -76,7 +76,7 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
     table = make_table(*headers)
     for row in rows:
-        # As Text: what stands in a record is never markup.
+        # Cells are Text, because what stands in a record is never markup.
         table.add_row(*[Text(printable(str(cell))) for cell in row])
     console().print(table)
 

@@ -1,6 +1,6 @@
 """The JSON shapes of status, groups, trees, rounds and traces, made from a node's answers.
 
-Others rely on their names.
+Scripts of users rely on their names.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def shard_shape(shard: messages.ShardStatus) -> dict[str, Any]:
 
 
 def moving_shape(moving: messages.ShardStatusMoving) -> dict[str, Any] | None:
-    """How far a shard is on its way to new replicas, or None when it is on none."""
+    """How far a shard has moved to its new replicas; None if it is not moving."""
     return {"to": list(moving.to), "done": moving.done, "total": moving.total} if moving.to else None
 
 

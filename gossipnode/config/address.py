@@ -1,6 +1,6 @@
 """Addresses as people write them: HOST:PORT or [IPV6]:PORT.
 
-Parsing only; nothing is resolved or dialed here.
+Texts are parsed only; nothing is resolved or dialed here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 PORT_MAX = 65535
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
-_EXPECTED = "expected HOST:PORT or [IPV6]:PORT"
+_FORMS_EXPECTED = "expected HOST:PORT or [IPV6]:PORT"
 
 
 class AddressError(ValueError):
@@ -40,19 +40,19 @@ def parse_address(text: str, *, allow_port_zero: bool = False) -> Address:
     if text.startswith("["):
         inner, bracket, rest = text[1:].partition("]")
         if not bracket or not rest.startswith(":"):
-            raise AddressError(f"{text[:80]!r} is no address: {_EXPECTED}")
+            raise AddressError(f"{text[:80]!r} is no address: {_FORMS_EXPECTED}")
         return Address(_ipv6(inner, text), _port(rest[1:], text, allow_port_zero))
     if "://" in text:
-        raise AddressError(f"{text[:80]!r} is a URL, not an address: {_EXPECTED}")
+        raise AddressError(f"{text[:80]!r} is a URL, not an address: {_FORMS_EXPECTED}")
     host, colon, port = text.rpartition(":")
     if not colon:
-        raise AddressError(f"{text[:80]!r} has no port: {_EXPECTED}")
+        raise AddressError(f"{text[:80]!r} has no port: {_FORMS_EXPECTED}")
     if ":" in host:
         raise AddressError(
             f"{text[:80]!r} is no address: write an IPv6 address in brackets, as in [::1]:7400"
         )
     if not host:
-        raise AddressError(f"{text[:80]!r} has no host: {_EXPECTED}")
+        raise AddressError(f"{text[:80]!r} has no host: {_FORMS_EXPECTED}")
     _check_host(host, text)
     return Address(host, _port(port, text, allow_port_zero))
 
@@ -81,4 +81,4 @@ def _check_host(host: str, text: str) -> None:
         except ValueError:
             raise AddressError(f"{text[:80]!r} holds no IPv4 address: {host!r}") from None
     elif not _HOST_NAME.fullmatch(host):
-        raise AddressError(f"{text[:80]!r} has no valid host name: {_EXPECTED}")
+        raise AddressError(f"{text[:80]!r} has no valid host name: {_FORMS_EXPECTED}")

@@ -40,14 +40,14 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The other members, or who knows them: `peers` or `join`. Neither holds the node itself."""
+    """The other members (`peers`), or some that know all of them (`join`). Neither holds the node itself."""
 
     name: str = "main"
     secret: str | None = None
     discovery: str = "static"
     peers: Mapping[str, Address] = msgspec.field(default_factory=dict[str, Address])
     join: tuple[Address, ...] = ()
-    """Members of a running cluster, any of which will do."""
+    """Members of a running cluster, any one of which is enough."""
 
 
 class RepairSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,8 +67,9 @@ class GroupSettings(msgspec.Struct, frozen=True, kw_only=True):
     shards: int = 1
     replicas: int = 3
     tombstone_retention_seconds: float = DEFAULT_TOMBSTONE_RETENTION_SECONDS
+    """How long a tombstone is kept at the least. Nothing is purged yet, so all of them are kept."""
     ack: str = "quorum"
-    """Who must have a write before it is acknowledged, when a request does not say."""
+    """Which replicas must have a write before it is acknowledged, if the request does not say."""
     indexes: tuple[str, ...] = ()
     """Tags with an index from the start."""
 
@@ -90,6 +91,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     repair: RepairSettings
     groups: Mapping[str, GroupSettings]
     tls: TlsSettings | None = None
+    without_effect: tuple[str, ...] = ()
+    """A line for each setting that was given and changes nothing yet."""
 
     @property
     def members(self) -> dict[str, Address]:
@@ -135,6 +138,15 @@ _GROUP_KEYS: dict[str, Parser] = {
     "indexes": values.tag_keys,
 }
 _OPTIONS = {"cluster.peers": "--peer", "cluster.name": "--cluster", "groups": "--group"}
+
+_WITHOUT_EFFECT = {
+    ("node", "status_listen"): "[node] status_listen is set, but status over HTTP is not served yet",
+    ("cluster", "secret"): "[cluster] secret is set, but nothing checks it yet: only TLS keeps strangers out",
+    ("cluster", "discovery"): (
+        "[cluster] discovery is set, but it changes nothing yet: members come from peers or join"
+    ),
+}
+"""The settings that are read and checked, and that nothing in the node looks at yet."""
 
 _Sections: TypeAlias = dict[str, dict[str, Any]]
 _Groups: TypeAlias = dict[str, dict[str, Any]]
@@ -288,6 +300,9 @@ def _assemble(sections: _Sections, groups: _Groups) -> Settings:
         repair=RepairSettings(**sections["repair"]),
         groups={name: _group(keys) for name, keys in sorted(groups.items())},
         tls=_tls(sections["tls"]),
+        without_effect=tuple(
+            line for (section, key), line in _WITHOUT_EFFECT.items() if key in sections[section]
+        ),
     )
 
 
@@ -302,7 +317,7 @@ def _other_members(peers: dict[str, Address], node: dict[str, Any]) -> dict[str,
     seen: dict[Address, str] = {}
     for name, address in peers.items():
         if name == node["name"]:
-            # One list of all members, shared by every node's file, names the node itself too.
+            # The files of all nodes may share one list of members, which then names the node itself.
             if address not in own:
                 raise SettingsError(
                     f"peer {name!r} at {address} has this node's own name: give every member its own"
@@ -318,7 +333,7 @@ def _other_members(peers: dict[str, Address], node: dict[str, Any]) -> dict[str,
 
 
 def _others_to_join(addresses: tuple[Address, ...], node: dict[str, Any]) -> tuple[Address, ...]:
-    """Without the node itself: one list may serve every node's settings. The first one joins nobody."""
+    """The addresses without the node's own. All nodes may share one list, and the first joins nobody."""
     own = {node["listen"], node["advertise"]}
     return tuple(address for address in addresses if address not in own)
 

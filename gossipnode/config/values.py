@@ -1,7 +1,7 @@
 """One parser for each kind of value that a setting can have.
 
 A parser takes what TOML gives (a typed value) or what the environment and the command line give (text), and
-says what it expected when it is handed something else. Where the value came from is the caller's to say.
+raises an error that says what is expected. The caller adds where the value came from.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def cluster_name(value: object) -> str:
 
 
 def any_group_name(value: object) -> str:
-    """The name of a group, be it one of the node's own."""
+    """The name of a group, which may be one of the node's own."""
     name = text(value)
     if _size(name) > GROUP_MAX_BYTES:
         raise WrongValueError(f"group name {name[:40]!r}... is longer than {GROUP_MAX_BYTES} bytes")
@@ -149,7 +149,7 @@ def _list(value: object, example: str) -> Sequence[object]:
 
 
 def path(value: object) -> Path:
-    """A path, whether anything is there or not."""
+    """A path, whether or not there is anything."""
     return Path(text(value))
 
 
@@ -189,7 +189,7 @@ def _peer(item: object) -> tuple[str, object]:
 
 
 def comma_list(value: str) -> list[str]:
-    """The items of a text such as "a, b"; none of an empty one."""
+    """The items of a text such as "a, b". An empty text has none."""
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
@@ -267,7 +267,7 @@ def one_of(*choices: str) -> Parser:
 
 
 def discovery(value: object) -> str:
-    """How members are found. The contract knows four ways, of which one works."""
+    """How members are found. Four ways have names, and one of them works."""
     chosen: str = one_of("static", "file", "dns", "etcd")(value)
     if chosen != "static":
         raise WrongValueError(f'{chosen!r} is not supported yet: use "static" and list the peers')

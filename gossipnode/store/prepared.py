@@ -6,16 +6,13 @@ from typing import NamedTuple
 
 from gossipnode.core.model.errors import CoreError, InvalidEntityError
 from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS, TAG_KEY_MAX_BYTES
-from gossipnode.core.model.property import Record, ShardId, check_entity, check_record
+from gossipnode.core.model.property import SHARD_MAX, Record, ShardId, check_entity, check_record
 from gossipnode.core.session.tree import slot_of
 from gossipnode.store.entity_key import entity_key
 from gossipnode.store.interface import IndexRefusedError
 
 INDEXES_PER_SHARD_MAX = 32
 """Tags of a shard that are indexed: those that its group declares, and as many that queries asked for."""
-
-
-SHARD_MAX = (1 << 32) - 1
 
 
 class PreparedRecord(NamedTuple):

@@ -1,6 +1,7 @@
 """The criteria of a query, from the message to the core's values and back.
 
-What has no form in the core is refused here; what has no meaning is for `core.criteria.check_criteria`.
+An operator or a value that the core has no form for is refused here. Whether criteria make sense is for
+`core.query.criteria.check_criteria` to judge.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ _ANY_OF_THE_PARTS = 0
 
 
 def decode_criteria(message: bp.Criteria, path: str = "criteria") -> Criteria | None:
-    """The core's criteria; None when there is nothing in the message.
+    """The core's criteria; None if the message is empty.
 
-    An expression with one side missing keeps its other side, and needs no operator.
+    An expression with one side missing becomes its other side, and needs no operator.
 
     Raises:
         WireError: an operator is missing or unknown, or a value is malformed; names the field under `path`.

@@ -1,7 +1,7 @@
-"""Server reflection: what a node tells of its own services to tools that have no protos/.
+"""Server reflection: a node describes its own services to tools that do not have protos/.
 
 Descriptors come from the pool of the generated code, never from the runtime's default pool, where a program
-may hold others of the same names. Must never list a service that the node does not serve.
+may hold other ones of the same names. A service that the node does not serve must never be listed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gossipnode.wire.generated.pb.grpc.reflection.v1alpha import reflection_pb2 
 from gossipnode.wire.wire_errors import WireError
 
 REQUEST_MAX_BYTES: Final = 4096
-"""A question: a name or two. It comes back with its answer, so it may not be of any size."""
+"""The largest question, which is a name or two. Its answer repeats it, so its size must be bounded."""
 
 _FILES: Final = (
     gossip_pb2.DESCRIPTOR,
@@ -67,17 +67,17 @@ REFLECT: Final[Method[ServerReflectionRequest, ServerReflectionResponse]] = Meth
     _decode_reply,
 )
 REFLECT_ALPHA: Final = replace(REFLECT, path="/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
-"""The older name of the same thing: on the wire the messages of the two are alike."""
+"""The older name of the same method: its messages are the same on the wire."""
 
 
 class Reflection:
-    """Answers for the services of some methods."""
+    """Answers questions about the services that some methods belong to."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         """Describe the services that the methods at these `paths` belong to.
 
         Raises:
-            ValueError: the service of a path is none of protos/.
+            ValueError: the service of a path is not in protos/.
         """
         self._files = {file.name: file for root in _FILES for file in _with_needed(root)}
         self._symbols = {symbol: file for file in self._files.values() for symbol in _symbols(file)}
@@ -86,7 +86,7 @@ class Reflection:
             raise ValueError(f"no descriptors of {', '.join(unknown)}")
 
     def answer(self, request: ServerReflectionRequest) -> ServerReflectionResponse:
-        """The answer to one question. What cannot be answered is an answer, too: an error_response."""
+        """The answer to one question; an `error_response` if there is none. The call goes on."""
         response = ServerReflectionResponse(valid_host=request.host, original_request=request)
         match request.WhichOneof("message_request"):
             case "list_services":
@@ -119,7 +119,7 @@ def _refuse(response: ServerReflectionResponse, status: Status, message: str) ->
 
 
 def _with_needed(file: FileDescriptor) -> Iterable[FileDescriptor]:
-    """A file and all that it needs, each once, the file itself first."""
+    """A file and all files that it needs, each once, the file itself first."""
     found = {file.name: file}
     left = [file]
     while left:

@@ -11,14 +11,14 @@ from gossipnode.wire.envelope.tables import chosen
 from gossipnode.wire.generated.bp.gossipnode import v1
 
 REPORT_HOPS_MAX = 2 * RING_MAX_NODES
-"""Hops in one report: a holder tries each successor once, and may fail to hand it the message then."""
+"""The most hops in one report: for each successor one session, and one hand-over that failed."""
 
 REPORT_TEXT_MAX_CHARACTERS = 500
-"""Each text in a report; what is longer is cut."""
+"""The longest text in a report; a longer one is cut."""
 
 
 def encode_hop(hop: Hop) -> v1.Hop:
-    """A hop for the command line, or for the origin."""
+    """A hop, for the command line or for the origin of the round."""
     return v1.Hop(
         from_=hop.from_node,
         to=hop.to_node,
@@ -35,14 +35,14 @@ def encode_hop(hop: Hop) -> v1.Hop:
 
 
 def decode_hop(hop: v1.Hop) -> Hop:
-    """A hop that a holder reports.
+    """A hop that a holder reports. Its texts are cut to `REPORT_TEXT_MAX_CHARACTERS`.
 
     Raises:
-        ValueError: its outcome is none that we know, or its duration is none.
+        ValueError: its outcome is unknown, or its seconds are no duration.
     """
     end = HopEnd(hop.outcome)
     if end is HopEnd.BUSY:
-        # Only a holder's own affair: what it reports of a successor that stays busy is `skipped`.
+        # No holder reports it: a successor that stays busy is reported as `skipped`.
         raise ValueError("outcome of a hop: expected equal, repaired, skipped or failed")
     if not 0 <= hop.seconds < math.inf:
         raise ValueError(f"seconds of a hop: {hop.seconds} is no duration")
@@ -62,7 +62,7 @@ def decode_hop(hop: v1.Hop) -> Hop:
 
 
 def encode_round(the_round: Round) -> v1.Round:
-    """A round for the command line."""
+    """A round, for the command line."""
     return v1.Round(
         round=the_round.round,
         group=the_round.shard.group,
@@ -75,8 +75,33 @@ def encode_round(the_round: Round) -> v1.Round:
     )
 
 
+def encode_started(known: Round) -> v1.RoundEvent:
+    """The event of a round that was started."""
+    return v1.RoundEvent(round=known.round, group=known.shard.group, shard=known.shard.shard)
+
+
+def encode_hop_made(known: Round, hop: Hop) -> v1.RoundEvent:
+    """The event of one hop of a round."""
+    event = encode_started(known)
+    event.hop = encode_hop(hop)
+    return event
+
+
+def encode_finished(known: Round) -> v1.RoundEvent:
+    """The event of a round's end."""
+    event = encode_started(known)
+    event.finished = encode_round(known)
+    return event
+
+
+def event_content(event: v1.RoundEvent) -> v1.Hop | v1.Round | None:
+    """What an event tells: a hop, or the round at its end; None for the event of its start."""
+    content: v1.Hop | v1.Round | None = chosen(event, "event")[1]
+    return content
+
+
 def encode_report(report: Report) -> v1.ReportRequest:
-    """A report for its origin."""
+    """A report, for the origin of the round."""
     message = v1.ReportRequest(
         round=report.round,
         group=report.shard.group,
@@ -97,10 +122,10 @@ def encode_report(report: Report) -> v1.ReportRequest:
 
 
 def decode_report(message: v1.ReportRequest) -> Report:
-    """A report as it came.
+    """The report of a holder.
 
     Raises:
-        ValueError: it says nothing of what happens next, or more than a holder can have done.
+        ValueError: it does not say what happens next, or holds more hops than a holder can have made.
     """
     if len(message.hops) > REPORT_HOPS_MAX:
         raise ValueError(f"{len(message.hops)} hops in one report: expected {REPORT_HOPS_MAX} at most")

@@ -1,4 +1,4 @@
-"""A coordinator's search of a replica, and the candidates that it finds, as messages and back."""
+"""A coordinator's search of a replica, and the candidates that are found, as messages and back."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.property.property_edit import set_tag_value, tag_value
 from gossipnode.wire.wire_errors import WireError
 
+CANDIDATE_OVERHEAD_BYTES = 128
+"""What a candidate takes in a page beside its id and its copies of the payload."""
+
 
 class SearchedShard(NamedTuple):
-    """A shard of a search."""
+    """A shard that is to be searched."""
 
     shard: ShardId
     fence: bytes
@@ -62,7 +65,7 @@ def encode_search(search: Search, shards: Sequence[SearchedShard]) -> pb.ScanReq
 
 
 def decode_search(request: pb.ScanRequest) -> tuple[Search, list[SearchedShard]]:
-    """The search of a request, and what is said of each shard.
+    """The search of a request, and its shards.
 
     Raises:
         WireError: names the field.
@@ -90,7 +93,7 @@ def decode_search(request: pb.ScanRequest) -> tuple[Search, list[SearchedShard]]
 
 
 def add_candidate(page: pb.ScanPage, place: Place, record: Record, shard: int, *, properties: bool) -> int:
-    """Add a candidate to a page; gives about how many bytes it takes."""
+    """Add a candidate to a page; returns about how many bytes it takes."""
     candidate = page.candidates.add(shard=shard)
     _put_place(candidate.place, place)
     version = record.version
@@ -98,19 +101,16 @@ def add_candidate(page: pb.ScanPage, place: Place, record: Record, shard: int, *
     stamp.mod_revision, stamp.delete_time, stamp.digest = version
     if properties:
         candidate.property = record.payload
-    # The value of the order tag is a part of the payload, and may be nearly all of it.
+    # The value of the order tag is a part of the payload, and may be as large as nearly all of it.
     copies = properties + (place.value is not NO_VALUE)
     return len(record.payload) * copies + len(place.entity.id) + CANDIDATE_OVERHEAD_BYTES
-
-
-CANDIDATE_OVERHEAD_BYTES = 128
 
 
 def decode_candidates(page: pb.ScanPage, shards: Sequence[ShardId]) -> list[Candidate]:
     """The candidates of a page, in order; `shards` are those that were asked for.
 
     Raises:
-        WireError: one is of no shard that was asked for.
+        WireError: a candidate is of a shard that was not asked for.
     """
     known = {(shard.group, shard.shard): shard for shard in shards}
     candidates: list[Candidate] = []

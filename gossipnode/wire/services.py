@@ -1,8 +1,8 @@
 """Every method that a node serves or calls: its path, its shape, and its codecs.
 
-Paths and shapes are read from the generated services, so that protos/ is their only source. Messages are
-betterproto's, with properties as bytes, but for the tree session, which speaks in the core's values, and for
-what coordinators ask of replicas: there Google's runtime spares most of the time of a request.
+Paths and shapes are read from the generated services, so that protos/ is their only source. Most messages are
+betterproto's, with properties as bytes. The tree session speaks in the core's values. Members ask each other
+in messages of Google's runtime, which takes a small part of the time there (see `replica_codec`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Reply = TypeVar("Reply", bound=betterproto.Message)
 PbRequest = TypeVar("PbRequest", bound=Message)
 PbReply = TypeVar("PbReply", bound=Message)
 
-# By whether the client streams, and whether the server does.
+# The keys are whether the client streams, and whether the server does.
 _SHAPES = {
     (False, False): Cardinality.UNARY_UNARY,
     (False, True): Cardinality.UNARY_STREAM,
@@ -47,7 +47,7 @@ _SHAPES = {
 def _method(
     service: type[ServiceBase], name: str, request: type[Request], reply: type[Reply]
 ) -> Method[Request, Reply]:
-    """The method of a generated service, with betterproto's messages read strictly.
+    """The method of a generated service whose messages are betterproto's, read strictly.
 
     Raises:
         TypeError: the service has no such method with these messages.
@@ -62,7 +62,7 @@ def _method(
 def _pb_method(
     service: ServiceDescriptor, name: str, request: type[PbRequest], reply: type[PbReply]
 ) -> Method[PbRequest, PbReply]:
-    """The method of a generated service, with messages of Google's runtime.
+    """The method of a generated service whose messages are of Google's runtime.
 
     Raises:
         TypeError: the service has no such method with these messages.
@@ -90,14 +90,14 @@ def _pb_decoder(cls: type[PbRequest]) -> Callable[[bytes], PbRequest]:
     return read
 
 
-# --- what clients ask of any node, compatible ---
+# --- what clients ask of any node, in the compatible protocol ---
 
 _property = banyandb.PropertyServiceBase
 APPLY = _method(_property, "Apply", banyandb.ApplyRequest, banyandb.ApplyResponse)
 DELETE = _method(_property, "Delete", banyandb.DeleteRequest, banyandb.DeleteResponse)
 QUERY = _method(_property, "Query", banyandb.QueryRequest, banyandb.QueryResponse)
 
-# --- what replicas say to each other, compatible ---
+# --- what replicas say to each other, in the compatible protocol ---
 
 _repair = _method(banyandb.RepairServiceBase, "Repair", banyandb.RepairRequest, banyandb.RepairResponse)
 REPAIR: Method[ClientMessage, ServerMessage] = Method(
@@ -112,7 +112,7 @@ PROPAGATION = _method(
     banyandb.GossipServiceBase, "Propagation", banyandb.PropagationRequest, banyandb.PropagationResponse
 )
 
-# --- our own ---
+# --- our own protocol ---
 
 _node = node.NodeServiceBase
 NODE_APPLY = _method(_node, "Apply", node.ApplyRequest, node.ApplyResponse)

@@ -1,15 +1,15 @@
-"""The errors of reading and building messages. Each is one line that names the field at fault."""
+"""The errors of reading and building messages. The text of each is one line that names the field."""
 
 
 class WireError(ValueError):
-    """Bytes that are no message of the kind expected, or a message that lacks what it must carry.
+    """Bytes that are not a message of the expected kind, or a message that lacks what it must carry.
 
     The text names the message and the path of the field, as in `Property.tags[3].value: ...`.
     """
 
 
 class UnstorableError(WireError):
-    """A property that came whole, but that no replica may store; the text says why."""
+    """A property that is well-formed, but that no replica may store; the text says why."""
 
 
 class InvalidPropertyError(WireError):

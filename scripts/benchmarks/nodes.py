@@ -18,9 +18,9 @@ from gossipnode.core.model.property import Entity
 from gossipnode.core.model.tag_value import TagValue
 from gossipnode.rpc import Channel
 from gossipnode.wire import services
-from gossipnode.wire.envelope.tables import chosen
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.property.property_edit import build_property
+from gossipnode.wire.round_codec import event_content
 
 GROUP = "sw"
 BATCH_RECORDS = 256
@@ -89,9 +89,9 @@ class Asker:
             await stream.half_close()
             finished: v1.Round | None = None
             while (event := await stream.recv()) is not None:
-                kind, value = chosen(event, "event")
-                if kind == "finished":
-                    finished = value
+                content = event_content(event)
+                if isinstance(content, v1.Round):
+                    finished = content
         if finished is None:
             raise SystemExit("the round did not end")
         return finished

@@ -16,11 +16,10 @@ from benchmarks.writes import small
 from gossipnode.core.model.property import Entity
 from gossipnode.rpc import Channel
 from gossipnode.wire import services
-from gossipnode.wire.envelope.tables import make
 from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
-from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.property.property_edit import build_property
+from gossipnode.wire.record_codec import encode_apply, encode_get
 
 MakeQuery = Callable[[int], banyandb.QueryRequest]
 
@@ -43,7 +42,7 @@ def _pids(nodes: Bench) -> dict[str, int]:
 
 def _apply(channel: Channel) -> Ask:
     async def ask(number: int) -> object:
-        request = make(v1.ApplyRequest, property=small(number), ack="quorum")
+        request = encode_apply(small(number), ack="quorum")
         return await channel.unary(services.NODE_APPLY, request, timeout=30)
 
     return ask
@@ -52,7 +51,7 @@ def _apply(channel: Channel) -> Ask:
 def _get(channel: Channel) -> Ask:
     async def ask(number: int) -> object:
         item = f"id-{number % READ_RECORDS:08d}"
-        request = make(v1.GetRequest, group=GROUP, name="apply", id=item, ack="quorum")
+        request = encode_get(Entity(GROUP, "apply", item), ack="quorum")
         return await channel.unary(services.NODE_GET, request, timeout=30)
 
     return ask
@@ -96,7 +95,7 @@ async def visible() -> dict[str, object]:
         for number in range(VISIBLE_RECORDS):
             await apply(number)
             began = time.perf_counter()
-            request = make(v1.GetRequest, group=GROUP, name="apply", id=f"id-{number:08d}", ack="local")
+            request = encode_get(Entity(GROUP, "apply", f"id-{number:08d}"), ack="local")
             while not (await other.channel.unary(services.NODE_GET, request, timeout=30)).record.property:
                 pass
             took.append(time.perf_counter() - began)

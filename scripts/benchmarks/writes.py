@@ -10,9 +10,8 @@ import trio
 from benchmarks.nodes import GROUP, Asker, bench, record
 from gossipnode.core.model.property import Entity
 from gossipnode.wire import services
-from gossipnode.wire.envelope.tables import make
-from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.property.property_edit import build_property
+from gossipnode.wire.record_codec import encode_compatible_apply
 
 APPLY_SECONDS = 5.0
 
@@ -52,7 +51,7 @@ async def _apply_for(asker: Asker, clients: int, seconds: float, *, offset: int)
         at = offset + number * 100_000
         while (began := time.perf_counter()) < until:
             at += 1
-            request = make(banyandb.ApplyRequest, property=small(at))
+            request = encode_compatible_apply(small(at))
             await asker.channel.unary(services.APPLY, request, timeout=30)
             took.append(time.perf_counter() - began)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import queue
+import select
 import signal
 import subprocess
 import sys
@@ -12,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,6 +46,26 @@ class Ended:
 
 
 Cli = Callable[..., Ended]
+
+
+def refused(cli: Cli, arguments: list[str], words: list[str]) -> None:
+    """Check that a command ends as wrong use, in one line with these words."""
+    ended = cli(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    for word in words:
+        assert word in ended.problem
+
+
+def lines(ended: Ended) -> list[dict[str, object]]:
+    """What a command that went well has printed as lines of JSON."""
+    assert ended.code == 0, ended.err
+    return [json.loads(line) for line in ended.out.splitlines()]
+
+
+@pytest.fixture
+def one_line_on_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = b'{"name": "n", "id": "i", "tags": {"a": "x"}}\n'
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(line)))
 
 
 @pytest.fixture
@@ -118,7 +142,7 @@ class Peer:
 
 @pytest.fixture
 def peer() -> Iterator[Peer]:
-    """A peer in a thread: a command runs its own loop in ours."""
+    """A peer in a thread of its own, because a command runs its own loop in ours."""
     made = Peer()
     started: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
     serving = threading.Thread(target=trio.run, args=(made.serve, started))
@@ -177,8 +201,11 @@ def start_node(directory: Path, name: str, *arguments: str) -> Running:
     return running
 
 
+Starter = Callable[..., Running]
+
+
 @pytest.fixture
-def node_starter(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+def node_starter(tmp_path: Path) -> Iterator[Starter]:
     """Starts nodes, each in a process; those still running at the end are killed."""
     started: list[Running] = []
 
@@ -197,6 +224,36 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     running = start_node(tmp_path_factory.mktemp("node"), "a", "--group", "sw:1:1", "--group", "many:2:1")
     yield running
     end(running)
+
+
+@pytest.fixture
+def ask(cli: Cli, node: Running) -> Cli:
+    """Run a command that asks the node."""
+
+    def call(*arguments: str) -> Ended:
+        return cli(*arguments, "--at", node.address)
+
+    return call
+
+
+def wait_for_record(node: Running) -> None:
+    """Wait until an import from a pipe has written its first batch."""
+    for _ in range(100):
+        if run_process("get", "sw/pipe/1", "--at", node.address).code == 0:
+            return
+    raise AssertionError("the import never wrote")
+
+
+def wait_gone(pids: list[int]) -> None:
+    """Wait for processes that are not our children to end."""
+    for pid in pids:
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        readable, _, _ = select.select([handle], [], [], WAIT_SECONDS)
+        os.close(handle)
+        assert readable, f"{pid} still runs"
 
 
 def end(running: Running) -> None:

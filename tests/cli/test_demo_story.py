@@ -1,17 +1,13 @@
+"""What the demo writes, and how it proves its end."""
+
 from __future__ import annotations
 
-import tomllib
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from gossipnode.cli.demo_story import GROUP, Stamps, View, difference, make_plan, unicode_table
-from gossipnode.cli.local_nodes import LocalNodes
-from gossipnode.cli.output import counted, printable, shown_bytes
+from gossipnode.cli.demo_story import Stamps, View, difference, make_plan, unicode_table
 from gossipnode.client.values.stored_property import StoredProperty
-from gossipnode.config.address import Address
-from gossipnode.config.settings import load_settings
 from gossipnode.core.session.tree import SlotDigest, make_tree
 
 
@@ -57,28 +53,3 @@ def test_the_end_is_proved_from_the_trees(table: list[StoredProperty]) -> None:
     assert difference([good, others[0], honest], plan) == "the trees of a and c differ"
     assert "live records" in difference([good, replace(others[0], live=5)], plan)
     assert "no" in difference([replace(good, root="", slots=())], plan)
-
-
-def test_the_settings_that_a_local_node_gets(tmp_path: Path) -> None:
-    cluster = LocalNodes(tmp_path / 'od"d \\ dir \U0001f600', [f"{GROUP}:2:3", "with:colon:1:3"])
-    for number, name in enumerate("abc"):
-        cluster.add(name, Address("127.0.0.1", 7400 + number))
-    text = cluster._settings(cluster["b"])
-    assert tomllib.loads(text)
-    path = tmp_path / "b.toml"
-    path.write_text(text)
-    settings = load_settings(path)
-    assert settings.node.name == "b"
-    assert settings.node.data_dir == cluster["b"].data_dir.absolute()
-    assert list(settings.members) == ["a", "b", "c"]
-    assert settings.groups[GROUP].shards == 2
-    assert settings.groups["with:colon"].replicas == 3
-
-
-def test_words_and_numbers() -> None:
-    assert counted(1, "record") == "1 record"
-    assert counted(20_000, "record") == "20,000 records"
-    assert shown_bytes(403) == "403 B"
-    assert shown_bytes(7_903_000) == "7,903 kB"
-    assert shown_bytes(12_345_678) == "12.3 MB"
-    assert printable("a\x1b[1mß\n") == "a\\x1b[1mß\\n"

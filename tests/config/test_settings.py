@@ -1,15 +1,14 @@
+"""The settings of a node: where they come from, which one wins, and what is said of a wrong one."""
+
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from gossipnode.config.address import Address, AddressError, parse_address
+from gossipnode.config.address import Address
 from gossipnode.config.settings import SettingsError, describe_settings, load_settings
-from gossipnode.config.values import duration, format_duration
 
 MINIMAL = {"node.name": "a", "node.listen": "127.0.0.1:7400"}
 
@@ -20,13 +19,7 @@ def write(tmp_path: Path, text: str, name: str = "a.toml") -> Path:
     return path
 
 
-def test_the_whole_configuration_of_the_contract(tmp_path: Path) -> None:
-    for name in ("ca.pem", "a.pem", "a.key"):
-        write(tmp_path, "", name)
-    settings = load_settings(
-        write(
-            tmp_path,
-            f"""
+WHOLE = """
 [node]
 name = "a"
 listen = "127.0.0.1:7400"
@@ -55,9 +48,13 @@ ca = "{tmp_path}/ca.pem"
 cert = "{tmp_path}/a.pem"
 key = "{tmp_path}/a.key"
 require_client = false
-""",
-        )
-    )
+"""
+
+
+def test_the_whole_configuration_of_the_contract(tmp_path: Path) -> None:
+    for name in ("ca.pem", "a.pem", "a.key"):
+        write(tmp_path, "", name)
+    settings = load_settings(write(tmp_path, WHOLE.format(tmp_path=tmp_path)))
     assert settings.node.advertise == Address("a.example", 7400)
     assert settings.node.data_dir == Path("data/a")
     assert settings.node.status_listen == Address("127.0.0.1", 7480)
@@ -304,81 +301,43 @@ def test_one_list_of_whom_to_join_may_serve_all_nodes() -> None:
     assert settings.cluster.join == (Address("127.0.0.1", 7401),)
 
 
-@pytest.mark.parametrize(
-    ("text", "shortest"),
-    [
-        ("7d", "7d"),
-        ("36h", "36h"),
-        ("48h", "2d"),
-        ("90m", "90m"),
-        ("120m", "2h"),
-        ("45s", "45s"),
-        ("60s", "1m"),
-    ],
-)
-def test_a_time_is_written_in_its_shortest_form(text: str, shortest: str) -> None:
-    assert format_duration(int(duration(text))) == shortest
-
-
-@given(st.integers(1, 999_999_999))
-def test_a_time_is_read_back(seconds: int) -> None:
-    assert duration(format_duration(seconds)) == seconds
-
-
-def test_no_time_at_all() -> None:
-    assert format_duration(0) == "0s"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("localhost:7400", Address("localhost", 7400)),
-        ("10.0.0.1:1", Address("10.0.0.1", 1)),
-        ("[::1]:65535", Address("::1", 65535)),
-        ("node-a.example.org:7400", Address("node-a.example.org", 7400)),
-    ],
-)
-def test_addresses(text: str, expected: Address) -> None:
-    assert parse_address(text) == expected
-    assert str(expected) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("", "has no port"),
-        ("7400", "has no port"),
-        (":7400", "has no host"),
-        ("host:", "no valid port"),
-        ("host:http", "no valid port"),
-        ("host:65536", "no valid port"),
-        ("host:-1", "no valid port"),
-        ("host:0", "port 0"),
-        ("::1:7400", "in brackets"),
-        ("[::1]", "expected HOST:PORT"),
-        ("[::1:7400", "expected HOST:PORT"),
-        ("[host]:7400", "no IPv6 address"),
-        ("999.0.0.1:7400", "no IPv4 address"),
-        ("http://host:7400", "is a URL"),
-        ("a b:7400", "no valid host name"),
-        ("host:７４００", "no valid port"),
-    ],
-)
-def test_what_is_no_address(text: str, words: str) -> None:
-    with pytest.raises(AddressError) as raised:
-        parse_address(text)
-    assert words in str(raised.value)
-
-
-def test_port_zero_is_for_listening_only() -> None:
-    assert parse_address("127.0.0.1:0", allow_port_zero=True).port == 0
+def test_a_node_may_listen_at_any_free_port() -> None:
     assert load_settings(overrides=MINIMAL | {"node.listen": "127.0.0.1:0"}).node.listen.port == 0
 
 
-@given(st.text(st.sampled_from("ab:.[]019-% /"), max_size=12))
-def test_an_address_is_read_back_or_refused(text: str) -> None:
-    try:
-        address = parse_address(text)
-    except AddressError:
-        return
-    assert parse_address(str(address)) == address
+LINES_WITHOUT_EFFECT = [
+    (
+        '[node]\nstatus_listen = "h:1"\n',
+        "[node] status_listen is set, but status over HTTP is not served yet",
+    ),
+    ('[cluster]\nsecret = "s3cret"\n', "[cluster] secret is set, but nothing checks it yet"),
+    ('[cluster]\ndiscovery = "static"\n', "[cluster] discovery is set, but it changes nothing yet"),
+]
+
+
+@pytest.mark.parametrize(("text", "line"), LINES_WITHOUT_EFFECT)
+def test_a_setting_that_changes_nothing_yet_has_a_line_of_its_own(
+    tmp_path: Path, text: str, line: str
+) -> None:
+    (found,) = load_settings(write(tmp_path, text), overrides=MINIMAL).without_effect
+    assert found.startswith(line)
+    assert "s3cret" not in found
+
+
+def test_lines_of_settings_that_change_nothing_are_there_wherever_they_were_set(tmp_path: Path) -> None:
+    environ = {"GOSSIPNODE_CLUSTER_DISCOVERY": "static", "GOSSIPNODE_NODE_STATUS_LISTEN": "h:1"}
+    found = load_settings(
+        write(tmp_path, '[cluster]\nsecret = "s"\n'), environ, overrides=MINIMAL
+    ).without_effect
+    assert [line.partition(" is ")[0] for line in found] == [
+        "[node] status_listen", "[cluster] secret", "[cluster] discovery",
+    ]  # fmt: skip
+
+
+def test_defaults_and_settings_in_use_have_no_line(tmp_path: Path) -> None:
+    assert load_settings(overrides=MINIMAL).without_effect == ()
+    used = load_settings(
+        write(tmp_path, '[cluster]\nname = "c"\npeers = { b = "h:1" }\n[groups.sw]\n'), overrides=MINIMAL
+    )
+    assert used.without_effect == ()
+    assert "without_effect" not in describe_settings(used)

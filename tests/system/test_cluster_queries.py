@@ -11,8 +11,8 @@ import grpc
 import pytest
 
 from gossipnode.core.query.criteria import Condition, Criteria, LogicalExpression, LogicalOp, Op
+from gossipnode.wire import services
 from gossipnode.wire.criteria_codec import encode_criteria
-from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.pb.banyandb.model.v1 import query_pb2 as model
 from tests.system.support import (
@@ -108,7 +108,7 @@ def nested(depth: int) -> bytes:
     for _ in range(depth - 1):
         criteria = LogicalExpression(LogicalOp.AND, Condition("n", Op.GE, 0), criteria)
     request = banyandb.QueryRequest(groups=["whole"], limit=1000, criteria=encode_criteria(criteria))
-    return encode(request)
+    return services.QUERY.encode_request(request)
 
 
 def test_criteria_nested_64_deep_are_answered_and_65_refused(stock: Stock) -> None:

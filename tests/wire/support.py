@@ -30,7 +30,7 @@ from gossipnode.wire.property.payload import NANOS_MAX, TIMESTAMP_SECONDS_MAX, T
 
 
 def examples(count: int) -> settings:
-    """So many examples, however slow the machine is."""
+    """This number of examples, however slow the machine is."""
     return settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -46,6 +46,21 @@ FILES = {
 }
 
 
+def varint(number: int) -> bytes:
+    """A number as protobuf writes it; of a negative one, its 64 bits."""
+    number &= (1 << 64) - 1
+    encoded = bytearray()
+    while number >= 0x80:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*encoded, number])
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A field of text, bytes or a message."""
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
 @cache
 def vector(name: str) -> Any:
     return json.loads((GOLDEN / "vectors" / f"{name}.json").read_text(encoding="utf-8"))
@@ -56,7 +71,7 @@ def payloads(name: str) -> list[bytes]:
 
 
 def transcript_messages(name: str) -> list[tuple[str, Any, bytes]]:
-    """The messages of a session: who sent it, what was seen, and its bytes."""
+    """The messages of a session: the side that sent each, its content, and its bytes."""
     seen = json.loads((GOLDEN / "transcripts" / f"{name}.json").read_text(encoding="utf-8"))["messages"]
     kinds = {"client": repair_pb2.RepairRequest, "server": repair_pb2.RepairResponse}
     return [

@@ -29,7 +29,7 @@ def test_it_is_what_the_protos_give() -> None:
 
 @pytest.mark.slow
 def test_the_package_alone_imports_neither_runtime() -> None:
-    heavy = run("-c", "import sys, gossipnode.wire, gossipnode.wire.errors; print(*sys.modules)").split()
+    heavy = run("-c", "import sys, gossipnode.wire, gossipnode.wire.wire_errors; print(*sys.modules)").split()
     assert not {"betterproto", "google.protobuf", "grpclib", "gossipnode.wire.generated"} & set(heavy)
 
 

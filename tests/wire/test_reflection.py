@@ -1,4 +1,4 @@
-"""What reflection tells: enough to build every message and to call every method, and nothing too much."""
+"""Reflection tells enough to build every message and to call every method, and nothing that is not served."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_every_text_has_an_answer_and_comes_back_with_it(text: str, kind: str) -
 
 
 def test_the_bytes_of_the_well_known_service() -> None:
-    """Field numbers by hand: both ends of the other tests would have the same wrong ones."""
+    """Field numbers are written by hand here: in the other tests both ends could have the same wrong ones."""
     request = REFLECT.decode_request(b"\x0a\x01h\x22\x03a.b")
     assert (request.host, request.file_containing_symbol) == ("h", "a.b")
     assert REFLECT.decode_request(b"\x1a\x01f").file_by_filename == "f"

@@ -1,4 +1,4 @@
-"""Requests to replicas and their replies: as they went they come back, and whatever is wrong is said."""
+"""Requests to replicas and their replies come back as they were sent, and each fault is named."""
 
 from __future__ import annotations
 

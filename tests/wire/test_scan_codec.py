@@ -1,4 +1,4 @@
-"""Searches of replicas and what they find: as they went they come back, however deep or large they are."""
+"""Searches of replicas and their candidates come back as they were sent, however deep or large they are."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_criteria_with_a_value_that_fits_no_field_are_refused() -> None:
 
 
 def stored(key: str, size: int = 10, shard: int = 0) -> Candidate:
-    """A candidate, with as many bytes of payload."""
+    """A candidate whose payload has this size."""
     return Candidate(Place(Entity("g", "n", key)), ShardId("g", shard, 7), VERSION, b"p" * size)
 
 
@@ -162,7 +162,7 @@ def test_a_candidate_of_a_shard_that_was_not_asked_for_is_refused() -> None:
 @pytest.mark.parametrize("properties", [True, False])
 @pytest.mark.parametrize("value", [NO_VALUE, "short", "x" * 100_000], ids=["none", "short", "long"])
 def test_no_candidate_takes_more_bytes_than_it_is_counted_with(properties: bool, value: Any) -> None:
-    """A page is sent once it has so many bytes: what is not counted could pass what a message may have."""
+    """A page is sent once it has a certain size, so uncounted bytes could make a message too large."""
     payload = 100_100 if value is not NO_VALUE else 10
     candidate = Candidate(
         Place(Entity("g", "n", "i" * 4096), value), ShardId("g", 0, 7), VERSION, b"p" * payload

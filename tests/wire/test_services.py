@@ -22,7 +22,7 @@ METHODS: dict[str, Method[Any, Any]] = {
 
 
 def declared() -> dict[str, Cardinality]:
-    """Path and shape of every method in protos/, from the descriptors of the other view."""
+    """Path and shape of every method in protos/, from the descriptors of Google's view."""
     found: dict[str, Cardinality] = {}
     for package, files in FILES.items():
         for file in files:

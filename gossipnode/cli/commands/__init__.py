@@ -1,1 +1,4 @@
-"""The commands, one module each. A module is imported only when its command is called."""
+"""One module for each command, named after it. Each has a click command of the name `command`.
+
+A module is imported only when its command is called. So it imports what is heavy inside of its functions.
+"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gossipnode.cli.failure import WRONG_USE, Failure
-from gossipnode.cli.options import Target, ack_option, output_option, run_async, target_options
+from gossipnode.cli.options import NodeTarget, ack_option, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_table, shown_tags
 from gossipnode.client.values.property_json import tags_to_json
 from gossipnode.client.values.stored_property import StoredProperty
@@ -19,7 +19,9 @@ from gossipnode.client.values.tag_arguments import parse_key, parse_tags
 @ack_option
 @output_option
 @target_options
-def command(key: str, tags: tuple[str, ...], replace: bool, ack: str, output: str, target: Target) -> None:
+def command(
+    key: str, tags: tuple[str, ...], replace: bool, ack: str, output: str, target: NodeTarget
+) -> None:
     """Write tags of the record GROUP/NAME/ID, which is made if it is not there.
 
     All replicas are asked at once; it is done when as many of them as --ack says have it on disk. Where two
@@ -34,7 +36,7 @@ def command(key: str, tags: tuple[str, ...], replace: bool, ack: str, output: st
     run_async(_apply, target, record, replace, ack, output)
 
 
-async def _apply(target: Target, record: StoredProperty, replace: bool, ack: str, output: str) -> None:
+async def _apply(target: NodeTarget, record: StoredProperty, replace: bool, ack: str, output: str) -> None:
     async with target.connect() as node:
         stored, reply = await node.apply(record, replace=replace, ack=ack)
     if output == "table":

@@ -156,7 +156,7 @@ class _Watch:
 
         async with trio.open_nursery() as nursery:
             for node in self._cluster.nodes:
-                # Also one that has ended: somebody may have started it again by hand.
+                # A node that has ended is asked, too: somebody may have started it again by hand.
                 nursery.start_soon(self._ask, node)
 
     async def _ask(self, node: LocalNode) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gossipnode.cli.failure import NOT_FOUND, Failure
-from gossipnode.cli.options import Target, ack_option, output_option, run_async, target_options
+from gossipnode.cli.options import NodeTarget, ack_option, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_table
 from gossipnode.client.values.tag_arguments import parse_key
 from gossipnode.core.model.property import Entity
@@ -16,7 +16,7 @@ from gossipnode.core.model.property import Entity
 @ack_option
 @output_option
 @target_options
-def command(key: str, ack: str, output: str, target: Target) -> None:
+def command(key: str, ack: str, output: str, target: NodeTarget) -> None:
     """Delete the record GROUP/NAME/ID. Exit code 3 when nothing live was there.
 
     A delete is a write: it is done when as many replicas as --ack says have it on disk.
@@ -24,7 +24,7 @@ def command(key: str, ack: str, output: str, target: Target) -> None:
     run_async(_delete, target, parse_key(key), ack, output)
 
 
-async def _delete(target: Target, entity: Entity, ack: str, output: str) -> None:
+async def _delete(target: NodeTarget, entity: Entity, ack: str, output: str) -> None:
     async with target.connect() as node:
         reply = await node.delete(entity, ack=ack)
     if output == "json":

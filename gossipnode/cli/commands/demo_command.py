@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NAMES = ("a", "b", "c")
 ANSWER_SECONDS = 60.0
-"""How long a node may be silent here: it has a slow machine's time."""
+"""How long a node may be silent: long enough for a slow machine."""
 
 
 @click.command("demo")
@@ -77,7 +77,7 @@ class _Demo:
     began: float = field(default_factory=time.monotonic)
 
     def tell(self, text: str) -> None:
-        """A line of the story: the result, unless that is asked for as JSON."""
+        """Tell a line of the story, on stdout unless the result is asked for as JSON."""
         line = f"{time.monotonic() - self.began:5.1f} s  {text}"
         if self.as_json:
             print(line, file=sys.stderr, flush=True)
@@ -175,7 +175,8 @@ class _Demo:
     async def _repair(self) -> messages.Round:
         from gossipnode.cli.demo_story import GROUP
         from gossipnode.client.calls.connection import connect_node
-        from gossipnode.wire.envelope.tables import chosen
+        from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+        from gossipnode.wire.round_codec import event_content
 
         first = self.cluster.nodes[0]
         self.tell(f"One round of repair is started at {first.name}: the message goes round the ring.")
@@ -183,12 +184,12 @@ class _Demo:
         async with connect_node(first.address, timeout_seconds=ANSWER_SECONDS) as node:
             async with node.repair(GROUP, 0, wait=True) as events:
                 async for event in events:
-                    match chosen(event, "event"):
-                        case ("hop", hop):
+                    match event_content(event):
+                        case messages.Hop() as hop:
                             self._tell_hop(hop)
-                        case ("finished", finished):
+                        case messages.Round() as finished:
                             past = finished
-                        case _:
+                        case None:
                             pass
         if past is None or past.outcome not in ("converged", "repaired"):
             raise Failure(f"the round ended as {past.outcome if past else 'nothing'}", FAILED)

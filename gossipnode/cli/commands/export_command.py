@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gossipnode.cli.options import Target, ack_option, run_async, target_options
+from gossipnode.cli.options import NodeTarget, ack_option, run_async, target_options
 from gossipnode.cli.output import counted, print_properties_json, progress, say
 
 
@@ -20,7 +20,7 @@ from gossipnode.cli.output import counted, print_properties_json, progress, say
 )
 @ack_option
 @target_options
-def command(group: str, tombstones: bool, output: str, ack: str, target: Target) -> None:
+def command(group: str, tombstones: bool, output: str, ack: str, target: NodeTarget) -> None:
     """Print all records of GROUP in key order, one line of JSON each.
 
     With --ack local, those that the node asked holds.
@@ -29,7 +29,7 @@ def command(group: str, tombstones: bool, output: str, ack: str, target: Target)
     run_async(_export, target, group, tombstones, ack)
 
 
-async def _export(target: Target, group: str, tombstones: bool, ack: str) -> None:
+async def _export(target: NodeTarget, group: str, tombstones: bool, ack: str) -> None:
     done = 0
     with progress(f"exporting {group}", beside_results=True) as advance:
         async with target.connect() as node:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gossipnode.cli.failure import NOT_FOUND, Failure
-from gossipnode.cli.options import Target, ack_option, output_option, run_async, target_options
+from gossipnode.cli.options import NodeTarget, ack_option, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_property
 from gossipnode.client.values.property_json import property_to_json
 from gossipnode.client.values.tag_arguments import parse_key
@@ -17,7 +17,7 @@ from gossipnode.core.model.property import Entity
 @ack_option
 @output_option
 @target_options
-def command(key: str, ack: str, output: str, target: Target) -> None:
+def command(key: str, ack: str, output: str, target: NodeTarget) -> None:
     """Show the record GROUP/NAME/ID. Exit code 3 when there is none.
 
     The newest of what as many replicas hold as --ack says: at quorum, whatever a quorum has acknowledged.
@@ -25,7 +25,7 @@ def command(key: str, ack: str, output: str, target: Target) -> None:
     run_async(_get, target, parse_key(key), ack, output)
 
 
-async def _get(target: Target, entity: Entity, ack: str, output: str) -> None:
+async def _get(target: NodeTarget, entity: Entity, ack: str, output: str) -> None:
     async with target.connect() as node:
         record = await node.get(entity, ack=ack)
     if record is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gossipnode.cli.failure import NOT_FOUND, Failure
-from gossipnode.cli.options import ManyValues, Target, checked, output_option, run_async, target_options
+from gossipnode.cli.options import ManyValues, NodeTarget, checked, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_table, say_spread
 from gossipnode.config.values import any_group_name, duration, tag_keys
 from gossipnode.core.model.limits import REPLICAS_MAX, SHARDS_MAX
@@ -27,7 +27,8 @@ _RETENTION = click.option(
     "--retention",
     callback=checked(duration),
     metavar="TIME",
-    help="How long deleted records are remembered, as in 7d, 36h, 90m.",
+    help="How long deleted records are remembered at the least, as in 7d, 36h, 90m. Nothing is purged yet: "
+    "all of them are remembered.",
 )
 _INDEX = click.option(
     "--index",
@@ -76,26 +77,26 @@ def create(
     retention: float | None,
     indexes: tuple[str, ...],
     output: str,
-    target: Target,
+    target: NodeTarget,
 ) -> None:
     """Create the group NAME. Exit code 1 when there is one of this name.
 
-    Without --ack a quorum answers; without --retention deleted records are remembered for 7d.
+    Without --ack a quorum answers; without --retention the retention is 7d.
     """
-    from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+    from gossipnode.wire.group_codec import NewGroup, encode_new_group
 
-    request = messages.CreateGroupRequest(
+    group = NewGroup(
         name=name,
         shards=shards,
         replicas=replicas,
         ack=ack or "",
         tombstone_retention_seconds=int(retention or 0),
-        indexes=list(indexes),
+        indexes=indexes,
     )
-    run_async(_create, target, request, output)
+    run_async(_create, target, encode_new_group(group), output)
 
 
-async def _create(target: Target, request: messages.CreateGroupRequest, output: str) -> None:
+async def _create(target: NodeTarget, request: messages.CreateGroupRequest, output: str) -> None:
     async with target.connect() as node:
         reply = await node.create_group(request)
     _print_changed(reply, output)
@@ -123,24 +124,25 @@ def alter(
     indexes: tuple[str, ...],
     no_index: bool,
     output: str,
-    target: Target,
+    target: NodeTarget,
 ) -> None:
     """Change what may change of the group NAME; what is not given stays as it is."""
     if indexes and no_index:
         raise click.UsageError("--index and --no-index exclude each other")
     if ack is None and retention is None and not indexes and not no_index:
         raise click.UsageError("nothing to change: give --ack, --retention, --index or --no-index")
-    from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+    from gossipnode.wire.group_codec import GroupAlteration, encode_alteration
 
-    request = messages.AlterGroupRequest(name=name, ack=ack)
-    if retention is not None:
-        request.tombstone_retention_seconds = int(retention)
-    if indexes or no_index:
-        request.indexes = messages.AlterGroupRequestTagList(tags=list(indexes))
-    run_async(_alter, target, request, output)
+    alteration = GroupAlteration(
+        name=name,
+        ack=ack,
+        tombstone_retention_seconds=None if retention is None else int(retention),
+        indexes=indexes if indexes or no_index else None,
+    )
+    run_async(_alter, target, encode_alteration(alteration), output)
 
 
-async def _alter(target: Target, request: messages.AlterGroupRequest, output: str) -> None:
+async def _alter(target: NodeTarget, request: messages.AlterGroupRequest, output: str) -> None:
     async with target.connect() as node:
         reply = await node.alter_group(request)
     _print_changed(reply, output)
@@ -149,12 +151,12 @@ async def _alter(target: Target, request: messages.AlterGroupRequest, output: st
 @command.command("list")
 @output_option
 @target_options
-def list_(output: str, target: Target) -> None:
+def list_(output: str, target: NodeTarget) -> None:
     """List all groups, by name."""
     run_async(_list, target, output)
 
 
-async def _list(target: Target, output: str) -> None:
+async def _list(target: NodeTarget, output: str) -> None:
     async with target.connect() as node:
         groups = await node.list_groups()
     _print(groups, output)
@@ -164,12 +166,12 @@ async def _list(target: Target, output: str) -> None:
 @_NAME
 @output_option
 @target_options
-def show(name: str, output: str, target: Target) -> None:
+def show(name: str, output: str, target: NodeTarget) -> None:
     """Show the group NAME. Exit code 3 when there is none."""
     run_async(_show, target, name, output)
 
 
-async def _show(target: Target, name: str, output: str) -> None:
+async def _show(target: NodeTarget, name: str, output: str) -> None:
     async with target.connect() as node:
         groups = await node.list_groups(name)
     if not groups:
@@ -181,7 +183,7 @@ async def _show(target: Target, name: str, output: str) -> None:
 @_NAME
 @output_option
 @target_options
-def delete(name: str, output: str, target: Target) -> None:
+def delete(name: str, output: str, target: NodeTarget) -> None:
     """Delete the group NAME and all of its records, on every member, at once and for good.
 
     Nothing is asked before. A member that is away deletes them when it is back. A group that is later created
@@ -190,7 +192,7 @@ def delete(name: str, output: str, target: Target) -> None:
     run_async(_delete, target, name, output)
 
 
-async def _delete(target: Target, name: str, output: str) -> None:
+async def _delete(target: NodeTarget, name: str, output: str) -> None:
     async with target.connect() as node:
         reply = await node.delete_group(name)
     if output == "json":

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
-from gossipnode.cli.options import Target, ack_option, output_option, run_async, target_options
+from gossipnode.cli.options import NodeTarget, ack_option, output_option, run_async, target_options
 from gossipnode.cli.output import counted, print_json, print_table, progress, say
 from gossipnode.client.errors import BadRecordError, InvalidInputError
 from gossipnode.client.values.property_json import property_from_json
@@ -38,7 +38,7 @@ SHOWN_BAD_LINES = 20
 @output_option
 @target_options
 def command(
-    group: str, file: str, keep_versions: bool, skip_bad: bool, ack: str, output: str, target: Target
+    group: str, file: str, keep_versions: bool, skip_bad: bool, ack: str, output: str, target: NodeTarget
 ) -> None:
     """Write the records in FILE to GROUP, one line of JSON each, as `export` prints them.
 
@@ -76,7 +76,7 @@ class _Job:
             say("further bad lines are only counted")
 
 
-async def _import(target: Target, job: _Job) -> None:
+async def _import(target: NodeTarget, job: _Job) -> None:
     from gossipnode.client.calls.importer import Importer
 
     began = time.monotonic()
@@ -123,7 +123,7 @@ def _open(job: _Job, stack: ExitStack) -> tuple[AsyncGenerator[Batch], int | Non
         code = WRONG_USE if named_wrong else FAILED
         raise Failure(f"{job.file}: cannot be read: {error.strerror}", code) from None
     stack.enter_context(opened)
-    # 0 is what a pipe or a device says.
+    # The size of a pipe or a device is 0.
     return _batches_of_lines(job, opened), Path(job.file).stat().st_size or None, True
 
 
@@ -148,7 +148,7 @@ async def _batches_of_lines(job: _Job, file: IO[bytes]) -> AsyncGenerator[Batch]
     from gossipnode.client.calls.importer import Batch
 
     number = 0
-    # In a thread: standard input may have nothing to read for a long time.
+    # Lines are read in a thread, because standard input may have nothing to read for a long time.
     while lines := await trio.to_thread.run_sync(_read_lines, file, abandon_on_cancel=True):
         batch = Batch()
         for line in lines:
@@ -160,7 +160,7 @@ async def _batches_of_lines(job: _Job, file: IO[bytes]) -> AsyncGenerator[Batch]
 
 
 def _read_lines(file: IO[bytes]) -> list[bytes]:
-    """The next lines, about as many as fill a batch. A line over the limit comes cut, as the last one."""
+    """The next lines, about as many as fill a batch. A line over the limit is cut, and is the last one."""
     from gossipnode.client.calls.importer import BATCH_MAX_BYTES, BATCH_MAX_RECORDS
 
     lines: list[bytes] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gossipnode.cli.options import Target, checked, output_option, run_async, target_options
+from gossipnode.cli.options import NodeTarget, checked, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_table, say_spread
 from gossipnode.config.values import member_name
 
@@ -18,7 +18,7 @@ def command() -> None:
 @click.argument("name", callback=checked(member_name))
 @output_option
 @target_options
-def forget(name: str, output: str, target: Target) -> None:
+def forget(name: str, output: str, target: NodeTarget) -> None:
     """Remove the member NAME for good: what it held moves to the others.
 
     A member that is only down stays one, and needs no command. Exit code 3 when there is none of this name.
@@ -26,7 +26,7 @@ def forget(name: str, output: str, target: Target) -> None:
     run_async(_forget, target, name, output)
 
 
-async def _forget(target: Target, name: str, output: str) -> None:
+async def _forget(target: NodeTarget, name: str, output: str) -> None:
     async with target.connect() as node:
         reply = await node.forget_member(name)
     if output == "json":

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import click
 
-from gossipnode.cli.options import Target, output_option, run_async, target_options
+from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_table
 
 
 @click.command("members")
 @output_option
 @target_options
-def command(output: str, target: Target) -> None:
+def command(output: str, target: NodeTarget) -> None:
     """Show the members of the cluster, as the node asked sees them."""
     run_async(_members, target, output)
 
 
-async def _members(target: Target, output: str) -> None:
+async def _members(target: NodeTarget, output: str) -> None:
     from gossipnode.cli.shapes import member_shape
 
     async with target.connect() as node:

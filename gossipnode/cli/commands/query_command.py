@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gossipnode.cli.options import Target, ack_option, output_option, run_async, target_options
+from gossipnode.cli.options import NodeTarget, ack_option, output_option, run_async, target_options
 from gossipnode.cli.output import print_properties_json, print_table, printable, say, shown_tags
 from gossipnode.client.values.expression import GRAMMAR, parse_expression
 from gossipnode.client.values.property_json import dump_json
@@ -60,7 +60,7 @@ def command(
     trace: bool,
     ack: str,
     output: str,
-    target: Target,
+    target: NodeTarget,
 ) -> None:
     """Find records of one or more groups, whichever members hold them.
 
@@ -86,7 +86,7 @@ def command(
     run_async(_query, target, options, output, trace)
 
 
-async def _query(target: Target, options: QueryOptions, output: str, trace: bool) -> None:
+async def _query(target: NodeTarget, options: QueryOptions, output: str, trace: bool) -> None:
     found: list[StoredProperty] = []
     traces: list[common.Trace] = []
     async with target.connect() as node:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from gossipnode.cli.failure import FAILED, Failure
-from gossipnode.cli.options import Target, output_option, run_async, target_options
+from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_line, print_table, progress, say, shown_bytes
+from gossipnode.core.model.property import SHARD_MAX
 
 if TYPE_CHECKING:
     from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 
-SHARD_MAX = (1 << 32) - 1
 GOOD_OUTCOMES = ("converged", "repaired")
 
 
@@ -23,18 +23,18 @@ GOOD_OUTCOMES = ("converged", "repaired")
 @click.option("--wait", is_flag=True, help="Wait for the outcome; exit code 1 unless converged or repaired.")
 @output_option
 @target_options
-def command(group: str, shard: int | None, wait: bool, output: str, target: Target) -> None:
+def command(group: str, shard: int | None, wait: bool, output: str, target: NodeTarget) -> None:
     """Start a round of repair of GROUP, shard by shard."""
     run_async(_repair, target, group, shard, wait, output)
 
 
-async def _repair(target: Target, group: str, shard: int | None, wait: bool, output: str) -> None:
+async def _repair(target: NodeTarget, group: str, shard: int | None, wait: bool, output: str) -> None:
     finished: list[messages.Round] = []
     started: list[messages.RoundEvent] = []
     try:
         await _follow(target, group, shard, wait, started, finished)
     finally:
-        # Behind the progress bar, and also when the node went away between two rounds.
+        # The progress bar is gone by now. What is known is printed even if the node went away between rounds.
         for past in finished:
             _print(past, output)
         for event in () if wait else started:
@@ -48,26 +48,27 @@ async def _repair(target: Target, group: str, shard: int | None, wait: bool, out
 
 
 async def _follow(
-    target: Target,
+    target: NodeTarget,
     group: str,
     shard: int | None,
     wait: bool,
     started: list[messages.RoundEvent],
     finished: list[messages.Round],
 ) -> None:
-    from gossipnode.wire.envelope.tables import chosen
+    from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+    from gossipnode.wire.round_codec import event_content
 
     async with target.connect() as node:
         with progress(f"repairing {group}, hops") as advance:
             async with node.repair(group, shard, wait=wait) as events:
                 async for event in events:
-                    match chosen(event, "event"):
-                        case ("finished", past):
+                    match event_content(event):
+                        case messages.Round() as past:
                             finished.append(past)
-                        case ("hop", hop):
+                        case messages.Hop() as hop:
                             advance(1)
                             say(f"{event.group}/{event.shard}: {hop_line(hop)}")
-                        case _:
+                        case None:
                             started.append(event)
 
 

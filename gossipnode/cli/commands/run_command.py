@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from gossipnode.node.world import OpenStore
     from gossipnode.store.interface import IndexRows, LeafDigest, Store
 
-DRAIN_SECONDS = 10.0
 _PATH = click.Path(path_type=Path)
 
 
@@ -107,8 +106,8 @@ def command(
     from gossipnode.observe.logs import configure_logs
 
     configure_logs()
-    if settings.node.status_listen is not None:
-        say("gossipnode: [node] status_listen is set, but status over HTTP is not served yet")
+    for line in settings.without_effect:
+        say(f"gossipnode: {line}")
     run_async(_run, settings, reseed, until_stdin_closes)
 
 
@@ -161,7 +160,7 @@ async def _serve(settings: Settings, reseed: bool, until_stdin_closes: bool) -> 
     from gossipnode.node.node import run_node
     from gossipnode.node.world import real_world
 
-    # Signals are taken from the start: an early one must neither be lost nor end in a traceback.
+    # Signals are taken from the start, because an early one must neither be lost nor end in a traceback.
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with trio.open_nursery() as nursery:
             control = _Control(settings.node.name, nursery.cancel_scope)
@@ -173,7 +172,7 @@ async def _serve(settings: Settings, reseed: bool, until_stdin_closes: bool) -> 
 
 
 class _Control:
-    """Tells a node to stop. Also the node's task status: it hears when the node serves."""
+    """Tells a node to stop. It is also the node's task status, so it hears when the node serves."""
 
     def __init__(self, name: str, whole: trio.CancelScope) -> None:
         self._name = name
@@ -200,7 +199,7 @@ class _Control:
                 self._stop()
 
     async def follow_stdin(self) -> None:
-        """Stop once standard input ends: whoever holds its other end is gone, however it went."""
+        """Stop when standard input ends, because then the process that held its other end is gone."""
         import trio
 
         async with trio.lowlevel.FdStream(os.dup(0)) as stdin:
@@ -211,6 +210,8 @@ class _Control:
 
     def _stop(self) -> None:
         import trio
+
+        from gossipnode.node.node import DRAIN_SECONDS
 
         self._stopping = True
         if self._node is None:
@@ -252,7 +253,7 @@ def _opener(reseed: bool) -> OpenStore:
 
 
 def _failure(error: BaseException, settings: Settings) -> Failure | None:
-    """The end that an error of starting or running means; None for one that only a defect explains."""
+    """How an error of starting or running ends the command; None if only a defect explains it."""
     from gossipnode.node.membership.boot import NotAMemberError
     from gossipnode.node.node import NodeFailedError
     from gossipnode.node.peers.certificates import CertificateError

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gossipnode.cli.options import Target, output_option, run_async, target_options
+from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
 from gossipnode.cli.output import counted, print_json, print_line, print_table, printable
+from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 
 if TYPE_CHECKING:
     from gossipnode.wire.generated.bp.gossipnode import v1 as messages
@@ -20,12 +21,12 @@ SHOWN_ROUNDS = 10
 @click.command("status")
 @output_option
 @target_options
-def command(output: str, target: Target) -> None:
+def command(output: str, target: NodeTarget) -> None:
     """Show the node's view of itself, the members, its shards and the last rounds."""
     run_async(_status, target, output)
 
 
-async def _status(target: Target, output: str) -> None:
+async def _status(target: NodeTarget, output: str) -> None:
     from gossipnode.cli.shapes import status_shape
 
     async with target.connect() as node:
@@ -101,10 +102,10 @@ def _print_shards(shards: Sequence[messages.ShardStatus]) -> None:
 
 
 def _age(stamp: int) -> str:
-    """How long ago a moment (nanoseconds since 1970, 0 for never) was."""
+    """How long ago a moment was. It is given in nanoseconds since 1970; 0 means never."""
     if not stamp:
         return "never"
-    seconds = max(0, time.time_ns() - stamp) // 1_000_000_000
+    seconds = max(0, time.time_ns() - stamp) // NANOSECONDS_PER_SECOND
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds // size} {unit} ago"

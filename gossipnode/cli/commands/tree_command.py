@@ -6,10 +6,9 @@ from typing import Any
 
 import click
 
-from gossipnode.cli.options import Target, output_option, run_async, target_options
+from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_line, print_table
-
-SHARD_MAX = (1 << 32) - 1
+from gossipnode.core.model.property import SHARD_MAX
 
 
 @click.command("tree")
@@ -18,12 +17,12 @@ SHARD_MAX = (1 << 32) - 1
 @click.option("--leaves", is_flag=True, help="Every record's digest too.")
 @output_option
 @target_options
-def command(group: str, shard: int, leaves: bool, output: str, target: Target) -> None:
+def command(group: str, shard: int, leaves: bool, output: str, target: NodeTarget) -> None:
     """Show the root and the slots of the tree that the node asked keeps of a shard."""
     run_async(_tree, target, group, shard, leaves, output)
 
 
-async def _tree(target: Target, group: str, shard: int, leaves: bool, output: str) -> None:
+async def _tree(target: NodeTarget, group: str, shard: int, leaves: bool, output: str) -> None:
     from gossipnode.cli.shapes import leaf_shape
 
     shown: dict[str, Any] = {"group": group, "shard": shard, "state": "", "root": ""}

@@ -1,4 +1,4 @@
-"""`verify`: an offline check of a data directory, every digest computed anew from the payloads."""
+"""`verify`: an offline check of a data directory; every digest is computed from the payloads again."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _shape(data_dir: Path, summary: StoreSummary) -> dict[str, object]:
 
 
 def _incarnation(shard: ShardId) -> dict[str, int]:
-    """Of a group that was made by a command: one that was deleted and made anew may still lie beside it."""
+    """The incarnation of a group that a command made. An earlier group of that name may lie beside it."""
     return {"incarnation": shard.incarnation} if shard.incarnation else {}
 
 

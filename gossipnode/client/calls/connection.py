@@ -22,7 +22,7 @@ from gossipnode.client.calls.requests import QueryOptions as QueryOptions
 from gossipnode.client.calls.requests import apply_request, delete_request, get_request, query_request
 from gossipnode.client.errors import FailedError, UnreachableError, sole_error
 from gossipnode.client.transport.trio_transport import connector
-from gossipnode.client.values.defaults import DEFAULT_TIMEOUT_SECONDS as DEFAULT_TIMEOUT_SECONDS
+from gossipnode.client.values.defaults import DEFAULT_TIMEOUT_SECONDS
 from gossipnode.client.values.property_codec import decode_property
 from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.client.values.tls_files import TlsFiles as TlsFiles

@@ -18,6 +18,9 @@ from gossipnode.core.model.limits import (
 )
 from gossipnode.core.model.version import Version
 
+SHARD_MAX = (1 << 32) - 1
+"""The largest number of a shard: what a message and a stored row have room for."""
+
 
 class Entity(NamedTuple):
     """The identity of a property.

@@ -11,6 +11,8 @@ from typing import NamedTuple, TypeAlias
 INT64_MIN = -(1 << 63)
 INT64_MAX = (1 << 63) - 1
 
+NANOSECONDS_PER_SECOND = 1_000_000_000
+
 
 class StrArray(tuple[str, ...]):
     """An array of text."""

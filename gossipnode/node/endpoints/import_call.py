@@ -14,8 +14,8 @@ import trio
 from gossipnode.node.coordinate.bulk_writes import BadRecord, BulkWrites, ImportedRecord, PreparedImport
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.rpc import ServerStream
-from gossipnode.wire.envelope.tables import values_of
 from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.record_codec import decode_import, encode_bad_record, encode_stored
 from gossipnode.wire.wire_errors import WireError
 
 IMPORT_MAX_RECORDS = 4096
@@ -71,9 +71,7 @@ class ImportCall:
     async def _prepare_batch(self, batch: v1.ImportRequest) -> Prepared:
         if len(batch.records) > IMPORT_MAX_RECORDS:
             raise WireError(f"records: {len(batch.records)}, expected {IMPORT_MAX_RECORDS} at most")
-        # Past betterproto's attribute access, which would cost as much as reading the message did.
-        values = map(values_of, batch.records)
-        records = [ImportedRecord(fields["property"], fields["delete_time"]) for fields in values]
+        records = [ImportedRecord(*fields) for fields in decode_import(batch)]
         return await self._bulk.prepare_import(
             batch.group, records, keep_versions=batch.keep_versions, ack=batch.ack
         )
@@ -84,10 +82,10 @@ class ImportCall:
         async with prepared_out, answers_in:
             async for prepared in prepared_out:
                 if isinstance(prepared, BadRecord):
-                    answer = v1.ImportResponse(bad_record=prepared.position, problem=prepared.problem)
+                    answer = encode_bad_record(prepared.position, prepared.problem)
                 else:
                     with as_status():
-                        answer = v1.ImportResponse(records=await prepared.commit())
+                        answer = encode_stored(await prepared.commit())
                     prepared.release()
                     self._unwritten.discard(prepared)
                 await answers_in.send(answer)

@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gossipnode.core.cluster.view import Group
 from gossipnode.node.local.registry import Registry
 from gossipnode.node.membership.group_admin import GroupChange
 from gossipnode.node.membership.membership import Membership
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.rpc import CallContext
-from gossipnode.wire import services
-from gossipnode.wire.envelope.tables import values_of
+from gossipnode.wire import group_codec, services
 from gossipnode.wire.generated.bp.gossipnode import v1
 
 
@@ -40,28 +38,29 @@ class NodeAdmin:
 
     async def create_group(self, request: v1.CreateGroupRequest, call: CallContext) -> v1.GroupResponse:
         """Make a group."""
+        asked = group_codec.decode_new_group(request)
         with as_status():
             return _encode_change(
                 await self._groups.create(
-                    request.name,
-                    shards=request.shards,
-                    replicas=request.replicas,
-                    ack=request.ack,
-                    tombstone_retention_seconds=request.tombstone_retention_seconds,
-                    indexes=request.indexes,
+                    asked.name,
+                    shards=asked.shards,
+                    replicas=asked.replicas,
+                    ack=asked.ack,
+                    tombstone_retention_seconds=asked.tombstone_retention_seconds,
+                    indexes=asked.indexes,
                 )
             )
 
     async def alter_group(self, request: v1.AlterGroupRequest, call: CallContext) -> v1.GroupResponse:
         """Change a group."""
-        indexes = values_of(request).get("indexes")
+        asked = group_codec.decode_alteration(request)
         with as_status():
             return _encode_change(
                 await self._groups.alter(
-                    request.name,
-                    ack=request.ack,
-                    tombstone_retention_seconds=request.tombstone_retention_seconds,
-                    indexes=None if indexes is None else indexes.tags,
+                    asked.name,
+                    ack=asked.ack,
+                    tombstone_retention_seconds=asked.tombstone_retention_seconds,
+                    indexes=asked.indexes,
                 )
             )
 
@@ -74,7 +73,7 @@ class NodeAdmin:
         """All groups, or one."""
         with as_status():
             groups = self._groups.groups(request.name)
-        return v1.ListGroupsResponse(groups=[_encode_group(group) for group in groups])
+        return group_codec.encode_groups(groups)
 
     async def forget_member(
         self, request: v1.ForgetMemberRequest, call: CallContext
@@ -82,22 +81,11 @@ class NodeAdmin:
         """Let a name be no member any more."""
         with as_status():
             acknowledged = await self._members.forget(request.name)
-        return v1.ForgetMemberResponse(acknowledged=acknowledged, members=len(self._registry.view.members))
+        members = len(self._registry.view.members)
+        return group_codec.encode_forgotten(acknowledged=acknowledged, members=members)
 
 
 def _encode_change(change: GroupChange) -> v1.GroupResponse:
-    return v1.GroupResponse(
-        group=_encode_group(change.group), acknowledged=change.acknowledged, members=change.members
-    )
-
-
-def _encode_group(group: Group) -> v1.Group:
-    return v1.Group(
-        name=group.name,
-        shards=group.shards,
-        replicas=group.replicas,
-        ack=group.ack.value,
-        tombstone_retention_seconds=group.tombstone_retention_seconds,
-        indexes=list(group.indexes),
-        incarnation=group.incarnation,
+    return group_codec.encode_group_change(
+        change.group, acknowledged=change.acknowledged, members=change.members
     )

@@ -11,12 +11,10 @@ from contextlib import nullcontext
 from typing import Any
 
 from gossipnode.core.model.property import Entity, ShardId, parse_entity
-from gossipnode.core.ring.round import Hop, Round
+from gossipnode.core.ring.round import Hop
 from gossipnode.core.ring.turn import Cause
-from gossipnode.core.session.tree import Leaf
 from gossipnode.node.coordinate.coordination import Coordination
 from gossipnode.node.endpoints.import_call import ImportCall
-from gossipnode.node.endpoints.property_service import is_replace
 from gossipnode.node.endpoints.record_sender import QueryTimer, decode_query, new_trace_id, record_sender
 from gossipnode.node.endpoints.status_report import StatusReport
 from gossipnode.node.local.local_state import LocalState
@@ -27,9 +25,10 @@ from gossipnode.node.repair.origin import RoundWatch
 from gossipnode.node.repair.repair import Repair
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
-from gossipnode.wire.envelope.tables import make
 from gossipnode.wire.generated.bp.gossipnode import v1
-from gossipnode.wire.round_codec import encode_hop, encode_round
+from gossipnode.wire.record_codec import decode_strategy, encode_applied, encode_deleted, encode_got
+from gossipnode.wire.round_codec import encode_finished, encode_hop_made, encode_started
+from gossipnode.wire.tree_codec import encode_leaves, encode_tree
 
 TREE_PAGE_LEAVES = 1024
 
@@ -79,14 +78,13 @@ class NodeService:
         with as_status():
             applied = await self._coordinator.apply(
                 request.property,
-                replace=is_replace(request.strategy),
+                replace=decode_strategy(request.strategy),
                 ack=request.ack,
                 request_id=request.request_id,
             )
-        return make(
-            v1.ApplyResponse,
+        return encode_applied(
+            applied.record,
             created=applied.created,
-            property=applied.record.payload,
             acknowledged=applied.acknowledged,
             replicas=applied.replicas,
         )
@@ -96,13 +94,7 @@ class NodeService:
         entity = Entity(request.group, request.name, request.id)
         with as_status():
             done = await self._coordinator.delete(entity, ack=request.ack, request_id=request.request_id)
-        tombstone = done.tombstone
-        return v1.DeleteResponse(
-            deleted=tombstone is not None,
-            acknowledged=done.acknowledged,
-            replicas=done.replicas,
-            mod_revision=0 if tombstone is None else tombstone.version.mod_revision,
-        )
+        return encode_deleted(done.tombstone, acknowledged=done.acknowledged, replicas=done.replicas)
 
     async def get(self, request: v1.GetRequest, call: CallContext) -> v1.GetResponse:
         """Read one record."""
@@ -110,10 +102,7 @@ class NodeService:
             got = await self._coordinator.get(
                 Entity(request.group, request.name, request.id), ack=request.ack
             )
-        heard: dict[str, Any] = {"acknowledged": got.acknowledged, "replicas": got.replicas}
-        if got.record is None:
-            return make(v1.GetResponse, **heard)
-        return make(v1.GetResponse, record=make(v1.Record, property=got.record.payload), **heard)
+        return encode_got(got.record, acknowledged=got.acknowledged, replicas=got.replicas)
 
     async def query(self, stream: ServerStream[v1.QueryRequest, v1.RecordBatch]) -> None:
         """Answer a query, in lists of records."""
@@ -159,16 +148,10 @@ class NodeService:
         with as_status():
             shard = self._shard(request.group, request.shard)
             if not self._shards.holds(shard):
-                await stream.send(v1.TreeResponse(state="missing"))
+                await stream.send(encode_tree(None))
                 return
             tree = await self._store.tree(shard)
-            await stream.send(
-                v1.TreeResponse(
-                    state="ready",
-                    root=tree.root,
-                    slots=[v1.TreeResponseSlot(slot=slot.slot, sha=slot.sha) for slot in tree.slots],
-                )
-            )
+            await stream.send(encode_tree(tree))
             if request.leaves:
                 for slot in tree.slots:
                     await self._send_leaves(stream, shard, slot.slot)
@@ -179,7 +162,7 @@ class NodeService:
         after: Entity | None = None
         while page := await self._store.leaves(shard, slot, after=after, limit=TREE_PAGE_LEAVES):
             after = page[-1].entity
-            await stream.send(v1.TreeResponse(leaves=[_encode_leaf(leaf) for leaf in page]))
+            await stream.send(encode_leaves(page))
 
     async def repair(self, stream: ServerStream[v1.RepairRequest, v1.RoundEvent]) -> None:
         """Start a round for each shard asked for; with wait, tell of every hop and of each round's end."""
@@ -191,7 +174,7 @@ class NodeService:
                 shards = [self._shard(request.group, request.shard)]
             watches = [self._rounds.start(shard, Cause.ASKED) for shard in shards]
         for watch in watches:
-            await stream.send(_event(watch.now()))
+            await stream.send(encode_started(watch.now()))
         if request.wait:
             for watch in watches:
                 await _follow(stream, watch)
@@ -219,18 +202,6 @@ async def only_request(stream: ServerStream[Any, Any]) -> Any:
     return request
 
 
-def _encode_leaf(leaf: Leaf) -> v1.TreeResponseLeaf:
-    return v1.TreeResponseLeaf(
-        group=leaf.entity.group,
-        name=leaf.entity.name,
-        id=leaf.entity.id,
-        slot=leaf.slot,
-        sha=leaf.sha,
-        mod_revision=leaf.version.mod_revision,
-        delete_time=leaf.version.delete_time,
-    )
-
-
 async def _follow(stream: ServerStream[v1.RepairRequest, v1.RoundEvent], watch: RoundWatch) -> None:
     """Tell of each hop of a round as it is reported, and of the round's end."""
     told: list[Hop] = []
@@ -240,17 +211,9 @@ async def _follow(stream: ServerStream[v1.RepairRequest, v1.RoundEvent], watch: 
         for hop in told:
             untold.remove(hop)
         for hop in untold:
-            event = _event(known)
-            event.hop = encode_hop(hop)
-            await stream.send(event)
+            await stream.send(encode_hop_made(known, hop))
         told += untold
         if known.outcome is not None:
-            event = _event(known)
-            event.finished = encode_round(known)
-            await stream.send(event)
+            await stream.send(encode_finished(known))
             return
         await changed.wait()
-
-
-def _event(known: Round) -> v1.RoundEvent:
-    return v1.RoundEvent(round=known.round, group=known.shard.group, shard=known.shard.shard)

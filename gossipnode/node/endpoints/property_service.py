@@ -21,10 +21,13 @@ from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.refusals.request_errors import QueryTooLargeError
 from gossipnode.rpc import CallContext
 from gossipnode.wire import services
-from gossipnode.wire.envelope.tables import make
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
-from gossipnode.wire.property.draft import draft_of
-from gossipnode.wire.wire_errors import WireError
+from gossipnode.wire.query_codec import encode_answer
+from gossipnode.wire.record_codec import (
+    decode_strategy,
+    encode_compatible_applied,
+    encode_compatible_deleted,
+)
 
 REPLY_MAX_BYTES = 4 << 20
 REPLY_RECORD_OVERHEAD_BYTES = 5
@@ -66,14 +69,11 @@ class PropertyService:
         with as_status():
             applied = await self._coordinator.apply(
                 request.property,
-                replace=is_replace(request.strategy),
+                replace=decode_strategy(request.strategy),
                 ack=_ack(call),
                 request_id=call_metadata.text(call.metadata, call_metadata.REQUEST_ID),
             )
-        # One of the two hottest calls: betterproto's constructor would take as long as the commit's share.
-        return make(
-            banyandb.ApplyResponse, created=applied.created, tags_num=draft_of(applied.record).tag_count
-        )
+        return encode_compatible_applied(applied.record, created=applied.created)
 
     async def delete(self, request: banyandb.DeleteRequest, call: CallContext) -> banyandb.DeleteResponse:
         """Delete a record, or with an empty id every record of a group and name."""
@@ -82,11 +82,11 @@ class PropertyService:
                 deleted = await delete_by_name(
                     self._queries, self._bulk, request.group, request.name, _ack(call)
                 )
-                return banyandb.DeleteResponse(deleted=deleted > 0)
+                return encode_compatible_deleted(deleted > 0)
             entity = Entity(request.group, request.name, request.id)
             request_id = call_metadata.text(call.metadata, call_metadata.REQUEST_ID)
             done = await self._coordinator.delete(entity, ack=_ack(call), request_id=request_id)
-            return banyandb.DeleteResponse(deleted=done.tombstone is not None)
+            return encode_compatible_deleted(done.tombstone is not None)
 
     async def query(self, request: banyandb.QueryRequest, call: CallContext) -> banyandb.QueryResponse:
         """Answer a query in one message."""
@@ -103,25 +103,11 @@ class PropertyService:
                         raise QueryTooLargeError(
                             f"the answer is over {REPLY_MAX_BYTES} bytes: ask for fewer records, or tags"
                         )
-        response = banyandb.QueryResponse(properties=properties)
+        trace = None
         if request.trace:
-            response.trace = timer.trace(self._own_name, answer.trace, len(properties))
-        return response
+            trace = timer.trace(self._own_name, answer.trace, len(properties))
+        return encode_answer(properties, trace)
 
 
 def _ack(call: CallContext) -> str:
     return call_metadata.text(call.metadata, call_metadata.ACK)
-
-
-def is_replace(strategy: int) -> bool:
-    """Whether a write takes the place of all stored tags. Unspecified is MERGE.
-
-    Raises:
-        WireError: the strategy is none that we know.
-    """
-    known = banyandb.ApplyRequestStrategy
-    if strategy == known.STRATEGY_REPLACE:
-        return True
-    if strategy in (known.STRATEGY_UNSPECIFIED, known.STRATEGY_MERGE):
-        return False
-    raise WireError(f"strategy: expected MERGE or REPLACE, not {int(strategy)}")

@@ -14,17 +14,15 @@ import trio
 
 from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.model.property import Entity, Record
-from gossipnode.core.query.criteria import check_criteria
 from gossipnode.node.query.queries import ClusterQuery, Query, QueryTrace
 from gossipnode.node.replica.scan import STREAM_MESSAGE_BYTES
 from gossipnode.rpc import ServerStream
-from gossipnode.wire.criteria_codec import decode_criteria
+from gossipnode.wire import query_codec
 from gossipnode.wire.generated.bp.banyandb.common import v1 as common
-from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
-from gossipnode.wire.trace import Span, make_trace
-from gossipnode.wire.wire_errors import WireError
+from gossipnode.wire.record_codec import encode_batch, encode_record
+from gossipnode.wire.trace_codec import TraceSpan, encode_trace
 
 STREAM_PAUSE_SECONDS = 2.0
 """A stream of records says something this often while it searches, be it nothing: a client gives up else."""
@@ -43,18 +41,16 @@ def decode_query(request: banyandb.QueryRequest, *, after: Entity | None = None,
     Raises:
         WireError: names the field.
     """
-    if not request.groups:
-        raise WireError("groups: expected at least one")
-    criteria = decode_criteria(request.criteria)
+    asked = query_codec.decode_query(request)
     return Query(
-        groups=tuple(request.groups),
-        name=request.name,
-        ids=frozenset(request.ids),
-        criteria=None if criteria is None else check_criteria(criteria),
-        select=tuple(request.tag_projection),
-        order_by=request.order_by.tag_name,
-        descending=request.order_by.sort == model.Sort.DESC,
-        limit=request.limit,
+        groups=asked.groups,
+        name=asked.name,
+        ids=asked.ids,
+        criteria=asked.criteria,
+        select=asked.select,
+        order_by=asked.order_by,
+        descending=asked.descending,
+        limit=asked.limit,
         after=after,
         ack=ack,
     )
@@ -72,7 +68,7 @@ class QueryTimer:
     def trace(self, own_name: str, trace: QueryTrace, found: int) -> common.Trace:
         """The trace as of now: a span for the query, and one below it for each replica that searched."""
         children = [
-            Span(
+            TraceSpan(
                 f"search on {report.replica}",
                 self._began,
                 self._began + round(report.seconds * 1e9),
@@ -89,8 +85,8 @@ class QueryTimer:
             for report in trace.reports
         ]
         tags = {"node": own_name, "records": str(found), "read by key": str(trace.read_by_key)}
-        root = Span("query", self._began, self._wall_clock(), tags, False, children)
-        return make_trace(self._trace_id, root)
+        root = TraceSpan("query", self._began, self._wall_clock(), tags, False, children)
+        return encode_trace(self._trace_id, root)
 
 
 class RecordSender:
@@ -121,9 +117,7 @@ class RecordSender:
     async def flush(self, trace: common.Trace | None = None) -> None:
         """Send what is kept."""
         async with self.sending:
-            batch = v1.RecordBatch(records=self._batch)
-            if trace is not None:
-                batch.trace = trace
+            batch = encode_batch(self._batch, trace)
             self._batch, self._size = [], 0
             await self._stream.send(batch)
             self._sent_at = trio.current_time()
@@ -156,8 +150,3 @@ async def record_sender(stream: ServerStream[Any, v1.RecordBatch]) -> AsyncGener
             yield sender
             async with sender.sending:
                 nursery.cancel_scope.cancel()
-
-
-def encode_record(record: Record) -> v1.Record:
-    """A record as the command line gets it."""
-    return v1.Record(property=record.payload, delete_time=record.version.delete_time)

@@ -18,9 +18,6 @@ CLOCK_LOOK_SECONDS = 600.0
 """The scheduler looks at the wall clock at least this often: it may be set while we sleep."""
 
 
-NANOSECONDS = 1_000_000_000
-
-
 class Schedule:
     """A cron expression, in UTC."""
 

@@ -1,7 +1,8 @@
-"""What is known of betterproto's message classes: their fields by number, made once from their metadata.
+"""The fields of betterproto's message classes by number, made once for each class from its metadata.
 
-The one place that looks into betterproto's private parts. It reads and writes the dict behind a message, past
-an attribute access that takes longer than all the rest.
+This is the one module that looks into betterproto's private parts. It reads and writes the dict of a message
+directly. Measured: four values from the dict take 0.3 us, four attributes 4.9 us; a message made from values
+takes 1.3 us, one made by its class 29 us.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Convert: TypeAlias = Callable[[Any], Any]
 
 
 class Malformed(Exception):  # noqa: N818 - decode makes a WireError of it
-    """What is wrong, and the path to it, which grows from the inside out."""
+    """What is wrong with a message, and the path to the field, which grows from the inside out."""
 
     def __init__(self, problem: str, path: str = "") -> None:
         super().__init__(problem, path)
@@ -35,7 +36,7 @@ class Malformed(Exception):  # noqa: N818 - decode makes a WireError of it
 
 
 class Field:
-    """One field: its name, where it belongs, and what turns a wire value into a Python one and back."""
+    """One field: its name and place, and the functions that read its wire value and write it."""
 
     __slots__ = (
         "enclosed",
@@ -61,7 +62,7 @@ class Field:
         self.enclosed: type[betterproto.Message] | None = None
         if meta.proto_type == betterproto.TYPE_MESSAGE:
             self.enclosed = element
-        self.wire, self.read, self.write = _KINDS[meta.proto_type]
+        self.wire, self.read, self.write = _FORMS[meta.proto_type]
         if meta.proto_type == betterproto.TYPE_ENUM:
             self.read = _member_of(element)
         self.key = varint(meta.number << 3 | self.wire)
@@ -70,8 +71,8 @@ class Field:
 class Table:
     """The fields of a class by key (number and wire type), the numbers that it knows, and an empty message.
 
-    Scalars stand in the empty message with their defaults: betterproto makes a default only when it is asked
-    for one, which takes longer than all of the reading.
+    The empty message holds the defaults of scalars. betterproto would make each default when its attribute is
+    first read, which takes longer than to read the whole message from its bytes.
     """
 
     __slots__ = ("by_key", "by_number", "cls", "empty", "fields", "groups", "packed")
@@ -107,7 +108,7 @@ def table_of(cls: type[betterproto.Message]) -> Table:
 
 
 def new_message(table: Table) -> Any:
-    """An empty message. What its dict lacks is in the class, as betterproto's mark of a default to come."""
+    """An empty message. For a field that its dict lacks, the class holds betterproto's mark of a default."""
     message = table.cls.__new__(table.cls)
     values = table.empty.copy()
     values["_group_current"] = table.groups.copy()
@@ -116,20 +117,26 @@ def new_message(table: Table) -> Any:
 
 
 def make(cls: type[AnyMessage], **values: Any) -> AnyMessage:
-    """A message with some fields set, past betterproto's constructor. Not for fields of a oneof."""
+    """A message with some fields set, without betterproto's constructor. Not for the fields of a oneof."""
     message: AnyMessage = new_message(table_of(cls))
     values_of(message).update(values)
     return message
 
 
 def values_of(message: Any) -> Values:
-    """The dict behind a message, past betterproto's attribute access."""
+    """The dict of a message, without betterproto's attribute access."""
     values: Values = object.__getattribute__(message, "__dict__")
     return values
 
 
+def present(message: betterproto.Message, name: str) -> Any:
+    """The message enclosed in a field, or None where it is absent; its attribute would give an empty one."""
+    value = values_of(message).get(name)
+    return None if value is betterproto.PLACEHOLDER else value
+
+
 def chosen(message: betterproto.Message, group: str) -> tuple[str | None, Any]:
-    """The field of a oneof that is set, with its value; (None, None) when none is."""
+    """The field of a oneof that is set, with its value; (None, None) if no field is set."""
     values = values_of(message)
     name: str | None = values["_group_current"][group]
     return name, None if name is None else values[name]
@@ -150,7 +157,7 @@ def varint(number: int) -> bytes:
 
 
 def prefixed(content: bytes) -> bytes:
-    """Bytes behind their length."""
+    """Bytes, preceded by their length."""
     return varint(len(content)) + content
 
 
@@ -172,7 +179,7 @@ def _uint32(number: int) -> int:
 
 
 def _member_of(enum: Any) -> Convert:
-    """Enums are open: a number without a name stays what it is."""
+    """A function that finds the member of a number. Enums are open: an unknown number stays a number."""
     return lambda number: enum.try_value(_int32(number))
 
 
@@ -195,8 +202,8 @@ def _double(raw: bytes) -> float:
 _UINT64_MAX = (1 << 64) - 1
 _DOUBLE = struct.Struct("<d")
 
-# The types that protos/ uses, and no others: one that is missing here fails when its table is made.
-_KINDS: dict[str, tuple[int, Convert, Callable[[Any], bytes]]] = {
+# The types that protos/ uses, and no others: a class with another type fails when its table is made.
+_FORMS: dict[str, tuple[int, Convert, Callable[[Any], bytes]]] = {
     betterproto.TYPE_BOOL: (VARINT, bool, varint),
     betterproto.TYPE_INT32: (VARINT, _int32, varint),
     betterproto.TYPE_INT64: (VARINT, _int64, varint),

@@ -1,27 +1,27 @@
 """A property on its way to become a new version: read once, merged, stamped, written once.
 
-For writes of clients, where parsing and encoding again for each step would cost more than all the rest.
+It is for the writes of clients. Parsing and encoding the property again for each step would cost more than
+the steps themselves.
 """
 
 from __future__ import annotations
 
 from gossipnode.core.model.limits import PROPERTY_MAX_BYTES
 from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.wire.generated.pb.banyandb.property.v1.property_pb2 import Property
 from gossipnode.wire.property.payload import check_property
 from gossipnode.wire.wire_errors import InvalidPropertyError
 
-NANOSECONDS = 1_000_000_000
-
 
 class Draft:
-    """A property on its way to become a new version of its record: parsed once, then stamped."""
+    """A parsed property that is to become a new version of its record."""
 
     __slots__ = ("_message", "entity")
 
     def __init__(self, entity: Entity, message: Property) -> None:
-        """Made by `read_draft` and `draft_of`."""
+        """Use `read_draft` and `draft_of` to make one."""
         self.entity = entity
         self._message = message
 
@@ -38,8 +38,8 @@ class Draft:
     def over(self, existing: bytes) -> Draft:
         """This draft with the tags of a stored property under it.
 
-        A tag of the draft takes the place of the one with its key; new ones follow in their order. All but
-        the tags is the draft's.
+        A tag of the draft takes the place of the stored one with its key; new tags follow in their order.
+        Everything but the tags is the draft's.
         """
         merged = {tag.key: tag for tag in Property.FromString(existing).tags}
         merged.update({tag.key: tag for tag in self._message.tags})
@@ -60,7 +60,7 @@ class Draft:
         """The record with these stamps, all in nanoseconds; None leaves `updated_at` as it is.
 
         Raises:
-            InvalidPropertyError: it is over the limit of a property.
+            InvalidPropertyError: it is larger than a property may be.
         """
         message = self._message
         metadata = message.metadata
@@ -69,7 +69,7 @@ class Draft:
         if updated_at_ns is not None:
             moment = message.updated_at
             moment.SetInParent()
-            moment.seconds, moment.nanos = divmod(updated_at_ns, NANOSECONDS)
+            moment.seconds, moment.nanos = divmod(updated_at_ns, NANOSECONDS_PER_SECOND)
         payload = message.SerializeToString(deterministic=True)
         if len(payload) > PROPERTY_MAX_BYTES:
             size = len(payload)
@@ -84,7 +84,7 @@ def read_draft(data: bytes, path: str = "property") -> Draft:
     Raises: as `check_property`.
     """
     entity, parsed = check_property(data, path)
-    # What we do not know of it was left out of the parsed message; it must not get lost.
+    # Unknown fields were left out of the parsed message, and must not get lost.
     message = Property.FromString(parsed.canonical) if parsed.has_unknown else parsed.message
     return Draft(entity, message)
 

@@ -10,7 +10,7 @@ from gossipnode.wire.wire_errors import WireError
 
 
 def payload_rows(payload: bytes, tags: Collection[str]) -> list[IndexRow]:
-    """The rows of a live record in the indexes of these tags; none of one that cannot be read."""
+    """The rows of a live record in the indexes of these tags. A payload that cannot be read has no rows."""
     try:
         return index_rows(read_tags(payload, tags), tags)
     except WireError:

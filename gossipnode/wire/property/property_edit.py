@@ -1,4 +1,4 @@
-"""Stored properties, read and built: tags as Python values, projection.
+"""Stored properties, read and built, with tags as Python values; and reduced to some of their tags.
 
 Payloads go in and come out in their canonical form. A field that this version does not know is kept.
 """
@@ -53,7 +53,7 @@ def read_property(payload: bytes) -> PropertyView:
 
 
 def read_tags(payload: bytes, keys: Collection[str] | None = None) -> dict[str, TagValue]:
-    """The tags named by `keys`, or all, in their order. Of a key that a peer stored twice the last counts.
+    """The tags named by `keys`, or all, in their order. If a peer stored a key twice, the last one counts.
 
     Raises:
         WireError: the payload is malformed.
@@ -116,7 +116,7 @@ def build_property(
         try:
             tag = message.tags.add(key=key)
             if type(value) is str and value:
-                # Nearly all tags. An empty text needs more to be there at all.
+                # This is the short way, for nearly all tags. An empty text would not be stored by it.
                 tag.value.str.value = value
             else:
                 set_tag_value(tag.value, value)
@@ -157,7 +157,7 @@ def set_tag_value(target: model.TagValue, value: TagValue) -> None:
 
 
 def project(payload: bytes, keys: Collection[str]) -> bytes:
-    """The property with none but the tags named, in their order.
+    """The property with the tags named and no other ones, in their order.
 
     Raises:
         WireError: the payload is malformed.

@@ -19,9 +19,9 @@ from gossipnode.rpc import Channel, RpcError, Status
 from gossipnode.sim import Cluster
 from gossipnode.store.memory import MemoryStore
 from gossipnode.wire import services
-from gossipnode.wire.envelope.tables import chosen
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.round_codec import event_content
 from tests.node.cluster import record
 from tests.node.support import prop
 
@@ -194,8 +194,15 @@ async def test_the_tree_with_its_leaves(autojump_clock: object, monkeypatch: pyt
             assert caught.value.status is Status.NOT_FOUND
 
 
+WHAT = {v1.Hop: "hop", v1.Round: "finished", type(None): "started"}
+
+
+def what(event: v1.RoundEvent) -> str:
+    return WHAT[type(event_content(event))]
+
+
 def told(events: list[v1.RoundEvent]) -> list[tuple[int, str]]:
-    return [(event.shard, chosen(event, "event")[0] or "started") for event in events]
+    return [(event.shard, what(event)) for event in events]
 
 
 async def test_repair_without_wait_tells_the_rounds_that_it_started(autojump_clock: object) -> None:
@@ -227,7 +234,7 @@ async def test_repair_of_more_shards_than_rounds_are_remembered(autojump_clock: 
     async with asked(Cluster(names="ab", groups=("sw:130:2",))) as channel:
         request = v1.RepairRequest(group="sw", wait=True)
         events = await every_answer(channel, services.NODE_REPAIR, request)
-        finished = [event for event in events if chosen(event, "event")[0] == "finished"]
+        finished = [event for event in events if what(event) == "finished"]
         assert [event.shard for event in finished] == list(range(130))
         assert {event.finished.outcome for event in finished} == {"converged"}
 
@@ -241,8 +248,8 @@ async def test_repair_is_followed_while_the_round_goes_on(autojump_clock: object
         async with channel.stream(services.NODE_REPAIR, timeout=None) as stream:
             await stream.send(v1.RepairRequest(group="sw", wait=True))
             while (event := await stream.recv()) is not None:
-                heard.append((chosen(event, "event")[0] or "started", trio.current_time()))
-        assert [what for what, _ in heard] == ["started", "hop", "hop", "hop", "finished"]
+                heard.append((what(event), trio.current_time()))
+        assert [each for each, _ in heard] == ["started", "hop", "hop", "hop", "finished"]
         assert heard[1][1] < 5
         assert heard[2][1] >= 20
 

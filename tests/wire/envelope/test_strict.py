@@ -1,4 +1,4 @@
-"""Control messages: what betterproto reads and writes, without what it lets pass."""
+"""Messages are read as betterproto reads them, but what it lets pass is refused."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.envelope.strict import DEPTH_MAX, decode
-from gossipnode.wire.envelope.tables import chosen, table_of, varint
+from gossipnode.wire.envelope.tables import chosen, table_of
 from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1 as node
 from gossipnode.wire.generated.pb.banyandb.property.v1 import gossip_pb2
 from gossipnode.wire.generated.pb.gossipnode.v1 import node_pb2
 from gossipnode.wire.wire_errors import WireError
-from tests.wire.support import all_messages, examples, messages
+from tests.wire.support import all_messages, examples, field, messages, varint
 
 ALL = all_messages()
 REQUEST = banyandb.PropagationRequest(
@@ -95,19 +95,15 @@ CONTENTS = {0: b"\x01", 1: bytes(8), 2: b"\x00", 3: b"", 4: b"", 5: bytes(4)}
 
 @pytest.mark.parametrize("cls", [cls for cls, _ in ALL])
 def test_no_known_field_may_come_with_another_wire_type(cls: type[betterproto.Message]) -> None:
-    for field in table_of(cls).fields:
-        right = {field.wire, 2} if field.repeated else {field.wire}
+    for known in table_of(cls).fields:
+        right = {known.wire, 2} if known.repeated else {known.wire}
         for wire, content in CONTENTS.items():
-            data = varint(field.number << 3 | wire) + content
+            data = varint(known.number << 3 | wire) + content
             if wire in right:
                 decode(cls, data)
             else:
-                with pytest.raises(WireError, match=rf"^{cls.__name__}\.{field.name}: wire type {wire}"):
+                with pytest.raises(WireError, match=rf"^{cls.__name__}\.{known.name}: wire type {wire}"):
                     decode(cls, data)
-
-
-def field(number: int, content: bytes) -> bytes:
-    return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 @pytest.mark.parametrize(
@@ -184,11 +180,6 @@ def test_numbers_are_cut_to_their_width_as_protobuf_does() -> None:
     context = b"\x10" + varint(2**31)
     assert decode(banyandb.PropagationContext, context).max_propagation_count == -(2**31)
     assert gossip_pb2.PropagationContext.FromString(context).max_propagation_count == -(2**31)
-
-
-def test_of_a_oneof_one_field_is_written() -> None:
-    both = node.RoundEvent(hop=node.Hop(from_="a"), finished=node.Round(round="r"))
-    assert encode(both) == bytes(both) == encode(node.RoundEvent(finished=node.Round(round="r")))
 
 
 def test_enums_are_open() -> None:

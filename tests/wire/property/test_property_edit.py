@@ -23,7 +23,7 @@ from tests.wire.support import ENTITY, EVERY_TYPE, TAGS, TIMESTAMPS, examples
 
 
 def exactly(tags: dict[str, TagValue]) -> list[tuple[str, type, TagValue]]:
-    """With types: 1 is no True, and a StrArray no tuple."""
+    """The tags with the types of their values, because 1 equals True and a StrArray equals a tuple."""
     return [(key, type(value), value) for key, value in tags.items()]
 
 

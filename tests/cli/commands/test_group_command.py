@@ -1,4 +1,4 @@
-"""`group` and `member`: what is asked, what is printed, and how it ends, against a peer with set answers."""
+"""`group`: what is asked, what is printed, and how it ends, against a peer with set answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from gossipnode.rpc import RpcError, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
-from tests.cli.conftest import Cli, Peer
+from tests.cli.conftest import Cli, Peer, refused
 
 GROUP = messages.Group(
     name="sw",
@@ -158,53 +158,10 @@ def test_delete_says_what_it_does(cli: Cli) -> None:
     assert "Nothing is asked before" in said
 
 
-def test_forget(ask_peer: Cli, peer: Peer) -> None:
-    peer.answers[services.NODE_FORGET_MEMBER] = messages.ForgetMemberResponse(acknowledged=2, members=3)
-    ended = ask_peer("member", "forget", "c", "-o", "json")
-    assert ended.code == 0
-    assert json.loads(ended.out) == {"name": "c", "acknowledged": 2, "members": 3}
-    assert ended.err.startswith("2 of 3 members know by now")
-    assert "2 of 3" in ask_peer("member", "forget", "c").out
-    assert peer.asked == [messages.ForgetMemberRequest(name="c")] * 2
-
-
-@pytest.mark.parametrize(
-    ("status", "code"),
-    [
-        (Status.ALREADY_EXISTS, 1),
-        (Status.FAILED_PRECONDITION, 1),
-        (Status.RESOURCE_EXHAUSTED, 1),
-        (Status.INVALID_ARGUMENT, 2),
-        (Status.NOT_FOUND, 3),
-        (Status.UNAVAILABLE, 4),
-        (Status.PERMISSION_DENIED, 5),
-    ],
-)
-def test_every_refusal_is_one_line_and_its_exit_code(
-    ask_peer: Cli, peer: Peer, status: Status, code: int
-) -> None:
-    error = RpcError(status, "because of\nthis")
-    peer.answers = dict.fromkeys(
-        [
-            services.NODE_CREATE_GROUP,
-            services.NODE_ALTER_GROUP,
-            services.NODE_LIST_GROUPS,
-            services.NODE_DELETE_GROUP,
-            services.NODE_FORGET_MEMBER,
-        ],
-        error,
-    )
-    for arguments in (
-        ["group", "create", "sw", "--shards", "1", "--replicas", "3"],
-        ["group", "alter", "sw", "--ack", "one"],
-        ["group", "list"],
-        ["group", "show", "sw"],
-        ["group", "delete", "sw"],
-        ["member", "forget", "c"],
-    ):
-        ended = ask_peer(*arguments)
-        assert (ended.code, ended.out) == (code, ""), arguments
-        assert "because of this" in ended.problem
+@pytest.mark.parametrize("command", ["create", "alter"])
+def test_help_of_the_retention_promises_no_purge(cli: Cli, command: str) -> None:
+    said = " ".join(cli("group", command, "--help").out.split())
+    assert "remembered at the least, as in 7d, 36h, 90m. Nothing is purged yet" in said
 
 
 @pytest.mark.parametrize(
@@ -229,20 +186,12 @@ def test_every_refusal_is_one_line_and_its_exit_code(
         (["group", "alter", "sw", "--index", "x" * 256], ["--index", "longer than 255 bytes"]),
         (["group", "alter", "sw", "--index", *"abcdefghijklmnopq"], ["--index", "16 tags at most, got 17"]),
         (["group", "alter", "sw", "--index", "a", "--no-index"], ["exclude each other"]),
-        (["group", "rename", "sw"], ["No such command 'rename'"]),
-        (["member", "forget"], ["Missing argument 'NAME'"]),
-        (["member", "forget", "a b"], ["'a b' is no node name"]),
     ],
 )
-def test_wrong_use(cli: Cli, arguments: list[str], words: list[str]) -> None:
-    ended = cli(*arguments)
-    assert (ended.code, ended.out) == (2, "")
-    for word in words:
-        assert word in ended.problem
+def test_wrong_arguments(cli: Cli, arguments: list[str], words: list[str]) -> None:
+    refused(cli, arguments, words)
 
 
-@pytest.mark.parametrize("arguments", [["group"], ["member"]])
-def test_without_a_command_the_help_is_shown(cli: Cli, arguments: list[str]) -> None:
-    ended = cli(*arguments)
-    assert ended.code == 2
-    assert f"Usage: gossipnode {arguments[0]}" in ended.err
+@pytest.mark.parametrize("command", ["create", "alter", "list", "show", "delete"])
+def test_help_is_there_for_every_command_of_a_group(cli: Cli, command: str) -> None:
+    assert cli("group", command, "--help").out.startswith(f"Usage: gossipnode group {command}")

@@ -5,29 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 from gossipnode.wire.generated.bp.banyandb.common import v1 as common
 from gossipnode.wire.generated.pb import Timestamp
 
-_NANOSECONDS = 1_000_000_000
 
-
-class Span(NamedTuple):
-    """A part of the work. Times are nanoseconds since 1970."""
+class TraceSpan(NamedTuple):
+    """A part of the work on a query. Times are nanoseconds since 1970."""
 
     message: str
     start: int
     end: int
     tags: Mapping[str, str]
     failed: bool = False
-    children: Sequence[Span] = ()
+    children: Sequence[TraceSpan] = ()
 
 
-def make_trace(trace_id: str, root: Span) -> common.Trace:
+def encode_trace(trace_id: str, root: TraceSpan) -> common.Trace:
     """The message of a trace."""
     return common.Trace(trace_id=trace_id, spans=[_span(root)], error=root.failed)
 
 
-def _span(span: Span) -> common.Span:
+def _span(span: TraceSpan) -> common.Span:
     return common.Span(
         start_time=_moment(span.start),
         end_time=_moment(span.end),
@@ -40,5 +39,5 @@ def _span(span: Span) -> common.Span:
 
 
 def _moment(nanoseconds: int) -> bytes:
-    seconds, nanos = divmod(nanoseconds, _NANOSECONDS)
+    seconds, nanos = divmod(nanoseconds, NANOSECONDS_PER_SECOND)
     return Timestamp(seconds=seconds, nanos=nanos).SerializeToString()

@@ -6,15 +6,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.generated.pb.banyandb.common.v1 import trace_pb2 as pb
-from gossipnode.wire.trace import Span, make_trace
+from gossipnode.wire.trace_codec import TraceSpan, encode_trace
 
 SECOND = 1_000_000_000
 BEGAN = 1_800_000_000 * SECOND + 5
 
 
-def read(root: Span) -> pb.Trace:
-    """What a stock client makes of it."""
-    return pb.Trace.FromString(encode(make_trace("00ff", root)))
+def read(root: TraceSpan) -> pb.Trace:
+    """The trace as a stock client reads it."""
+    return pb.Trace.FromString(encode(encode_trace("00ff", root)))
 
 
 def nanoseconds(moment: Timestamp) -> int:
@@ -23,10 +23,10 @@ def nanoseconds(moment: Timestamp) -> int:
 
 def test_a_span_has_its_times_its_tags_and_its_children() -> None:
     children = [
-        Span("search on a", BEGAN, BEGAN + 10, {"node": "a", "rows read": "3"}),
-        Span("search on b", BEGAN + 1, BEGAN + 2 * SECOND, {"error": "no answer"}, failed=True),
+        TraceSpan("search on a", BEGAN, BEGAN + 10, {"node": "a", "rows read": "3"}),
+        TraceSpan("search on b", BEGAN + 1, BEGAN + 2 * SECOND, {"error": "no answer"}, failed=True),
     ]
-    trace = read(Span("query", BEGAN, BEGAN + 3 * SECOND, {"node": "c"}, children=children))
+    trace = read(TraceSpan("query", BEGAN, BEGAN + 3 * SECOND, {"node": "c"}, children=children))
     assert (trace.trace_id, trace.error) == ("00ff", False)
     (root,) = trace.spans
     assert (root.message, root.duration, root.error) == ("query", 3 * SECOND, False)
@@ -41,14 +41,14 @@ def test_a_span_has_its_times_its_tags_and_its_children() -> None:
 
 
 def test_the_trace_of_a_failed_query_says_so() -> None:
-    trace = read(Span("query", BEGAN, BEGAN, {}, failed=True))
+    trace = read(TraceSpan("query", BEGAN, BEGAN, {}, failed=True))
     assert trace.error
     assert trace.spans[0].error
 
 
 def test_times_before_1970_keep_their_nanoseconds() -> None:
     """A wall clock may be wrong; the parts of a moment before 1970 still add up."""
-    trace = read(Span("query", -1, 1, {}))
+    trace = read(TraceSpan("query", -1, 1, {}))
     start = trace.spans[0].start_time
     assert (start.seconds, start.nanos) == (-1, SECOND - 1)
     assert trace.spans[0].duration == 2

@@ -1,0 +1,89 @@
+"""`import`: lines of JSON, from a file or from standard input, and the table of characters."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.cli.conftest import Cli, lines, refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["import", "sw", "/nowhere/file"], ["/nowhere/file", "No such file"]),
+        (["import", "sw", "/"], ["/: cannot be read"]),
+    ],
+)
+def test_wrong_arguments(cli: Cli, arguments: list[str], words: list[str]) -> None:
+    refused(cli, arguments, words)
+
+
+@pytest.mark.slow
+def test_a_record_over_the_limit(ask: Cli, tmp_path: Path) -> None:
+    line = json.dumps({"name": "big", "id": "2", "tags": {"a": "x" * ((1 << 20) + 1)}})
+    (tmp_path / "big").write_text('{"name": "big", "id": "3", "tags": {"a": 1}}\n' + line)
+    ended = ask("import", "sw", str(tmp_path / "big"))
+    assert ended.code == 1
+    assert "line 2: the record has 1,048," in ended.problem
+    assert ask("get", "sw/big/3").code == 3
+
+
+@pytest.mark.slow
+def test_import_from_standard_input(ask: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b'{"name": "stdin", "id": "1", "tags": {"a": 1}}\n\n{"name": "stdin", "id": "2", "tags": {"a": 2}}'
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(text)))
+    (result,) = lines(ask("import", "sw", "-", "-o", "json"))
+    assert (result["records"], result["skipped"]) == (2, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bad", [1, 2, 255, 256, 257, 600])
+def test_a_bad_line_is_named_and_nothing_of_its_batch_is_written(ask: Cli, tmp_path: Path, bad: int) -> None:
+    name = f"bad{bad}"
+    good = [json.dumps({"name": name, "id": f"{number:04}", "tags": {"a": 1}}) for number in range(1, 601)]
+    file = tmp_path / "lines"
+    file.write_text(
+        "\n".join([*good[: bad - 1], '{"name": "x", "id": "y", "tags": {"a": 1.5}}', *good[bad:]])
+    )
+    ended = ask("import", "sw", str(file))
+    assert (ended.code, ended.out) == (1, "")
+    written = (bad - 1) // 256 * 256
+    assert f"lines, line {bad}: 1.5 is no whole number" in ended.problem
+    assert f"({written:,} records before it written)" in ended.problem
+    stored = lines(ask("query", "sw", "--name", name, "--limit", "1000", "-o", "json"))
+    assert len(stored) == written
+    skipped = ask("import", "sw", str(file), "--skip-bad", "-o", "json")
+    assert (json.loads(skipped.out)["records"], json.loads(skipped.out)["skipped"]) == (599, 1)
+    assert f"line {bad}: skipped: 1.5 is no whole number" in skipped.err
+
+
+@pytest.mark.slow
+def test_a_record_that_only_the_node_can_judge(ask: Cli, tmp_path: Path) -> None:
+    """Only the clock of the node tells that a stamp is from the future."""
+    record = '{"name": "late", "id": "late-%d", "tags": {"a": 1}, "create_revision": 1, "mod_revision": %d}'
+    file = tmp_path / "lines"
+    future = 1 << 61
+    file.write_text("\n".join(record % (n, future if n == 300 else n) for n in range(1, 601)))
+    ended = ask("import", "sw", str(file), "--keep-versions")
+    assert ended.code == 1
+    assert "line 300: " in ended.problem
+    assert "(256 records before it written)" in ended.problem
+    skipped = ask("import", "sw", str(file), "--keep-versions", "--skip-bad", "-o", "json")
+    assert (json.loads(skipped.out)["records"], json.loads(skipped.out)["skipped"]) == (599, 1)
+
+
+@pytest.mark.slow
+def test_the_table_of_characters(ask: Cli) -> None:
+    (result,) = lines(ask("import", "many", "unicode", "-o", "json"))
+    assert isinstance(result["records"], int)
+    assert result["records"] > 20_000
+    (record,) = lines(ask("get", "many/unicode/U+00BD", "-o", "json"))
+    assert record["tags"] == {
+        "name": "VULGAR FRACTION ONE HALF", "category": "No", "code_point": 189, "bidirectional": "ON",
+        "numeric": "1/2", "decomposition": "<fraction> 0031 2044 0032",
+    }  # fmt: skip

@@ -1,0 +1,85 @@
+"""`status`: a node's view of itself and of its shards."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from gossipnode.wire import services
+from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+from tests.cli.conftest import Cli, Peer, Running, lines
+
+
+def status(**fields: Any) -> messages.StatusResponse:
+    shards = [
+        messages.ShardStatus(group="sw", shard=0, replicas=["a", "b"], records=1, tree="ready"),
+        messages.ShardStatus(
+            group="sw",
+            shard=1,
+            replicas=["a", "c"],
+            tree="ready",
+            moving=messages.ShardStatusMoving(to=["d"], done=120, total=4000),
+        ),
+    ]
+    return messages.StatusResponse(
+        node="a", address="h:1", version="1", state="ready", shards=shards, registry_root="abc" * 20, **fields
+    )
+
+
+def test_a_status_shows_moves_and_read_repairs(ask_peer: Cli, peer: Peer) -> None:
+    peer.answers[services.NODE_STATUS] = status(
+        replicas=messages.ReplicaCounters(read_repairs=1, read_repairs_dropped=2)
+    )
+    shown = json.loads(ask_peer("status", "-o", "json").out)
+    assert list(shown) == [
+        "node", "address", "version", "state", "members", "shards", "rounds",
+        "registry_root", "read_repairs", "read_repairs_dropped",
+    ]  # fmt: skip
+    assert (shown["registry_root"], shown["read_repairs"], shown["read_repairs_dropped"]) == (
+        "abc" * 20,
+        1,
+        2,
+    )
+    assert [shard["moving"] for shard in shown["shards"]] == [
+        None,
+        {"to": ["d"], "done": 120, "total": 4000},
+    ]
+    table = ask_peer("status").out
+    assert "members and groups as of abcabcabcabc, 1 stale copy mended by reads (2 left to a round)" in table
+    assert table.endswith("\n\nsw/1 moving to d: 120/4,000 records\n")
+
+
+def test_a_move_that_has_just_begun(ask_peer: Cli, peer: Peer) -> None:
+    found = status()
+    found.shards[1].moving = messages.ShardStatusMoving(to=["d", "e"])
+    peer.answers[services.NODE_STATUS] = found
+    shown = json.loads(ask_peer("status", "-o", "json").out)
+    assert shown["shards"][1]["moving"] == {"to": ["d", "e"], "done": 0, "total": 0}
+    assert "moving to d,e: 0/0 records" in ask_peer("status").out
+
+
+def test_a_status_without_moves_says_nothing_of_them(ask_peer: Cli, peer: Peer) -> None:
+    found = status()
+    del found.shards[1]
+    peer.answers[services.NODE_STATUS] = found
+    table = ask_peer("status").out
+    assert "0 stale copies mended by reads\n" in table
+    assert "mov" not in table
+
+
+@pytest.mark.slow
+def test_the_status_of_a_real_node(ask: Cli, node: Running) -> None:
+    (status,) = lines(ask("status", "-o", "json"))
+    assert list(status) == [
+        "node", "address", "version", "state", "members", "shards", "rounds",
+        "registry_root", "read_repairs", "read_repairs_dropped",
+    ]  # fmt: skip
+    assert (status["node"], status["address"], status["state"]) == ("a", node.address, "ready")
+    shards = status["shards"]
+    assert isinstance(shards, list)
+    assert [(shard["group"], shard["shard"]) for shard in shards] == [("many", 0), ("many", 1), ("sw", 0)]
+    assert list(shards[2]) == [
+        "group", "shard", "replicas", "records", "tombstones", "root", "tree", "last_converged", "moving",
+    ]  # fmt: skip
