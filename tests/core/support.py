@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, Phase, settings
 
+from gossipnode.core.model.entity_hash import shard_of, slot_of
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.core.model.write_result import WriteOutcome
@@ -41,16 +42,7 @@ from gossipnode.core.session.messages import (
     Unreadable,
     WaitNextDiffer,
 )
-from gossipnode.core.session.tree import (
-    Leaf,
-    SlotDigest,
-    Tree,
-    leaf_digest,
-    make_tree,
-    shard_of,
-    slot_of,
-    slot_sha,
-)
+from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, leaf_digest, make_tree, slot_sha
 from gossipnode.core.session.tree_client import TreeClient
 from gossipnode.core.session.tree_server import TreeServer
 

@@ -11,7 +11,8 @@ import structlog
 import trio
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.query.search import Search, wanted_indexes
+from gossipnode.core.query.lookup import wanted_indexes
+from gossipnode.core.query.search import Search
 from gossipnode.node.local.shards import Shards
 from gossipnode.store.interface import IndexRefusedError, StoreClosedError, StoreError
 

@@ -13,10 +13,10 @@ import trio
 
 from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.cluster.view import SYSTEM_GROUP, SYSTEM_SHARD, ClusterView
+from gossipnode.core.model.entity_hash import shard_of
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import HybridClock
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
-from gossipnode.core.session.tree import shard_of
 from gossipnode.node.local.registry import Registry
 from gossipnode.node.repair.repair_stream import ShardStore
 from gossipnode.node.request_errors import ShardGoneError, UnknownGroupError

@@ -8,18 +8,9 @@ import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gossipnode.core.model.entity_hash import entity_hash, shard_of, slot_of
 from gossipnode.core.model.property import Entity, parse_entity
-from gossipnode.core.session.tree import (
-    SlotDigest,
-    Tree,
-    compare_slots,
-    entity_hash,
-    leaf_digest,
-    make_tree,
-    shard_of,
-    slot_of,
-    slot_sha,
-)
+from gossipnode.core.session.tree import SlotDigest, Tree, compare_slots, leaf_digest, make_tree, slot_sha
 from tests.core.golden import VECTORS, vector
 from tests.core.support import Shelf, examples, record
 

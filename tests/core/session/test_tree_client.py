@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gossipnode.core.model.entity_hash import shard_of
 from gossipnode.core.model.errors import SessionViolationError
 from gossipnode.core.model.limits import SLOT_COUNT
 from gossipnode.core.model.property import Entity, ShardId
@@ -22,7 +23,7 @@ from gossipnode.core.session.messages import (
     Unreadable,
     WaitNextDiffer,
 )
-from gossipnode.core.session.tree import Tree, shard_of
+from gossipnode.core.session.tree import Tree
 from gossipnode.core.session.tree_client import PENDING_PAGES_MAX, TreeClient
 from tests.core.support import (
     DIFFER,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gossipnode.core.model.entity_hash import shard_of
 from gossipnode.core.model.errors import SessionViolationError
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome
@@ -21,7 +22,7 @@ from gossipnode.core.session.messages import (
     Unreadable,
     WaitNextDiffer,
 )
-from gossipnode.core.session.tree import SlotDigest, shard_of
+from gossipnode.core.session.tree import SlotDigest
 from gossipnode.core.session.tree_server import TreeServer
 from tests.core.support import (
     DIFFER,
