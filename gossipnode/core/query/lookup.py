@@ -12,14 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
 
-from gossipnode.core.model.tag_value import (
-    INT64_MAX,
-    INT64_MIN,
-    IntArray,
-    StrArray,
-    TagValue,
-    Timestamp,
-)
+from gossipnode.core.model.tag_value import INT64_MAX, INT64_MIN, IntArray, StrArray, TagValue, Timestamp
 from gossipnode.core.query.criteria import Condition, Criteria, LogicalOp, Op
 from gossipnode.core.query.index_key import IndexKind, order_key
 from gossipnode.core.query.search import Search

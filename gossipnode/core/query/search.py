@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gossipnode.core.model.property import Entity, ShardId
-from gossipnode.core.model.tag_value import (
-    NO_VALUE,
-    TagValue,
-)
+from gossipnode.core.model.tag_value import NO_VALUE, TagValue
 from gossipnode.core.query.criteria import Condition, Criteria, sort_key
 from gossipnode.core.query.index_key import INDEX_KEY_MAX_BYTES, is_cut, order_key
 

@@ -134,6 +134,23 @@ def test_a_settled_placement_does_not_move() -> None:
     assert placement.quorums(AckLevel.ALL, reading=True) == (Quorum(frozenset("abc"), 3),)
 
 
+@pytest.mark.parametrize(
+    ("settled", "coming", "lost", "births"),
+    [
+        ("ba", "ab", "", ()),
+        ("ab", "ba", "", ()),
+        ("aab", "ab", "", ()),
+        ("ab", "ab", "c", ()),
+        ("ab", "ab", "", (1,)),
+    ],
+)
+def test_a_placement_out_of_order_is_a_fault_of_ours(
+    settled: str, coming: str, lost: str, births: tuple[int, ...]
+) -> None:
+    with pytest.raises(AssertionError):
+        Placement(SHARD, tuple(settled), tuple(coming), frozenset(lost), 2, births)
+
+
 def test_a_member_that_came_back_empty_is_lost_and_joins() -> None:
     placement = placement_of(SHARD, 3, settled={"a": 0, "b": 0, "c": 0}, members={"a": 0, "b": 0, "c": 7})
     assert placement.lost == {"c"}

@@ -176,3 +176,13 @@ def test_the_problem_of_a_move_speaks_of_old_and_new_replicas() -> None:
 def test_local_has_no_quorum() -> None:
     with pytest.raises(ValueError, match="local"):
         Tally(settled_placement(), AckLevel.LOCAL)
+
+
+def test_a_replica_cannot_do_a_request_and_fail_at_it() -> None:
+    tally = Tally(settled_placement(), AckLevel.QUORUM)
+    tally.took("a")
+    with pytest.raises(AssertionError, match="a took it before"):
+        tally.failed("a", "is down")
+    tally.failed("b", "is down")
+    with pytest.raises(AssertionError, match="b failed before"):
+        tally.took("b")

@@ -14,14 +14,7 @@ from gossipnode.core.model.tag_value import (
     TagValue,
     Timestamp,
 )
-from gossipnode.core.query.criteria import (
-    Condition,
-    Criteria,
-    LogicalExpression,
-    LogicalOp,
-    MatchOption,
-    Op,
-)
+from gossipnode.core.query.criteria import Condition, Criteria, LogicalExpression, LogicalOp, MatchOption, Op
 
 SHARDS = (ShardId("g", 0),)
 LONG = "p" * 70

@@ -5,12 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from gossipnode.core.model.tag_value import (
-    IntArray,
-    StrArray,
-    TagValue,
-    Timestamp,
-)
+from gossipnode.core.model.tag_value import IntArray, StrArray, TagValue, Timestamp
 from gossipnode.core.query.criteria import (
     Condition,
     Criteria,
@@ -31,14 +26,7 @@ from gossipnode.core.query.lookup import (
     wanted_indexes,
 )
 from gossipnode.core.query.search import Search
-from tests.core.query.queries import (
-    LONG,
-    ONE_SIDED,
-    SHARDS,
-    both,
-    criteria_trees,
-    tag_sets,
-)
+from tests.core.query.queries import LONG, ONE_SIDED, SHARDS, both, criteria_trees, tag_sets
 from tests.core.support import examples
 
 

@@ -7,24 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipnode.core.model.property import Entity
-from gossipnode.core.model.tag_value import (
-    NO_VALUE,
-    TagValue,
-)
-from gossipnode.core.query.criteria import (
-    Condition,
-    LogicalOp,
-    Op,
-    sort_key,
-)
+from gossipnode.core.model.tag_value import NO_VALUE, TagValue
+from gossipnode.core.query.criteria import Condition, LogicalOp, Op, sort_key
 from gossipnode.core.query.index_key import is_cut, order_key
 from gossipnode.core.query.search import Place, Search, place_key, place_of, tags_needed, walk_key
-from tests.core.query.queries import (
-    SHARDS,
-    both,
-    tag_sets,
-    values,
-)
+from tests.core.query.queries import SHARDS, both, tag_sets, values
 from tests.core.support import examples
 
 

@@ -41,7 +41,8 @@ from gossipnode.core.ring.turn import (
     hop_limit,
 )
 from gossipnode.core.session.commands import SessionEnd
-from tests.core.support import SHARD, Shelf, Talk, examples, id_in_slot, record, talk
+from tests.core.session.talk import Talk, talk
+from tests.core.support import SHARD, Shelf, examples, id_in_slot, record
 
 IDS = [id_in_slot(slot, nth) for slot in (3, 8) for nth in range(3)]
 ALL = "abcde"

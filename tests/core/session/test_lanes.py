@@ -7,7 +7,7 @@ import pytest
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.model.version import Version
 from gossipnode.core.session import lanes
-from gossipnode.core.session.commands import SessionCounts, Write
+from gossipnode.core.session.commands import Write
 from gossipnode.core.session.lanes import (
     ANSWERED_MAX_ENTITIES,
     OWED_KEY_OVERHEAD_BYTES,
@@ -146,16 +146,5 @@ def test_the_memory_of_answers_has_a_cap(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(lane._answered) == 2
 
 
-def test_skips_are_counted_by_reason() -> None:
-    counts = SessionCounts()
-    for reason in ("a", "b", "a"):
-        counts.skip(reason)
-    assert counts == SessionCounts(skipped=3, reasons={"a": 2, "b": 1})
-
-
 def test_present_leaves_out_what_is_not_there() -> None:
     assert present([None, record("i", 1), None]) == [record("i", 1)]
-
-
-def test_what_an_answer_answers_has_the_numbers_of_the_wire() -> None:
-    assert [(each.name, each.value) for each in AnswerTo] == [("UNSPECIFIED", 0), ("MISSING", 1), ("SYNC", 2)]

@@ -16,7 +16,8 @@ from gossipnode.core.model.errors import SessionViolationError
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.model.version import Version
 from gossipnode.core.session.commands import SessionEnd
-from tests.core.support import Shelf, StuckError, Talk, examples, id_in_slot, record, talk
+from tests.core.session.talk import StuckError, Talk, talk
+from tests.core.support import Shelf, examples, id_in_slot, record
 
 # Few entities, several to a slot, and few revisions: differences, ties and merges are the rule.
 IDS = [id_in_slot(slot, nth) for slot in (3, 8, 20) for nth in range(4)]

@@ -24,8 +24,9 @@ from gossipnode.core.session.messages import (
     TreeSlots,
     WaitNextDiffer,
 )
-from tests.core.golden import TRANSCRIPTS, messages, said_by, shelf, transcript
-from tests.core.support import Message, Shelf, Side, client_of, describe, repair, server_of, talk
+from tests.core.session.golden import TRANSCRIPTS, messages, said_by, shelf, transcript
+from tests.core.session.talk import Message, Side, client_of, describe, repair, server_of, talk
+from tests.core.support import Shelf
 
 TIES = {"same-revision-other-content", "tombstone-on-client"}
 

@@ -1,4 +1,4 @@
-"""Whole tree sessions, readable: what both sides held, every message, what both hold afterwards."""
+"""Whole tree sessions: what both sides held, every message, and what both hold afterwards."""
 
 from __future__ import annotations
 
@@ -20,19 +20,8 @@ from gossipnode.core.session.commands import (
 from gossipnode.core.session.lanes import READ_BATCH_RECORDS
 from gossipnode.core.session.messages import RootCompare, TreeRoot
 from gossipnode.core.session.tree_client import SEND_BATCH_MESSAGES
-from tests.core.support import (
-    NOT_FOUND,
-    SHARD,
-    Shelf,
-    Side,
-    Talk,
-    client_of,
-    examples,
-    id_in_slot,
-    record,
-    repair,
-    talk,
-)
+from tests.core.session.talk import NOT_FOUND, Side, Talk, client_of, repair, talk
+from tests.core.support import SHARD, Shelf, examples, id_in_slot, record
 
 # Ids by slot: a0 and a1 are both in slot 3, and so on. In one slot, "i12" sorts before "i7".
 A0, A1, A2 = sorted(id_in_slot(3, nth) for nth in range(3))
@@ -44,7 +33,7 @@ def lines_of(done: Talk, side: str) -> list[str]:
     return [line.removeprefix(f"{side}: ") for line in done.lines if line.startswith(f"{side}: ")]
 
 
-# The three rules that everything else rests on (the second is in test_slot_tree.py)
+# The three rules that everything else rests on (the second is in test_tree.py)
 
 
 def test_the_client_sends_its_root_alone_and_nothing_else_before_the_verdict() -> None:

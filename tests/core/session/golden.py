@@ -25,9 +25,10 @@ from gossipnode.core.session.messages import (
     WaitNextDiffer,
 )
 from gossipnode.core.session.tree import SlotDigest
-from tests.core.support import Message, Shelf
+from tests.core.session.talk import Message
+from tests.core.support import Shelf
 
-GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 VECTORS = sorted(path.stem for path in (GOLDEN / "vectors").glob("*.json"))
 TRANSCRIPTS = sorted(path.stem for path in (GOLDEN / "transcripts").glob("*.json"))
 
