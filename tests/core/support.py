@@ -20,8 +20,8 @@ SHARD = ShardId("g", 0)
 
 
 def examples(count: int, *, steps: int = 50) -> settings:
-    """Settings of a property test. No deadline: a busy machine is no failure."""
-    # With fewer examples than usual, that a test fails is all that is asked, not by which smallest example.
+    """Settings of a property test. There is no deadline, because a busy machine is no failure."""
+    # With fewer examples than usual it is enough that a test fails; the smallest example is not looked for.
     phases = [Phase.explicit, Phase.generate] if EXAMPLES_FACTOR < 1 else list(Phase)
     return settings(
         phases=phases,

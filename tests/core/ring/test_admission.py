@@ -23,9 +23,6 @@ def test_one_message_waits_for_each_shard_and_the_latest_wins() -> None:
     assert box.take(other) is elsewhere
 
 
-# Admission
-
-
 def refusal(admission: Admission, given_: RoundMessage, now: float, half_interval: float = 100.0) -> str:
     return admission.refusal(given_, now=now, half_interval=half_interval)
 
@@ -45,7 +42,7 @@ def test_a_foreign_round_has_no_id_and_is_never_a_double() -> None:
         assert refusal(admission, message("a", "b", round_=""), now) == ""
 
 
-def test_so_many_messages_are_remembered() -> None:
+def test_the_memory_of_messages_is_bounded() -> None:
     admission = Admission()
     for number in range(HANDLED_MAX_ROUNDS):
         assert refusal(admission, message("a", round_=f"r{number}"), 0) == ""
@@ -103,7 +100,7 @@ def test_a_refused_round_does_not_push_the_time_on() -> None:
 
 
 def test_a_round_of_ones_own_does_not_hide_another_origins() -> None:
-    """a's round was seen, then one asked for at b; b's scheduled one is still on the heels of a's."""
+    """A round of a was seen, and then one that was asked for at b. A scheduled round of b is too early."""
     admission = Admission()
     assert refusal(admission, message("a", "b", origin="a", round_="1"), 0) == ""
     assert refusal(admission, message("a", "b", origin="b", round_="2", cause=Cause.ASKED), 10) == ""

@@ -1,4 +1,4 @@
-"""A round at its origin: its course, its outcome, and ends with a reason."""
+"""A round at its origin: its course, its outcome, and the reasons of an early end."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_a_failed_hop_says_enough() -> None:
 
 
 def test_a_holder_that_knows_fewer_members_cannot_end_the_round_in_good_order() -> None:
-    """Ring views that disagree: it counted 3 hops for 3 nodes, while the origin's round has 4 nodes."""
+    """The views disagree: the holder counted 3 hops for 3 nodes, while the origin's round has 4 nodes."""
     round_ = opened("a", "b", "c", "d")
     round_.report(forwarded("a", 0, "b"), 1.0)
     round_.report(forwarded("b", 1, "c"), 1.0)

@@ -1,4 +1,4 @@
-"""Any course of a round, and any way of its reports to the origin."""
+"""Rounds of any course, whose reports reach the origin in any order or not at all."""
 
 from __future__ import annotations
 

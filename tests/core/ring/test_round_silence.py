@@ -93,7 +93,7 @@ def test_a_late_report_that_never_comes_is_complained_about() -> None:
 
 
 def test_the_holder_that_is_named_is_the_one_whose_report_is_missing() -> None:
-    """a holds the message twice; only its first report is lost, and nobody else is to blame."""
+    """Node a holds the message twice. Only its first report is lost, so only a is named."""
     round_ = opened("a", "b", "c", "d")
     for count, (holder, to) in enumerate([("a", "b"), ("b", "c"), ("c", "d"), ("d", "a")]):
         if count:

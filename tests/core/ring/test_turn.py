@@ -89,7 +89,7 @@ def test_a_node_that_holds_no_copy_refuses_even_if_it_is_named() -> None:
     assert problem(given_, own="d") == "nodes of the round: 'd' is not among those that hold g/0"
 
 
-def test_so_many_nodes_may_be_named_and_no_more() -> None:
+def test_the_number_of_nodes_is_bounded() -> None:
     assert checked(message(*["a", "b"] * (RING_MAX_NODES // 2))).nodes == ("a", "b")
     assert problem(message(*["a"] * (RING_MAX_NODES + 1))) == "1025 nodes: expected 1024 at most"
 
@@ -167,7 +167,7 @@ def test_a_busy_successor_is_asked_again_a_few_times_and_then_left_out() -> None
     assert turn.repaired(HopEnd.EQUAL) == Forward("c", message("a", "b", "c", count=1))
 
 
-def test_a_skip_after_busy_starts_the_count_of_tries_anew() -> None:
+def test_a_skip_after_busy_starts_the_count_of_tries_again() -> None:
     turn = HolderTurn(message("a", "b", "c"), "a")
     assert turn.repaired(HopEnd.BUSY) == RepairWith("b", 1)
     assert turn.repaired(HopEnd.FAILED) == RepairWith("c", 0)

@@ -1,6 +1,6 @@
 """Data recorded from a running peer (tests/golden), as values of the core.
 
-The payload of a record here is its canonical JSON: the text that a leaf's sha covers.
+The payload of a record here is its canonical JSON, which is the text that a leaf's sha covers.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def transcript(name: str) -> Any:
 
 
 def _record(property_: Any, delete_time: int) -> Record:
-    """A record from ProtoJSON. The transcripts hold plain text only: written compactly it is canonical."""
+    """A record from ProtoJSON. The transcripts hold plain text only, whose compact form is canonical."""
     metadata = {_CAMEL.get(key, key): value for key, value in property_["metadata"].items()}
     whole = {**property_, "metadata": metadata}
     payload = json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()

@@ -64,7 +64,7 @@ Message = ClientMessage | ServerMessage
 
 
 class Side:
-    """One side of a session and what its caller owes it. Each `step_` does one thing, or says False.
+    """One side of a session, with its caller. Each `step_` method does one thing, or gives False.
 
     `room` says whether the stream takes one more message now; `sent` gets each message that it took. While a
     `Send` waits for room, no further command is asked for, but messages are received and records written.
@@ -148,7 +148,7 @@ class Side:
         return True
 
     def settle(self) -> list[Message]:
-        """Do everything that can be done without another message; gives what was sent."""
+        """Do everything that can be done without another message; give what was sent."""
         sent: list[Message] = []
         while (
             self.step_send(lambda: True, sent.append)
@@ -160,7 +160,7 @@ class Side:
         return sent
 
     def hear(self, *messages: Message) -> list[Message]:
-        """Receive messages, then settle; gives what was sent."""
+        """Receive messages, then settle; give what was sent."""
         for message in messages:
             self.session.receive(message)  # type: ignore[arg-type]
         return self.settle()
@@ -195,7 +195,7 @@ class Talk:
         self.server_sent.append(message)
         self.lines.append(f"server: {describe(message)}")
 
-    # Every small thing that can happen, each True when it did happen.
+    # The small things that can happen. Each method gives True when its thing did happen.
 
     def client_sends(self) -> bool:
         return self.client.step_send(lambda: len(self.to_server) < self.capacity, self._from_client)
@@ -275,7 +275,7 @@ def talk(
     page_leaves: int = PAGE_LEAVES,
     tree_found: bool = True,
 ) -> Talk:
-    """A session, not begun yet."""
+    """A session that has not begun."""
     return Talk(
         Side(client_of(client, page_leaves=page_leaves), client),
         Side(server_of(server, page_leaves=page_leaves), server, tree_found=tree_found),
@@ -284,7 +284,7 @@ def talk(
 
 
 def repair(client: Shelf, server: Shelf, *, capacity: int = 1_000_000) -> Talk:
-    """A whole session."""
+    """A session from its beginning to its end."""
     return talk(client, server, capacity=capacity).run()
 
 

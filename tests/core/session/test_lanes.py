@@ -1,4 +1,4 @@
-"""The two lanes behind a session: records on their way to the store, answers on their way to the peer."""
+"""The two lanes of a session: records on their way to the store, and answers owed to the peer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sized(size: int, id_: str = "i") -> Taken:
     return Taken(Record(Entity("g", "n", id_), Version(1, 0, b""), bytes(size)), AnswerTo.SYNC)
 
 
-def test_a_batch_holds_so_many_records() -> None:
+def test_a_batch_is_bounded_in_records() -> None:
     lane = WriteLane()
     for number in range(WRITE_BATCH_RECORDS + 1):
         lane.add(sized(0, str(number)))
@@ -50,7 +50,7 @@ def test_a_batch_holds_so_many_records() -> None:
     assert lane.done() == ()
 
 
-def test_a_batch_ends_once_it_holds_so_many_bytes() -> None:
+def test_a_batch_is_bounded_in_bytes() -> None:
     lane = WriteLane()
     half = WRITE_BATCH_BYTES // 2
     for size in (half, half, 1, half, half - 1, 1, 5):
@@ -63,7 +63,7 @@ def test_a_batch_ends_once_it_holds_so_many_bytes() -> None:
     assert lane.empty
 
 
-def test_the_lane_is_full_at_so_many_records() -> None:
+def test_the_lane_is_bounded_in_records() -> None:
     assert UNWRITTEN_MAX_RECORDS == 1024
     lane = WriteLane()
     assert lane.empty
@@ -76,7 +76,7 @@ def test_the_lane_is_full_at_so_many_records() -> None:
     assert not lane.full
 
 
-def test_the_lane_is_full_at_so_many_bytes() -> None:
+def test_the_lane_is_bounded_in_bytes() -> None:
     assert UNWRITTEN_MAX_BYTES == 8 * 1024 * 1024
     lane = WriteLane()
     lane.add(sized(UNWRITTEN_MAX_BYTES - 1))

@@ -110,7 +110,7 @@ def test_slots_are_compared(
 
 
 def test_mismatch_and_missing_slots_come_out_of_one_linear_pass() -> None:
-    """The second named rule: one pass over both lists gives both results; nothing is looked up or re-read."""
+    """The second of the three rules: one pass over both lists gives both results, and reads nothing twice."""
     client = Counted(slots(s0="a", s1="b", s4="c", s5="d", s9="e", s30="f"))
     server = Counted(slots(s1="b", s2="x", s4="y", s9="e", s31="z"))
     assert compare_slots(client, server) == ([2, 4, 31], [0, 5, 30])

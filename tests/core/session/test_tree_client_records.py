@@ -100,7 +100,7 @@ def test_a_record_that_the_store_refuses_is_skipped_and_counted() -> None:
 
 
 def test_a_leaf_that_no_record_of_ours_could_have_is_skipped_and_counted() -> None:
-    """A foreign peer may hold longer or emptier keys than we may. Its other records are repaired."""
+    """A foreign peer may hold keys that are too long for us, or empty. Its other records are repaired."""
     client = in_pages(record(A0, 1), record(A2, 1))
     leaves = [
         PageLeaf(3, True, f"g/n/{A0}", leaf_of(record(A0, 1)).sha),

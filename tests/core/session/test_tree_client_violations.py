@@ -1,4 +1,4 @@
-"""The client alone: what a server must not do, and what that does not harm."""
+"""The client alone: what a server must not do."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_leaves_that_were_not_asked_for_are_a_fault_of_the_caller() -> None:
 
 
 def test_a_server_that_repeats_itself_gets_no_more_than_it_may() -> None:
-    """The same leaves and the same stale record again and again: bounded answers, no end of the session."""
+    """It sends the same leaves and the same old record again and again. Our answers are bounded."""
     client = in_pages(record(A0, 9))
     said: list[Message] = []
     for _ in range(20):

@@ -99,7 +99,7 @@ def test_a_group_that_is_not_served_has_no_tree() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5])
-def test_pages_hold_so_many_leaves_and_stay_in_their_slot(count: int) -> None:
+def test_pages_are_bounded_in_leaves_and_stay_in_their_slot(count: int) -> None:
     ids = sorted(id_in_slot(3, nth) for nth in range(count))
     held = [record(id_, 1) for id_ in ids]
     server = begun(*held, record(B0, 1), page_leaves=2)
@@ -153,7 +153,7 @@ def test_a_slot_emptied_since_it_was_announced_is_passed_over() -> None:
     assert server.hear(NO_MORE_SLOTS) == [page(record(B0, 1))]
 
 
-def test_the_slots_that_the_server_lacks_come_on_one_page_behind_the_others() -> None:
+def test_the_slots_that_the_server_lacks_come_on_one_page_after_the_others() -> None:
     server = begun(record(A0, 1))
     server.hear(TreeSlots((SlotDigest(0, "x"), SlotDigest(3, "x"))), TreeSlots((SlotDigest(31, "x"),)))
     assert server.hear(NO_MORE_SLOTS) == [page(record(A0, 1))]

@@ -1,4 +1,4 @@
-"""The server alone: what it does with the records of the client, and what it owes to it."""
+"""The server alone: what it does with the records of the client, and which answers it owes."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_late_answers_over_the_cap_are_counted_too(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_client_that_reads_no_answer_costs_no_more_than_keys() -> None:
-    """It may ask on and on: the keys are kept, the records are read when the stream takes them."""
+    """It may ask again and again. Only keys are kept; records are read when the stream takes them."""
     server = at_page(record(A0, 1))
     for _ in range(1000):
         server.session.receive(PropertyMissing(f"g/n/{A0}"))  # type: ignore[arg-type]
@@ -150,7 +150,7 @@ def test_records_after_the_last_page_are_taken() -> None:
 
 
 def test_a_record_after_the_last_wait_is_taken_while_the_store_is_busy() -> None:
-    """A foreign client answers our late answers even after its last wait (recorded)."""
+    """A recorded foreign client answers late records even after its last wait."""
     server = draining()
     assert server.hear(*syncs(record(A0, 1))) == []
     assert sorted(entity.id for entity in server.shelf.records) == sorted([A0, B1])

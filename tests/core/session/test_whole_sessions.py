@@ -100,7 +100,7 @@ def test_two_empty_stores_are_equal() -> None:
 
 
 def test_every_kind_of_difference_in_one_session() -> None:
-    """Slot 3: x differs, one only there, one only here. Slot 8: only on the server. Slot 20: only here."""
+    """In slot 3 one differs and each side has one alone. The server alone has slot 8, the client slot 20."""
     client = Shelf([record(A0, 5), record(A1, 1), record(C0, 1)])
     server = Shelf([record(A0, 7), record(A2, 1), record(B0, 1), record(B1, 2, deleted=9)])
     done = repair(client, server)
@@ -174,7 +174,7 @@ def test_an_empty_server_takes_everything() -> None:
 
 
 def test_leaves_left_over_when_the_pages_move_on_or_end_are_sent() -> None:
-    """Ours that sort behind the server's last leaf of a slot, in a slot in the middle and in the last one."""
+    """They sort after the server's last leaf of their slot, which is a slot in the middle or the last one."""
     client = Shelf([record(A0, 1), record(A1, 1), record(A2, 1), record(B0, 1), record(B1, 1)])
     server = Shelf([record(A0, 1), record(B0, 1)])
     done = repair(client, server)
@@ -190,7 +190,7 @@ def test_leaves_left_over_when_the_pages_move_on_or_end_are_sent() -> None:
 
 
 def test_names_that_sort_unlike_their_joined_text_are_merged_by_tuples() -> None:
-    """`a-b` sorts before `a/` as joined text, after it as a tuple; both here fall into one slot."""
+    """`a-b` sorts before `a/` as joined text, but after it as a tuple. Both are in one slot here."""
     in_slot = {
         name: next(
             f"x{number}"
