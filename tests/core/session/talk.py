@@ -140,12 +140,15 @@ class Side:
         if self.in_store is None:
             return False
         write, self.in_store = self.in_store, None
+        self.session.written(self._store(write))
+        return True
+
+    def _store(self, write: Write) -> list[WriteOutcome]:
         outcomes = []
         for new in write.records:
             refused = not is_at_home(new, self.shelf) or self.refuses(new)
             outcomes += [WriteOutcome.REFUSED] if refused else self.shelf.write([new])
-        self.session.written(outcomes)
-        return True
+        return outcomes
 
     def settle(self) -> list[Message]:
         """Do everything that can be done without another message; give what was sent."""
