@@ -51,7 +51,7 @@ PENDING_PAGES_MAX = 4
 """Pages that may wait for us. A compatible server sends none before we have said `wait_next_differ`."""
 
 
-class _Phase(Enum):
+class _ClientPhase(Enum):
     """What the client does next, or waits for."""
 
     ROOT = auto()
@@ -97,7 +97,7 @@ class TreeClient:
         self._shards = shards
         self._tree = tree
         self._page_leaves = page_leaves
-        self._phase = _Phase.ROOT
+        self._phase = _ClientPhase.ROOT
         self._end = SessionEnd.REPAIRED
         self._finished = False
         self._writes = WriteLane()
@@ -121,9 +121,9 @@ class TreeClient:
         """
         if isinstance(message, RootCompare):
             self._root_compared(message)
-        elif self._phase in (_Phase.ROOT, _Phase.VERDICT):
+        elif self._phase in (_ClientPhase.ROOT, _ClientPhase.VERDICT):
             raise SessionViolationError(f"expected root_compare, got {_name(message)}")
-        elif self._phase is _Phase.OVER:
+        elif self._phase is _ClientPhase.OVER:
             raise SessionViolationError(f"expected the end of the session, got {_name(message)}")
         elif isinstance(message, DifferSummary):
             self._page_received(message)
@@ -136,24 +136,24 @@ class TreeClient:
         Raises:
             SessionViolationError: the session was not over yet.
         """
-        if self._phase is _Phase.OVER:
+        if self._phase is _ClientPhase.OVER:
             return
-        if self._phase not in (_Phase.HALF_CLOSE, _Phase.SERVER_END):
+        if self._phase not in (_ClientPhase.HALF_CLOSE, _ClientPhase.SERVER_END):
             raise SessionViolationError("the server ended the session before its last page")
-        self._phase = _Phase.OVER
+        self._phase = _ClientPhase.OVER
 
     def _root_compared(self, verdict: RootCompare) -> None:
-        if self._phase is not _Phase.VERDICT:
+        if self._phase is not _ClientPhase.VERDICT:
             raise SessionViolationError("expected one root_compare, after tree_root")
         if not verdict.tree_found:
-            self._end, self._phase = SessionEnd.NO_TREE, _Phase.OVER
+            self._end, self._phase = SessionEnd.NO_TREE, _ClientPhase.OVER
         elif verdict.root_match:
-            self._end, self._phase = SessionEnd.EQUAL, _Phase.OVER
+            self._end, self._phase = SessionEnd.EQUAL, _ClientPhase.OVER
         else:
-            self._phase = _Phase.SLOTS
+            self._phase = _ClientPhase.SLOTS
 
     def _page_received(self, page: DifferSummary) -> None:
-        if self._phase not in (_Phase.SLOTS, _Phase.PAGES) or self._last_page_came:
+        if self._phase not in (_ClientPhase.SLOTS, _ClientPhase.PAGES) or self._last_page_came:
             raise SessionViolationError("differ_tree_summary after the last page")
         if len(self._pages) >= PENDING_PAGES_MAX:
             raise SessionViolationError("differ_tree_summary pages ahead of wait_next_differ")
@@ -176,7 +176,7 @@ class TreeClient:
     @property
     def over(self) -> bool:
         """Whether the session is over for us, so that nothing that the peer may still say matters."""
-        return self._phase is _Phase.OVER
+        return self._phase is _ClientPhase.OVER
 
     # What the store is told
 
@@ -203,7 +203,7 @@ class TreeClient:
         This is done once for each entity. A server that does not yield would otherwise get the same record
         for ever. The last page ends it, because our last message is then due.
         """
-        if self._phase not in (_Phase.SLOTS, _Phase.PAGES):
+        if self._phase not in (_ClientPhase.SLOTS, _ClientPhase.PAGES):
             self.counts.skip("newer here, after the last page")
         elif self._owed.was_answered(entity):
             self.counts.skip("the peer keeps an older version")
@@ -214,19 +214,19 @@ class TreeClient:
 
     def next_command(self) -> Command | None:
         """The next command; None until something more is handed in."""
-        if self._phase is _Phase.ROOT:
-            self._phase = _Phase.VERDICT
+        if self._phase is _ClientPhase.ROOT:
+            self._phase = _ClientPhase.VERDICT
             return Send((TreeRoot(self._shard.group, self._shard.shard, self._tree.root),))
-        if self._phase is _Phase.SLOTS:
-            self._phase = _Phase.PAGES
+        if self._phase is _ClientPhase.SLOTS:
+            self._phase = _ClientPhase.PAGES
             pages = (TreeSlots(self._tree.slots),) if self._tree.slots else ()
             return Send((*pages, TreeSlots(())))
-        if self._phase is _Phase.PAGES:
+        if self._phase is _ClientPhase.PAGES:
             return self._next_of_pages()
-        if self._phase is _Phase.HALF_CLOSE:
-            self._phase = _Phase.SERVER_END
+        if self._phase is _ClientPhase.HALF_CLOSE:
+            self._phase = _ClientPhase.SERVER_END
             return HalfClose()
-        if self._phase is _Phase.OVER and self._writes.empty and not self._finished:
+        if self._phase is _ClientPhase.OVER and self._writes.empty and not self._finished:
             self._finished = True
             return Finish(self._end)
         return None
@@ -276,7 +276,7 @@ class TreeClient:
             # wait.
             return None
         assert not self._owed, "an answer would be lost"
-        self._phase = _Phase.HALF_CLOSE
+        self._phase = _ClientPhase.HALF_CLOSE
         return Send((WaitNextDiffer(),))
 
     def _page_done(self) -> Command:

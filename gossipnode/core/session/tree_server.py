@@ -49,7 +49,7 @@ LEAF_OVERHEAD_BYTES = 160
 """What a leaf takes on a page beside its entity: its digest in hex, its slot, and the framing."""
 
 
-class _Phase(Enum):
+class _ServerPhase(Enum):
     """What the server does next, or waits for."""
 
     ROOT = auto()
@@ -72,16 +72,21 @@ class _Phase(Enum):
 
 
 _EXPECTED = {
-    _Phase.ROOT: "tree_root",
-    _Phase.READ_TREE: "nothing before root_compare",
-    _Phase.TREE: "nothing before root_compare",
-    _Phase.SLOTS: "tree_slots",
-    _Phase.PAGE: "property_missing or property_sync, and wait_next_differ only after the next page",
-    _Phase.WAIT: "property_missing, property_sync or wait_next_differ",
-    _Phase.LAST_WAIT: "property_missing, property_sync or wait_next_differ",
-    _Phase.DRAIN: "no more than property_sync after the last wait_next_differ",
-    _Phase.OVER: "nothing after the end",
+    _ServerPhase.ROOT: "tree_root",
+    _ServerPhase.READ_TREE: "nothing before root_compare",
+    _ServerPhase.TREE: "nothing before root_compare",
+    _ServerPhase.SLOTS: "tree_slots",
+    _ServerPhase.PAGE: "property_missing or property_sync, and wait_next_differ only after the next page",
+    _ServerPhase.WAIT: "property_missing, property_sync or wait_next_differ",
+    _ServerPhase.LAST_WAIT: "property_missing, property_sync or wait_next_differ",
+    _ServerPhase.DRAIN: "no more than property_sync after the last wait_next_differ",
+    _ServerPhase.OVER: "nothing after the end",
 }
+
+# In which phases the client may say wait_next_differ, property_missing and property_sync.
+_SERVING = (_ServerPhase.WAIT, _ServerPhase.LAST_WAIT)
+_MAY_ASK = (_ServerPhase.PAGE, *_SERVING)
+_MAY_SYNC = (_ServerPhase.SLOTS, *_MAY_ASK, _ServerPhase.DRAIN)
 
 
 class TreeServer:
@@ -96,7 +101,7 @@ class TreeServer:
         self.shard: ShardId | None = None
         self._shards = shards
         self._page_leaves = page_leaves
-        self._phase = _Phase.ROOT
+        self._phase = _ServerPhase.ROOT
         self._end = SessionEnd.REPAIRED
         self._client_ended = False
         self._drained = False
@@ -120,26 +125,34 @@ class TreeServer:
         """
         phase = self._phase
         if isinstance(message, TreeRoot):
-            self._require(phase is _Phase.ROOT, "tree_root")
+            self._require(phase is _ServerPhase.ROOT, "tree_root")
             self.shard = ShardId(message.group, message.shard)
             self._root = message.sha
-            self._phase = _Phase.READ_TREE
+            self._phase = _ServerPhase.READ_TREE
         elif isinstance(message, TreeSlots):
-            self._require(phase is _Phase.SLOTS, "tree_slots")
+            self._require(phase is _ServerPhase.SLOTS, "tree_slots")
             self._slots_received(message)
         elif isinstance(message, PropertySync):
             # A recorded foreign client answers late records even after its last wait, or after our end.
             if self._drained:
                 return
-            open_phases = (_Phase.SLOTS, _Phase.PAGE, _Phase.WAIT, _Phase.LAST_WAIT, _Phase.DRAIN)
+            open_phases = (
+                _ServerPhase.SLOTS,
+                _ServerPhase.PAGE,
+                _ServerPhase.WAIT,
+                _ServerPhase.LAST_WAIT,
+                _ServerPhase.DRAIN,
+            )
             self._require(phase in open_phases, "property_sync")
             self._take(message.record)
         elif isinstance(message, PropertyMissing):
-            self._require(phase in (_Phase.PAGE, _Phase.WAIT, _Phase.LAST_WAIT), "property_missing")
+            self._require(
+                phase in (_ServerPhase.PAGE, _ServerPhase.WAIT, _ServerPhase.LAST_WAIT), "property_missing"
+            )
             self._asked(message.entity)
         else:
-            self._require(phase in (_Phase.WAIT, _Phase.LAST_WAIT), "wait_next_differ")
-            self._phase = _Phase.PAGE if phase is _Phase.WAIT else _Phase.DRAIN
+            self._require(phase in _SERVING, "wait_next_differ")
+            self._phase = _ServerPhase.PAGE if phase is _ServerPhase.WAIT else _ServerPhase.DRAIN
 
     def peer_ended(self) -> None:
         """Note that the client has ended its half of the stream.
@@ -148,13 +161,13 @@ class TreeServer:
             SessionViolationError: it has not said all that it must say.
         """
         self._client_ended = True
-        if self._phase in (_Phase.READ_TREE, _Phase.TREE):
+        if self._phase in (_ServerPhase.READ_TREE, _ServerPhase.TREE):
             return
-        if self._phase is _Phase.SLOTS and not self._client_slots:
+        if self._phase is _ServerPhase.SLOTS and not self._client_slots:
             # The client wanted to know only whether the roots are equal.
-            self._end, self._phase = SessionEnd.VERDICT, _Phase.DRAIN
+            self._end, self._phase = SessionEnd.VERDICT, _ServerPhase.DRAIN
             return
-        if self._phase not in (_Phase.DRAIN, _Phase.OVER):
+        if self._phase not in (_ServerPhase.DRAIN, _ServerPhase.OVER):
             raise SessionViolationError(f"the client ended the session: expected {_EXPECTED[self._phase]}")
 
     def _require(self, allowed: bool, got: str) -> None:
@@ -175,7 +188,7 @@ class TreeServer:
         assert len(self._client_slots) <= SLOT_COUNT
         mismatch, missing = compare_slots(self._client_slots, self._tree.slots)
         self._mismatch, self._missing = list(reversed(mismatch)), tuple(missing)
-        self._phase = _Phase.PAGE
+        self._phase = _ServerPhase.PAGE
 
     def _take(self, record: Record | Unreadable) -> None:
         self.counts.received += 1
@@ -208,7 +221,7 @@ class TreeServer:
     @property
     def over(self) -> bool:
         """Whether the session is over for us, so that nothing that the peer may still say matters."""
-        return self._phase is _Phase.OVER
+        return self._phase is _ServerPhase.OVER
 
     # What the store is told
 
@@ -248,17 +261,17 @@ class TreeServer:
 
     def next_command(self) -> Command | None:
         """The next command; None until something more is handed in."""
-        if self._phase is _Phase.READ_TREE:
+        if self._phase is _ServerPhase.READ_TREE:
             assert self.shard is not None
-            self._phase = _Phase.TREE
+            self._phase = _ServerPhase.TREE
             return ReadTree(self.shard)
         if self._owed:
             self._answering = self._owed.take()
             return FetchRecords(tuple(entity for entity, _ in self._answering))
-        if self._phase is _Phase.PAGE:
+        if self._phase is _ServerPhase.PAGE:
             return self._next_page()
-        if self._phase is _Phase.DRAIN and self._writes.empty:
-            self._phase = _Phase.OVER
+        if self._phase is _ServerPhase.DRAIN and self._writes.empty:
+            self._phase = _ServerPhase.OVER
             self._drained = True
             return Finish(self._end)
         return None
@@ -268,19 +281,19 @@ class TreeServer:
 
         Gives the commands that follow from it.
         """
-        assert self._phase in (_Phase.READ_TREE, _Phase.TREE), "no tree was asked for"
+        assert self._phase in (_ServerPhase.READ_TREE, _ServerPhase.TREE), "no tree was asked for"
         if tree is None:
-            self._phase = _Phase.OVER
+            self._phase = _ServerPhase.OVER
             return Send((RootCompare(tree_found=False, root_match=False),)), Finish(SessionEnd.NO_TREE)
         self._tree = tree
         if tree.root == self._root:
-            self._phase = _Phase.OVER
+            self._phase = _ServerPhase.OVER
             return Send((RootCompare(tree_found=True, root_match=True),)), Finish(SessionEnd.EQUAL)
         verdict = Send((RootCompare(tree_found=True, root_match=False),))
         if self._client_ended:
-            self._phase = _Phase.OVER
+            self._phase = _ServerPhase.OVER
             return verdict, Finish(SessionEnd.VERDICT)
-        self._phase = _Phase.SLOTS
+        self._phase = _ServerPhase.SLOTS
         return (verdict,)
 
     def leaves_read(self, asked: ReadLeaves, leaves: Sequence[Leaf]) -> Send | None:
@@ -298,7 +311,7 @@ class TreeServer:
             self._after = None
         if not page:
             return None
-        self._phase = _Phase.WAIT
+        self._phase = _ServerPhase.WAIT
         return Send((DifferSummary(page),))
 
     def records_read(self, records: Sequence[Record | None]) -> Send | None:
@@ -317,9 +330,9 @@ class TreeServer:
         if self._missing:
             page = tuple(PageLeaf(slot, False, "", "") for slot in self._missing)
             self._missing = ()
-            self._phase = _Phase.WAIT
+            self._phase = _ServerPhase.WAIT
             return Send((DifferSummary(page),))
-        self._phase = _Phase.LAST_WAIT
+        self._phase = _ServerPhase.LAST_WAIT
         return Send((DifferSummary(()),))
 
 

@@ -19,27 +19,43 @@ from gossipnode.core.session.messages import (
     TreeRoot,
     TreeSlots,
 )
-from gossipnode.core.session.tree import SlotDigest
+from gossipnode.core.session.tree import SlotDigest, Tree
 from gossipnode.core.session.tree_server import TreeServer
-from tests.core.session.server_side import A0, A1, A2, B0, C0, ROOT, WAIT, at_page, begun, draining, syncs
 from tests.core.session.talk import DIFFER, EQUAL, LAST_PAGE, NO_MORE_SLOTS, NOT_FOUND, page
+from tests.core.session.tree_server.server_side import (
+    A0,
+    A1,
+    A2,
+    B0,
+    C0,
+    ROOT,
+    WAIT,
+    at_page,
+    begun,
+    draining,
+    syncs,
+)
 from tests.core.support import SHARD, Shelf, id_in_slot, leaf_of, record
 
 
-def test_the_commands_of_a_whole_session() -> None:
-    a0, b0 = record(A0, 7), record(B0, 1)
-    shelf = Shelf([a0, b0])
-    tree = shelf.tree()
+def judging(tree: Tree) -> TreeServer:
+    """A server that judges a root that differs, command by command."""
     server = TreeServer({"g": 1}, page_leaves=10)
     assert server.shard is None
     assert server.next_command() is None
-
     server.receive(ROOT)
     assert server.shard == SHARD
     assert server.next_command() == ReadTree(SHARD)
     assert server.next_command() is None
     assert server.tree_read(tree) == (Send((DIFFER,)),)
     assert server.next_command() is None
+    return server
+
+
+def test_the_commands_of_a_whole_session() -> None:
+    a0, b0 = record(A0, 7), record(B0, 1)
+    tree = Shelf([a0, b0]).tree()
+    server = judging(tree)
 
     server.receive(TreeSlots((SlotDigest(3, "other"),)))
     server.receive(TreeSlots((tree.slots[1], SlotDigest(20, "c"))))

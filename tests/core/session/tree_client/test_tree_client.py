@@ -10,7 +10,6 @@ from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.commands import FetchRecords, Finish, HalfClose, ReadLeaves, Send, SessionEnd
 from gossipnode.core.session.messages import AnswerTo, PropertyMissing, PropertySync, TreeRoot, TreeSlots
 from gossipnode.core.session.tree_client import TreeClient
-from tests.core.session.client_side import A0, A1, A2, B0, B1, WAIT, begun, in_pages, slot_page, sync
 from tests.core.session.talk import (
     DIFFER,
     EQUAL,
@@ -21,6 +20,18 @@ from tests.core.session.talk import (
     Side,
     client_of,
     page,
+)
+from tests.core.session.tree_client.client_side import (
+    A0,
+    A1,
+    A2,
+    B0,
+    B1,
+    WAIT,
+    begun,
+    in_pages,
+    slot_page,
+    sync,
 )
 from tests.core.support import SHARD, Shelf, leaf_of, record
 

@@ -8,7 +8,8 @@ from gossipnode.core.model.errors import SessionViolationError
 from gossipnode.core.session.commands import FetchRecords, ReadTree
 from gossipnode.core.session.messages import PropertyMissing, PropertySync, TreeRoot, TreeSlots
 from gossipnode.core.session.tree import SlotDigest
-from tests.core.session.server_side import (
+from tests.core.session.talk import EQUAL, NO_MORE_SLOTS, Message, Side, page, server_of
+from tests.core.session.tree_server.server_side import (
     A0,
     A1,
     C0,
@@ -20,7 +21,6 @@ from tests.core.session.server_side import (
     draining,
     over,
 )
-from tests.core.session.talk import EQUAL, NO_MORE_SLOTS, Message, Side, page, server_of
 from tests.core.support import SHARD, Shelf, record
 
 

@@ -17,7 +17,8 @@ from gossipnode.core.session.messages import (
     Unreadable,
 )
 from gossipnode.core.session.tree_server import TreeServer
-from tests.core.session.server_side import (
+from tests.core.session.talk import LAST_PAGE, NO_MORE_SLOTS, Side, page
+from tests.core.session.tree_server.server_side import (
     A0,
     A1,
     A2,
@@ -32,7 +33,6 @@ from tests.core.session.server_side import (
     over,
     syncs,
 )
-from tests.core.session.talk import LAST_PAGE, NO_MORE_SLOTS, Side, page
 from tests.core.support import Shelf, record
 
 

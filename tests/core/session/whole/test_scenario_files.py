@@ -1,6 +1,6 @@
 """The scenario files: readable sessions, line by line, that the real sides must follow.
 
-After a wanted change: GOSSIPNODE_REWRITE_SCENARIOS=1 pytest tests/core/session/test_scenario_files.py
+After a wanted change: GOSSIPNODE_REWRITE_SCENARIOS=1 pytest tests/core/session/whole/test_scenario_files.py
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.session.scenario import run, without_output
-from tests.core.session.scenario_text import ScenarioError
+from tests.core.session.whole.scenario import run, without_output
+from tests.core.session.whole.scenario_text import ScenarioError
 
-FOLDER = Path(__file__).resolve().parents[2] / "scenarios" / "session"
+FOLDER = Path(__file__).resolve().parents[3] / "scenarios" / "session"
 SCENARIOS = sorted(path.stem for path in FOLDER.glob("*.txt"))
 REWRITE = "GOSSIPNODE_REWRITE_SCENARIOS"
 

@@ -15,8 +15,8 @@ from gossipnode.core.session.messages import (
     PropertySync,
     Unreadable,
 )
-from tests.core.session.client_side import A0, A1, A2, WAIT, begun, in_pages, sync
 from tests.core.session.talk import DIFFER, LAST_PAGE, NO_MORE_SLOTS, Side, client_of
+from tests.core.session.tree_client.client_side import A0, A1, A2, WAIT, begun, in_pages, sync
 from tests.core.support import Shelf, leaf_of, record
 
 

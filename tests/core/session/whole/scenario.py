@@ -25,7 +25,8 @@ from gossipnode.core.session.commands import (
     Write,
 )
 from gossipnode.core.session.tree_server import TreeServer
-from tests.core.session.scenario_text import (
+from tests.core.session.talk import Message, Session, Side, client_of, server_of
+from tests.core.session.whole.scenario_text import (
     SHOP,
     ScenarioError,
     Texts,
@@ -34,7 +35,6 @@ from tests.core.session.scenario_text import (
     listed,
     shown,
 )
-from tests.core.session.talk import Message, Session, Side, client_of, server_of
 from tests.core.support import Shelf
 
 RULE = "----"

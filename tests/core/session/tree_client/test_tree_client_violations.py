@@ -10,8 +10,8 @@ from gossipnode.core.session.commands import Finish, ReadLeaves, Send, SessionEn
 from gossipnode.core.session.messages import DifferSummary, PageLeaf, PropertySync
 from gossipnode.core.session.tree import Tree
 from gossipnode.core.session.tree_client import PENDING_PAGES_MAX, TreeClient
-from tests.core.session.client_side import A0, A1, B0, WAIT, begun, in_pages, slot_page, sync
 from tests.core.session.talk import DIFFER, EQUAL, LAST_PAGE, NOT_FOUND, Message, Side, client_of, page
+from tests.core.session.tree_client.client_side import A0, A1, B0, WAIT, begun, in_pages, slot_page, sync
 from tests.core.support import SHARD, Shelf, record
 
 
