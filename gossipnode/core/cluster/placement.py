@@ -19,7 +19,7 @@ from typing import NamedTuple
 from gossipnode.core.model.property import ShardId
 
 FENCE_BYTES = 8
-"""Enough that two views of a shard do not get the same fence by chance."""
+"""The length of a fence. Two placements of a shard get the same one by chance once in 2^64 times."""
 
 
 class AckLevel(Enum):

@@ -174,7 +174,7 @@ def _holds(condition: Condition, tag: TagValue) -> bool:
 
 
 def _positive(op: Op, condition: Condition, tag: TagValue) -> bool | None:
-    """Whether an operator that is not a negated one holds; None when the types do not fit each other."""
+    """Whether an operator holds, other than a negated one; None when the types do not fit each other."""
     value = condition.value
     if op is Op.IN:
         return tag in value if _is_element(tag, value) and isinstance(value, tuple) else None
@@ -227,7 +227,7 @@ def _text_matches(option: MatchOption, wanted: str, text: str) -> bool:
 def _split(analyzer: str, text: str) -> set[str]:
     if analyzer == "keyword":
         return {text}
-    # By the data model every other analyzer but `url` ignores case.
+    # By the data model `simple` and `standard` ignore case, and `url` does not.
     return set(_PARTS[analyzer].findall(text if analyzer == "url" else text.lower()))
 
 

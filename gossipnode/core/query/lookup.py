@@ -159,8 +159,7 @@ def _ranges(conjuncts: Iterable[Criteria]) -> list[Lookup]:
             continue
         tag, op, value = condition.name, condition.op, condition.value
         low, high, labels = ranges.get((tag, type(value)), (*_TYPE_SPANS[type(value)], ()))
-        # The bound itself stays in the range, also for < and >: a key that is cut stands for other values
-        # too.
+        # The bound itself stays in the range, also for < and >, since a cut key stands for several values.
         if op in (Op.GT, Op.GE):
             low = max(low, order_key(value))
         else:

@@ -1,13 +1,11 @@
 """The commands that a tree session gives to its caller, and what the caller owes the session.
 
 A session is an object without I/O. It is handed what the peer says and what the store answers, and it gives
-commands. It never waits, and it keeps a record no longer than it takes to store or send it. The caller owes
-this:
+commands. It never waits, and it keeps a record no longer than it takes to store or send it. Its caller must:
 
 - Call `receive(message)` for every message, in order. Go on reading while a `Send` is still on its way: if
-both
-  sides stopped reading because their sending is blocked, both would wait for ever. Stop reading only while
-  `unwritten_full` is true.
+  both sides stopped reading because their sending is blocked, both would wait for ever. Stop reading only
+  while `unwritten_full` is true.
 - Call `next_command()` whenever something was handed in and whenever a command was done, until it gives None.
   Carry out one command at a time, in order. Answer `ReadTree`, `ReadLeaves` and `FetchRecords` by calling the
   method that each of them names, and carry out the commands that this method returns before the next one.
