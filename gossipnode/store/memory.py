@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 
 import trio
 
+from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.limits import SLOT_COUNT
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.index_key import IndexKind, IndexRow
-from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, make_tree, slot_of, slot_sha
+from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, make_tree, slot_sha
 from gossipnode.store.interface import (
     IndexHit,
     IndexRows,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.errors import CoreError, InvalidEntityError
 from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS, TAG_KEY_MAX_BYTES
 from gossipnode.core.model.property import SHARD_MAX, Record, ShardId, check_entity, check_record
-from gossipnode.core.session.tree import slot_of
 from gossipnode.store.entity_key import entity_key
 from gossipnode.store.interface import IndexRefusedError
 

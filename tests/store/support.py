@@ -14,12 +14,13 @@ from typing import TypeVar
 
 import trio
 
+from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.tag_value import IntArray, StrArray, TagValue
 from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.core.query import index_key
 from gossipnode.core.query.index_key import IndexKind, IndexRow
-from gossipnode.core.session.tree import SlotDigest, Tree, make_tree, slot_of, slot_sha
+from gossipnode.core.session.tree import SlotDigest, Tree, make_tree, slot_sha
 from gossipnode.store.interface import IndexHit, IndexState, Store
 from gossipnode.store.memory import MemoryStore
 from gossipnode.store.sqlite.sqlite_store import SqliteStore, open_sqlite_store

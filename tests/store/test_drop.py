@@ -9,10 +9,11 @@ import pytest
 import trio
 import trio.testing
 
+from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.query.index_key import IndexKind
-from gossipnode.core.session.tree import Tree, slot_of
+from gossipnode.core.session.tree import Tree
 from gossipnode.store.interface import IndexState, ShardCounts, Store, StoreClosedError
 from gossipnode.store.sqlite import drop, index_table, indexes
 from gossipnode.store.sqlite.drop import drop_step

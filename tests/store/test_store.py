@@ -8,11 +8,12 @@ import pytest
 import trio
 import trio.testing
 
+from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome
-from gossipnode.core.session.tree import Tree, slot_of
+from gossipnode.core.session.tree import Tree
 from gossipnode.store.interface import ShardCounts, StoreClosedError
 from tests.store.support import (
     OTHER_SHARD,

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.query.index_key import IndexKind
-from gossipnode.core.session.tree import slot_of
 from gossipnode.store.interface import IndexHit, IndexState, ShardCounts
 from gossipnode.store.sqlite import drop as sqlite_drop
 from gossipnode.store.sqlite import index_table

@@ -1,11 +1,11 @@
 """The registry: members and groups as records of the system group, and the view that is made from them.
 
-    _gossipnode/member/NAME        a member; its tombstone: forgotten
-    _gossipnode/group/NAME         a group's definition; its tombstone: deleted
-    _gossipnode/placement/settled  who was a member when every shard was last where it belongs
+    _gossipnode/member/NAME        a member; a tombstone says that it was forgotten
+    _gossipnode/group/NAME         a group's definition; a tombstone says that the group was deleted
+    _gossipnode/placement/settled  the members of the time when every shard was last where it belongs
 
-Records travel and join like all others, so nodes that have exchanged them have the same view. A record that
-makes no sense is left out of the view, and never an error: it may have come from anywhere.
+These records are repaired like all others, so nodes that have exchanged them have the same view. A record
+that makes no sense is left out of the view. It is not an error, because any node may have sent it.
 """
 
 from __future__ import annotations
@@ -40,18 +40,22 @@ GROUP_NAME = "group"
 SETTLED_ENTITY = Entity(SYSTEM_GROUP, "placement", "settled")
 
 SEED_REVISION = 1
-"""The mod_revision of what comes from the configuration: alike on every node, and older than all else."""
+"""The mod_revision of records that come from the configuration.
+
+It is the same on every node and older than every other, so whatever was written later wins over the
+configuration.
+"""
 
 Tags = Mapping[str, TagValue]
 
 
 class InvalidGroupError(CoreError):
-    """A group that cannot be: the message names the field, and what it may be."""
+    """A definition that no group may have. The message names the field, and what it may hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record of the registry, decoded. A deleted one's tags count for nothing."""
+    """A record of the registry, decoded. The tags of a tombstone are ignored."""
 
     entity: Entity
     version: Version
@@ -64,27 +68,27 @@ class Entry:
 
     @property
     def stamp(self) -> int:
-        """When it was written or deleted, in nanoseconds."""
+        """When it was last written or deleted, in nanoseconds."""
         return self.version.stamp
 
 
 def member_entity(name: str) -> Entity:
-    """Where a member is registered."""
+    """The entity under which a member is registered."""
     return Entity(SYSTEM_GROUP, MEMBER_NAME, name)
 
 
 def group_entity(name: str) -> Entity:
-    """Where a group is defined."""
+    """The entity under which a group is defined."""
     return Entity(SYSTEM_GROUP, GROUP_NAME, name)
 
 
 def member_tags(member: Member) -> dict[str, TagValue]:
-    """A member as tags."""
+    """The tags of a member's record."""
     return {"address": member.address, "joined": member.joined, "birth": member.birth}
 
 
 def group_tags(group: Group) -> dict[str, TagValue]:
-    """A group's definition as tags."""
+    """The tags of a group's record."""
     return {
         "shards": group.shards,
         "replicas": group.replicas,
@@ -97,16 +101,16 @@ def group_tags(group: Group) -> dict[str, TagValue]:
 
 
 def settled_tags(joined: Mapping[str, int]) -> dict[str, TagValue]:
-    """The settled members as tags."""
+    """The tags of the record of the settled members."""
     names = sorted(joined)
     return {"members": StrArray(names), "joined": IntArray(joined[name] for name in names)}
 
 
 def check_group(group: Group) -> None:
-    """Refuse a definition that cannot be.
+    """Refuse a definition that no group may have.
 
     Raises:
-        InvalidGroupError: names the field.
+        InvalidGroupError: names the field that is wrong.
     """
     try:
         size = len(group.name.encode())
@@ -134,26 +138,33 @@ def check_group(group: Group) -> None:
 
 
 def reborn(before: Member, now: Member) -> bool:
-    """Whether a member has another store than before, and says nothing of having joined anew.
+    """Whether a member came back with another store, but did not say that it joined again.
 
-    It may not know: it lost its disk, and started when it could reach nobody.
+    A node that lost its disk registers with the stamp of its new store. If it could reach no other member
+    when it started, it did not learn that it had been a member before, and registered with the same stamp of
+    joining as at its first start. It must count as a new, empty member all the same.
     """
     return bool(before.birth and now.birth) and before.birth != now.birth and before.joined == now.joined
 
 
 def lost_creation(before: Group, now: Group) -> bool:
-    """Whether two members created a group at once, and `before` is the definition that lost."""
+    """Whether two members created the same group at once, and `now` has won over `before`.
+
+    The two definitions are different incarnations, and the creator of `now` did not know of any deletion that
+    would have ended `before`. So the records written under `before` belong to `now`.
+    """
     return before.incarnation != now.incarnation and before.incarnation > now.follows
 
 
 def build_view(
     entries: Iterable[Entry], configured: Mapping[str, Group], *, adopt_configured: bool = False
 ) -> ClusterView:
-    """The view that a registry stands for, on a node with these groups in its configuration.
+    """The view that the entries of a registry make, on a node with these groups in its configuration.
 
-    Shards and replicas of a configured group are as configured; what else can change is as the registry says.
-    With `adopt_configured` the groups of other nodes' configurations count too, as they must on a node that
-    joined; a node with a configuration of its own holds no more than that says.
+    The numbers of shards and replicas of a configured group are those of the configuration; everything else
+    is as the registry says. With `adopt_configured` the groups of other nodes' configurations are in the
+    view, too. A node that joined needs that, because it has no configuration of groups. A node that has one
+    keeps to it.
     """
     members: dict[str, Member] = {}
     forgotten: set[str] = set()
@@ -192,13 +203,13 @@ def _with_configured(entry: Entry, group: Group, configured: Group | None) -> Gr
     if configured is None or group.incarnation != configured.incarnation:
         return group
     if entry.version.mod_revision == SEED_REVISION:
-        # Some node's configuration, for those that have none.
+        # This record was made from some node's configuration, for nodes without one. Ours counts here.
         return configured
     return replace(group, shards=configured.shards, replicas=configured.replicas)
 
 
 def member_of(name: str, tags: Tags) -> Member | None:
-    """The member of a record; None when it makes no sense."""
+    """The member that these tags describe; None when they make no sense."""
     address, joined, birth = tags.get("address"), tags.get("joined", 0), tags.get("birth", 0)
     if not name or not isinstance(address, str) or not isinstance(joined, int) or not isinstance(birth, int):
         return None
@@ -206,7 +217,7 @@ def member_of(name: str, tags: Tags) -> Member | None:
 
 
 def group_of(name: str, tags: Tags) -> Group | None:
-    """The group of a record; None when it makes no sense."""
+    """The group that these tags describe; None when they make no sense."""
     numbers = [
         tags.get(key)
         for key in ("shards", "replicas", "tombstone_retention_seconds", "incarnation", "follows")

@@ -1,6 +1,6 @@
-"""Counting replicas: when is a request done, when can it be done no more, and who is to blame.
+"""Counts the replicas of a request: whether it is done, whether it can still be done, and which ones failed.
 
-Nothing here waits: the coordinator tells a tally what each replica said, and asks where the request stands.
+Nothing here waits. The coordinator tells a tally what each replica answered, and asks how the request stands.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from gossipnode.core.cluster.placement import AckLevel, Placement, Quorum
 
 
 class Tally:
-    """The replicas of one request, as they answer."""
+    """The replicas of one request, and their answers. A replica either does the request or fails."""
 
     __slots__ = ("_failed", "_level", "_placement", "_quorums", "_took")
 
     def __init__(self, placement: Placement, level: AckLevel, *, reading: bool = False) -> None:
-        """Start with no answer. `level` is one, quorum or all."""
+        """Start without answers. `level` is ONE, QUORUM or ALL."""
         self._placement = placement
         self._level = level
         self._quorums: tuple[Quorum, ...] = placement.quorums(level, reading=reading)
@@ -24,49 +24,53 @@ class Tally:
         self._failed: dict[str, str] = {}
 
     def took(self, replica: str) -> None:
-        """A replica has done what was asked."""
+        """Note that a replica has done what was asked."""
+        assert replica not in self._failed, f"{replica} failed before"
         self._took.add(replica)
 
     def failed(self, replica: str, reason: str) -> None:
-        """A replica has not, and will not."""
+        """Note that a replica has not done what was asked, and will not do it."""
+        assert replica not in self._took, f"{replica} took it before"
         self._failed[replica] = reason
 
     @property
     def failures(self) -> Set[str]:
-        """Those that have not done it, and will not."""
+        """The replicas that have not done the request, and will not do it."""
         return self._failed.keys()
 
     @property
     def acknowledged(self) -> int:
-        """How many replicas have done it."""
+        """The number of replicas that have done the request."""
         return len(self._took)
 
     @property
     def reached(self) -> bool:
-        """Whether enough of them have."""
+        """Whether enough replicas have done the request."""
         return all(len(quorum.among & self._took) >= quorum.needed for quorum in self._quorums)
 
     @property
     def impossible(self) -> bool:
-        """Whether enough of them cannot be had any more."""
+        """Whether too many replicas failed for the request to be done."""
         return self.impossible_without(())
 
     def impossible_without(self, replicas: Collection[str]) -> bool:
-        """Whether enough of them cannot be had if these are left out."""
+        """Whether the request could not be done if these replicas were left out."""
+        assert self._failed.keys().isdisjoint(self._took)
         gone = self._failed.keys() | set(replicas)
         return any(len(quorum.among - gone) < quorum.needed for quorum in self._quorums)
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Those that have not answered yet, in ring order."""
+        """The replicas that have not answered yet, in ring order."""
         return tuple(
             name for name in self._placement.holders if name not in self._took and name not in self._failed
         )
 
     def problem(self, verb: str) -> str:
-        """Why it cannot be done: "took it" or "answered" by how many of how many, and who did not.
+        """Say for people why the request is not done.
 
-        Those that nothing was heard of are named as well.
+        The text gives how many replicas of how many `verb` ("took it", "answered"), how many the level needs,
+        and the names of the other replicas with the reason of each. Those that did not answer are among them.
         """
         placement, level = self._placement, self._level.value
         needed = max(quorum.needed for quorum in self._quorums)

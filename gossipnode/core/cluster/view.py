@@ -1,7 +1,7 @@
-"""What a node knows of its cluster: the members, the groups, and which shards lie where.
+"""What a node knows of its cluster: the members, the groups, and which members hold which shards.
 
-The view is made from the records of the system group, which every member holds, and changes with them alone.
-Two nodes with the same records have the same view.
+The view is made from the records of the system group, which every member holds. It changes only when they
+change, and two nodes with the same records have the same view.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from gossipnode.core.cluster.placement import AckLevel, Placement, placement_of
 from gossipnode.core.model.property import ShardId
 
 SYSTEM_GROUP = "_gossipnode"
-"""One shard, on every member."""
+"""The group of the registry's records. It has one shard, which every member holds."""
 
 SYSTEM_GROUP_PREFIX = "_"
-"""Names beginning with it are the system's own."""
+"""Names of groups that begin with it are reserved for the system."""
 
 SYSTEM_SHARD = ShardId(SYSTEM_GROUP, 0)
 
@@ -36,9 +36,9 @@ class Member:
     name: str
     address: str
     joined: int = 0
-    """The stamp of its joining; 0 for one of the configuration. Another stamp is another, empty member."""
+    """When it joined, as a stamp; 0 for a member of the configuration. A member that joins again is empty."""
     birth: int = 0
-    """The stamp of its store's making; 0 until it has run. A node with another store has lost its records."""
+    """When its store was made, as a stamp; 0 until it has run. With another store, its records are lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,53 +52,60 @@ class Group:
     tombstone_retention_seconds: int = 7 * 24 * 3600
     indexes: tuple[str, ...] = ()
     incarnation: int = 0
-    """The stamp of its creation; 0 for a group of the configuration."""
+    """When it was created, as a stamp; 0 for a group of the configuration."""
     follows: int = NEVER_DELETED
-    """The stamp of the deletion that its creator knew of: incarnations up to it are gone for good."""
+    """The last deletion of this name that its creator knew of, as a stamp.
+
+    Incarnations up to this stamp are deleted for good.
+    """
 
 
 class Fate(Enum):
-    """What becomes of records that are kept under some incarnation of a group."""
+    """What becomes of records that a store keeps for one incarnation of a group."""
 
     CURRENT = "current"
+    """They stay."""
     MERGE = "merge"
-    """Two members created the group at once and this one lost: its records belong to the winner."""
+    """Two members created the group at once, and this incarnation lost. Its records belong to the winner."""
     DROP = "drop"
+    """The incarnation was deleted, and its records go."""
 
 
 @dataclass(frozen=True)
 class ClusterView:
-    """Members and groups as of one state of the registry."""
+    """The members and groups of one state of the registry."""
 
     members: Mapping[str, Member]
     """By name, in ring order."""
     groups: Mapping[str, Group] = field(default_factory=dict[str, Group])
     """By name, in order; the system group is not among them."""
     settled: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Who was a member, since when, when every shard was last where it belongs."""
+    """The members of the time when every shard was last where it belongs, with their stamps of joining."""
     forgotten: frozenset[str] = frozenset()
+    """Names of members that were forgotten, and have not joined again."""
     deleted: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Groups that were deleted, and when."""
+    """Groups that were deleted, with the stamps of their deletion."""
     placements: dict[ShardId, Placement] = field(default_factory=dict[ShardId, Placement], compare=False)
-    """Computed once each."""
+    """The placements that `placement` has computed so far."""
 
     @cached_property
     def joined(self) -> dict[str, int]:
-        """Every member and the stamp of its joining."""
+        """Every member, with the stamp of its joining."""
         return {name: member.joined for name, member in self.members.items()}
 
     @cached_property
     def births(self) -> dict[str, int]:
-        """Every member and the stamp of its store's making."""
+        """Every member, with the stamp of when its store was made."""
         return {name: member.birth for name, member in self.members.items()}
 
     @cached_property
     def view_id(self) -> bytes:
-        """A digest of all that placements follow from: groups, members, and the settled members."""
+        """A digest of everything that placements follow from: groups, members, and the settled members."""
         groups = [
             (each.name, each.incarnation, each.shards, each.replicas)
             for each in self.groups.values()
-            # Those of a configuration need not be alike everywhere, and never appear in the middle of a move.
+            # Groups of a configuration are left out. They may differ between nodes, and none of them can
+            # appear while members change.
             if each.incarnation
         ]
         text = repr((sorted(self.joined.items()), sorted(self.settled.items()), groups))
@@ -110,14 +117,14 @@ class ClusterView:
         return self.joined == dict(self.settled)
 
     def shard_count(self, group: str) -> int | None:
-        """How many shards a group has; None when there is no such group."""
+        """The number of shards of a group; None when there is no such group."""
         if group == SYSTEM_GROUP:
             return 1
         known = self.groups.get(group)
         return None if known is None else known.shards
 
     def shard(self, group: str, number: int) -> ShardId | None:
-        """A shard of a group as it is now; None when there is none."""
+        """The shard of this number in the present incarnation of a group; None when there is none."""
         if group == SYSTEM_GROUP:
             return SYSTEM_SHARD if number == 0 else None
         known = self.groups.get(group)
@@ -126,7 +133,7 @@ class ClusterView:
         return ShardId(group, number, known.incarnation)
 
     def placement(self, shard: ShardId) -> Placement | None:
-        """Who holds a shard; None when it is none of a group as it is now."""
+        """Which members hold a shard; None when the shard belongs to no present incarnation of a group."""
         placement = self.placements.get(shard)
         if placement is None and self.shard(shard.group, shard.shard) == shard:
             if shard == SYSTEM_SHARD:
@@ -141,21 +148,22 @@ class ClusterView:
         return placement
 
     def shards(self) -> Iterable[ShardId]:
-        """Every shard of every group but the system group, in order."""
+        """Every shard of every group in order, without the one of the system group."""
         for group in self.groups.values():
             for number in range(group.shards):
                 yield ShardId(group.name, number, group.incarnation)
 
     @cached_property
     def joining(self) -> frozenset[str]:
-        """The members that have a shard to fill before all can be settled."""
+        """The members that still have to copy the records of some shard before the view can be settled."""
         placements = (self.placement(shard) for shard in self.shards())
         return frozenset(name for placement in placements if placement for name in placement.joining)
 
     def gives_up(self, shard: ShardId, name: str) -> bool:
-        """Whether a member that has records of a shard is to hold them no more.
+        """Whether a member must drop the records that it has of a shard.
 
-        While members change nobody gives anything up: who is filling itself may still need it.
+        While members change no member drops records of a present shard, because a joining replica may still
+        have to copy them.
         """
         if shard == SYSTEM_SHARD:
             return False
@@ -165,9 +173,9 @@ class ClusterView:
         return self.is_settled and placement is not None and name not in placement.holders
 
     def fate(self, shard: ShardId) -> Fate:
-        """What becomes of records kept under a shard.
+        """What becomes of the records that a store keeps for a shard.
 
-        Of a group that this view knows nothing of, not even that it was deleted, they stay.
+        Records of a group that the view does not know stay, unless it knows that the group was deleted.
         """
         group = self.groups.get(shard.group)
         if group is None:

@@ -1,1 +1,4 @@
-"""What is replicated: properties, their versions and tag values; errors and limits of the core."""
+"""What is replicated: records of properties, their versions and tag values, and the errors of the core.
+
+Begin with `property.py`, which says what a record is, and `version.py`, which says which of two records wins.
+"""

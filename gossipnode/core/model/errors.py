@@ -1,4 +1,4 @@
-"""The errors of the pure core. Each message names what is wrong and what was expected."""
+"""The errors of the core. Each message names what is wrong and what was expected."""
 
 
 class CoreError(ValueError):
@@ -18,4 +18,4 @@ class SessionViolationError(CoreError):
 
 
 class InvalidRoundError(CoreError):
-    """A propagation message that does not fit our own view of the members."""
+    """The message of a round that does not fit our own view of the members."""

@@ -1,24 +1,38 @@
-"""Every bound of the core, its unit last. Over a bound means a refusal or back-pressure, never growth."""
+"""The limits that several rooms share, with the unit last in each name.
+
+A limit of one module stands in that module. What is over a limit is refused or has to wait; nothing grows
+with it.
+"""
 
 GROUP_MAX_BYTES = 255
 NAME_MAX_BYTES = 255
 TAG_KEY_MAX_BYTES = 255
 ID_MAX_BYTES = 4096
 PROPERTY_MAX_BYTES = 1 << 20
-"""A property as encoded bytes."""
+"""Bytes of one encoded property."""
 
 STAMP_MAX_NANOSECONDS = 1 << 62
-"""The largest mod_revision and delete_time: a stamp above it could never be superseded by a later one."""
+"""The largest mod_revision and delete_time that is stored.
+
+Stamps are 64-bit numbers on the wire. A record stamped near their end could never be superseded by a later
+one.
+"""
 
 MAX_CLOCK_SKEW_NANOSECONDS = 10 * 60 * 1_000_000_000
-"""A stamp further ahead of our clock than this never moves our clock."""
+"""How far ahead of our clock a stamp may be and still move our clock forward.
+
+A stamp further ahead than this is a fault of the node that gave it. If it moved our clock, one node with a
+wrong clock would drag the stamps of all the other nodes into the future.
+"""
 
 SLOT_COUNT = 32
-"""Slots of a shard's tree. Fixed by the wire protocol."""
+"""Slots of a shard's tree. The wire protocol fixes this number."""
 
 SHARDS_MAX = 1024
+"""Shards of one group."""
+
 REPLICAS_MAX = 1024
-"""Of one group."""
+"""Replicas of one group."""
 
 GROUP_INDEXES_MAX = 16
 """Tags that a group may declare as indexed."""

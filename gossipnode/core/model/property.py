@@ -1,6 +1,6 @@
 """What is replicated: an entity (group, name, id), its version, and its encoded bytes.
 
-The core never looks into the bytes; their meaning is known to `gossipnode.wire`.
+The core never looks into the bytes. Only `gossipnode.wire` knows what they mean.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Entity(NamedTuple):
     """The identity of a property.
 
     Entities compare as tuples of text. Python orders text by code point, which is the order of its UTF-8
-    bytes, and so the order of leaves on the wire.
+    bytes, and so entities sort as the leaves on the wire do.
     """
 
     group: str
@@ -35,15 +35,16 @@ class Entity(NamedTuple):
 
     @property
     def text(self) -> str:
-        """`group/name/id`, the form that is hashed and sent."""
+        """The form `group/name/id`, which is hashed and sent."""
         return f"{self.group}/{self.name}/{self.id}"
 
 
 class ShardId(NamedTuple):
     """One shard of a group: the unit that has replicas, a ring and a tree.
 
-    A group that was deleted and made anew is another group: `incarnation`, the stamp of its creation, keeps
-    the two apart wherever records are kept. Groups of the configuration have 0.
+    A group that is deleted and then created again under the same name is another group. `incarnation`, the
+    stamp of the creation, keeps the records of the two apart in every store. It is 0 for a group of the
+    configuration.
     """
 
     group: str
@@ -55,10 +56,10 @@ class ShardId(NamedTuple):
 
 
 def parse_entity(text: str) -> Entity:
-    """Split `group/name/id`; the id may hold further slashes.
+    """Split the text `group/name/id`, in which the id may hold further slashes.
 
     Raises:
-        InvalidEntityError: a part is missing, empty or too long.
+        InvalidEntityError: the text is no key, see `check_entity`.
     """
     parts = text.split("/", 2)
     if len(parts) != 3:
@@ -72,7 +73,7 @@ def check_entity(entity: Entity) -> None:
     """Refuse an entity that no property may have.
 
     Raises:
-        InvalidEntityError: names the part and its limit.
+        InvalidEntityError: names the part that is empty, too long, not Unicode, or holds a slash.
     """
     for what, value, limit in (
         ("group", entity.group, GROUP_MAX_BYTES),
@@ -93,9 +94,9 @@ def check_entity(entity: Entity) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One version of a property, as stored and forwarded.
+    """One version of a property, as it is stored and sent.
 
-    `payload` is the encoded Property; `version.digest` is the digest of exactly these bytes.
+    `payload` is the encoded property, and `version.digest` is the digest of exactly these bytes.
     """
 
     entity: Entity
@@ -109,7 +110,7 @@ class Record:
 
 
 def check_record(record: Record) -> None:
-    """Refuse a record that no replica may store, on whatever path it came.
+    """Refuse a record that no replica may store, whichever way it came.
 
     Raises:
         InvalidEntityError: see `check_entity`.

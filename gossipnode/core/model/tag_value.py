@@ -1,7 +1,8 @@
 """The values that a tag can hold, as Python values.
 
-A str, an int (64 bit, signed), bytes and None stand for themselves. Arrays keep their element type, which an
-empty list would lose; a timestamp keeps its nanoseconds, which a datetime would lose.
+A text, a number (64 bits, signed), bytes and null are a str, an int, bytes and None. Arrays are classes of
+their own, because an empty list would not say of what type its elements are. A timestamp is one too, because
+a datetime would lose its nanoseconds.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Timestamp(NamedTuple):
 
 
 class NoValue:
-    """A tag that is there but carries no value at all, not even null."""
+    """The type of `NO_VALUE`: a tag that is there but carries no value at all, not even null."""
 
     __slots__ = ()
 

@@ -1,7 +1,7 @@
 """The total order of versions, and the clock that makes new ones.
 
-Two replicas that hold the same two versions always agree which one wins, so that no write and no delete is
-lost to a tie.
+Any two nodes that compare the same two versions agree on which one wins. So every replica ends with the same
+one, and no tie can make a write or a delete win in one place and lose in another.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from gossipnode.core.model.limits import MAX_CLOCK_SKEW_NANOSECONDS
 
 
 class Version(NamedTuple):
-    """Compared left to right; the larger version wins on every path.
+    """The version of a record. Versions compare field by field, and wherever two meet the larger one wins.
 
-    The digest decides between different contents with the same stamps. Joining by maximum is commutative,
-    associative and idempotent, which is what lets a ring converge in any order of exchanges.
+    The digest decides between different contents with the same stamps. Taking the larger of two versions is
+    commutative, associative and idempotent, so replicas end alike in whatever order they exchange records.
     """
 
     mod_revision: int
-    """Nanoseconds of a hybrid clock."""
+    """When the record was last written: nanoseconds of a hybrid clock."""
     delete_time: int
-    """0 while alive, otherwise nanoseconds."""
+    """When the record was deleted, in nanoseconds; 0 while it is live."""
     digest: bytes
     """`payload_digest` of the encoded property."""
 
@@ -38,16 +38,16 @@ def payload_digest(payload: bytes) -> bytes:
 
 
 class HybridClock:
-    """Gives stamps that never repeat and never go back, near the wall clock.
+    """Gives stamps that stay near the wall clock, and never repeat or go back.
 
-    A stamp is `max(now, last + 1)`, and above every stamp that the writer has read. The wall clock is handed
-    in with every call: the core has none.
+    A stamp is `max(now, last + 1)`, and above the version that the writer replaces. The time of the wall
+    clock is handed in with every call, because the core reads no clock.
     """
 
     __slots__ = ("_last",)
 
     def __init__(self, last: int = 0) -> None:
-        """Go on behind `last`, the largest stamp given or seen before (nanoseconds)."""
+        """Give stamps above `last`, the largest one given or seen before, in nanoseconds."""
         self._last = last
 
     @property
@@ -57,15 +57,19 @@ class HybridClock:
 
     def next(self, now: int, *, above: int = 0) -> int:
         """A fresh stamp: at least `now`, above every earlier one, and above the version being replaced."""
-        own = max(now, self._last + 1)
+        before = self._last
+        own = max(now, before + 1)
         stamp = max(own, above + 1)
-        # A record that a peer stamped far ahead must be superseded, yet must not pull the clock with it. Our
-        # own stamps move it even when the wall clock was set far back: they would repeat otherwise.
+        # A record that a peer stamped far ahead must be superseded, but must not pull the clock after it. Our
+        # own stamps move the clock even after the wall clock was set far back, because they would repeat
+        # otherwise.
         self._last = stamp if stamp - now <= MAX_CLOCK_SKEW_NANOSECONDS else own
+        assert stamp > above
+        assert stamp >= self._last > before, "a stamp would repeat"
         return stamp
 
     def saw(self, stamp: int, now: int) -> bool:
-        """Take note of a peer's stamp. False, with the clock unmoved, when it is too far ahead of `now`."""
+        """Note a peer's stamp. Return False, and leave the clock, when it is too far ahead of `now`."""
         if stamp - now > MAX_CLOCK_SKEW_NANOSECONDS:
             return False
         self._last = max(self._last, stamp)

@@ -1,4 +1,4 @@
-"""What became of one record that was handed to a store; replicas and sessions pass it on."""
+"""What a store did with a record that it was asked to write. Replicas and sessions pass it on."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class WriteOutcome(Enum):
 
     STORED = "stored"
     OLDER = "older"
-    """The store has a newer version and kept it."""
+    """The store holds a newer version and keeps that one."""
     EQUAL = "equal"
-    """The store held this very version already."""
+    """The store held this same version already."""
     REFUSED = "refused"
-    """This record alone cannot be stored; `WriteResult.problem` says why."""
+    """This record cannot be stored, while others of the write can; `WriteResult.problem` says why."""
 
     @property
     def taken(self) -> bool:
@@ -26,7 +26,7 @@ class WriteOutcome(Enum):
 
 
 class WriteResult(NamedTuple):
-    """The outcome for one record. `version` is what the store holds now (None: nothing)."""
+    """The outcome for one record. `version` is what the store holds now; None when it holds nothing."""
 
     outcome: WriteOutcome
     version: Version | None

@@ -1,7 +1,7 @@
-"""What a query means: conditions on tags, how they hold for a record, and how records are ordered.
+"""What a query means: conditions on tags, which records satisfy them, and how records are ordered.
 
-Fixed by the data model: `matches` answers for one record, `check_criteria` refuses what has no meaning, and
-`sort_key` gives the order. Nothing here knows how criteria came in or where records are kept.
+The data model fixes all of this. `matches` answers for one record, `check_criteria` refuses criteria without
+a meaning, and `sort_key` gives the order. Nothing here knows how criteria came in or where records are kept.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from gossipnode.core.model.property import Entity
 from gossipnode.core.model.tag_value import IntArray, NoValue, StrArray, TagValue, Timestamp
 
 CRITERIA_DEPTH_MAX = 64
-"""Logical expressions nested within each other. A long chain of ORs can be built as a balanced tree."""
+"""How deep logical expressions may be nested. A long chain of ORs can be built as a balanced tree instead."""
 
 ANALYZERS = ("keyword", "simple", "standard", "url")
 
 
 class InvalidCriteriaError(CoreError):
-    """Criteria without a meaning: the message names the tag, the operator and what it takes."""
+    """Criteria that mean nothing. The message names the tag, the operator and what the operator takes."""
 
 
 class Op(Enum):
@@ -70,7 +70,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class LogicalExpression:
-    """Two criteria joined. With one side missing it is its other side."""
+    """Two criteria joined. An expression with one side missing means the side that is there."""
 
     op: LogicalOp
     left: Criteria | None
@@ -83,7 +83,7 @@ _ABSENT: Any = object()
 _NEGATED = {Op.NE: Op.EQ, Op.NOT_IN: Op.IN, Op.NOT_HAVING: Op.HAVING}
 _COMPARED = (Op.EQ, Op.NE, Op.LT, Op.GT, Op.LE, Op.GE)
 _PARTS = {
-    # `[^\W\d_]` is a letter in any script, `[^\W_]` a letter or a digit.
+    # `[^\W\d_]` matches a letter in any script, `[^\W_]` a letter or a digit.
     "simple": re.compile(r"[^\W\d_]+"),
     "standard": re.compile(r"\w+"),
     "url": re.compile(r"[^\W_]+"),
@@ -91,7 +91,7 @@ _PARTS = {
 
 
 def check_criteria(criteria: Criteria) -> Criteria:
-    """Refuse criteria that have no meaning; returns them with one-sided expressions replaced by their side.
+    """Refuse criteria that mean nothing; return them with each one-sided expression replaced by its side.
 
     Raises:
         InvalidCriteriaError: names the tag and operator, and what the operator takes.
@@ -153,8 +153,8 @@ def _kind(value: TagValue) -> str:
 def matches(criteria: Criteria, tags: Mapping[str, TagValue]) -> bool:
     """Whether criteria that passed `check_criteria` hold for a record with these tags.
 
-    NE, NOT_IN and NOT_HAVING hold for a record without the tag, the other operators do not. A tag whose value
-    is of another type than the condition's fails every operator, the negated ones too: `n != 5` says nothing
+    NE, NOT_IN and NOT_HAVING hold for a record without the tag; the other operators do not. No operator holds
+    for a tag whose value has another type than the condition's, not even a negated one: `n != 5` says nothing
     about a record whose n is text.
     """
     if isinstance(criteria, Condition):
@@ -174,7 +174,7 @@ def _holds(condition: Condition, tag: TagValue) -> bool:
 
 
 def _positive(op: Op, condition: Condition, tag: TagValue) -> bool | None:
-    """Whether the operator holds; None when the types do not fit each other."""
+    """Whether an operator holds, other than a negated one; None when the types do not fit each other."""
     value = condition.value
     if op is Op.IN:
         return tag in value if _is_element(tag, value) and isinstance(value, tuple) else None
@@ -193,7 +193,7 @@ def _positive(op: Op, condition: Condition, tag: TagValue) -> bool | None:
 
 
 def _is_element(value: TagValue, array: TagValue) -> bool:
-    """Whether a value is of the type of an array's elements."""
+    """Whether a value has the type of an array's elements."""
     if isinstance(array, StrArray):
         return isinstance(value, str)
     return isinstance(array, IntArray) and isinstance(value, int)
@@ -219,7 +219,7 @@ def _compared(op: Op, tag: Any, value: Any) -> bool | None:
 def _text_matches(option: MatchOption, wanted: str, text: str) -> bool:
     parts, found = _split(option.analyzer, wanted), _split(option.analyzer, text)
     if option.operator is LogicalOp.AND:
-        # A text of which nothing is left, such as "...", matches nothing.
+        # A wanted text without any part, such as "...", matches nothing.
         return bool(parts) and parts <= found
     return not parts.isdisjoint(found)
 
@@ -227,13 +227,13 @@ def _text_matches(option: MatchOption, wanted: str, text: str) -> bool:
 def _split(analyzer: str, text: str) -> set[str]:
     if analyzer == "keyword":
         return {text}
-    # The data model lowers the case for all but `url`.
+    # By the data model `simple` and `standard` ignore case, and `url` does not.
     return set(_PARTS[analyzer].findall(text if analyzer == "url" else text.lower()))
 
 
 @total_ordering
 class _Descending:
-    """Turns an order round, for values that cannot be negated."""
+    """Wraps a key and compares in the opposite order. Most keys hold text, which cannot be negated."""
 
     __slots__ = ("key",)
 
@@ -253,10 +253,10 @@ class _Descending:
 def sort_key(
     tags: Mapping[str, TagValue], tag: str, entity: Entity, *, descending: bool = False
 ) -> tuple[Any, ...]:
-    """The place of a record in an order by one tag; compare only keys made with the same `descending`.
+    """The key of a record in the order of one tag; compare only keys made with the same `descending`.
 
-    Numbers stand before text, text before times, then binary data and arrays; a record without the tag, or
-    with null in it, is last in both directions. Ties are by entity, ascending in both directions.
+    Numbers stand before text, text before times, then come binary data and arrays. A record without the tag,
+    or with null in it, is last in both directions. Records with equal values ascend by entity in both.
     """
     rank = _rank(tags.get(tag))
     if rank is None:

@@ -1,7 +1,7 @@
-"""What a coordinator asks of a replica, and what it is told, as values.
+"""What a coordinator asks of a replica, and what the replica answers, as values.
 
-`gossipnode.wire` turns them into bytes and back. Each reply speaks of the parts of its request in the order
-asked.
+`gossipnode.wire` turns them into bytes and back. A reply answers the parts of its request in the order in
+which they were asked.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from gossipnode.core.query.search import Place
 
 READ_MAX_RECORDS = 64
 WRITE_MAX_RECORDS = 64
+"""Records that one request may ask for, or carry."""
 
 
 class Same(Enum):
@@ -26,14 +27,14 @@ class Same(Enum):
 
 
 SAME: Final = Same.SAME
-"""Stands for a record of the very version that the asker has already."""
+"""Stands for a record in the same version that the asker has already, and so need not be sent."""
 
 Held: TypeAlias = Record | Literal[Same.SAME] | None
 """What a replica holds of one entity, tombstones included; None when it holds nothing."""
 
 
 class Wanted(NamedTuple):
-    """One record that is asked for; `known` is the asker's own version, which need not be sent."""
+    """One record that is asked for. If the replica holds the version `known`, it answers SAME instead."""
 
     entity: Entity
     known: Version | None = None
@@ -43,8 +44,8 @@ class Wanted(NamedTuple):
 class ReadRecords:
     """Read records of one shard. All entities are of its group.
 
-    `fence` is the asker's view of who holds the shard, see `Placement.fence`. `request_id` is that of a
-    client's request, to be recognised when it comes a second time ("": none).
+    `fence` stands for the asker's view of which members hold the shard, see `Placement.fence`. `request_id`
+    is the id of the client's request, by which a replica recognises a request that comes again; it may be "".
     """
 
     shard: ShardId
@@ -55,9 +56,10 @@ class ReadRecords:
 
 @dataclass(frozen=True, slots=True)
 class WriteRecords:
-    """Store records of one shard, each where it is newer than what is held.
+    """Store records of one shard, each of them if it is newer than what the replica holds.
 
-    The write answers the client's request `request_id`, which will be told `created`.
+    The write belongs to the client's request `request_id`. `created` is what that client will be told; a
+    replica remembers it for a request that comes again.
     """
 
     shard: ShardId
@@ -68,7 +70,7 @@ class WriteRecords:
 
 
 class Done(NamedTuple):
-    """What a client's request came to when it came before."""
+    """The result of a client's request that came before, remembered for when it comes again."""
 
     record: Record
     created: bool
@@ -76,9 +78,10 @@ class Done(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordsRead:
-    """What the replica holds of the entities wanted, or of as many, from the first on, as an answer may hold.
+    """What the replica holds of the entities that were asked for.
 
-    `done` is there where it knows the request's id.
+    An answer that would be too large covers only the first of them. `done` is set if the replica remembers
+    the id of the request.
     """
 
     held: tuple[Held, ...]
@@ -96,8 +99,8 @@ class RecordsWritten:
 class Refusal:
     """The replica did nothing of the request.
 
-    `status` is the number of a gRPC status. With `other_view` asker and replica do not agree on who holds the
-    shard: they must compare what they know of the cluster before the request is made again.
+    `status` is the number of a gRPC status. With `other_view` the asker and the replica disagree on which
+    members hold the shard: they must compare what they know of the cluster before the request is made again.
     """
 
     status: int
@@ -106,13 +109,13 @@ class Refusal:
 
 
 class Candidate(NamedTuple):
-    """A record that a replica found for a query, in the version that it has."""
+    """A record that a replica found for a query, in the version that this replica has."""
 
     place: Place
     shard: ShardId
     version: Version
     payload: bytes | None
-    """None where the version was enough."""
+    """The encoded property; None where the asker needs only the version."""
 
 
 ReplicaRequest: TypeAlias = ReadRecords | WriteRecords

@@ -1,7 +1,7 @@
-"""A round as its origin knows it: what each holder reported, when it is over, and what came of it.
+"""A round as its origin knows it: what each holder reported, when the round is over, and what came of it.
 
-Holders report to the origin; a foreign one does not, and one may die. The origin ends the round all the same,
-with an outcome that never claims more than the reports show.
+Holders report to the origin, but a foreign holder does not, and a holder may die. The origin ends the round
+all the same, and its outcome never claims more than the reports show.
 """
 
 from __future__ import annotations
@@ -14,15 +14,21 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.turn import HopEnd, hop_limit
 
 SILENCE_MAX_SECONDS = 30.0
-"""An own holder gives a sign of life every few seconds; after this long without one it counts as gone."""
+"""A holder of our own reports every few seconds. One that is silent for this long counts as gone."""
 
 LATE_REPORT_SECONDS = 5.0
-"""How long a round whose end was reported waits for reports of earlier holders, which travel on their own."""
+"""How long a round waits for the reports of earlier holders after the last holder has reported the end.
+
+Every report is a call of its own, so an earlier one may arrive later.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A holder's try with one successor. Counts are records; bytes are those of the stream's messages."""
+    """A holder's try with one successor.
+
+    `sent`, `received` and `skipped` count records; the bytes are those of the messages on the stream.
+    """
 
     from_node: str
     to_node: str
@@ -38,7 +44,7 @@ class Hop:
 
     @property
     def successful(self) -> bool:
-        """Whether it moved the message on."""
+        """Whether the message could move on, so that the hop counts."""
         return self.end in (HopEnd.EQUAL, HopEnd.REPAIRED)
 
     @property
@@ -60,7 +66,7 @@ class RoundOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class InSession:
-    """The holder is still in a session with `peer`: a sign of life."""
+    """A sign of life: the holder is still in a session with `peer`."""
 
     peer: str
 
@@ -82,7 +88,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a holder tells the origin. `count` is the message's when the holder got it."""
+    """What a holder tells the origin. `count` is the count of the message when the holder got it."""
 
     round: str
     shard: ShardId
@@ -94,7 +100,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """A round, over or under way (`outcome` None). `started_at` is nanoseconds since 1970."""
+    """A round. While it is under way `outcome` is None. `started_at` is in nanoseconds since 1970."""
 
     round: str
     shard: ShardId
@@ -106,7 +112,7 @@ class Round:
 
 
 def outcome_of(hops: Iterable[Hop]) -> RoundOutcome:
-    """The outcome of a round of which these hops, and no others, were made."""
+    """The outcome of a round in which exactly these hops were made."""
     known = tuple(hops)
     if any(not hop.complete for hop in known):
         return RoundOutcome.INCOMPLETE
@@ -116,7 +122,7 @@ def outcome_of(hops: Iterable[Hop]) -> RoundOutcome:
 
 
 class OpenRound:
-    """A round under way, at its origin. Times are seconds of any clock that only goes forward."""
+    """A round under way, at its origin. Times are in seconds, of any clock that only goes forward."""
 
     __slots__ = (
         "_began",
@@ -146,7 +152,7 @@ class OpenRound:
         now: float,
         deadline_seconds: float,
     ) -> None:
-        """Open a round over `nodes`; `deadline_seconds` is how long a foreign holder may stay silent."""
+        """Open a round over `nodes`. A foreign holder may stay silent for `deadline_seconds`."""
         self._round = round_id
         self._shard = shard
         self._origin = origin
@@ -171,35 +177,39 @@ class OpenRound:
 
     @property
     def expires(self) -> float:
-        """When `expire` is due, unless something is reported before."""
+        """When `expire` must be called. A report that comes before then may change it."""
         return self._expires
 
     @property
     def finished(self) -> Round | None:
-        """The round once it is over."""
+        """The round if it is over, else None."""
         return self._finished
 
     def snapshot(self, now: float) -> Round:
-        """The round as it stands."""
+        """The round as it stands now."""
         if self._finished is not None:
             return self._finished
         hops = self._ordered()
         return Round(self._round, self._shard, self._origin, self._started_at, None, now - self._began, hops)
 
     def taken_by(self, node: str, now: float, *, foreign: bool = False) -> None:
-        """The first holder has the message; its report may have come before. A foreign one sends none."""
-        if not self._hops and self._furthest == 0:
+        """Note that the first holder has the message. Its report may have come before this is known."""
+        if self._finished is None and not self._hops and self._furthest == 0:
             self._handed = {(0, node)}
-            patience = self._deadline_seconds if foreign else SILENCE_MAX_SECONDS
-            self._wait_for(node, 0, now + patience)
+            silence = self._deadline_seconds if foreign else SILENCE_MAX_SECONDS
+            self._wait_for(node, 0, now + silence)
 
     def report(self, report: Report, now: float) -> None:
-        """Take what a holder reports. One that came before, or of a round that is over, changes nothing.
+        """Take what a holder reports.
 
-        Reports travel on their own: one that was overtaken by that of a later holder moves no deadline.
+        A report changes nothing if it came before, if the round is over, or if no holder of this round can
+        have sent it. A report that comes after that of a later holder moves no deadline.
         """
         key = (report.count, report.holder)
-        if self._finished is not None or key in self._hops or report.holder not in self._nodes:
+        limit = hop_limit(len(self._nodes))
+        if report.holder not in self._nodes or not 0 <= report.count < limit:
+            return
+        if self._finished is not None or key in self._hops:
             return
         then = report.then
         if isinstance(then, InSession):
@@ -216,9 +226,9 @@ class OpenRound:
         else:
             self._final_count = reached
             self._expires = now + LATE_REPORT_SECONDS
-            reason, limit = then.reason, hop_limit(len(self._nodes))
+            reason = then.reason
             if not reason and reached < limit:
-                # A holder that knows fewer members than we do counts fewer hops.
+                # A holder that knows fewer members than we do ends the round after fewer hops.
                 reason = f"ended after {reached} of {limit} hops"
             if reason and all(hop.successful for hop in report.hops):
                 self._complain(report.holder, reason)
@@ -226,7 +236,7 @@ class OpenRound:
             self._finish(now)
 
     def expire(self, now: float) -> None:
-        """End the round if what it waits for has not been heard in time."""
+        """End the round if the report that it waits for has not come in time."""
         if self._finished is not None or now < self._expires:
             return
         if self._final_count is None:
@@ -237,20 +247,25 @@ class OpenRound:
         self._finish(now)
 
     def abandon(self, reason: str, now: float) -> None:
-        """End the round here, for a reason of the origin's own."""
+        """End the round because of something that happened at the origin."""
         if self._finished is None:
             self._complain(self._origin, reason)
             self._finish(now)
 
     def _wait_for(self, holder: str, count: int, until: float) -> None:
+        assert self._finished is None
+        assert self._final_count is None
+        assert count >= self._furthest, "the message went back"
         self._waiting_for, self._furthest, self._expires = holder, count, until
 
     def _complain(self, node: str, reason: str) -> None:
+        """Add a hop that stands for what is missing. Its key sorts after those of all reports."""
         key = (hop_limit(len(self._nodes)) + len(self._hops), node)
+        assert key not in self._hops, "a report would be lost"
         self._hops[key] = (Hop(node, "", HopEnd.SKIPPED, reason),)
 
     def _silent_holders(self) -> list[str]:
-        """Those that were handed the message, by what was reported, and did not report on that."""
+        """The holders that got the message, as others reported, and did not report themselves."""
         silent = [node for _, node in sorted(self._handed - self._hops.keys())]
         return silent or [self._waiting_for]
 
@@ -261,6 +276,7 @@ class OpenRound:
         return tuple(hop for key in sorted(self._hops) for hop in self._hops[key])
 
     def _finish(self, now: float) -> None:
+        assert self._finished is None, "a round ends once"
         hops = self._ordered()
         self._finished = Round(
             self._round,

@@ -1,7 +1,8 @@
-"""The ring: who holds the message of a round next, how often it may move, and who is left out.
+"""The turn of a holder: which replica it repairs with, which one gets the message, and when a round ends.
 
-A round's message visits the replicas of one shard in ring order. Its holder repairs with its successor and
-hands the message on; 2n-3 successful hops first gather all records in one replica and then spread them.
+A round's message visits the replicas of one shard in ring order. The replica that has it is the holder: it
+repairs with its successor and hands the message on. With n replicas, 2n-3 successful hops first gather all
+records in one replica and then spread them to the others.
 """
 
 from __future__ import annotations
@@ -15,20 +16,21 @@ from gossipnode.core.model.errors import InvalidRoundError
 from gossipnode.core.model.property import ShardId
 
 RING_MAX_NODES = 1024
-"""Nodes that a propagation message may name, doubles and strangers included."""
-
+"""Nodes that a message may name. Nodes that are named twice and nodes that we do not know count, too."""
 
 BUSY_RETRIES = 3
-"""How often a holder asks a successor again that has all its session slots taken."""
+"""How often a holder asks a successor again when all of its session slots are taken."""
 
 
 class Cause(Enum):
     """Why a round was started."""
 
     SCHEDULED = "scheduled"
-    """Also what a foreign round counts as."""
+    """The schedule was due. A foreign round, which does not say its cause, counts as scheduled."""
     ASKED = "asked"
+    """A client or an operator asked for it."""
     EVENT = "event"
+    """Something happened that calls for repair, such as the return of a member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,11 @@ class RoundMessage:
     """The message of a round, checked against our own view of the members."""
 
     round: str
-    """The round's id among own nodes; empty when a foreign peer, which does not know it, passed it on."""
+    """The id of the round. It is empty when a foreign peer passed the message on, because it drops the id."""
     shard: ShardId
     origin: str
     nodes: tuple[str, ...]
-    """Distinct replicas of the shard, in ring order."""
+    """The replicas of the shard that the round visits, in ring order, none of them twice."""
     count: int
     """Successful hops so far."""
     cause: Cause
@@ -52,19 +54,24 @@ class RoundMessage:
 
 
 def hop_limit(nodes: int) -> int:
-    """2n-3 hops: n-1 gather every record in the last node, n-2 spread them to the others. None alone."""
+    """The hops of a round over `nodes` nodes: 2n-3, or none if there is one node.
+
+    The first n-1 hops gather every record in the last node of the ring, and n-2 more spread them to the
+    others.
+    """
     return 2 * nodes - 3 if nodes > 1 else 0
 
 
 def check_message(
     message: RoundMessage, *, own_name: str, members: Collection[str], replicas: Collection[str]
 ) -> RoundMessage:
-    """The message with its nodes cut down to distinct replicas of the shard.
+    """Check a message that came from outside, and return it with only those nodes that may be in the round.
 
-    A name counts only if our own membership knows it; nothing else in the message is trusted.
+    These are the replicas of the shard, each named once. Our own view of the members and the replicas
+    decides; nothing that the message claims is trusted.
 
     Raises:
-        InvalidRoundError: the origin is no member, we are no replica, or the count is out of range.
+        InvalidRoundError: the origin is no member, we are not among the nodes, or the count is out of range.
     """
     if len(message.nodes) > RING_MAX_NODES:
         raise InvalidRoundError(f"{len(message.nodes)} nodes: expected {RING_MAX_NODES} at most")
@@ -86,18 +93,20 @@ class HopEnd(Enum):
     """How a holder's try with one successor ended."""
 
     EQUAL = "equal"
+    """Both hold the same records."""
     REPAIRED = "repaired"
+    """A session made them equal."""
     SKIPPED = "skipped"
-    """No session began: down, unknown, refused, or without a tree."""
+    """No session began: the successor is down or unknown, it refused, or it has no tree of the shard."""
     FAILED = "failed"
     """A session began and broke."""
     BUSY = "busy"
-    """All its session slots were taken: worth another try."""
+    """All session slots of the successor were taken, so another try may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RepairWith:
-    """Open a session with this successor. `attempt` counts from 0 the tries that found it busy."""
+    """Open a session with this successor. `attempt` is how many tries have found it busy before."""
 
     peer: str
     attempt: int
@@ -122,12 +131,15 @@ Step: TypeAlias = RepairWith | Forward | EndRound
 
 
 class HolderTurn:
-    """The turn of one holder: it tries its successors in ring order until one can take the message."""
+    """The turn of one holder. It tries its successors in ring order until one of them takes the message."""
 
     __slots__ = ("_attempt", "_message", "_successors")
 
     def __init__(self, message: RoundMessage, own_name: str) -> None:
-        """Begin to hold a checked message."""
+        """Begin to hold a message that has passed `check_message`."""
+        assert own_name in message.nodes
+        assert len({*message.nodes}) == len(message.nodes), "a successor would come twice"
+        assert 0 <= message.count <= message.limit
         self._message = message
         at = message.nodes.index(own_name)
         self._successors = list(reversed(message.nodes[at + 1 :] + message.nodes[:at]))
@@ -139,7 +151,7 @@ class HolderTurn:
         return self._message.count
 
     def next_step(self) -> Step:
-        """What to do now: repair with the successor, or end."""
+        """What to do now: repair with the next successor, or end the round."""
         if self._message.count >= self._message.limit:
             return EndRound("")
         if not self._successors:
@@ -147,7 +159,9 @@ class HolderTurn:
         return RepairWith(self._successors[-1], self._attempt)
 
     def repaired(self, end: HopEnd) -> Step:
-        """Take how the try with the successor ended."""
+        """Take how the try with the successor ended, and say what to do now."""
+        assert self._successors, "nothing was tried"
+        assert self._message.count < self._message.limit
         if end is HopEnd.BUSY and self._attempt < BUSY_RETRIES:
             self._attempt += 1
             return self.next_step()
@@ -161,5 +175,5 @@ class HolderTurn:
         return Forward(peer, self._message)
 
     def not_forwarded(self) -> Step:
-        """The successor took its records but not the message: go on with the one after it."""
+        """Go on when the successor was repaired but did not take the message."""
         return self.next_step()

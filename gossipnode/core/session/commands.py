@@ -1,16 +1,18 @@
-"""What both sides of a tree session share: the commands they give, and the two lanes behind them.
+"""The commands that a tree session gives to its caller, and what the caller owes the session.
 
-A session is handed the peer's messages and gives commands. It never waits, and it keeps no record longer
-than it takes to store or send it. What the caller owes:
+A session is an object without I/O. It is handed what the peer says and what the store answers, and it gives
+commands. It never waits, and it keeps a record no longer than it takes to store or send it. Its caller must:
 
-- `receive(message)` for every message, in order. Never stop reading because sending is blocked: call it while
-  a `Send` is still on its way. Stop only while `unwritten_full` is true.
-- `next_command()` whenever something was handed in or a command was done, until it gives None; carry out one
-  command at a time, in order, and answer `ReadTree`, `ReadLeaves` and `FetchRecords` by the method that each
-  names. `Finish` is the last one.
-- `next_write()` in the same way, beside it; answer each `Write` by `written`.
-- `peer_ended()` when the peer's half of the stream has ended in order.
-- On `SessionViolationError` the session is over: tell the peer why, with a status.
+- Call `receive(message)` for every message, in order. Go on reading while a `Send` is still on its way: if
+  both sides stopped reading because their sending is blocked, both would wait for ever. Stop reading only
+  while `unwritten_full` is true.
+- Call `next_command()` whenever something was handed in and whenever a command was done, until it gives None.
+  Carry out one command at a time, in order. Answer `ReadTree`, `ReadLeaves` and `FetchRecords` by calling the
+  method that each of them names, and carry out the commands that this method returns before the next one.
+  `Finish` is the last command.
+- Call `next_write()` at the same times, beside the commands, and answer each `Write` by calling `written`.
+- Call `peer_ended()` when the peer has ended its half of the stream in good order.
+- When a method raises `SessionViolationError`, the session is over. Tell the peer why, with a status.
 """
 
 from __future__ import annotations
@@ -32,19 +34,19 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class HalfClose:
-    """Tell the peer that nothing more will be sent; go on reading."""
+    """Tell the peer that nothing more will be sent, and go on reading."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadTree:
-    """Read the digests of a shard; answer with `tree_read`."""
+    """Read the tree of a shard. Answer with `tree_read`."""
 
     shard: ShardId
 
 
 @dataclass(frozen=True, slots=True)
 class ReadLeaves:
-    """Read up to `limit` leaves of a slot, in entity order, behind `after`; answer with `leaves_read`."""
+    """Read up to `limit` leaves of a slot after `after`, in entity order. Answer with `leaves_read`."""
 
     slot: int
     after: Entity | None
@@ -53,14 +55,14 @@ class ReadLeaves:
 
 @dataclass(frozen=True, slots=True)
 class FetchRecords:
-    """Read these records; answer with `records_read`, in the order asked, None where there is none."""
+    """Read these records. Answer with `records_read`, in this order, with None for each that is not held."""
 
     entities: tuple[Entity, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Store these records; answer with `written` once they are durable."""
+    """Store these records. Answer with `written` once they are durable."""
 
     records: tuple[Record, ...]
 
@@ -69,15 +71,18 @@ class SessionEnd(Enum):
     """How a session ended."""
 
     EQUAL = "equal"
+    """The roots are equal."""
     REPAIRED = "repaired"
+    """Both sides have sent what the other one lacked."""
     NO_TREE = "no tree"
+    """The server holds no such shard."""
     VERDICT = "verdict"
-    """The roots differ, and the client wanted to know no more."""
+    """The roots differ, and the client ended the session there: it wanted to know no more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The session is over, in order: everything owed was sent, and everything taken is durable."""
+    """The session is over in good order: everything owed was sent, and everything taken is durable."""
 
     end: SessionEnd
 
@@ -87,15 +92,15 @@ Command: TypeAlias = Send | HalfClose | ReadTree | ReadLeaves | FetchRecords | F
 
 @dataclass(slots=True)
 class SessionCounts:
-    """Records that a session moved, and those that it had to leave out."""
+    """How many records a session sent and received, and how many it had to leave out."""
 
     sent: int = 0
     received: int = 0
     skipped: int = 0
     reasons: dict[str, int] = field(default_factory=dict[str, int])
-    """Why records were skipped: a few fixed texts, with how often."""
+    """Why records were left out: one of a few fixed texts, and how often it applied."""
 
     def skip(self, reason: str, records: int = 1) -> None:
-        """Count records that are left out of this session."""
+        """Count records that this session leaves out."""
         self.skipped += records
         self.reasons[reason] = self.reasons.get(reason, 0) + records

@@ -1,6 +1,7 @@
 """The two lanes of a session: records on their way to the store, and answers owed to the peer.
 
-Both are bounded: a peer that sends fast, or reads slowly, costs no more than the limits below."""
+Both are bounded, so a peer that sends fast or reads slowly costs no more memory than the limits below.
+"""
 
 from __future__ import annotations
 
@@ -8,36 +9,27 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gossipnode.core.model.entity_hash import entity_hash
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.session.commands import Write
 from gossipnode.core.session.messages import AnswerTo
-from gossipnode.core.session.tree import entity_hash
 
 READ_BATCH_RECORDS = 16
-"""Records read and sent in one step. A record is 1 MiB at most, so a step holds 16 MiB at most."""
-
+"""Records read and sent in one step. A record has 1 MiB at most, so a step holds 16 MiB at most."""
 
 WRITE_BATCH_RECORDS = 256
-
-
 WRITE_BATCH_BYTES = 4 << 20
-"""What one write to the store takes at most."""
-
+"""A batch for the store ends once it holds this number of records, or of bytes."""
 
 UNWRITTEN_MAX_RECORDS = 1024
-
-
 UNWRITTEN_MAX_BYTES = 8 << 20
-"""Records taken from the peer and not yet given to the store. Over it, reading waits for the store."""
-
+"""Records taken from the peer and not yet given to the store. At a limit, reading waits for the store."""
 
 OWED_MAX_BYTES = 8 << 20
-"""Keys of answers that a session still owes. What is over it is counted, and left to the next round."""
-
+"""Keys of the answers that a session owes. What is over the limit is counted, and left to the next round."""
 
 OWED_KEY_OVERHEAD_BYTES = 200
 """What a key costs beside its text: the objects that hold it."""
-
 
 ANSWERED_MAX_ENTITIES = 65_536
 """Entities that a session remembers to have answered, so that a peer that does not yield is answered once."""
@@ -45,14 +37,14 @@ ANSWERED_MAX_ENTITIES = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A record on its way to the store, and what it answered, if anything."""
+    """A record on its way to the store, and what it answers if it came from a server."""
 
     record: Record
     answer_to: AnswerTo
 
 
 class WriteLane:
-    """Records taken from the peer, on their way to the store."""
+    """The records taken from the peer, on their way to the store. One batch at a time is in the store."""
 
     __slots__ = ("_bytes", "_in_store", "_queue")
 
@@ -70,6 +62,7 @@ class WriteLane:
     @property
     def empty(self) -> bool:
         """Whether everything taken is durable."""
+        assert self._queue or self._bytes == 0
         return not self._queue and not self._in_store
 
     def add(self, taken: Taken) -> None:
@@ -78,7 +71,7 @@ class WriteLane:
         self._bytes += len(taken.record.payload)
 
     def next(self) -> Write | None:
-        """The next batch to write; None while one is in the store, or when there is nothing."""
+        """The next batch to write. None while a batch is in the store, and when there is nothing to write."""
         if self._in_store or not self._queue:
             return None
         batch: list[Taken] = []
@@ -88,17 +81,18 @@ class WriteLane:
             size += len(taken.record.payload)
             batch.append(taken)
         self._bytes -= size
+        assert self._bytes >= 0
         self._in_store = tuple(batch)
         return Write(tuple(taken.record for taken in batch))
 
     def done(self) -> tuple[Taken, ...]:
-        """The batch that the store has answered for."""
+        """Take out the batch that the store has answered for."""
         batch, self._in_store = self._in_store, ()
         return batch
 
 
 class OwedLane:
-    """Answers owed to the peer, kept as keys: a peer that is slow to read them costs no more than that."""
+    """The answers owed to the peer, kept as keys, so that a peer that reads slowly costs little memory."""
 
     __slots__ = ("_answered", "_bytes", "_queue")
 
@@ -109,10 +103,11 @@ class OwedLane:
         self._answered: set[int] = set()
 
     def __bool__(self) -> bool:
+        assert self._queue or self._bytes == 0
         return bool(self._queue)
 
     def add(self, entity: Entity, answer_to: AnswerTo) -> bool:
-        """Owe one more answer. False when the cap is reached: it is left to the next round."""
+        """Owe one more answer. False when too much is owed already, so that the next round must repair it."""
         if self._bytes >= OWED_MAX_BYTES:
             return False
         self._queue.append((entity, answer_to))
@@ -120,30 +115,31 @@ class OwedLane:
         return True
 
     def was_answered(self, entity: Entity) -> bool:
-        """Whether this entity is one that `remember` was told of."""
+        """Whether `remember` was told of this entity."""
         return entity_hash(entity) in self._answered
 
     def remember(self, entity: Entity) -> bool:
-        """Remember that this entity is answered; False when `ANSWERED_MAX_ENTITIES` are remembered."""
+        """Remember that this entity was answered. False when no more can be remembered."""
         if len(self._answered) >= ANSWERED_MAX_ENTITIES:
             return False
         self._answered.add(entity_hash(entity))
         return True
 
     def take(self) -> list[tuple[Entity, AnswerTo]]:
-        """The next few answers to read and send."""
+        """Take out the next few answers, to read and send their records."""
         batch: list[tuple[Entity, AnswerTo]] = []
         while self._queue and len(batch) < READ_BATCH_RECORDS:
             batch.append(self._queue.popleft())
         self._bytes -= sum(_key_bytes(entity) for entity, _ in batch)
+        assert self._bytes >= 0
         return batch
 
 
 def _key_bytes(entity: Entity) -> int:
-    # Text takes one to four bytes a character; counting exactly would cost an encoding.
+    # Text takes one to four bytes a character. Counting them exactly would cost an encoding.
     return OWED_KEY_OVERHEAD_BYTES + 4 * (len(entity.name) + len(entity.id))
 
 
 def present(records: Sequence[Record | None]) -> list[Record]:
-    """The records that are there."""
+    """The records without the gaps that stand for records that are not held."""
     return [record for record in records if record is not None]

@@ -1,6 +1,6 @@
 """The messages of a tree session, as values. `gossipnode.wire` turns them into bytes and back.
 
-Entities stay text here: what a peer sends is judged by the session, not by the decoder.
+The keys in them are plain text, because the session judges what a peer sends, and not the decoder.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gossipnode.core.session.tree import SlotDigest
 
 @dataclass(frozen=True, slots=True)
 class TreeRoot:
-    """Client: the shard it wants to compare, and its root."""
+    """Client: the shard that it wants to compare, and the root of its tree."""
 
     group: str
     shard: int
@@ -24,21 +24,21 @@ class TreeRoot:
 
 @dataclass(frozen=True, slots=True)
 class TreeSlots:
-    """Client: a page of its slots, ascending. An empty one says that there are no more."""
+    """Client: a page of its slots, ascending. An empty page says that there are no more."""
 
     slots: tuple[SlotDigest, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class PropertyMissing:
-    """Client: it lacks this entity of the page just read."""
+    """Client: it lacks this entity, which is on the page that it has just read."""
 
     entity: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Stands for a property that came whole but that no replica may store; `problem` says why."""
+    """Stands for a property that arrived whole but that no replica may store; `problem` says why."""
 
     problem: str
 
@@ -52,19 +52,19 @@ class PropertySync:
 
 @dataclass(frozen=True, slots=True)
 class WaitNextDiffer:
-    """Client: done with the page just read; the next one may come."""
+    """Client: it is done with the page that it has just read, and the next one may come."""
 
 
 @dataclass(frozen=True, slots=True)
 class RootCompare:
-    """Server: the verdict on the client's root."""
+    """Server: its verdict on the client's root. `tree_found` is false if it does not hold the shard."""
 
     tree_found: bool
     root_match: bool
 
 
 class PageLeaf(NamedTuple):
-    """A leaf of the server's tree, or (`exists` false) just the number of a slot that it lacks."""
+    """A leaf of the server's tree; with `exists` false, only the number of a slot that the server lacks."""
 
     slot: int
     exists: bool
@@ -74,22 +74,24 @@ class PageLeaf(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DifferSummary:
-    """Server: a page of leaves. An empty one says that there are no more."""
+    """Server: a page of leaves. An empty page says that there are no more."""
 
     leaves: tuple[PageLeaf, ...]
 
 
 class AnswerTo(Enum):
-    """What a server's record answers."""
+    """Which message of the client a record of the server answers. The values are the numbers of the wire."""
 
     UNSPECIFIED = 0
     MISSING = 1
+    """A `PropertyMissing`."""
     SYNC = 2
+    """A `PropertySync` with a version that is older than the server's."""
 
 
 @dataclass(frozen=True, slots=True)
 class PropertyAnswer:
-    """Server: a record that the client lacks (MISSING), or holds older (SYNC)."""
+    """Server: a record that the client lacks (MISSING), or holds in an older version (SYNC)."""
 
     answer_to: AnswerTo
     record: Record | Unreadable

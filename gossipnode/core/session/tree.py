@@ -1,30 +1,28 @@
-"""The tree of a shard: leaves in 32 slots, a digest for each slot, one for the root.
+"""The tree of a shard: its leaves in 32 slots, a digest for each slot, and one for the root.
 
-Fixed by the wire protocol; the formulas are checked against vectors recorded from a running peer.
+The wire protocol fixes all of it. The tests check the formulas against vectors recorded from a running peer.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
-import xxhash
-
-from gossipnode.core.model.limits import SLOT_COUNT
 from gossipnode.core.model.property import Entity
 from gossipnode.core.model.version import Version
 
 
 class SlotDigest(NamedTuple):
-    """A slot that holds at least one leaf, and the lower-case hex digest of its leaves."""
+    """A slot that holds at least one leaf, with the lower-case hex digest of its leaves."""
 
     slot: int
     sha: str
 
 
 class Leaf(NamedTuple):
-    """A record as the tree sees it. `sha` is lower-case hex."""
+    """A record as a leaf of the tree. `sha` is its digest in lower-case hex."""
 
     slot: int
     entity: Entity
@@ -33,37 +31,22 @@ class Leaf(NamedTuple):
 
 
 class Tree(NamedTuple):
-    """A shard's digests. `slots` are ascending, empty ones left out; without leaves the root is ""."""
+    """The digests of a shard. `slots` ascend and leave out empty slots; without leaves the root is ""."""
 
     root: str
     slots: tuple[SlotDigest, ...]
 
 
-def entity_hash(entity: Entity) -> int:
-    """xxhash64 (seed 0) of the text form: shard and slot are both taken from it."""
-    return xxhash.xxh64_intdigest(entity.text.encode())
-
-
-def shard_of(entity: Entity, shards: int) -> int:
-    """The shard, of `shards`, that an entity belongs to."""
-    return entity_hash(entity) % shards
-
-
-def slot_of(entity: Entity) -> int:
-    """The slot of a shard's tree that an entity belongs to."""
-    return entity_hash(entity) % SLOT_COUNT
-
-
 def leaf_digest(canonical_json: bytes, delete_time: int) -> bytes:
-    """The 64 bytes of sha512 over the canonical JSON and the delete time in decimal ("0" when alive).
+    """The 64 bytes of sha512 over the canonical JSON and the delete time in decimal ("0" for a live record).
 
-    A leaf's sha, as it is sent and as slots are made of it, is this in lower-case hex.
+    The sha of a leaf, which is sent and of which slots are made, is this digest in lower-case hex.
     """
     return hashlib.sha512(b"%b%d" % (canonical_json, delete_time)).digest()
 
 
 class SlotHash:
-    """The digest of a slot, of leaves given a few at a time: sha512 over their concatenated hex digests."""
+    """Computes the digest of a slot: sha512 over the joined hex digests of its leaves."""
 
     __slots__ = ("_hash",)
 
@@ -72,7 +55,7 @@ class SlotHash:
         self._hash = hashlib.sha512()
 
     def add(self, leaf_digests: Iterable[bytes]) -> None:
-        """Add leaves, by their raw digests, in the order of their entities."""
+        """Add leaves by their raw digests, in the order of their entities."""
         self._hash.update(b"".join(leaf_digests).hex().encode("ascii"))
 
     def digest(self) -> bytes:
@@ -81,7 +64,7 @@ class SlotHash:
 
 
 def slot_sha(leaf_shas: Iterable[str]) -> str:
-    """The hex digest of a slot, of the hex digests of its leaves in the order of their entities."""
+    """The hex digest of a slot, from the hex digests of its leaves in the order of their entities."""
     digest = SlotHash()
     digest.add(map(bytes.fromhex, leaf_shas))
     return digest.digest().hex()
@@ -90,6 +73,7 @@ def slot_sha(leaf_shas: Iterable[str]) -> str:
 def make_tree(slots: Iterable[SlotDigest]) -> Tree:
     """The tree over slots given in ascending order."""
     ordered = tuple(slots)
+    assert _ascend(slot.slot for slot in ordered)
     if not ordered:
         return Tree("", ())
     return Tree(slot_sha(slot.sha for slot in ordered), ordered)
@@ -98,10 +82,10 @@ def make_tree(slots: Iterable[SlotDigest]) -> Tree:
 def compare_slots(
     client: Iterable[SlotDigest], server: Iterable[SlotDigest]
 ) -> tuple[Sequence[int], Sequence[int]]:
-    """Compare two ascending slot lists in one linear pass.
+    """Compare two ascending lists of slots in one linear pass.
 
-    Returns the mismatches (slots that differ, or that the client lacks) and the missing ones (slots that the
-    server lacks), both ascending. Each list is walked once, whatever their lengths.
+    Gives two ascending lists: the slots that the client lacks or that differ, and the slots that the server
+    lacks. Each of the lists is walked once, however long it is.
     """
     mismatch: list[int] = []
     missing: list[int] = []
@@ -118,6 +102,8 @@ def compare_slots(
             mismatch.append(own.slot)
         own = next(ours, None)
     mismatch.extend(slot.slot for slot in _rest(own, ours))
+    assert _ascend(mismatch), "a slot list was not in order"
+    assert _ascend(missing), "a slot list was not in order"
     return mismatch, missing
 
 
@@ -125,3 +111,7 @@ def _rest(first: SlotDigest | None, others: Iterator[SlotDigest]) -> Iterator[Sl
     if first is not None:
         yield first
         yield from others
+
+
+def _ascend(numbers: Iterable[int]) -> bool:
+    return all(one < following for one, following in pairwise(numbers))

@@ -1,7 +1,8 @@
-"""The client's side of a tree session: the holder of the propagation message.
+"""The client's side of a tree session. The client is the holder of a round's message.
 
-It sends its root and nothing else until the server has judged it, merge-joins the server's pages with its own
-leaves, and says when it is done with each page.
+It sends its root, and nothing else until the server has judged it. Then it merge-joins the pages of the
+server's leaves with its own leaves: it asks for what it lacks, sends what the server lacks or holds in
+another version, and says when it is done with each page.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from enum import Enum, auto
 
+from gossipnode.core.model.entity_hash import shard_of
 from gossipnode.core.model.errors import InvalidEntityError, SessionViolationError
 from gossipnode.core.model.limits import SLOT_COUNT
 from gossipnode.core.model.property import Entity, Record, ShardId, parse_entity
@@ -40,27 +42,35 @@ from gossipnode.core.session.messages import (
     Unreadable,
     WaitNextDiffer,
 )
-from gossipnode.core.session.tree import Leaf, Tree, shard_of
+from gossipnode.core.session.tree import Leaf, Tree
 
 SEND_BATCH_MESSAGES = 256
-"""Small messages, without a record inside, sent in one step."""
+"""Messages without a record in them that are sent in one step."""
 
 PENDING_PAGES_MAX = 4
-"""Pages that a server may send ahead of our `wait_next_differ`. A compatible one sends none ahead."""
+"""Pages that may wait for us. A compatible server sends none before we have said `wait_next_differ`."""
 
 
-class _Phase(Enum):
+class _ClientPhase(Enum):
+    """What the client does next, or waits for."""
+
     ROOT = auto()
+    """It sends its root."""
     VERDICT = auto()
+    """It waits for the verdict."""
     SLOTS = auto()
+    """It sends its slots."""
     PAGES = auto()
+    """It takes pages, up to the last one, which is empty."""
     HALF_CLOSE = auto()
+    """It has said that it is done with the last page, and ends its half of the stream."""
     SERVER_END = auto()
+    """It waits for the server to end the stream."""
     OVER = auto()
 
 
 class _OwnSlot:
-    """Our own leaves of one slot, read in pages as the merge-join needs them."""
+    """Our own leaves of one slot, which are read a few at a time as the merge-join needs them."""
 
     __slots__ = ("after", "exhausted", "leaves", "slot")
 
@@ -75,19 +85,19 @@ class _OwnSlot:
 
 
 class TreeClient:
-    """One tree session, on the side that holds the message. The duties of its caller: `core.tree_session`."""
+    """One tree session, on the client's side. `core.session.commands` says what a caller owes it."""
 
     def __init__(self, shard: ShardId, shards: int, tree: Tree, *, page_leaves: int) -> None:
-        """Compare `tree`, our digests of `shard` (one of the group's `shards`), with the peer's.
+        """Compare `tree`, our own tree of `shard`, with the tree of the server.
 
-        `page_leaves` is how many own leaves are read at a time.
+        The group has `shards` shards. `page_leaves` is how many of our own leaves are read at a time.
         """
         self.counts = SessionCounts()
         self._shard = shard
         self._shards = shards
         self._tree = tree
         self._page_leaves = page_leaves
-        self._phase = _Phase.ROOT
+        self._phase = _ClientPhase.ROOT
         self._end = SessionEnd.REPAIRED
         self._finished = False
         self._writes = WriteLane()
@@ -107,13 +117,13 @@ class TreeClient:
         """Take one message of the server.
 
         Raises:
-            SessionViolationError: it is not what the protocol allows now.
+            SessionViolationError: the protocol does not allow it now.
         """
         if isinstance(message, RootCompare):
             self._root_compared(message)
-        elif self._phase in (_Phase.ROOT, _Phase.VERDICT):
+        elif self._phase in (_ClientPhase.ROOT, _ClientPhase.VERDICT):
             raise SessionViolationError(f"expected root_compare, got {_name(message)}")
-        elif self._phase is _Phase.OVER:
+        elif self._phase is _ClientPhase.OVER:
             raise SessionViolationError(f"expected the end of the session, got {_name(message)}")
         elif isinstance(message, DifferSummary):
             self._page_received(message)
@@ -121,29 +131,29 @@ class TreeClient:
             self._take(message)
 
     def peer_ended(self) -> None:
-        """The server has ended the stream with OK.
+        """Note that the server has ended the stream with OK.
 
         Raises:
-            SessionViolationError: it ended before the session was over.
+            SessionViolationError: the session was not over yet.
         """
-        if self._phase is _Phase.OVER:
+        if self._phase is _ClientPhase.OVER:
             return
-        if self._phase not in (_Phase.HALF_CLOSE, _Phase.SERVER_END):
+        if self._phase not in (_ClientPhase.HALF_CLOSE, _ClientPhase.SERVER_END):
             raise SessionViolationError("the server ended the session before its last page")
-        self._phase = _Phase.OVER
+        self._phase = _ClientPhase.OVER
 
     def _root_compared(self, verdict: RootCompare) -> None:
-        if self._phase is not _Phase.VERDICT:
+        if self._phase is not _ClientPhase.VERDICT:
             raise SessionViolationError("expected one root_compare, after tree_root")
         if not verdict.tree_found:
-            self._end, self._phase = SessionEnd.NO_TREE, _Phase.OVER
+            self._end, self._phase = SessionEnd.NO_TREE, _ClientPhase.OVER
         elif verdict.root_match:
-            self._end, self._phase = SessionEnd.EQUAL, _Phase.OVER
+            self._end, self._phase = SessionEnd.EQUAL, _ClientPhase.OVER
         else:
-            self._phase = _Phase.SLOTS
+            self._phase = _ClientPhase.SLOTS
 
     def _page_received(self, page: DifferSummary) -> None:
-        if self._phase not in (_Phase.SLOTS, _Phase.PAGES) or self._last_page_came:
+        if self._phase not in (_ClientPhase.SLOTS, _ClientPhase.PAGES) or self._last_page_came:
             raise SessionViolationError("differ_tree_summary after the last page")
         if len(self._pages) >= PENDING_PAGES_MAX:
             raise SessionViolationError("differ_tree_summary pages ahead of wait_next_differ")
@@ -165,22 +175,22 @@ class TreeClient:
 
     @property
     def over(self) -> bool:
-        """Whether nothing that the peer still says matters."""
-        return self._phase is _Phase.OVER
+        """Whether the session is over for us, so that nothing that the peer may still say matters."""
+        return self._phase is _ClientPhase.OVER
 
     # What the store is told
 
     @property
     def unwritten_full(self) -> bool:
-        """Whether reading has to wait for the store."""
+        """Whether reading must wait for the store."""
         return self._writes.full
 
     def next_write(self) -> Write | None:
-        """The next batch for the store, if any."""
+        """The next batch for the store, or None."""
         return self._writes.next()
 
     def written(self, outcomes: Sequence[WriteOutcome]) -> None:
-        """Take the store's outcomes for the last `Write`, in its order."""
+        """Take the outcomes of the last `Write`, in the order of its records."""
         for taken, outcome in zip(self._writes.done(), outcomes, strict=True):
             if outcome is WriteOutcome.REFUSED:
                 self.counts.skip("not storable")
@@ -188,8 +198,12 @@ class TreeClient:
                 self._answer_back(taken.record.entity)
 
     def _answer_back(self, entity: Entity) -> None:
-        """The server prefers an older version than ours. Tell it once: a peer that does not yield is left."""
-        if self._phase not in (_Phase.SLOTS, _Phase.PAGES):
+        """Send our version to a server that sent us an older one.
+
+        This is done once for each entity. A server that does not yield would otherwise get the same record
+        for ever. The last page ends it, because our last message is then due.
+        """
+        if self._phase not in (_ClientPhase.SLOTS, _ClientPhase.PAGES):
             self.counts.skip("newer here, after the last page")
         elif self._owed.was_answered(entity):
             self.counts.skip("the peer keeps an older version")
@@ -199,33 +213,34 @@ class TreeClient:
     # What is to be done next
 
     def next_command(self) -> Command | None:
-        """The next command, or None until something more is handed in."""
-        if self._phase is _Phase.ROOT:
-            self._phase = _Phase.VERDICT
+        """The next command; None until something more is handed in."""
+        if self._phase is _ClientPhase.ROOT:
+            self._phase = _ClientPhase.VERDICT
             return Send((TreeRoot(self._shard.group, self._shard.shard, self._tree.root),))
-        if self._phase is _Phase.SLOTS:
-            self._phase = _Phase.PAGES
+        if self._phase is _ClientPhase.SLOTS:
+            self._phase = _ClientPhase.PAGES
             pages = (TreeSlots(self._tree.slots),) if self._tree.slots else ()
             return Send((*pages, TreeSlots(())))
-        if self._phase is _Phase.PAGES:
+        if self._phase is _ClientPhase.PAGES:
             return self._next_of_pages()
-        if self._phase is _Phase.HALF_CLOSE:
-            self._phase = _Phase.SERVER_END
+        if self._phase is _ClientPhase.HALF_CLOSE:
+            self._phase = _ClientPhase.SERVER_END
             return HalfClose()
-        if self._phase is _Phase.OVER and self._writes.empty and not self._finished:
+        if self._phase is _ClientPhase.OVER and self._writes.empty and not self._finished:
             self._finished = True
             return Finish(self._end)
         return None
 
     def tree_read(self, tree: Tree | None) -> Sequence[Send | Finish]:
-        """A client is given its tree from the start, and never asks for it."""
+        """Refuse: a client is given its tree from the start, and never asks for it."""
         raise AssertionError("a client does not read its tree")
 
     def leaves_read(self, asked: ReadLeaves, leaves: Sequence[Leaf]) -> Send | None:
-        """Take our own leaves, asked for by `ReadLeaves`. Nothing is to be sent for them at once."""
+        """Take our own leaves, asked for by `ReadLeaves`. Nothing has to be sent for them at once."""
         own = self._own
         if own is None or own.slot != asked.slot:
             raise AssertionError("leaves of a slot that was not asked for")
+        assert len(leaves) <= asked.limit
         own.leaves.extend(leaves)
         own.exhausted = len(leaves) < asked.limit
         if leaves:
@@ -233,7 +248,7 @@ class TreeClient:
         return None
 
     def records_read(self, records: Sequence[Record | None]) -> Send | None:
-        """Take our own records, asked for by `FetchRecords`; gives the command to send them."""
+        """Take our own records, asked for by `FetchRecords`; give the command that sends them."""
         syncs = tuple(PropertySync(record) for record in present(records))
         self.counts.sent += len(syncs)
         return Send(syncs) if syncs else None
@@ -252,14 +267,16 @@ class TreeClient:
         return self._merge() or self._page_done()
 
     def _next_of_last_page(self) -> Command | None:
-        """The last page is empty: what is left of the slot before it goes out, then the last wait."""
+        """The last page is empty. Send what is left of the slot before it, and then the last wait."""
         command = self._leave_slot() or self._flush(1)
         if command is not None:
             return command
         if not self._writes.empty:
-            # What the store says of them may have to be answered, which the last wait would cut off.
+            # The store may hold newer versions, which must be sent as answers, and none can follow the last
+            # wait.
             return None
-        self._phase = _Phase.HALF_CLOSE
+        assert not self._owed, "an answer would be lost"
+        self._phase = _ClientPhase.HALF_CLOSE
         return Send((WaitNextDiffer(),))
 
     def _page_done(self) -> Command:
@@ -270,7 +287,7 @@ class TreeClient:
         return Send((WaitNextDiffer(),))
 
     def _merge(self) -> Command | None:
-        """Merge-join the page with our own leaves, in tuple order; None when the page is used up."""
+        """Merge-join the page with our own leaves, in the order of entities; None when the page is done."""
         page = self._page
         while page:
             theirs = page[0]
@@ -284,11 +301,12 @@ class TreeClient:
         return None
 
     def _merge_leaf(self, theirs: PageLeaf) -> Command | None:
+        """Compare the next leaf of the page with our own next leaf, and take out whichever comes first."""
         own, page = self._own, self._page
         assert own is not None
         assert page is not None
         if not theirs.exists:
-            # A slot that the server lacks altogether: all of ours goes out, then the slot is done.
+            # The server lacks the whole slot: send all of ours.
             command = self._leave_slot()
             if command is None:
                 page.popleft()
@@ -298,7 +316,7 @@ class TreeClient:
         try:
             entity = parse_entity(theirs.entity)
         except InvalidEntityError:
-            # A foreign peer may hold what we may not. One bad record never ends a session.
+            # A foreign peer may hold keys that we may not store. One bad record never ends a session.
             self.counts.skip("not storable")
             page.popleft()
             return None
@@ -315,6 +333,7 @@ class TreeClient:
         return self._flush()
 
     def _enter_slot(self, slot: int) -> Command | None:
+        """Begin with a slot of the page, after what is left of our own slot before it has been sent."""
         command = self._leave_slot()
         if command is not None:
             return command
@@ -327,7 +346,7 @@ class TreeClient:
         return None
 
     def _leave_slot(self) -> Command | None:
-        """Send what is left of our own slot: the server has no more of it. None when all of it is out."""
+        """Send what is left of our own slot: the server has no more leaves in it. None when all is sent."""
         own = self._own
         while own is not None:
             if own.must_read():
@@ -342,7 +361,7 @@ class TreeClient:
         return None
 
     def _flush(self, at_least: int = 0) -> Command | None:
-        """Send what has come together, if it is a full batch, or at least `at_least`."""
+        """Send what was collected if it makes a full batch, or with `at_least`, if it has that length."""
         if len(self._sync) >= (at_least or READ_BATCH_RECORDS):
             batch, self._sync = tuple(self._sync), []
             return FetchRecords(batch)

@@ -1,7 +1,8 @@
-"""The server's side of a tree session: the successor of the holder.
+"""The server's side of a tree session. The server is the successor of the holder.
 
-It judges the client's root, finds the slots that differ in one pass, sends its leaves of them page by page,
-and answers what the client asks for after each page. It ends the stream itself, once all it took is durable.
+It judges the client's root, finds in one pass which slots differ, sends its leaves of those slots page by
+page, and answers what the client asks after each page. It ends the stream itself, once everything that it
+took is durable.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum, auto
 
+from gossipnode.core.model.entity_hash import shard_of
 from gossipnode.core.model.errors import InvalidEntityError, SessionViolationError
 from gossipnode.core.model.limits import SLOT_COUNT
 from gossipnode.core.model.property import Entity, Record, ShardId, parse_entity
@@ -38,45 +40,60 @@ from gossipnode.core.session.messages import (
     TreeSlots,
     Unreadable,
 )
-from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, compare_slots, shard_of
+from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, compare_slots
 
 PAGE_MAX_BYTES = 1 << 20
-"""A page of leaves ends here, whatever their count."""
+"""A page of leaves ends at this size, however few leaves it holds; it always holds one."""
 
 LEAF_OVERHEAD_BYTES = 160
 """What a leaf takes on a page beside its entity: its digest in hex, its slot, and the framing."""
 
 
-class _Phase(Enum):
+class _ServerPhase(Enum):
+    """What the server does next, or waits for."""
+
     ROOT = auto()
+    """It waits for the client's root."""
     READ_TREE = auto()
+    """It asks for its own tree."""
     TREE = auto()
+    """It waits for its own tree."""
     SLOTS = auto()
+    """It waits for the client's slots."""
     PAGE = auto()
+    """It sends the next page."""
     WAIT = auto()
+    """It serves the client until the client is done with the page."""
     LAST_WAIT = auto()
+    """It serves the client until the client is done with the last page, which is empty."""
     DRAIN = auto()
+    """The client has said all that it has to say; the store still writes."""
     OVER = auto()
 
 
 _EXPECTED = {
-    _Phase.ROOT: "tree_root",
-    _Phase.READ_TREE: "nothing before root_compare",
-    _Phase.TREE: "nothing before root_compare",
-    _Phase.SLOTS: "tree_slots",
-    _Phase.PAGE: "property_missing or property_sync, and wait_next_differ only after the next page",
-    _Phase.WAIT: "property_missing, property_sync or wait_next_differ",
-    _Phase.LAST_WAIT: "property_missing, property_sync or wait_next_differ",
-    _Phase.DRAIN: "no more than property_sync after the last wait_next_differ",
-    _Phase.OVER: "nothing after the end",
+    _ServerPhase.ROOT: "tree_root",
+    _ServerPhase.READ_TREE: "nothing before root_compare",
+    _ServerPhase.TREE: "nothing before root_compare",
+    _ServerPhase.SLOTS: "tree_slots",
+    _ServerPhase.PAGE: "property_missing or property_sync, and wait_next_differ only after the next page",
+    _ServerPhase.WAIT: "property_missing, property_sync or wait_next_differ",
+    _ServerPhase.LAST_WAIT: "property_missing, property_sync or wait_next_differ",
+    _ServerPhase.DRAIN: "no more than property_sync after the last wait_next_differ",
+    _ServerPhase.OVER: "nothing after the end",
 }
+
+# In which phases the client may say wait_next_differ, property_missing and property_sync.
+_SERVING = (_ServerPhase.WAIT, _ServerPhase.LAST_WAIT)
+_MAY_ASK = (_ServerPhase.PAGE, *_SERVING)
+_MAY_SYNC = (_ServerPhase.SLOTS, *_MAY_ASK, _ServerPhase.DRAIN)
 
 
 class TreeServer:
-    """One tree session, on the side that is asked. The duties of its caller: `core.tree_session`."""
+    """One tree session, on the server's side. `core.session.commands` says what a caller owes it."""
 
     def __init__(self, shards: dict[str, int], *, page_leaves: int) -> None:
-        """Serve the groups named in `shards` (group -> its number of shards).
+        """Serve the groups of `shards`, which maps each to its number of shards.
 
         `page_leaves` is how many leaves a page holds at most.
         """
@@ -84,7 +101,7 @@ class TreeServer:
         self.shard: ShardId | None = None
         self._shards = shards
         self._page_leaves = page_leaves
-        self._phase = _Phase.ROOT
+        self._phase = _ServerPhase.ROOT
         self._end = SessionEnd.REPAIRED
         self._client_ended = False
         self._drained = False
@@ -104,45 +121,53 @@ class TreeServer:
         """Take one message of the client.
 
         Raises:
-            SessionViolationError: it is not what the protocol allows now.
+            SessionViolationError: the protocol does not allow it now.
         """
         phase = self._phase
         if isinstance(message, TreeRoot):
-            self._require(phase is _Phase.ROOT, "tree_root")
+            self._require(phase is _ServerPhase.ROOT, "tree_root")
             self.shard = ShardId(message.group, message.shard)
             self._root = message.sha
-            self._phase = _Phase.READ_TREE
+            self._phase = _ServerPhase.READ_TREE
         elif isinstance(message, TreeSlots):
-            self._require(phase is _Phase.SLOTS, "tree_slots")
+            self._require(phase is _ServerPhase.SLOTS, "tree_slots")
             self._slots_received(message)
         elif isinstance(message, PropertySync):
-            # A foreign client answers our late answers even after its last wait, or after our end.
+            # A recorded foreign client answers late records even after its last wait, or after our end.
             if self._drained:
                 return
-            open_phases = (_Phase.SLOTS, _Phase.PAGE, _Phase.WAIT, _Phase.LAST_WAIT, _Phase.DRAIN)
+            open_phases = (
+                _ServerPhase.SLOTS,
+                _ServerPhase.PAGE,
+                _ServerPhase.WAIT,
+                _ServerPhase.LAST_WAIT,
+                _ServerPhase.DRAIN,
+            )
             self._require(phase in open_phases, "property_sync")
             self._take(message.record)
         elif isinstance(message, PropertyMissing):
-            self._require(phase in (_Phase.PAGE, _Phase.WAIT, _Phase.LAST_WAIT), "property_missing")
+            self._require(
+                phase in (_ServerPhase.PAGE, _ServerPhase.WAIT, _ServerPhase.LAST_WAIT), "property_missing"
+            )
             self._asked(message.entity)
         else:
-            self._require(phase in (_Phase.WAIT, _Phase.LAST_WAIT), "wait_next_differ")
-            self._phase = _Phase.PAGE if phase is _Phase.WAIT else _Phase.DRAIN
+            self._require(phase in _SERVING, "wait_next_differ")
+            self._phase = _ServerPhase.PAGE if phase is _ServerPhase.WAIT else _ServerPhase.DRAIN
 
     def peer_ended(self) -> None:
-        """The client has closed its half of the stream.
+        """Note that the client has ended its half of the stream.
 
         Raises:
-            SessionViolationError: it has not said all that it must.
+            SessionViolationError: it has not said all that it must say.
         """
         self._client_ended = True
-        if self._phase in (_Phase.READ_TREE, _Phase.TREE):
+        if self._phase in (_ServerPhase.READ_TREE, _ServerPhase.TREE):
             return
-        if self._phase is _Phase.SLOTS and not self._client_slots:
-            # It wanted to know no more than whether the roots are equal.
-            self._end, self._phase = SessionEnd.VERDICT, _Phase.DRAIN
+        if self._phase is _ServerPhase.SLOTS and not self._client_slots:
+            # The client wanted to know only whether the roots are equal.
+            self._end, self._phase = SessionEnd.VERDICT, _ServerPhase.DRAIN
             return
-        if self._phase not in (_Phase.DRAIN, _Phase.OVER):
+        if self._phase not in (_ServerPhase.DRAIN, _ServerPhase.OVER):
             raise SessionViolationError(f"the client ended the session: expected {_EXPECTED[self._phase]}")
 
     def _require(self, allowed: bool, got: str) -> None:
@@ -160,9 +185,10 @@ class TreeServer:
                 last = slot.slot
             self._client_slots.extend(page.slots)
             return
+        assert len(self._client_slots) <= SLOT_COUNT
         mismatch, missing = compare_slots(self._client_slots, self._tree.slots)
         self._mismatch, self._missing = list(reversed(mismatch)), tuple(missing)
-        self._phase = _Phase.PAGE
+        self._phase = _ServerPhase.PAGE
 
     def _take(self, record: Record | Unreadable) -> None:
         self.counts.received += 1
@@ -194,22 +220,22 @@ class TreeServer:
 
     @property
     def over(self) -> bool:
-        """Whether nothing that the peer still says matters."""
-        return self._phase is _Phase.OVER
+        """Whether the session is over for us, so that nothing that the peer may still say matters."""
+        return self._phase is _ServerPhase.OVER
 
     # What the store is told
 
     @property
     def unwritten_full(self) -> bool:
-        """Whether reading has to wait for the store."""
+        """Whether reading must wait for the store."""
         return self._writes.full
 
     def next_write(self) -> Write | None:
-        """The next batch for the store, if any."""
+        """The next batch for the store, or None."""
         return self._writes.next()
 
     def written(self, outcomes: Sequence[WriteOutcome]) -> None:
-        """Take the store's outcomes for the last `Write`, in its order."""
+        """Take the outcomes of the last `Write`, in the order of its records."""
         for taken, outcome in zip(self._writes.done(), outcomes, strict=True):
             entity = taken.record.entity
             if outcome is WriteOutcome.REFUSED:
@@ -218,11 +244,15 @@ class TreeServer:
                 self._answer_back(entity)
 
     def _answer_back(self, entity: Entity) -> None:
-        """The client sent an older version than ours. Tell it, once: a peer that does not yield is left."""
+        """Send our version to a client that sent us an older one.
+
+        This is done once for each entity. A client that does not yield would otherwise get the same record
+        for ever.
+        """
         if self._owed.was_answered(entity):
             self.counts.skip("the peer keeps an older version")
             return
-        # When no more can be remembered it is answered all the same: each answer costs the client a message.
+        # Answer even if no more can be remembered: the client pays for each answer with a message of its own.
         self._owed.remember(entity)
         if not self._owed.add(entity, AnswerTo.SYNC):
             self.counts.skip("too many answers owed")
@@ -230,43 +260,49 @@ class TreeServer:
     # What is to be done next
 
     def next_command(self) -> Command | None:
-        """The next command, or None until something more is handed in."""
-        if self._phase is _Phase.READ_TREE:
+        """The next command; None until something more is handed in."""
+        if self._phase is _ServerPhase.READ_TREE:
             assert self.shard is not None
-            self._phase = _Phase.TREE
+            self._phase = _ServerPhase.TREE
             return ReadTree(self.shard)
         if self._owed:
             self._answering = self._owed.take()
             return FetchRecords(tuple(entity for entity, _ in self._answering))
-        if self._phase is _Phase.PAGE:
+        if self._phase is _ServerPhase.PAGE:
             return self._next_page()
-        if self._phase is _Phase.DRAIN and self._writes.empty:
-            self._phase = _Phase.OVER
+        if self._phase is _ServerPhase.DRAIN and self._writes.empty:
+            self._phase = _ServerPhase.OVER
             self._drained = True
             return Finish(self._end)
         return None
 
     def tree_read(self, tree: Tree | None) -> tuple[Send | Finish, ...]:
-        """Take our own tree, asked for by `ReadTree`; None when this node holds no such shard.
+        """Take our own tree, asked for by `ReadTree`; `tree` is None if this node holds no such shard.
 
         Gives the commands that follow from it.
         """
+        assert self._phase in (_ServerPhase.READ_TREE, _ServerPhase.TREE), "no tree was asked for"
         if tree is None:
-            self._phase = _Phase.OVER
+            self._phase = _ServerPhase.OVER
             return Send((RootCompare(tree_found=False, root_match=False),)), Finish(SessionEnd.NO_TREE)
         self._tree = tree
         if tree.root == self._root:
-            self._phase = _Phase.OVER
+            self._phase = _ServerPhase.OVER
             return Send((RootCompare(tree_found=True, root_match=True),)), Finish(SessionEnd.EQUAL)
         verdict = Send((RootCompare(tree_found=True, root_match=False),))
         if self._client_ended:
-            self._phase = _Phase.OVER
+            self._phase = _ServerPhase.OVER
             return verdict, Finish(SessionEnd.VERDICT)
-        self._phase = _Phase.SLOTS
+        self._phase = _ServerPhase.SLOTS
         return (verdict,)
 
     def leaves_read(self, asked: ReadLeaves, leaves: Sequence[Leaf]) -> Send | None:
-        """Take our own leaves, asked for by `ReadLeaves`; gives the page to send, if there is one."""
+        """Take our own leaves, asked for by `ReadLeaves`; give the command that sends them as a page.
+
+        None when there are no more leaves in the slot.
+        """
+        assert self._mismatch[-1] == asked.slot, "leaves of a slot that was not asked for"
+        assert len(leaves) <= asked.limit
         page = _page_of(leaves)
         if len(page) < len(leaves) or len(leaves) == asked.limit:
             self._after = leaves[len(page) - 1].entity
@@ -275,11 +311,11 @@ class TreeServer:
             self._after = None
         if not page:
             return None
-        self._phase = _Phase.WAIT
+        self._phase = _ServerPhase.WAIT
         return Send((DifferSummary(page),))
 
     def records_read(self, records: Sequence[Record | None]) -> Send | None:
-        """Take our own records, asked for by `FetchRecords`; gives the command to send them."""
+        """Take our own records, asked for by `FetchRecords`; give the command that sends them."""
         answers = tuple(
             PropertyAnswer(answer_to, record)
             for (_, answer_to), record in zip(self._answering, records, strict=True)
@@ -294,14 +330,14 @@ class TreeServer:
         if self._missing:
             page = tuple(PageLeaf(slot, False, "", "") for slot in self._missing)
             self._missing = ()
-            self._phase = _Phase.WAIT
+            self._phase = _ServerPhase.WAIT
             return Send((DifferSummary(page),))
-        self._phase = _Phase.LAST_WAIT
+        self._phase = _ServerPhase.LAST_WAIT
         return Send((DifferSummary(()),))
 
 
 def _page_of(leaves: Sequence[Leaf]) -> tuple[PageLeaf, ...]:
-    """As many leaves as a page may hold, at least one."""
+    """The first of the leaves, as many as a page may hold, and at least one."""
     page: list[PageLeaf] = []
     size = 0
     for leaf in leaves:

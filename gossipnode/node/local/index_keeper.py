@@ -12,7 +12,8 @@ import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.query.search import Search, wanted_indexes
+from gossipnode.core.query.lookup import wanted_indexes
+from gossipnode.core.query.search import Search
 from gossipnode.node.local.shard_map import ShardMap
 from gossipnode.store.interface import IndexRefusedError, Store, StoreClosedError, StoreError
 

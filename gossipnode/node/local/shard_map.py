@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.cluster.view import SYSTEM_GROUP, SYSTEM_SHARD, ClusterView
+from gossipnode.core.model.entity_hash import shard_of
 from gossipnode.core.model.property import Entity, ShardId
-from gossipnode.core.session.tree import shard_of
 from gossipnode.node.local.registry import Registry
 from gossipnode.node.refusals.request_errors import UnknownGroupError
 

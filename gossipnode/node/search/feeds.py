@@ -11,7 +11,8 @@ from itertools import islice
 from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from gossipnode.core.model.property import Entity, Record, ShardId
-from gossipnode.core.query.search import Lookup, Search, Span
+from gossipnode.core.query.lookup import KeySpan, Lookup
+from gossipnode.core.query.search import Search
 from gossipnode.store.interface import IndexHit, Store
 
 SCAN_PAGE_RECORDS = 64
@@ -88,7 +89,7 @@ class Reader:
         self,
         shard: ShardId,
         tag: str,
-        span: Span,
+        span: KeySpan,
         *,
         after: IndexHit | None = None,
         descending: bool = False,
@@ -173,7 +174,7 @@ class IndexWalk:
         reader: Reader,
         shard: ShardId,
         tag: str,
-        span: Span,
+        span: KeySpan,
         sizes: PageSizes,
         *,
         after: IndexHit | None = None,

@@ -14,7 +14,8 @@ from functools import partial
 
 from gossipnode.core.model.property import Entity, ShardId
 from gossipnode.core.query.index_key import IndexKind
-from gossipnode.core.query.search import KEYS_END, Lookup, LookupKind, Search, Span, lookups, wanted_indexes
+from gossipnode.core.query.lookup import KEYS_END, KeySpan, Lookup, LookupKind, lookups, wanted_indexes
+from gossipnode.core.query.search import Search
 from gossipnode.node.search.feeds import (
     INDEX_READ_MAX_ROWS,
     SCAN_PAGE_MIN_RECORDS,
@@ -135,7 +136,7 @@ class LocalSearch:
             if lookup.kind is LookupKind.RANGE and lookup.tag == search.order_by:
                 self.index += f", {lookup.label}"
                 return OrderWalk(self._reader, search, self._judge, lookup.spans[0], absent_too=False)
-        everything = Span(IndexKind.WHOLE, b"", KEYS_END)
+        everything = KeySpan(IndexKind.WHOLE, b"", KEYS_END)
         return OrderWalk(self._reader, search, self._judge, everything, absent_too=True)
 
     async def _way(self, shards: Sequence[ShardId], ready: frozenset[str]) -> _Way:

@@ -14,16 +14,8 @@ from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.tag_value import IntArray, StrArray
 from gossipnode.core.query.criteria import matches
 from gossipnode.core.query.index_key import IndexKind, is_cut, order_key
-from gossipnode.core.query.search import (
-    Lookup,
-    LookupKind,
-    Place,
-    Search,
-    Span,
-    place_of,
-    tags_needed,
-    walk_key,
-)
+from gossipnode.core.query.lookup import KeySpan, Lookup, LookupKind
+from gossipnode.core.query.search import Place, Search, place_of, tags_needed, walk_key
 from gossipnode.node.search.feeds import (
     SCAN_PAGE_RECORDS,
     Feed,
@@ -216,7 +208,7 @@ class OrderWalk:
     """What is found along the index of the order tag: first what has the tag, then what lacks it."""
 
     def __init__(
-        self, reader: Reader, search: Search, judge: Judge, within: Span, *, absent_too: bool
+        self, reader: Reader, search: Search, judge: Judge, within: KeySpan, *, absent_too: bool
     ) -> None:
         """Of the values those `within`; `absent_too`: also the records without the tag."""
         self._reader = reader
@@ -226,7 +218,7 @@ class OrderWalk:
         key = order_key(after.value) if after else b""
         lacks = after.entity if after and not key else None
         self._values = None if lacks else self._merged(within, after, key)
-        self._absent = self._records_of(Span(IndexKind.ABSENT, b"", b""), lacks) if absent_too else None
+        self._absent = self._records_of(KeySpan(IndexKind.ABSENT, b"", b""), lacks) if absent_too else None
         self._hits: list[Hit] = []
         self._sizes = record_page_sizes(search)
         self._cut: Passes | None = None
@@ -246,7 +238,7 @@ class OrderWalk:
             return None
         return [found for found in await self._judge.found(rows) if not order_key(found.place.value)]
 
-    def _merged(self, within: Span, after: Place | None, key: bytes) -> Merge[Hit]:
+    def _merged(self, within: KeySpan, after: Place | None, key: bytes) -> Merge[Hit]:
         """The rows of the values behind `after`, whose key is `key`, in the order of the walk."""
         search = self._search
         kind, low, high = within
@@ -263,7 +255,7 @@ class OrderWalk:
                 self._reader,
                 shard,
                 search.order_by,
-                Span(kind, low, high),
+                KeySpan(kind, low, high),
                 index_page_sizes(search, len(search.shards)),
                 after=behind,
                 descending=search.descending,
@@ -305,11 +297,11 @@ class OrderWalk:
         return Passes(
             self._search,
             self._judge,
-            lambda: [self._records_of(Span(IndexKind.WHOLE, key, key), None)],
+            lambda: [self._records_of(KeySpan(IndexKind.WHOLE, key, key), None)],
             accept=lambda found: order_key(found.place.value) == key,
         )
 
-    def _records_of(self, span: Span, after: Entity | None) -> HitRecords:
+    def _records_of(self, span: KeySpan, after: Entity | None) -> HitRecords:
         search = self._search
         lookup = Lookup(LookupKind.EQUAL, search.order_by, (span,), "")
         return HitRecords(self._reader, search, search.shards, lookup, after)

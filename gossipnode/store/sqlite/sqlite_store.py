@@ -14,10 +14,11 @@ from pathlib import Path
 
 import trio
 
+from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.query.index_key import IndexKind
-from gossipnode.core.session.tree import Leaf, Tree, slot_of
+from gossipnode.core.session.tree import Leaf, Tree
 from gossipnode.store.damage import DamageError
 from gossipnode.store.entity_key import entity_key, key_entity
 from gossipnode.store.interface import (

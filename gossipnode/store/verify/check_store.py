@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TypeAlias
 
 from gossipnode.core.cluster.view import SYSTEM_GROUP
+from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.errors import CoreError
 from gossipnode.core.model.property import Entity, Record, ShardId, check_record
 from gossipnode.core.model.version import Version, payload_digest
-from gossipnode.core.session.tree import SlotDigest, SlotHash, make_tree, slot_of
+from gossipnode.core.session.tree import SlotDigest, SlotHash, make_tree
 from gossipnode.store.entity_key import DamagedKeyError, entity_key, key_entity
 from gossipnode.store.interface import IndexRows, LeafDigest, StoreDamagedError, StoreError, StoreSummary
 from gossipnode.store.sqlite.directory_lock import DirectoryLock

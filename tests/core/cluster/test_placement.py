@@ -1,4 +1,4 @@
-"""Who holds a shard, what moves when members change, and which quorums meet."""
+"""Which members hold a shard, what moves when members change, and which quorums share a replica."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_names_that_run_together_have_scores_of_their_own() -> None:
     assert len({score("a", "bc", 1), score("ab", "c", 1), score("a", "b", 1), score("a", "bc", 11)}) == 4
 
 
-def test_a_group_made_anew_lies_where_the_old_one_lay() -> None:
+def test_a_group_created_again_lies_where_the_old_one_lay() -> None:
     for number in range(20):
         old, new = ShardId("g", number, 1), ShardId("g", number, 2)
         assert replicas_of(old, NAMES, 2) == replicas_of(new, NAMES, 2)
@@ -73,7 +73,7 @@ def test_every_member_has_about_its_share() -> None:
 @pytest.mark.parametrize("replicas", [1, 2, 3])
 @pytest.mark.parametrize("before", [4, 5, 9, 16])
 def test_a_member_that_joins_moves_its_share_alone(replicas: int, before: int) -> None:
-    """The least that must move is what the new member is to have: replicas / members of all copies."""
+    """At least the share of the new member must move, which is replicas / members of all copies."""
     shards = 1024
     old = [f"node-{number}" for number in range(before)]
     moved = 0
@@ -132,6 +132,23 @@ def test_a_settled_placement_does_not_move() -> None:
     assert placement.joining == ()
     assert placement.quorums(AckLevel.QUORUM) == (Quorum(frozenset("abc"), 2),)
     assert placement.quorums(AckLevel.ALL, reading=True) == (Quorum(frozenset("abc"), 3),)
+
+
+@pytest.mark.parametrize(
+    ("settled", "coming", "lost", "births"),
+    [
+        ("ba", "ab", "", ()),
+        ("ab", "ba", "", ()),
+        ("aab", "ab", "", ()),
+        ("ab", "ab", "c", ()),
+        ("ab", "ab", "", (1,)),
+    ],
+)
+def test_a_placement_out_of_order_is_a_fault_of_ours(
+    settled: str, coming: str, lost: str, births: tuple[int, ...]
+) -> None:
+    with pytest.raises(AssertionError):
+        Placement(SHARD, tuple(settled), tuple(coming), frozenset(lost), 2, births)
 
 
 def test_a_member_that_came_back_empty_is_lost_and_joins() -> None:
@@ -229,7 +246,7 @@ stamps = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 2), min_size=1)
 
 @st.composite
 def moves_(draw: st.DrawFn) -> tuple[Placement, Placement]:
-    """A placement before a change of members, and during it; fewer lost than a quorum has."""
+    """The placements of a shard before a change of members, and during it."""
     replicas = draw(st.integers(1, 4))
     settled = draw(stamps)
     members = draw(stamps)
@@ -239,7 +256,7 @@ def moves_(draw: st.DrawFn) -> tuple[Placement, Placement]:
 
 
 def ways(quorums: Iterable[Quorum], among: Iterable[str]) -> list[frozenset[str]]:
-    """Every set of nodes, of these, that satisfies the quorums."""
+    """Every subset of these nodes that satisfies the quorums."""
     names = sorted(among)
     return [
         frozenset(some)
@@ -250,7 +267,7 @@ def ways(quorums: Iterable[Quorum], among: Iterable[str]) -> list[frozenset[str]
 
 
 def survives(before: Placement, during: Placement) -> bool:
-    """Whether no more replicas are lost than any quorum write can do without."""
+    """Whether so few replicas are lost that one of every quorum is left."""
     return len(during.lost) < majority(before.replicas)
 
 
@@ -296,7 +313,7 @@ def test_a_replica_that_fills_itself_meets_every_write_from_before(
 @examples(80)
 @given(moves_())
 def test_those_that_were_met_leave_no_quorum_to_the_old_view(views: tuple[Placement, Placement]) -> None:
-    """Sources refuse the old view once a new replica has filled itself from them."""
+    """Once a new replica has copied from sources, these refuse requests of the old view."""
     before, during = views
     if not survives(before, during):
         return
@@ -331,7 +348,7 @@ def test_where_nobody_has_to_be_filled_the_old_view_reads_what_the_new_one_write
 def test_every_quorum_can_be_had_when_all_are_up(
     settled: Mapping[str, int], members: Mapping[str, int], replicas: int
 ) -> None:
-    """But for members that there are not."""
+    """The exception is a quorum of more replicas than there are members."""
     placement = placement_of(SHARD, replicas, settled=settled, members=members)
     for level in (AckLevel.ONE, AckLevel.QUORUM, AckLevel.ALL):
         for reading in (True, False):

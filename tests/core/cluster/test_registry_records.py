@@ -1,4 +1,4 @@
-"""Members and groups as records: what is read from them, and what makes no sense and is left out."""
+"""Members and groups as records: what is read from them, and which records are left out."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_another_nodes_configuration_counts_where_there_is_none() -> None:
     assert view(group(seed, revision=SEED_REVISION), configured=configured).groups == configured
     joined = build_view([group(seed, revision=SEED_REVISION)], {}, adopt_configured=True)
     assert joined.groups == {"g": seed}
-    # A node with a configuration of its own holds no more than that says.
+    # A node with a configuration of its own knows only the groups of that.
     assert view(group(seed, revision=SEED_REVISION)).groups == {}
 
 

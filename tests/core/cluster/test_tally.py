@@ -20,7 +20,7 @@ ages = st.dictionaries(st.sampled_from("abcdefg"), st.integers(0, 2), min_size=1
 
 
 class Case(NamedTuple):
-    """A placement, and who of all members took a request, failed it, or said nothing."""
+    """A placement, and the members that took a request or failed at it. The others said nothing."""
 
     placement: Placement
     took: frozenset[str]
@@ -53,7 +53,7 @@ def is_enough(case: Case, took: frozenset[str]) -> bool:
     """The definition, in the words of the data model."""
     placement = case.placement
     if case.level is AckLevel.ONE:
-        # A read needs one that has the records already, where there is any.
+        # A read needs a replica that has the records already, if there is one.
         who = placement.sources if case.reading and placement.sources else placement.holders
         return bool(took & set(who))
     needed = majority(placement.replicas) if case.level is AckLevel.QUORUM else placement.replicas
@@ -61,7 +61,7 @@ def is_enough(case: Case, took: frozenset[str]) -> bool:
     of_settled = len(took & set(placement.sources))
     if not placement.moving:
         return of_coming >= needed
-    # Of the settled ones that have lost their records, none can be asked.
+    # Settled replicas that have lost their records cannot be asked.
     return of_coming >= needed and of_settled >= min(needed, len(placement.sources))
 
 
@@ -111,7 +111,7 @@ def test_the_order_of_answers_does_not_matter_and_a_verdict_stays(case: Case, or
 @pytest.mark.slow
 @given(cases())
 def test_what_was_written_is_met_by_each_later_read(case: Case) -> None:
-    """Two sets of replicas that are enough, at quorum, share one: those who lack a write are not enough."""
+    """At quorum, any two sets of replicas that are enough share one. Those that lack a write are too few."""
     if case.level is not AckLevel.ONE and case.placement.sources and is_enough(case, case.took):
         assert not is_enough(case, frozenset(case.placement.holders) - case.took)
 
@@ -176,3 +176,13 @@ def test_the_problem_of_a_move_speaks_of_old_and_new_replicas() -> None:
 def test_local_has_no_quorum() -> None:
     with pytest.raises(ValueError, match="local"):
         Tally(settled_placement(), AckLevel.LOCAL)
+
+
+def test_a_replica_cannot_do_a_request_and_fail_at_it() -> None:
+    tally = Tally(settled_placement(), AckLevel.QUORUM)
+    tally.took("a")
+    with pytest.raises(AssertionError, match="a took it before"):
+        tally.failed("a", "is down")
+    tally.failed("b", "is down")
+    with pytest.raises(AssertionError, match="b failed before"):
+        tally.took("b")

@@ -82,7 +82,7 @@ def test_a_view_is_known_by_all_that_placements_follow_from() -> None:
         view("abc", None, group, Group("h", incarnation=8)),
     ]
     assert len({each.view_id for each in views}) == len(views)
-    # Groups of a configuration need not be alike everywhere.
+    # Groups of a configuration may differ between nodes.
     assert view("abc", None, group, Group("h")).view_id == views[0].view_id
     assert all(len(each.view_id) == VIEW_ID_BYTES for each in views)
 
@@ -147,7 +147,7 @@ def test_nothing_is_given_up_while_members_change() -> None:
     assert not settled.gives_up(ShardId("unheard of", 0), "a")
 
 
-def test_who_has_something_to_fill() -> None:
+def test_members_with_a_shard_to_fill() -> None:
     group = Group("g", shards=32, replicas=1)
     assert view("ab", None, group).joining == frozenset()
     assert view("abc", "ab", group).joining == {"c"}

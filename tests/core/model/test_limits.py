@@ -1,4 +1,4 @@
-"""The bounds are decisions: some belong to the wire protocol, on others a peer or an operator relies."""
+"""The limits are decisions: the wire protocol fixes some, and peers or operators rely on others."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def test_every_bound_is_as_decided() -> None:
 
 
 def test_the_bounds_fit_each_other() -> None:
-    # A step of records, or a page with its worst last leaf, stays a small multiple of the largest record.
+    # A step of records, or a page whose last leaf is the largest, is a small multiple of the largest record.
     assert READ_BATCH_RECORDS * PROPERTY_MAX_BYTES == 16 << 20
     assert WRITE_BATCH_BYTES <= UNWRITTEN_MAX_BYTES
     assert WRITE_BATCH_RECORDS <= UNWRITTEN_MAX_RECORDS
     assert PAGE_MAX_BYTES + ID_MAX_BYTES + 1024 < 4 << 20, "a message of the peer is 4 MiB"
-    # What a leaf takes beside its key: 128 digits of a sha, and tags and lengths.
+    # A leaf takes 128 hex digits of a sha beside its key, and then tags and lengths.
     assert 128 < tree_server.LEAF_OVERHEAD_BYTES == 160
     assert (SILENCE_MAX_SECONDS, LATE_REPORT_SECONDS) == (30.0, 5.0)

@@ -4,13 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipnode.core.model.errors import (
-    CoreError,
-    InvalidEntityError,
-    InvalidRecordError,
-    InvalidRoundError,
-    SessionViolationError,
-)
+from gossipnode.core.model.errors import InvalidEntityError, InvalidRecordError
 from gossipnode.core.model.limits import PROPERTY_MAX_BYTES, STAMP_MAX_NANOSECONDS
 from gossipnode.core.model.property import Entity, Record, ShardId, check_entity, check_record, parse_entity
 from gossipnode.core.model.version import Version
@@ -96,7 +90,6 @@ unicode_text = st.text(st.characters(codec="utf-8"), max_size=8)
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @given(
     st.tuples(unicode_text, unicode_text, unicode_text), st.tuples(unicode_text, unicode_text, unicode_text)
 )
@@ -149,11 +142,3 @@ def test_a_payload_is_at_most_1_mib() -> None:
 def test_a_record_with_a_wrong_entity_is_refused() -> None:
     with pytest.raises(InvalidEntityError):
         check_record(Record(Entity("g", "", "i"), Version(1, 0, b""), b""))
-
-
-@pytest.mark.parametrize(
-    "error", [InvalidEntityError, InvalidRecordError, SessionViolationError, InvalidRoundError]
-)
-def test_the_errors_of_the_core_have_one_base(error: type[Exception]) -> None:
-    assert issubclass(error, CoreError)
-    assert issubclass(error, ValueError)

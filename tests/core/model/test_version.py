@@ -101,7 +101,7 @@ def test_an_old_stamp_seen_does_not_move_the_clock_back() -> None:
 
 
 def test_stamps_do_not_repeat_after_the_wall_clock_was_set_back() -> None:
-    """Back by more than the allowed skew: what was stamped before is then far ahead of the wall clock."""
+    """It is set back by more than the allowed skew, so earlier stamps are far ahead of the wall clock."""
     clock = HybridClock()
     first = clock.next(NOW)
     stamps = [clock.next(NOW - 2 * SKEW) for _ in range(3)]

@@ -135,7 +135,7 @@ def test_a_record_without_a_value_has_a_row_too(tag: str) -> None:
     ("tag", "elements"),
     [
         ("ia", [order_key(1), order_key(2)]),
-        # Two elements that differ behind the cut have one row.
+        # Two elements that differ only after the cut have one row.
         ("sa", [order_key("x" * 99), order_key("y")]),
         ("empty", []),
         ("s", []),

@@ -1,7 +1,7 @@
-"""A ring of two to five replicas, and rounds through whatever happens to them.
+"""A ring of two to five replicas, and rounds that must end well whatever happens to the replicas.
 
-Writes, deletes, nodes that are down, busy, without a tree, or restarted, sessions that are cut, messages that
-are not handed on.
+Records are written and deleted, nodes are down, busy, restarted or without a tree, sessions are cut, and
+messages are not handed on.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ from gossipnode.core.ring.turn import (
     hop_limit,
 )
 from gossipnode.core.session.commands import SessionEnd
-from tests.core.support import SHARD, Shelf, Talk, examples, id_in_slot, record, talk
+from tests.core.session.talk import Talk, talk
+from tests.core.support import SHARD, Shelf, examples, id_in_slot, record
 
 IDS = [id_in_slot(slot, nth) for slot in (3, 8) for nth in range(3)]
 ALL = "abcde"
@@ -74,7 +75,7 @@ class Node:
 
 @dataclass
 class Faults:
-    """What goes wrong in a round: sessions that are cut after so many steps, messages not handed on."""
+    """What goes wrong in a round: after which step a session is cut, and which messages are not handed on."""
 
     cuts: list[int | None] = field(default_factory=list)
     not_forwarded: list[bool] = field(default_factory=list)
@@ -198,7 +199,7 @@ class Ring(RuleBasedStateMachine):
         return open_.finished, talks
 
     def take(self, name: str, message: RoundMessage) -> bool:
-        """The endpoint's part: check, admit, put into the mailbox."""
+        """Do the part of the endpoint: check the message, admit it, and put it into the mailbox."""
         node = self.nodes[name]
         checked = check_message(message, own_name=name, members=self.nodes, replicas=tuple(self.nodes))
         assert checked == message

@@ -1,4 +1,4 @@
-"""The two lanes behind a session: records on their way to the store, answers on their way to the peer."""
+"""The two lanes of a session: records on their way to the store, and answers owed to the peer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.model.version import Version
 from gossipnode.core.session import lanes
-from gossipnode.core.session.commands import SessionCounts, Write
+from gossipnode.core.session.commands import Write
 from gossipnode.core.session.lanes import (
     ANSWERED_MAX_ENTITIES,
     OWED_KEY_OVERHEAD_BYTES,
@@ -30,7 +30,7 @@ def sized(size: int, id_: str = "i") -> Taken:
     return Taken(Record(Entity("g", "n", id_), Version(1, 0, b""), bytes(size)), AnswerTo.SYNC)
 
 
-def test_a_batch_holds_so_many_records() -> None:
+def test_a_batch_is_bounded_in_records() -> None:
     lane = WriteLane()
     for number in range(WRITE_BATCH_RECORDS + 1):
         lane.add(sized(0, str(number)))
@@ -50,7 +50,7 @@ def test_a_batch_holds_so_many_records() -> None:
     assert lane.done() == ()
 
 
-def test_a_batch_ends_once_it_holds_so_many_bytes() -> None:
+def test_a_batch_is_bounded_in_bytes() -> None:
     lane = WriteLane()
     half = WRITE_BATCH_BYTES // 2
     for size in (half, half, 1, half, half - 1, 1, 5):
@@ -63,7 +63,7 @@ def test_a_batch_ends_once_it_holds_so_many_bytes() -> None:
     assert lane.empty
 
 
-def test_the_lane_is_full_at_so_many_records() -> None:
+def test_the_lane_is_bounded_in_records() -> None:
     assert UNWRITTEN_MAX_RECORDS == 1024
     lane = WriteLane()
     assert lane.empty
@@ -76,7 +76,7 @@ def test_the_lane_is_full_at_so_many_records() -> None:
     assert not lane.full
 
 
-def test_the_lane_is_full_at_so_many_bytes() -> None:
+def test_the_lane_is_bounded_in_bytes() -> None:
     assert UNWRITTEN_MAX_BYTES == 8 * 1024 * 1024
     lane = WriteLane()
     lane.add(sized(UNWRITTEN_MAX_BYTES - 1))
@@ -146,16 +146,5 @@ def test_the_memory_of_answers_has_a_cap(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(lane._answered) == 2
 
 
-def test_skips_are_counted_by_reason() -> None:
-    counts = SessionCounts()
-    for reason in ("a", "b", "a"):
-        counts.skip(reason)
-    assert counts == SessionCounts(skipped=3, reasons={"a": 2, "b": 1})
-
-
 def test_present_leaves_out_what_is_not_there() -> None:
     assert present([None, record("i", 1), None]) == [record("i", 1)]
-
-
-def test_what_an_answer_answers_has_the_numbers_of_the_wire() -> None:
-    assert [(each.name, each.value) for each in AnswerTo] == [("UNSPECIFIED", 0), ("MISSING", 1), ("SYNC", 2)]

@@ -1,26 +1,18 @@
+"""Digests of leaves, slots and trees, and the comparison of slots."""
+
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
 
 import pytest
-import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, parse_entity
-from gossipnode.core.session.tree import (
-    SlotDigest,
-    Tree,
-    compare_slots,
-    entity_hash,
-    leaf_digest,
-    make_tree,
-    shard_of,
-    slot_of,
-    slot_sha,
-)
-from tests.core.golden import VECTORS, vector
+from gossipnode.core.session.tree import SlotDigest, Tree, compare_slots, leaf_digest, make_tree, slot_sha
+from tests.core.session.golden import VECTORS, vector
 from tests.core.support import Shelf, examples, record
 
 
@@ -52,19 +44,6 @@ def test_the_recorded_order_is_that_of_tuples_and_not_of_joined_text() -> None:
     entities = [(leaf["slot"], parse_entity(leaf["entity"])) for leaf in leaves]
     assert entities == sorted(entities)
     assert leaves != sorted(leaves, key=lambda leaf: (leaf["slot"], leaf["entity"]))
-
-
-def test_the_hash_is_xxhash64_with_seed_0() -> None:
-    assert entity_hash(Entity("g", "n", "x")) == xxhash.xxh64(b"g/n/x", seed=0).intdigest()
-    assert slot_of(Entity("g", "n", "x")) == 13
-    assert slot_of(Entity("g", "n", "y")) == 22
-
-
-def test_a_shard_is_the_hash_modulo_the_number_of_shards() -> None:
-    entity = Entity("g", "n", "x")
-    assert shard_of(entity, 1) == 0
-    assert shard_of(entity, 7) == entity_hash(entity) % 7
-    assert {shard_of(Entity("g", "n", str(number)), 3) for number in range(50)} == {0, 1, 2}
 
 
 def test_a_leaf_covers_its_json_and_its_delete_time() -> None:
@@ -131,7 +110,7 @@ def test_slots_are_compared(
 
 
 def test_mismatch_and_missing_slots_come_out_of_one_linear_pass() -> None:
-    """The second named rule: one pass over both lists gives both results; nothing is looked up or re-read."""
+    """The second of the three rules: one pass over both lists gives both results, and reads nothing twice."""
     client = Counted(slots(s0="a", s1="b", s4="c", s5="d", s9="e", s30="f"))
     server = Counted(slots(s1="b", s2="x", s4="y", s9="e", s31="z"))
     assert compare_slots(client, server) == ([2, 4, 31], [0, 5, 30])
@@ -157,3 +136,10 @@ def test_comparing_is_right_and_linear_for_any_slots(
     assert missing == sorted(theirs.keys() - ours.keys())
     for each in counted:
         assert (each.walks, each.steps) == (1, len(each.slots))
+
+
+def test_slots_out_of_order_are_a_fault_of_the_caller() -> None:
+    with pytest.raises(AssertionError):
+        make_tree([SlotDigest(2, "a"), SlotDigest(1, "b")])
+    with pytest.raises(AssertionError, match="not in order"):
+        compare_slots([], [SlotDigest(2, "a"), SlotDigest(1, "b")])

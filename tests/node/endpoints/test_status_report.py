@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import trio
 
+from gossipnode.core.model.entity_hash import shard_of
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import RoundOutcome
 from gossipnode.core.ring.turn import Cause
-from gossipnode.core.session.tree import shard_of
 from gossipnode.node.endpoints.status_report import ROUNDS_SHOWN, STATUS_TREE_SECONDS
 from gossipnode.node.peers.members import PROBE_SECONDS
 from gossipnode.rpc import RpcError

@@ -37,7 +37,8 @@ from gossipnode.core.query.criteria import (
     matches,
 )
 from gossipnode.core.query.index_key import IndexRow, index_rows
-from gossipnode.core.query.search import Place, Search, place_key, place_of, wanted_indexes
+from gossipnode.core.query.lookup import wanted_indexes
+from gossipnode.core.query.search import Place, Search, place_key, place_of
 from gossipnode.node.search import feeds, local_search, ordering
 from gossipnode.node.search.local_search import LocalSearch
 from gossipnode.node.search.ordering import Found

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Record, ShardId
-from gossipnode.core.session.tree import slot_of
 from gossipnode.store.entity_key import entity_key
 from gossipnode.store.interface import ShardCounts, StoreError
 from gossipnode.store.sqlite.file import APPLICATION_ID, MIGRATIONS

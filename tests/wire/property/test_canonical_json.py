@@ -13,8 +13,9 @@ from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity
-from gossipnode.core.session.tree import SlotDigest, make_tree, slot_of, slot_sha
+from gossipnode.core.session.tree import SlotDigest, make_tree, slot_sha
 from gossipnode.wire.generated.pb.banyandb.property.v1.property_pb2 import Property
 from gossipnode.wire.property.canonical_json import Spacing, canonical_json, leaf_digest
 from gossipnode.wire.wire_errors import UnstorableError, WireError

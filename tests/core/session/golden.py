@@ -1,6 +1,6 @@
 """Data recorded from a running peer (tests/golden), as values of the core.
 
-The payload of a record here is its canonical JSON: the text that a leaf's sha covers.
+The payload of a record here is its canonical JSON, which is the text that a leaf's sha covers.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from gossipnode.core.session.messages import (
     WaitNextDiffer,
 )
 from gossipnode.core.session.tree import SlotDigest
-from tests.core.support import Message, Shelf
+from tests.core.session.talk import Message
+from tests.core.support import Shelf
 
-GOLDEN = Path(__file__).resolve().parent.parent / "golden"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 VECTORS = sorted(path.stem for path in (GOLDEN / "vectors").glob("*.json"))
 TRANSCRIPTS = sorted(path.stem for path in (GOLDEN / "transcripts").glob("*.json"))
 
@@ -45,7 +46,7 @@ def transcript(name: str) -> Any:
 
 
 def _record(property_: Any, delete_time: int) -> Record:
-    """A record from ProtoJSON. The transcripts hold plain text only: written compactly it is canonical."""
+    """A record from ProtoJSON. The transcripts hold plain text only, whose compact form is canonical."""
     metadata = {_CAMEL.get(key, key): value for key, value in property_["metadata"].items()}
     whole = {**property_, "metadata": metadata}
     payload = json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,7 +1,7 @@
 """Two stores, joined by tree sessions over small lists, driven in any order that Hypothesis can think of.
 
 Either side acts whenever it can, records are written and deleted beside the session, a session is cut at any
-message, a message is lost. What must hold at every moment, and at the end, is at the bottom.
+message, and messages are lost. The methods at the bottom say what must hold at every moment and at the end.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from gossipnode.core.model.errors import SessionViolationError
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.model.version import Version
 from gossipnode.core.session.commands import SessionEnd
-from tests.core.support import Shelf, StuckError, Talk, examples, id_in_slot, record, talk
+from tests.core.session.talk import StuckError, Talk, talk
+from tests.core.support import Shelf, examples, id_in_slot, record
 
-# Few entities, several to a slot, and few revisions: differences, ties and merges are the rule.
+# There are few entities, several in each slot, and few revisions, so most sessions meet differences and ties.
 IDS = [id_in_slot(slot, nth) for slot in (3, 8, 20) for nth in range(4)]
 
 records = st.builds(
@@ -51,7 +52,7 @@ class TwoStores(RuleBasedStateMachine):
 
     @rule(side=sides, new=records)
     def write(self, side: int, new: Record) -> None:
-        """A client's write or delete, a replica's write, another session's: all the same to the store."""
+        """Write to one store. It does not matter whether a client, a replica or another session does so."""
         self.known.add((new.entity, new.version))
         self.shelves[side].write([new])
 
@@ -64,7 +65,7 @@ class TwoStores(RuleBasedStateMachine):
 
     @rule(which=st.lists(st.integers(0, ACTIONS - 1), min_size=1, max_size=60))
     def act(self, which: list[int]) -> None:
-        """Small things, in any order. What cannot happen just now does not."""
+        """Let small things happen, in any order. One that cannot happen now is passed over."""
         with self.a_lossy_session_may_break():
             for number in which:
                 if self.talk is None:
@@ -75,12 +76,12 @@ class TwoStores(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, ACTIONS - 1), times=st.integers(1, 30))
     def one_side_acts_alone(self, number: int, times: int) -> None:
-        """A side that is fast, or a stream that is read long before the other one."""
+        """Let one side run ahead of the other."""
         self.act([number] * times)
 
     @rule(to_server=st.booleans())
     def lose_a_message(self, to_server: bool) -> None:
-        """No stream does this, but a hostile peer can look like it."""
+        """Lose a message. No stream does this, but a hostile peer can look like it."""
         if self.talk is not None:
             channel = self.talk.to_server if to_server else self.talk.to_client
             if channel:
@@ -89,7 +90,7 @@ class TwoStores(RuleBasedStateMachine):
 
     @rule(keep=st.tuples(st.booleans(), st.booleans()))
     def cut(self, keep: tuple[bool, bool]) -> None:
-        """The session is gone. What the stores were writing is there afterwards, or it is not."""
+        """Cut the session. What the stores were writing is there afterwards, or it is not."""
         if self.talk is not None:
             for side, kept in zip((self.talk.client, self.talk.server), keep, strict=True):
                 if kept and not side.finished:
@@ -98,7 +99,7 @@ class TwoStores(RuleBasedStateMachine):
 
     @rule()
     def come_to_an_end(self) -> None:
-        """From any state at all, a session that nothing was lost of ends by itself."""
+        """From any state, a session that has lost nothing ends by itself."""
         if self.talk is not None:
             running, self.talk = self.talk, None
             with self.a_lossy_session_may_break():

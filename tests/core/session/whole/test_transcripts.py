@@ -1,11 +1,12 @@
 """Sessions recorded between two peers, replayed against each of our sides in turn.
 
 What may differ from the recording, and why:
-- Slots: the peer sends pages of ten slots, we send all in one.
-- Order: our answers to a page may come before or after other messages than the peer's, since our store
-  works beside the session. Pages keep their order; records are compared as a multiset.
-- Versions: the peer has no order for equal revisions. The tests at the end show what that does there, and
-  what ours do instead.
+- Slots: the peer sends pages of ten slots, and we send all in one page.
+- Order: our store works beside the session, so our answers may stand elsewhere among the other messages than
+the
+  peer's. Pages keep their order; records are compared as a multiset.
+- Versions: the peer has no order for equal revisions. The tests at the end show what comes of that, and what
+  our sides do instead.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from gossipnode.core.session.messages import (
     TreeSlots,
     WaitNextDiffer,
 )
-from tests.core.golden import TRANSCRIPTS, messages, said_by, shelf, transcript
-from tests.core.support import Message, Shelf, Side, client_of, describe, repair, server_of, talk
+from tests.core.session.golden import TRANSCRIPTS, messages, said_by, shelf, transcript
+from tests.core.session.talk import Message, Side, client_of, describe, repair, server_of, talk
+from tests.core.support import Shelf
 
 TIES = {"same-revision-other-content", "tombstone-on-client"}
 
@@ -45,7 +47,7 @@ def test_the_trees_before_are_computed_alike(name: str) -> None:
 
 
 def replay_to_server(name: str) -> tuple[Side, list[Message]]:
-    """Our server against the recorded client."""
+    """Run our server against the recorded client."""
     ours = held(name, "server")
     server = Side(server_of(ours), ours, tree_found=shelf(name, "server") is not None)
     sent: list[Message] = []
@@ -57,7 +59,7 @@ def replay_to_server(name: str) -> tuple[Side, list[Message]]:
 
 
 def replay_to_client(name: str) -> tuple[Side, list[Message]]:
-    """Our client against the recorded server."""
+    """Run our client against the recorded server."""
     ours = held(name, "client")
     client = Side(client_of(ours), ours)
     sent = client.settle()
@@ -147,13 +149,13 @@ def test_our_client_decides_the_tie_and_answers_a_peer_that_bounces_at_most_once
     (entity,) = ours
     winner = max(ours[entity], theirs[entity], key=lambda each: each.version)
     assert client.shelf.records[entity] == winner
-    # Offered once in answer to the page; once more, when ours is the newer, in answer to the peer's copy.
+    # We offer ours once in answer to the page, and once more in answer to the peer's copy if ours is newer.
     assert sent.count(PropertySync(ours[entity])) == (2 if winner == ours[entity] else 1)
     assert client.end is SessionEnd.REPAIRED
 
 
 def test_a_client_that_bounces_after_its_last_wait_breaks_nothing() -> None:
-    """Recorded: the peer answers a late record even after its last wait_next_differ."""
+    """In the recording the peer answers a late record even after its last wait_next_differ."""
     recorded = said_by("client", "same-revision-other-content")
     assert isinstance(recorded[-1], PropertySync)
     assert isinstance(recorded[-2], WaitNextDiffer)
@@ -170,7 +172,7 @@ def test_a_client_that_bounces_after_its_last_wait_breaks_nothing() -> None:
 
 
 def test_a_delete_keeps_its_own_time_and_the_root_follows() -> None:
-    """The peer's server stores the delete with a time of its own; ours keeps the time that it was sent."""
+    """The peer's server stores the delete under a time of its own. Ours keeps the time that came with it."""
     name = "tombstone-on-client"
     kept = [leaf for tree in transcript(name)["after"] for leaf in tree["leaves"]]
     assert kept[0][2] != kept[1][2]
@@ -184,7 +186,7 @@ def test_a_delete_keeps_its_own_time_and_the_root_follows() -> None:
 def test_a_delete_wins_over_a_live_record_of_the_same_revision_also_when_the_live_side_is_the_client() -> (
     None
 ):
-    """With the peer the live side wins when it is the client, and the delete is lost."""
+    """Between two peers the live record would win here, and the delete would be lost."""
     live, deleted = held("tombstone-on-client", "server"), held("tombstone-on-client", "client")
     expected = dict(deleted.records)
     done = talk(live, deleted).run()

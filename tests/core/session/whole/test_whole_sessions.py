@@ -1,4 +1,4 @@
-"""Whole tree sessions, readable: what both sides held, every message, what both hold afterwards."""
+"""Whole tree sessions: what both sides held, every message, and what both hold afterwards."""
 
 from __future__ import annotations
 
@@ -20,19 +20,8 @@ from gossipnode.core.session.commands import (
 from gossipnode.core.session.lanes import READ_BATCH_RECORDS
 from gossipnode.core.session.messages import RootCompare, TreeRoot
 from gossipnode.core.session.tree_client import SEND_BATCH_MESSAGES
-from tests.core.support import (
-    NOT_FOUND,
-    SHARD,
-    Shelf,
-    Side,
-    Talk,
-    client_of,
-    examples,
-    id_in_slot,
-    record,
-    repair,
-    talk,
-)
+from tests.core.session.talk import NOT_FOUND, Side, Talk, client_of, repair, talk
+from tests.core.support import SHARD, Shelf, examples, id_in_slot, record
 
 # Ids by slot: a0 and a1 are both in slot 3, and so on. In one slot, "i12" sorts before "i7".
 A0, A1, A2 = sorted(id_in_slot(3, nth) for nth in range(3))
@@ -44,7 +33,7 @@ def lines_of(done: Talk, side: str) -> list[str]:
     return [line.removeprefix(f"{side}: ") for line in done.lines if line.startswith(f"{side}: ")]
 
 
-# The three rules that everything else rests on (the second is in test_slot_tree.py)
+# The three rules that everything else rests on (the second is in test_tree.py)
 
 
 def test_the_client_sends_its_root_alone_and_nothing_else_before_the_verdict() -> None:
@@ -111,7 +100,7 @@ def test_two_empty_stores_are_equal() -> None:
 
 
 def test_every_kind_of_difference_in_one_session() -> None:
-    """Slot 3: x differs, one only there, one only here. Slot 8: only on the server. Slot 20: only here."""
+    """In slot 3 one differs and each side has one alone. The server alone has slot 8, the client slot 20."""
     client = Shelf([record(A0, 5), record(A1, 1), record(C0, 1)])
     server = Shelf([record(A0, 7), record(A2, 1), record(B0, 1), record(B1, 2, deleted=9)])
     done = repair(client, server)
@@ -185,7 +174,7 @@ def test_an_empty_server_takes_everything() -> None:
 
 
 def test_leaves_left_over_when_the_pages_move_on_or_end_are_sent() -> None:
-    """Ours that sort behind the server's last leaf of a slot, in a slot in the middle and in the last one."""
+    """They sort after the server's last leaf of their slot, which is a slot in the middle or the last one."""
     client = Shelf([record(A0, 1), record(A1, 1), record(A2, 1), record(B0, 1), record(B1, 1)])
     server = Shelf([record(A0, 1), record(B0, 1)])
     done = repair(client, server)
@@ -201,7 +190,7 @@ def test_leaves_left_over_when_the_pages_move_on_or_end_are_sent() -> None:
 
 
 def test_names_that_sort_unlike_their_joined_text_are_merged_by_tuples() -> None:
-    """`a-b` sorts before `a/` as joined text, after it as a tuple; both here fall into one slot."""
+    """`a-b` sorts before `a/` as joined text, but after it as a tuple. Both are in one slot here."""
     in_slot = {
         name: next(
             f"x{number}"
