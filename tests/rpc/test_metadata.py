@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipnode.rpc import Cardinality, Limits, Method
+from gossipnode.rpc.http2.faults import ConnectionFault, StreamFault
 from gossipnode.rpc.http2.headers import HeaderDecoder, HeaderEncoder, parse_head
 from gossipnode.rpc.metadata import encode_timeout, parse_timeout
-from gossipnode.rpc.status import ConnectionFault, StreamFault
 
 
 def timeout_of(value):
