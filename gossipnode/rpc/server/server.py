@@ -87,7 +87,7 @@ class Server:
         *,
         task_status: trio.TaskStatus[Sequence[trio.abc.Listener[Any]]] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Serve every connection of `listeners` until cancelled or drained; they are closed afterwards."""
+        """Serve what `listeners` accept until cancelled or drained; the listeners are closed afterwards."""
         async with trio.open_nursery() as nursery:
             for listener in listeners:
                 nursery.start_soon(self._accept, listener, nursery)
