@@ -1,7 +1,7 @@
-"""Every bound of this room, with its default, in one place.
+"""Every bound of this package that a user may set, with its default, in one place.
 
-A limit exists so that memory and time never follow a peer's wishes. Code here must not name a number of
-its own: what is not in `Limits` (or in the HTTP/2 specification) is not a limit.
+A limit exists so that no peer decides how much memory and time this end spends. Each limit that a peer can
+meet is here, or is a number of the HTTP/2 specification.
 """
 
 from dataclasses import dataclass
@@ -19,33 +19,37 @@ class Limits:
     max_connections: int = 512
     max_streams_per_connection: int = 256
 
-    # Header blocks: as sent (HEADERS and CONTINUATION frames) and as decoded (RFC 9113, 6.5.2).
+    # Header blocks: as sent (in HEADERS and CONTINUATION frames), as decoded (RFC 9113, 6.5.2), and how many
+    # of them each direction of a connection remembers.
     max_header_block_bytes: int = 32 * KIB
     max_header_list_bytes: int = 16 * KIB
     max_continuation_frames: int = 16
     max_cached_header_blocks: int = 256
 
     # Flow control. What the application has not read is at most one connection window, and for each stream
-    # at most one stream window plus one message under assembly; those of a whole connection are bounded, too.
+    # at most one stream window and one unfinished message. The unfinished messages of a whole connection are
+    # bounded, too, and so are the replies that the peer has not taken yet.
     max_frame_bytes: int = 64 * KIB
     stream_window_bytes: int = 4 * MIB
     connection_window_bytes: int = 16 * MIB
     max_assembling_bytes: int = 32 * MIB
     max_unsent_reply_bytes: int = 8 * MIB
     read_bytes: int = 64 * KIB
-    # Senders pause above this. A writer that has less than `gather_bytes` lets other tasks add to it once.
+    # Senders pause above `write_buffer_bytes`. A writer that has less than `gather_bytes` to send lets other
+    # tasks add to it once.
     write_buffer_bytes: int = 128 * KIB
     gather_bytes: int = 16 * KIB
 
-    # Abuse. Replies to control frames that a peer leaves unread; streams it opens only to reset them;
-    # frames that carry nothing (SETTINGS, PING, empty DATA, unknown types) sent faster than this.
+    # Abuse. The peer leaves replies to control frames unread, opens streams only to reset them, or sends
+    # frames that carry nothing (SETTINGS, PING, empty DATA, unknown types) faster than this.
     max_control_bytes: int = 128 * KIB
     max_resets: int = 500
     reset_interval_seconds: float = 10.0
     max_idle_frames: int = 2000
     idle_frames_interval_seconds: float = 10.0
 
-    # Time.
+    # Time. A connection is idle while it has no stream. A silent peer is pinged after `keepalive_seconds`, or
+    # after `keepalive_quiet_seconds` once it has only answered `keepalive_quick_pings` in a row.
     connect_seconds: float = 5.0
     handshake_seconds: float = 10.0
     request_seconds: float = 60.0

@@ -1,6 +1,6 @@
 """gRPC's own fields: timeouts, statuses and user metadata, to and from header fields.
 
-grpclib's coding is used; what differs says why. Nothing here knows of a connection.
+The coding is grpclib's, and a comment says why where ours differs. Nothing here knows of a connection.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Final
 from grpclib.const import Status
 from grpclib.metadata import decode_grpc_message, decode_timeout, encode_grpc_message, encode_metadata
 
-from gossipnode.rpc.http2.headers import Fields, Head
+from gossipnode.rpc.head import Fields, Head
 from gossipnode.rpc.status import RpcError
 
 CONTENT_TYPE: Final = b"application/grpc+proto"
@@ -19,8 +19,10 @@ ACCEPTED_CONTENT_TYPES: Final = frozenset(["application/grpc", "application/grpc
 RESPONSE_FIELDS: Final[Fields] = ((b":status", b"200"), (b"content-type", CONTENT_TYPE))
 _TIMEOUT = re.compile(r"[0-9]{1,8}[HMSmun]")
 _UNITS: Final = ((1e-6, "u"), (1e-3, "m"))
-# An amount that needs more than four digits is told in the next coarser unit.
+# An amount that needs more than four digits is given in the next coarser unit.
 _UNIT_FROM: Final = 10_000
+# An amount is rounded up to this number of digits.
+_ROUNDED_DIGITS: Final = 2
 _MAX_TIMEOUT_DIGITS_VALUE: Final = 99_999_999
 _STATUSES: Final = {str(status.value): status for status in Status}
 _STATUS_FIELDS: Final[dict[Status, Fields]] = {
@@ -29,28 +31,28 @@ _STATUS_FIELDS: Final[dict[Status, Fields]] = {
 _TRAILERS_ONLY_FIELDS: Final[dict[Status, Fields]] = {
     status: RESPONSE_FIELDS + fields for status, fields in _STATUS_FIELDS.items()
 }
-# A message of a status goes into a header: a peer must not be made to refuse the whole block for it.
+# The message of a status is a header: a long one could make the peer refuse the whole block.
 _MAX_STATUS_MESSAGE_CHARS: Final = 1024
 
 
 def encode_timeout(seconds: float) -> str:
     """`seconds` as a grpc-timeout value, rounded up to two digits.
 
-    Few distinct values keep their place in the header tables, as gRPC's core does it; the caller enforces
-    the exact deadline itself, so the peer's may be a little later but never earlier.
+    Rounding leaves few distinct values, which keep their place in the header tables (gRPC's core does the
+    same). The caller enforces the exact deadline itself: the peer's may be a little later, but never earlier.
     """
     if seconds <= 0:
         return "0u"
     amount, unit = next(
         ((seconds / scale, unit) for scale, unit in _UNITS if seconds / scale < _UNIT_FROM), (seconds, "S")
     )
-    step = 10 ** max(0, math.floor(math.log10(max(amount, 1))) - 1)
+    step = 10 ** max(0, math.floor(math.log10(max(amount, 1))) - (_ROUNDED_DIGITS - 1))
     rounded = math.ceil(round(amount / step, 6)) * step
     return f"{min(rounded, _MAX_TIMEOUT_DIGITS_VALUE)}{unit}"
 
 
 def parse_timeout(head: Head) -> float | None:
-    """The seconds of a request's grpc-timeout, None without one. Raises ValueError for a malformed one."""
+    """The seconds of a request's grpc-timeout, None if it has none. Raises ValueError for a malformed one."""
     value = head.fields.get("grpc-timeout")
     if value is None:
         return None
@@ -60,14 +62,14 @@ def parse_timeout(head: Head) -> float | None:
 
 
 def encode_user_metadata(metadata: Mapping[str, str | bytes] | None) -> list[tuple[str, str]]:
-    """User metadata as header fields. Raises ValueError or TypeError for a key or value gRPC forbids."""
+    """User metadata as header fields. Raises ValueError or TypeError for what gRPC forbids in them."""
     return list(encode_metadata(metadata)) if metadata else []
 
 
 def status_fields(
     error_status: Status, message: str, headers_sent: bool
 ) -> tuple[Fields, list[tuple[str, str]]]:
-    """The fields that end a call, with those of the response itself if `headers_sent` is false."""
+    """The fields that end a call, which start the response as well unless `headers_sent`."""
     fields = (_STATUS_FIELDS if headers_sent else _TRAILERS_ONLY_FIELDS)[error_status]
     if not message:
         return fields, []

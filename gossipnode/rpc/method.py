@@ -1,6 +1,6 @@
 """What a method is to both ends: its path, its shape, and how its messages become bytes.
 
-This room never looks into a message: whoever declares a method brings the codecs.
+This package never looks into a message: the declaration of a method brings the codecs.
 """
 
 from collections.abc import Callable
@@ -9,8 +9,9 @@ from typing import Generic, TypeVar
 
 from grpclib.const import Cardinality
 
-__all__ = ["Cardinality", "Method"]
+__all__ = ["Cardinality", "Method", "Reply", "Request"]
 
+#: The types of a method's messages.
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 

@@ -1,6 +1,6 @@
 """TLS for nodes and clients of one cluster: HTTP/2, and certificates of the cluster's own CA.
 
-Peers are named by their certificates' DNS names. Must never accept a certificate of another CA.
+Must never accept a certificate of another CA.
 """
 
 import ssl
@@ -16,9 +16,9 @@ FilePath = str | Path
 def server_ssl_context(
     ca: FilePath | None, cert: FilePath, key: FilePath, *, require_client: bool
 ) -> ssl.SSLContext:
-    """A server's context: its chain `cert` with `key`, and with `require_client` only clients of `ca`.
+    """A server's context, which shows `cert` with `key`; `require_client` admits only clients of `ca`.
 
-    All are PEM files. Raises OSError or ssl.SSLError for files that cannot be used, ValueError when clients
+    All are PEM files. Raises OSError or ssl.SSLError for files that cannot be used, ValueError if clients
     are to be checked but `ca` is None.
     """
     context = _context(ssl.PROTOCOL_TLS_SERVER, cert, key)
@@ -33,7 +33,7 @@ def server_ssl_context(
 def client_ssl_context(
     ca: FilePath, cert: FilePath | None = None, key: FilePath | None = None
 ) -> ssl.SSLContext:
-    """A client's context: trusts `ca` alone, and shows `cert` with `key` if given (PEM files)."""
+    """A client's context, which trusts `ca` alone and shows `cert` with `key` if given (PEM files)."""
     context = _context(ssl.PROTOCOL_TLS_CLIENT, cert, key)
     context.load_verify_locations(ca)
     return context
@@ -53,7 +53,7 @@ async def open_tls_stream(
 ) -> trio.abc.Stream:
     """Connect to `host`:`port` for a Channel, which does the handshake itself.
 
-    `server_hostname` is the name the server's certificate must have, `host` unless given.
+    The server's certificate must have the name `server_hostname`, or `host` if that is not given.
     """
     tcp = await trio.open_tcp_stream(host, port)
     return trio.SSLStream(tcp, context, server_hostname=server_hostname or host, https_compatible=True)
@@ -62,14 +62,5 @@ async def open_tls_stream(
 def tls_listeners(
     listeners: "Sequence[trio.abc.Listener[Any]]", context: ssl.SSLContext
 ) -> "list[trio.SSLListener[Any]]":
-    """`listeners` with TLS; a server does the handshake itself, after accepting."""
+    """`listeners` with TLS. A Server does the handshake itself, after it has accepted a connection."""
     return [trio.SSLListener(listener, context, https_compatible=True) for listener in listeners]
-
-
-def peer_dns_names(stream: trio.abc.Stream) -> tuple[str, ...]:
-    """The DNS names of the peer's verified certificate; () without TLS or without a certificate."""
-    if not isinstance(stream, trio.SSLStream):
-        return ()
-    certificate: dict[str, Any] | None = stream.getpeercert()
-    names = (certificate or {}).get("subjectAltName", ())
-    return tuple(str(value) for kind, value in names if kind == "DNS")

@@ -12,6 +12,7 @@ import trio
 
 from gossipnode.rpc import Channel, RpcError, Server, Status
 from gossipnode.rpc.server.health import HealthService, ServingStatus
+from tests.rpc.methods import FLOW, UNARY, echo_flow
 
 pytestmark = pytest.mark.slow
 SECONDS = 20
@@ -27,7 +28,7 @@ async def our_server(handlers):
         nursery.cancel_scope.cancel()
 
 
-async def test_stock_client_unary(kit):
+async def test_stock_client_unary():
     async def handler(request, call):
         if request == b"fail":
             call.trailing_metadata["hint-bin"] = b"\0\1"
@@ -40,7 +41,7 @@ async def test_stock_client_unary(kit):
 
     def client(target):
         with grpc.insecure_channel(target) as channel:
-            call = channel.unary_unary(kit.UNARY.path)
+            call = channel.unary_unary(UNARY.path)
             metadata = [("key", "v"), ("key-bin", b"\xff\0")]
             for _ in range(3):
                 reply, info = call.with_call(b"abc", timeout=SECONDS, metadata=metadata)
@@ -61,19 +62,19 @@ async def test_stock_client_unary(kit):
                 channel.unary_unary("/no/Method")(b"x", timeout=SECONDS)
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
             with pytest.raises(grpc.RpcError) as caught:
-                channel.unary_unary(kit.UNARY.path)(
+                channel.unary_unary(UNARY.path)(
                     b"x" * 2000, timeout=SECONDS, compression=grpc.Compression.Gzip
                 )
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
-    async with our_server({kit.UNARY: handler}) as (_, target):
+    async with our_server({UNARY: handler}) as (_, target):
         await trio.to_thread.run_sync(client, target)
 
 
-async def test_stock_client_streams(kit):
+async def test_stock_client_streams():
     def client(target):
         with grpc.insecure_channel(target) as channel:
-            call = channel.stream_stream(kit.FLOW.path)
+            call = channel.stream_stream(FLOW.path)
             messages = [b"%d" % number * 200 for number in range(2000)]
             assert list(call(iter(messages), timeout=SECONDS)) == messages
             # One at a time, so that each goes there and back alone.
@@ -85,14 +86,14 @@ async def test_stock_client_streams(kit):
             replies.cancel()
             outgoing.put(None)
 
-    async with our_server({kit.FLOW: kit.echo_flow}) as (server, target):
+    async with our_server({FLOW: echo_flow}) as (server, target):
         await trio.to_thread.run_sync(client, target)
         with trio.fail_after(5):
             while server.call_count:
                 await trio.lowlevel.checkpoint()
 
 
-async def test_stock_client_and_a_drained_server(kit):
+async def test_stock_client_and_a_drained_server():
     started, may_end = trio.Event(), threading.Event()
 
     async def handler(request, call):
@@ -102,9 +103,9 @@ async def test_stock_client_and_a_drained_server(kit):
 
     def client(target):
         with grpc.insecure_channel(target) as channel:
-            assert channel.unary_unary(kit.UNARY.path)(b"x", timeout=SECONDS) == b"x"
+            assert channel.unary_unary(UNARY.path)(b"x", timeout=SECONDS) == b"x"
 
-    async with our_server({kit.UNARY: handler}) as (server, target):
+    async with our_server({UNARY: handler}) as (server, target):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.to_thread.run_sync, client, target)
             await started.wait()
@@ -130,13 +131,10 @@ async def test_stock_client_of_health():
 
 
 class StockHandlers(grpc.GenericRpcHandler):
-    def __init__(self, kit):
-        self.kit = kit
-
     def service(self, details):
-        if details.method == self.kit.UNARY.path:
+        if details.method == UNARY.path:
             return grpc.unary_unary_rpc_method_handler(self.unary)
-        if details.method == self.kit.FLOW.path:
+        if details.method == FLOW.path:
             return grpc.stream_stream_rpc_method_handler(self.flow)
         return None
 
@@ -159,37 +157,37 @@ class StockHandlers(grpc.GenericRpcHandler):
 
 
 @pytest.fixture
-def stock_port(kit):
+def stock_port():
     server = grpc.server(ThreadPoolExecutor(8))
-    server.add_generic_rpc_handlers((StockHandlers(kit),))
+    server.add_generic_rpc_handlers((StockHandlers(),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield port
     server.stop(None).wait()
 
 
-async def test_stock_server(kit, stock_port):
+async def test_stock_server(stock_port):
     async with Channel(partial(trio.open_tcp_stream, "127.0.0.1", stock_port)) as channel:
         for _ in range(3):
-            result = await channel.unary_call(kit.UNARY, b"abc", timeout=SECONDS, metadata={"key": "v"})
+            result = await channel.unary_call(UNARY, b"abc", timeout=SECONDS, metadata={"key": "v"})
             assert result.reply == b"cba"
             assert result.initial_metadata == {"first": "v"}
             assert result.trailing_metadata == {"last-bin": b"\xff\0"}
         big = bytes(range(256)) * 15_000
-        assert await channel.unary(kit.UNARY, big, timeout=SECONDS) == big[::-1]
+        assert await channel.unary(UNARY, big, timeout=SECONDS) == big[::-1]
         with pytest.raises(RpcError, match="größer, 100 %") as caught:
-            await channel.unary(kit.UNARY, b"fail", timeout=SECONDS)
+            await channel.unary(UNARY, b"fail", timeout=SECONDS)
         assert caught.value.status is Status.NOT_FOUND
         assert caught.value.trailing_metadata == {"hint-bin": b"\0\1"}
         with pytest.raises(RpcError) as caught:
-            await channel.unary(kit.UNARY, b"hang", timeout=0.1)
+            await channel.unary(UNARY, b"hang", timeout=0.1)
         assert caught.value.status is Status.DEADLINE_EXCEEDED
 
 
-async def test_stock_server_streams(kit, stock_port):
+async def test_stock_server_streams(stock_port):
     async with Channel(partial(trio.open_tcp_stream, "127.0.0.1", stock_port)) as channel:
         messages = [b"%d" % number * 200 for number in range(2000)]
-        async with channel.stream(kit.FLOW, timeout=SECONDS) as stream:
+        async with channel.stream(FLOW, timeout=SECONDS) as stream:
 
             async def send():
                 for start in range(0, len(messages), 16):
@@ -202,7 +200,7 @@ async def test_stock_server_streams(kit, stock_port):
                 while batch := await stream.recv_batch(16):
                     replies += batch
             assert replies == messages
-        async with channel.stream(kit.FLOW, timeout=SECONDS) as stream:
+        async with channel.stream(FLOW, timeout=SECONDS) as stream:
             await stream.send(b"1")
             assert await stream.recv() == b"1"
             await stream.send(b"fail")
@@ -210,6 +208,6 @@ async def test_stock_server_streams(kit, stock_port):
                 await stream.recv()
             assert caught.value.status is Status.ABORTED
         for _ in range(20):
-            async with channel.stream(kit.FLOW, timeout=SECONDS) as stream:
+            async with channel.stream(FLOW, timeout=SECONDS) as stream:
                 await stream.send(b"1")  # and leave: RST_STREAM(CANCEL)
-        assert await channel.unary(kit.UNARY, b"ab", timeout=SECONDS) == b"ba"
+        assert await channel.unary(UNARY, b"ab", timeout=SECONDS) == b"ba"

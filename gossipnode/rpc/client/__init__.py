@@ -1,1 +1,4 @@
-"""The client: a channel that dials when it must, and the calls over it."""
+"""The client: one channel to one peer, which dials when it is needed.
+
+Begin with `channel.py`. `dialing.py` keeps the connection, and `client_stream.py` is a call of many messages.
+"""

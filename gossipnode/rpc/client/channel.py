@@ -1,7 +1,7 @@
 """The gRPC client: one peer, one connection at a time, unary calls and streams.
 
 Every call ends in a reply or in one RpcError, at its timeout at the latest. Must never repeat a call that
-the server may have begun, unless the caller's RetryPolicy says so.
+the server may have begun, unless the caller's RetryPolicy allows it.
 """
 
 import math
@@ -10,25 +10,24 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Final, Generic, Self
 
 import trio
 
 from gossipnode.rpc.client.client_stream import ClientStream, decode_replies
 from gossipnode.rpc.client.dialing import Connect, Dialer
 from gossipnode.rpc.client.retry import RetryPolicy, backoff_seconds
-from gossipnode.rpc.http2.frames import frame_message
-from gossipnode.rpc.http2.headers import Fields
+from gossipnode.rpc.head import Fields
+from gossipnode.rpc.http2 import waiting
+from gossipnode.rpc.http2.client_connection import ClientConnection
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.limits import Limits
+from gossipnode.rpc.message_framing import ONE_TOO_MANY, frame_message
 from gossipnode.rpc.metadata import CONTENT_TYPE, encode_timeout, encode_user_metadata
-from gossipnode.rpc.method import Method
+from gossipnode.rpc.method import Method, Reply, Request
 from gossipnode.rpc.status import Metadata, RpcError, Status
 
-Request = TypeVar("Request")
-Reply = TypeVar("Reply")
-
-_USER_AGENT = b"gossipnode-grpc"
+_USER_AGENT: Final = b"gossipnode-grpc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +73,8 @@ class Channel:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # The nursery does not see the block's own exception: it would wrap it into a group, and a user
-        # could no longer catch an RpcError as such.
+        # The nursery is not told of the block's own exception: it would wrap the exception into a group, and
+        # a user could no longer catch an RpcError.
         self._dialer.close()
         self._nursery.cancel_scope.cancel()
         await self._nursery_manager.__aexit__(None, None, None)
@@ -91,7 +90,7 @@ class Channel:
         dial_now: bool = False,
         retry: RetryPolicy | None = None,
     ) -> Reply:
-        """Call a unary method and return its reply; like `unary_call`, without the metadata."""
+        """Call a unary method and return its reply, as `unary_call` does, but without the metadata."""
         result = await self.unary_call(
             method,
             request,
@@ -116,8 +115,8 @@ class Channel:
     ) -> UnaryResult[Reply]:
         """Call a unary method, for at most `timeout` seconds over all attempts.
 
-        Raises RpcError with the server's status, DEADLINE_EXCEEDED at the timeout, UNAVAILABLE where the
-        peer cannot be reached (at once, unless `wait_for_ready`). `dial_now` ignores a dial's backoff.
+        Raises RpcError with the server's status, DEADLINE_EXCEEDED at the timeout, UNAVAILABLE if the peer
+        cannot be reached (at once, unless `wait_for_ready`). `dial_now` dials in spite of a running backoff.
         """
         data = frame_message(method.encode_request(request))
         once = encode_user_metadata(metadata)
@@ -126,8 +125,10 @@ class Channel:
             attempt = 1
             while True:
                 try:
-                    stream = await self._open(method.path, deadline, once, dial_now, wait_for_ready)
-                    return await _exchange(stream, method, data)
+                    connection, stream = await self._open(
+                        method.path, deadline, once, dial_now, wait_for_ready
+                    )
+                    return await _exchange(connection, stream, method, data)
                 except RpcError as error:
                     pause = self._retry_pause(error, attempt, retry, wait_for_ready)
                     if pause is None:
@@ -139,9 +140,9 @@ class Channel:
     def _retry_pause(
         self, error: RpcError, attempt: int, retry: RetryPolicy | None, wait_for_ready: bool
     ) -> float | None:
-        """The seconds until the next attempt; None if there is to be none."""
+        """The seconds until the next attempt; None to give up."""
         if error.never_processed and attempt == 1 and self._dialer.may_succeed_now:
-            return 0.0  # the server refused it unseen, as one does that goes away: go to its successor
+            return 0.0  # a server that shuts down refuses calls unseen: dial its successor
         if error.never_processed and wait_for_ready:
             return backoff_seconds(
                 attempt, self.limits.backoff_min_seconds, self.limits.backoff_max_seconds, self._rng
@@ -167,24 +168,25 @@ class Channel:
         once = encode_user_metadata(metadata)
         deadline = math.inf if timeout is None else trio.current_time() + timeout
         with trio.CancelScope(deadline=deadline) as scope:
-            stream = await self._open(method.path, deadline, once, dial_now, wait_for_ready)
+            connection, stream = await self._open(method.path, deadline, once, dial_now, wait_for_ready)
             try:
-                yield ClientStream(stream, method)
+                yield ClientStream(connection, stream, method)
             finally:
-                stream.connection.finish(stream)
+                connection.finish(stream)
         if scope.cancelled_caught:
             raise _too_late(timeout)
 
     async def _open(
         self, path: str, deadline: float, once: list[tuple[str, str]], dial_now: bool, wait_for_ready: bool
-    ) -> Stream:
-        """Open a stream; once more if the connection ends while the call waits for a place on it."""
+    ) -> tuple[ClientConnection, Stream]:
+        """Open a stream, and try once more if the connection ends while the call waits for a place on it."""
         for last_try in (False, True):
             connection = self._dialer.usable or await self._dialer.connection(
                 dial_now=dial_now, wait_for_ready=wait_for_ready
             )
             try:
-                return await connection.open(self._head(path, deadline), once)
+                stream = await waiting.open_stream(connection, self._head(path, deadline), once)
+                return connection, stream
             except RpcError:
                 if last_try:
                     raise
@@ -208,17 +210,19 @@ class Channel:
         return (*fields, (b"grpc-timeout", timeout.encode()))
 
 
-async def _exchange(stream: Stream, method: Method[Request, Reply], data: bytes) -> UnaryResult[Reply]:
+async def _exchange(
+    connection: ClientConnection, stream: Stream, method: Method[Request, Reply], data: bytes
+) -> UnaryResult[Reply]:
     """Send the one request of an open stream and wait for its one reply and status."""
     try:
-        await stream.send(data, end=True)
-        messages = await stream.receive(2)
-        if len(messages) == 1 and not await stream.receive(1):
+        await waiting.send(connection, stream, data, end=True)
+        messages = await waiting.receive(connection, stream, ONE_TOO_MANY)
+        if len(messages) == 1 and not await waiting.receive(connection, stream, 1):
             reply = decode_replies(method, messages)[0]
             return UnaryResult(reply, stream.initial_metadata, stream.trailing_metadata)
         raise RpcError(Status.INTERNAL, "the answer to a unary call is not one message")
     finally:
-        stream.connection.finish(stream)
+        connection.finish(stream)
 
 
 def _too_late(timeout: float | None) -> RpcError:

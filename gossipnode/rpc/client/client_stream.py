@@ -1,39 +1,42 @@
 """The messages of one call, at the client.
 
-Its block, `async with channel.stream(...)`, owns the call: nothing here may outlive it.
+The block `async with channel.stream(...)` owns the call: nothing here may outlive it.
 """
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic
 
 import trio
 
-from gossipnode.rpc.http2.frames import frame_message, frame_messages
+from gossipnode.rpc.http2 import waiting
+from gossipnode.rpc.http2.client_connection import ClientConnection
 from gossipnode.rpc.http2.stream import Stream
-from gossipnode.rpc.method import Method
+from gossipnode.rpc.message_framing import frame_message, frame_messages
+from gossipnode.rpc.method import Method, Reply, Request
 from gossipnode.rpc.status import Metadata, RpcError, Status
 
-Request = TypeVar("Request")
-Reply = TypeVar("Reply")
+# Replies that `finish` drops at a time.
+_DROPPED_BATCH_MESSAGES: Final = 64
 
 
 class ClientStream(Generic[Request, Reply]):
     """One task may receive while another sends. Every method raises RpcError once the call has failed."""
 
-    __slots__ = ("_method", "_stream")
+    __slots__ = ("_connection", "_method", "_stream")
 
-    def __init__(self, stream: Stream, method: Method[Request, Reply]) -> None:
+    def __init__(self, connection: ClientConnection, stream: Stream, method: Method[Request, Reply]) -> None:
+        self._connection = connection
         self._stream = stream
         self._method = method
 
     @property
     def bytes_sent(self) -> int:
-        """Message bytes sent so far, with the five-byte prefixes."""
+        """Message bytes sent so far, including the prefix of each message."""
         return self._stream.bytes_sent
 
     @property
     def bytes_received(self) -> int:
-        """Message bytes received so far, with the five-byte prefixes."""
+        """Message bytes received so far, including the prefix of each message."""
         return self._stream.bytes_received
 
     @property
@@ -56,9 +59,10 @@ class ClientStream(Generic[Request, Reply]):
         return batch[0] if batch else None
 
     async def recv_batch(self, max_messages: int) -> list[Reply]:
-        """At least one and at most `max_messages` replies, of those that have come; [] at the end."""
+        """Wait for one reply and return up to `max_messages` of those that have come; [] at the end."""
         await trio.lowlevel.checkpoint()
-        return decode_replies(self._method, await self._stream.receive(max_messages))
+        messages = await waiting.receive(self._connection, self._stream, max_messages)
+        return decode_replies(self._method, messages)
 
     async def send(self, message: Request) -> None:
         """Send one request; waits while the server's window or the transport is full."""
@@ -72,13 +76,13 @@ class ClientStream(Generic[Request, Reply]):
     async def _send(self, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
         if data:
-            await self._stream.send(data)
+            await waiting.send(self._connection, self._stream, data)
 
     async def half_close(self) -> None:
-        """Tell the server that no more requests come. Harmless when repeated or after the end."""
+        """Tell the server that no more requests come. Harmless if repeated, or if the call has ended."""
         await trio.lowlevel.checkpoint()
         if not self._stream.local_ended and not self._stream.remote_ended:
-            await self._stream.send(b"", end=True)
+            await waiting.send(self._connection, self._stream, b"", end=True)
 
     async def finish(self) -> None:
         """Half-close and wait for the status, dropping replies that still come.
@@ -86,7 +90,7 @@ class ClientStream(Generic[Request, Reply]):
         Raises RpcError if the status is not OK.
         """
         await self.half_close()
-        while await self._stream.receive(64):
+        while await waiting.receive(self._connection, self._stream, _DROPPED_BATCH_MESSAGES):
             pass
 
 

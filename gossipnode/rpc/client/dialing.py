@@ -1,22 +1,24 @@
 """A channel's connection: dialled when needed, shared by all calls, dialled again with backoff.
 
-One dial at a time, in the channel's nursery: a caller that gives up does not end the dial others wait for.
+There is one dial at a time, and it runs in the channel's nursery: a caller that gives up does not end the
+dial for which other callers wait.
 """
 
-import logging
+import math
 import os
 import random
 from collections.abc import Awaitable, Callable
 
 import trio
 
-from gossipnode.rpc.client.client_connection import ClientConnection
+from gossipnode.concurrency.exception_groups import errors_in
+from gossipnode.rpc.byte_stream import STREAM_ERRORS, HandshakeError, handshake
 from gossipnode.rpc.client.retry import backoff_seconds
-from gossipnode.rpc.http2.transport import STREAM_ERRORS, HandshakeError, drive, handshake
+from gossipnode.rpc.http2.client_connection import ClientConnection
+from gossipnode.rpc.http2.driver import drive
 from gossipnode.rpc.limits import Limits
-from gossipnode.rpc.status import RpcError, Status, grouped
-
-log = logging.getLogger("gossipnode.rpc")
+from gossipnode.rpc.log import log
+from gossipnode.rpc.status import RpcError, Status
 
 Connect = Callable[[], Awaitable[trio.abc.Stream]]
 
@@ -34,14 +36,14 @@ class Dialer:
         self._dialled: trio.Event | None = None
         self._failure: RpcError | None = None
         self._failures = 0
-        self._dial_at = -float("inf")
+        self._dial_at = -math.inf
 
     def open(self, nursery: trio.Nursery) -> None:
         """Run dials and connections in `nursery` from now on."""
         self._nursery = nursery
 
     def close(self) -> None:
-        """Dial no more. The nursery's owner ends the connection itself."""
+        """Close the connection and dial no more."""
         self._nursery = None
         if self._current is not None:
             self._current.close()
@@ -60,8 +62,8 @@ class Dialer:
     async def connection(self, *, dial_now: bool, wait_for_ready: bool) -> ClientConnection:
         """A connection that takes calls.
 
-        After a failed dial, calls fail at once until the backoff has passed; `dial_now` dials regardless of
-        it, `wait_for_ready` waits and dials until it succeeds. Raises RpcError UNAVAILABLE.
+        After a failed dial, calls fail at once until the backoff has passed. `dial_now` dials without waiting
+        for that; `wait_for_ready` waits, and dials until a dial succeeds. Raises RpcError UNAVAILABLE.
         """
         while True:
             if (usable := self.usable) is not None:
@@ -101,14 +103,14 @@ class Dialer:
         finally:
             self._dialled = None
             dialled.set()
-        connection = self._current = ClientConnection(self._limits)
+        connection = self._current = ClientConnection(self._limits, trio.current_time)
         self._failure = None
         began = trio.current_time()
         await drive(connection, stream, self._name)
         self._connection_ended(connection, trio.current_time() - began)
 
     def _connection_ended(self, connection: ClientConnection, lasted_seconds: float) -> None:
-        """A peer that accepts and drops at once is not there yet: that counts as a failed dial."""
+        """Count a connection that the peer closed at once as a failed dial: the peer is not ready yet."""
         if self._current is connection:
             self._current = None
         if connection.settings_received or lasted_seconds > self._limits.backoff_max_seconds:
@@ -141,9 +143,10 @@ class Dialer:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause, as the operating system words it."""
-    while (inner := next(iter(grouped(error)), error.__cause__)) is not None:
-        error = inner
+    """The innermost cause of an error, in the words of the operating system."""
+    error = next(errors_in(error))
+    while error.__cause__ is not None:
+        error = next(errors_in(error.__cause__))
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno).lower()
     return str(error) or type(error).__name__

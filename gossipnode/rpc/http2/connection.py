@@ -1,48 +1,51 @@
 """One HTTP/2 connection as a pure object: bytes in, state and bytes out (RFC 9113).
 
-It does no I/O and starts no task; `transport.drive` moves the bytes. h2 is not driven here: with its event,
-frame and validation objects a small call costs some 220 us a side, several times all else together. What a
-peer sends decides nothing but its own connection: every fault ends in one ConnectionFault or StreamFault.
+It does no I/O, starts no task and reads no clock: `driver.drive` moves the bytes, and time is handed in.
+Whatever a peer sends can end no more than its own connection, with one ConnectionFault or StreamFault. Why h2
+is not used for this: DESIGN.md.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
-import trio
 from h2.settings import SettingCodes
 
+from gossipnode.rpc.head import Head
 from gossipnode.rpc.http2 import frames
-from gossipnode.rpc.http2.headers import Head, HeaderDecoder
+from gossipnode.rpc.http2.faults import ConnectionFault, ErrorCodes, StreamFault
+from gossipnode.rpc.http2.headers import HeaderDecoder, UnfinishedBlock
 from gossipnode.rpc.http2.outbound import Outbound
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.limits import Limits
-from gossipnode.rpc.status import ConnectionFault, ErrorCodes, RpcError, Status, StreamFault, reset_error
+from gossipnode.rpc.status import RpcError, Status, reset_error
 
-LOST: Final = "the connection was lost"
+# What a peer says when it closes is cut off here: it goes into an error message.
+_MAX_GOAWAY_TEXT_BYTES: Final = 192
 
 
 class Connection(Outbound, ABC):
-    """State common to both roles. A subclass says what a peer's header block means."""
+    """The state common to both roles. A subclass says what a peer's header block means.
+
+    `now` tells the time in seconds, from any start.
+    """
 
     client: bool
 
-    def __init__(self, limits: Limits) -> None:
-        super().__init__(limits)
+    def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
+        super().__init__(limits, now)
         self.streams: dict[int, Stream] = {}
         self.closing = False
         self.draining = False
         self.settings_received = False
-        self.idle_since = trio.current_time()
+        self.idle_since = now()
         self.on_closing: Callable[[], None] = lambda: None
         self.highest_peer_stream_id = 0
+        self._now = now
         self._decoder = HeaderDecoder(limits)
         self._inbound = b""
         self._preface_left = b"" if self.client else frames.PREFACE
-        self._block: bytearray | None = None
-        self._block_stream_id = 0
-        self._block_ends_stream = False
-        self._block_frames = 0
+        self._block: UnfinishedBlock | None = None
         self._peer_stream_window = frames.DEFAULT_WINDOW_BYTES
         self.peer_max_streams = frames.LAST_STREAM_ID
         self._dispatch: dict[int, Callable[[int, int, bytes], None]] = {
@@ -62,19 +65,19 @@ class Connection(Outbound, ABC):
 
     @abstractmethod
     def headers_received(self, stream_id: int, head: Head, *, end: bool) -> None:
-        """A whole header block came on `stream_id`. Raises ConnectionFault or StreamFault."""
+        """Take a whole header block of stream `stream_id`. Raises ConnectionFault or StreamFault."""
 
     @abstractmethod
     def knows(self, stream_id: int) -> bool:
-        """Whether `stream_id` was ever opened by either side."""
+        """Whether either side has ever opened stream `stream_id`."""
 
     def stream_finished(self) -> None:
-        """A stream was forgotten."""
+        """A stream was forgotten, or the peer allows another number of streams."""
 
     # The beginning.
 
     def start(self) -> None:
-        """Queue our side's preface: SETTINGS, and the connection's larger window."""
+        """Queue what each side sends first: SETTINGS, and credit for a window larger than the default."""
         limits = self.limits
         settings: dict[int, int] = {
             SettingCodes.ENABLE_PUSH: 0,
@@ -84,7 +87,7 @@ class Connection(Outbound, ABC):
             SettingCodes.MAX_CONCURRENT_STREAMS: limits.max_streams_per_connection,
         }
         if not self.client:
-            del settings[SettingCodes.ENABLE_PUSH]  # a server never says it (RFC 9113, 6.5.2)
+            del settings[SettingCodes.ENABLE_PUSH]  # a server never sends this one (RFC 9113, 6.5.2)
         self.write((frames.PREFACE if self.client else b"") + frames.settings_frame(settings))
         if (extra := self.receive_window - frames.DEFAULT_WINDOW_BYTES) > 0:
             self.write(frames.window_update_frame(0, extra))
@@ -92,7 +95,7 @@ class Connection(Outbound, ABC):
     def new_stream(self, stream_id: int) -> Stream:
         """Track a stream that one side just opened."""
         receive_window = max(self.limits.stream_window_bytes, frames.DEFAULT_WINDOW_BYTES)
-        stream = Stream(self, stream_id, self._peer_stream_window, receive_window)
+        stream = Stream(stream_id, self._peer_stream_window, receive_window, at_client=self.client)
         self.streams[stream_id] = stream
         return stream
 
@@ -101,18 +104,19 @@ class Connection(Outbound, ABC):
         if not stream.local_ended:
             self.reset(stream, ErrorCodes.CANCEL)
         elif not stream.remote_ended:
-            # RFC 9113, 8.1: the answer is whole, the rest of the request is not wanted.
+            # The answer is whole, and the rest of the request is not wanted (RFC 9113, 8.1).
             self.reset(stream, ErrorCodes.CANCEL if self.client else ErrorCodes.NO_ERROR)
         if self.streams.pop(stream.id, None) is None:
             return
         unread = len(stream.inbound) - stream.already_credited
+        assert unread >= 0, "a stream holds what it was credited for"
         self.assembling_bytes -= stream.already_credited
         stream.already_credited = 0
         stream.inbound = bytearray()
         if unread:
             self.credit_connection(unread)
         if not self.streams:
-            self.idle_since = trio.current_time()
+            self.idle_since = self._now()
             if self.draining:
                 self.close()
         self.stream_finished()
@@ -120,7 +124,7 @@ class Connection(Outbound, ABC):
     # The end.
 
     def close(self, code: ErrorCodes = ErrorCodes.NO_ERROR, text: str = "") -> None:
-        """Queue GOAWAY and let the transport close once it is written. Running streams fail."""
+        """Queue GOAWAY, and let the driver close the connection once it is written. Running streams fail."""
         if self.closing:
             return
         self.write(frames.goaway_frame(self.highest_peer_stream_id, code, text))
@@ -130,7 +134,7 @@ class Connection(Outbound, ABC):
         self.writer.wake()
 
     def drain(self) -> None:
-        """Queue GOAWAY; running streams go on, new ones are refused, and the last one closes."""
+        """Queue GOAWAY: running streams go on, new ones are refused, and the last one to end closes."""
         if self.draining or self.closing:
             return
         self.draining = True
@@ -139,7 +143,7 @@ class Connection(Outbound, ABC):
             self.close()
 
     def fail_streams(self, error: RpcError) -> None:
-        """Let every running stream meet `error`."""
+        """End every running stream with `error`."""
         for stream in list(self.streams.values()):
             stream.local_ended = stream.remote_ended = True
             stream.fail(error)
@@ -147,11 +151,11 @@ class Connection(Outbound, ABC):
     # Input.
 
     def receive(self, data: bytes) -> None:
-        """Take bytes from the peer. Raises ConnectionFault; the caller then calls `close` with it."""
+        """Take bytes from the peer. Raises ConnectionFault, with which the caller must then call `close`."""
         if self._preface_left:
             data = self._check_preface(data)
         if self._inbound:
-            data = self._inbound + data  # at most one frame's beginning
+            data = self._inbound + data  # it holds no more than the beginning of one frame
         at, end = 0, len(data)
         unpack, dispatch, largest = (
             frames.FRAME_HEADER.unpack_from,
@@ -173,7 +177,7 @@ class Connection(Outbound, ABC):
                 raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "the first frame is not SETTINGS")
             handler = dispatch.get(kind)
             if handler is None:
-                self.floods.idle_frame()  # RFC 9113, 4.1: unknown types are ignored
+                self.floods.idle_frame()  # unknown types are ignored (RFC 9113, 4.1)
                 continue
             stream_id &= frames.LAST_STREAM_ID
             try:
@@ -191,7 +195,7 @@ class Connection(Outbound, ABC):
         return data[common:]
 
     def _fail_stream(self, stream_id: int, fault: StreamFault) -> None:
-        """Reset one stream for the peer's fault; it counts as a reset that the peer made."""
+        """Reset one stream because of the peer's fault, and count it as a reset that the peer made."""
         self.floods.reset()
         stream = self.streams.get(stream_id)
         if stream is None:
@@ -227,7 +231,7 @@ class Connection(Outbound, ABC):
         stream.reader.wake()
 
     def _on_late_data(self, stream_id: int, stream: Stream | None) -> None:
-        """DATA for a stream that has ended: in flight when we ended it, so not a fault."""
+        """Take DATA for a stream that has ended. It was on its way when we ended the stream: no fault."""
         if stream is None and not self.knows(stream_id):
             raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, f"DATA on stream {stream_id}, which is not open")
         self.floods.idle_frame()
@@ -238,30 +242,23 @@ class Connection(Outbound, ABC):
         if flags & frames.PADDED:
             payload = _unpad(payload)
         if flags & frames.PRIORITY_FLAG:
-            if len(payload) < 5:
+            if len(payload) < frames.PRIORITY_BYTES:
                 raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "HEADERS without its priority fields")
-            payload = payload[5:]
+            payload = payload[frames.PRIORITY_BYTES :]
         ends_stream = bool(flags & frames.END_STREAM)
         if flags & frames.END_HEADERS:
             self._on_block(stream_id, payload, ends_stream)
             return
-        self._block = bytearray(payload)
-        self._block_stream_id, self._block_ends_stream, self._block_frames = stream_id, ends_stream, 0
+        self._block = UnfinishedBlock(stream_id, bytearray(payload), ends_stream)
 
     def _on_continuation(self, stream_id: int, flags: int, payload: bytes) -> None:
-        if self._block is None or stream_id != self._block_stream_id:
+        block = self._block
+        if block is None or stream_id != block.stream_id:
             raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "CONTINUATION without HEADERS")
-        self._block_frames += 1
-        self._block += payload
-        limits = self.limits
-        if (
-            self._block_frames > limits.max_continuation_frames
-            or len(self._block) > limits.max_header_block_bytes
-        ):
-            raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "header block without end")
+        block.add(payload, self.limits)
         if flags & frames.END_HEADERS:
-            block, self._block = bytes(self._block), None
-            self._on_block(stream_id, block, self._block_ends_stream)
+            self._block = None
+            self._on_block(stream_id, bytes(block.data), block.ends_stream)
 
     def _on_block(self, stream_id: int, block: bytes, ends_stream: bool) -> None:
         if len(block) > self.limits.max_header_block_bytes:
@@ -275,15 +272,15 @@ class Connection(Outbound, ABC):
         self.headers_received(stream_id, head, end=ends_stream)
 
     def headers_malformed(self, stream_id: int) -> None:
-        """A header block was decoded but is malformed; the stream is reset afterwards."""
+        """A header block was decoded but is malformed; the stream is about to be reset."""
 
     def _on_priority(self, stream_id: int, flags: int, payload: bytes) -> None:
-        if len(payload) != 5:
+        if len(payload) != frames.PRIORITY_BYTES:
             raise StreamFault(ErrorCodes.FRAME_SIZE_ERROR, "PRIORITY of a wrong size")
         self.floods.idle_frame()
 
     def _on_reset(self, stream_id: int, flags: int, payload: bytes) -> None:
-        if len(payload) != 4:
+        if len(payload) != frames.RST_STREAM_BYTES:
             raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "RST_STREAM of a wrong size")
         stream = self.streams.get(stream_id)
         if stream is None:
@@ -296,13 +293,13 @@ class Connection(Outbound, ABC):
         answered = self.client and stream.remote_ended
         stream.local_ended = stream.remote_ended = True
         if answered:
-            return  # NO_ERROR after a whole answer: the server does not want the rest of the request
+            return  # the answer is whole: the server only says that it wants no more of the request
         stream.fail(reset_error(frames.U32.unpack(payload)[0]))
 
     def _on_settings(self, stream_id: int, flags: int, payload: bytes) -> None:
         if stream_id:
             raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "SETTINGS on a stream")
-        if len(payload) % 6 or (flags & frames.ACK and payload):
+        if len(payload) % frames.SETTING.size or (flags & frames.ACK and payload):
             raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "SETTINGS of a wrong size")
         self.floods.idle_frame()
         self.settings_received = True
@@ -338,28 +335,30 @@ class Connection(Outbound, ABC):
     def _on_ping(self, stream_id: int, flags: int, payload: bytes) -> None:
         if stream_id:
             raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "PING on a stream")
-        if len(payload) != 8:
+        if len(payload) != frames.PING_BYTES:
             raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "PING of a wrong size")
         self.floods.idle_frame()
         if not flags & frames.ACK:
             self._reply(frames.frame(frames.PING, frames.ACK, 0, payload))
 
     def _reply(self, data: bytes) -> None:
-        """Answer a control frame. A peer that asks and never reads must not make us remember it all."""
+        """Answer a control frame. Answers that the peer never reads must not pile up, so they are counted."""
         self.floods.reply(len(data), len(self.out))
         self.write(data)
 
     def _on_goaway(self, stream_id: int, flags: int, payload: bytes) -> None:
-        if stream_id or len(payload) < 8:
+        fields = frames.GOAWAY_FIELDS
+        if stream_id or len(payload) < fields.size:
             raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "malformed GOAWAY")
-        last, code = frames.GOAWAY_FIELDS.unpack_from(payload)
-        self.goaway_received(last & frames.LAST_STREAM_ID, code, payload[8:200].decode("utf-8", "replace"))
+        last, code = fields.unpack_from(payload)
+        text = payload[fields.size : fields.size + _MAX_GOAWAY_TEXT_BYTES].decode("utf-8", "replace")
+        self.goaway_received(last & frames.LAST_STREAM_ID, code, text)
 
     def goaway_received(self, last_stream_id: int, code: int, text: str) -> None:
-        """The peer opens no more streams and processes none above `last_stream_id`."""
+        """The peer opens no more streams, and processes no stream above `last_stream_id`."""
 
     def _on_window_update(self, stream_id: int, flags: int, payload: bytes) -> None:
-        if len(payload) != 4:
+        if len(payload) != frames.WINDOW_UPDATE_BYTES:
             raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "WINDOW_UPDATE of a wrong size")
         self.floods.idle_frame()
         amount = frames.U32.unpack(payload)[0] & frames.LARGEST_WINDOW_BYTES

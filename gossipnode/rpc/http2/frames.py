@@ -1,21 +1,24 @@
-"""HTTP/2 frames as bytes (RFC 9113, section 4 and 6): building them, and the constants to read them.
+"""HTTP/2 frames as bytes (RFC 9113, sections 4 and 6): building them, and the constants to read them.
 
 Pure functions. Nothing here knows of a connection, a stream's state or gRPC.
 """
 
-from collections.abc import Iterable
 from struct import Struct
 from typing import Final
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FRAME_HEADER_BYTES: Final = 9
-MESSAGE_PREFIX_BYTES: Final = 5
+PRIORITY_BYTES: Final = 5
+RST_STREAM_BYTES: Final = 4
+PING_BYTES: Final = 8
+WINDOW_UPDATE_BYTES: Final = 4
 
 # length (16 high bits, 8 low bits), type, flags, stream id
 FRAME_HEADER: Final = Struct(">HBBBL")
-MESSAGE_PREFIX: Final = Struct(">BL")
 U32: Final = Struct(">L")
+# identifier, value
 SETTING: Final = Struct(">HL")
+# last stream id, error code
 GOAWAY_FIELDS: Final = Struct(">LL")
 
 DATA: Final = 0x0
@@ -42,7 +45,6 @@ LARGEST_WINDOW_BYTES: Final = 2**31 - 1
 LAST_STREAM_ID: Final = 2**31 - 1
 
 _pack_header = FRAME_HEADER.pack
-_pack_prefix = MESSAGE_PREFIX.pack
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes | memoryview = b"") -> bytes:
@@ -80,17 +82,3 @@ def reset_frame(stream_id: int, code: int) -> bytes:
 def goaway_frame(last_stream_id: int, code: int, text: str = "") -> bytes:
     """Says that no stream above `last_stream_id` was or will be processed."""
     return frame(GOAWAY, 0, 0, GOAWAY_FIELDS.pack(last_stream_id, code) + text.encode())
-
-
-def frame_message(message: bytes) -> bytes:
-    """A gRPC message with its five-byte prefix, not compressed."""
-    return b"%b%b" % (_pack_prefix(0, len(message)), message)
-
-
-def frame_messages(messages: Iterable[bytes]) -> bytes:
-    """Several messages, each with its prefix, as one run of bytes."""
-    parts: list[bytes] = []
-    for message in messages:
-        parts.append(_pack_prefix(0, len(message)))
-        parts.append(message)
-    return b"".join(parts)

@@ -1,11 +1,11 @@
-"""Header blocks: HPACK, with a memory of the blocks that repeat.
+"""Header blocks: HPACK (RFC 7541), with a memory of the blocks that repeat.
 
 hpack takes 3 to 4 us a field, which is more than all else of a small call. But nearly every block of a busy
-connection consists of indexed fields only: such a block changes no table, so its meaning holds until a block
-that does change one. The only module that touches hpack.
+connection consists of indexed fields only. Such a block changes no table, so the same bytes mean the same
+until another block changes the table. This is the only module that imports hpack.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -13,27 +13,21 @@ from typing import Final
 from grpclib.metadata import decode_bin_value
 from hpack import Decoder, Encoder, HPACKError, OversizedHeaderListError
 
+from gossipnode.rpc.head import Fields, Head
+from gossipnode.rpc.http2.faults import ConnectionFault, ErrorCodes, StreamFault
 from gossipnode.rpc.limits import Limits
-from gossipnode.rpc.status import ConnectionFault, ErrorCodes, Metadata, MetadataValue, StreamFault
+from gossipnode.rpc.status import MetadataValue
 
-Fields = tuple[tuple[bytes, bytes], ...]
-
-# An octet of this value or above starts an indexed field (RFC 7541, 6.1) and, if all octets of a block are,
-# each of them is one whole field.
+# An octet of this value or above starts an indexed field (RFC 7541, 6.1). If every octet of a block is of
+# this kind, each one is a whole field.
 _INDEXED: Final = 0x80
-# Literals without indexing have a length prefix of seven bits (RFC 7541, 5.1).
+# The length of a literal has a prefix of seven bits; the rest follows in groups of seven (RFC 7541, 5.1).
+_LENGTH_BITS: Final = 7
 _SHORT_LENGTH: Final = 0x7F
+# HPACK's default, above which our own table never grows.
+_MAX_TABLE_BYTES: Final = 4096
 _FORBIDDEN = frozenset(["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"])
 _NOT_METADATA = frozenset(["te", "content-type", "user-agent"])
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """One decoded header block: pseudo-headers, the protocol's own fields, and the user's metadata."""
-
-    pseudo: Mapping[str, str]
-    fields: Mapping[str, str]
-    metadata: Metadata
 
 
 def _length(size: int) -> bytes:
@@ -42,13 +36,33 @@ def _length(size: int) -> bytes:
     rest, octets = size - _SHORT_LENGTH, bytearray((_SHORT_LENGTH,))
     while rest >= _INDEXED:
         octets.append(rest & _SHORT_LENGTH | _INDEXED)
-        rest >>= 7
+        rest >>= _LENGTH_BITS
     octets.append(rest)
     return bytes(octets)
 
 
+@dataclass(slots=True)
+class UnfinishedBlock:
+    """A header block of which CONTINUATION frames are still to come (RFC 9113, 6.10)."""
+
+    stream_id: int
+    data: bytearray
+    ends_stream: bool
+    continuations: int = 0
+
+    def add(self, payload: bytes, limits: Limits) -> None:
+        """Add one CONTINUATION. Raises ConnectionFault when the block grows beyond its limits."""
+        self.continuations += 1
+        self.data += payload
+        if (
+            self.continuations > limits.max_continuation_frames
+            or len(self.data) > limits.max_header_block_bytes
+        ):
+            raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "header block without end")
+
+
 class HeaderEncoder:
-    """Encodes header blocks for one direction of one connection."""
+    """Encodes the header blocks of one direction of one connection."""
 
     __slots__ = ("_blocks", "_encoder", "_max_blocks")
 
@@ -58,10 +72,10 @@ class HeaderEncoder:
         self._max_blocks = limits.max_cached_header_blocks
 
     def encode(self, fields: Fields, once: Sequence[tuple[str, str]] = ()) -> bytes:
-        """The block of `fields`, which are worth a place in the table, and of `once`, which are not."""
+        """The block of `fields`, which get a place in HPACK's table, and of `once`, which get none."""
         block = self._blocks.get(fields)
         if block is None:
-            block = self._encode_anew(fields)
+            block = self._encode_unknown(fields)
         if not once:
             return block
         literals = [
@@ -70,22 +84,22 @@ class HeaderEncoder:
         ]
         return block + b"".join(literals)
 
-    def _encode_anew(self, fields: Fields) -> bytes:
+    def _encode_unknown(self, fields: Fields) -> bytes:
         block = self._encoder.encode(fields)
         if min(block) < _INDEXED or len(self._blocks) >= self._max_blocks:
-            self._blocks.clear()  # a literal was added to the table: every index moved
+            self._blocks.clear()  # a literal was added to the table, which moved every index
         else:
             self._blocks[fields] = block
         return block
 
     def resize(self, table_bytes: int) -> None:
-        """The peer allows a table of `table_bytes`; ours never grows above HPACK's default."""
-        self._encoder.header_table_size = min(table_bytes, 4096)
+        """The peer allows a table of `table_bytes`; use no more than that and HPACK's default."""
+        self._encoder.header_table_size = min(table_bytes, _MAX_TABLE_BYTES)
         self._blocks.clear()
 
 
 class HeaderDecoder:
-    """Decodes header blocks of one direction of one connection."""
+    """Decodes the header blocks of one direction of one connection."""
 
     __slots__ = ("_decoder", "_heads", "_max_heads")
 
@@ -97,13 +111,13 @@ class HeaderDecoder:
     def decode(self, block: bytes) -> Head:
         """The head that `block` encodes.
 
-        Raises ConnectionFault where the tables of both ends no longer agree, and StreamFault where the
-        block was read but is no valid head (RFC 9113, 8.1.1).
+        Raises ConnectionFault if the tables of both ends no longer agree, and StreamFault if the block was
+        decoded but is no valid head (RFC 9113, 8.1.1).
         """
         head = self._heads.get(block)
-        return self._decode_anew(block) if head is None else head
+        return self._decode_unknown(block) if head is None else head
 
-    def _decode_anew(self, block: bytes) -> Head:
+    def _decode_unknown(self, block: bytes) -> Head:
         table = self._decoder.header_table
         newest, size = table.dynamic_entries[0] if table.dynamic_entries else None, table.maxsize
         try:
@@ -122,7 +136,7 @@ class HeaderDecoder:
 
 
 def parse_head(pairs: Sequence[tuple[bytes, bytes]]) -> Head:
-    """Sorts decoded fields. Raises StreamFault for what makes a message malformed."""
+    """Sort decoded fields into a head. Raises StreamFault for a field that makes the message malformed."""
     pseudo: dict[str, str] = {}
     fields: dict[str, str] = {}
     metadata: dict[str, MetadataValue] = {}
@@ -145,7 +159,10 @@ def parse_head(pairs: Sequence[tuple[bytes, bytes]]) -> Head:
 
 
 def _add_metadata(metadata: dict[str, MetadataValue], name: str, value: str) -> None:
-    """A repeated text key is one comma-separated value (RFC 9110, 5.2); of a binary key the last counts."""
+    """Add one value: a repeated text key becomes one comma-separated value (RFC 9110, 5.2).
+
+    Of a repeated binary key, the last value counts.
+    """
     if name.endswith("-bin"):
         try:
             metadata[name] = decode_bin_value(value.encode())

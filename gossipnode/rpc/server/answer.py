@@ -1,9 +1,8 @@
 """Runs one call at the server: from the handler's result or exception to the status on the wire.
 
-Every call ends in exactly one status, and that of an unexpected exception never tells the peer its text.
+Every call ends in exactly one status. The status of an unexpected exception never tells the peer its text.
 """
 
-import logging
 import math
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -11,16 +10,17 @@ from typing import Any, Final
 import trio
 from grpclib.exceptions import GRPCError
 
-from gossipnode.rpc.http2.frames import frame_message
+from gossipnode.rpc.http2 import waiting
+from gossipnode.rpc.http2.connection import Connection
 from gossipnode.rpc.http2.stream import Stream
+from gossipnode.rpc.log import log
+from gossipnode.rpc.message_framing import ONE_TOO_MANY, frame_message
 from gossipnode.rpc.metadata import encode_user_metadata, status_fields
 from gossipnode.rpc.method import Cardinality, Method
 from gossipnode.rpc.server.calls import CallContext, ServerStream, decode_requests, send_initial_metadata
 from gossipnode.rpc.status import RpcError, Status, find_rpc_error
 
-log = logging.getLogger("gossipnode.rpc")
-
-# Handlers are keyed by methods of any message types: the pair is checked where it is written.
+# Handlers are keyed by methods of any message types: where the pair is written down, its types are checked.
 AnyMethod = Method[Any, Any]
 Handler = Callable[..., Awaitable[Any]]
 Observe = Callable[[str, Status, float], None]
@@ -29,28 +29,33 @@ _OK: Final = RpcError(Status.OK)
 
 
 async def answer(
-    stream: Stream, method: AnyMethod, handler: Handler, call: CallContext, observe: Observe | None
+    connection: Connection,
+    stream: Stream,
+    method: AnyMethod,
+    handler: Handler,
+    call: CallContext,
+    observe: Observe | None,
 ) -> None:
     """Run `handler` for the call on `stream` and end the stream with its status."""
     began = trio.current_time()
     outcome: GRPCError = _OK
     try:
-        outcome = await _run(stream, method, handler, call)
-        if stream.connection.full:
-            await stream.wait_room()
+        outcome = await _run(connection, stream, method, handler, call)
+        if connection.full:
+            await waiting.wait_room(connection, stream)
         if stream.error is None and not stream.local_ended:
-            _send_status(stream, call, outcome)
+            _send_status(connection, stream, call, outcome)
     except BaseException:
-        # Cancelled from outside; from within a handler's nursery it comes as a group.
+        # The call was cancelled from outside. A handler's own nursery raises the cancellation in a group.
         outcome = stream.error or RpcError(Status.CANCELLED)
         raise
     finally:
-        stream.connection.finish(stream)
+        connection.finish(stream)
         report(observe, method.path, outcome.status, trio.current_time() - began)
 
 
 def report(observe: Observe | None, path: str, status: Status, seconds: float) -> None:
-    """Tell the observer of a call that ended. What goes wrong in there must not cost the caller anything."""
+    """Tell the observer of a call that has ended. If the observer fails, the caller must not notice."""
     if observe is None:
         return
     try:
@@ -59,47 +64,51 @@ def report(observe: Observe | None, path: str, status: Status, seconds: float) -
         log.exception("the observer of calls failed")
 
 
-async def _run(stream: Stream, method: AnyMethod, handler: Handler, call: CallContext) -> GRPCError:
-    """Run the handler within its deadline and the peer's patience; return how it ended."""
+async def _run(
+    connection: Connection, stream: Stream, method: AnyMethod, handler: Handler, call: CallContext
+) -> GRPCError:
+    """Run the handler until it ends, its deadline passes or its stream fails; return how the call ended."""
     scope = stream.scope = trio.CancelScope(deadline=math.inf if call.deadline is None else call.deadline)
     try:
         with scope:
             if method.cardinality is Cardinality.UNARY_UNARY:
-                await _run_unary(stream, method, handler, call)
+                await _run_unary(connection, stream, method, handler, call)
             else:
-                await handler(ServerStream(stream, method, call))
-    except Exception as error:  # noqa: BLE001 - whatever a handler raises becomes a status, here only
+                await handler(ServerStream(connection, stream, method, call))
+    except Exception as error:  # noqa: BLE001 - the one place where what a handler raises becomes a status
         return judge(error, method.path)
     if not scope.cancelled_caught:
         return _OK
     return stream.error or RpcError(Status.DEADLINE_EXCEEDED, "deadline exceeded")
 
 
-async def _run_unary(stream: Stream, method: AnyMethod, handler: Handler, call: CallContext) -> None:
-    request = await _receive_request(stream)
+async def _run_unary(
+    connection: Connection, stream: Stream, method: AnyMethod, handler: Handler, call: CallContext
+) -> None:
+    request = await _receive_request(connection, stream)
     reply = await handler(decode_requests(method, [request])[0], call)
     data = frame_message(method.encode_reply(reply))
-    send_initial_metadata(stream, call)
+    send_initial_metadata(connection, stream, call)
     with call.replies.holding(len(data)):
-        await stream.send(data)
+        await waiting.send(connection, stream, data)
 
 
-async def _receive_request(stream: Stream) -> bytes:
+async def _receive_request(connection: Connection, stream: Stream) -> bytes:
     if stream.remote_ended:
-        messages = stream.take(2)
+        messages = connection.take(stream, ONE_TOO_MANY)
     else:
-        messages = await _receive_late_request(stream)
+        messages = await _receive_late_request(connection, stream)
     if len(messages) != 1 or stream.inbound:
         raise RpcError(Status.INVALID_ARGUMENT, "a unary call has exactly one request")
     return messages[0]
 
 
-async def _receive_late_request(stream: Stream) -> list[bytes]:
-    """As long as the request is not here, the call has no handler that could give it up: so we must."""
-    patience_seconds = stream.connection.limits.request_seconds
+async def _receive_late_request(connection: Connection, stream: Stream) -> list[bytes]:
+    """Wait for the request. No handler runs yet that could give the call up, so the wait has a limit."""
+    patience_seconds = connection.limits.request_seconds
     messages: list[bytes] = []
     with trio.move_on_after(patience_seconds) as patience:
-        while len(messages) < 2 and (more := await stream.receive(1)):
+        while len(messages) < ONE_TOO_MANY and (more := await waiting.receive(connection, stream, 1)):
             messages += more
     if patience.cancelled_caught:
         raise RpcError(Status.DEADLINE_EXCEEDED, f"no whole request within {patience_seconds:g} s")
@@ -107,7 +116,7 @@ async def _receive_late_request(stream: Stream) -> list[bytes]:
 
 
 def judge(error: Exception, path: str) -> GRPCError:
-    """What the peer is told of `error`: the status it carries, or INTERNAL and nothing else."""
+    """What the peer is told of `error`: the status that it carries, or INTERNAL and nothing else."""
     known = find_rpc_error(error)
     if known is not None:
         return known
@@ -115,7 +124,7 @@ def judge(error: Exception, path: str) -> GRPCError:
     return RpcError(Status.INTERNAL, "internal error")
 
 
-def _send_status(stream: Stream, call: CallContext, outcome: GRPCError) -> None:
+def _send_status(connection: Connection, stream: Stream, call: CallContext, outcome: GRPCError) -> None:
     try:
         metadata = encode_user_metadata(call.trailing_metadata)
         if not stream.headers_sent:
@@ -124,7 +133,7 @@ def _send_status(stream: Stream, call: CallContext, outcome: GRPCError) -> None:
         log.exception("metadata of %s cannot be sent", call.path)
         outcome, metadata = RpcError(Status.INTERNAL, "internal error"), []
     if outcome.status is Status.OK and not stream.headers_sent:
-        # Several clients take a trailers-only OK for a lost reply.
-        send_initial_metadata(stream, call)
+        # Several clients take an OK without a header block of its own for a lost reply.
+        send_initial_metadata(connection, stream, call)
     fields, once = status_fields(outcome.status, outcome.message or "", stream.headers_sent)
-    stream.connection.write_headers(stream, fields, once + metadata, end=True)
+    connection.write_headers(stream, fields, once + metadata, end=True)

@@ -1,26 +1,25 @@
 """What a handler sees of its call: the context, and for streaming methods the stream of messages.
 
-A handler must not keep either after it returned.
+A handler must not keep either after it has returned.
 """
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Generic
 
 import trio
 
-from gossipnode.rpc.http2.frames import frame_message, frame_messages
-from gossipnode.rpc.http2.reply_budget import ReplyBudget
+from gossipnode.rpc.http2 import waiting
+from gossipnode.rpc.http2.connection import Connection
 from gossipnode.rpc.http2.stream import Stream
+from gossipnode.rpc.message_framing import frame_message, frame_messages
 from gossipnode.rpc.metadata import RESPONSE_FIELDS, encode_user_metadata
-from gossipnode.rpc.method import Method
+from gossipnode.rpc.method import Method, Reply, Request
+from gossipnode.rpc.server.reply_budget import ReplyBudget
 from gossipnode.rpc.status import Metadata, RpcError, Status
-
-Request = TypeVar("Request")
-Reply = TypeVar("Reply")
 
 
 class CallContext:
-    """Who calls what, until when; and the metadata that goes back."""
+    """Which peer calls which method, until when; and the metadata that goes back to it."""
 
     __slots__ = (
         "deadline",
@@ -43,7 +42,7 @@ class CallContext:
         replies: ReplyBudget,
     ) -> None:
         self.path = path
-        #: What the caller sent along; keys ending in -bin have bytes, all others text.
+        #: What the caller sent along. The value of a key that ends in -bin is bytes, every other one is text.
         self.metadata = metadata
         self.peer = peer
         #: DNS names of the peer's verified certificate; empty without TLS or without a certificate.
@@ -52,7 +51,7 @@ class CallContext:
         self.deadline = deadline
         #: What this connection's peer has still to take; see `ReplyBudget`.
         self.replies = replies
-        #: To be filled by the handler: sent before the first message, and with the status.
+        #: The handler fills these two: one is sent before the first message, the other with the status.
         self.initial_metadata: dict[str, str | bytes] = {}
         self.trailing_metadata: dict[str, str | bytes] = {}
 
@@ -60,21 +59,24 @@ class CallContext:
 class ServerStream(Generic[Request, Reply]):
     """The messages of one call, at the server. One task may receive while another sends."""
 
-    __slots__ = ("_method", "_stream", "call")
+    __slots__ = ("_connection", "_method", "_stream", "call")
 
-    def __init__(self, stream: Stream, method: Method[Request, Reply], call: CallContext) -> None:
+    def __init__(
+        self, connection: Connection, stream: Stream, method: Method[Request, Reply], call: CallContext
+    ) -> None:
+        self._connection = connection
         self._stream = stream
         self._method = method
         self.call = call
 
     @property
     def bytes_sent(self) -> int:
-        """Message bytes sent so far, with the five-byte prefixes."""
+        """Message bytes sent so far, including the prefix of each message."""
         return self._stream.bytes_sent
 
     @property
     def bytes_received(self) -> int:
-        """Message bytes received so far, with the five-byte prefixes."""
+        """Message bytes received so far, including the prefix of each message."""
         return self._stream.bytes_received
 
     async def recv(self) -> Request | None:
@@ -87,9 +89,10 @@ class ServerStream(Generic[Request, Reply]):
         return batch[0] if batch else None
 
     async def recv_batch(self, max_messages: int) -> list[Request]:
-        """At least one and at most `max_messages` requests, of those that have come; [] at the end."""
+        """Wait for one request and return up to `max_messages` of those that have come; [] at the end."""
         await trio.lowlevel.checkpoint()
-        return decode_requests(self._method, await self._stream.receive(max_messages))
+        messages = await waiting.receive(self._connection, self._stream, max_messages)
+        return decode_requests(self._method, messages)
 
     async def send(self, message: Reply) -> None:
         """Send one reply; waits while the client's window or the transport is full."""
@@ -103,20 +106,20 @@ class ServerStream(Generic[Request, Reply]):
     async def send_initial_metadata(self) -> None:
         """Send `call.initial_metadata` now, instead of with the first reply."""
         await trio.lowlevel.checkpoint()
-        send_initial_metadata(self._stream, self.call)
+        send_initial_metadata(self._connection, self._stream, self.call)
 
     async def _send(self, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
-        send_initial_metadata(self._stream, self.call)
-        await self._stream.send(data)
+        send_initial_metadata(self._connection, self._stream, self.call)
+        await waiting.send(self._connection, self._stream, data)
 
 
-def send_initial_metadata(stream: Stream, call: CallContext) -> None:
+def send_initial_metadata(connection: Connection, stream: Stream, call: CallContext) -> None:
     """Start the response of a call, unless that was done."""
     if not stream.headers_sent:
         stream.check_open()
         metadata = encode_user_metadata(call.initial_metadata)
-        stream.connection.write_headers(stream, RESPONSE_FIELDS, metadata)
+        connection.write_headers(stream, RESPONSE_FIELDS, metadata)
 
 
 def decode_requests(method: Method[Request, Reply], messages: Sequence[bytes]) -> list[Request]:

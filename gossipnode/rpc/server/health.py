@@ -1,24 +1,26 @@
 """The standard health service, grpc.health.v1: Check and Watch.
 
-Its two messages have one field each, so they are coded here by hand, strictly, and this room needs no
-protobuf. Must never report a service that nobody set.
+Its two messages have one field each, so they are coded here by hand, strictly, and need no protobuf. Must
+never report a status for a service that was never set.
 """
 
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any, Final
 
-import trio
-
+from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.rpc.method import Cardinality, Method
 from gossipnode.rpc.server.answer import Handler
 from gossipnode.rpc.server.calls import CallContext, ServerStream
 from gossipnode.rpc.status import RpcError, Status
 
 _MAX_NAME_BYTES: Final = 1024
+# The first byte of either message: field 1 with its wire type.
 _STRING_FIELD_1: Final = 0x0A
 _VARINT_FIELD_1: Final = 0x08
+# A length has seven bits to a byte, the low ones first; this bit says that another byte follows.
 _MORE: Final = 0x80
+_LOW_BITS: Final = 0x7F
 
 
 class ServingStatus(IntEnum):
@@ -38,7 +40,7 @@ def encode_request(service: str) -> bytes:
     if not name:
         return b""
     size = len(name)
-    length = bytes((size,)) if size < _MORE else bytes((size & 0x7F | _MORE, size >> 7))
+    length = bytes((size,)) if size < _MORE else bytes((size & _LOW_BITS | _MORE, size >> 7))
     return b"%c%b%b" % (_STRING_FIELD_1, length, name)
 
 
@@ -52,7 +54,7 @@ def decode_request(data: bytes) -> str:
     if size & _MORE:
         if len(data) < 3 or data[2] & _MORE:
             raise ValueError("service name too long")
-        size, start = size & 0x7F | data[2] << 7, 3
+        size, start = size & _LOW_BITS | data[2] << 7, 3
     if len(data) != start + size or size > _MAX_NAME_BYTES:
         raise ValueError("HealthCheckRequest of a wrong length")
     return data[start:].decode()
@@ -95,15 +97,14 @@ class HealthService:
 
     def __init__(self, statuses: Mapping[str, ServingStatus] | None = None) -> None:
         self._statuses = dict(statuses) if statuses is not None else {"": ServingStatus.SERVING}
-        self._changed = trio.Event()
+        self._changed = ChangeEvent()
 
     def set(self, service: str, status: ServingStatus) -> None:
-        """Set a status; watchers hear of it."""
+        """Set a status, and tell every watcher."""
         if self._statuses.get(service) is status:
             return
         self._statuses[service] = status
-        self._changed.set()
-        self._changed = trio.Event()
+        self._changed.notify()
 
     def get(self, service: str) -> ServingStatus | None:
         """The status of `service`, None if it was never set."""
@@ -122,16 +123,16 @@ class HealthService:
         return status
 
     async def watch(self, stream: ServerStream[str, ServingStatus]) -> None:
-        """Answer Watch: the status now and after each change, without end."""
+        """Answer Watch: the status now and after each change, until the client ends the call."""
         service = await stream.recv()
         if service is None:
             raise RpcError(Status.INVALID_ARGUMENT, "Watch has exactly one request")
         sent: ServingStatus | None = None
         while True:
-            changed = self._changed
+            change = self._changed.pending
             status = self._statuses.get(service, ServingStatus.SERVICE_UNKNOWN)
             if status is not sent:
                 await stream.send(status)
                 sent = status
             else:
-                await changed.wait()
+                await change.wait()

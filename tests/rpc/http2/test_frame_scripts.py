@@ -1,4 +1,4 @@
-"""Generated scripts of frames against the server: whatever comes, in whatever order and portions.
+"""Generated scripts of frames against both ends: whatever comes, in whatever order and portions.
 
 After each script another connection is served, nothing has escaped into the log, and no call is left.
 """
@@ -16,12 +16,16 @@ from hyperframe.frame import (
     PingFrame,
     SettingsFrame,
 )
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipnode.rpc import Limits, RpcError
+from tests.rpc.methods import PREFACE, UNARY
+from tests.rpc.wired import wired
 
 PATHS = ["/test.Test/Unary", "/test.Test/Flow", "/no/such"]
+
+
 MESSAGES = [
     b"",
     b"\0\0\0\0\1x",
@@ -32,7 +36,10 @@ MESSAGES = [
     b"\0\0\0\4\0" + bytes(1024),
 ]
 
+
 stream_ids = st.sampled_from([0, 1, 3, 5, 7, 9, 2, 101])
+
+
 steps = st.one_of(
     st.tuples(st.just("request"), stream_ids, st.sampled_from(PATHS), st.booleans()),
     st.tuples(st.just("data"), stream_ids, st.sampled_from(MESSAGES), st.booleans()),
@@ -84,13 +91,13 @@ def raw(kind: int, flags: int, stream_id: int, body: bytes) -> bytes:
     return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream_id.to_bytes(4, "big") + body
 
 
-async def play(kit, script, portion, pauses):
+async def play(script, portion, pauses):
     """Run one script in portions of so many bytes, and check what must always hold."""
     limits = Limits(max_message_bytes=100_000, stream_window_bytes=65_535, max_streams_per_connection=3)
-    async with kit.wired(limits=limits) as wire, wire.channel() as channel:
+    async with wired(limits=limits) as wire, wire.channel() as channel:
         peer = await wire.raw()
         encoder = Encoder()
-        data = kit.PREFACE + SettingsFrame(0).serialize()
+        data = PREFACE + SettingsFrame(0).serialize()
         for step in script:
             data += spell(encoder, step)
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -99,7 +106,7 @@ async def play(kit, script, portion, pauses):
                 if pauses:
                     await trio.testing.wait_all_tasks_blocked()
         await trio.testing.wait_all_tasks_blocked()
-        assert await channel.unary(kit.UNARY, b"served", timeout=5) == b"served"
+        assert await channel.unary(UNARY, b"served", timeout=5) == b"served"
         assert wire.server.connection_count <= 2
         await trio.aclose_forcefully(peer.stream)
         await trio.testing.wait_all_tasks_blocked()
@@ -132,13 +139,13 @@ def run_quietly(run, *args):
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None)
 @given(st.lists(steps, max_size=40), st.sampled_from([1, 7, 100, 65_536]), st.booleans())
-def test_any_script_of_frames_to_the_server(kit, script, portion, pauses):
-    run_quietly(play, kit, script, portion, pauses)
+def test_any_script_of_frames_to_the_server(script, portion, pauses):
+    run_quietly(play, script, portion, pauses)
 
 
-async def play_server(kit, script, portion):
+async def play_server(script, portion):
     """The same frames as a server's answer: the call fails or ends, in bounded time, and nothing stays."""
     ours, theirs = trio.testing.memory_stream_pair()
 
@@ -156,13 +163,13 @@ async def play_server(kit, script, portion):
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 return
 
-    async with kit.wired() as wire, trio.open_nursery() as nursery:
+    async with wired() as wire, trio.open_nursery() as nursery:
         wire.connect = connect
         async with wire.channel(Limits(max_message_bytes=100_000)) as channel:
             nursery.start_soon(answer, theirs)
             began = trio.current_time()
             with suppress(RpcError):
-                assert isinstance(await channel.unary(kit.UNARY, b"x", timeout=5), bytes)
+                assert isinstance(await channel.unary(UNARY, b"x", timeout=5), bytes)
             assert trio.current_time() - began <= 5
             usable = channel._dialer.usable
             assert usable is None or not usable.streams
@@ -179,15 +186,15 @@ def spell_answer(encoder: Encoder, step: tuple) -> bytes:
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None)
 @given(st.lists(steps, max_size=30), st.sampled_from([1, 7, 65_536]))
-def test_any_script_of_frames_to_the_client(kit, script, portion):
-    run_quietly(play_server, kit, script, portion)
+def test_any_script_of_frames_to_the_client(script, portion):
+    run_quietly(play_server, script, portion)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
-def test_valid_traffic_with_flipped_bits(kit, seed):
+def test_valid_traffic_with_flipped_bits(seed):
     """What a real client says, damaged at a few places."""
     rng = random.Random(seed)
     encoder = Encoder()
@@ -196,4 +203,4 @@ def test_valid_traffic_with_flipped_bits(kit, seed):
     data = bytearray(b"".join(spell(encoder, step) for step in script))
     for _ in range(5):
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
-    run_quietly(play, kit, [("bytes", bytes(data))], 100, True)
+    run_quietly(play, [("bytes", bytes(data))], 100, True)

@@ -17,11 +17,12 @@ from gossipnode.rpc.server.health import (
     encode_reply,
     encode_request,
 )
+from tests.rpc.wired import wired
 
 
-async def test_check(kit):
+async def test_check():
     health = HealthService()
-    async with kit.wired(health.handlers()) as wire, wire.channel() as channel:
+    async with wired(health.handlers()) as wire, wire.channel() as channel:
         assert await channel.unary(CHECK, "", timeout=5) is ServingStatus.SERVING
         with pytest.raises(RpcError) as caught:
             await channel.unary(CHECK, "pkg.Svc", timeout=5)
@@ -31,9 +32,9 @@ async def test_check(kit):
         assert health.get("pkg.Svc") is ServingStatus.NOT_SERVING
 
 
-async def test_watch_tells_every_change_once(kit):
+async def test_watch_tells_every_change_once():
     health = HealthService()
-    async with kit.wired(health.handlers()) as wire, wire.channel() as channel:
+    async with wired(health.handlers()) as wire, wire.channel() as channel:
         async with channel.stream(WATCH, timeout=None) as stream:
             await stream.send("a")
             await stream.half_close()
@@ -47,8 +48,8 @@ async def test_watch_tells_every_change_once(kit):
         assert wire.server.call_count == 0
 
 
-async def test_watch_needs_a_request(kit):
-    async with kit.wired(HealthService().handlers()) as wire, wire.channel() as channel:
+async def test_watch_needs_a_request():
+    async with wired(HealthService().handlers()) as wire, wire.channel() as channel:
         async with channel.stream(WATCH, timeout=5) as stream:
             with pytest.raises(RpcError) as caught:
                 await stream.finish()

@@ -1,75 +1,78 @@
-"""The client's role on a connection: opening streams, and what a server's header blocks mean.
+"""The client's role on a connection: it opens streams, and the server's header blocks answer them.
 
 Pure state like its base. Must never open more streams than the server allows.
 """
 
-import trio
+from collections.abc import Callable
 
+from gossipnode.rpc.head import Fields, Head
 from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.http2.connection import Connection
-from gossipnode.rpc.http2.headers import Fields, Head
+from gossipnode.rpc.http2.faults import ConnectionFault, ErrorCodes, StreamFault
 from gossipnode.rpc.http2.stream import Stream
+from gossipnode.rpc.http2.wakeable import Wakeable
 from gossipnode.rpc.limits import Limits
-from gossipnode.rpc.status import (
-    ConnectionFault,
-    ErrorCodes,
-    RpcError,
-    Status,
-    StreamFault,
-    http_error,
-)
+from gossipnode.rpc.status import RpcError, Status, http_error
 
 
 class ClientConnection(Connection):
-    """The client's role: we open the streams, header blocks answer them."""
+    """The client's end of a connection."""
 
     client = True
 
-    def __init__(self, limits: Limits) -> None:
-        super().__init__(limits)
+    def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
+        super().__init__(limits, now)
         self._next_stream_id = 1
-        self._slots = trio.lowlevel.ParkingLot()
+        # Tasks that wait for a place to open a stream, first come first served.
+        self.openers: dict[Wakeable, None] = {}
 
     @property
     def usable(self) -> bool:
         """Whether new calls may begin here."""
         return not (self.closing or self.draining) and self._next_stream_id < frames.LAST_STREAM_ID
 
+    @property
+    def has_place(self) -> bool:
+        """Whether a stream may be opened now: the server allows one more, and the transport has room."""
+        return len(self.streams) < self.peer_max_streams and not self.full
+
     def knows(self, stream_id: int) -> bool:
         """Our streams are odd, and opened in rising order; the server may open none."""
         return stream_id & 1 == 1 and stream_id < self._next_stream_id
 
-    async def open(self, fields: Fields, once: list[tuple[str, str]]) -> Stream:
-        """Open a stream with a request's header block, waiting for a free place.
-
-        Raises RpcError UNAVAILABLE, never processed, if the connection ended before it could.
-        """
-        while self.usable and (len(self.streams) >= self.peer_max_streams or self.full):
-            await self._slots.park()
-        if not self.usable:
-            raise RpcError(Status.UNAVAILABLE, "the connection was closed", never_processed=True)
+    def open(self, fields: Fields, once: list[tuple[str, str]]) -> Stream:
+        """Open a stream with a request's header block. The connection must be usable and have a place."""
+        assert self.usable, "no stream is opened on a connection that ends"
         stream = self.new_stream(self._next_stream_id)
         self._next_stream_id += 2
         self.write_headers(stream, fields, once)
         return stream
 
     def stream_finished(self) -> None:
-        """A place is free."""
-        self._slots.unpark()
+        """A place is free: wake the first task that waits for one."""
+        if self.openers:
+            opener = next(iter(self.openers))
+            del self.openers[opener]
+            opener.wake()
+
+    def _wake_openers(self) -> None:
+        openers, self.openers = self.openers, {}
+        for opener in openers:
+            opener.wake()
 
     def written(self) -> None:
-        """The transport has room."""
+        """The transport has room, which also lets tasks open streams."""
         super().written()
-        if self._slots and not self.full:
-            self._slots.unpark_all()
+        if self.openers and not self.full:
+            self._wake_openers()
 
     def fail_streams(self, error: RpcError) -> None:
-        """Also those that wait for a place."""
+        """End every running stream with `error`, and wake the tasks that wait to open one."""
         super().fail_streams(error)
-        self._slots.unpark_all()
+        self._wake_openers()
 
     def headers_received(self, stream_id: int, head: Head, *, end: bool) -> None:
-        """The response's head, its trailers, or both in one."""
+        """Take the response's head, its trailers, or both in one."""
         stream = self.streams.get(stream_id)
         if stream is None:
             if not self.knows(stream_id):
@@ -92,7 +95,7 @@ class ClientConnection(Connection):
     def _response_received(self, stream: Stream, head: Head, *, end: bool) -> None:
         http_status = head.pseudo.get(":status", "")
         if http_status.startswith("1") and not end:
-            return  # informational, the response is still to come
+            return  # an informational response: the real one is still to come
         stream.head = head
         if http_status != "200":
             stream.fail(http_error(http_status))
@@ -100,7 +103,7 @@ class ClientConnection(Connection):
             stream.fail(RpcError(Status.UNKNOWN, "the peer's answer is not gRPC"))
 
     def goaway_received(self, last_stream_id: int, code: int, text: str) -> None:
-        """Streams the server will not process fail as such; the others go on."""
+        """End the streams that the server will not process, as never processed; the others go on."""
         self.draining = True
         reason = f"the server is closing the connection{': ' if text else ''}{text}"
         for stream in list(self.streams.values()):
@@ -109,4 +112,4 @@ class ClientConnection(Connection):
                 stream.fail(RpcError(Status.UNAVAILABLE, reason, never_processed=True))
         if not self.streams:
             self.close()
-        self._slots.unpark_all()
+        self._wake_openers()

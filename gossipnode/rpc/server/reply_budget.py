@@ -1,7 +1,7 @@
-"""Replies that a connection's peer has still to take: counted, so that one who never reads holds up itself.
+"""Counts the replies that a connection's peer has still to take: a peer that never reads stops only itself.
 
-A unary reply is whole in memory until the peer's window lets it go. A handler of large replies asks for room
-before it makes one.
+A unary reply is whole in memory until the peer's window lets it go. A handler of large replies therefore asks
+for room before it makes one.
 """
 
 from collections.abc import Generator
@@ -9,16 +9,18 @@ from contextlib import contextmanager
 
 import trio
 
+from gossipnode.concurrency.change_event import ChangeEvent
+
 
 class ReplyBudget:
-    """Bytes of replies on their way over one connection."""
+    """The bytes of replies that are on their way over one connection."""
 
     __slots__ = ("_changed", "_held", "_limit")
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
         self._held = 0
-        self._changed = trio.Event()
+        self._changed = ChangeEvent()
 
     @property
     def has_room(self) -> bool:
@@ -38,7 +40,7 @@ class ReplyBudget:
         try:
             yield
         finally:
+            was_full = not self.has_room
             self._held -= size
-            if self.has_room:
-                changed, self._changed = self._changed, trio.Event()
-                changed.set()
+            if was_full and self.has_room:
+                self._changed.notify()

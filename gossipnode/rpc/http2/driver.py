@@ -4,88 +4,47 @@ Reader, writer, keepalive and idle watch live in one nursery and end together. M
 raise out of `drive`: what a peer does ends its own connection, with one line in the log.
 """
 
-import logging
 import ssl
 from contextlib import suppress
-from typing import cast
 
 import trio
 
+from gossipnode.concurrency.waker import Waker
+from gossipnode.rpc.byte_stream import STREAM_ERRORS
 from gossipnode.rpc.http2 import frames
-from gossipnode.rpc.http2.connection import LOST, Connection
-from gossipnode.rpc.limits import Limits
-from gossipnode.rpc.status import ConnectionFault, ErrorCodes, RpcError, Status
-
-log = logging.getLogger("gossipnode.rpc")
-
-STREAM_ERRORS = (trio.BrokenResourceError, trio.ClosedResourceError)
-
-
-class HandshakeError(Exception):
-    """TLS could not be agreed upon; the text says why, for a log or a user."""
-
-
-async def handshake(stream: trio.abc.Stream, limits: Limits) -> None:
-    """Complete the TLS handshake of `stream`, if it has one, and check that both speak HTTP/2.
-
-    Before any reader or writer: a handshake begun lazily by one of them leaves the other hanging when it
-    fails. Raises HandshakeError after `handshake_seconds` at the latest; the stream is then closed.
-    """
-    if not isinstance(stream, trio.SSLStream):
-        return
-    tls = cast("trio.SSLStream[trio.abc.Stream]", stream)
-    try:
-        await _handshake(tls, limits)
-    except BaseException as error:
-        if isinstance(error, HandshakeError):
-            await _send_alert(tls, limits)
-        await trio.aclose_forcefully(tls)
-        raise
-
-
-async def _send_alert(stream: "trio.SSLStream[trio.abc.Stream]", limits: Limits) -> None:
-    """Tell the peer why. Trio leaves OpenSSL's alert unsent, and the peer would see no more than an end."""
-    alert = stream._outgoing.read()  # pyright: ignore[reportPrivateUsage]
-    if alert:
-        with trio.move_on_after(limits.close_seconds), suppress(*STREAM_ERRORS):
-            await stream.transport_stream.send_all(alert)
-
-
-async def _handshake(stream: "trio.SSLStream[trio.abc.Stream]", limits: Limits) -> None:
-    try:
-        with trio.fail_after(limits.handshake_seconds):
-            await stream.do_handshake()
-    except trio.TooSlowError:
-        raise HandshakeError(f"no TLS handshake within {limits.handshake_seconds:g} s") from None
-    except (*STREAM_ERRORS, ssl.SSLError, OSError) as error:
-        cause = error.__cause__ or error
-        raise HandshakeError(f"TLS handshake failed: {cause}") from error
-    if stream.selected_alpn_protocol() != "h2":
-        raise HandshakeError("the peer does not offer HTTP/2 (ALPN h2)")
+from gossipnode.rpc.http2.connection import Connection
+from gossipnode.rpc.http2.faults import ConnectionFault, ErrorCodes
+from gossipnode.rpc.log import log
+from gossipnode.rpc.status import RpcError, Status
 
 
 class _Driver:
+    """The tasks of one connection, and what they tell each other."""
+
     def __init__(self, connection: Connection, stream: trio.abc.Stream, peer: str) -> None:
         self.connection = connection
         self.stream = stream
         self.peer = peer
         self.limits = connection.limits
         self.scope = trio.CancelScope()
+        self.writer = Waker()
         self.sending = False
         self.heard_at = trio.current_time()
         self.loss = ""
+        connection.writer = self.writer
         connection.on_closing = self.closing
 
     def closing(self) -> None:
-        """A connection that closes has so long to write its last bytes."""
+        """The connection closes: it has `close_seconds` to write its last bytes."""
         self.scope.deadline = min(self.scope.deadline, trio.current_time() + self.limits.close_seconds)
 
     async def read(self) -> None:
+        """Hand the peer's bytes to the connection until the stream ends."""
         connection, read_bytes = self.connection, self.limits.read_bytes
         receive = self.stream.receive_some
         while data := await receive(read_bytes):
             if connection.closing:
-                continue  # read on, or the kernel may drop our GOAWAY with the connection
+                continue  # read on: with unread bytes, the kernel could drop our GOAWAY with the connection
             self.heard_at = trio.current_time()
             try:
                 connection.receive(bytes(data))
@@ -94,15 +53,17 @@ class _Driver:
                 connection.close(fault.code, str(fault))
 
     async def write(self) -> None:
+        """Send what the connection queues until it has closed."""
         connection, gather_bytes = self.connection, self.limits.gather_bytes
         while True:
             while not connection.out:
                 if connection.closing:
                     return
-                await connection.writer.sleep()
+                await self.writer.sleep()
             if len(connection.out) < gather_bytes and len(connection.streams) > 1:
-                await trio.lowlevel.checkpoint()  # others may be about to add to it
-            await trio.lowlevel.checkpoint_if_cancelled()  # while what is queued can still be sent otherwise
+                await trio.lowlevel.checkpoint()  # other streams may be about to add to it
+            # A cancellation must come before the bytes leave `out`, from where `say_goodbye` can send them.
+            await trio.lowlevel.checkpoint_if_cancelled()
             data, connection.out = connection.out, bytearray()
             self.sending = True
             await self.stream.send_all(data)
@@ -110,27 +71,29 @@ class _Driver:
             connection.written()
 
     async def read_to_the_end(self) -> None:
+        """Read, and end the connection when the stream has ended or broken."""
         try:
             await self.read()
         except STREAM_ERRORS as error:
             if isinstance(error.__cause__, ssl.SSLError):
-                # In TLS 1.3 a server refuses a client's certificate after the handshake: say so.
+                # In TLS 1.3 a server refuses a client's certificate only after the handshake: say so.
                 self.loss = f": {error.__cause__.reason or error.__cause__}"
                 log.warning("connection of %s was lost%s", self.peer, self.loss)
         self.scope.cancel()
 
     async def write_to_the_end(self) -> None:
+        """Write, and end our half of the stream, or the whole connection if that is not possible."""
         with suppress(*STREAM_ERRORS):
             await self.write()
             if isinstance(self.stream, trio.abc.HalfCloseableStream):
                 await self.stream.send_eof()
-                return  # the reader ends at the peer's end, or with `close_seconds`
+                return  # the reader ends when the peer ends its half, or after `close_seconds`
         self.scope.cancel()
 
     async def keep_alive(self) -> None:
-        """Ask a silent peer for a sign of life while calls depend on it.
+        """Ping a silent peer while calls depend on it, and end the connection if it does not answer.
 
-        A peer that answers, but sends nothing else, is soon asked less often: stock servers count pings that
+        A peer that answers, but sends nothing else, is soon pinged less often: stock servers count pings that
         come faster than every five minutes without other traffic, and close the connection at the third.
         """
         connection, limits = self.connection, self.limits
@@ -144,7 +107,7 @@ class _Driver:
                 if self.heard_at > heard_at:
                     answered = 0
                 continue
-            connection.write(frames.frame(frames.PING, 0, 0, bytes(8)))
+            connection.write(frames.frame(frames.PING, 0, 0, bytes(frames.PING_BYTES)))
             asked_at = trio.current_time()
             await trio.sleep(limits.keepalive_timeout_seconds)
             if self.heard_at < asked_at:
@@ -154,7 +117,7 @@ class _Driver:
             answered += 1
 
     async def watch_idle(self) -> None:
-        """Close what never became an HTTP/2 connection, and what nobody has used for long."""
+        """Close a connection that never became HTTP/2, and at the server one that was idle for too long."""
         connection, limits = self.connection, self.limits
         await trio.sleep(limits.handshake_seconds)
         if not connection.settings_received:
@@ -169,7 +132,7 @@ class _Driver:
             await trio.sleep(limits.idle_seconds if connection.streams else left)
 
     async def say_goodbye(self) -> None:
-        """Cancelled from outside: GOAWAY, unless another frame is half written."""
+        """Send GOAWAY before the stream is closed, unless another frame is half written."""
         self.connection.close()
         if not self.sending and self.connection.out:
             with trio.move_on_after(self.limits.close_seconds) as scope, suppress(*STREAM_ERRORS):
@@ -180,7 +143,7 @@ class _Driver:
 async def drive(connection: Connection, stream: trio.abc.Stream, peer: str) -> None:
     """Run `connection` over `stream` until either side ends it; the stream is closed afterwards.
 
-    The handshake is the caller's. Raises nothing for what the peer does.
+    The caller must have done the TLS handshake. Raises nothing for what the peer does.
     """
     driver = _Driver(connection, stream, peer)
     try:
@@ -192,7 +155,7 @@ async def drive(connection: Connection, stream: trio.abc.Stream, peer: str) -> N
                 nursery.start_soon(driver.watch_idle)
                 await driver.read_to_the_end()
     finally:
-        connection.fail_streams(RpcError(Status.UNAVAILABLE, LOST + driver.loss))
+        connection.fail_streams(RpcError(Status.UNAVAILABLE, f"the connection was lost{driver.loss}"))
         await driver.say_goodbye()
         connection.out = bytearray()
         connection.on_closing = lambda: None

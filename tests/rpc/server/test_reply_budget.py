@@ -5,6 +5,8 @@ import trio.testing
 from hyperframe.frame import DataFrame, RstStreamFrame
 
 from gossipnode.rpc import Limits, ReplyBudget
+from tests.rpc.methods import UNARY
+from tests.rpc.wired import wired
 
 
 async def test_room_is_what_is_not_on_its_way():
@@ -17,7 +19,7 @@ async def test_room_is_what_is_not_on_its_way():
         assert budget.has_room
 
 
-async def test_who_waits_goes_on_when_enough_is_taken():
+async def test_waiting_handlers_go_on_when_enough_is_taken():
     budget = ReplyBudget(10)
     passed = []
 
@@ -35,7 +37,7 @@ async def test_who_waits_goes_on_when_enough_is_taken():
         assert sorted(passed) == [1, 2]
 
 
-async def test_a_reply_counts_until_the_peer_takes_it(kit):
+async def test_a_reply_counts_until_the_peer_takes_it():
     """A handler sees what its connection still owes to a client that does not read."""
     budgets = []
 
@@ -44,7 +46,7 @@ async def test_a_reply_counts_until_the_peer_takes_it(kit):
         return b"x" * 200_000
 
     limits = Limits(max_unsent_reply_bytes=100_000)
-    async with kit.wired({kit.UNARY: handler}, limits=limits) as wire:
+    async with wired({UNARY: handler}, limits=limits) as wire:
         peer = await wire.raw()
         await peer.start()
         await peer.send(peer.request(1), DataFrame(1, b"\0\0\0\0\1x", flags=["END_STREAM"]))

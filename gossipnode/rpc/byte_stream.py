@@ -1,0 +1,84 @@
+"""What both ends ask of a Trio stream before HTTP/2 runs over it: a TLS handshake, and who the peer is.
+
+Must never let a connection begin whose handshake failed, or that did not agree upon HTTP/2.
+"""
+
+import ssl
+from contextlib import suppress
+from typing import Any, Final, cast
+
+import trio
+
+from gossipnode.rpc.limits import Limits
+
+#: A Trio stream raises one of these once its other end is gone or its own end is closed.
+STREAM_ERRORS: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
+
+
+class HandshakeError(Exception):
+    """TLS could not be agreed upon; the text says why, for a log or a user."""
+
+
+async def handshake(stream: trio.abc.Stream, limits: Limits) -> None:
+    """Complete the TLS handshake of `stream`, if it has one, and check that both ends speak HTTP/2.
+
+    It comes before any reader or writer starts: if one of them began the handshake and it failed, the other
+    would hang. Raises HandshakeError after `handshake_seconds` at the latest; the stream is then closed.
+    """
+    if not isinstance(stream, trio.SSLStream):
+        return
+    tls = cast("trio.SSLStream[trio.abc.Stream]", stream)
+    try:
+        await _handshake(tls, limits)
+    except BaseException as error:
+        if isinstance(error, HandshakeError):
+            await _send_alert(tls, limits)
+        await trio.aclose_forcefully(tls)
+        raise
+
+
+async def _send_alert(stream: "trio.SSLStream[trio.abc.Stream]", limits: Limits) -> None:
+    """Tell the peer why. Trio does not send OpenSSL's alert, and the peer would only see the stream end."""
+    alert = stream._outgoing.read()  # pyright: ignore[reportPrivateUsage]
+    if alert:
+        with trio.move_on_after(limits.close_seconds), suppress(*STREAM_ERRORS):
+            await stream.transport_stream.send_all(alert)
+
+
+async def _handshake(stream: "trio.SSLStream[trio.abc.Stream]", limits: Limits) -> None:
+    try:
+        with trio.fail_after(limits.handshake_seconds):
+            await stream.do_handshake()
+    except trio.TooSlowError:
+        raise HandshakeError(f"no TLS handshake within {limits.handshake_seconds:g} s") from None
+    except (*STREAM_ERRORS, ssl.SSLError, OSError) as error:
+        cause = error.__cause__ or error
+        raise HandshakeError(f"TLS handshake failed: {cause}") from error
+    if stream.selected_alpn_protocol() != "h2":
+        raise HandshakeError("the peer does not offer HTTP/2 (ALPN h2)")
+
+
+def peer_name(stream: trio.abc.Stream) -> str:
+    """The peer's address as text, for logs and `CallContext.peer`."""
+    inner: trio.abc.Stream = stream
+    if isinstance(stream, trio.SSLStream):
+        inner = cast("trio.SSLStream[trio.abc.Stream]", stream).transport_stream
+    if not isinstance(inner, trio.SocketStream):
+        return "memory"
+    try:
+        address: object = inner.socket.getpeername()
+    except OSError:
+        return "unknown"
+    if isinstance(address, tuple):
+        host, port = cast("tuple[str, int]", address[:2])
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return str(address) or "unix"
+
+
+def peer_dns_names(stream: trio.abc.Stream) -> tuple[str, ...]:
+    """The DNS names of the peer's verified certificate; () without TLS or without a certificate."""
+    if not isinstance(stream, trio.SSLStream):
+        return ()
+    certificate: dict[str, Any] | None = stream.getpeercert()
+    names = (certificate or {}).get("subjectAltName", ())
+    return tuple(str(value) for kind, value in names if kind == "DNS")

@@ -1,0 +1,76 @@
+"""The server's role on a connection: a client's header blocks open calls.
+
+Pure state like its base. Must never start more calls at once than the limits allow.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from gossipnode.rpc.head import Fields, Head
+from gossipnode.rpc.http2 import frames
+from gossipnode.rpc.http2.connection import Connection
+from gossipnode.rpc.http2.faults import ConnectionFault, ErrorCodes, StreamFault
+from gossipnode.rpc.http2.stream import Stream
+from gossipnode.rpc.limits import Limits
+
+# What one field of a refusal counts against `Limits.max_control_bytes`, whatever its exact length.
+_REFUSAL_FIELD_BYTES: Final = 32
+
+
+class ServerConnection(Connection):
+    """The server's end of a connection. `start_call` is told each new stream and the head of its request."""
+
+    client = False
+
+    def __init__(
+        self, limits: Limits, now: Callable[[], float], start_call: Callable[[Stream, Head], None]
+    ) -> None:
+        super().__init__(limits, now)
+        self._start_call = start_call
+
+    def knows(self, stream_id: int) -> bool:
+        """A client's streams are odd, and seen in rising order."""
+        return stream_id & 1 == 1 and stream_id <= self.highest_peer_stream_id
+
+    def headers_malformed(self, stream_id: int) -> None:
+        """A malformed request uses up its stream id all the same."""
+        if stream_id & 1:
+            self.highest_peer_stream_id = max(self.highest_peer_stream_id, stream_id)
+
+    def headers_received(self, stream_id: int, head: Head, *, end: bool) -> None:
+        """Take the head of a new call, or the trailers of a running one."""
+        if stream_id <= self.highest_peer_stream_id:
+            self._trailers_received(stream_id, head, end=end)
+            return
+        if not stream_id & 1:
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, f"a client cannot open stream {stream_id}")
+        if self.draining or self.closing:
+            self.floods.idle_frame()
+            self.write(frames.reset_frame(stream_id, ErrorCodes.REFUSED_STREAM))
+            return  # the stream is above the last one of our GOAWAY, which must not move
+        self.highest_peer_stream_id = stream_id
+        if len(self.streams) >= self.limits.max_streams_per_connection:
+            raise StreamFault(ErrorCodes.REFUSED_STREAM, "too many streams")
+        if ":method" not in head.pseudo or ":path" not in head.pseudo or ":status" in head.pseudo:
+            raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "not a request")
+        stream = self.new_stream(stream_id)
+        stream.head = head
+        stream.remote_ended = end
+        self._start_call(stream, head)
+
+    def _trailers_received(self, stream_id: int, head: Head, *, end: bool) -> None:
+        stream = self.streams.get(stream_id)
+        if stream is None or stream.remote_ended:
+            self.floods.idle_frame()
+            return
+        if not end or head.pseudo:
+            raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "a second header block that is no trailers")
+        stream.trailers = head
+        stream.remote_ended = True
+        stream.reader.wake()
+
+    def refuse(self, stream: Stream, fields: Fields, once: Sequence[tuple[str, str]] = ()) -> None:
+        """Answer a call with header fields alone."""
+        self.floods.reply(len(fields) * _REFUSAL_FIELD_BYTES, len(self.out))
+        self.write_headers(stream, fields, list(once), end=True)
+        self.finish(stream)

@@ -1,0 +1,52 @@
+"""Messages with their prefixes: cut out of whatever has arrived."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gossipnode.rpc import RpcError, Status
+from gossipnode.rpc.message_framing import cut_messages, frame_message, frame_messages
+
+LARGEST = 1_000
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=20), max_size=8), st.integers(1, 4), st.integers(0, 24))
+def test_messages_come_out_as_they_went_in(messages, at_once, cut_off):
+    data = frame_messages(messages)
+    assert data == b"".join(map(frame_message, messages))
+    buffer = bytearray(data[: len(data) - cut_off] if cut_off else data)
+    got = []
+    while True:
+        cut, taken = cut_messages(buffer, at_once, LARGEST)
+        assert len(cut) <= at_once
+        if not cut:
+            assert taken == 0
+            break
+        got += cut
+        del buffer[:taken]
+    assert got == messages[: len(got)]
+    assert len(buffer) < len(frame_message(b"x" * 20))
+    if not cut_off:
+        assert got == messages
+
+
+@pytest.mark.parametrize(
+    ("prefix", "status"),
+    [
+        (b"\0\0\0\3\xe9", Status.RESOURCE_EXHAUSTED),
+        (b"\0\xff\xff\xff\xff", Status.RESOURCE_EXHAUSTED),
+        (b"\1\0\0\0\1", Status.UNIMPLEMENTED),
+    ],
+)
+def test_a_bad_message_is_refused_by_its_prefix(prefix, status):
+    with pytest.raises(RpcError) as caught:
+        cut_messages(bytearray(prefix), 2, LARGEST)
+    assert caught.value.status is status
+    good = frame_message(b"good")
+    assert cut_messages(bytearray(good + prefix), 2, LARGEST) == ([b"good"], len(good))
+
+
+def test_a_message_may_be_as_large_as_the_limit():
+    data = frame_message(bytes(LARGEST))
+    assert cut_messages(bytearray(data), 2, LARGEST) == ([bytes(LARGEST)], len(data))
