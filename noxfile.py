@@ -18,19 +18,7 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *session.posargs)
 
 
-@nox.session(python="3.11")
-def lint(session: nox.Session) -> None:
-    """Check style, the direction of imports, and that the generated code is current."""
-    session.install("--editable", ".[dev]")
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
-    session.run("lint-imports")
-    session.run("python", "scripts/generate", "--check")
-
-
-@nox.session(python="3.11")
-def types(session: nox.Session) -> None:
-    """Check types, twice."""
-    session.install("--editable", ".[dev]")
-    session.run("mypy")
-    session.run("pyright")
+@nox.session(venv_backend="none")
+def check(session: nox.Session) -> None:
+    """Check everything that can be checked without running the program, in the environment of scripts/."""
+    session.run("scripts/check", *session.posargs)

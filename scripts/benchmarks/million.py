@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 from benchmarks.nodes import Bench, bench, record
+from benchmarks.scale import Scale
 
 CHUNK_RECORDS = 20_000
 
@@ -16,8 +17,9 @@ def chunks(count: int) -> Iterator[list[bytes]]:
         yield [record(number) for number in range(start, min(count, start + CHUNK_RECORDS))]
 
 
-async def million(count: int) -> dict[str, object]:
+async def million(scale: Scale) -> dict[str, object]:
     """Fill a node, compute its tree, and start it again after a clean stop and after a kill."""
+    count = 10 * scale.records
     async with bench("a") as nodes:
         async with nodes.ask("a") as asker:
             seconds = 0.0

@@ -44,14 +44,21 @@ def record(number: int, revision: int = 0) -> bytes:
     )
 
 
+class BenchmarkError(Exception):
+    """A benchmark cannot be run to its end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asker:
     """Calls to one node."""
 
     channel: Channel
 
-    async def fill(self, properties: Iterable[bytes], *, keep_versions: bool = True) -> float:
-        """Import records, encoded beforehand; gives the seconds it took until all were durable."""
+    async def fill(self, properties: Iterable[bytes], *, keep_versions: bool = True, ack: str = "") -> float:
+        """Import records, encoded beforehand; gives the seconds it took until all were durable.
+
+        Without `ack` the group's own level counts, a quorum. With "local" no other node is told.
+        """
         left = iter([v1.Record(property=one) for one in properties])
         began = time.perf_counter()
         room = trio.Semaphore(BATCHES_UNDER_WAY)
@@ -60,7 +67,7 @@ class Asker:
             async def hear() -> None:
                 while (answer := await stream.recv()) is not None:
                     if not answer.records:
-                        raise SystemExit(f"import refused: {answer.problem}")
+                        raise BenchmarkError(f"import refused: {answer.problem}")
                     room.release()
 
             async with trio.open_nursery() as nursery:
@@ -68,7 +75,7 @@ class Asker:
                 while batch := list(islice(left, BATCH_RECORDS)):
                     await room.acquire()
                     await stream.send(
-                        v1.ImportRequest(group=GROUP, records=batch, keep_versions=keep_versions)
+                        v1.ImportRequest(group=GROUP, records=batch, keep_versions=keep_versions, ack=ack)
                     )
                 await stream.half_close()
         return time.perf_counter() - began
@@ -93,7 +100,7 @@ class Asker:
                 if isinstance(content, v1.Round):
                     finished = content
         if finished is None:
-            raise SystemExit("the round did not end")
+            raise BenchmarkError("the round did not end")
         return finished
 
 
@@ -110,6 +117,11 @@ class Bench:
         async with Channel(lambda: trio.open_tcp_stream(address.host, address.port)) as channel:  # noqa: ASYNC105
             yield Asker(channel)
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """The processes that run, by the names of their nodes."""
+        return {node.name: node.process.pid for node in self.nodes.nodes if node.process is not None}
+
     def resident_mb(self, name: str) -> float:
         """What the node holds in memory now, in megabytes."""
         return status_kb(self.nodes[name], "VmRSS") / 1024
@@ -125,14 +137,14 @@ def status_kb(node: LocalNode, key: str) -> int:
     for line in Path(f"/proc/{node.process.pid}/status").read_text().splitlines():
         if line.startswith(f"{key}:"):
             return int(line.split()[1])
-    raise SystemExit(f"the system does not tell {key}")
+    raise BenchmarkError(f"the system does not tell {key}")
 
 
 @asynccontextmanager
 async def bench(names: str = "ab") -> AsyncIterator[Bench]:
-    """Fresh nodes, one for each letter, stopped at the end."""
+    """Fresh nodes, one for each letter, each with every record; stopped at the end."""
     directory = Path(tempfile.mkdtemp(prefix="gossipnode-bench-"))
-    nodes = LocalNodes(directory, [f"{GROUP}:1:{max(3, len(names))}"])
+    nodes = LocalNodes(directory, [f"{GROUP}:1:{len(names)}"])
     for name, address in zip(names, free_addresses(len(names)), strict=True):
         nodes.add(name, address)
     try:

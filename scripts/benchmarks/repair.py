@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 
 from benchmarks.nodes import Bench, bench, record
+from benchmarks.scale import Scale
 
 
 async def measured_round(nodes: Bench, *, digests_there: bool) -> dict[str, object]:
@@ -44,25 +45,27 @@ async def scenario(
     async with bench() as nodes:
         for name, records in (("a", a), ("b", b)):
             async with nodes.ask(name) as asker:
-                await asker.fill(records)
+                await asker.fill(records, ack="local")
                 if digests_there or later_b:
                     await asker.root()
         async with nodes.ask("b") as asker:
-            await asker.fill(later_b)
+            await asker.fill(later_b, ack="local")
         return await measured_round(nodes, digests_there=digests_there)
 
 
-async def repair(count: int) -> dict[str, object]:
+async def repair(scale: Scale) -> dict[str, object]:
     """Every scenario on fresh nodes."""
+    count = scale.records
+    changed = min(count, scale.changed_records_max)
     everything = [record(number) for number in range(count)]
-    scattered = random.Random(1).sample(range(count), 1000)
+    scattered = random.Random(1).sample(range(count), changed)
     return {
         "push_to_empty": await scenario(everything, []),
         "pull_from_full": await scenario([], everything),
         "half_missing": await scenario(everything, everything[::2]),
         "identical": await scenario(everything, everything, digests_there=True),
         "one_changed": await scenario(everything, everything, [record(count // 2, 1)]),
-        "scattered_1000_changed": await scenario(
+        f"scattered_{changed}_changed": await scenario(
             everything, everything, [record(number, 1) for number in scattered]
         ),
     }

@@ -9,25 +9,25 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trio
 
-from benchmarks.load import load
+from benchmarks.load import Ask, load
+from benchmarks.scale import CLIENTS, Scale
 from gossipnode.cli.local_nodes import free_addresses
 from gossipnode.config.address import Address
 from gossipnode.rpc import Cardinality, Channel, Method, RpcError
 
 VALUE = b"x" * 2048
-READ_KEYS = 2_000
 START_SECONDS = 30.0
 
 
-async def rivals() -> dict[str, object]:
+async def rivals(scale: Scale) -> dict[str, object]:
     """Writes and reads of 2 KB values, of one client and of 64."""
-    return {"redis": await _redis(), "etcd": await _etcd()}
+    return {"redis": await _redis(scale), "etcd": await _etcd(scale)}
 
 
 def _missing(program: str) -> dict[str, object] | None:
@@ -44,10 +44,20 @@ async def _running(commands: list[list[str]]) -> AsyncIterator[list[int]]:
     try:
         yield [process.pid for process in running]
     finally:
+        # Their data goes away with them, and members of etcd would wait for each other for seconds.
         for process in running:
-            process.terminate()
+            process.kill()
         for process in running:
             process.wait()
+
+
+async def _loads(
+    write: Ask, read: Ask, clients: int, pids: Mapping[str, int], scale: Scale
+) -> dict[str, object]:
+    """Writes, and reads of records that are all there."""
+    for number in range(scale.read_records):
+        await write(number)
+    return {"write": await load(write, clients, pids, scale), "read": await load(read, clients, pids, scale)}
 
 
 async def _until_it_works(attempt: Callable[[], Awaitable[object]]) -> None:
@@ -64,7 +74,7 @@ async def _until_it_works(attempt: Callable[[], Awaitable[object]]) -> None:
 # Redis
 
 
-async def _redis() -> dict[str, object]:
+async def _redis(scale: Scale) -> dict[str, object]:
     if skipped := _missing("redis-server"):
         return skipped
     directory = Path(tempfile.mkdtemp(prefix="gossipnode-bench-"))
@@ -75,11 +85,16 @@ async def _redis() -> dict[str, object]:
             await _until_it_works(lambda: _replicated(primary))
             named = dict(zip(("primary", "replica"), pids, strict=True))
             figures: dict[str, object] = {}
-            for clients in (1, 64):
+            for clients in CLIENTS:
                 async with _redis_connections(primary, clients) as ask:
-                    writes = await load(lambda number: ask(number, _set_and_wait(number)), clients, named)
-                    reads = await load(lambda number: ask(number, _redis_get(number)), clients, named)
-                    figures[str(clients)] = {"write": writes, "read": reads}
+
+                    async def write(number: int) -> object:
+                        return await ask(_set_and_wait(number))
+
+                    async def read(number: int) -> object:
+                        return await ask(_redis_get(number % scale.read_records))
+
+                    figures[str(clients)] = await _loads(write, read, clients, named, scale)
             return figures
     finally:
         shutil.rmtree(directory)
@@ -90,6 +105,7 @@ def _redis_command(directory: Path, address: Address, primary: Address | None) -
     own.mkdir()
     command = ["redis-server", "--port", str(address.port), "--bind", address.host, "--dir", str(own)]
     command += ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+    command += ["--repl-diskless-sync-delay", "0"]  # the replica is there at once, and not after 5 s
     return command if primary is None else [*command, "--replicaof", primary.host, str(primary.port)]
 
 
@@ -103,7 +119,7 @@ def _set_and_wait(number: int) -> tuple[bytes, int]:
 
 
 def _redis_get(number: int) -> tuple[bytes, int]:
-    return _command(b"GET", b"k%d" % (1_000_000_001 + number % 100)), 2
+    return _command(b"GET", b"k%d" % number), 2
 
 
 async def _replicated(primary: Address) -> None:
@@ -116,12 +132,12 @@ async def _replicated(primary: Address) -> None:
 @asynccontextmanager
 async def _redis_connections(
     address: Address, clients: int
-) -> AsyncIterator[Callable[[int, tuple[bytes, int]], Awaitable[object]]]:
+) -> AsyncIterator[Callable[[tuple[bytes, int]], Awaitable[object]]]:
     """A connection for each client."""
     free = [await trio.open_tcp_stream(address.host, address.port) for _ in range(clients)]
     everyone = list(free)
 
-    async def ask(_number: int, request: tuple[bytes, int]) -> object:
+    async def ask(request: tuple[bytes, int]) -> object:
         stream = free.pop()
         try:
             await stream.send_all(request[0])
@@ -151,7 +167,7 @@ async def _lines(stream: trio.SocketStream, count: int) -> bytes:
 # etcd
 
 
-async def _etcd() -> dict[str, object]:
+async def _etcd(scale: Scale) -> dict[str, object]:
     if skipped := _missing("etcd"):
         return skipped
     directory = Path(tempfile.mkdtemp(prefix="gossipnode-bench-"))
@@ -176,15 +192,15 @@ async def _etcd() -> dict[str, object]:
             Channel(lambda: trio.open_tcp_stream(address.host, address.port)) as channel,  # noqa: ASYNC105
         ):
             await _until_it_works(lambda: _etcd_put(channel, 0))
-            for number in range(READ_KEYS):
-                await _etcd_put(channel, number)
             named = {f"m{at}": pid for at, pid in enumerate(pids)}
-            figures: dict[str, object] = {}
-            for clients in (1, 64):
-                writes = await load(lambda number: _etcd_put(channel, number), clients, named)
-                reads = await load(lambda number: _etcd_get(channel, number % READ_KEYS), clients, named)
-                figures[str(clients)] = {"write": writes, "read": reads}
-            return figures
+
+            async def write(number: int) -> object:
+                return await _etcd_put(channel, number)
+
+            async def read(number: int) -> object:
+                return await _etcd_get(channel, number % scale.read_records)
+
+            return {str(clients): await _loads(write, read, clients, named, scale) for clients in CLIENTS}
     finally:
         shutil.rmtree(directory)
 

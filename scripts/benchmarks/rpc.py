@@ -16,23 +16,26 @@ import grpc
 import grpc.aio
 import trio
 
+from benchmarks.nodes import BenchmarkError
+from benchmarks.scale import CLIENTS, Scale
 from gossipnode.rpc import CallContext, Cardinality, Channel, Method, Server, ServerStream
 
-SECONDS = 3.0
 BATCH = [b"x" * 2048] * 16
 ECHO = Method("/bench.Bench/Echo", Cardinality.UNARY_UNARY, bytes, bytes, bytes, bytes)
 COUNT = Method("/bench.Bench/Count", Cardinality.STREAM_UNARY, bytes, bytes, bytes, bytes)
 
 
-async def rpc() -> dict[str, object]:
+async def rpc(scale: Scale) -> dict[str, object]:
     """Calls and messages a second, ours and the stock one's."""
     figures: dict[str, object] = {}
     async with server("own") as port, Channel(lambda: trio.open_tcp_stream("127.0.0.1", port)) as channel:  # noqa: ASYNC105
-        for callers in (1, 64):
-            figures[f"own_echo_{callers}_callers_per_second"] = await own_echo(channel, callers)
-        figures["own_stream_messages_per_second"] = await own_stream(channel)
+        for callers in CLIENTS:
+            figures[f"own_echo_{callers}_callers_per_second"] = await own_echo(
+                channel, callers, scale.load_seconds
+            )
+        figures["own_stream_messages_per_second"] = await own_stream(channel, scale.load_seconds)
     async with server("stock") as port:
-        figures |= await trio.to_thread.run_sync(lambda: asyncio.run(stock_client(port)))
+        figures |= await trio.to_thread.run_sync(lambda: asyncio.run(stock_client(port, scale.load_seconds)))
     return figures
 
 
@@ -46,7 +49,10 @@ async def server(kind: str) -> AsyncIterator[int]:
     assert process.stdin is not None
     said = b""
     while not said.endswith(b"\n"):
-        said += await process.stdout.receive_some(64)
+        part = await process.stdout.receive_some(64)
+        if not part:
+            raise BenchmarkError(f"the {kind} server ended before it served")
+        said += part
     try:
         yield int(said)
     finally:
@@ -54,9 +60,9 @@ async def server(kind: str) -> AsyncIterator[int]:
         await process.wait()
 
 
-async def own_echo(channel: Channel, callers: int) -> int:
+async def own_echo(channel: Channel, callers: int, seconds: float) -> int:
     """Our calls a second."""
-    until = time.perf_counter() + SECONDS
+    until = time.perf_counter() + seconds
     done = 0
 
     async def caller() -> None:
@@ -68,30 +74,30 @@ async def own_echo(channel: Channel, callers: int) -> int:
     async with trio.open_nursery() as nursery:
         for _ in range(callers):
             nursery.start_soon(caller)
-    return round(done / SECONDS)
+    return round(done / seconds)
 
 
-async def own_stream(channel: Channel) -> int:
+async def own_stream(channel: Channel, seconds: float) -> int:
     """Our messages a second."""
     began = time.perf_counter()
     async with channel.stream(COUNT, timeout=None) as stream:
-        while time.perf_counter() < began + SECONDS:
+        while time.perf_counter() < began + seconds:
             await stream.send_batch(BATCH)
         await stream.half_close()
         counted = await stream.recv()
     return round(int(counted or b"0") / (time.perf_counter() - began))
 
 
-async def stock_client(port: int) -> dict[str, object]:
+async def stock_client(port: int, seconds: float) -> dict[str, object]:
     """The same by grpcio."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         echo = channel.unary_unary(ECHO.path)
         figures: dict[str, object] = {}
-        for callers in (1, 64):
-            figures[f"stock_echo_{callers}_callers_per_second"] = await _stock_echo(echo, callers)
+        for callers in CLIENTS:
+            figures[f"stock_echo_{callers}_callers_per_second"] = await _stock_echo(echo, callers, seconds)
         call = channel.stream_unary(COUNT.path)()
         began = time.perf_counter()
-        while time.perf_counter() < began + SECONDS:
+        while time.perf_counter() < began + seconds:
             for message in BATCH:
                 await call.write(message)
         await call.done_writing()
@@ -99,8 +105,8 @@ async def stock_client(port: int) -> dict[str, object]:
         return figures
 
 
-async def _stock_echo(echo: Callable[[bytes], Awaitable[bytes]], callers: int) -> int:
-    until = time.perf_counter() + SECONDS
+async def _stock_echo(echo: Callable[[bytes], Awaitable[bytes]], callers: int, seconds: float) -> int:
+    until = time.perf_counter() + seconds
     done = 0
 
     async def caller() -> None:
@@ -110,7 +116,7 @@ async def _stock_echo(echo: Callable[[bytes], Awaitable[bytes]], callers: int) -
             done += 1
 
     await asyncio.gather(*(caller() for _ in range(callers)))
-    return round(done / SECONDS)
+    return round(done / seconds)
 
 
 # --- the server's process ---
