@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import trio
 
 from gossipnode.cli.unicode_table import unicode_records
-from gossipnode.client.calls.connection import connect_node
 from gossipnode.client.calls.importer import Batch, Importer
+from gossipnode.client.calls.node_client import connect_node
 from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.config.address import Address
 from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND, Timestamp

@@ -16,7 +16,7 @@ from gossipnode.config.address import Address, AddressError, parse_address
 from gossipnode.config.values import Parser, WrongValueError
 
 if TYPE_CHECKING:
-    from gossipnode.client.calls.connection import NodeClient
+    from gossipnode.client.calls.node_client import NodeClient
 
 DEFAULT_AT = "127.0.0.1:7400"
 ACK_LEVELS = ("local", "one", "quorum", "all")
@@ -37,7 +37,7 @@ class NodeTarget:
 
     def connect(self) -> AbstractAsyncContextManager[NodeClient]:
         """A client of the node."""
-        from gossipnode.client.calls.connection import TlsFiles, connect_node
+        from gossipnode.client.calls.node_client import TlsFiles, connect_node
 
         tls = None if self.ca is None else TlsFiles(self.ca, self.cert, self.key)
         return connect_node(self.address, timeout_seconds=self.timeout_seconds, tls=tls)

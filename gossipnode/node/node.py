@@ -33,7 +33,7 @@ from gossipnode.node.membership.boot import birth_of
 from gossipnode.node.parts import Parts, make_handlers, make_parts
 from gossipnode.node.peers.access import Access
 from gossipnode.node.peers.call_metadata import own_metadata
-from gossipnode.node.peers.certificates import Certificates, Dialer
+from gossipnode.node.peers.certificates import Certificates, PeerDialer
 from gossipnode.node.peers.members import open_members
 from gossipnode.node.world import World
 from gossipnode.rpc import Server
@@ -71,7 +71,7 @@ async def run_node(
         NodeFailedError: the store failed later on.
     """
     certificates = Certificates(settings.tls)
-    dialer = Dialer(world.network, world.rng, certificates)
+    dialer = PeerDialer(world.network, world.rng, certificates)
     metadata = own_metadata(settings.cluster.name, settings.node.name)
     async with world.open_store(settings, _leaf_digest(settings), payload_rows) as store:
         # Listening comes before the nurseries, so that a port in use is an error of its own.

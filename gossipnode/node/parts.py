@@ -33,7 +33,7 @@ from gossipnode.node.local.digest_filler import fill_digests
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.node_state import NodeState
 from gossipnode.node.membership.membership import Membership, make_membership
-from gossipnode.node.peers.certificates import Dialer
+from gossipnode.node.peers.certificates import PeerDialer
 from gossipnode.node.peers.members import Members
 from gossipnode.node.query.queries import Queries
 from gossipnode.node.repair.repair import Repair, make_repair
@@ -85,7 +85,7 @@ def make_parts(
     state: NodeState,
     local: LocalState,
     members: Members,
-    dialer: Dialer,
+    dialer: PeerDialer,
 ) -> Parts:
     """Put the parts together. Nothing runs yet."""
     repair = make_repair(settings, world, local, members)

@@ -14,7 +14,7 @@ import anyio
 import trio
 from trio.testing import memory_stream_pair
 
-from gossipnode.client.calls.connection import NodeClient
+from gossipnode.client.calls.node_client import NodeClient
 from gossipnode.client.cluster_client import open_client
 from gossipnode.client.transport.trio_transport import TrioTransport
 from gossipnode.config.address import Address

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.model.tag_value import TagValue
-from gossipnode.node.coordinate.coordinator import Applied
+from gossipnode.node.coordinate.coordinator import ApplyResult
 from gossipnode.sim import Cluster
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.property.property_edit import build_property
@@ -24,7 +24,7 @@ def record(
     return decode_record(payload, delete_time)
 
 
-async def put(cluster: Cluster, name: str, ack: str = "", request_id: str = "", **tags: int) -> Applied:
+async def put(cluster: Cluster, name: str, ack: str = "", request_id: str = "", **tags: int) -> ApplyResult:
     """Merge tags into n/1, by one node."""
     coordinator = cluster.coordinator(name)
     return await coordinator.apply(prop("n/1", **tags), replace=False, ack=ack, request_id=request_id)

@@ -27,7 +27,7 @@ from gossipnode.node.peers.members import Members
 from gossipnode.node.query.queries import Queries
 from gossipnode.node.repair.sessions import SessionBounds, Sessions
 from gossipnode.node.replica.replica import Replica
-from gossipnode.rpc import Channel, RpcError
+from gossipnode.rpc import Channel
 from gossipnode.store.memory import MemoryStore
 from gossipnode.wire.property.canonical_json import leaf_digest
 from gossipnode.wire.property.index_rows import payload_rows
@@ -204,12 +204,3 @@ class FakeStream:
 def stream_pair(window: int) -> tuple[FakeStream, FakeStream]:
     there, back = Pipe(window), Pipe(window)
     return FakeStream(back, there), FakeStream(there, back)
-
-
-def as_error(error: BaseException) -> RpcError:
-    """The RpcError inside the groups that nurseries put round it, as the server does it."""
-    from gossipnode.rpc.status import find_rpc_error
-
-    found = find_rpc_error(error)
-    assert isinstance(found, RpcError)
-    return found

@@ -160,7 +160,7 @@ class _Watch:
                 nursery.start_soon(self._ask, node)
 
     async def _ask(self, node: LocalNode) -> None:
-        from gossipnode.client.calls.connection import connect_node
+        from gossipnode.client.calls.node_client import connect_node
         from gossipnode.client.errors import ClientError
 
         try:

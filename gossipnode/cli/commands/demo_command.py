@@ -174,7 +174,7 @@ class _Demo:
 
     async def _repair(self) -> messages.Round:
         from gossipnode.cli.demo_story import GROUP
-        from gossipnode.client.calls.connection import connect_node
+        from gossipnode.client.calls.node_client import connect_node
         from gossipnode.wire.generated.bp.gossipnode import v1 as messages
         from gossipnode.wire.round_codec import event_content
 

@@ -14,7 +14,7 @@ from gossipnode.client.values.property_json import dump_json
 from gossipnode.client.values.tag_arguments import parse_key
 
 if TYPE_CHECKING:
-    from gossipnode.client.calls.connection import QueryOptions
+    from gossipnode.client.calls.node_client import QueryOptions
     from gossipnode.client.values.stored_property import StoredProperty
     from gossipnode.wire.generated.bp.banyandb.common import v1 as common
 
@@ -69,7 +69,7 @@ def command(
     if desc and not order_by:
         raise click.UsageError("--desc needs --order-by TAG")
     criteria = None if where is None else parse_expression(where)
-    from gossipnode.client.calls.connection import QueryOptions
+    from gossipnode.client.calls.node_client import QueryOptions
 
     options = QueryOptions(
         groups=groups,

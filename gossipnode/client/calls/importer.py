@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from gossipnode.client.calls.connection import ImportStream, NodeClient
+from gossipnode.client.calls.node_client import ImportStream, NodeClient
 from gossipnode.client.errors import BadRecordError, FailedError
 from gossipnode.client.values.property_codec import encode_property
 from gossipnode.client.values.stored_property import StoredProperty

@@ -56,10 +56,6 @@ class NewestRecords:
         """The newest versions so far of as many entities, from the first on, as all answers were about."""
         return self._newest[: self._covered]
 
-    def agreed(self, position: int) -> bool:
-        """Whether all who answered hold the same version."""
-        return len({versions[position] for versions in self._versions.values()}) == 1
-
     def stale(self) -> Iterator[Stale]:
         """Every replica that answered and lacks what another one has."""
         for replica, versions in self._versions.items():

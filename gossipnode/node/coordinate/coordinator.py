@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class ApplyResult:
     """What an apply came to: whether the record is new, the record as stored, and who has it."""
 
     created: bool
@@ -58,7 +58,9 @@ class Coordinator:
         """Each request is made of `steps`."""
         self._steps = steps
 
-    async def apply(self, payload: bytes, *, replace: bool, ack: str = "", request_id: str = "") -> Applied:
+    async def apply(
+        self, payload: bytes, *, replace: bool, ack: str = "", request_id: str = ""
+    ) -> ApplyResult:
         """Create a record, or merge its tags into the one that is there (`replace`: instead of them).
 
         Raises:
@@ -74,7 +76,7 @@ class Coordinator:
 
         asked_before = request_id
 
-        async def attempt(placement: Placement) -> Applied | None:
+        async def attempt(placement: Placement) -> ApplyResult | None:
             nonlocal asked_before
             (existing,), done, _ = await self._steps.read(placement, (entity,), level, asked_before)
             if done is not None:
@@ -89,7 +91,7 @@ class Coordinator:
                 # what the request asked for; so the next try must not count as done.
                 asked_before = ""
                 return None
-            return Applied(created, record, took, placement.replicas)
+            return ApplyResult(created, record, took, placement.replicas)
 
         async with self._steps.locks.hold((entity,)):
             return await self._until_written(entity, attempt)
@@ -144,14 +146,14 @@ class Coordinator:
 
     async def _again(
         self, placement: Placement, done: Done, newest: Record | None, level: AckLevel, request_id: str
-    ) -> Applied | None:
+    ) -> ApplyResult | None:
         """Answer a request that was carried out before: only its acknowledgement may be missing.
 
         Other requests may have written since, so it is the newest version that enough replicas must have.
         """
         record = done.record if newest is None else max(done.record, newest, key=lambda each: each.version)
         took = await self._write(placement, record, level, request_id, created=done.created)
-        return None if took is None else Applied(done.created, record, took, placement.replicas)
+        return None if took is None else ApplyResult(done.created, record, took, placement.replicas)
 
     async def _until_written(
         self, entity: Entity, attempt: Callable[[Placement], Awaitable[Result | None]]

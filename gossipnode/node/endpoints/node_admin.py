@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gossipnode.node.local.registry import Registry
-from gossipnode.node.membership.group_admin import GroupChange
+from gossipnode.node.membership.group_admin import GroupUpdate
 from gossipnode.node.membership.membership import Membership
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.rpc import CallContext
@@ -85,7 +85,7 @@ class NodeAdmin:
         return group_codec.encode_forgotten(acknowledged=acknowledged, members=members)
 
 
-def _encode_change(change: GroupChange) -> v1.GroupResponse:
+def _encode_change(change: GroupUpdate) -> v1.GroupResponse:
     return group_codec.encode_group_change(
         change.group, acknowledged=change.acknowledged, members=change.members
     )

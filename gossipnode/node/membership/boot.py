@@ -18,7 +18,7 @@ from gossipnode.core.model.property import Record
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.registry import Registry, configured_records
 from gossipnode.node.membership.registry_sync import RegistrySync
-from gossipnode.node.peers.certificates import Dialer
+from gossipnode.node.peers.certificates import PeerDialer
 from gossipnode.node.peers.hello import HELLO_TIMEOUT_SECONDS, Hellos
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.rpc import RpcError, Status
@@ -62,7 +62,7 @@ class Boot:
         members: Members,
         sync: RegistrySync,
         hellos: Hellos,
-        dialer: Dialer,
+        dialer: PeerDialer,
     ) -> None:
         """Register in the registry of `local`; `dialer` reaches members of unknown name."""
         self._settings = settings

@@ -20,7 +20,7 @@ from gossipnode.store.interface import StoreError
 
 
 @dataclass(frozen=True, slots=True)
-class GroupChange:
+class GroupUpdate:
     """A group after a change, and how many members know of it, of how many."""
 
     group: Group
@@ -63,7 +63,7 @@ class GroupAdmin:
         ack: str = "",
         tombstone_retention_seconds: int = 0,
         indexes: Sequence[str] = (),
-    ) -> GroupChange:
+    ) -> GroupUpdate:
         """Make a group; 0 and empty stand for the defaults.
 
         Raises:
@@ -98,7 +98,7 @@ class GroupAdmin:
         ack: str | None = None,
         tombstone_retention_seconds: int | None = None,
         indexes: Sequence[str] | None = None,
-    ) -> GroupChange:
+    ) -> GroupUpdate:
         """Change what can change of a group; None leaves it as it is.
 
         Raises:
@@ -119,7 +119,7 @@ class GroupAdmin:
             record = await self._put(group)
         return self._changed(group, await self._sync.spread(record))
 
-    async def delete(self, name: str) -> GroupChange:
+    async def delete(self, name: str) -> GroupUpdate:
         """Delete a group with all its records, on every member.
 
         Raises:
@@ -163,8 +163,8 @@ class GroupAdmin:
         check_group(group)
         return await self._sync.put(group_entity(group.name), group_tags(group))
 
-    def _changed(self, group: Group, acknowledged: int) -> GroupChange:
-        return GroupChange(group, acknowledged, len(self._registry.view.members))
+    def _changed(self, group: Group, acknowledged: int) -> GroupUpdate:
+        return GroupUpdate(group, acknowledged, len(self._registry.view.members))
 
 
 def _distinct(tags: Sequence[str]) -> tuple[str, ...]:

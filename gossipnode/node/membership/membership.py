@@ -20,7 +20,7 @@ from gossipnode.node.membership.boot import Boot
 from gossipnode.node.membership.group_admin import GroupAdmin
 from gossipnode.node.membership.member_admin import MemberAdmin
 from gossipnode.node.membership.registry_sync import RegistrySync
-from gossipnode.node.peers.certificates import Dialer
+from gossipnode.node.peers.certificates import PeerDialer
 from gossipnode.node.peers.hello import Hellos
 from gossipnode.node.peers.members import Members
 from gossipnode.node.repair.sessions import Sessions
@@ -46,7 +46,7 @@ class Membership:
 
 
 def make_membership(
-    settings: Settings, local: LocalState, members: Members, sessions: Sessions, dialer: Dialer
+    settings: Settings, local: LocalState, members: Members, sessions: Sessions, dialer: PeerDialer
 ) -> Membership:
     """The parts. Nothing runs yet."""
     sync = RegistrySync(local, members, sessions)

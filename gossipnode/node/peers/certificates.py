@@ -71,7 +71,7 @@ class Certificates:
         return context
 
 
-class Dialer:
+class PeerDialer:
     """Opens channels to other nodes."""
 
     def __init__(self, network: Network, rng: random.Random, certificates: Certificates) -> None:

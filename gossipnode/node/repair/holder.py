@@ -99,11 +99,6 @@ class Holder:
             await self._idle.wait()
 
     @property
-    def idle(self) -> bool:
-        """Whether no message is held."""
-        return not self._running
-
-    @property
     def accepting(self) -> bool:
         """Whether `offer` may be called."""
         return self._nursery is not None

@@ -13,8 +13,8 @@ from h2.settings import SettingCodes
 
 from gossipnode.rpc.head import Head
 from gossipnode.rpc.http2 import frames
-from gossipnode.rpc.http2.faults import ConnectionFault, ErrorCodes, StreamFault
 from gossipnode.rpc.http2.headers import HeaderDecoder, UnfinishedBlock
+from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, StreamFault
 from gossipnode.rpc.http2.outbound import Outbound
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.limits import Limits

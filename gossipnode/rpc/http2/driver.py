@@ -13,7 +13,7 @@ from gossipnode.concurrency.waker import Waker
 from gossipnode.rpc.byte_stream import STREAM_ERRORS
 from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.http2.connection import Connection
-from gossipnode.rpc.http2.faults import ConnectionFault, ErrorCodes
+from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes
 from gossipnode.rpc.log import log
 from gossipnode.rpc.status import RpcError, Status
 

@@ -7,7 +7,7 @@ floods of SETTINGS, PING and empty DATA (CVE-2019-9512, -9515, -9518), and repli
 from collections.abc import Callable
 from typing import Final
 
-from gossipnode.rpc.http2.faults import ConnectionFault, ErrorCodes
+from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes
 from gossipnode.rpc.limits import Limits
 
 # Control frames that one frame of real work allows: acknowledgements and windows come with work.

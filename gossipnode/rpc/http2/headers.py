@@ -14,7 +14,7 @@ from grpclib.metadata import decode_bin_value
 from hpack import Decoder, Encoder, HPACKError, OversizedHeaderListError
 
 from gossipnode.rpc.head import Fields, Head
-from gossipnode.rpc.http2.faults import ConnectionFault, ErrorCodes, StreamFault
+from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, StreamFault
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.status import MetadataValue
 

@@ -9,9 +9,9 @@ from typing import Final
 
 from gossipnode.rpc.head import Fields
 from gossipnode.rpc.http2 import frames
-from gossipnode.rpc.http2.faults import ErrorCodes
 from gossipnode.rpc.http2.floods import Floods
 from gossipnode.rpc.http2.headers import HeaderEncoder
+from gossipnode.rpc.http2.http2_faults import ErrorCodes
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.http2.wakeable import NOBODY, Wakeable
 from gossipnode.rpc.limits import Limits

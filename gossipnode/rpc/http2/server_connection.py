@@ -9,7 +9,7 @@ from typing import Final
 from gossipnode.rpc.head import Fields, Head
 from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.http2.connection import Connection
-from gossipnode.rpc.http2.faults import ConnectionFault, ErrorCodes, StreamFault
+from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, StreamFault
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.limits import Limits
 

@@ -15,7 +15,7 @@ import trio
 from gossipnode.rpc.byte_stream import HandshakeError, handshake, peer_dns_names, peer_name
 from gossipnode.rpc.head import Head
 from gossipnode.rpc.http2.driver import drive
-from gossipnode.rpc.http2.faults import ErrorCodes
+from gossipnode.rpc.http2.http2_faults import ErrorCodes
 from gossipnode.rpc.http2.server_connection import ServerConnection
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.limits import Limits

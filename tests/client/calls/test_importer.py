@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 import trio
 
-from gossipnode.client.calls.connection import NodeClient
 from gossipnode.client.calls.importer import BATCHES_IN_FLIGHT, Batch, Importer
+from gossipnode.client.calls.node_client import NodeClient
 from gossipnode.client.errors import BadRecordError, FailedError, NotFoundError
 from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.core.model.property import Entity

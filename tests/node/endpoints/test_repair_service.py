@@ -104,7 +104,8 @@ async def test_a_forged_message_is_refused(
         assert error is not None
         assert error.status is status
         assert said in error.message
-        assert cluster.nodes["b"].parts.repair.holder.idle
+        with trio.fail_after(0):
+            await cluster.parts("b").repair.holder.wait_idle()
 
 
 async def test_strangers_and_doubles_in_a_message_are_never_dialed(autojump_clock: object) -> None:

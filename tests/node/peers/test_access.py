@@ -16,7 +16,7 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import RoundOutcome
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.access import Access
-from gossipnode.node.peers.certificates import CertificateError, Certificates, Dialer
+from gossipnode.node.peers.certificates import CertificateError, Certificates, PeerDialer
 from gossipnode.rpc import CallContext, ReplyBudget, RpcError, Status
 from gossipnode.sim import Cluster
 from gossipnode.wire import services
@@ -160,7 +160,7 @@ def test_every_call_says_who_we_are() -> None:
 async def test_without_tls_the_authority_is_the_address() -> None:
     """It goes into a header that foreign servers read: HOST:PORT, and no prose."""
     cluster = Cluster()
-    dialer = Dialer(cluster.network, cluster.world("a").rng, Certificates(None))
+    dialer = PeerDialer(cluster.network, cluster.world("a").rng, Certificates(None))
     channel = dialer.open("b", parse_address("b:7400"))
     assert channel.authority == "b:7400"
 

@@ -19,7 +19,7 @@ from hyperframe.frame import (
 
 from gossipnode.rpc import Limits, Status
 from gossipnode.rpc.http2.client_connection import ClientConnection
-from gossipnode.rpc.http2.faults import ConnectionFault
+from gossipnode.rpc.http2.http2_faults import ConnectionFault
 from gossipnode.rpc.http2.server_connection import ServerConnection
 from gossipnode.rpc.message_framing import frame_message
 from tests.rpc.http2.joined import OK, REQUEST, RESPONSE, Joined

@@ -15,8 +15,8 @@ from hyperframe.frame import (
 )
 
 from gossipnode.rpc import Limits
-from gossipnode.rpc.http2.faults import ConnectionFault
 from gossipnode.rpc.http2.floods import Floods
+from gossipnode.rpc.http2.http2_faults import ConnectionFault
 from tests.rpc.methods import FLOW
 from tests.rpc.raw_peer import message, unknown_frame
 from tests.rpc.wired import against

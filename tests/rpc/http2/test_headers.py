@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipnode.rpc import Limits
-from gossipnode.rpc.http2.faults import ConnectionFault, StreamFault
 from gossipnode.rpc.http2.headers import HeaderDecoder, HeaderEncoder, UnfinishedBlock, parse_head
+from gossipnode.rpc.http2.http2_faults import ConnectionFault, StreamFault
 from tests.rpc.methods import UNARY
 from tests.rpc.raw_peer import message
 from tests.rpc.wired import against

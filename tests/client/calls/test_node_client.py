@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from gossipnode.client.calls.connection import NodeClient, QueryOptions, connect_node
+from gossipnode.client.calls.node_client import NodeClient, QueryOptions, connect_node
 from gossipnode.client.errors import (
     ClientError,
     FailedError,
