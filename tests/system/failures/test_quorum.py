@@ -1,4 +1,4 @@
-"""Three real nodes and a stock client: what was acknowledged stays, whoever is killed or stopped."""
+"""Three real nodes and a stock client: an acknowledged write stays, whichever node is killed or stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.system.support import Node, Nodes, Stock, eventually, property_of, refused, tags_of
+from tests.system.nodes import Nodes
+from tests.system.processes import Node, eventually
+from tests.system.stock_client import Stock, refused
+from tests.system.stock_messages import property_of, tags_of
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +25,7 @@ REQUEST_ID = "gossipnode-request-id"
 
 @contextmanager
 def at(node: Node, **metadata: str) -> Iterator[Stock]:
-    """A client of one node; `ack` and `request_id` go with its calls."""
+    """A client of one node, which sends `ack` and `request_id` with every call."""
     keys = {"ack": ACK, "request_id": REQUEST_ID}
     with Stock(node.address, metadata=[(keys[name], value) for name, value in metadata.items()]) as stock:
         yield stock
@@ -39,7 +42,7 @@ def tags_at(node: Node, id_: str = "1") -> dict[str, object] | None:
 
 
 def works(stock: Stock) -> bool:
-    """Whether enough replicas take a write by now."""
+    """Whether enough replicas take a write at this moment."""
     try:
         put(stock, "probe", x=1)
     except grpc.RpcError as error:
@@ -74,7 +77,7 @@ def test_every_operation_goes_on_with_one_of_three_down_and_not_with_two(nodes: 
     c.start()
     with at(c) as stock:
         eventually(lambda: works(stock), "quorum of a and c")
-    # What a took alone was read for the next write, or has spread by then.
+    # Node a alone had taken z. A later write has read it, or it has spread by now.
     eventually(lambda: tags_at(c) == {"x": 1, "y": 2, "z": 3}, "write at one")
     b.start()
     with at(b) as stock:
@@ -148,7 +151,7 @@ def test_a_retry_at_another_node_is_no_second_write(nodes: Nodes) -> None:
     with at(a, request_id="first") as at_a, at(b, request_id="first") as at_b, at(c) as other:
         assert put(at_a, x=1).created
         assert not put(other, x=2).created
-        # Told what the first try was told, and nothing written.
+        # The answer is that of the first try, and nothing is written.
         assert put(at_b, x=1).created
         assert tags_at(c) == {"x": 2}
     with at(a, request_id="second") as at_a, at(c, request_id="second") as at_c, at(b) as other:
