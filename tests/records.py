@@ -66,7 +66,7 @@ def bare_record(
     """
     of = _entity_of(key, group)
     if payload is None:
-        payload = f"{of.text}@{revision}".encode()
+        payload = f"{of.text}@{revision}".encode(errors="surrogatepass")
     return Record(of, Version(revision, delete_time, payload_digest(payload)), payload)
 
 
