@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, Phase, settings
 
 from gossipnode.core.model.property import Entity, Record, ShardId
-from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.commands import (
     Command,
@@ -53,6 +52,7 @@ from gossipnode.core.session.tree import (
 )
 from gossipnode.core.session.tree_client import TreeClient
 from gossipnode.core.session.tree_server import TreeServer
+from tests.records import bare_record
 
 EXAMPLES_FACTOR = float(os.environ.get("GOSSIPNODE_EXAMPLES", "1"))
 """Multiplies the examples of every property test here: small for mutants, large for a long night."""
@@ -77,10 +77,10 @@ def examples(count: int, *, steps: int = 50) -> settings:
 def record(
     id_: str, revision: int, content: str = "v", *, deleted: int = 0, name: str = "n", group: str = "g"
 ) -> Record:
-    """A record whose payload holds its key and its revision, as a real one does."""
+    """A bare record. Its payload holds its key and its revision, as that of a real record does."""
     entity = Entity(group, name, id_)
     payload = f"{entity.text}@{revision}={content}".encode()
-    return Record(entity, Version(revision, deleted, payload_digest(payload)), payload)
+    return bare_record(entity, payload, revision=revision, delete_time=deleted)
 
 
 def id_in_slot(slot: int, nth: int = 0) -> str:
