@@ -26,7 +26,7 @@ from gossipnode.core.query.criteria import Condition, Op
 from gossipnode.rpc import CallContext, Channel, RpcError, Server, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
-from gossipnode.wire.property.property_edit import build_property
+from tests.records import prop
 
 KEY = Entity("g", "n", "i")
 TIMEOUT_SECONDS = 5.0
@@ -134,7 +134,7 @@ async def test_what_a_query_asks_for() -> None:
         request = await stream.recv()
         assert request is not None
         asked.append(request)
-        record = messages.Record(property=build_property(KEY, {"a": 1}), delete_time=7)
+        record = messages.Record(property=prop(KEY, a=1), delete_time=7)
         await stream.send(messages.RecordBatch(records=[record]))
 
     options = QueryOptions(
