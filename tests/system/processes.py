@@ -30,15 +30,15 @@ LOOPBACK = "127.0.0.1"
 Found = TypeVar("Found")
 
 
-def eventually(look: Callable[[], Found], what: str, seconds: float = WAIT_SECONDS) -> Found:
+def eventually(look: Callable[[], Found], what: str) -> Found:
     """Ask `look`, which asks a process or the system, until its answer is true; give that answer."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
         found = look()
         if found:
             return found
         select.select([], [], [], 0.01)
-    raise AssertionError(f"within {seconds:g} s there was no {what}")
+    raise AssertionError(f"within {WAIT_SECONDS:g} s there was no {what}")
 
 
 def free_ports(count: int) -> list[int]:
@@ -174,10 +174,10 @@ class Node:
         assert self.process is not None
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = WAIT_SECONDS) -> int:
+    def wait(self) -> int:
         """Wait for its end, and give its exit code."""
         assert self.process is not None
-        code = self.process.wait(seconds)
+        code = self.process.wait(WAIT_SECONDS)
         self._close()
         return code
 

@@ -49,28 +49,28 @@ class Stock:
         )
         return call(request, timeout=timeout, metadata=self.metadata)
 
-    def answers(self, path: str, request: Any, reply: Any, *, timeout: float = WAIT_SECONDS) -> Any:
+    def answers(self, path: str, request: Any, reply: Any) -> Any:
         call = self.channel.unary_stream(
             path, request_serializer=type(request).SerializeToString, response_deserializer=reply.FromString
         )
-        return call(request, timeout=timeout, metadata=self.metadata)
+        return call(request, timeout=WAIT_SECONDS, metadata=self.metadata)
 
-    def repair_stream(self, requests: Iterable[Any], *, timeout: float = WAIT_SECONDS) -> Any:
+    def repair_stream(self, requests: Iterable[Any]) -> Any:
         """Open a repair session."""
         call = self.channel.stream_stream(
             REPAIR,
             request_serializer=repairs.RepairRequest.SerializeToString,
             response_deserializer=repairs.RepairResponse.FromString,
         )
-        return call(iter(requests), timeout=timeout, metadata=self.metadata)
+        return call(iter(requests), timeout=WAIT_SECONDS, metadata=self.metadata)
 
-    def raw_unary(self, path: str, request: bytes, *, timeout: float = WAIT_SECONDS) -> bytes:
-        return self.channel.unary_unary(path)(request, timeout=timeout, metadata=self.metadata)
+    def raw_unary(self, path: str, request: bytes) -> bytes:
+        return self.channel.unary_unary(path)(request, timeout=WAIT_SECONDS, metadata=self.metadata)
 
-    def raw_stream(
-        self, path: str, requests: Iterable[bytes], *, timeout: float = WAIT_SECONDS
-    ) -> list[bytes]:
-        return list(self.channel.stream_stream(path)(iter(requests), timeout=timeout, metadata=self.metadata))
+    def raw_stream(self, path: str, requests: Iterable[bytes]) -> list[bytes]:
+        return list(
+            self.channel.stream_stream(path)(iter(requests), timeout=WAIT_SECONDS, metadata=self.metadata)
+        )
 
     # --- the compatible services ---
 
@@ -135,18 +135,18 @@ class Stock:
     def status(self, **options: Any) -> Any:
         return self.unary(f"{NODE_SERVICE}/Status", own.StatusRequest(), own.StatusResponse, **options)
 
-    def repair(self, group: str, *, timeout: float = WAIT_SECONDS) -> Any:
+    def repair(self, group: str) -> Any:
         """Start a round of shard 0 and wait for its end."""
         finished = None
-        for event in self.start_repair(group, timeout=timeout):
+        for event in self.start_repair(group):
             if event.HasField("finished"):
                 finished = event.finished
         assert finished is not None
         return finished
 
-    def start_repair(self, group: str, *, timeout: float = WAIT_SECONDS) -> Any:
+    def start_repair(self, group: str) -> Any:
         request = own.RepairRequest(group=group, shard=0, wait=True)
-        return self.answers(f"{NODE_SERVICE}/Repair", request, own.RoundEvent, timeout=timeout)
+        return self.answers(f"{NODE_SERVICE}/Repair", request, own.RoundEvent)
 
 
 @contextlib.contextmanager

@@ -76,8 +76,7 @@ class ForeignPeer:
         self._pool = ThreadPoolExecutor(8)
         self._server = grpc.server(self._pool)
         self._server.add_generic_rpc_handlers((_Handlers(self),))
-        self.port = self._server.add_insecure_port(f"{LOOPBACK}:0")
-        self.address = f"{LOOPBACK}:{self.port}"
+        self.address = f"{LOOPBACK}:{self._server.add_insecure_port(f'{LOOPBACK}:0')}"
         self.stopping = threading.Event()
         """Set at the end of the test. Handlers that hang on purpose wait for it."""
         self._server.start()

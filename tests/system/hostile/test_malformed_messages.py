@@ -78,9 +78,6 @@ def spoiled(good: bytes) -> dict[str, bytes]:
     }
 
 
-WAYS = list(spoiled(b""))
-
-
 @pytest.mark.parametrize("path", UNARY, ids=lambda path: path.removeprefix("/"))
 def test_unary_methods(stock: Stock, path: str) -> None:
     request = UNARY[path]
