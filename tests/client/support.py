@@ -18,13 +18,12 @@ from gossipnode.client.calls.node_client import NodeClient
 from gossipnode.client.cluster_client import open_client
 from gossipnode.client.transport.trio_transport import TrioTransport
 from gossipnode.config.address import Address
-from gossipnode.core.model.property import Entity
 from gossipnode.core.model.tag_value import TagValue
 from gossipnode.rpc import Channel, Limits, Server
 from gossipnode.rpc.tls import tls_listeners
 from gossipnode.sim.network import MemoryNetwork
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
-from gossipnode.wire.property.property_edit import build_property
+from tests.records import prop
 
 BACKENDS = ("trio", "asyncio")
 WAIT_SECONDS = 60.0
@@ -46,7 +45,7 @@ def run(backend: str, work: Callable[..., Awaitable[Result]], *arguments: Any) -
 
 def stored(id_: str, *, group: str = "g", name: str = "n", **tags: TagValue) -> messages.Record:
     """A record as a node sends it."""
-    return messages.Record(property=build_property(Entity(group, name, id_), tags or {"k": "v"}))
+    return messages.Record(property=prop(f"{name}/{id_}", group, **tags))
 
 
 @asynccontextmanager

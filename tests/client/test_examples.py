@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from gossipnode import client
-from tests.system.support import WAIT_SECONDS, Node, Nodes
+from tests.system.nodes import Nodes
+from tests.system.processes import WAIT_SECONDS, Node
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {path.stem: path for path in sorted((ROOT / "examples").glob("*.py"))}

@@ -22,7 +22,8 @@ from gossipnode.rpc import CallContext, RpcError, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 from tests.client.support import BACKENDS, Handlers, run, stage
-from tests.system.support import Node, Nodes
+from tests.system.nodes import Nodes
+from tests.system.processes import Node
 
 WEEK = 7 * 24 * 3600
 MESSAGE = messages.Group("sw", 2, 3, "quorum", WEEK, ["a", "b"], 5)

@@ -12,7 +12,8 @@ import pytest
 
 from gossipnode.client import Client, NoNodeError, NotFoundError, RefusedError, StrArray, Timestamp, connect
 from tests.client.support import run, take
-from tests.system.support import Node, Nodes
+from tests.system.nodes import Nodes
+from tests.system.processes import Node
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, Phase, settings
 
 from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record, ShardId
-from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, leaf_digest, make_tree, slot_sha
+from tests.records import bare_record
 
 EXAMPLES_FACTOR = float(os.environ.get("GOSSIPNODE_EXAMPLES", "1"))
 """Multiplies the examples of every property test here: small for mutants, large for a long night."""
@@ -35,10 +35,10 @@ def examples(count: int, *, steps: int = 50) -> settings:
 def record(
     id_: str, revision: int, content: str = "v", *, deleted: int = 0, name: str = "n", group: str = "g"
 ) -> Record:
-    """A record whose payload holds its key and its revision, as a real one does."""
+    """A bare record. Its payload holds its key and its revision, as that of a real record does."""
     entity = Entity(group, name, id_)
     payload = f"{entity.text}@{revision}={content}".encode()
-    return Record(entity, Version(revision, deleted, payload_digest(payload)), payload)
+    return bare_record(entity, payload, revision=revision, delete_time=deleted)
 
 
 def id_in_slot(slot: int, nth: int = 0) -> str:

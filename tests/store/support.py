@@ -15,15 +15,15 @@ from typing import TypeVar
 import trio
 
 from gossipnode.core.model.entity_hash import slot_of
-from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.tag_value import IntArray, StrArray, TagValue
-from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.core.query import index_key
 from gossipnode.core.query.index_key import IndexKind, IndexRow
 from gossipnode.core.session.tree import SlotDigest, Tree, make_tree, slot_sha
 from gossipnode.store.interface import IndexHit, IndexState, Store
 from gossipnode.store.memory import MemoryStore
 from gossipnode.store.sqlite.sqlite_store import SqliteStore, open_sqlite_store
+from tests.records import bare_record
 
 T = TypeVar("T")
 SHARD = ShardId("sw", 0)
@@ -40,22 +40,9 @@ def other_digest(payload: bytes, delete_time: int) -> bytes:
     return hashlib.sha512(b"other" + payload + str(delete_time).encode()).digest()
 
 
-def make_record(
-    identity: str = "1",
-    *,
-    revision: int = 1,
-    deleted: int = 0,
-    payload: bytes = b"payload",
-    name: str = "name",
-    group: str = "sw",
-) -> Record:
-    version = Version(revision, deleted, payload_digest(payload))
-    return Record(Entity(group, name, identity), version, payload)
-
-
 def tagged(identity: str = "1", *, revision: int = 1, name: str = "name", **tags: object) -> Record:
     """A record that `index_rows` can read."""
-    return make_record(identity, revision=revision, name=name, payload=json.dumps(tags).encode())
+    return bare_record(f"{name}/{identity}", json.dumps(tags).encode(), revision=revision)
 
 
 def index_rows(payload: bytes, wanted: Collection[str]) -> list[IndexRow]:

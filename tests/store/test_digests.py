@@ -17,15 +17,8 @@ from gossipnode.core.session.tree import Tree
 from gossipnode.store.interface import ShardCounts, StoreClosedError
 from gossipnode.store.sqlite import digests
 from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
-from tests.store.support import (
-    SHARD,
-    SqliteHandle,
-    leaf_digest,
-    make_record,
-    other_digest,
-    placed,
-    rebuilt,
-)
+from tests.records import bare_record
+from tests.store.support import SHARD, SqliteHandle, leaf_digest, other_digest, placed, rebuilt
 
 
 @pytest.fixture(autouse=True)
@@ -40,9 +33,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 writes = st.lists(
     st.lists(
         st.builds(
-            lambda identity, revision: make_record(
-                str(identity), revision=revision, payload=b"%d" % revision
-            ),
+            lambda identity, revision: bare_record(f"name/{identity}", b"%d" % revision, revision=revision),
             st.integers(0, 25),
             st.integers(1, 5),
         ),
@@ -121,7 +112,7 @@ class CountingDigest:
 async def test_callers_share_one_computation(tmp_path: Path) -> None:
     digest = CountingDigest()
     async with open_sqlite_store(tmp_path, leaf_digest=digest, dialect="d") as store:
-        records = [make_record(str(number)) for number in range(30)]
+        records = [bare_record(f"name/{number}") for number in range(30)]
         await store.write(placed(*records))
         trees: list[Tree] = []
 
@@ -138,7 +129,7 @@ async def test_callers_share_one_computation(tmp_path: Path) -> None:
 async def test_a_cancelled_computation_is_taken_over(tmp_path: Path) -> None:
     digest = CountingDigest()
     async with open_sqlite_store(tmp_path, leaf_digest=digest, dialect="d") as store:
-        records = [make_record(str(number)) for number in range(30)]
+        records = [bare_record(f"name/{number}") for number in range(30)]
         await store.write(placed(*records))
         first = trio.CancelScope()
 
@@ -154,7 +145,7 @@ async def test_a_cancelled_computation_is_taken_over(tmp_path: Path) -> None:
 
 
 async def test_a_caller_sees_its_own_write(sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch) -> None:
-    records = [make_record(str(number)) for number in range(30)]
+    records = [bare_record(f"name/{number}") for number in range(30)]
     await sqlite.store.write(placed(*records))
     await sqlite.store.fill_digests(limit=30)
     gate = trio.Event()
@@ -168,7 +159,7 @@ async def test_a_caller_sees_its_own_write(sqlite: SqliteHandle, monkeypatch: py
     async def ask(who: str) -> None:
         trees[who] = await sqlite.store.tree(SHARD)
 
-    newer = make_record("7", revision=2, payload=b"new")
+    newer = bare_record("name/7", b"new", revision=2)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask, "early")
         await trio.testing.wait_all_tasks_blocked()
@@ -183,7 +174,7 @@ async def test_a_caller_sees_its_own_write(sqlite: SqliteHandle, monkeypatch: py
 
 
 async def test_digests_outlive_a_restart(tmp_path: Path) -> None:
-    records = [make_record(str(number)) for number in range(30)]
+    records = [bare_record(f"name/{number}") for number in range(30)]
     async with open_sqlite_store(tmp_path, leaf_digest=leaf_digest, dialect="d") as store:
         await store.write(placed(*records))
         await store.tree(SHARD)
@@ -194,7 +185,7 @@ async def test_digests_outlive_a_restart(tmp_path: Path) -> None:
 
 
 async def test_another_dialect_computes_anew(sqlite: SqliteHandle) -> None:
-    records = [make_record(str(number), deleted=number % 2) for number in range(30)]
+    records = [bare_record(f"name/{number}", delete_time=number % 2) for number in range(30)]
     await sqlite.store.write(placed(*records))
     await sqlite.store.tree(SHARD)
     await sqlite.close()
@@ -206,7 +197,7 @@ async def test_another_dialect_computes_anew(sqlite: SqliteHandle) -> None:
 
 
 async def test_closing_ends_a_computation(sqlite: SqliteHandle) -> None:
-    await sqlite.store.write(placed(*(make_record(str(number)) for number in range(200))))
+    await sqlite.store.write(placed(*(bare_record(f"name/{number}") for number in range(200))))
 
     async def ask() -> None:
         with pytest.raises(StoreClosedError):

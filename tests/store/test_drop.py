@@ -20,6 +20,7 @@ from gossipnode.store.sqlite.drop import drop_step
 from gossipnode.store.sqlite.index_table import give_up_index
 from gossipnode.store.sqlite.jobs import DigestJob, SlotSha, StepJob
 from gossipnode.store.verify.check_store import verify_store
+from tests.records import bare_record
 from tests.store.support import (
     ANEW_SHARD,
     OTHER_SHARD,
@@ -29,7 +30,6 @@ from tests.store.support import (
     check_indexes,
     index_rows,
     leaf_digest,
-    make_record,
     placed,
     rebuilt,
     scan_all,
@@ -37,7 +37,7 @@ from tests.store.support import (
 )
 
 RECORDS = [tagged(str(number), n=number) for number in range(60)]
-TOMBSTONES = [make_record(f"t{number}", deleted=number) for number in range(1, 20)]
+TOMBSTONES = [bare_record(f"name/t{number}", delete_time=number) for number in range(1, 20)]
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ async def _assert_empty(store: Store, shard: ShardId) -> None:
 
 
 async def test_incarnations_of_a_group_are_apart(handle: Handle) -> None:
-    old, new = make_record(revision=9), make_record("1", payload=b"new")
+    old, new = bare_record("name/1", revision=9), bare_record("name/1", b"new")
     results = await handle.store.write([(SHARD, old), (ANEW_SHARD, new)])
     assert [result.outcome for result in results] == [WriteOutcome.STORED] * 2
     assert handle.store.shards() == [SHARD, ANEW_SHARD]
@@ -74,7 +74,7 @@ async def test_incarnations_of_a_group_are_apart(handle: Handle) -> None:
 
 @pytest.mark.parametrize("incarnation", [-1, (1 << 62) + 1])
 async def test_a_bad_incarnation_is_refused(handle: Handle, incarnation: int) -> None:
-    (result,) = await handle.store.write([(ShardId("sw", 0, incarnation), make_record())])
+    (result,) = await handle.store.write([(ShardId("sw", 0, incarnation), bare_record("name/1"))])
     assert result.outcome is WriteOutcome.REFUSED
     assert "incarnation" in result.problem
     assert handle.store.shards() == []
@@ -96,9 +96,9 @@ async def test_a_dropped_shard_is_forgotten(handle: Handle, hashed: bool) -> Non
     assert await scan_all(handle.store, OTHER_SHARD) == sorted(RECORDS[:10], key=lambda each: each.entity)
     await check_indexes(handle.store)
     # Written to again it begins with nothing: an old version is no longer known to be old.
-    (result,) = await handle.store.write(placed(make_record("1", revision=0)))
+    (result,) = await handle.store.write(placed(bare_record("name/1", revision=0)))
     assert result.outcome is WriteOutcome.STORED
-    assert await handle.store.tree(SHARD) == rebuilt([make_record("1", revision=0)])
+    assert await handle.store.tree(SHARD) == rebuilt([bare_record("name/1", revision=0)])
     assert handle.store.indexes(SHARD) == {}
 
 
@@ -141,12 +141,12 @@ async def test_a_tree_asked_for_after_a_drop_is_that_of_the_new_shard(sqlite: Sq
 
 
 async def test_a_digest_of_a_dropped_shard_cannot_reach_the_next(sqlite: SqliteHandle) -> None:
-    record = make_record()
+    record = bare_record("name/1")
     slot = slot_of(record.entity)
     await sqlite.store.write(placed(record))
     (row,) = sqlite.sqlite._file.reader.execute("SELECT sid, generation FROM slot").fetchall()
     await sqlite.store.drop(SHARD)
-    newer = make_record(payload=b"newer")
+    newer = bare_record("name/1", b"newer")
     await sqlite.store.write(placed(newer))
     await sqlite.sqlite._writer.do(DigestJob(slots=[SlotSha(row[0], slot, row[1], bytes(64))]))
     assert await sqlite.store.tree(SHARD) == rebuilt([newer])
@@ -159,7 +159,7 @@ async def test_writes_get_their_turn_between_the_steps(sqlite: SqliteHandle) -> 
 
     async def write() -> None:
         for revision in range(1, 4):
-            await sqlite.store.write(placed(make_record(revision=revision), shard=OTHER_SHARD))
+            await sqlite.store.write(placed(bare_record("name/1", revision=revision), shard=OTHER_SHARD))
             left.append((await sqlite.store.counts(SHARD)).records)
 
     async with trio.open_nursery() as nursery:
@@ -222,8 +222,8 @@ async def test_what_a_crash_left_of_an_index_is_removed(sqlite: SqliteHandle) ->
 @pytest.mark.slow
 async def test_a_step_is_bounded_in_bytes(sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drop, "DROP_STEP_BYTES", 5000)
-    await sqlite.store.write(placed(*(make_record(str(each), payload=bytes(2000)) for each in range(30))))
-    await sqlite.store.write(placed(make_record("large", payload=bytes(100_000))))
+    await sqlite.store.write(placed(*(bare_record(f"name/{each}", bytes(2000)) for each in range(30))))
+    await sqlite.store.write(placed(bare_record("name/large", bytes(100_000))))
     left = [31]
     while left[-1]:
         await sqlite.sqlite._writer.do(StepJob(partial(drop_step, shard=SHARD)))
@@ -251,7 +251,7 @@ async def test_a_note_is_kept(handle: Handle) -> None:
 
 async def test_a_closed_store_refuses(handle: Handle) -> None:
     store = handle.store
-    await store.write(placed(make_record()))
+    await store.write(placed(bare_record("name/1")))
     await handle.restart()
     for call in (
         store.drop(SHARD),

@@ -12,6 +12,7 @@ from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.query.index_key import IndexKind, order_key
 from gossipnode.store.interface import IndexHit, IndexRefusedError, IndexState
 from gossipnode.store.prepared import INDEXES_PER_SHARD_MAX
+from tests.records import bare_record
 from tests.store.support import (
     ANEW_SHARD,
     OTHER_SHARD,
@@ -20,7 +21,6 @@ from tests.store.support import (
     check_indexes,
     find_all,
     hits,
-    make_record,
     placed,
     tagged,
 )
@@ -38,7 +38,9 @@ async def test_a_record_is_found_by_its_tags(handle: Handle) -> None:
     await handle.store.want_index(SHARD, "color")
     await handle.store.want_index(SHARD, "size")
     await handle.store.write(placed(tagged("1", color="red", size=5), tagged("2", color="red")))
-    await handle.store.write(placed(tagged("3", color=["red", "blue", "red"], size=-5), make_record("4")))
+    await handle.store.write(
+        placed(tagged("3", color=["red", "blue", "red"], size=-5), bare_record("name/4"))
+    )
     assert handle.store.indexes(SHARD) == {"color": READY, "size": READY}
     assert await _ids(handle, "color", "red") == ["1", "2"]
     assert await _ids(handle, "color", "red", ELEMENT) == ["3"]
@@ -55,8 +57,8 @@ async def test_a_record_is_found_by_its_tags(handle: Handle) -> None:
         (tagged(revision=2, color="blue"), {"blue": ["1"]}),
         (tagged(revision=2, color="red", other=1), {"red": ["1"]}),
         (tagged(revision=2), {}),
-        (make_record(revision=2, payload=b"unreadable"), {}),
-        (make_record(revision=2, deleted=2, payload=b'{"color": "red"}'), {}),
+        (bare_record("name/1", b"unreadable", revision=2), {}),
+        (bare_record("name/1", b'{"color": "red"}', revision=2, delete_time=2), {}),
         (tagged(revision=0, color="blue"), {"red": ["1"]}),
     ],
     ids=["changed", "kept", "without", "unreadable", "deleted", "older"],
@@ -81,7 +83,7 @@ async def test_an_index_follows_a_record(
 
 async def test_an_index_is_built_from_what_is_there(handle: Handle) -> None:
     records = [tagged(str(number), n=number % 7) for number in range(100)]
-    await handle.store.write(placed(*records, make_record("t", deleted=3), make_record("u")))
+    await handle.store.write(placed(*records, bare_record("name/t", delete_time=3), bare_record("name/u")))
     await handle.store.want_index(SHARD, "n")
     await handle.store.want_index(SHARD, "absent")
     assert handle.store.indexes(SHARD) == {"n": BUILDING, "absent": BUILDING}
@@ -106,7 +108,7 @@ async def test_records_change_while_an_index_is_built(handle: Handle) -> None:
             tagged(str(number), revision=revision, n=chance.randrange(100))
             for number in chance.sample(range(80), 6)
         ]
-        changed.append(make_record(str(chance.randrange(60)), revision=revision + 1, deleted=1))
+        changed.append(bare_record(f"name/{chance.randrange(60)}", revision=revision + 1, delete_time=1))
         await handle.store.write(placed(*changed))
     assert handle.store.indexes(SHARD) == {"n": BUILDING}
     while await handle.store.build_indexes(limit=50):
@@ -169,9 +171,9 @@ async def test_a_page_may_begin_behind_any_place(handle: Handle, descending: boo
     places = [
         *ordered,
         # No row is there; or none any more.
-        IndexHit(order_key(1), make_record("35").entity),
-        IndexHit(b"", make_record("0").entity),
-        IndexHit(b"\xff", make_record("0").entity),
+        IndexHit(order_key(1), bare_record("name/35").entity),
+        IndexHit(b"", bare_record("name/0").entity),
+        IndexHit(b"\xff", bare_record("name/0").entity),
     ]
     for after in places:
         if descending:

@@ -15,6 +15,7 @@ from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.tree import Tree
 from gossipnode.store.interface import ShardCounts, StoreClosedError
+from tests.records import bare_record
 from tests.store.support import (
     OTHER_SHARD,
     SHARD,
@@ -22,7 +23,6 @@ from tests.store.support import (
     MemoryHandle,
     SqliteHandle,
     leaf_digest,
-    make_record,
     placed,
     rebuilt,
     scan_all,
@@ -47,7 +47,7 @@ NASTY = [
 
 
 async def test_a_record_is_read_back(handle: Handle) -> None:
-    record = make_record()
+    record = bare_record("name/1")
     (result,) = await handle.store.write(placed(record))
     assert result == (WriteOutcome.STORED, record.version, "")
     assert await handle.store.read(SHARD, [record.entity]) == [record]
@@ -55,9 +55,9 @@ async def test_a_record_is_read_back(handle: Handle) -> None:
 
 
 async def test_reads_answer_in_the_order_asked(handle: Handle) -> None:
-    records = [make_record(str(number)) for number in range(200)]
+    records = [bare_record(f"name/{number}") for number in range(200)]
     await handle.store.write(placed(*records))
-    asked = [*records, make_record("missing"), records[3]]
+    asked = [*records, bare_record("name/missing"), records[3]]
     random.Random(1).shuffle(asked)
     found = await handle.store.read(SHARD, [record.entity for record in asked])
     assert found == [None if record.entity.id == "missing" else record for record in asked]
@@ -67,12 +67,24 @@ async def test_reads_answer_in_the_order_asked(handle: Handle) -> None:
 @pytest.mark.parametrize(
     ("first", "second", "outcome"),
     [
-        (make_record(revision=2), make_record(revision=1, payload=b"older"), WriteOutcome.OLDER),
-        (make_record(revision=2), make_record(revision=2), WriteOutcome.EQUAL),
-        (make_record(revision=2), make_record(revision=3, payload=b"newer"), WriteOutcome.STORED),
-        (make_record(revision=2), make_record(revision=2, deleted=1), WriteOutcome.STORED),
-        (make_record(revision=2, deleted=5), make_record(revision=2, payload=b"alive"), WriteOutcome.OLDER),
-        (make_record(revision=2, deleted=5), make_record(revision=3), WriteOutcome.STORED),
+        (bare_record("name/1", revision=2), bare_record("name/1", b"older", revision=1), WriteOutcome.OLDER),
+        (bare_record("name/1", revision=2), bare_record("name/1", revision=2), WriteOutcome.EQUAL),
+        (bare_record("name/1", revision=2), bare_record("name/1", b"newer", revision=3), WriteOutcome.STORED),
+        (
+            bare_record("name/1", revision=2),
+            bare_record("name/1", revision=2, delete_time=1),
+            WriteOutcome.STORED,
+        ),
+        (
+            bare_record("name/1", revision=2, delete_time=5),
+            bare_record("name/1", b"alive", revision=2),
+            WriteOutcome.OLDER,
+        ),
+        (
+            bare_record("name/1", revision=2, delete_time=5),
+            bare_record("name/1", revision=3),
+            WriteOutcome.STORED,
+        ),
     ],
 )
 @pytest.mark.parametrize("together", [False, True])
@@ -94,7 +106,7 @@ async def test_the_larger_version_wins(
 
 
 async def test_the_digest_decides_between_equal_stamps(handle: Handle) -> None:
-    one, two = make_record(payload=b"one"), make_record(payload=b"two")
+    one, two = bare_record("name/1", b"one"), bare_record("name/1", b"two")
     await handle.store.write(placed(one))
     await handle.store.write(placed(two))
     winner = max(one, two, key=lambda record: record.version.digest)
@@ -104,18 +116,18 @@ async def test_the_digest_decides_between_equal_stamps(handle: Handle) -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        make_record(revision=STAMP_MAX_NANOSECONDS + 1),
-        make_record(deleted=1 << 70),
-        make_record(revision=-1),
-        make_record(payload=bytes((1 << 20) + 1)),
-        make_record(""),
-        make_record("\ud800"),
-        make_record(name="a/b"),
-        make_record(group=""),
+        bare_record("name/1", revision=STAMP_MAX_NANOSECONDS + 1),
+        bare_record("name/1", delete_time=1 << 70),
+        bare_record("name/1", revision=-1),
+        bare_record("name/1", bytes((1 << 20) + 1)),
+        bare_record("name/"),
+        bare_record("name/\ud800"),
+        bare_record(Entity("sw", "a/b", "1")),
+        bare_record("name/1", group=""),
     ],
 )
 async def test_a_bad_record_fails_alone(handle: Handle, bad: Record) -> None:
-    held, good = make_record(), make_record("good")
+    held, good = bare_record("name/1"), bare_record("name/good")
     await handle.store.write(placed(held))
     results = await handle.store.write(placed(bad, good))
     assert [result.outcome for result in results] == [WriteOutcome.REFUSED, WriteOutcome.STORED]
@@ -126,14 +138,14 @@ async def test_a_bad_record_fails_alone(handle: Handle, bad: Record) -> None:
 
 @pytest.mark.parametrize("shard", [ShardId("sw", -1), ShardId("sw", 1 << 70), ShardId("\ud800", 0)])
 async def test_a_bad_shard_fails_alone(handle: Handle, shard: ShardId) -> None:
-    results = await handle.store.write([(shard, make_record()), *placed(make_record())])
+    results = await handle.store.write([(shard, bare_record("name/1")), *placed(bare_record("name/1"))])
     assert [result.outcome for result in results] == [WriteOutcome.REFUSED, WriteOutcome.STORED]
     assert handle.store.shards() == [SHARD]
 
 
 async def test_the_largest_stamp_outlives_a_restart(handle: Handle) -> None:
     assert await handle.store.last_stamp() == 0
-    await handle.store.write(placed(make_record()), stamp=7)
+    await handle.store.write(placed(bare_record("name/1")), stamp=7)
     await handle.store.write([], stamp=5)
     assert await handle.store.last_stamp() == 7
     await handle.store.write([], stamp=STAMP_MAX_NANOSECONDS)
@@ -144,7 +156,7 @@ async def test_the_largest_stamp_outlives_a_restart(handle: Handle) -> None:
 
 async def test_shards_are_apart(handle: Handle) -> None:
     assert handle.store.shards() == []
-    here, there = make_record("1"), make_record("1", revision=9, deleted=9)
+    here, there = bare_record("name/1"), bare_record("name/1", revision=9, delete_time=9)
     await handle.store.write([(SHARD, here), (OTHER_SHARD, there)])
     assert handle.store.shards() == [SHARD, OTHER_SHARD]
     assert await scan_all(handle.store, SHARD) == [here]
@@ -163,7 +175,7 @@ async def test_an_unknown_shard_is_empty(handle: Handle) -> None:
 
 async def test_pages_follow_the_order_of_entity_tuples(handle: Handle) -> None:
     records = [
-        make_record(identity, name=name, group=group)
+        bare_record(f"{name}/{identity}", group=group)
         for group in ("g", "g\0", "g\1", "g-")
         for name in NASTY
         if "/" not in name
@@ -187,7 +199,7 @@ async def test_pages_follow_the_order_of_entity_tuples(handle: Handle) -> None:
 
 
 async def test_leaves_carry_digest_and_version(handle: Handle) -> None:
-    record = make_record(deleted=4)
+    record = bare_record("name/1", b"payload", delete_time=4)
     slot = slot_of(record.entity)
     await handle.store.write(placed(record))
     (leaf,) = await handle.store.leaves(SHARD, slot, limit=5)
@@ -196,19 +208,19 @@ async def test_leaves_carry_digest_and_version(handle: Handle) -> None:
 
 
 async def test_the_background_computes_what_is_missing(handle: Handle) -> None:
-    await handle.store.write(placed(*(make_record(str(number)) for number in range(100))))
-    await handle.store.write(placed(*(make_record(str(n)) for n in range(20)), shard=OTHER_SHARD))
+    await handle.store.write(placed(*(bare_record(f"name/{number}") for number in range(100))))
+    await handle.store.write(placed(*(bare_record(f"name/{n}") for n in range(20)), shard=OTHER_SHARD))
     assert await handle.store.fill_digests(limit=30) == 30
     assert await handle.store.fill_digests(limit=1000) == 90
     assert await handle.store.fill_digests(limit=1000) == 0
     assert await handle.store.counts(SHARD) == ShardCounts(100, 0, 0)
-    await handle.store.write(placed(make_record("5", revision=2, payload=b"new")))
+    await handle.store.write(placed(bare_record("name/5", b"new", revision=2)))
     assert await handle.store.counts(SHARD) == ShardCounts(100, 0, 1)
     assert await handle.store.fill_digests(limit=1000) == 1
 
 
 async def test_equal_content_gives_equal_roots(handle: Handle) -> None:
-    records = [make_record(str(n), revision=r, payload=b"%d" % r) for n in range(60) for r in (1, 2, 3)]
+    records = [bare_record(f"name/{n}", b"%d" % r, revision=r) for n in range(60) for r in (1, 2, 3)]
     newest = [record for record in records if record.version.mod_revision == 3]
     for seed, shard in enumerate((SHARD, OTHER_SHARD)):
         random.Random(seed).shuffle(records)
@@ -221,17 +233,17 @@ async def test_equal_content_gives_equal_roots(handle: Handle) -> None:
 
 
 async def test_a_write_makes_only_its_slot_stale(handle: Handle) -> None:
-    records = [make_record(str(number)) for number in range(100)]
+    records = [bare_record(f"name/{number}") for number in range(100)]
     await handle.store.write(placed(*records))
     before = dict((await handle.store.tree(SHARD)).slots)
-    newer = make_record("7", revision=2, payload=b"new")
+    newer = bare_record("name/7", b"new", revision=2)
     await handle.store.write(placed(newer))
     after = dict((await handle.store.tree(SHARD)).slots)
     assert {slot for slot in after if after[slot] != before[slot]} == {slot_of(newer.entity)}
 
 
 async def test_a_crash_keeps_what_was_acknowledged(handle: Handle) -> None:
-    records = [make_record(str(number)) for number in range(50)]
+    records = [bare_record(f"name/{number}") for number in range(50)]
     await handle.store.write(placed(*records), stamp=3)
     await handle.crash()
     assert {record.entity for record in await scan_all(handle.store)} == {r.entity for r in records}
@@ -240,7 +252,7 @@ async def test_a_crash_keeps_what_was_acknowledged(handle: Handle) -> None:
 
 
 async def test_a_cancelled_write_is_whole_or_was_never_begun(handle: Handle) -> None:
-    written = make_record("written")
+    written = bare_record("name/written")
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
 
@@ -254,7 +266,7 @@ async def test_a_cancelled_write_is_whole_or_was_never_begun(handle: Handle) -> 
             scope.cancel()
     assert await handle.store.read(SHARD, [written.entity]) == [written]
 
-    never = make_record("never")
+    never = bare_record("name/never")
     with trio.CancelScope() as scope:
         scope.cancel()
         await handle.store.write(placed(never))
@@ -266,7 +278,7 @@ async def test_many_tasks_write_the_same_entity(handle: Handle) -> None:
     outcomes: list[WriteOutcome] = []
 
     async def write(revision: int) -> None:
-        record = make_record(revision=revision, payload=b"%d" % revision)
+        record = bare_record("name/1", b"%d" % revision, revision=revision)
         (result,) = await handle.store.write(placed(record))
         assert result.version is not None
         assert result.version.mod_revision >= revision
@@ -285,7 +297,7 @@ async def test_a_closed_store_refuses(handle: Handle) -> None:
     store = handle.store
     await handle.restart()
     with pytest.raises(StoreClosedError):
-        await store.write(placed(make_record()))
+        await store.write(placed(bare_record("name/1")))
     with pytest.raises(StoreClosedError):
         await store.tree(SHARD)
     with pytest.raises(StoreClosedError):
@@ -296,7 +308,7 @@ async def test_closing_carries_out_what_was_handed_in(handle: Handle) -> None:
     async def write(record: Record) -> None:
         assert (await handle.store.write(placed(record)))[0].outcome is WriteOutcome.STORED
 
-    records = [make_record(str(number)) for number in range(20)]
+    records = [bare_record(f"name/{number}") for number in range(20)]
     async with trio.open_nursery() as nursery:
         for record in records:
             nursery.start_soon(write, record)

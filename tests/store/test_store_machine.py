@@ -16,7 +16,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record, ShardId
-from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.query.index_key import IndexKind
 from gossipnode.store.interface import IndexHit, IndexState, ShardCounts
@@ -24,6 +23,7 @@ from gossipnode.store.sqlite import drop as sqlite_drop
 from gossipnode.store.sqlite import index_table
 from gossipnode.store.sqlite import indexes as sqlite_indexes
 from gossipnode.store.verify.check_store import verify_store
+from tests.records import bare_record
 from tests.store.support import (
     ANEW_SHARD,
     OTHER_SHARD,
@@ -60,11 +60,9 @@ payloads = st.one_of(
 )
 
 
-def _record(entity: Entity, revision: int, deleted: int, payload: bytes) -> Record:
-    return Record(entity, Version(revision, deleted, payload_digest(payload)), payload)
-
-
-records = st.builds(_record, entities, st.integers(0, 4), st.sampled_from([0, 0, 0, 2, 3]), payloads)
+records = st.builds(
+    bare_record, entities, payloads, revision=st.integers(0, 4), delete_time=st.sampled_from([0, 0, 0, 2, 3])
+)
 batches = st.lists(st.tuples(shards, records), max_size=12)
 
 

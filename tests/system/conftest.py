@@ -1,4 +1,4 @@
-"""Nodes for one test, or for all tests of a module; whatever still runs at the end is ended by its pid."""
+"""Nodes for one test, or for all tests of a module. A node that still runs at the end is ended by its pid."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.support import Nodes
+from tests.system.nodes import Nodes, nodes_without_defect
 
 
 @pytest.fixture
@@ -19,13 +19,6 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
 
 @pytest.fixture(scope="module")
 def module_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    """Nodes that live as long as a module's tests. They must stop in order, with no defect in their logs."""
-    made = Nodes(tmp_path_factory.mktemp("nodes"))
-    try:
+    """Nodes that live as long as the tests of a module."""
+    with nodes_without_defect(tmp_path_factory.mktemp("nodes")) as made:
         yield made
-        for node in made.nodes.values():
-            if node.running:
-                assert node.stop() == 0
-            node.assert_no_defect()
-    finally:
-        made.end_all()

@@ -1,4 +1,4 @@
-"""The digests of the protocol, computed anew from its definition with none of the product's code.
+"""The digests of the protocol, computed from its definition with none of the product's code.
 
 Canonical JSON is written by Google's json_format and the standard library alone.
 """
@@ -8,34 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import xxhash
 from google.protobuf import json_format
 
+from tests.system.held_records import Held
+
 SLOTS = 32
-
-
-class Held(NamedTuple):
-    """A record as a replica holds it; delete_time is 0 while it is alive."""
-
-    message: Any
-    delete_time: int = 0
-
-    @property
-    def key(self) -> tuple[bytes, bytes, bytes]:
-        """Group, name and id as UTF-8: the order of leaves."""
-        metadata = self.message.metadata
-        return metadata.group.encode(), metadata.name.encode(), self.message.id.encode()
-
-    @property
-    def text(self) -> str:
-        """group/name/id"""
-        return b"/".join(self.key).decode()
-
-    @property
-    def revision(self) -> int:
-        return int(self.message.metadata.mod_revision)
 
 
 def canonical_json(message: Any) -> str:

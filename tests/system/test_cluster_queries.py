@@ -15,18 +15,10 @@ from gossipnode.wire import services
 from gossipnode.wire.criteria_codec import encode_criteria
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.pb.banyandb.model.v1 import query_pb2 as model
-from tests.system.support import (
-    NODE_SERVICE,
-    PROPERTY,
-    Node,
-    Nodes,
-    Stock,
-    eventually,
-    own,
-    property_of,
-    refused,
-    rpc,
-)
+from tests.system.nodes import Nodes
+from tests.system.processes import Node, eventually
+from tests.system.stock_client import NODE_SERVICE, PROPERTY, Stock, refused
+from tests.system.stock_messages import own, property_of, rpc
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +95,7 @@ def test_a_trace_has_a_span_for_each_replica(stock: Stock) -> None:
 
 
 def nested(depth: int) -> bytes:
-    """A query in bytes: Python's own client nests no message deeper than 100, others do."""
+    """A query in bytes, since Google's classes for Python refuse to nest messages deeper than 100."""
     criteria: Criteria = Condition("n", Op.GE, 0)
     for _ in range(depth - 1):
         criteria = LogicalExpression(LogicalOp.AND, Condition("n", Op.GE, 0), criteria)
@@ -118,7 +110,7 @@ def test_criteria_nested_64_deep_are_answered_and_65_refused(stock: Stock) -> No
         stock.raw_unary(f"{PROPERTY}/Query", nested(65))
 
 
-def test_a_long_answer_comes_in_batches_and_pages_go_on_behind_a_key(stock: Stock) -> None:
+def test_a_long_answer_comes_in_batches_and_pages_go_on_after_a_key(stock: Stock) -> None:
     request = own.QueryRequest(query=rpc.QueryRequest(groups=["parts"], limit=25), after="parts/n0/58")
     batches = stock.answers(f"{NODE_SERVICE}/Query", request, own.RecordBatch)
     found = [record.property.id for batch in batches for record in batch.records]
@@ -146,7 +138,7 @@ def test_with_one_stopped_answers_are_complete_and_only_the_first_one_waits(node
 
 
 def _back(stock: Stock, node: Node) -> None:
-    """Wait until a node that was stopped is asked again."""
+    """Wait until queries ask a node again that was stopped for a while."""
 
     def searched() -> bool:
         (root,) = ask(stock, groups=["whole"], trace=True).trace.spans

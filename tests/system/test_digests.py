@@ -1,4 +1,4 @@
-"""The digests that these tests compute by themselves, against those recorded from a running peer."""
+"""The digests that `digests.py` computes are those that were recorded from a running peer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gossipnode.wire.generated.pb.banyandb.property.v1.property_pb2 import Property
-from tests.system.digests import Held, canonical_json, leaves_by_slot, root_sha, slot_shas
+from tests.system.digests import canonical_json, leaves_by_slot, root_sha, slot_shas
+from tests.system.held_records import Held
 
 VECTORS = Path(__file__).parent.parent / "golden" / "vectors"
 

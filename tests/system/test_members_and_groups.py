@@ -1,4 +1,4 @@
-"""Real processes that join, move shards, are killed on the way, and are forgotten; groups made by command."""
+"""Nodes join, are killed while shards move, and are forgotten; groups are made and deleted by command."""
 
 from __future__ import annotations
 
@@ -7,17 +7,10 @@ import json
 import grpc
 import pytest
 
-from tests.system.support import (
-    Node,
-    Nodes,
-    Stock,
-    command,
-    eventually,
-    free_ports,
-    property_of,
-    refused,
-    tags_of,
-)
+from tests.system.nodes import Nodes, stop_all
+from tests.system.processes import Node, command, eventually, free_ports
+from tests.system.stock_client import Stock, refused
+from tests.system.stock_messages import property_of, tags_of
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +18,7 @@ RECORDS = 120
 
 
 def joiner(nodes: Nodes, name: str, through: Node) -> Node:
-    """A node that is in nobody's configuration, and has no group in its own."""
+    """A node that no other node's configuration names, and whose own names no group."""
     address = f"127.0.0.1:{free_ports(1)[0]}"
     config = nodes.directory / f"{name}.toml"
     config.write_text(
@@ -85,9 +78,7 @@ def test_a_cluster_grows_and_shrinks_under_kill_and_loses_nothing(nodes: Nodes) 
     ended = b.try_start()
     assert ended is not None
     assert "forgotten b" in ended.problem
-    for node in (a, c, d):
-        node.assert_no_defect()
-        assert node.stop() == 0
+    stop_all(a, c, d)
 
 
 def test_a_group_is_made_and_deleted_by_command_also_where_a_member_is_away(nodes: Nodes) -> None:

@@ -1,4 +1,4 @@
-"""Nodes under mutual TLS: members get in by the name in their certificate, and nobody else does."""
+"""Nodes under mutual TLS take a peer for a member only by the name in its certificate."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ import grpc
 import pytest
 import trustme
 
-from tests.system.digests import Held
-from tests.system.foreign import ClientSession, Replica
-from tests.system.support import Ended, Node, Nodes, Stock, command, gossip, property_of, refused
+from tests.system.foreign.foreign_replica import ForeignReplica
+from tests.system.foreign.foreign_session import ForeignSession
+from tests.system.held_records import Held
+from tests.system.nodes import Nodes
+from tests.system.processes import Ended, Node, command
+from tests.system.stock_client import Stock, refused
+from tests.system.stock_messages import gossip, property_of
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +35,7 @@ class Files:
         return self.directory / "ca.pem"
 
     def issue(self, name: str, *dns_names: str) -> tuple[Path, Path]:
-        """Certificate and key, new ones in the same files each time."""
+        """Make a certificate and its key. A second call replaces the files of the first."""
         cert, key = self.directory / f"{name}.pem", self.directory / f"{name}.key"
         issued = self.authority.issue_cert(*(dns_names or (name, "localhost")))
         cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
@@ -67,7 +71,7 @@ def ring(module_nodes: Nodes, files: Files) -> list[Node]:
 
 
 def local(node: Node) -> str:
-    """The node by the name that its certificate has for a client on the same machine."""
+    """The address of a node, with the host name that its certificate has for clients on the same machine."""
     return f"localhost:{node.address.rsplit(':', 1)[1]}"
 
 
@@ -105,7 +109,7 @@ def test_a_client_without_a_certificate_is_refused(ring: list[Node], files: File
 
 
 def check_refused(ended: Ended) -> None:
-    """Refused, in one line. In TLS 1.3 the reason may get lost with the connection, as it comes late."""
+    """Check that a command was refused, in one line. In TLS 1.3 the reason may get lost."""
     assert ended.out == ""
     if ended.code == 5:
         assert "refuses our certificate" in ended.problem
@@ -131,7 +135,7 @@ def test_a_certificate_of_another_ca_is_refused(ring: list[Node], files: Files, 
         refused(grpc.StatusCode.UNAVAILABLE),
     ):
         stock.query("sw")
-    # The other way round: a client that trusts another CA does not talk to the node.
+    # In the other direction, a client that trusts another CA does not talk to the node.
     ended = cli(other, "get", "sw/n/0", "--at", local(ring[0]))
     assert ended.code in (4, 5)
     assert "certificate" in ended.problem.lower()
@@ -140,31 +144,31 @@ def test_a_certificate_of_another_ca_is_refused(ring: list[Node], files: Files, 
 def test_only_members_may_repair_and_propagate(ring: list[Node], files: Files, stock: Stock) -> None:
     context = gossip.PropagationContext(nodes=["a", "b", "c"], origin_node="b", max_propagation_count=3)
     message = gossip.PropagationRequest(context=context, group="sw")
-    session = ClientSession(stock, Replica([Held(property_of("sw", "n", "x", revision=1))]), "sw")
+    session = ForeignSession(stock, ForeignReplica([Held(property_of("sw", "n", "x", revision=1))]), "sw")
     for call in (lambda: stock.propagation(message), session.run):
         with refused(grpc.StatusCode.PERMISSION_DENIED, "somebody.example", "only members"):
             call()
-    # A member's own certificate opens the door, but not under another member's name.
+    # A member is let in by its own certificate, but not under another member's name.
     with Stock(local(ring[0]), credentials=files.credentials("b")) as member:
-        assert ClientSession(member, Replica(), "sw").run().found
+        assert ForeignSession(member, ForeignReplica(), "sw").run().found
     metadata = (("gossipnode-node", "c"),)
     with (
         Stock(local(ring[0]), credentials=files.credentials("b"), metadata=metadata) as liar,
         refused(grpc.StatusCode.PERMISSION_DENIED),
     ):
-        ClientSession(liar, Replica(), "sw").run()
+        ForeignSession(liar, ForeignReplica(), "sw").run()
 
 
 def test_another_cluster_is_refused(ring: list[Node], files: Files) -> None:
     metadata = (("gossipnode-cluster", "other"),)
     with Stock(local(ring[0]), credentials=files.credentials("b"), metadata=metadata) as stock:
-        for call in (stock.status, lambda: ClientSession(stock, Replica(), "sw").run()):
+        for call in (stock.status, lambda: ForeignSession(stock, ForeignReplica(), "sw").run()):
             with refused(grpc.StatusCode.PERMISSION_DENIED, "'main'", "'other'"):
                 call()
 
 
 def test_a_member_with_another_members_certificate_is_not_talked_to(nodes: Nodes, files: Files) -> None:
-    """b shows the certificate of c: a does not take it for b."""
+    """b shows the certificate of c, and so a does not take it for b."""
 
     def mixed(name: str) -> dict[str, object]:
         return files.settings(name) if name == "a" else {**files.settings("c")}
@@ -177,13 +181,13 @@ def test_a_member_with_another_members_certificate_is_not_talked_to(nodes: Nodes
     assert "certificate" in finished.hops[0].reason.lower()
 
 
-def test_sighup_reads_certificates_anew(nodes: Nodes, tmp_path: Path) -> None:
+def test_sighup_reads_certificates_again(nodes: Nodes, tmp_path: Path) -> None:
     files = authority(tmp_path / "renewed")
     (node,) = nodes.start("a", tls=files.settings)
     files.issue("client")
     with Stock(local(node), credentials=files.credentials("client")) as stock:
         assert stock.status().node == "a"
-        # A renewed certificate, for another name as well: only a new connection can show it.
+        # The renewed certificate has one more name, so that a new connection can tell it from the old one.
         files.issue("a", "a", "localhost", "renewed.example")
         node.send(signal.SIGHUP)
         renewed = (("grpc.ssl_target_name_override", "renewed.example"),)
@@ -196,7 +200,7 @@ def test_sighup_reads_certificates_anew(nodes: Nodes, tmp_path: Path) -> None:
                     assert error.code() is grpc.StatusCode.UNAVAILABLE  # noqa: PT017 - not read yet
         else:
             raise AssertionError("the new certificate is not shown")
-        # The connection from before lives on, and so does the node when the new files are of no use.
+        # The old connection lives on, and so does the node when the next files are of no use.
         assert stock.status().node == "a"
         (files.directory / "a.pem").write_text("no certificate")
         node.send(signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""PropertyService as a stock gRPC client meets it."""
+"""Apply, Delete and Query of PropertyService, called by a stock gRPC client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import grpc
 import pytest
 
 from gossipnode.wire.generated.pb.banyandb.model.v1 import query_pb2 as model
-from tests.system.support import Node, Nodes, Stock, own, properties, property_of, refused, rpc, tags_of
+from tests.system.nodes import Nodes
+from tests.system.processes import Node
+from tests.system.stock_client import Stock, refused
+from tests.system.stock_messages import own, properties, property_of, rpc, tags_of
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +109,7 @@ def test_every_kind_of_value_comes_back(stock: Stock, name: str) -> None:
     assert one(stock, name).tags == made.tags
 
 
-def test_delete_then_apply_creates_anew(stock: Stock, name: str) -> None:
+def test_delete_then_apply_creates_again(stock: Stock, name: str) -> None:
     stock.apply(property_of("sw", name, "1", {"old": "tag"}))
     first = one(stock, name)
     assert stock.delete("sw", name, "1").deleted
@@ -197,7 +200,7 @@ def test_the_largest_that_may_be_stored(stock: Stock, name: str) -> None:
     for _ in range(8):
         made.tags[0].value.binary_data += bytes((1 << 20) - made.ByteSize())
     assert made.ByteSize() == 1 << 20
-    # What is over the limit only with our stamps on it is refused as well, or stored: never half of it.
+    # The node's own stamps may make it too large. It is then refused, and never stored in part.
     try:
         assert stock.apply(made).created
     except grpc.RpcError as error:

@@ -1,4 +1,4 @@
-"""A stock gRPC client that has no protos/: it learns everything from the node, then calls it."""
+"""A stock gRPC client without protos/ learns all services from the node by reflection, and calls them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import grpc
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from tests.system.support import WAIT_SECONDS, Node, Nodes, Stock, own, property_of, refused
+from tests.system.nodes import Nodes
+from tests.system.processes import WAIT_SECONDS, Node
+from tests.system.stock_client import Stock, refused
+from tests.system.stock_messages import own, property_of
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +20,7 @@ PATHS = [f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for
 
 
 def _messages() -> tuple[Any, Any]:
-    """Question and answer, from Google's own package if it is there, or by hand; never from our files."""
+    """The messages of reflection, from Google's package if it is there, or else made by hand."""
     try:
         from grpc_reflection.v1alpha import reflection_pb2
     except ImportError:
@@ -65,7 +68,7 @@ Question, Answer = _messages()
 
 
 class Tool:
-    """What a tool such as grpcurl does with a node."""
+    """Does what a tool such as grpcurl does with a node."""
 
     def __init__(self, stock: Stock, path: str) -> None:
         self.stock = stock
@@ -101,7 +104,7 @@ class Tool:
         return [method for name in self.services() for method in self.service(name).methods]
 
     def start(self, method: Any, *requests: Any) -> Any:
-        """Call a method with messages built from descriptors; an iterator over its answers."""
+        """Call a method with messages built from descriptors. Gives an iterator over its answers."""
         call = self.stock.channel.stream_stream(
             f"/{method.containing_service.full_name}/{method.name}",
             request_serializer=lambda request: request.SerializeToString(),
@@ -160,7 +163,7 @@ def test_a_method_is_called_with_nothing_but_what_the_node_told(tool: Tool) -> N
 
 
 def test_every_method_that_is_told_of_is_served(tool: Tool) -> None:
-    """Each is called with an empty request: whatever the node makes of it, it knows the method."""
+    """Each is called with an empty request. The node may refuse that, but it knows the method."""
     for method in tool.methods():
         call = tool.start(method, message_factory.GetMessageClass(method.input_type)())
         try:

@@ -27,7 +27,6 @@ from gossipnode.core.query.replica_messages import (
     WriteRecords,
 )
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.property.property_edit import build_property
 from gossipnode.wire.replica_codec import (
     add_reply,
@@ -38,6 +37,7 @@ from gossipnode.wire.replica_codec import (
     request_size,
 )
 from gossipnode.wire.wire_errors import UnstorableError, WireError
+from tests.records import prop, record
 from tests.wire.support import examples
 
 SHARD = ShardId("g", 3, 5)
@@ -45,8 +45,7 @@ FENCE = b"12345678"
 
 
 def stored(key: str, value: str = "v", *, revision: int = 1, delete_time: int = 0) -> Record:
-    payload = build_property(Entity("g", "n", key), {"k": value}, create_revision=1, mod_revision=revision)
-    return decode_record(payload, delete_time)
+    return record(f"n/{key}", group="g", revision=revision, delete_time=delete_time, k=value)
 
 
 NAMES = st.text("abc", min_size=1, max_size=20)
@@ -148,9 +147,9 @@ def test_what_no_message_can_carry_leaves_the_batch_as_it_was() -> None:
         (b"\x0a", 0, "malformed"),
         (b"", 0, "metadata: missing"),
         (build_property(Entity("g", "n", "i"), {"k": "v"}, mod_revision=-1), 0, "mod_revision -1"),
-        (build_property(Entity("g", "n", "i"), {"k": "v"}), -1, "delete_time -1"),
-        (build_property(Entity("g", "n", "i"), {"k": b"\0" * (1 << 20)}), 0, "is over 1048576 bytes"),
-        (build_property(Entity("other", "n", "i"), {"k": "v"}), 0, "of another group, 'other'"),
+        (prop("n/i", "g"), -1, "delete_time -1"),
+        (prop("n/i", "g", k=b"\0" * (1 << 20)), 0, "is over 1048576 bytes"),
+        (prop("n/i", "other"), 0, "of another group, 'other'"),
     ],
 )
 def test_a_record_that_cannot_be_stored_refuses_its_request(

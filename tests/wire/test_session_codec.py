@@ -29,7 +29,6 @@ from gossipnode.core.session.tree import SlotDigest
 from gossipnode.wire.generated.bp.banyandb.property import v1 as bp
 from gossipnode.wire.generated.pb.banyandb.property.v1 import property_pb2, repair_pb2
 from gossipnode.wire.property.payload import decode_record
-from gossipnode.wire.property.property_edit import build_property
 from gossipnode.wire.session_codec import (
     decode_client_message,
     decode_server_message,
@@ -37,6 +36,7 @@ from gossipnode.wire.session_codec import (
     encode_server_message,
 )
 from gossipnode.wire.wire_errors import WireError
+from tests.records import record
 from tests.wire.support import TEXTS, TRANSCRIPTS, examples, payloads, transcript_messages
 
 RECORDS = [decode_record(payload, index % 2 * 10**18) for index, payload in enumerate(payloads("types"))]
@@ -134,12 +134,12 @@ def _check_record(record: Record | Unreadable, seen: dict[str, Any]) -> None:
 
 
 def test_the_id_of_a_sync_names_the_record_and_is_not_read() -> None:
-    record = decode_record(build_property(Entity("g", "n", "a/b"), {"k": "v"}, mod_revision=7), 9)
-    request = repair_pb2.RepairRequest.FromString(encode_client_message(PropertySync(record)))
+    sent = record("n/a/b", group="g", revision=7, delete_time=9)
+    request = repair_pb2.RepairRequest.FromString(encode_client_message(PropertySync(sent)))
     assert request.property_sync.id == b"g/n/a/b/7"
     assert request.property_sync.delete_time == 9
     request.property_sync.id = b"\xff other"
-    assert decode_client_message(request.SerializeToString()) == PropertySync(record)
+    assert decode_client_message(request.SerializeToString()) == PropertySync(sent)
 
 
 def test_a_page_may_be_empty_and_is_there_all_the_same() -> None:
@@ -158,7 +158,7 @@ def sync_of(message: property_pb2.Property, delete_time: int = 0) -> bytes:
 
 
 def sample() -> property_pb2.Property:
-    return property_pb2.Property.FromString(build_property(Entity("g", "n", "i"), {"k": "v"}, mod_revision=1))
+    return property_pb2.Property.FromString(record("n/i", group="g").payload)
 
 
 def test_what_no_replica_may_store_is_unreadable_and_no_error() -> None:

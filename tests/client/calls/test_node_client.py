@@ -20,9 +20,9 @@ from gossipnode.core.query.criteria import Condition, Op
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
-from gossipnode.wire.property.property_edit import build_property
 from tests.client.support import NODE_CLIENT_TIMEOUT_SECONDS as TIMEOUT_SECONDS
 from tests.client.support import node_client
+from tests.records import prop
 
 KEY = Entity("g", "n", "i")
 
@@ -114,7 +114,7 @@ async def test_what_a_query_asks_for() -> None:
         request = await stream.recv()
         assert request is not None
         asked.append(request)
-        record = messages.Record(property=build_property(KEY, {"a": 1}), delete_time=7)
+        record = messages.Record(property=prop(KEY, a=1), delete_time=7)
         await stream.send(messages.RecordBatch(records=[record]))
 
     options = QueryOptions(

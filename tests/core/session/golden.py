@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from gossipnode.core.model.property import Entity, Record
-from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.core.session.messages import (
     AnswerTo,
     DifferSummary,
@@ -27,6 +26,7 @@ from gossipnode.core.session.messages import (
 from gossipnode.core.session.tree import SlotDigest
 from tests.core.session.talk import Message
 from tests.core.support import Shelf
+from tests.records import bare_record
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 VECTORS = sorted(path.stem for path in (GOLDEN / "vectors").glob("*.json"))
@@ -51,9 +51,7 @@ def _record(property_: Any, delete_time: int) -> Record:
     whole = {**property_, "metadata": metadata}
     payload = json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()
     entity = Entity(metadata["group"], metadata["name"], property_["id"])
-    return Record(
-        entity, Version(int(metadata["modRevision"]), delete_time, payload_digest(payload)), payload
-    )
+    return bare_record(entity, payload, revision=int(metadata["modRevision"]), delete_time=delete_time)
 
 
 def shelf(name: str, side: str) -> Shelf | None:

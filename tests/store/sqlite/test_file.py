@@ -22,9 +22,10 @@ from gossipnode.store.interface import (
 )
 from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
 from gossipnode.store.verify.check_store import verify_store
-from tests.store.support import SHARD, SqliteHandle, leaf_digest, make_record, placed, scan_all
+from tests.records import bare_record
+from tests.store.support import SHARD, SqliteHandle, leaf_digest, placed, scan_all
 
-RECORDS = [make_record(str(number), payload=b"p" * 2000) for number in range(100)]
+RECORDS = [bare_record(f"name/{number}", b"p" * 2000) for number in range(100)]
 
 
 async def _fill(handle: SqliteHandle) -> Path:
@@ -53,7 +54,7 @@ async def test_a_second_node_is_refused(sqlite: SqliteHandle) -> None:
             pass
     with pytest.raises(StoreLockedError):
         verify_store(sqlite.directory, lambda _: leaf_digest)
-    await sqlite.store.write(placed(make_record()))
+    await sqlite.store.write(placed(bare_record("name/1")))
 
 
 @pytest.mark.slow
@@ -137,7 +138,7 @@ async def test_a_half_made_file_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "store.db.new").write_bytes(b"half")
     (tmp_path / "store.db.new-journal").write_bytes(b"half")
     async with open_sqlite_store(tmp_path, leaf_digest=leaf_digest, dialect="d") as store:
-        await store.write(placed(make_record()))
+        await store.write(placed(bare_record("name/1")))
     assert sorted(os.listdir(tmp_path)) == ["store.db", "store.lock"]
 
 
@@ -150,7 +151,7 @@ async def test_damage_met_while_running_ends_the_store(sqlite: SqliteHandle) -> 
         await scan_all(sqlite.store)
     assert isinstance(await sqlite.sqlite.wait_failed(), StoreDamagedError)
     with pytest.raises(StoreClosedError, match="malformed"):
-        await sqlite.store.write(placed(make_record()))
+        await sqlite.store.write(placed(bare_record("name/1")))
     with pytest.raises(StoreClosedError):
         await scan_all(sqlite.store)
     await sqlite.close()
@@ -216,7 +217,7 @@ async def test_damage_met_by_a_write_ends_the_store(sqlite: SqliteHandle) -> Non
     path = await _fill(sqlite)
     _damage(path)
     await sqlite.open()
-    newer = [make_record(record.entity.id, revision=2) for record in RECORDS]
+    newer = [bare_record(f"name/{record.entity.id}", revision=2) for record in RECORDS]
     with pytest.raises(StoreClosedError, match="malformed"):
         await sqlite.store.write(placed(*newer))
     assert isinstance(await sqlite.sqlite.wait_failed(), StoreDamagedError)
@@ -232,7 +233,7 @@ async def test_a_clean_stop_is_not_checked_and_an_unclean_one_is(
     await _fill(sqlite)
     await sqlite.open()
     assert checks == []
-    await sqlite.store.write(placed(make_record("another")))
+    await sqlite.store.write(placed(bare_record("name/another")))
     await sqlite.crash()
     assert checks == ["quick_check"]
     await sqlite.restart()

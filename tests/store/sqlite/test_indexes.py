@@ -13,16 +13,8 @@ from gossipnode.store.interface import IndexState, StoreClosedError, StoreDamage
 from gossipnode.store.sqlite import index_table
 from gossipnode.store.sqlite.index_table import ASCENDING_SQL, DESCENDING_SQL, LEAVES_SQL, REMOVE_SQL
 from gossipnode.store.sqlite.statements import rows_text
-from tests.store.support import (
-    SHARD,
-    SqliteHandle,
-    check_indexes,
-    find_all,
-    make_record,
-    placed,
-    scan_all,
-    tagged,
-)
+from tests.records import bare_record
+from tests.store.support import SHARD, SqliteHandle, check_indexes, find_all, placed, scan_all, tagged
 
 
 @pytest.mark.parametrize(
@@ -200,7 +192,9 @@ async def test_writes_get_their_turn_while_an_index_is_built(sqlite: SqliteHandl
     async with trio.open_nursery() as nursery:
         nursery.start_soon(build)
         for revision in range(2, 8):
-            await sqlite.store.write(placed(make_record("7", revision=revision, deleted=revision % 2)))
+            await sqlite.store.write(
+                placed(bare_record("name/7", revision=revision, delete_time=revision % 2))
+            )
             states.append(sqlite.store.indexes(SHARD)["n"])
     assert states == [IndexState.BUILDING] * 6
     assert sqlite.store.indexes(SHARD) == {"n": IndexState.READY}

@@ -16,6 +16,7 @@ from gossipnode.store.entity_key import entity_key
 from gossipnode.store.interface import ShardCounts, StoreError
 from gossipnode.store.sqlite.file import APPLICATION_ID, MIGRATIONS
 from gossipnode.store.verify.check_store import verify_store
+from tests.records import bare_record
 from tests.store.support import (
     ANEW_SHARD,
     OTHER_SHARD,
@@ -24,7 +25,6 @@ from tests.store.support import (
     check_indexes,
     index_rows,
     leaf_digest,
-    make_record,
     placed,
     rebuilt,
     scan_all,
@@ -34,7 +34,7 @@ from tests.store.support import (
 pytestmark = pytest.mark.slow
 
 RECORDS = [tagged(str(number), n=number) for number in range(40)]
-TOMBSTONE = make_record("gone", deleted=5)
+TOMBSTONE = bare_record("name/gone", delete_time=5)
 
 
 def _write_version_1(path: Path, shards: dict[ShardId, Sequence[Record]]) -> None:
@@ -94,7 +94,7 @@ async def test_it_then_does_all_that_a_new_one_does(old: SqliteHandle) -> None:
     await old.store.want_index(SHARD, "n")
     assert await old.store.build_indexes(limit=1000) == 41
     await old.store.write(placed(tagged("1", revision=2, n=99)))
-    await old.store.write(placed(make_record("anew"), shard=ANEW_SHARD))
+    await old.store.write(placed(bare_record("name/anew"), shard=ANEW_SHARD))
     await old.store.keep_note("k", b"v")
     await old.store.drop(OTHER_SHARD)
     await check_indexes(old.store)

@@ -15,6 +15,7 @@ import trio.testing
 from gossipnode.store.sqlite import file
 from gossipnode.store.sqlite.file import WAL_CHECKPOINT_PAGES, WAL_KEPT_BYTES
 from gossipnode.store.verify.check_store import verify_store
+from tests.records import bare_record
 from tests.store.support import (
     OTHER_SHARD,
     SHARD,
@@ -23,7 +24,6 @@ from tests.store.support import (
     copy_live_files,
     index_rows,
     leaf_digest,
-    make_record,
     placed,
     rebuilt,
     scan_all,
@@ -137,7 +137,7 @@ async def test_the_log_stays_bounded(sqlite: SqliteHandle, monkeypatch: pytest.M
     most = 0
     for number in range(60):
         await sqlite.store.write(
-            placed(*(make_record(f"{number}-{each}", payload=bytes(2000)) for each in range(50)))
+            placed(*(bare_record(f"name/{number}-{each}", bytes(2000)) for each in range(50)))
         )
         await sqlite.store.tree(SHARD)
         most = max(most, log.stat().st_size)

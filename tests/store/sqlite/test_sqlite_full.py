@@ -11,13 +11,13 @@ import pytest
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.store.interface import StoreFullError
 from gossipnode.store.verify.check_store import verify_store
+from tests.records import bare_record
 from tests.store.support import (
     SHARD,
     Handle,
     MemoryHandle,
     SqliteHandle,
     leaf_digest,
-    make_record,
     placed,
     rebuilt,
     scan_all,
@@ -32,7 +32,9 @@ async def _fill_up(handle: Handle) -> list[str]:
     for number in range(1000):
         ids = [f"{number}-{each}" for each in range(10)]
         try:
-            await handle.store.write(placed(*(make_record(each, payload=BIG) for each in ids)), stamp=number)
+            await handle.store.write(
+                placed(*(bare_record(f"name/{each}", BIG) for each in ids)), stamp=number
+            )
         except StoreFullError:
             return kept
         kept += ids
@@ -56,7 +58,7 @@ async def test_a_limit_on_pages(sqlite: SqliteHandle) -> None:
     assert kept
     await _check(sqlite, kept)
     connection.execute("PRAGMA max_page_count = 100000")
-    (result,) = await sqlite.store.write(placed(make_record("later", payload=BIG)))
+    (result,) = await sqlite.store.write(placed(bare_record("name/later", BIG)))
     assert result.outcome is WriteOutcome.STORED
     assert sqlite.sqlite.failure is None
     await sqlite.restart()
@@ -92,13 +94,13 @@ async def test_a_small_disk(small_disk: Path) -> None:
         assert kept
         await _check(handle, kept)
         with pytest.raises(StoreFullError):
-            await handle.store.write(placed(*(make_record(str(n), payload=BIG) for n in range(100))))
+            await handle.store.write(placed(*(bare_record(f"name/{n}", BIG) for n in range(100))))
         await _check(handle, kept)
         # A restart on the full disk serves reads too.
         await handle.restart()
         await _check(handle, kept)
         filler.unlink()
-        (result,) = await handle.store.write(placed(make_record("later", payload=BIG)))
+        (result,) = await handle.store.write(placed(bare_record("name/later", BIG)))
         assert result.outcome is WriteOutcome.STORED
         await handle.restart()
         assert len(await scan_all(handle.store)) == len(kept) + 1
@@ -109,12 +111,12 @@ async def test_a_small_disk(small_disk: Path) -> None:
 
 async def test_the_twin_in_memory() -> None:
     handle = MemoryHandle()
-    await handle.store.write(placed(make_record("1")))
+    await handle.store.write(placed(bare_record("name/1")))
     handle.memory.set_full(True)
     with pytest.raises(StoreFullError):
-        await handle.store.write(placed(make_record("2")), stamp=9)
-    assert await scan_all(handle.store) == [make_record("1")]
+        await handle.store.write(placed(bare_record("name/2")), stamp=9)
+    assert await scan_all(handle.store) == [bare_record("name/1")]
     assert await handle.store.last_stamp() == 0
     handle.memory.set_full(False)
-    await handle.store.write(placed(make_record("2")))
+    await handle.store.write(placed(bare_record("name/2")))
     assert len(await scan_all(handle.store)) == 2

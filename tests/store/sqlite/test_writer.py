@@ -13,7 +13,8 @@ from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.store.interface import StoreClosedError, StoreError
 from gossipnode.store.sqlite import commit
 from gossipnode.store.sqlite import writer as sqlite_writer
-from tests.store.support import SHARD, SqliteHandle, make_record, placed, scan_all
+from tests.records import bare_record
+from tests.store.support import SHARD, SqliteHandle, placed, scan_all
 
 
 async def test_what_is_queued_stays_bounded(sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +24,7 @@ async def test_what_is_queued_stays_bounded(sqlite: SqliteHandle, monkeypatch: p
     most: list[int] = []
 
     async def write(task: int, records: int) -> None:
-        batch = [make_record(f"{task}-{number}") for number in range(records)]
+        batch = [bare_record(f"name/{task}-{number}") for number in range(records)]
         results = await sqlite.store.write(placed(*batch))
         most.append(writer._queued_records)
         assert [result.outcome for result in results] == [WriteOutcome.STORED] * records
@@ -46,7 +47,7 @@ async def test_bytes_are_bounded_too(sqlite: SqliteHandle, monkeypatch: pytest.M
     writer = sqlite.sqlite._writer
     async with trio.open_nursery() as nursery:
         for task in range(20):
-            nursery.start_soon(sqlite.store.write, placed(make_record(str(task), payload=bytes(2000))))
+            nursery.start_soon(sqlite.store.write, placed(bare_record(f"name/{task}", bytes(2000))))
         for _ in range(5):
             await trio.lowlevel.checkpoint()
             assert writer._queued_bytes <= 5000
@@ -59,10 +60,10 @@ async def test_waiting_for_room_can_be_cancelled(
     monkeypatch.setattr(sqlite_writer, "WRITE_QUEUE_RECORDS", 1)
     async with trio.open_nursery() as nursery:
         for number in range(5):
-            nursery.start_soon(sqlite.store.write, placed(make_record(str(number))))
+            nursery.start_soon(sqlite.store.write, placed(bare_record(f"name/{number}")))
         with trio.CancelScope() as scope:
             scope.cancel()
-            await sqlite.store.write(placed(make_record("never")))
+            await sqlite.store.write(placed(bare_record("name/never")))
         assert scope.cancelled_caught
     assert {record.entity.id for record in await scan_all(sqlite.store)} == set("01234")
 
@@ -70,7 +71,7 @@ async def test_waiting_for_room_can_be_cancelled(
 async def test_an_unexpected_error_ends_the_store(
     sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await sqlite.store.write(placed(make_record()))
+    await sqlite.store.write(placed(bare_record("name/1")))
 
     def fail(*_: object) -> None:
         raise RuntimeError("a defect")
@@ -78,14 +79,14 @@ async def test_an_unexpected_error_ends_the_store(
     with monkeypatch.context() as patch:
         patch.setattr(commit, "held_leaves", fail)
         with pytest.raises(StoreClosedError, match="a defect"):
-            await sqlite.store.write(placed(make_record("2")))
+            await sqlite.store.write(placed(bare_record("name/2")))
     assert "a defect" in str(await sqlite.sqlite.wait_failed())
     assert sqlite.sqlite.failure is not None
     with pytest.raises(StoreClosedError):
-        await sqlite.store.write(placed(make_record("3")))
+        await sqlite.store.write(placed(bare_record("name/3")))
     # Nothing of it was kept, and the next start checks the file and goes on.
     await sqlite.restart()
-    assert await scan_all(sqlite.store) == [make_record()]
+    assert await scan_all(sqlite.store) == [bare_record("name/1")]
 
 
 async def test_a_lock_held_by_another_program_fails_one_write(sqlite: SqliteHandle) -> None:
@@ -93,8 +94,8 @@ async def test_a_lock_held_by_another_program_fails_one_write(sqlite: SqliteHand
     with closing(sqlite3.connect(sqlite.directory / "store.db", isolation_level=None)) as intruder:
         intruder.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="another program"):
-            await sqlite.store.write(placed(make_record()))
+            await sqlite.store.write(placed(bare_record("name/1")))
         assert await sqlite.store.scan(SHARD, limit=1) == []
         intruder.execute("ROLLBACK")
-    await sqlite.store.write(placed(make_record()))
-    assert await scan_all(sqlite.store) == [make_record()]
+    await sqlite.store.write(placed(bare_record("name/1")))
+    assert await scan_all(sqlite.store) == [bare_record("name/1")]

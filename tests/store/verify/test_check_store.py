@@ -14,19 +14,19 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.store.entity_key import entity_key
 from gossipnode.store.interface import StoreDamagedError
 from gossipnode.store.verify.check_store import verify_store
+from tests.records import bare_record
 from tests.store.support import (
     OTHER_SHARD,
     SHARD,
     SqliteHandle,
     index_rows,
     leaf_digest,
-    make_record,
     placed,
     rebuilt,
     tagged,
 )
 
-RECORDS = [make_record(str(number), deleted=number % 3, payload=b"%d" % number) for number in range(40)]
+RECORDS = [bare_record(f"name/{number}", b"%d" % number, delete_time=number % 3) for number in range(40)]
 
 
 async def _store(handle: SqliteHandle, *, hashed: bool = True) -> Path:
@@ -101,7 +101,9 @@ async def test_a_wrong_row_is_found(sqlite: SqliteHandle, spoil: str, finding: s
 async def _indexed_store(handle: SqliteHandle) -> Path:
     await handle.store.want_index(SHARD, "n")
     await handle.store.write(placed(*(tagged(str(number), n=[number, -1]) for number in range(20))))
-    await handle.store.write(placed(make_record("20", deleted=1), make_record("21", payload=b"unreadable")))
+    await handle.store.write(
+        placed(bare_record("name/20", delete_time=1), bare_record("name/21", b"unreadable"))
+    )
     await handle.store.want_index(SHARD, "late")
     await handle.store.build_indexes(limit=7)
     await handle.close()
@@ -130,7 +132,7 @@ async def test_sound_indexes(sqlite: SqliteHandle) -> None:
 async def test_a_wrong_row_of_an_index_is_found(sqlite: SqliteHandle, spoil: str, finding: str) -> None:
     directory = await _indexed_store(sqlite)
     with closing(sqlite3.connect(directory / "store.db")) as connection:
-        key = entity_key(make_record("3").entity).hex()
+        key = entity_key(bare_record("name/3").entity).hex()
         connection.execute(spoil.replace("of_3", f"entity = x'{key}'"))
         connection.commit()
     summary = verify_store(directory, lambda _: leaf_digest, index_rows=index_rows)

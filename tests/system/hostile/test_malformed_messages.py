@@ -1,4 +1,4 @@
-"""Bytes that are no messages, to every method of a node: INVALID_ARGUMENT, and nothing half read."""
+"""Bytes that are no message, sent to every method: the node answers INVALID_ARGUMENT, and keeps nothing."""
 
 from __future__ import annotations
 
@@ -7,22 +7,13 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from tests.system.digests import Held, root_sha
-from tests.system.foreign import root_request, slot_requests, sync_of
-from tests.system.support import (
-    NODE_SERVICE,
-    PROPAGATION,
-    PROPERTY,
-    REPAIR,
-    ROUND_SERVICE,
-    Node,
-    Nodes,
-    Stock,
-    gossip,
-    own,
-    property_of,
-    rpc,
-)
+from tests.system.digests import root_sha
+from tests.system.foreign.foreign_session import root_request, slot_requests
+from tests.system.held_records import Held, sync_of
+from tests.system.nodes import Nodes
+from tests.system.processes import Node
+from tests.system.stock_client import NODE_SERVICE, PROPAGATION, PROPERTY, REPAIR, ROUND_SERVICE, Stock
+from tests.system.stock_messages import gossip, own, property_of, rpc
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +31,7 @@ def node(module_nodes: Nodes) -> Node:
 def stock(node: Node) -> Iterator[Stock]:
     with Stock(node.address) as stock:
         yield stock
-        # Nothing of what was wrong has been kept.
+        # Nothing that was wrong has been kept.
         assert stock.query("sw") == []
 
 
@@ -70,7 +61,7 @@ STREAMS = {
 
 
 def spoiled(good: bytes) -> dict[str, bytes]:
-    """Ways in which bytes are no message, whatever the message."""
+    """Bytes that no message of any kind can have, by what is wrong with them."""
     return {
         "random": b"\xff" * 40,
         "truncated": good[:-1] if len(good) > 1 else b"\x0a",
@@ -85,9 +76,6 @@ def spoiled(good: bytes) -> dict[str, bytes]:
         "an end of no group": good + b"\xfc\x01",
         "a fixed64 cut short": good + b"\xf9\x01\x00",
     }
-
-
-WAYS = list(spoiled(b""))
 
 
 @pytest.mark.parametrize("path", UNARY, ids=lambda path: path.removeprefix("/"))
@@ -110,7 +98,7 @@ def test_streaming_methods(stock: Stock, path: str) -> None:
 
 
 def test_known_fields_of_the_wrong_type(stock: Stock) -> None:
-    """The number is known, the wire type is another: never an unknown field that is passed over."""
+    """A known field with another wire type is an error, and is never passed over as an unknown field."""
     tag = RECORD.tags[0].SerializeToString()
     inside = {
         "tag": b"\x0a\x01k" + b"\x10\x01",
@@ -143,7 +131,7 @@ def _field(number: int, data: bytes) -> bytes:
 
 
 def test_a_session_that_turns_to_rubbish(stock: Stock) -> None:
-    """A message in the middle is broken: the session ends with that status, and nothing is half stored."""
+    """A broken message in the middle of a session ends it with that status, and no part of it is stored."""
     held = Held(property_of("other", "n", "x", revision=1))
     begin = [root_request("sw", 0, root_sha([held])), *slot_requests({})]
     good = [message.SerializeToString() for message in begin]

@@ -1,4 +1,4 @@
-"""Three real nodes and a stock client: what was acknowledged stays, whoever is killed or stopped."""
+"""Three real nodes and a stock client: an acknowledged write stays, whichever node is killed or stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.system.support import Node, Nodes, Stock, eventually, property_of, refused, tags_of
+from tests.system.nodes import Nodes
+from tests.system.processes import Node, eventually
+from tests.system.stock_client import Stock, refused
+from tests.system.stock_messages import property_of, tags_of
 
 pytestmark = pytest.mark.slow
 
@@ -20,9 +23,15 @@ ACK = "gossipnode-ack"
 REQUEST_ID = "gossipnode-request-id"
 
 
+@pytest.fixture(scope="module")
+def three(module_nodes: Nodes) -> list[Node]:
+    """Three nodes for the tests that leave all of them running. Each writes records of its own."""
+    return module_nodes.start("a", "b", "c")
+
+
 @contextmanager
 def at(node: Node, **metadata: str) -> Iterator[Stock]:
-    """A client of one node; `ack` and `request_id` go with its calls."""
+    """A client of one node, which sends `ack` and `request_id` with every call."""
     keys = {"ack": ACK, "request_id": REQUEST_ID}
     with Stock(node.address, metadata=[(keys[name], value) for name, value in metadata.items()]) as stock:
         yield stock
@@ -39,7 +48,7 @@ def tags_at(node: Node, id_: str = "1") -> dict[str, object] | None:
 
 
 def works(stock: Stock) -> bool:
-    """Whether enough replicas take a write by now."""
+    """Whether enough replicas take a write at this moment."""
     try:
         put(stock, "probe", x=1)
     except grpc.RpcError as error:
@@ -74,7 +83,7 @@ def test_every_operation_goes_on_with_one_of_three_down_and_not_with_two(nodes: 
     c.start()
     with at(c) as stock:
         eventually(lambda: works(stock), "quorum of a and c")
-    # What a took alone was read for the next write, or has spread by then.
+    # Node a alone had taken z. A later write has read it, or it has spread by now.
     eventually(lambda: tags_at(c) == {"x": 1, "y": 2, "z": 3}, "write at one")
     b.start()
     with at(b) as stock:
@@ -84,26 +93,28 @@ def test_every_operation_goes_on_with_one_of_three_down_and_not_with_two(nodes: 
         node.assert_no_defect()
 
 
-def test_a_stopped_replica_delays_no_quorum_and_costs_one_timeout_where_it_is_needed(nodes: Nodes) -> None:
-    a, b, c = nodes.start("a", "b", "c")
+def test_a_stopped_replica_delays_no_quorum_and_costs_one_timeout_where_it_is_needed(
+    three: list[Node],
+) -> None:
+    a, b, c = three
     with at(a) as stock:
-        put(stock, x=0)
+        put(stock, "stopped", x=0)
         c.send(signal.SIGSTOP)
         began = time.monotonic()
         for value in range(20):
-            put(stock, x=value)
-            assert tags_at(b) == {"x": value}
+            put(stock, "stopped", x=value)
+            assert tags_at(b, "stopped") == {"x": value}
         assert time.monotonic() - began < 10
         with at(a, ack="all") as all_of_them:
             began = time.monotonic()
             with refused(grpc.StatusCode.DEADLINE_EXCEEDED):
-                all_of_them.apply(property_of("sw", "n", "2"), timeout=0.5)
+                all_of_them.apply(property_of("sw", "n", "late"), timeout=0.5)
             assert time.monotonic() - began < 1.5
             with refused(grpc.StatusCode.UNAVAILABLE, "2 of 3", "c ("):
-                put(all_of_them, x=20)
+                put(all_of_them, "stopped", x=20)
             c.send(signal.SIGCONT)
             eventually(lambda: works(all_of_them), "answer of c")
-    assert tags_at(c) == {"x": 19}
+    assert tags_at(c, "stopped") == {"x": 19}
     for node in (a, b, c):
         node.assert_no_defect()
 
@@ -143,16 +154,16 @@ def test_what_a_killed_coordinator_acknowledged_is_there_and_the_rest_is_whole(n
         node.assert_no_defect()
 
 
-def test_a_retry_at_another_node_is_no_second_write(nodes: Nodes) -> None:
-    a, b, c = nodes.start("a", "b", "c")
+def test_a_retry_at_another_node_is_no_second_write(three: list[Node]) -> None:
+    a, b, c = three
     with at(a, request_id="first") as at_a, at(b, request_id="first") as at_b, at(c) as other:
-        assert put(at_a, x=1).created
-        assert not put(other, x=2).created
-        # Told what the first try was told, and nothing written.
-        assert put(at_b, x=1).created
-        assert tags_at(c) == {"x": 2}
+        assert put(at_a, "retried", x=1).created
+        assert not put(other, "retried", x=2).created
+        # The answer is that of the first try, and nothing is written.
+        assert put(at_b, "retried", x=1).created
+        assert tags_at(c, "retried") == {"x": 2}
     with at(a, request_id="second") as at_a, at(c, request_id="second") as at_c, at(b) as other:
-        assert at_a.delete("sw", "n", "1").deleted
-        assert put(other, x=3).created
-        assert at_c.delete("sw", "n", "1").deleted
-        assert tags_at(a) == {"x": 3}
+        assert at_a.delete("sw", "n", "retried").deleted
+        assert put(other, "retried", x=3).created
+        assert at_c.delete("sw", "n", "retried").deleted
+        assert tags_at(a, "retried") == {"x": 3}

@@ -1,4 +1,6 @@
-"""Peers that mean harm, over plain sockets: others are served, memory stays, and the log has no defect."""
+"""Peers that mean harm, over plain sockets. The node serves other clients, its memory stays bounded, and its
+log shows no defect.
+"""
 
 from __future__ import annotations
 
@@ -14,108 +16,36 @@ import grpc
 import pytest
 from hpack import Encoder
 
-from tests.system.support import PROPERTY, REPAIR, WAIT_SECONDS, Node, Nodes, Stock, property_of, rpc
+from tests.system.hostile.raw_http2 import (
+    ACK,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    GOAWAY,
+    GREETING,
+    HEADERS,
+    PING,
+    PREFACE,
+    RESET,
+    SETTINGS,
+    WINDOW,
+    HostilePeer,
+    call,
+    frame,
+    head,
+    message,
+)
+from tests.system.nodes import Nodes
+from tests.system.processes import WAIT_SECONDS, Node
+from tests.system.stock_client import PROPERTY, REPAIR, Stock
+from tests.system.stock_messages import property_of, rpc
 
 pytestmark = pytest.mark.slow
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RESET, SETTINGS, PING, GOAWAY, WINDOW, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
-END_STREAM, ACK, END_HEADERS = 1, 1, 4
 
-
-def frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"") -> bytes:
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
-
-
-def head(path: str, *more: tuple[str, str]) -> bytes:
-    """The header block of a call, which leaves nothing in the decoder's table."""
-    fields = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "a"),
-        ("te", "trailers"),
-        ("content-type", "application/grpc+proto"),
-        *more,
-    ]
-    encoder = Encoder()
-    encoder.header_table_size = 0
-    return bytes(encoder.encode(fields, huffman=False))
-
-
-def call(stream: int, path: str = f"{PROPERTY}/Query", *, end: bool = False) -> bytes:
-    return frame(HEADERS, END_HEADERS | (END_STREAM if end else 0), stream, head(path))
-
-
-def message(data: bytes) -> bytes:
-    return struct.pack(">BI", 0, len(data)) + data
-
-
-GREETING = PREFACE + frame(SETTINGS)
-
-
-class Peer:
-    """A connection that says what it likes."""
-
-    def __init__(self, node: Node, greeting: bytes = GREETING) -> None:
-        host, port = node.address.rsplit(":", 1)
-        self.socket = socket.create_connection((host, int(port)), timeout=WAIT_SECONDS)
-        self.send(greeting)
-
-    def __enter__(self) -> Peer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.socket.close()
-
-    def send(self, data: bytes) -> bool:
-        """False when the node has closed the connection."""
-        try:
-            self.socket.sendall(data)
-        except (ConnectionError, BrokenPipeError):
-            return False
-        return True
-
-    def send_while_read(self, parts: Iterator[bytes]) -> None:
-        """Send all parts, and read what comes back meanwhile, until the node closes or all is sent."""
-        reader = threading.Thread(target=self.drain)
-        reader.start()
-        for part in parts:
-            if not self.send(part):
-                break
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_WR)
-        reader.join(WAIT_SECONDS)
-        assert not reader.is_alive()
-
-    def drain(self) -> bytes:
-        """What comes until the node closes the connection."""
-        heard = b""
-        try:
-            while part := self.socket.recv(1 << 16):
-                heard = (heard + part)[-(1 << 20) :]
-        except ConnectionError:
-            pass
-        return heard
-
-    def frames(self) -> Iterator[tuple[int, int, int, bytes]]:
-        """The frames that come: kind, flags, stream, payload."""
-        file = self.socket.makefile("rb")
-        with contextlib.suppress(ConnectionError), file:
-            while len(start := file.read(9)) == 9:
-                size = int.from_bytes(start[:3], "big")
-                yield start[3], start[4], int.from_bytes(start[5:], "big"), file.read(size)
-
-    def wait(self, kind: int, stream: int | None = None) -> bytes:
-        """The next frame of a kind."""
-        for came, _, on, payload in self.frames():
-            if came == kind and stream in (None, on):
-                return payload
-        raise AssertionError("the node closed the connection")
-
-
-class Served(threading.Thread):
-    """Somebody else, who calls the node all the while."""
+class OtherClient(threading.Thread):
+    """Another client, which calls the node without a pause. Each of its calls must be answered."""
 
     def __init__(self, node: Node) -> None:
         super().__init__(daemon=True)
@@ -136,7 +66,7 @@ class Served(threading.Thread):
             self.problem = error
             self._first.set()
 
-    def __enter__(self) -> Served:
+    def __enter__(self) -> OtherClient:
         self.start()
         assert self._first.wait(WAIT_SECONDS)
         return self
@@ -154,15 +84,15 @@ def node(module_nodes: Nodes) -> Node:
     (node,) = module_nodes.start("a")
     with Stock(node.address) as stock:
         stock.apply(property_of("sw", "n", "1", {"k": "v" * 1000}))
-        # What a node needs once, for its first big message, counts for nobody's attack.
+        # The memory that a node needs for its first big message must not count as that of an attack.
         stock.apply(property_of("sw", "big", "1", {"k": bytes(1_000_000)}))
     return node
 
 
 @pytest.fixture
 def attacked(node: Node) -> Iterator[Node]:
-    """The node under an attack, with its promises checked."""
-    with node.memory_watched(), Served(node):
+    """The node that a test attacks, with its promises checked."""
+    with node.memory_watched(), OtherClient(node):
         yield node
     with Stock(node.address) as stock:
         assert len(stock.query("sw", name="n")) == 1
@@ -172,28 +102,29 @@ def attacked(node: Node) -> Iterator[Node]:
 def test_random_bytes(attacked: Node) -> None:
     source = random.Random(1)
     for _ in range(20):
-        with Peer(attacked, b"") as peer:
+        with HostilePeer(attacked, b"") as peer:
             peer.send_while_read(iter([source.randbytes(5000)]))
-        with Peer(attacked) as peer:
+        with HostilePeer(attacked) as peer:
             peer.send_while_read(iter([source.randbytes(5000)]))
 
 
 def test_http_1(attacked: Node) -> None:
-    with Peer(attacked, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n") as peer:
+    with HostilePeer(attacked, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n") as peer:
         peer.drain()
-    with Peer(attacked, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789" * 1000) as peer:
+    post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789"
+    with HostilePeer(attacked, post * 1000) as peer:
         peer.drain()
 
 
 def test_a_tls_hello_at_a_plain_port(attacked: Node) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with Peer(attacked, b"") as peer, pytest.raises((ssl.SSLError, ConnectionError, OSError)):
+    with HostilePeer(attacked, b"") as peer, pytest.raises((ssl.SSLError, ConnectionError, OSError)):
         context.wrap_socket(peer.socket)
 
 
 def test_unknown_frames_are_ignored(attacked: Node) -> None:
-    with Peer(attacked) as peer:
+    with HostilePeer(attacked) as peer:
         for kind in (0x0A, 0x0B, 0x42, 0xFF):
             peer.send(frame(kind, 0xFF, 0, b"unknown") + frame(kind, 0xFF, 1, b"unknown"))
         peer.send(frame(PING, payload=b"12345678"))
@@ -206,7 +137,7 @@ def test_unknown_frames_are_ignored(attacked: Node) -> None:
     ids=bytes.hex,
 )
 def test_broken_header_compression_ends_the_connection(attacked: Node, block: bytes) -> None:
-    with Peer(attacked) as peer:
+    with HostilePeer(attacked) as peer:
         peer.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, block))
         code = struct.unpack(">I", peer.wait(GOAWAY)[4:8])[0]
         assert code in (1, 9)
@@ -214,17 +145,17 @@ def test_broken_header_compression_ends_the_connection(attacked: Node, block: by
 
 
 def test_a_header_bomb(attacked: Node) -> None:
-    """One long field in the table, named thousands of times: small on the wire, large when decoded."""
+    """A block that names one long field thousands of times is small on the wire and large when decoded."""
     encoder = Encoder()
     block = encoder.encode([("x", "y" * 4000)]) + b"\xbe" * 15_000
-    with Peer(attacked) as peer:
+    with HostilePeer(attacked) as peer:
         peer.send(frame(HEADERS, END_HEADERS, 1, block))
         peer.wait(GOAWAY)
 
 
 @pytest.mark.parametrize("path", [f"{PROPERTY}/Apply", REPAIR, "/gossipnode.v1.NodeService/Import"])
 def test_a_length_of_4_gib(attacked: Node, path: str) -> None:
-    with Peer(attacked) as peer:
+    with HostilePeer(attacked) as peer:
         peer.send(call(1, path) + frame(DATA, 0, 1, b"\0\xff\xff\xff\xff" + bytes(1000)))
         assert b"8" in peer.wait(HEADERS, 1)  # grpc-status RESOURCE_EXHAUSTED
 
@@ -240,7 +171,7 @@ def test_a_message_over_4_mib(attacked: Node) -> None:
 def test_a_message_byte_by_byte_is_a_message(attacked: Node) -> None:
     request = message(rpc.QueryRequest(groups=["sw"], name="n").SerializeToString())
     bytes_of_call = GREETING + call(1) + b"".join(frame(DATA, 0, 1, bytes([byte])) for byte in request)
-    with Peer(attacked, b"") as peer:
+    with HostilePeer(attacked, b"") as peer:
         peer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in bytes_of_call + frame(DATA, END_STREAM, 1):
             assert peer.send(bytes([byte]))
@@ -254,7 +185,7 @@ def test_rapid_reset(attacked: Node) -> None:
         for stream in range(1, 20_001, 2):
             yield call(stream, REPAIR) + frame(RESET, 0, stream, struct.pack(">I", 8))
 
-    with Peer(attacked) as peer:
+    with HostilePeer(attacked) as peer:
         peer.send_while_read(attack())
 
 
@@ -271,13 +202,13 @@ def test_rapid_reset(attacked: Node) -> None:
     ids=["settings", "ping", "pong", "window", "unknown", "reset"],
 )
 def test_floods_of_frames_without_work(attacked: Node, one: bytes) -> None:
-    with Peer(attacked) as peer:
+    with HostilePeer(attacked) as peer:
         peer.send(call(1, end=True))
         peer.send_while_read(one * 1000 for _ in range(100))
 
 
 def test_floods_whose_answers_nobody_reads(attacked: Node) -> None:
-    with Peer(attacked) as peer:
+    with HostilePeer(attacked) as peer:
         peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         peer.socket.settimeout(10)
         pings = frame(PING, payload=bytes(8)) * 1000
@@ -295,24 +226,24 @@ def test_headers_without_end(attacked: Node) -> None:
         for number in range(20_000):
             yield frame(CONTINUATION, 0, 1, head("/x", (f"x{number}", "y" * 200)))
 
-    with Peer(attacked) as peer:
+    with HostilePeer(attacked) as peer:
         peer.send_while_read(attack())
 
 
 def test_empty_data_without_end(attacked: Node) -> None:
-    with Peer(attacked) as peer:
+    with HostilePeer(attacked) as peer:
         peer.send(call(1, REPAIR))
         peer.send_while_read(frame(DATA, 0, 1) * 1000 for _ in range(100))
 
 
 def test_more_streams_than_allowed(attacked: Node) -> None:
-    with Peer(attacked) as peer:
+    with HostilePeer(attacked) as peer:
         peer.send_while_read(call(stream, REPAIR) for stream in range(1, 20_001, 2))
 
 
 def test_200_idle_connections(attacked: Node) -> None:
     with contextlib.ExitStack() as stack:
-        peers = [stack.enter_context(Peer(attacked, b"" if n % 2 else GREETING)) for n in range(200)]
+        peers = [stack.enter_context(HostilePeer(attacked, b"" if n % 2 else GREETING)) for n in range(200)]
         peers[0].send(frame(PING, payload=b"12345678"))
         assert peers[0].wait(PING) == b"12345678"
         with Stock(attacked.address) as stock:
@@ -320,11 +251,11 @@ def test_200_idle_connections(attacked: Node) -> None:
 
 
 def test_a_connection_without_end_of_anything(attacked: Node) -> None:
-    """Frames that say more than they are, streams never ended, a preface that stops half way."""
+    """Frames shorter than they claim to be, streams without an end, and a preface that stops half way."""
     with contextlib.ExitStack() as stack:
         for greeting in (PREFACE[:10], GREETING + b"\xff\xff\xff\0\0", GREETING + call(1)[:-3]):
-            stack.enter_context(Peer(attacked, greeting))
-        peer = stack.enter_context(Peer(attacked))
+            stack.enter_context(HostilePeer(attacked, greeting))
+        peer = stack.enter_context(HostilePeer(attacked))
         for stream in range(1, 401, 2):
             peer.send(
                 call(stream, f"{PROPERTY}/Apply") + frame(DATA, 0, stream, b"\0\0\x3f\xff\xff" + bytes(100))
@@ -334,17 +265,15 @@ def test_a_connection_without_end_of_anything(attacked: Node) -> None:
 
 
 def test_many_half_messages_are_bounded(attacked: Node) -> None:
-    """Streams that each hold back the last byte of a large message: windows bound what they cost."""
-    with Peer(attacked) as peer:
+    """Many streams hold back the end of a large message. The windows bound the memory that this costs."""
+    with HostilePeer(attacked) as peer:
         part = bytes(16_000)
-        sent = 0
         peer.socket.settimeout(0.5)
         with contextlib.suppress(TimeoutError):
             for stream in range(1, 401, 2):
                 peer.send(call(stream, f"{PROPERTY}/Apply") + frame(DATA, 0, stream, b"\0\0\x3f\xff\xff"))
-                # Beyond its windows a peer may not send; one that does is closed.
+                # The node closes the connection of a peer that sends more than its windows allow.
                 for _ in range(250):
-                    sent += len(part)
                     if not peer.send(frame(DATA, 0, stream, part)):
                         return
 
@@ -357,15 +286,15 @@ def test_many_half_messages_are_bounded(attacked: Node) -> None:
     ],
 )
 def test_a_client_that_never_reads(node: Node, calls: int) -> None:
-    """It asks for far more than it takes, in calls with an answer of 1 MB each."""
-    with node.memory_watched(), Served(node):
+    """It makes many calls, each with an answer of 1 MB, and reads no answer."""
+    with node.memory_watched(), OtherClient(node):
         ask_and_never_read(node, calls)
     node.assert_no_defect()
 
 
 def ask_and_never_read(attacked: Node, calls: int) -> None:
     request = message(rpc.QueryRequest(groups=["sw"], name="big").SerializeToString())
-    with Peer(attacked, PREFACE + frame(SETTINGS, payload=struct.pack(">HI", 4, 2**31 - 1))) as peer:
+    with HostilePeer(attacked, PREFACE + frame(SETTINGS, payload=struct.pack(">HI", 4, 2**31 - 1))) as peer:
         peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         peer.send(frame(WINDOW, 0, 0, struct.pack(">I", 2**31 - 1 - 65_535)))
         for stream in range(1, 2 * calls, 2):
@@ -381,8 +310,8 @@ def test_sigterm_under_attack(nodes: Nodes) -> None:
     (node,) = nodes.start("a")
     with contextlib.ExitStack() as stack:
         for greeting in (b"", PREFACE[:5], GREETING, GREETING + call(1)[:-3]):
-            stack.enter_context(Peer(node, greeting))
-        deaf = stack.enter_context(Peer(node))
+            stack.enter_context(HostilePeer(node, greeting))
+        deaf = stack.enter_context(HostilePeer(node))
         deaf.send(call(1, REPAIR) + frame(DATA, 0, 1, b"\0\xff\xff\xff\xff"))
         with Stock(node.address) as stock:
             assert stock.query("sw") == []

@@ -1,4 +1,4 @@
-"""A round's message as a stranger forges it: refused, or cut down to what the node knows itself."""
+"""A stranger forges the message of a round. The node refuses it, or keeps to what it knows itself."""
 
 from __future__ import annotations
 
@@ -9,18 +9,12 @@ from collections.abc import Iterator, Sequence
 import grpc
 import pytest
 
-from tests.system.foreign import ForeignPeer, Replica
-from tests.system.support import (
-    LOOPBACK,
-    PROPAGATION,
-    Node,
-    Nodes,
-    Stock,
-    eventually,
-    gossip,
-    property_of,
-    refused,
-)
+from tests.system.foreign.foreign_peer import ForeignPeer
+from tests.system.foreign.foreign_replica import ForeignReplica
+from tests.system.nodes import Nodes
+from tests.system.processes import LOOPBACK, Node, eventually
+from tests.system.stock_client import PROPAGATION, Stock, refused
+from tests.system.stock_messages import gossip, property_of
 
 pytestmark = pytest.mark.slow
 
@@ -45,8 +39,8 @@ def forged(
 
 @pytest.fixture(scope="module")
 def ring(module_nodes: Nodes) -> Iterator[tuple[Node, Node, ForeignPeer]]:
-    """Two real nodes, a and b, and a member c which only watches what it is sent."""
-    watcher = ForeignPeer("c", Replica())
+    """Two real nodes, a and b, and a foreign member c, which only keeps what it is sent."""
+    watcher = ForeignPeer("c", ForeignReplica())
     watcher.takes_turns = False
     a, b = module_nodes.start(
         "a", "b", others={"c": watcher.address}, groups=["sw:1:3", "two:2:3"], ack="local"
@@ -119,7 +113,7 @@ LIES = [
 def test_no_round_makes_more_than_2n_3_hops(
     ring: tuple[Node, Node, ForeignPeer], stock: Stock, request_: gossip.PropagationRequest
 ) -> None:
-    """a repairs with b, b with c, which hands the message on to a with the same lies: a last hop."""
+    """a repairs with b, and b with c. Then c hands a the message with the same lies, for a last hop."""
     a, b, c = ring
     before, told = hops(a, b), len(c.propagations)
     stock.propagation(request_)
@@ -129,13 +123,13 @@ def test_no_round_makes_more_than_2n_3_hops(
     assert message.context.max_propagation_count == 3
     assert message.context.current_propagation_count == 2
     eventually(lambda: hops(a, b) - before == 2, "two hops")
-    # c claims that the round may go on for ever; after the third hop the message is at its end.
+    # c claims that the round may go on for ever. After its third hop the round is at its end all the same.
     back = forged(["a", "b", "c"] * 2, count=2, most=INT32_MAX)
     stock.propagation(back)
     for _ in range(10):
         with refused(INVALID):
             stock.propagation(forged(count=3, most=INT32_MAX))
-    # A round asked for by hand comes after it, on the same shard: so the forged one is over by now.
+    # Rounds of one shard follow each other, so when another round has begun the forged one is over.
     stock.apply(property_of("sw", "n", "1", {"k": str(before)}))
     _ask(a, c)
     eventually(lambda: hops(a, b) - before >= 2 + 1 + 2, "third hop, and two of another round")
@@ -143,7 +137,7 @@ def test_no_round_makes_more_than_2n_3_hops(
 
 
 def _ask(a: Node, c: ForeignPeer) -> None:
-    """A round that a starts, up to the message's arrival at c."""
+    """Have a start a round, and wait until its message is at c."""
     told = len(c.propagations)
     with Stock(a.address) as stock:
         events = stock.start_repair("sw")
@@ -180,7 +174,7 @@ def test_another_cluster_is_refused(ring: tuple[Node, Node, ForeignPeer]) -> Non
 
 
 def test_forged_metadata(ring: tuple[Node, Node, ForeignPeer], stock: Stock) -> None:
-    """Ids and causes that are no such thing count as absent, or are cut."""
+    """Ids and causes that make no sense count as absent, or are cut."""
     call = stock.channel.unary_unary(
         PROPAGATION,
         request_serializer=gossip.PropagationRequest.SerializeToString,

@@ -1,0 +1,1 @@
+"""What strangers send to harm a node: bytes that are no HTTP/2, no messages, or lies."""
