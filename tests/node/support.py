@@ -14,7 +14,7 @@ from gossipnode.config.address import Address
 from gossipnode.core.cluster.placement import AckLevel
 from gossipnode.core.cluster.registry_records import SETTLED_ENTITY, member_entity, member_tags, settled_tags
 from gossipnode.core.cluster.view import Group, Member
-from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.tag_value import TagValue
 from gossipnode.node.coordinate.bulk_writes import BulkWrites
 from gossipnode.node.coordinate.coordination import make_coordination
@@ -31,7 +31,8 @@ from gossipnode.rpc import Channel
 from gossipnode.store.memory import MemoryStore
 from gossipnode.wire.property.canonical_json import leaf_digest
 from gossipnode.wire.property.index_rows import payload_rows
-from gossipnode.wire.property.property_edit import build_property, read_tags
+from gossipnode.wire.property.property_edit import read_tags
+from tests.records import entity
 
 SECOND = 1_000_000_000
 NOW = 1_800_000_000 * SECOND
@@ -106,16 +107,6 @@ async def serve(nursery: trio.Nursery, local: LocalState) -> Alone:
 
 def no_channel(name: str, address: Address) -> Channel:
     raise AssertionError(f"nobody is to call {name} at {address}")
-
-
-def prop(key: str, group: str = "sw", **tags: TagValue) -> bytes:
-    """A client's property, encoded; `key` is NAME/ID."""
-    name, _, item = key.partition("/")
-    return build_property(Entity(group, name, item), tags or {"k": "v"})
-
-
-def entity(key: str, group: str = "sw") -> Entity:
-    return Entity(group, *key.split("/", 1))
 
 
 def tags_of(record: Record | None) -> dict[str, TagValue]:

@@ -25,8 +25,9 @@ from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.property.property_edit import read_property
 from gossipnode.wire.services import DELETE, NODE_IMPORT
-from tests.node.cluster import record, versions
-from tests.node.support import entity, prop, tags_of
+from tests.node.cluster import versions
+from tests.node.support import tags_of
+from tests.records import entity, prop, record
 
 SHARDS = "sw:4:3"
 MANY = 2 * max(READ_MAX_RECORDS, WRITE_MAX_RECORDS) + 3
@@ -190,7 +191,7 @@ async def test_a_bad_record_is_named_and_nothing_of_its_batch_is_written(autojum
 
 async def test_with_versions_kept_only_the_node_asked_is_written_to(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
-        await cluster.put("a", record("n/2", "newer", revision=9))
+        await cluster.put("a", record("n/2", k="newer", revision=9))
         kept = [version_of("n/1", 5), version_of("n/2", 5), version_of("n/3", 6, delete_time=7)]
         assert await run_import(cluster, "a", kept, keep_versions=True) == 3
         await trio.sleep(1)

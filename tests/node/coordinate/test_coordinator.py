@@ -22,7 +22,8 @@ from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.property.property_edit import read_property
 from gossipnode.wire.services import NODE_APPLY, NODE_DELETE, NODE_GET
 from tests.node.cluster import N1, put, tags_at, versions
-from tests.node.support import SECOND, entity, prop, tags_of
+from tests.node.support import SECOND, tags_of
+from tests.records import entity, prop
 
 HOUR = 3600 * SECOND
 

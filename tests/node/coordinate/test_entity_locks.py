@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gossipnode.core.model.property import Entity
 from gossipnode.node.coordinate.entity_locks import EntityLocks
-from tests.node.support import entity
+from tests.records import entity
 
 A, B, C = entity("n/a"), entity("n/b"), entity("n/c")
 

@@ -9,7 +9,7 @@ from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_APPLY
-from tests.node.support import prop
+from tests.records import prop
 
 
 async def applied(cluster: Cluster, node: str, ack: str) -> v1.ApplyResponse | RpcError:

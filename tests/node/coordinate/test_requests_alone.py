@@ -31,22 +31,20 @@ from gossipnode.store.interface import StoreClosedError, StoreFullError
 from gossipnode.wire.property.draft import draft_of
 from gossipnode.wire.property.property_edit import read_property
 from gossipnode.wire.wire_errors import WireError
-from tests.node.cluster import record
 from tests.node.support import (
     NOW,
     SECOND,
     Alone,
     WallClock,
     all_records,
-    entity,
     make_local,
     memory_store,
-    prop,
     put,
     serve,
     stored,
     tags_of,
 )
+from tests.records import entity, prop, record
 
 SHARD = ShardId("sw", 0)
 Start = Callable[..., Awaitable[Alone]]
@@ -253,7 +251,7 @@ async def test_a_version_that_came_in_between_is_merged_with(start: Start, autoj
     store = memory_store()
     alone = await start(store, wall_clock=clock)
     write = store.write
-    peers = [record("n/1", "peer", revision=NOW + SECOND)]
+    peers = [record("n/1", k="peer", revision=NOW + SECOND)]
 
     async def overtaken(shard_records: object, **options: int) -> list[WriteResult]:
         if peers:
@@ -364,7 +362,7 @@ async def test_an_import_overtaken_by_a_peers_newer_version_is_written_all_the_s
         "sw", items(prop("n/1", mine=1), prop("n/2", mine=2)), keep_versions=False
     )
     assert isinstance(prepared, PreparedImport)
-    await put(alone.local, record("n/1", "peer", revision=NOW + 60 * SECOND))
+    await put(alone.local, record("n/1", k="peer", revision=NOW + 60 * SECOND))
     assert await prepared.commit() == 2
     prepared.release()
     held = await stored(alone.local, "n/1")
@@ -378,9 +376,11 @@ async def test_an_import_overtaken_by_a_peers_newer_version_is_written_all_the_s
 async def test_keep_versions_lets_the_newer_version_win(start: Start) -> None:
     alone = await start()
     await put(
-        alone.local, record("n/older-comes", "held", revision=5), record("n/newer-comes", "held", revision=5)
+        alone.local,
+        record("n/older-comes", k="held", revision=5),
+        record("n/newer-comes", k="held", revision=5),
     )
-    given_ = [record("n/older-comes", "in", revision=4), record("n/newer-comes", "in", revision=6)]
+    given_ = [record("n/older-comes", k="in", revision=4), record("n/newer-comes", k="in", revision=6)]
     deleted = record("n/dead", revision=7, delete_time=8)
     batch = items(*(one.payload for one in given_)) + items(deleted.payload, delete_time=8)
     assert await import_all(alone, batch, keep_versions=True) == 3

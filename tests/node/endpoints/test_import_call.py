@@ -14,17 +14,8 @@ from gossipnode.rpc import Channel, ClientStream, RpcError, Server, ServerStream
 from gossipnode.store.memory import MemoryStore
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_IMPORT
-from tests.node.support import (
-    NOW,
-    Alone,
-    all_records,
-    make_local,
-    memory_store,
-    prop,
-    serve,
-    stored,
-    tags_of,
-)
+from tests.node.support import NOW, Alone, all_records, make_local, memory_store, serve, stored, tags_of
+from tests.records import prop
 
 Import = ClientStream[v1.ImportRequest, v1.ImportResponse]
 

@@ -22,8 +22,7 @@ from gossipnode.wire import services
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.round_codec import event_content
-from tests.node.cluster import record
-from tests.node.support import prop
+from tests.records import prop, record
 
 
 @asynccontextmanager
@@ -102,7 +101,7 @@ async def test_a_call_without_its_request_is_refused(method: Any, autojump_clock
 async def test_an_export_has_every_record_in_messages_of_a_good_size(autojump_clock: object) -> None:
     cluster = alone()
     async with asked(cluster, "a") as channel:
-        await cluster.put("a", *(record(f"n/{i:03}", "x" * 20_000) for i in range(50)))
+        await cluster.put("a", *(record(f"n/{i:03}", k="x" * 20_000) for i in range(50)))
         await cluster.put("a", record("n/dead", delete_time=5))
         batches = await every_answer(channel, services.NODE_EXPORT, v1.ExportRequest(group="sw"))
         assert sum(len(batch.records) for batch in batches) == 50
@@ -155,7 +154,7 @@ async def test_the_compatible_query_answers_in_one_message_or_says_it_is_too_lar
 ) -> None:
     cluster = alone()
     async with asked(cluster, "a") as channel:
-        await cluster.put("a", *(record(f"n/{i}", "x" * 900_000) for i in range(5)))
+        await cluster.put("a", *(record(f"n/{i}", k="x" * 900_000) for i in range(5)))
         few = banyandb.QueryRequest(groups=["sw"], limit=4)
         answer = await channel.unary(services.QUERY, few, timeout=5)
         assert len(answer.properties) == 4

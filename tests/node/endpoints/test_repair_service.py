@@ -20,7 +20,7 @@ from gossipnode.sim.network import MemoryNetwork
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import PROPAGATION, REPAIR, REPORT
-from tests.node.cluster import record
+from tests.records import record
 
 SHARD = ShardId("sw", 0)
 

@@ -14,7 +14,6 @@ from gossipnode.node.refusals.request_errors import TooFewReplicasError
 from gossipnode.sim import Cluster
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_STATUS
-from tests.node.cluster import record
 from tests.node.moving import (
     eventually,
     held,
@@ -26,6 +25,7 @@ from tests.node.moving import (
     tidy,
     value,
 )
+from tests.records import record
 
 pytestmark = pytest.mark.slow
 

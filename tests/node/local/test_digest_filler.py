@@ -18,8 +18,8 @@ from gossipnode.node.local.digest_filler import (
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.store.interface import StoreClosedError, StoreDamagedError, StoreError, StoreFullError
 from gossipnode.store.memory import MemoryStore
-from tests.node.cluster import record
 from tests.node.support import make_local, memory_store
+from tests.records import record
 
 SHARD = ShardId("sw", 0)
 

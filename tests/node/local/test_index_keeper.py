@@ -14,7 +14,8 @@ from gossipnode.node.query.queries import Query
 from gossipnode.sim import Cluster, running
 from gossipnode.store.interface import IndexState, StoreError
 from gossipnode.store.prepared import INDEXES_PER_SHARD_MAX
-from tests.node.query.queried import keys, put, queries_of, version
+from tests.node.query.queried import keys, put, queries_of
+from tests.records import entity, prop, record
 
 ALL = ("a", "b", "c")
 OK = Condition("status", Op.EQ, "ok")
@@ -36,7 +37,7 @@ async def used(node: Node, query: Query) -> dict[str, tuple[str, int]]:
 async def fill(cluster: Cluster, count: int = 200) -> None:
     for i in range(count):
         tags: dict[str, TagValue] = {"status": "ok" if i % 50 == 0 else "bad", "n": i}
-        await put(cluster, ALL, version(f"n/{i:03}", **tags))
+        await put(cluster, ALL, record(f"n/{i:03}", **tags))
 
 
 @pytest.mark.slow
@@ -110,11 +111,16 @@ async def test_an_index_stays_right_through_writes_repair_deletes_and_a_restart(
         await keys(cluster.nodes["a"], criteria=OK)
         await built()
         coordinator = cluster.coordinator("b")
-        await coordinator.apply(version("n/001", status="ok").payload, replace=False)
-        await coordinator.apply(version("n/050", status="bad").payload, replace=False)
-        await coordinator.delete(version("n/100").entity)
+        await coordinator.apply(prop("n/001", status="ok"), replace=False)
+        await coordinator.apply(prop("n/050", status="bad"), replace=False)
+        await coordinator.delete(entity("n/100"))
         newer = 2_000_000_000 * 10**9
-        await put(cluster, "b", version("n/new", newer, status="ok"), version("n/000", newer, status="bad"))
+        await put(
+            cluster,
+            "b",
+            record("n/new", revision=newer, status="ok"),
+            record("n/000", revision=newer, status="bad"),
+        )
         await cluster.round("a")
         async with trio.open_nursery() as nursery:
             cluster.kill("c")

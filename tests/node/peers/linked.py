@@ -26,9 +26,8 @@ from gossipnode.node.peers.exchange_link import Answer, ExchangeLink
 from gossipnode.node.replica.exchange import ReplicaExchange
 from gossipnode.rpc import Channel, RpcError, Server
 from gossipnode.sim.network import MemoryNetwork
-from gossipnode.wire.property.payload import decode_record
-from gossipnode.wire.property.property_edit import build_property
-from tests.node.support import entity, memory_store
+from tests.node.support import memory_store
+from tests.records import entity
 
 SHARD = ShardId("sw", 0)
 FENCE = b"12345678"
@@ -44,10 +43,6 @@ def read(*keys: str, known: Version | None = None) -> ReadRecords:
 
 def write(*records: Record, request_id: str = "") -> WriteRecords:
     return WriteRecords(SHARD, FENCE, records, request_id)
-
-
-def rec(key: str, value: str = "v", revision: int = 1) -> Record:
-    return decode_record(build_property(entity(f"n/{key}"), {"k": value}, mod_revision=revision), 0)
 
 
 def key_of(request: ReadRecords) -> str:

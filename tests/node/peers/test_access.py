@@ -20,10 +20,8 @@ from gossipnode.node.peers.certificates import CertificateError, Certificates, P
 from gossipnode.rpc import CallContext, ReplyBudget, RpcError, Status
 from gossipnode.sim import Cluster
 from gossipnode.wire import services
-from gossipnode.wire.property.payload import decode_record
-from gossipnode.wire.property.property_edit import build_property
-from tests.node.cluster import record
 from tests.node.support import make_local, member_seeds
+from tests.records import record
 
 
 class Issuer:
@@ -132,7 +130,7 @@ def test_who_is_a_member_is_asked_anew_for_each_call(certificates: Issuer) -> No
 def test_a_forgotten_member_may_still_hand_over_what_it_has(certificates: Issuer) -> None:
     registry = make_local(members=("a", "b")).registry
     access = Access(settings(**certificates.issue("a")), registry)
-    gone = decode_record(build_property(member_entity("b"), {}, mod_revision=5), 5)
+    gone = record(member_entity("b"), revision=5, delete_time=5)
     registry.took([gone])
     assert "b" not in registry.view.members
     assert not refusal(access, call(names=["b"]))

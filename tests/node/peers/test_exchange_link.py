@@ -34,10 +34,10 @@ from tests.node.peers.linked import (
     key_of,
     linked,
     read,
-    rec,
     refused,
     write,
 )
+from tests.records import record
 
 Stream = ServerStream[ExchangeRequest, ExchangeReply]
 
@@ -61,14 +61,14 @@ async def test_thousands_at_once_get_their_own_answers_on_one_stream(autojump_cl
     replica = Replica()
     async with linked(replica) as pair:
         written = await ask_all(
-            pair.link, {number: write(rec(f"{number}", f"v{number}")) for number in range(2000)}
+            pair.link, {number: write(record(f"n/{number}", k=f"v{number}")) for number in range(2000)}
         )
         assert {type(answer) for answer in written.values()} == {RecordsWritten}
         found = await ask_all(
             pair.link, {number: read(f"{number}", f"no-{number}") for number in range(2500)}
         )
         for number, answer in found.items():
-            expected = rec(f"{number}", f"v{number}") if number < 2000 else None
+            expected = record(f"n/{number}", k=f"v{number}") if number < 2000 else None
             assert answer == RecordsRead((expected, None))
         assert pair.dials == 1
         assert pair.server.call_count == 1
@@ -141,7 +141,7 @@ async def test_who_hears_of_one_failure_may_forget_another_and_ask_again(autojum
 async def test_a_request_that_cannot_be_sent_costs_no_other(autojump_clock: object) -> None:
     async with linked(Replica()) as pair:
         answers = await ask_all(
-            pair.link, {"text": write(rec("a"), request_id="\ud800"), "good": write(rec("b"))}
+            pair.link, {"text": write(record("n/a"), request_id="\ud800"), "good": write(record("n/b"))}
         )
         error = answers["text"]
         assert isinstance(error, RpcError)
@@ -157,7 +157,7 @@ async def test_who_hears_that_one_cannot_be_sent_may_forget_the_next(autojump_cl
             heard.append("first")
             pair.link.forget(second)
 
-        unsendable = write(rec("a"), request_id="\ud800")
+        unsendable = write(record("n/a"), request_id="\ud800")
         pair.link.start(unsendable, first, timeout=5)
         second = pair.link.start(read("b"), lambda _: heard.append("second"), timeout=5)
         pair.link.start(read("c"), lambda _: heard.append("third"), timeout=5)
@@ -167,10 +167,10 @@ async def test_who_hears_that_one_cannot_be_sent_may_forget_the_next(autojump_cl
 
 async def test_a_request_too_large_is_refused_at_once(autojump_clock: object) -> None:
     replica = Replica()
-    three = [rec(f"{number}", "x" * 1_000_000) for number in range(3)]
+    three = [record(f"n/{number}", k="x" * 1_000_000) for number in range(3)]
     async with linked(replica) as pair:
         assert isinstance(await pair.link.ask(write(*three), timeout=5), RecordsWritten)
-        error = await refused(pair.link, write(*three, rec("d", "x" * 200_000)))
+        error = await refused(pair.link, write(*three, record("n/d", k="x" * 200_000)))
         assert error.status is Status.RESOURCE_EXHAUSTED
         assert error.message.endswith(f"to a replica is over {EXCHANGE_REQUEST_MAX_BYTES} bytes")
         assert len(replica.writes) == 1
@@ -183,7 +183,7 @@ async def test_too_much_under_way_is_refused_at_once(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch, limit: str, size: int
 ) -> None:
     monkeypatch.setattr(exchange_link, limit, size)
-    request = write(rec("a", "x" * 1000))
+    request = write(record("n/a", k="x" * 1000))
     may_answer = trio.Event()
 
     async def wait(requests: Any) -> Any:
@@ -226,13 +226,13 @@ async def test_an_answer_that_comes_too_late_is_dropped(autojump_clock: object) 
     async def slow(request: ReadRecords) -> RecordsRead:
         if key_of(request) == "slow":
             await trio.sleep(2)
-        return RecordsRead((rec(key_of(request)),))
+        return RecordsRead((record(f"n/{key_of(request)}"),))
 
     async with linked(handlers(read=slow)) as pair:
         assert (await refused(pair.link, read("slow"), 1)).status is Status.DEADLINE_EXCEEDED
-        assert await pair.link.ask(read("a"), timeout=5) == RecordsRead((rec("a"),))
+        assert await pair.link.ask(read("a"), timeout=5) == RecordsRead((record("n/a"),))
         await trio.sleep(5)
-        assert await pair.link.ask(read("b"), timeout=5) == RecordsRead((rec("b"),))
+        assert await pair.link.ask(read("b"), timeout=5) == RecordsRead((record("n/b"),))
         assert pair.server.call_count == 1
 
 
@@ -246,11 +246,11 @@ async def test_who_is_cancelled_is_forgotten(autojump_clock: object) -> None:
         assert scope.cancelled_caught
         replica.store._commit_seconds = 10.0
         with trio.move_on_after(1) as scope:
-            await pair.link.ask(write(rec("sent")), timeout=5)
+            await pair.link.ask(write(record("n/sent")), timeout=5)
         assert scope.cancelled_caught
         await trio.sleep(20)
         assert [key_of(request) for request in replica.reads] == ["a"]
-        assert await pair.link.ask(read("sent"), timeout=5) == RecordsRead((rec("sent"),))
+        assert await pair.link.ask(read("sent"), timeout=5) == RecordsRead((record("n/sent"),))
 
 
 # A peer in trouble
@@ -264,7 +264,7 @@ async def test_a_frozen_peer_costs_each_request_its_timeout_and_nothing_piles_up
     async with linked(Replica()) as pair:
         await pair.link.ask(read("a"), timeout=5)
         pair.wires[0].freeze()
-        large = write(rec("a", "x" * 10_000))
+        large = write(record("n/a", k="x" * 10_000))
         for round_number in range(20):
             answers = await ask_all(pair.link, dict.fromkeys(range(100), large), 1.0)
             assert {str(answer) for answer in answers.values()} == {"DEADLINE_EXCEEDED: no answer within 1 s"}
@@ -281,7 +281,7 @@ async def test_a_peer_that_thaws_answers_again(autojump_clock: object) -> None:
     async with linked(Replica()) as pair:
         await pair.link.ask(read("a"), timeout=5)
         pair.wires[0].freeze()
-        requests = {number: write(rec(f"{number}", "x" * 10_000)) for number in range(1000)}
+        requests = {number: write(record(f"n/{number}", k="x" * 10_000)) for number in range(1000)}
         assert {type(answer) for answer in (await ask_all(pair.link, requests, 1.0)).values()} == {RpcError}
         pair.wires[0].thaw()
         assert await pair.link.ask(read("a"), timeout=1) == RecordsRead((None,))
@@ -316,7 +316,7 @@ async def test_what_was_never_sent_says_so_when_the_connection_is_lost(autojump_
     async with linked(Replica()) as pair:
         await pair.link.ask(read("a"), timeout=5)
         pair.wires[0].freeze()
-        requests = {number: write(rec(f"{number}", "x" * 100_000)) for number in range(100)}
+        requests = {number: write(record(f"n/{number}", k="x" * 100_000)) for number in range(100)}
         told: dict[int, Answer | RpcError] = {}
         for number, request in requests.items():
             pair.link.start(request, partial(told.__setitem__, number), timeout=5)
@@ -351,7 +351,7 @@ async def test_requests_made_while_the_stream_breaks_go_on_the_next_one(autojump
 
 async def test_a_peer_that_restarts_is_found_again(autojump_clock: object) -> None:
     async with linked(Replica()) as pair:
-        await pair.link.ask(write(rec("a")), timeout=5)
+        await pair.link.ask(write(record("n/a")), timeout=5)
         await pair.kill()
         await trio.testing.wait_all_tasks_blocked()
         error = await refused(pair.link, read("a"))

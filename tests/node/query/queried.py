@@ -6,28 +6,20 @@ from collections.abc import Iterable
 from typing import Any
 
 from gossipnode.core.model.property import Entity, Record, ShardId
-from gossipnode.core.model.tag_value import TagValue
 from gossipnode.core.query.criteria import matches, sort_key
 from gossipnode.node.node import Node
 from gossipnode.node.query.queries import Queries, Query
 from gossipnode.sim import Cluster
-from gossipnode.wire.property.payload import decode_record
-from gossipnode.wire.property.property_edit import build_property, read_tags
-
-
-def version(key: str, revision: int = 1, *, deleted: int = 0, group: str = "sw", **tags: TagValue) -> Record:
-    """A version of the record NAME/ID."""
-    name, _, item = key.partition("/")
-    payload = build_property(Entity(group, name, item), tags or {"k": "v"}, mod_revision=revision)
-    return decode_record(payload, deleted)
+from gossipnode.wire.property.property_edit import read_tags
+from tests.records import entity
 
 
 def queries_of(node: Node) -> Queries:
     return node.parts.queries
 
 
-def shard_of(cluster: Cluster, entity: Entity) -> ShardId:
-    return next(iter(cluster.nodes.values())).parts.local.shards.shard_of(entity)
+def shard_of(cluster: Cluster, of: Entity) -> ShardId:
+    return next(iter(cluster.nodes.values())).parts.local.shards.shard_of(of)
 
 
 async def put(cluster: Cluster, names: Iterable[str], *records: Record) -> None:
@@ -37,8 +29,8 @@ async def put(cluster: Cluster, names: Iterable[str], *records: Record) -> None:
 
 
 async def holds(cluster: Cluster, name: str, key: str, group: str = "sw") -> Record | None:
-    entity = Entity(group, *key.split("/", 1))
-    (held,) = await cluster.stores[name].read(shard_of(cluster, entity), (entity,))
+    of = entity(key, group)
+    (held,) = await cluster.stores[name].read(shard_of(cluster, of), (of,))
     return held
 
 

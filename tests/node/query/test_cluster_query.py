@@ -21,7 +21,8 @@ from gossipnode.node.refusals.request_errors import TooFewReplicasError, Unknown
 from gossipnode.sim import Cluster, running
 from gossipnode.wire.property.property_edit import read_tags
 from gossipnode.wire.wire_errors import WireError
-from tests.node.query.queried import answer, chosen, holds, joined, keys, put, queries_of, version
+from tests.node.query.queried import answer, chosen, holds, joined, keys, put, queries_of
+from tests.records import entity, prop, record
 from tests.wire.support import examples
 
 ALL = ("a", "b", "c")
@@ -41,10 +42,9 @@ async def test_every_node_answers_for_all_shards_groups_and_replicas(autojump_cl
     async with running(cluster):
         written: list[str] = []
         for group, i in itertools.product(("sw", "flags", "one"), range(40)):
-            record = version(f"n{i % 3}/{i:02}", group=group, n=i)
-            node = "abcde"[i % 5]
-            await cluster.coordinator(node).apply(record.payload, replace=False)
-            written.append(record.entity.text)
+            key, node = f"n{i % 3}/{i:02}", "abcde"[i % 5]
+            await cluster.coordinator(node).apply(prop(key, group, n=i), replace=False)
+            written.append(entity(key, group).text)
         for node in cluster.nodes.values():
             assert await keys(node, "one", "sw", "flags", limit=1000) == sorted(written)
 
@@ -52,9 +52,15 @@ async def test_every_node_answers_for_all_shards_groups_and_replicas(autojump_cl
 @pytest.mark.slow
 async def test_the_newest_version_counts_and_stale_ones_are_written_back(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
-        await put(cluster, ALL, version("n/1", 1, t=1), version("n/2", 1, t=1), version("n/3", 1, t=1))
-        await put(cluster, "b", version("n/1", 2, t=2))
-        await put(cluster, "c", version("n/2", 2, t=1), version("n/3", 2, deleted=2, t=1))
+        await put(
+            cluster,
+            ALL,
+            record("n/1", revision=1, t=1),
+            record("n/2", revision=1, t=1),
+            record("n/3", revision=1, t=1),
+        )
+        await put(cluster, "b", record("n/1", revision=2, t=2))
+        await put(cluster, "c", record("n/2", revision=2, t=1), record("n/3", revision=2, delete_time=2, t=1))
         ones = {"criteria": Condition("t", Op.EQ, 1)}
         assert await keys(cluster.nodes["a"], **ones) == ["n/2"]
         await quiet()
@@ -67,8 +73,8 @@ async def test_the_newest_version_counts_and_stale_ones_are_written_back(autojum
 @pytest.mark.slow
 async def test_a_deleted_record_is_left_out_wherever_it_still_lives(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
-        await put(cluster, "ab", version("n/1"), version("n/2"))
-        await put(cluster, "c", version("n/1", 2, deleted=2))
+        await put(cluster, "ab", record("n/1"), record("n/2"))
+        await put(cluster, "c", record("n/1", revision=2, delete_time=2))
         for name in ALL:
             assert await keys(cluster.nodes[name]) == ["n/2"]
 
@@ -81,8 +87,8 @@ async def test_ties_are_by_key_and_what_lacks_the_tag_is_last(
     async with running(Cluster(groups=("sw:3:3",))) as cluster:
         values: dict[str, TagValue] = {"1": 2, "2": "x", "3": 2, "4": -1, "5": None, "6": "w"}
         for key, value in values.items():
-            await put(cluster, ALL, version(f"n/{key}", t=value))
-        await put(cluster, ALL, version("n/7", other=1))
+            await put(cluster, ALL, record(f"n/{key}", t=value))
+        await put(cluster, ALL, record("n/7", other=1))
         order = ["2", "6", "1", "3", "4"] if descending else ["4", "1", "3", "6", "2"]
         found = await keys(cluster.nodes["b"], order_by="t", descending=descending)
         assert found == [f"n/{key}" for key in [*order, "5", "7"]]
@@ -91,9 +97,8 @@ async def test_ties_are_by_key_and_what_lacks_the_tag_is_last(
 @pytest.mark.slow
 async def test_names_ids_projection_and_the_default_limit(autojump_clock: object) -> None:
     async with running(Cluster(groups=("sw:3:2",))) as cluster:
-        records = [version(f"{name}/{i:03}", a=i, b=2) for name in ("m", "n") for i in range(120)]
-        for record in records:
-            await cluster.coordinator("a").apply(record.payload, replace=False)
+        for name, i in itertools.product(("m", "n"), range(120)):
+            await cluster.coordinator("a").apply(prop(f"{name}/{i:03}", a=i, b=2), replace=False)
         node = cluster.nodes["c"]
         assert len(await keys(node)) == QUERY_DEFAULT_LIMIT
         assert await keys(node, name="n", limit=1000) == [f"n/{i:03}" for i in range(120)]
@@ -117,7 +122,7 @@ async def test_pages_behind_the_last_record_give_every_record_once(
         for i in range(50):
             tags: dict[str, TagValue] = {"t": i % 7} if i % 6 else {"other": 1}
             for group in ("sw", "flags"):
-                await put(cluster, "abc"[i % 3], version(f"n/{i:02}", group=group, **tags))
+                await put(cluster, "abc"[i % 3], record(f"n/{i:02}", group=group, **tags))
         query = Query(("sw", "flags"), limit=7, **order)
         pages: list[Record] = []
         node = cluster.nodes["c"]
@@ -132,8 +137,14 @@ async def test_pages_behind_the_last_record_give_every_record_once(
 @pytest.mark.slow
 async def test_an_order_goes_on_from_a_deleted_record_and_not_from_none(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
-        await put(cluster, "c", version("n/1", t=1), version("n/2", 2, deleted=2, t=2), version("n/3", t=3))
-        await put(cluster, "ab", version("n/2", t=9))
+        await put(
+            cluster,
+            "c",
+            record("n/1", t=1),
+            record("n/2", revision=2, delete_time=2, t=2),
+            record("n/3", t=3),
+        )
+        await put(cluster, "ab", record("n/2", t=9))
         node = cluster.nodes["a"]
         behind = Entity("sw", "n", "2")
         assert await keys(node, order_by="t", after=behind, ack="all") == ["n/3"]
@@ -170,7 +181,7 @@ async def test_match_splits_texts_of_any_script(
     }
     async with running(Cluster()) as cluster:
         for key, text in texts.items():
-            await put(cluster, ALL, version(f"n/{key}", s=text))
+            await put(cluster, ALL, record(f"n/{key}", s=text))
         criteria = Condition("s", Op.MATCH, wanted, MatchOption(analyzer))
         assert await keys(cluster.nodes["b"], criteria=criteria) == [f"n/{key}" for key in found]
 
@@ -184,7 +195,7 @@ VALUES: st.SearchStrategy[TagValue] = st.sampled_from(
 )
 VERSIONS = st.tuples(st.integers(1, 4), st.sampled_from([0, 0, 0, 9]), VALUES, VALUES | st.none())
 HELD = st.dictionaries(
-    st.tuples(st.sampled_from(["sw", "flags"]), st.sampled_from(NAMES), st.sampled_from(IDS)),
+    st.builds(Entity, st.sampled_from(["sw", "flags"]), st.sampled_from(NAMES), st.sampled_from(IDS)),
     st.fixed_dictionaries(dict.fromkeys(ALL, st.none() | VERSIONS)),
     max_size=12,
 )
@@ -211,11 +222,10 @@ QUERIES = st.builds(
 )
 
 
-def held_record(entity: tuple[str, str, str], drawn: tuple[int, int, TagValue, TagValue]) -> Record:
-    group, name, item = entity
+def held_record(of: Entity, drawn: tuple[int, int, TagValue, TagValue]) -> Record:
     revision, deleted, t, u = drawn
     tags = {"k": 1} if t is None else {"t": t}
-    return version(f"{name}/{item}", revision, deleted=deleted, group=group, **tags, u=u)
+    return record(of, revision=revision, delete_time=deleted, **tags, u=u)
 
 
 @pytest.mark.slow
@@ -226,10 +236,10 @@ def test_an_answer_is_that_of_the_newest_versions_of_all_replicas(
 ) -> None:
     async def run() -> None:
         async with running(Cluster(groups=("sw:2:3", "flags:1:3"))) as cluster:
-            for entity, copies in held.items():
+            for of, copies in held.items():
                 for name, drawn in copies.items():
                     if drawn is not None:
-                        await put(cluster, name, held_record(entity, drawn))
+                        await put(cluster, name, held_record(of, drawn))
             newest = await joined(cluster, ALL, ("sw", "flags"))
             for name, query in asked:
                 # A query that names its records reads them as `get` does: from a quorum, whichever it is.
@@ -251,7 +261,7 @@ def _fields(query: Query) -> dict[str, Any]:
 async def test_each_level_asks_as_many_as_it_says(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
         for name in ALL:
-            await put(cluster, name, version(f"n/{name}"))
+            await put(cluster, name, record(f"n/{name}"))
         node = cluster.nodes["b"]
         assert await keys(node, ack="local") == ["n/b"]
         assert await keys(node, ack="one") == ["n/b"]
@@ -267,7 +277,7 @@ async def test_each_level_asks_as_many_as_it_says(autojump_clock: object) -> Non
 async def test_local_on_a_node_without_a_copy_finds_nothing(autojump_clock: object) -> None:
     async with running(Cluster(groups=("sw:4:1",))) as cluster:
         for i in range(20):
-            await cluster.coordinator("a").apply(version(f"n/{i:02}").payload, replace=False)
+            await cluster.coordinator("a").apply(prop(f"n/{i:02}"), replace=False)
         own = [await keys(cluster.nodes[name], ack="local") for name in ALL]
         assert sorted(key for found in own for key in found) == [f"n/{i:02}" for i in range(20)]
         for name in ALL:
@@ -277,7 +287,7 @@ async def test_local_on_a_node_without_a_copy_finds_nothing(autojump_clock: obje
 @pytest.mark.slow
 async def test_with_one_replica_down_a_quorum_answers_and_all_does_not(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
-        await put(cluster, "bc", version("n/1"), version("n/2"))
+        await put(cluster, "bc", record("n/1"), record("n/2"))
         await cluster.isolate("c")
         began = trio.current_time()
         for _ in range(2):
@@ -302,7 +312,7 @@ async def test_a_replica_that_hangs_costs_one_timeout(
 ) -> None:
     async with running(Cluster(("a", "b", "c", "d"), ("sw:8:3",))) as cluster:
         for i in range(100):
-            await cluster.coordinator("a").apply(version(f"n/{i:03}", t=i).payload, replace=False, ack="all")
+            await cluster.coordinator("a").apply(prop(f"n/{i:03}", t=i), replace=False, ack="all")
         cluster.hang("b")
         for name in ("a", "d"):
             for most in (REPLICA_SECONDS * 1.1, 0.1):
@@ -318,7 +328,7 @@ async def test_a_search_that_hangs_on_its_way_to_a_replica_costs_one_timeout(
 ) -> None:
     """So many ids fill a window: sending, too, has to come to an end."""
     async with running(Cluster()) as cluster:
-        await put(cluster, ALL, version("n/1"))
+        await put(cluster, ALL, record("n/1"))
         cluster.hang("b")
         ids = frozenset([*(f"{i:0500}" for i in range(7000)), "1"])
         began = trio.current_time()
@@ -333,7 +343,7 @@ async def test_a_replica_that_dies_in_the_middle_of_its_answer(
 ) -> None:
     async with running(Cluster(groups=("sw:2:3",))) as cluster:
         count = 1500
-        await put(cluster, ALL, *(version(f"n/{i:04}", t=i, s="x" * 3000) for i in range(count)))
+        await put(cluster, ALL, *(record(f"n/{i:04}", t=i, s="x" * 3000) for i in range(count)))
         found: list[str] = []
         async with queries_of(cluster.nodes["a"]).open(Query(("sw",), limit=count, **order)) as under_way:
             while (page := await under_way.next_page()) is not None:
@@ -360,7 +370,7 @@ async def interrupted(cluster: Cluster, found: list[str], *, at: int) -> None:
 @pytest.mark.slow
 async def test_when_too_few_are_left_in_the_middle_of_an_answer_it_fails(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
-        await put(cluster, ALL, *(version(f"n/{i:04}", s="x" * 3000) for i in range(1500)))
+        await put(cluster, ALL, *(record(f"n/{i:04}", s="x" * 3000) for i in range(1500)))
         with pytest.raises(TooFewReplicasError, match="1 of 3 replicas answered, quorum needs 2; not: b "):
             await interrupted(cluster, [], at=64)
 
@@ -371,9 +381,9 @@ async def test_a_stale_copy_is_not_taken_for_certain_once_the_others_have_broken
 ) -> None:
     """What the others had said before they broke off counts: here, that the record is deleted."""
     async with running(Cluster()) as cluster:
-        await put(cluster, ALL, *(version(f"n/{i:04}") for i in range(300) if i != 170))
-        await put(cluster, "a", version("n/0170"))
-        await put(cluster, "bc", version("n/0170", 2, deleted=2))
+        await put(cluster, ALL, *(record(f"n/{i:04}") for i in range(300) if i != 170))
+        await put(cluster, "a", record("n/0170"))
+        await put(cluster, "bc", record("n/0170", revision=2, delete_time=2))
         stall(cluster, "b", after=3)
         stall(cluster, "c", after=3)
         found: list[str] = []
@@ -415,7 +425,7 @@ async def test_with_one_the_next_replica_takes_over_from_one_that_breaks_off(aut
         )
         (outside,) = set("abcd") - set(holders)
         count = 1500
-        await put(cluster, holders, *(version(f"n/{i:04}", s="x" * 3000) for i in range(count)))
+        await put(cluster, holders, *(record(f"n/{i:04}", s="x" * 3000) for i in range(count)))
         found: list[str] = []
         query = Query(("sw",), everything=True, ack="one")
         async with queries_of(cluster.nodes[outside]).open(query) as under_way:
@@ -434,12 +444,12 @@ async def test_replicas_of_another_view_are_compared_with_and_asked_anew(autojum
     async with running(Cluster()) as cluster:
         admin = cluster.nodes["b"].parts.membership.groups
         await admin.create("g")
-        await put(cluster, ALL, version("n/old", group="g"))
+        await put(cluster, ALL, record("n/old", group="g"))
         assert await keys(cluster.nodes["a"], "g") == ["n/old"]
         await cluster.isolate("a")
         await admin.delete("g")
         await admin.create("g")
-        await put_as(cluster, "b", "bc", version("n/new", group="g"))
+        await put_as(cluster, "b", "bc", record("n/new", group="g"))
         cluster.faults.heal()
         assert await keys(cluster.nodes["a"], "g", order_by="k") == ["n/new"]
 
@@ -458,7 +468,7 @@ async def put_as(cluster: Cluster, view: str, names: str, *records: Record) -> N
 async def test_leaving_early_stops_the_replicas(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
         count = 1500
-        await put(cluster, ALL, *(version(f"n/{i:04}", s="x" * 4000) for i in range(count)))
+        await put(cluster, ALL, *(record(f"n/{i:04}", s="x" * 4000) for i in range(count)))
         async with queries_of(cluster.nodes["a"]).open(Query(("sw",), everything=True)) as under_way:
             assert await under_way.next_page()
             assert scans_under_way(cluster) == {"a": 0, "b": 1, "c": 1}
@@ -475,7 +485,7 @@ def scans_under_way(cluster: Cluster) -> dict[str, int]:
 async def test_a_query_over_very_many_records_holds_few_of_them(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
         count = 10_000
-        records = [version(f"n/{i:05}", t=i) for i in range(count)]
+        records = [record(f"n/{i:05}", t=i) for i in range(count)]
         await put(cluster, ALL, *records)
         found, most = 0, 0
         async with queries_of(cluster.nodes["a"]).open(Query(("sw",), everything=True)) as under_way:

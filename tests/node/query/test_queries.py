@@ -22,9 +22,8 @@ from gossipnode.node.search.feeds import SCAN_PAGE_MIN_RECORDS
 from gossipnode.node.search.local_search import LocalSearch
 from gossipnode.store.memory import MemoryStore
 from gossipnode.wire.wire_errors import WireError
-from tests.node.cluster import record
-from tests.node.query.queried import version
-from tests.node.support import Alone, entity, make_local, put, serve, tags_of
+from tests.node.support import Alone, make_local, put, serve, tags_of
+from tests.records import entity, record
 
 Start = Callable[..., Awaitable[Alone]]
 
@@ -115,21 +114,21 @@ async def test_a_wrong_id_is_an_error(start: Start) -> None:
 
 async def test_criteria_choose_records(start: Start) -> None:
     alone = await start(sw=2)
-    await put(alone.local, *(version(f"n/{i}", n=i, even=str(i % 2 == 0)) for i in range(10)))
+    await put(alone.local, *(record(f"n/{i}", n=i, even=str(i % 2 == 0)) for i in range(10)))
     criteria = LogicalExpression(LogicalOp.AND, Condition("n", Op.GT, 3), Condition("even", Op.EQ, "True"))
     assert await keys(alone, Query(("sw",), criteria=criteria)) == ["sw/n/4", "sw/n/6", "sw/n/8"]
 
 
 async def test_a_projection_leaves_the_tags_asked_for(start: Start) -> None:
     alone = await start()
-    await put(alone.local, version("n/1", a=1, b=2, c=3))
+    await put(alone.local, record("n/1", a=1, b=2, c=3))
     (found,) = await asked(alone, Query(("sw",), select=("c", "a", "nope")))
     assert tags_of(found) == {"a": 1, "c": 3}
 
 
 async def test_criteria_and_order_may_use_tags_that_are_not_selected(start: Start) -> None:
     alone = await start()
-    await put(alone.local, version("n/1", a=1, b=2), version("n/2", a=2, b=1), version("n/3", a=3, b=0))
+    await put(alone.local, record("n/1", a=1, b=2), record("n/2", a=2, b=1), record("n/3", a=3, b=0))
     query = Query(("sw",), select=("a",), criteria=Condition("b", Op.GE, 1), order_by="b")
     assert [tags_of(one) for one in await asked(alone, query)] == [{"a": 2}, {"a": 1}]
 
@@ -141,8 +140,8 @@ async def test_an_order_by_a_tag_with_missing_ones_last_in_both_directions(
 ) -> None:
     alone = await start(sw=shards)
     values: list[TagValue] = [3, "b", 1, "a", None, 2, "c"]
-    await put(alone.local, *(version(f"n/{i}", t=value) for i, value in enumerate(values)))
-    await put(alone.local, version("n/x", o=1))
+    await put(alone.local, *(record(f"n/{i}", t=value) for i, value in enumerate(values)))
+    await put(alone.local, record("n/x", o=1))
     query = Query(("sw",), order_by="t", descending=descending)
     assert await keys(alone, query) == [f"sw/n/{i}" for i in order]
     joined: list[str] = []
@@ -155,7 +154,7 @@ async def test_an_order_by_a_tag_with_missing_ones_last_in_both_directions(
 
 async def test_an_ordered_limit_over_many_records_keeps_the_first_ones(start: Start) -> None:
     alone = await start(sw=3)
-    await put(alone.local, *(version(f"n/{i:04}", t=(i * 7919) % 1000) for i in range(1000)))
+    await put(alone.local, *(record(f"n/{i:04}", t=(i * 7919) % 1000) for i in range(1000)))
     query = Query(("sw",), order_by="t", limit=10)
     assert [tags_of(one)["t"] for one in await asked(alone, query)] == list(range(10))
 
@@ -163,14 +162,14 @@ async def test_an_ordered_limit_over_many_records_keeps_the_first_ones(start: St
 async def test_an_order_behind_a_record_that_is_not_there_is_refused(start: Start) -> None:
     """It has no place in the order: leaving out all that have the tag would be a wrong answer."""
     alone = await start()
-    await put(alone.local, version("n/1", t=1), version("n/2", t=2))
+    await put(alone.local, record("n/1", t=1), record("n/2", t=2))
     with pytest.raises(WireError, match="after: there is no record 'sw/n/gone'"):
         await asked(alone, Query(("sw",), order_by="t", after=entity("n/gone")))
 
 
 async def test_an_order_behind_a_deleted_record_goes_on_from_its_place(start: Start) -> None:
     alone = await start()
-    await put(alone.local, version("n/1", t=1), version("n/2", deleted=9, t=2), version("n/3", t=3))
+    await put(alone.local, record("n/1", t=1), record("n/2", delete_time=9, t=2), record("n/3", t=3))
     assert await keys(alone, Query(("sw",), order_by="t", after=entity("n/2"))) == ["sw/n/3"]
 
 
@@ -178,7 +177,7 @@ async def test_an_ordered_answer_beyond_the_memory_of_a_query_comes_whole(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = await start()
-    await put(alone.local, *(version(f"n/{i:03}", t=i * 37 % 100, big="x" * 5000) for i in range(100)))
+    await put(alone.local, *(record(f"n/{i:03}", t=i * 37 % 100, big="x" * 5000) for i in range(100)))
     monkeypatch.setattr(ordering, "QUERY_MAX_BYTES", 300_000)
     for limit in (1, 20, 45, 100):
         found = await asked(alone, Query(("sw",), order_by="t", limit=limit))
@@ -190,7 +189,7 @@ async def test_many_small_records_count_with_what_their_objects_cost(
 ) -> None:
     """Their payloads alone would fit: then one pass over them would do."""
     alone = await start()
-    records = [version(f"n/{i:04}", t=i) for i in range(1000)]
+    records = [record(f"n/{i:04}", t=i) for i in range(1000)]
     assert sum(len(one.payload) for one in records) < 250_000
     await put(alone.local, *records)
     monkeypatch.setattr(ordering, "QUERY_MAX_BYTES", 500_000)
@@ -229,7 +228,7 @@ async def test_a_scan_of_many_shards_keeps_few_records_of_each() -> None:
 @pytest.mark.parametrize("order_by", ["", "t"])
 async def test_a_query_given_up_in_the_middle_reads_no_more(start: Start, order_by: str) -> None:
     alone = await start(sw=3)
-    await put(alone.local, *(version(f"n/{i}", t=i) for i in range(500)))
+    await put(alone.local, *(record(f"n/{i}", t=i) for i in range(500)))
     assert isinstance(alone.local.store, MemoryStore)
     scan, scans = alone.local.store.scan, 0
 

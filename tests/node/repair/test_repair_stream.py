@@ -34,8 +34,8 @@ from gossipnode.node.repair.shard_store import ShardStore
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreFullError
 from gossipnode.store.memory import MemoryStore
-from tests.node.cluster import record
 from tests.node.support import FakeStream, Pipe, make_local, memory_store, stream_pair
+from tests.records import record
 
 SHARD = ShardId("sw", 0)
 
@@ -91,7 +91,7 @@ async def test_256_differing_records_of_64_kb_never_wait_for_each_other(
     """Rule 6: all newer on the server, both sides have more to say than the streams hold."""
     here, there = [], []
     for i in range(256):
-        old, new = record(f"n/{i}", "x" * 65536, revision=1), record(f"n/{i}", "y" * 65536, revision=2)
+        old, new = record(f"n/{i}", k="x" * 65536, revision=1), record(f"n/{i}", k="y" * 65536, revision=2)
         newer_here = newer == "client" or (newer == "mixed" and i % 2 == 0)
         here.append(new if newer_here else old)
         there.append(old if newer_here else new)
@@ -357,7 +357,7 @@ async def test_cancellation_leaves_nothing_behind(after_seconds: float, autojump
     before = trio.lowlevel.current_statistics().tasks_living
     ours, theirs = stream_pair(3)
     client_store = await filled(*(record(f"n/{i}") for i in range(40)), commit_seconds=1)
-    server_store = await filled(*(record(f"n/{i}", "w") for i in range(80)), commit_seconds=1)
+    server_store = await filled(*(record(f"n/{i}", k="w") for i in range(80)), commit_seconds=1)
     with trio.move_on_after(after_seconds) as scope:
         async with trio.open_nursery() as nursery:
             server = RepairStream(theirs, TreeServer({"sw": 1}, page_leaves=4), shard_store(server_store))

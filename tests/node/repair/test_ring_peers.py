@@ -35,8 +35,8 @@ from gossipnode.sim.network import MemoryNetwork
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import PROPAGATION, REPAIR, REPORT
-from tests.node.cluster import record
 from tests.node.support import NOW, make_local, memory_store
+from tests.records import record
 
 SHARD = ShardId("sw", 0)
 ADDRESSES = {"a": Address("a", 1), "b": Address("b", 1)}

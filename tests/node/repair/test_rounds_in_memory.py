@@ -15,7 +15,7 @@ from gossipnode.rpc import ClientStream, RpcError, Status
 from gossipnode.sim import Cluster
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.services import PROPAGATION, REPAIR
-from tests.node.cluster import record
+from tests.records import record
 
 
 def hops(finished: Round) -> list[tuple[str, str, HopEnd]]:
@@ -28,9 +28,13 @@ def moved(finished: Round) -> int:
 
 async def fill_differently(cluster: Cluster) -> None:
     """Missing, newer, deleted and tied records on each of three nodes."""
-    await cluster.put("a", record("n/only-a"), record("n/newer", "new", revision=9), record("n/tied", "a"))
-    await cluster.put("b", record("n/newer", "old", revision=3), record("n/deleted"), record("n/tied", "b"))
-    await cluster.put("c", record("n/deleted", revision=5, delete_time=6), record("n/tied", "c"))
+    await cluster.put(
+        "a", record("n/only-a"), record("n/newer", k="new", revision=9), record("n/tied", k="a")
+    )
+    await cluster.put(
+        "b", record("n/newer", k="old", revision=3), record("n/deleted"), record("n/tied", k="b")
+    )
+    await cluster.put("c", record("n/deleted", revision=5, delete_time=6), record("n/tied", k="c"))
 
 
 async def test_three_nodes_that_all_differ_are_equal_after_one_round(autojump_clock: object) -> None:
@@ -131,7 +135,7 @@ async def test_a_connection_cut_in_mid_session_fails_the_hop_and_the_next_round_
     cluster = Cluster(names="ab")
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
-        await cluster.put("b", *(record(f"n/{i}", "x" * 2000) for i in range(2000)))
+        await cluster.put("b", *(record(f"n/{i}", k="x" * 2000) for i in range(2000)))
         run = cluster.start_round(nursery)
         while (await cluster.stores["a"].counts(ShardId("sw", 0))).records < 100:
             await trio.lowlevel.checkpoint()
@@ -151,7 +155,7 @@ async def test_a_holder_that_dies_ends_the_round_with_its_name(autojump_clock: o
     cluster = Cluster()
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
-        await cluster.put("c", *(record(f"n/{i}", "x" * 2000) for i in range(2000)))
+        await cluster.put("c", *(record(f"n/{i}", k="x" * 2000) for i in range(2000)))
         run = cluster.start_round(nursery)
         # b holds the message once it takes records of c.
         while (await cluster.stores["b"].counts(ShardId("sw", 0))).records < 100:
@@ -219,7 +223,7 @@ async def test_draining_ends_a_session_within_the_grace_period_with_a_reason(aut
     cluster = Cluster(names="ab")
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
-        await cluster.put("b", *(record(f"n/{i}", "x" * 2000) for i in range(3000)))
+        await cluster.put("b", *(record(f"n/{i}", k="x" * 2000) for i in range(3000)))
         # A commit that takes long makes a session that outlasts every grace period.
         cluster.stores["a"]._commit_seconds = 3.0
         run = cluster.start_round(nursery)

@@ -16,7 +16,7 @@ from gossipnode.node.replica.request_memory import (
     DoneRequest,
     RequestMemory,
 )
-from tests.node.support import entity
+from tests.records import entity
 
 SHARD = ShardId("sw", 0)
 

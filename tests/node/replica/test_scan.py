@@ -35,7 +35,8 @@ from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.scan_codec import SearchedShard, decode_candidates, encode_search
-from tests.node.query.queried import keys, put, version
+from tests.node.query.queried import keys, put
+from tests.records import entity, prop, record
 
 ALL = ("a", "b", "c")
 SHARD = ShardId("sw", 0)
@@ -75,7 +76,7 @@ def scan_of(cluster: Cluster, name: str) -> replica_scan.ReplicaScan:
 async def test_a_search_is_answered_in_order_and_says_when_it_is_finished(autojump_clock: object) -> None:
     cluster = Cluster()
     async with asked(cluster, "b") as channel:
-        records = [version(f"n/{i:03}", s="x" * 10_000) for i in range(100)]
+        records = [record(f"n/{i:03}", s="x" * 10_000) for i in range(100)]
         await put(cluster, "b", *records)
         pages = await every(channel, services.REPLICA_SCAN, scan_request(cluster), **OURS)
         found = [each for page in pages for each in decode_candidates(page, [SHARD])]
@@ -114,7 +115,7 @@ async def test_searches_beyond_what_is_served_at_once_are_refused(
 @pytest.mark.slow
 async def test_a_large_order_tag_makes_no_message_too_large(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
-        await put(cluster, ALL, *(version(f"n/{i:02}", t=f"{i:02}" + "x" * 400_000) for i in range(20)))
+        await put(cluster, ALL, *(record(f"n/{i:02}", t=f"{i:02}" + "x" * 400_000) for i in range(20)))
         assert await keys(cluster.nodes["a"], order_by="t") == [f"n/{i:02}" for i in range(20)]
 
 
@@ -155,7 +156,7 @@ def slow(cluster: Cluster, name: str, seconds: float) -> None:
 async def test_a_long_search_with_nothing_to_find_shows_signs_of_life(autojump_clock: object) -> None:
     cluster = Cluster()
     async with asked(cluster) as channel:
-        await put(cluster, ALL, *(version(f"n/{i:04}", t=i) for i in range(1000)))
+        await put(cluster, ALL, *(record(f"n/{i:04}", t=i) for i in range(1000)))
         for name in ALL:
             slow(cluster, name, 1.5)
         nothing = encode_criteria(Condition("t", Op.LT, 0))
@@ -188,7 +189,7 @@ class StalledStream:
 async def test_a_sign_of_life_that_is_on_its_way_at_the_end_is_not_lost(autojump_clock: object) -> None:
     """It carries the records that were found so far."""
     stream: Any = StalledStream()
-    records = [version(f"n/{i}") for i in range(5)]
+    records = [record(f"n/{i}") for i in range(5)]
 
     async def find() -> None:
         async with record_sender(stream) as sender:
@@ -217,9 +218,9 @@ async def test_an_export_has_the_whole_group_with_tombstones_or_without(autojump
     cluster = Cluster(groups=("sw:3:2",))
     async with asked(cluster, "b") as channel:
         for i in range(30):
-            await cluster.coordinator("abc"[i % 3]).apply(version(f"n/{i:02}").payload, replace=False)
+            await cluster.coordinator("abc"[i % 3]).apply(prop(f"n/{i:02}"), replace=False)
         for i in range(0, 30, 3):
-            await cluster.coordinator("c").delete(version(f"n/{i:02}").entity)
+            await cluster.coordinator("c").delete(entity(f"n/{i:02}"))
         batches = await every(channel, services.NODE_EXPORT, v1.ExportRequest(group="sw"))
         live = read([each for batch in batches for each in batch.records])
         assert [each.entity.id for each in live] == [f"{i:02}" for i in range(30) if i % 3]
@@ -239,7 +240,7 @@ def spans(trace: Any) -> dict[str, dict[str, str]]:
 async def test_a_trace_tells_what_each_replica_did(autojump_clock: object) -> None:
     cluster = Cluster()
     async with asked(cluster) as channel:
-        await put(cluster, "ab", *(version(f"n/{i:02}", t=i) for i in range(80)))
+        await put(cluster, "ab", *(record(f"n/{i:02}", t=i) for i in range(80)))
         cluster.hang("c")
         request = banyandb.QueryRequest(
             groups=["sw"],
@@ -282,7 +283,7 @@ def nested(depth: int) -> Criteria:
 async def test_criteria_are_nested_so_deep_and_no_deeper(autojump_clock: object) -> None:
     cluster = Cluster()
     async with asked(cluster) as channel:
-        await put(cluster, "ab", version("n/1"))
+        await put(cluster, "ab", record("n/1"))
         request = banyandb.QueryRequest(groups=["sw"], criteria=encode_criteria(nested(CRITERIA_DEPTH_MAX)))
         reply = await channel.unary(services.QUERY, request, timeout=10)
         assert len(reply.properties) == 1
@@ -344,7 +345,7 @@ async def test_a_wrong_query_gets_the_status_that_it_deserves(
 async def test_a_client_that_goes_away_ends_the_search_everywhere(autojump_clock: object) -> None:
     cluster = Cluster()
     async with asked(cluster) as channel:
-        await put(cluster, ALL, *(version(f"n/{i:04}", t=i) for i in range(1000)))
+        await put(cluster, ALL, *(record(f"n/{i:04}", t=i) for i in range(1000)))
         for name in ALL:
             slow(cluster, name, 1.0)
         with pytest.raises(RpcError) as caught:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +26,6 @@ from gossipnode.core.model.tag_value import (
     TagValue,
     Timestamp,
 )
-from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.core.query.criteria import (
     Condition,
     Criteria,
@@ -46,10 +45,11 @@ from gossipnode.store.interface import IndexState, Store
 from gossipnode.store.memory import MemoryStore
 from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
 from gossipnode.wire.property.canonical_json import leaf_digest
-from gossipnode.wire.property.property_edit import build_property, read_tags
+from gossipnode.wire.property.property_edit import read_tags
+from tests.records import bare_record, entity, record
 
-ONE = (ShardId("g", 0),)
-THREE = (ShardId("g", 0), ShardId("g", 1), ShardId("h", 0))
+ONE = (ShardId("sw", 0),)
+THREE = (ShardId("sw", 0), ShardId("sw", 1), ShardId("tw", 0))
 LONG = "p" * 70
 
 Pause = Callable[[], Awaitable[None]]
@@ -73,18 +73,6 @@ async def open_store(kind: str, directory: Path) -> AsyncIterator[Store]:
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     async with open_store(request.param, tmp_path / "data") as opened:
         yield opened
-
-
-def made(entity: Entity, tags: Mapping[str, TagValue], *, revision: int = 1, deleted: int = 0) -> Record:
-    payload = build_property(entity, tags, mod_revision=revision)
-    return Record(entity, Version(revision, deleted, payload_digest(payload)), payload)
-
-
-def tagged(
-    key: str, shard: ShardId = ONE[0], *, deleted: int = 0, revision: int = 1, **tags: TagValue
-) -> Record:
-    name, _, item = key.partition("/")
-    return made(Entity(shard.group, name, item), tags, revision=revision, deleted=deleted)
 
 
 async def put(store: Store, *records: Record, shard: ShardId = ONE[0]) -> None:
@@ -135,7 +123,11 @@ def both(*sides: Criteria) -> Criteria:
 
 async def test_records_come_in_key_order_over_groups_and_shards(store: Store) -> None:
     for number, shard in enumerate(THREE):
-        await put(store, *(tagged(f"n{i % 7}/{i}", shard, n=i) for i in range(number, 300, 3)), shard=shard)
+        await put(
+            store,
+            *(record(f"n{i % 7}/{i}", group=shard.group, n=i) for i in range(number, 300, 3)),
+            shard=shard,
+        )
     search = LocalSearch(store, Search(THREE))
     found = await pages_of(search)
     assert len(found) == 300
@@ -154,7 +146,7 @@ async def test_without_shards_or_records_there_is_nothing(store: Store) -> None:
 
 async def test_names_and_ids(store: Store) -> None:
     for name in "abc":
-        await put(store, *(tagged(f"{name}/{name}{i}", t=i) for i in range(4)))
+        await put(store, *(record(f"{name}/{name}{i}", t=i) for i in range(4)))
     assert await ids(store, Search(ONE, name="b")) == "b0 b1 b2 b3"
     assert await ids(store, Search(ONE, ids=frozenset(["a3", "c0", "x"]))) == "a3 c0"
     search = LocalSearch(store, Search(ONE, name="b", ids=frozenset(["b3", "a1", "b1"])))
@@ -165,15 +157,15 @@ async def test_names_and_ids(store: Store) -> None:
 
 async def test_named_records_are_looked_for_in_every_shard(store: Store) -> None:
     for shard, item in zip(THREE, "321", strict=True):
-        await put(store, tagged(f"n/{item}", shard, t=item), shard=shard)
+        await put(store, record(f"n/{item}", group=shard.group, t=item), shard=shard)
     named = Search(THREE, name="n", ids=frozenset("123"))
     assert await ids(store, named) == "2 3 1"
-    assert await ids(store, replace(named, after=Place(Entity("g", "n", "2")))) == "3 1"
+    assert await ids(store, replace(named, after=Place(entity("n/2")))) == "3 1"
     assert await ids(store, replace(named, order_by="t", descending=True)) == "3 2 1"
 
 
 async def test_tombstones_come_only_when_asked_for_and_then_whatever_the_criteria(store: Store) -> None:
-    await put(store, tagged("n/1", t=1), tagged("n/2", t=1, deleted=9), tagged("n/3", t=2))
+    await put(store, record("n/1", t=1), record("n/2", t=1, delete_time=9), record("n/3", t=2))
     await indexed(store, "t")
     one = condition("t", Op.EQ, 1)
     assert await ids(store, Search(ONE)) == "1 3"
@@ -185,9 +177,8 @@ async def test_tombstones_come_only_when_asked_for_and_then_whatever_the_criteri
 
 
 async def test_a_record_that_cannot_be_read_matches_nothing_and_breaks_nothing(store: Store) -> None:
-    broken = b"\xff\xff\xff"
-    bad = Record(Entity("g", "n", "2"), Version(1, 0, payload_digest(broken)), broken)
-    await put(store, tagged("n/1", t=1), bad, tagged("n/3", t=3))
+    bad = bare_record("n/2", b"\xff\xff\xff")
+    await put(store, record("n/1", t=1), bad, record("n/3", t=3))
     for index in (False, True):
         if index:
             await indexed(store, "t")
@@ -206,9 +197,9 @@ async def with_statuses(store: Store, count: int = 300) -> None:
         await put(
             store,
             *(
-                tagged(
+                record(
                     f"n{i % 5 % 3}/{i:04}",
-                    shard,
+                    group=shard.group,
                     status=states[i],
                     n=count - i,
                     tags=StrArray((f"t{i % 25}",)),
@@ -301,7 +292,7 @@ async def test_what_is_listed_of_an_index_is_bounded_in_bytes(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local_search, "PLAN_LISTED_MAX_BYTES", 13_000)
-    await put(store, *(tagged(f"n/{i}" + "x" * 3000, t=i) for i in range(6)))
+    await put(store, *(record(f"n/{i}" + "x" * 3000, t=i) for i in range(6)))
     await indexed(store, "t")
     for bound, index in ((3, "t < 3"), (5, "")):
         search = LocalSearch(store, Search(ONE, criteria=condition("t", Op.LT, bound)))
@@ -378,7 +369,7 @@ LACKING = [2, 12, 14]
 async def test_an_order_with_missing_ones_last_in_both_directions(
     store: Store, index: bool, descending: bool
 ) -> None:
-    await put(store, *(tagged(f"n/{i:02}", t=value) for i, value in enumerate(MIXED)), tagged("n/14", u=1))
+    await put(store, *(record(f"n/{i:02}", t=value) for i, value in enumerate(MIXED)), record("n/14", u=1))
     if index:
         await indexed(store, "t")
     search = Search(ONE, order_by="t", descending=descending)
@@ -406,7 +397,7 @@ async def test_an_order_is_walked_along_its_index(store: Store) -> None:
 
 async def test_a_range_bounds_the_walk(store: Store) -> None:
     await with_statuses(store)
-    await put(store, tagged("x/1", u=1))
+    await put(store, record("x/1", u=1))
     await indexed(store, "n", shards=THREE)
     criteria = both(condition("n", Op.GT, 200), condition("n", Op.LE, 210))
     for descending in (False, True):
@@ -450,8 +441,8 @@ async def test_many_values_of_one_cut_key_are_in_exact_order(
     """They are sorted in passes, so that their number does not matter."""
     monkeypatch.setattr(ordering, "QUERY_MAX_BYTES", 30_000)
     monkeypatch.setattr(feeds, "INDEX_PAGE_ROWS", 64)
-    await put(store, *(tagged(f"n/{i}", t=f"{LONG}{i * 7919 % 300:03}") for i in range(300)))
-    await put(store, tagged("n/a", t="a"), tagged("n/z", t="q"), tagged("n/none", u=1))
+    await put(store, *(record(f"n/{i}", t=f"{LONG}{i * 7919 % 300:03}") for i in range(300)))
+    await put(store, record("n/a", t="a"), record("n/z", t="q"), record("n/none", u=1))
     await indexed(store, "t")
     for descending in (False, True):
         search = LocalSearch(store, Search(ONE, order_by="t", descending=descending))
@@ -470,7 +461,7 @@ async def test_memory_stays_bounded_while_everything_is_sorted(
 ) -> None:
     bound = 100_000
     monkeypatch.setattr(ordering, "QUERY_MAX_BYTES", bound)
-    await put(store, *(tagged(f"n/{i}", t=i * 7919 % 500, big="x" * 500) for i in range(500)))
+    await put(store, *(record(f"n/{i}", t=i * 7919 % 500, big="x" * 500) for i in range(500)))
     kept: list[int] = []
     sort_in = ordering.Passes._sort_in
 
@@ -493,11 +484,11 @@ async def test_memory_stays_bounded_while_everything_is_sorted(
     "value", ["日本" * 1000, b"x" * 5000, IntArray(range(1000, 3000)), StrArray(f"{i}" for i in range(500))]
 )
 def test_a_large_value_counts_with_what_it_takes_in_memory(value: TagValue) -> None:
-    record = tagged("n/1", t=value)
-    taken = len(record.payload) + sys.getsizeof(value)
+    large = record("n/1", t=value)
+    taken = len(large.payload) + sys.getsizeof(value)
     if isinstance(value, StrArray | IntArray):
         taken += sum(map(sys.getsizeof, value))
-    assert ordering._bytes_of(Found(ONE[0], record, Place(record.entity, value))) >= taken
+    assert ordering._bytes_of(Found(ONE[0], large, Place(large.entity, value))) >= taken
 
 
 async def test_a_pass_keeps_about_as_many_as_are_expected(
@@ -505,7 +496,7 @@ async def test_a_pass_keeps_about_as_many_as_are_expected(
 ) -> None:
     monkeypatch.setattr(ordering, "PASS_MIN_RECORDS", 10)
     monkeypatch.setattr(ordering, "PASS_FRESH_RECORDS", 4)
-    await put(store, *(tagged(f"n/{i}", t=i * 7919 % 500) for i in range(500)))
+    await put(store, *(record(f"n/{i}", t=i * 7919 % 500) for i in range(500)))
     search = LocalSearch(store, Search(ONE, order_by="t", expected=20))
     found = await pages_of(search, most=20)
     assert [each.place.value for each in found] == list(range(40))
@@ -520,7 +511,7 @@ async def test_one_record_larger_than_the_bound_still_comes(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ordering, "QUERY_MAX_BYTES", 1000)
-    await put(store, *(tagged(f"n/{i}", t=i, big="x" * 5000) for i in range(5)))
+    await put(store, *(record(f"n/{i}", t=i, big="x" * 5000) for i in range(5)))
     assert await ids(store, Search(ONE, order_by="t", descending=True)) == "4 3 2 1 0"
 
 
@@ -529,7 +520,7 @@ async def test_one_record_larger_than_the_bound_still_comes(
 
 @pytest.mark.parametrize("order_by", ["", "t"])
 async def test_a_search_says_something_while_it_finds_nothing(store: Store, order_by: str) -> None:
-    await put(store, *(tagged(f"n/{i}", t=i) for i in range(500)))
+    await put(store, *(record(f"n/{i}", t=i) for i in range(500)))
     search = LocalSearch(store, Search(ONE, order_by=order_by, criteria=condition("t", Op.LT, 0)))
     pages = 0
     while (page := await search.next_page()) is not None:
@@ -539,7 +530,7 @@ async def test_a_search_says_something_while_it_finds_nothing(store: Store, orde
 
 
 async def test_other_tasks_get_their_turn_between_large_records(store: Store) -> None:
-    await put(store, *(tagged(f"n/{i}", t=i, big="x" * 300_000) for i in range(8)))
+    await put(store, *(record(f"n/{i}", t=i, big="x" * 300_000) for i in range(8)))
     turns = 0
 
     async def count() -> None:
@@ -632,8 +623,10 @@ def scenes(draw: st.DrawFn) -> Scene:
     records = [
         (
             shard,
-            made(
-                Entity(shard.group, name, f"{number}"), draw(tag_sets), deleted=draw(st.integers(0, 4)) // 4
+            record(
+                Entity(shard.group, name, f"{number}"),
+                **draw(tag_sets),
+                delete_time=draw(st.integers(0, 4)) // 4,
             ),
         )
         for shard, name, number in keys
@@ -655,19 +648,17 @@ async def set_up(store: Store, scene: Scene) -> None:
 def plainly(search: Search, records: Sequence[tuple[ShardId, Record]]) -> list[Found]:
     """What is asked for, by nothing but the rules of criteria and order."""
     found: list[Found] = []
-    for shard, record in records:
-        tags = read_tags(record.payload)
-        wanted = (
-            search.tombstones if record.deleted else not search.criteria or matches(search.criteria, tags)
-        )
-        entity = record.entity
+    for shard, each in records:
+        tags = read_tags(each.payload)
+        wanted = search.tombstones if each.deleted else not search.criteria or matches(search.criteria, tags)
+        of = each.entity
         if (
             wanted
             and shard in search.shards
-            and (not search.name or entity.name == search.name)
-            and (not search.ids or entity.id in search.ids)
+            and (not search.name or of.name == search.name)
+            and (not search.ids or of.id in search.ids)
         ):
-            found.append(Found(shard, record, place_of(entity, tags, search.order_by)))
+            found.append(Found(shard, each, place_of(of, tags, search.order_by)))
     return sorted(found, key=lambda each: place_key(each.place, search.order_by, search.descending))
 
 
@@ -701,7 +692,9 @@ def run_in(kind: str, go: Callable[[Store], Awaitable[None]], *, tight: bool) ->
 
 afters = st.builds(
     Place,
-    st.builds(Entity, st.sampled_from("gh"), st.sampled_from(NAMES), st.sampled_from(["1", "15", "3"])),
+    st.builds(
+        Entity, st.sampled_from(["sw", "tw"]), st.sampled_from(NAMES), st.sampled_from(["1", "15", "3"])
+    ),
     values.map(lambda value: NO_VALUE if value is None else value),
 )
 
@@ -758,7 +751,7 @@ def test_what_changes_meanwhile_disturbs_nothing_else(
     dropped: int | None,
 ) -> None:
     """Records that stay as they are come once each, all in order; indexes may go away in between."""
-    moving = [(shard, record) for shard, record in scene.records if int(record.entity.id) % 2]
+    moving = [(shard, each) for shard, each in scene.records if int(each.entity.id) % 2]
     still = [each for each in scene.records if each not in moving]
 
     async def go(store: Store) -> None:
@@ -773,13 +766,15 @@ def test_what_changes_meanwhile_disturbs_nothing_else(
                     await store.drop_index(shard, tag)
             if moving and changes:
                 which, tags, deleted = changes[pauses % len(changes)]
-                shard, record = moving[which % len(moving)]
+                shard, old = moving[which % len(moving)]
                 await put(
-                    store, made(record.entity, tags, revision=pauses + 1, deleted=int(deleted)), shard=shard
+                    store,
+                    record(old.entity, **tags, revision=pauses + 1, delete_time=int(deleted)),
+                    shard=shard,
                 )
 
         found = await pages_of(LocalSearch(store, search), pause=change)
-        unmoved = [record.entity for _, record in still]
+        unmoved = [each.entity for _, each in still]
         assert [each for each in found if each.record.entity in unmoved] == plainly(search, still)
         keys = [place_key(each.place, search.order_by, search.descending) for each in found]
         assert all(one < other for one, other in pairwise(keys))
