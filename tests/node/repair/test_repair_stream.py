@@ -25,11 +25,7 @@ from gossipnode.core.session.messages import (
 from gossipnode.core.session.tree import SlotDigest
 from gossipnode.core.session.tree_client import TreeClient
 from gossipnode.core.session.tree_server import TreeServer
-from gossipnode.node.repair.repair_stream import (
-    REPAIR_BATCH_MESSAGES,
-    REPAIR_CHANNEL_BATCHES,
-    RepairStream,
-)
+from gossipnode.node.repair.repair_stream import REPAIR_BATCH_MESSAGES, REPAIR_CHANNEL_BATCHES, RepairStream
 from gossipnode.node.repair.shard_store import ShardStore
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreFullError
