@@ -14,10 +14,9 @@ from gossipnode.node.query.queries import Query
 from gossipnode.sim import Cluster, running
 from gossipnode.store.interface import IndexState, StoreError
 from gossipnode.store.prepared import INDEXES_PER_SHARD_MAX
-from tests.node.query.queried import keys, put, queries_of
+from tests.node.queried import ALL, keys, put, queries_of
 from tests.records import entity, prop, record
 
-ALL = ("a", "b", "c")
 OK = Condition("status", Op.EQ, "ok")
 
 

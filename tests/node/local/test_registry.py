@@ -3,44 +3,25 @@
 from __future__ import annotations
 
 import structlog.testing
-import trio
 
 from gossipnode.core.cluster.registry_records import (
     SEED_REVISION,
     SETTLED_ENTITY,
     group_entity,
-    group_tags,
     member_entity,
-    member_tags,
-    settled_tags,
 )
-from gossipnode.core.cluster.view import SYSTEM_SHARD, Group, Member
-from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.cluster.view import SYSTEM_SHARD, Group
 from gossipnode.node.local.registry import (
     REGISTRY_PAGE_RECORDS,
     Registry,
     configured_groups,
     configured_records,
-    registry_record,
 )
 from gossipnode.sim import Cluster
 from gossipnode.store.memory import MemoryStore
+from tests.node.members_and_groups import group, member, tombstone
 from tests.node.support import memory_store
-from tests.records import bare_record, record
-
-
-def member(name: str, revision: int = 2, *, joined: int = 0, birth: int = 0, address: str = "x:1") -> Record:
-    tags = member_tags(Member(name, address, joined, birth))
-    return registry_record(member_entity(name), tags, revision=revision, created=1)
-
-
-def group(name: str, revision: int = 2, *, incarnation: int = 0, follows: int = -1) -> Record:
-    tags = group_tags(Group(name, incarnation=incarnation, follows=follows))
-    return registry_record(group_entity(name), tags, revision=revision, created=1)
-
-
-def tombstone(of: Entity, at: int) -> Record:
-    return record(of, revision=at, delete_time=at)
+from tests.records import bare_record
 
 
 async def registry(store: MemoryStore | None = None, **groups: Group) -> Registry:
@@ -183,54 +164,3 @@ async def test_a_record_that_cannot_be_read_is_left_out_with_a_word() -> None:
         known.took([broken, member("b")])
     assert list(known.view.members) == ["b"]
     assert [log["event"] for log in logs] == ["registry record left out"]
-
-
-# --- between nodes ---
-
-
-async def test_two_changes_of_one_record_at_once_have_stamps_of_their_own(autojump_clock: object) -> None:
-    cluster = Cluster()
-    async with trio.open_nursery() as nursery:
-        await cluster.start(nursery)
-        sync = cluster.nodes["a"].parts.membership.sync
-        records: list[Record] = []
-
-        async def put(number: int) -> None:
-            records.append(await sync.put(SETTLED_ENTITY, settled_tags({"a": number})))
-
-        async with trio.open_nursery() as putting:
-            for number in range(5):
-                putting.start_soon(put, number)
-        assert len({each.version.mod_revision for each in records}) == 5
-        newest = max(records, key=lambda each: each.version)
-        assert cluster.nodes["a"].parts.local.registry.record(SETTLED_ENTITY) == newest
-        cluster.stop()
-
-
-async def test_a_change_reaches_all_within_a_moment_though_one_hangs(autojump_clock: object) -> None:
-    cluster = Cluster()
-    async with trio.open_nursery() as nursery:
-        await cluster.start(nursery)
-        cluster.hang("c")
-        sync = cluster.nodes["a"].parts.membership.sync
-        began = trio.current_time()
-        made = await sync.put(group_entity("new"), group_tags(Group("new", incarnation=5)))
-        assert await sync.spread(made) == 2
-        assert trio.current_time() - began <= 2
-        assert "new" in cluster.nodes["b"].parts.local.registry.view.groups
-        cluster.faults.heal()
-        cluster.stop()
-
-
-async def test_who_asks_for_a_comparison_under_way_waits_for_it(autojump_clock: object) -> None:
-    cluster = Cluster()
-    async with trio.open_nursery() as nursery:
-        await cluster.start(nursery)
-        sync = cluster.nodes["a"].parts.membership.sync
-        await cluster.stores["b"].write([(SYSTEM_SHARD, group("new", incarnation=5))])
-        async with trio.open_nursery() as asking:
-            for _ in range(5):
-                asking.start_soon(sync.compare, "b")
-        assert "new" in cluster.nodes["a"].parts.local.registry.view.groups
-        await sync.compare("nobody")
-        cluster.stop()

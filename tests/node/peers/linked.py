@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from gossipnode.config.address import Address
 from gossipnode.core.model.property import Record, ShardId
@@ -24,8 +25,9 @@ from gossipnode.core.query.replica_messages import (
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.exchange_link import Answer, ExchangeLink
 from gossipnode.node.replica.exchange import ReplicaExchange
-from gossipnode.rpc import Channel, RpcError, Server
+from gossipnode.rpc import Channel, RpcError, Server, ServerStream
 from gossipnode.sim.network import MemoryNetwork
+from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import ExchangeReply, ExchangeRequest
 from tests.node.support import memory_store
 from tests.records import entity
 
@@ -195,3 +197,17 @@ async def refused(link: ExchangeLink, request: Request, seconds: float = 5.0) ->
     with pytest.raises(RpcError) as caught:
         await link.ask(request, timeout=seconds)
     return caught.value
+
+
+Stream = ServerStream[ExchangeRequest, ExchangeReply]
+
+
+def hanging(*keys: str) -> dict[Any, Any]:
+    """A far end that never answers reads of these keys; of all, when there are none."""
+
+    async def hang(request: ReadRecords) -> RecordsRead:
+        if not keys or key_of(request) in keys:
+            await trio.sleep_forever()
+        return RecordsRead((None,))
+
+    return handlers(read=hang)

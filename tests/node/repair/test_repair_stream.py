@@ -30,7 +30,8 @@ from gossipnode.node.repair.shard_store import ShardStore
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreFullError
 from gossipnode.store.memory import MemoryStore
-from tests.node.support import FakeStream, Pipe, make_local, memory_store, stream_pair
+from tests.node.repair.streams import FakeStream, Pipe, stream_pair
+from tests.node.support import make_local, memory_store
 from tests.records import record
 
 SHARD = ShardId("sw", 0)

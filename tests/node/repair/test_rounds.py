@@ -1,17 +1,18 @@
-"""Real nodes over in-memory streams, with the memory store, under virtual time: rounds, and their ends."""
+"""Rounds over whole nodes in memory: what they repair, whom they skip, and how they end."""
 
 from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import Round, RoundOutcome
 from gossipnode.core.ring.turn import HopEnd
-from gossipnode.core.session.messages import ClientMessage, ServerMessage, TreeRoot
+from gossipnode.core.session.messages import ClientMessage, RootCompare, ServerMessage, TreeRoot
 from gossipnode.node.endpoints.repair_service import CLIENT_SILENCE_SECONDS
 from gossipnode.node.peers import hello
-from gossipnode.rpc import ClientStream, RpcError, Status
+from gossipnode.rpc import ClientStream, RpcError, Server, ServerStream, Status
 from gossipnode.sim import Cluster
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.services import PROPAGATION, REPAIR
@@ -319,3 +320,38 @@ async def test_a_client_that_says_nothing_loses_its_session_slot(autojump_clock:
 async def _hear_all(stream: ClientStream[ClientMessage, ServerMessage]) -> None:
     while await stream.recv() is not None:
         pass
+
+
+class ForeignPeer:
+    """The server of a peer that speaks the compatible protocol alone, and knows no tree."""
+
+    def __init__(self) -> None:
+        self.taken: list[banyandb.PropagationRequest] = []
+
+    async def repair(self, stream: ServerStream[object, object]) -> None:
+        await stream.recv()
+        await stream.send(RootCompare(tree_found=False, root_match=False))
+        raise RpcError(Status.INTERNAL, "the tree is not built")
+
+    async def propagation(self, asked: banyandb.PropagationRequest, call: object) -> object:
+        self.taken.append(asked)
+        return banyandb.PropagationResponse()
+
+
+async def test_a_foreign_peer_without_a_tree_is_skipped_whatever_error_it_ends_with(
+    autojump_clock: object,
+) -> None:
+    cluster = Cluster()
+    foreign = ForeignPeer()
+    server = Server({REPAIR: foreign.repair, PROPAGATION: foreign.propagation})
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve, await cluster.network.listen(cluster.address("b")))
+        await cluster.start(nursery, "a", "c")
+        finished = await cluster.round()
+        assert [(hop.to_node, hop.end) for hop in finished.hops][:2] == [
+            ("b", HopEnd.SKIPPED),
+            ("c", HopEnd.EQUAL),
+        ]
+        assert finished.hops[0].reason == "no tree for the shard"
+        cluster.stop()
+        nursery.cancel_scope.cancel()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import trio
+import trio.testing
+
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.query.criteria import matches, sort_key
 from gossipnode.node.node import Node
@@ -12,6 +15,9 @@ from gossipnode.node.query.queries import Queries, Query
 from gossipnode.sim import Cluster
 from gossipnode.wire.property.property_edit import read_tags
 from tests.records import entity
+
+ALL = ("a", "b", "c")
+"""The nodes of a cluster, by default."""
 
 
 def queries_of(node: Node) -> Queries:
@@ -85,3 +91,20 @@ def chosen(records: Iterable[Record], query: Query) -> list[Record]:
         and (query.after is None or place(record) > (place(after) if after else (query.after,)))
     ]
     return sorted(found, key=place)[: query.most or None]
+
+
+async def quiet() -> None:
+    """Let what goes on behind callers come to its end."""
+    await trio.testing.wait_all_tasks_blocked(0.001)
+
+
+def slow(cluster: Cluster, name: str, seconds: float) -> None:
+    """Let every page of a node's store take so long."""
+    store = cluster.stores[name]
+    scan = store.scan
+
+    async def later(*args: Any, **options: Any) -> Any:
+        await trio.sleep(seconds)
+        return await scan(*args, **options)
+
+    store.scan = later  # type: ignore[method-assign]
