@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,11 +11,17 @@ import trio
 import trio.testing
 
 from gossipnode.core.model.property import Record
+from gossipnode.core.query.search import Search
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.query.queries import Query
 from gossipnode.node.refusals.request_errors import TooFewReplicasError, UnknownGroupError, UnknownLevelError
+from gossipnode.node.replica import scan as replica_scan
+from gossipnode.node.search.local_search import LocalSearch
+from gossipnode.node.search.ordering import Found
 from gossipnode.sim import Cluster, running
+from gossipnode.store.interface import Store
 from tests.node.queried import ALL, keys, put, queries_of, quiet
+from tests.node.replica.scanning import SHARD, has_room
 from tests.records import prop, record
 
 # --- levels, and replicas that are not there ---
@@ -101,22 +109,42 @@ async def test_a_search_that_hangs_on_its_way_to_a_replica_costs_one_timeout(
 @pytest.mark.slow
 @pytest.mark.parametrize("order", [{}, {"order_by": "t"}])
 async def test_a_replica_that_dies_in_the_middle_of_its_answer(
-    order: dict[str, Any], autojump_clock: object
+    order: dict[str, Any], autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(Cluster(groups=("sw:2:3",))) as cluster:
-        count = 1500
-        await put(cluster, ALL, *(record(f"n/{i:04}", t=i, s="x" * 3000) for i in range(count)))
+        count = 300
+        await put(cluster, ALL, *(record(f"n/{i:04}", t=i) for i in range(count)))
+        stall_search(monkeypatch, cluster, "c", after=3)
         found: list[str] = []
         async with queries_of(cluster.nodes["a"]).open(Query(("sw",), limit=count, **order)) as under_way:
             while (page := await under_way.next_page()) is not None:
                 found += [one.entity.id for one in page]
-                if len(found) >= 200 and not cluster.faults.severed:
+                if found and not cluster.faults.severed:
                     await cluster.isolate("c")
         assert found == [f"{i:04}" for i in range(count)]
         failures = {report.replica: report.failure for report in under_way.trace.reports}
         assert failures["c"]
         assert not failures["a"]
         assert not failures["b"]
+
+
+def stall_search(patch: pytest.MonkeyPatch, cluster: Cluster, names: str, *, after: int) -> None:
+    """Let the searches that these nodes serve find so many pages, and never come to an end."""
+
+    class Stalling(LocalSearch):
+        def __init__(self, store: Store, search: Search) -> None:
+            super().__init__(store, search)
+            stalls = any(store is cluster.stores[name] for name in names)
+            self.left = after if stalls else sys.maxsize
+
+        async def next_page(self) -> Sequence[Found] | None:
+            if self.left == 0:
+                await trio.sleep_forever()
+            page = await super().next_page()
+            self.left -= bool(page)
+            return page
+
+    patch.setattr(replica_scan, "LocalSearch", Stalling)
 
 
 async def interrupted(cluster: Cluster, found: list[str], *, at: int) -> None:
@@ -132,7 +160,9 @@ async def interrupted(cluster: Cluster, found: list[str], *, at: int) -> None:
 @pytest.mark.slow
 async def test_when_too_few_are_left_in_the_middle_of_an_answer_it_fails(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
-        await put(cluster, ALL, *(record(f"n/{i:04}", s="x" * 3000) for i in range(1500)))
+        await put(cluster, ALL, *(record(f"n/{i:04}") for i in range(300)))
+        stall(cluster, "b", after=3)
+        stall(cluster, "c", after=3)
         with pytest.raises(TooFewReplicasError, match="1 of 3 replicas answered, quorum needs 2; not: b "):
             await interrupted(cluster, [], at=64)
 
@@ -180,14 +210,15 @@ async def paused(cluster: Cluster, found: list[str], *, at: int) -> None:
 
 
 @pytest.mark.slow
-async def test_with_one_the_next_replica_takes_over_from_one_that_breaks_off(autojump_clock: object) -> None:
+async def test_with_one_the_next_replica_takes_over_from_one_that_breaks_off(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with running(Cluster(("a", "b", "c", "d"), ("sw:1:3",))) as cluster:
-        holders = cluster.nodes["a"].parts.local.shards.replicas(
-            cluster.nodes["a"].parts.local.shards.shards_of("sw")[0]
-        )
+        holders = cluster.parts("a").local.shards.replicas(SHARD)
         (outside,) = set("abcd") - set(holders)
-        count = 1500
-        await put(cluster, holders, *(record(f"n/{i:04}", s="x" * 3000) for i in range(count)))
+        count = 300
+        await put(cluster, holders, *(record(f"n/{i:04}") for i in range(count)))
+        stall_search(monkeypatch, cluster, holders[0], after=3)
         found: list[str] = []
         query = Query(("sw",), everything=True, ack="one")
         async with queries_of(cluster.nodes[outside]).open(query) as under_way:
@@ -196,6 +227,7 @@ async def test_with_one_the_next_replica_takes_over_from_one_that_breaks_off(aut
                 if len(found) == 64:
                     await cluster.isolate(holders[0])
         assert found == [f"{i:04}" for i in range(count)]
+        assert under_way.trace.reports[0].failure
 
 
 # --- other views ---
@@ -227,33 +259,33 @@ async def put_as(cluster: Cluster, view: str, names: str, *records: Record) -> N
 
 
 @pytest.mark.slow
-async def test_leaving_early_stops_the_replicas(autojump_clock: object) -> None:
+async def test_leaving_early_stops_the_replicas(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_scan, "SCANS_SERVED_AT_ONCE", 1)
     async with running(Cluster()) as cluster:
-        count = 1500
-        await put(cluster, ALL, *(record(f"n/{i:04}", s="x" * 4000) for i in range(count)))
+        count = 500
+        await put(cluster, ALL, *(record(f"n/{i:04}") for i in range(count)))
+        stall_search(monkeypatch, cluster, "bc", after=3)
         async with queries_of(cluster.nodes["a"]).open(Query(("sw",), everything=True)) as under_way:
             assert await under_way.next_page()
-            assert scans_under_way(cluster) == {"a": 0, "b": 1, "c": 1}
+            assert [await has_room(cluster, name) for name in "bc"] == [False, False]
         await quiet()
-        assert scans_under_way(cluster) == {"a": 0, "b": 0, "c": 0}
+        assert [await has_room(cluster, name) for name in "bc"] == [True, True]
         assert all(report.rows_read < count for report in under_way.trace.reports)
-
-
-def scans_under_way(cluster: Cluster) -> dict[str, int]:
-    return {name: node.parts.scan._under_way for name, node in cluster.nodes.items()}
 
 
 @pytest.mark.slow
 async def test_a_query_over_very_many_records_holds_few_of_them(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
-        count = 10_000
-        records = [record(f"n/{i:05}", t=i) for i in range(count)]
+        count = 2000
+        records = [record(f"n/{i:04}") for i in range(count)]
         await put(cluster, ALL, *records)
         found, most = 0, 0
         async with queries_of(cluster.nodes["a"]).open(Query(("sw",), everything=True)) as under_way:
             while (page := await under_way.next_page()) is not None:
                 found += len(page)
-                streams = under_way._running._streams
-                most = max(most, sum(each.candidates for each in streams) - 3 * found)
+                reported = sum(report.candidates for report in under_way.trace.reports)
+                most = max(most, reported - 3 * found)
         assert found == count
         assert most <= 3 * 3 * 64

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import trio
 import trio.testing
 
-from gossipnode.core.model.property import ShardId
-from gossipnode.core.query.search import Search
-from gossipnode.node.peers import call_metadata
 from gossipnode.node.replica import scan as replica_scan
 from gossipnode.node.replica.scan import STREAM_MESSAGE_BYTES
 from gossipnode.rpc import RpcError, Status
@@ -18,23 +13,11 @@ from gossipnode.sim import Cluster, running
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.scan_codec import SearchedShard, decode_candidates, encode_search
+from gossipnode.wire.scan_codec import decode_candidates
 from tests.node.asking import asked, every_answer
 from tests.node.queried import ALL, keys, put, slow
+from tests.node.replica.scanning import OURS, SHARD, has_room, scan_request
 from tests.records import record
-
-SHARD = ShardId("sw", 0)
-OURS = {call_metadata.NODE: "a", call_metadata.CLUSTER: "main"}
-
-
-def scan_request(cluster: Cluster, *, fence: bytes | None = None, **options: Any) -> pb.ScanRequest:
-    own = cluster.nodes["a"].parts.local.shards.placement(SHARD).fence
-    shard = SearchedShard(SHARD, own if fence is None else fence, properties=True)
-    return encode_search(Search((SHARD,), **options), [shard])
-
-
-def scan_of(cluster: Cluster, name: str) -> replica_scan.ReplicaScan:
-    return cluster.nodes[name].parts.scan
 
 
 @pytest.mark.slow
@@ -76,7 +59,9 @@ async def test_searches_beyond_what_is_served_at_once_are_refused(
         with pytest.raises(RpcError, match="try again") as caught:
             await every_answer(channel, services.REPLICA_SCAN, scan_request(cluster), **OURS)
         assert caught.value.status is Status.RESOURCE_EXHAUSTED
-        assert scan_of(cluster, "b")._under_way == 0
+        # What was refused takes no room.
+        monkeypatch.setattr(replica_scan, "SCANS_SERVED_AT_ONCE", 1)
+        assert await has_room(cluster, "b")
 
 
 @pytest.mark.slow
@@ -105,7 +90,10 @@ async def test_a_search_of_a_shard_that_has_to_be_given_up_ends_with_an_error(
 
 
 @pytest.mark.slow
-async def test_a_client_that_goes_away_ends_the_search_everywhere(autojump_clock: object) -> None:
+async def test_a_client_that_goes_away_ends_the_search_everywhere(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_scan, "SCANS_SERVED_AT_ONCE", 1)
     cluster = Cluster()
     async with asked(cluster) as channel:
         await put(cluster, ALL, *(record(f"n/{i:04}", t=i) for i in range(1000)))
@@ -115,4 +103,5 @@ async def test_a_client_that_goes_away_ends_the_search_everywhere(autojump_clock
             await channel.unary(services.QUERY, banyandb.QueryRequest(groups=["sw"]), timeout=2)
         assert caught.value.status is Status.DEADLINE_EXCEEDED
         await trio.sleep(0.1)
-        assert [scan_of(cluster, name)._under_way for name in ALL] == [0, 0, 0]
+        for name in ALL:
+            assert await has_room(cluster, name)
