@@ -47,10 +47,11 @@ class WallClock:
         return self.now
 
 
+LEAF_DIGEST = partial(leaf_digest, spacing="none")
+
+
 def memory_store(**options: Any) -> MemoryStore:
-    return MemoryStore(
-        leaf_digest=partial(leaf_digest, spacing="none"), **{"index_rows": payload_rows, **options}
-    )
+    return MemoryStore(leaf_digest=LEAF_DIGEST, **{"index_rows": payload_rows, **options})
 
 
 def make_local(

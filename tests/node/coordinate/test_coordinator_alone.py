@@ -250,10 +250,10 @@ async def test_newer_versions_without_end_are_an_error_and_free_the_lock(start: 
 async def test_a_full_store_frees_the_lock(start: Start) -> None:
     store = memory_store()
     alone = await start(store)
-    store._full = True
+    store.set_full(True)
     with pytest.raises((StoreFullError, ReplicasFullError), match="no space left"):
         await alone.coordinator.apply(prop("n/1"), replace=False)
-    store._full = False
+    store.set_full(False)
     with trio.fail_after(1):
         await alone.coordinator.apply(prop("n/1"), replace=False)
     assert not alone.steps.locks.held

@@ -6,7 +6,9 @@ import pytest
 import trio
 import trio.testing
 
-from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
+from gossipnode.core.query.replica_messages import ReplicaRequest
+from gossipnode.node.peers import exchange_link
+from gossipnode.node.peers.exchange_link import REPLICA_SECONDS, Asked, TakeAnswer
 from gossipnode.node.peers.hello import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS
 from gossipnode.node.refusals.request_errors import TooFewReplicasError
 from gossipnode.rpc import RpcError, Status
@@ -106,8 +108,16 @@ async def test_a_hanging_replica_costs_one_timeout_and_is_avoided_until_it_answe
         await trio.sleep(REPLICA_SECONDS + 0.1)
         peer = cluster.parts(outsider).members.peers[hung]
         assert peer.state == "down"
+        asked: list[object] = []
+        start = peer.link.start
+
+        def watched(request: ReplicaRequest, told: TakeAnswer, *, timeout: float) -> Asked:
+            asked.append(request)
+            return start(request, told, timeout=timeout)
+
+        peer.link.start = watched  # type: ignore[method-assign]
         await put(cluster, outsider, x=3)
-        assert not peer.link._under_way
+        assert asked == []
         cluster.faults.heal()
         await trio.sleep(HELLO_MAX_SECONDS + HELLO_TIMEOUT_SECONDS)
         assert peer.state == "up"
@@ -161,7 +171,9 @@ async def test_too_few_is_unavailable_to_a_client(autojump_clock: object) -> Non
         assert caught.value.status is Status.UNAVAILABLE
 
 
-async def test_a_refusal_for_want_of_room_on_our_side_says_nothing_of_a_peer(autojump_clock: object) -> None:
+async def test_a_refusal_for_want_of_room_on_our_side_says_nothing_of_a_peer(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A peer that hangs is not taken for one that answers because our queue to it is full."""
     async with running(Cluster()) as cluster:
         cluster.hang("c")
@@ -172,7 +184,7 @@ async def test_a_refusal_for_want_of_room_on_our_side_says_nothing_of_a_peer(aut
         await trio.sleep(1)
         peer = cluster.parts("a").members.peers["c"]
         assert peer.state == "down"
-        peer.link._bytes = 1 << 40
+        monkeypatch.setattr(exchange_link, "EXCHANGE_UNDER_WAY_BYTES", 0)
         with pytest.raises(TooFewReplicasError):
             await put(cluster, "a", x=2)
         assert peer.state == "down"

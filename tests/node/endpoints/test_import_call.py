@@ -153,7 +153,7 @@ async def test_a_wrong_call_ends_with_a_status(
 async def test_a_full_disk_ends_the_call_and_frees_every_lock(nursery: trio.Nursery) -> None:
     served = await serving(nursery)
     assert isinstance(served.shards.store, MemoryStore)
-    served.shards.store._full = True
+    served.shards.store.set_full(True)
     async with served.call() as stream:
         for number in range(3):
             await stream.send(batch(prop(f"n/{number}")))

@@ -85,18 +85,25 @@ def handlers(
 
 
 class Wire(trio.abc.HalfCloseableStream):
-    """The near end of a connection, over which nothing goes while its peer is frozen."""
+    """The near end of a connection. Nothing goes over it while its peer is frozen, or after `snap`."""
 
     def __init__(self, end: Any) -> None:
         self._end = end
         self._goes = trio.Event()
         self._goes.set()
+        self._snapped = False
+        self._receiving = trio.CancelScope()
 
     def freeze(self) -> None:
         self._goes = trio.Event()
 
     def thaw(self) -> None:
         self._goes.set()
+
+    def snap(self) -> None:
+        """Lose the connection now, before anything else happens."""
+        self._snapped = True
+        self._receiving.cancel()
 
     async def send_all(self, data: Any) -> None:
         await self._goes.wait()
@@ -106,9 +113,13 @@ class Wire(trio.abc.HalfCloseableStream):
         await self._goes.wait()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        data = await self._end.receive_some(max_bytes)
-        await self._goes.wait()
-        return data  # type: ignore[no-any-return]
+        with trio.CancelScope() as self._receiving:
+            if self._snapped:
+                self._receiving.cancel()
+            data = await self._end.receive_some(max_bytes)
+            await self._goes.wait()
+            return data  # type: ignore[no-any-return]
+        raise trio.BrokenResourceError("the connection was lost")
 
     async def send_eof(self) -> None:
         await self._end.send_eof()

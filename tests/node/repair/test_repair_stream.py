@@ -330,7 +330,7 @@ async def test_so_is_what_our_own_store_has_done(autojump_clock: object) -> None
 async def test_a_failing_store_ends_the_session_with_its_own_error(side: str) -> None:
     ours, theirs = stream_pair(10)
     client_store, server_store = await filled(record("n/1")), await filled(record("n/2"))
-    (client_store if side == "client" else server_store)._full = True
+    (client_store if side == "client" else server_store).set_full(True)
     caught: list[BaseException] = []
 
     async def run(stream: RepairStream, end: Pipe) -> None:

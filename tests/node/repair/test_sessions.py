@@ -185,7 +185,7 @@ async def test_a_record_that_cannot_be_taken_is_counted_and_ends_nothing() -> No
 
 async def test_a_full_store_of_our_own_fails_the_hop() -> None:
     store = memory_store()
-    store._full = True
+    store.set_full(True)
 
     async def serve(stream: ServerStream[Any, Any]) -> None:
         await verdict_then(PropertyAnswer(AnswerTo.MISSING, record("n/1")))(stream)

@@ -34,7 +34,18 @@ from gossipnode.store.interface import StoreFullError
 from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import ExchangeRequest
 from gossipnode.wire.replica_codec import add_request
 from gossipnode.wire.services import REPLICA_EXCHANGE
-from tests.node.peers.linked import Replica, ask_all, asking, handlers, key_of, linked, read, refused, write
+from tests.node.peers.linked import (
+    PEER,
+    Replica,
+    ask_all,
+    asking,
+    handlers,
+    key_of,
+    linked,
+    read,
+    refused,
+    write,
+)
 from tests.records import entity, record
 
 
@@ -390,6 +401,5 @@ async def test_a_stream_that_breaks_while_the_node_stops_is_no_defect(autojump_c
     async with linked(handlers(read=never)) as pair:
         async with asking(pair.link, {number: read("a") for number in range(3)}):
             await trio.testing.wait_all_tasks_blocked()
-            for connection in pair.server._connections:
-                connection.fail_streams(RpcError(Status.UNAVAILABLE, "the connection was lost"))
+            await pair.network.cut(PEER)
             await pair.kill()
