@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import trio
 import trio.testing
 
+from gossipnode.core.model.property import ShardId
 from gossipnode.core.model.tag_value import TagValue
 from gossipnode.core.query.criteria import Condition, Op
 from gossipnode.node.local import index_keeper
@@ -17,6 +20,7 @@ from gossipnode.store.prepared import INDEXES_PER_SHARD_MAX
 from tests.node.queried import ALL, keys, put, queries_of
 from tests.records import entity, prop, record
 
+SHARD = ShardId("sw", 0)
 OK = Condition("status", Op.EQ, "ok")
 
 
@@ -169,16 +173,30 @@ async def test_no_more_indexes_are_made_and_remembered_than_there_is_room_for(
 ) -> None:
     monkeypatch.setattr(index_keeper, "INDEXES_REFUSED_MAX", 10)
     async with running(Cluster()) as cluster:
-        node = cluster.nodes["a"]
-        for i in range(INDEXES_PER_SHARD_MAX + 50):
-            await keys(node, criteria=Condition(f"t{i}", Op.EQ, 1))
-        await built()
-        shard = node.parts.local.shards.shards_of("sw")[0]
+        node, store = cluster.nodes["a"], cluster.stores["a"]
+        want, tried = store.want_index, list[str]()
+
+        async def counted(shard: ShardId, tag: str) -> None:
+            tried.append(tag)
+            await want(shard, tag)
+
+        async def ask(tags: Sequence[str]) -> list[str]:
+            """Ask for indexes of these tags; gives those that the store was asked for."""
+            tried.clear()
+            for tag in tags:
+                await keys(node, criteria=Condition(tag, Op.EQ, 1))
+            await built()
+            return tried.copy()
+
+        store.want_index = counted  # type: ignore[method-assign]
+        made = [f"t{i}" for i in range(INDEXES_PER_SHARD_MAX)]
+        refused = [f"u{i}" for i in range(20)]
+        assert await ask([*made, *refused]) == [*made, *refused]
         for name in ALL:
-            assert len(cluster.stores[name].indexes(shard)) == INDEXES_PER_SHARD_MAX
-            keeper = cluster.nodes[name].parts.local.indexes
-            assert len(keeper._refused) <= 10
-            assert not keeper._wanted
+            assert cluster.stores[name].indexes(SHARD).keys() == set(made)
+        # Of those that were refused the last ones are remembered, and the oldest are not.
+        assert await ask(refused[10:]) == []
+        assert await ask(refused[:1]) == refused[:1]
 
 
 @pytest.mark.slow

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from typing import Any, ClassVar
 
 import pytest
 
+from gossipnode.core.model.property import Record
 from gossipnode.core.model.tag_value import NO_VALUE, IntArray, StrArray, TagValue, Timestamp
 from gossipnode.core.query.criteria import Op
-from gossipnode.core.query.search import Place, Search
+from gossipnode.core.query.search import Search
 from gossipnode.node.search import feeds, local_search, ordering
+from gossipnode.node.search.feeds import SCAN_PAGE_RECORDS
 from gossipnode.node.search.local_search import LocalSearch
-from gossipnode.node.search.ordering import Found
 from gossipnode.store.interface import Store
+from gossipnode.wire.property.property_edit import read_tags
 from tests.node.search.searching import (
     LONG,
     ONE,
@@ -138,6 +141,35 @@ async def test_many_values_of_one_cut_key_are_in_exact_order(
         assert search.index == "order by t"
 
 
+class Watched(bytes):
+    """A payload that is counted as long as anybody keeps it."""
+
+    alive: ClassVar[int] = 0
+    most: ClassVar[int] = 0
+
+    def __init__(self, *_: bytes) -> None:
+        Watched.alive += 1
+        Watched.most = max(Watched.most, Watched.alive)
+
+    def __del__(self) -> None:
+        Watched.alive -= 1
+
+
+class WatchedStore:
+    """A store whose scans give payloads of their own."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        Watched.alive = Watched.most = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def scan(self, *args: Any, **options: Any) -> list[Record]:
+        found = await self._store.scan(*args, **options)
+        return [replace(each, payload=Watched(each.payload)) for each in found]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("descending", [False, True])
 async def test_memory_stays_bounded_while_everything_is_sorted(
@@ -146,20 +178,17 @@ async def test_memory_stays_bounded_while_everything_is_sorted(
     bound = 100_000
     monkeypatch.setattr(ordering, "QUERY_MAX_BYTES", bound)
     await write(store, *(record(f"n/{i}", t=i * 7919 % 500, big="x" * 500) for i in range(500)))
-    kept: list[int] = []
-    sort_in = ordering.Passes._sort_in
-
-    def watched(passes: ordering.Passes) -> None:
-        kept.append(sum(ordering._bytes_of(found) for _, found in (*passes._kept, *passes._fresh)))
-        sort_in(passes)
-        assert sum(ordering._bytes_of(found) for _, found in passes._kept) <= bound
-
-    monkeypatch.setattr(ordering.Passes, "_sort_in", watched)
-    search = LocalSearch(store, Search(ONE, order_by="t", descending=descending))
-    values = [each.place.value for each in await pages_of(search)]
+    size = ordering.QUERY_RECORD_OVERHEAD_BYTES + len(record("n/1", t=1, big="x" * 500).payload)
+    watched: Any = WatchedStore(store)
+    search = LocalSearch(watched, Search(ONE, order_by="t", descending=descending))
+    values: list[object] = []
+    while (page := await search.next_page()) is not None:
+        values += [each.place.value for each in page]
+        del page
     assert values == sorted(range(500), reverse=descending)
-    page = 64 * (500 + 2048)
-    assert bound < max(kept) <= bound + page
+    # What was kept, a page that is sorted in, and the one after it.
+    assert bound < Watched.most * size <= bound + 2 * SCAN_PAGE_RECORDS * size
+    assert Watched.alive == 0
     # Each pass gave what fits.
     assert 500 * 4 < search.rows_read <= 500 * 12
 
@@ -167,12 +196,20 @@ async def test_memory_stays_bounded_while_everything_is_sorted(
 @pytest.mark.parametrize(
     "value", ["日本" * 1000, b"x" * 5000, IntArray(range(1000, 3000)), StrArray(f"{i}" for i in range(500))]
 )
-def test_a_large_value_counts_with_what_it_takes_in_memory(value: TagValue) -> None:
-    large = record("n/1", t=value)
-    taken = len(large.payload) + sys.getsizeof(value)
-    if isinstance(value, StrArray | IntArray):
-        taken += sum(map(sys.getsizeof, value))
-    assert ordering._bytes_of(Found(ONE[0], large, Place(large.entity, value))) >= taken
+async def test_a_large_value_counts_with_what_it_takes_in_memory(
+    store: Store, monkeypatch: pytest.MonkeyPatch, value: TagValue
+) -> None:
+    """All of them together are one byte over the bound, and so take two passes."""
+    large = [record(f"n/{i}", t=value) for i in range(8)]
+    read = read_tags(large[0].payload)["t"]
+    taken = len(large[0].payload) + sys.getsizeof(read)
+    if isinstance(read, StrArray | IntArray):
+        taken += sum(map(sys.getsizeof, read))
+    monkeypatch.setattr(ordering, "QUERY_MAX_BYTES", 8 * taken - 1)
+    await write(store, *large)
+    search = LocalSearch(store, Search(ONE, order_by="t"))
+    assert [each.record for each in await pages_of(search)] == large
+    assert search.rows_read > 8
 
 
 async def test_a_pass_keeps_about_as_many_as_are_expected(
