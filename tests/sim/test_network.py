@@ -72,7 +72,7 @@ async def test_closing_twice_does_not_take_the_address_of_the_next_one() -> None
     await near.aclose()
 
 
-async def test_connections_nobody_accepted_end_with_the_listener() -> None:
+async def test_connections_nobody_accepted_end_with_the_listener(autojump_clock: object) -> None:
     network = MemoryNetwork()
     (listener,) = await network.listen(HERE)
     near = await network.connect(HERE)

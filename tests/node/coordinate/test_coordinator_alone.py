@@ -247,7 +247,7 @@ async def test_newer_versions_without_end_are_an_error_and_free_the_lock(start: 
     assert not alone.steps.locks.held
 
 
-async def test_a_full_store_frees_the_lock(start: Start) -> None:
+async def test_a_full_store_frees_the_lock(start: Start, autojump_clock: object) -> None:
     store = memory_store()
     alone = await start(store)
     store.set_full(True)

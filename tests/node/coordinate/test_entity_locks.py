@@ -33,7 +33,7 @@ async def test_first_come_first_served() -> None:
     assert not locks.held
 
 
-async def test_another_entity_does_not_wait() -> None:
+async def test_another_entity_does_not_wait(autojump_clock: object) -> None:
     locks = EntityLocks()
     async with locks.hold((A,)):
         with trio.fail_after(1):
@@ -42,7 +42,7 @@ async def test_another_entity_does_not_wait() -> None:
     assert not locks.held
 
 
-async def test_an_entity_named_twice_is_taken_once() -> None:
+async def test_an_entity_named_twice_is_taken_once(autojump_clock: object) -> None:
     locks = EntityLocks()
     with trio.fail_after(1):
         async with locks.hold((A, B, A)):

@@ -1,3 +1,5 @@
+"""Tools ask a node which services it has, and are let go when they ask nothing more."""
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
@@ -32,7 +34,7 @@ async def channel_to_endpoint() -> AsyncIterator[Channel]:
 
 
 @pytest.mark.parametrize("method", [REFLECT, REFLECT_ALPHA], ids=["v1", "v1alpha"])
-async def test_questions_are_answered_in_their_order(method: type[REFLECT]) -> None:
+async def test_questions_are_answered_in_their_order(method: type[REFLECT], autojump_clock: object) -> None:
     symbol = ServerReflectionRequest(file_containing_symbol="grpc.health.v1.Health.Check")
     async with channel_to_endpoint() as channel, channel.stream(method, timeout=5) as stream:
         await stream.send_batch([LIST, symbol, LIST])
@@ -62,7 +64,7 @@ async def test_a_tool_without_questions_is_let_go(autojump_clock: trio.abc.Clock
     assert trio.current_time() - began == pytest.approx(REFLECTION_SILENCE_SECONDS)
 
 
-async def test_what_is_no_question_ends_the_call() -> None:
+async def test_what_is_no_question_ends_the_call(autojump_clock: object) -> None:
     async with channel_to_endpoint() as channel, channel.stream(REFLECT, timeout=5) as stream:
         await stream.send(ServerReflectionRequest(host="h" * 5000))
         with pytest.raises(RpcError, match="over 4096") as caught:

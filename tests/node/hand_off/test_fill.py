@@ -12,7 +12,7 @@ from gossipnode.core.ring.turn import HopEnd
 from gossipnode.node.hand_off.fill import SHARDS_FILLED_AT_ONCE, Filler
 from gossipnode.node.local.fill_state import FILLED_NOTE
 from gossipnode.node.local.local_state import LocalState
-from tests.node.hand_off.alone import Compared, FakeSessions, members_of, peer
+from tests.node.hand_off.stand_ins import Compared, FakeSessions, members_of, peer
 from tests.node.members_and_groups import member
 from tests.node.support import make_local
 

@@ -17,7 +17,7 @@ from gossipnode.node.hand_off.give_up import Leaver
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_errors import TooFewReplicasError, UnknownGroupError
 from gossipnode.node.search.feeds import SCAN_PAGE_RECORDS
-from tests.node.hand_off.alone import Compared, FakeSessions, members_of, peer
+from tests.node.hand_off.stand_ins import Compared, FakeSessions, members_of, peer
 from tests.node.members_and_groups import group, member, settled, tombstone
 from tests.node.support import make_local
 from tests.records import record

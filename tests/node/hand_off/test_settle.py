@@ -12,7 +12,7 @@ from gossipnode.core.model.property import Entity, Record
 from gossipnode.node.hand_off.settle import Settler
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.registry import registry_record
-from tests.node.hand_off.alone import members_of, peer
+from tests.node.hand_off.stand_ins import members_of, peer
 from tests.node.members_and_groups import member
 from tests.node.support import make_local
 

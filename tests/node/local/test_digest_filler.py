@@ -116,7 +116,7 @@ async def test_a_store_in_trouble_is_tried_again_after_the_next_write(
     assert [entry["reason"] for entry in logs] == ["no luck"]
 
 
-async def test_it_ends_with_the_store() -> None:
+async def test_it_ends_with_the_store(autojump_clock: object) -> None:
     store = Troubled(leaf_digest=LEAF_DIGEST)
     store.error = StoreClosedError("closed")
     with trio.fail_after(1):

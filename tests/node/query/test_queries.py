@@ -191,7 +191,9 @@ async def test_unknown_groups_are_refused_before_anything_is_read(start: Start) 
 
 
 @pytest.mark.parametrize("order_by", ["", "t"])
-async def test_a_query_given_up_in_the_middle_reads_no_more(start: Start, order_by: str) -> None:
+async def test_a_query_given_up_in_the_middle_reads_no_more(
+    start: Start, order_by: str, autojump_clock: object
+) -> None:
     alone = await start(groups={"sw": 3})
     await put(alone.local, *(record(f"n/{i}", t=i) for i in range(500)))
     assert isinstance(alone.local.store, MemoryStore)
