@@ -70,9 +70,7 @@ def test_every_node_serves_the_registry_in_any_view(name: str) -> None:
     assert view_conflict(seen, name, SYSTEM_SHARD, b"any", reborn={"a", "b"}) is None
 
 
-def test_a_holder_that_is_known_to_have_lost_its_store_stops_requests_of_a_view_that_does_not_say_so() -> (
-    None
-):
+def test_a_holder_that_lost_its_store_stops_requests_until_the_view_says_so() -> None:
     seen = view({"a": 0, "b": 0})
     fence = placed(seen).fence
     lost = ViewConflict("a sees that b has lost them")
