@@ -9,7 +9,7 @@ from tests.node.moving import put_one, value
 
 SHARD = ShardId("sw", 0)
 FIVE = "abcde"
-RECORDS = 60
+RECORDS = 30
 
 
 def placed(cluster: Cluster, shard: ShardId, at: str = "a") -> Placement:

@@ -218,10 +218,10 @@ def held_record(of: Entity, drawn: tuple[int, int, TagValue, TagValue]) -> Recor
 
 
 @pytest.mark.slow
-@given(HELD, st.lists(st.tuples(st.sampled_from(ALL), QUERIES), min_size=1, max_size=6), st.data())
+@given(HELD, st.lists(st.tuples(st.sampled_from(ALL), QUERIES), min_size=1, max_size=6))
 @examples(60)
 def test_an_answer_is_that_of_the_newest_versions_of_all_replicas(
-    held: Any, asked: list[tuple[str, Query]], data: st.DataObject
+    held: Any, asked: list[tuple[str, Query]]
 ) -> None:
     async def run() -> None:
         async with running(Cluster(groups=("sw:2:3", "flags:1:3"))) as cluster:
