@@ -47,7 +47,7 @@ async def value(cluster: Cluster, name: str, key: str, *, group: str = "sw", ack
 
 
 def held(cluster: Cluster, name: str) -> list[ShardId]:
-    """The shards, but the system's, of which a node has anything."""
+    """The shards of which a node has anything, without that of the system group."""
     return [shard for shard in cluster.stores[name].shards() if shard != SYSTEM_SHARD]
 
 
@@ -65,7 +65,7 @@ async def settled(cluster: Cluster, members: Iterable[str]) -> None:
 
 
 async def settled_but(cluster: Cluster, members: Iterable[str], *, without: str) -> None:
-    """The same, but for a node that cannot know."""
+    """As `settled`, except for a node that cannot know."""
 
     def look() -> bool:
         views = [cluster.view(name) for name in cluster.running if name not in without]
@@ -75,7 +75,7 @@ async def settled_but(cluster: Cluster, members: Iterable[str], *, without: str)
 
 
 async def tidy(cluster: Cluster) -> None:
-    """Wait until nobody has a shard that is not his."""
+    """Wait until no node has records of a shard that it does not hold."""
 
     def clean() -> bool:
         return all(

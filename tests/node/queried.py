@@ -29,7 +29,7 @@ def shard_of(cluster: Cluster, of: Entity) -> ShardId:
 
 
 async def put(cluster: Cluster, names: Iterable[str], *records: Record) -> None:
-    """Have these nodes hold versions of records, as if they had come by whatever path."""
+    """Have these nodes hold versions of records, as if they had come on any path."""
     for name in names:
         await cluster.stores[name].write([(shard_of(cluster, each.entity), each) for each in records])
 
@@ -70,7 +70,7 @@ async def joined(cluster: Cluster, names: Iterable[str], groups: Iterable[str]) 
 
 
 def chosen(records: Iterable[Record], query: Query) -> list[Record]:
-    """What a query is to find among the newest versions, by the plainest means."""
+    """What a query must find among the newest versions, worked out by a plain filter and sort."""
     order = query.order_by
 
     def place(record: Record) -> tuple[Any, ...]:
@@ -94,12 +94,12 @@ def chosen(records: Iterable[Record], query: Query) -> list[Record]:
 
 
 async def quiet() -> None:
-    """Let what goes on behind callers come to its end."""
+    """Let what goes on in the background come to its end."""
     await trio.testing.wait_all_tasks_blocked(0.001)
 
 
 def slow(cluster: Cluster, name: str, seconds: float) -> None:
-    """Let every page of a node's store take so long."""
+    """Let every page of a node's store take this time."""
     store = cluster.stores[name]
     scan = store.scan
 

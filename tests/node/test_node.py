@@ -38,7 +38,7 @@ async def test_a_port_in_use_is_an_error_of_its_own(autojump_clock: object) -> N
     await cluster.network.listen(cluster.address("a"))
     with pytest.raises(OSError, match="in use"):
         await run_node(cluster.settings("a"), cluster.world("a"))
-    # The store was closed behind it.
+    # The store was closed again.
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery, "b")
         cluster.stop()
@@ -125,11 +125,11 @@ async def test_a_node_that_is_cancelled_ends_without_an_error(autojump_clock: ob
 
 
 async def test_draining_ends_in_time_whatever_is_still_running(autojump_clock: object) -> None:
-    """A session with a slow store, an import without end, an origin that takes no reports: ten seconds."""
+    """A session has a slow store, an import has no end, and an origin takes no reports."""
     cluster = Cluster()
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery, "a", "b")
-        # The origin of what b held listens, but never says a word.
+        # The origin of the round that b held listens, but never answers.
         await cluster.network.listen(cluster.address("c"))
         await cluster.put("b", record("n/1"))
         cluster.stores["a"]._commit_seconds = 20
@@ -222,7 +222,7 @@ async def test_what_the_node_held_is_told_to_the_origin_while_it_stops(autojump_
 
 
 async def test_waiting_for_a_slot_is_no_death(autojump_clock: object) -> None:
-    """Two shards, one session at a time, and a slow store: both rounds end well."""
+    """There are two shards, one session at a time, and a slow store. Both rounds end well."""
     cluster = Cluster(names="ab", groups=("sw:2:2",), overrides={"repair.max_sessions": 1})
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)

@@ -140,7 +140,7 @@ async def test_a_bad_record_is_named_and_nothing_of_its_batch_is_written(autojum
             assert found.position == 2
             assert problem in found.problem
         assert await versions(cluster, entity("n/0")) == [0, 0, 0]
-        # Nothing stays locked behind it.
+        # No record stays locked afterwards.
         await run_import(cluster, "a", batch(2))
         with pytest.raises(RefusedGroupError):
             await bulk.prepare_import("_gossipnode", [], keep_versions=False)
@@ -161,7 +161,7 @@ async def test_with_versions_kept_only_the_node_asked_is_written_to(autojump_clo
         assert await versions(cluster, entity("n/2")) == [9, 0, 0]
         assert await versions(cluster, entity("n/3")) == [6, 0, 0]
         assert (await cluster.held_of(entity("n/3")))["a"] == record("n/3", revision=6, delete_time=7)
-        # A round takes them to the others.
+        # A round takes the records to the other nodes.
         await cluster.round("b")
         assert await versions(cluster, entity("n/1")) == [5, 5, 5]
 
@@ -195,7 +195,7 @@ async def test_a_delete_of_records_that_are_gone_already_writes_nothing(autojump
         assert await live(cluster, "a", "n/1") is None
 
 
-# Through the door
+# Through the service
 
 
 async def test_an_import_that_too_few_replicas_take_is_unavailable(autojump_clock: object) -> None:

@@ -1,4 +1,4 @@
-"""Imports at a node alone: checked whole before anything is written, and no lock is left behind."""
+"""Imports at a node alone: a batch is checked as a whole before anything is written, and leaves no lock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_an_import_replaces_what_is_there(start: Start) -> None:
         (b"\xff", "property"),
         (prop("n/"), "id is empty"),
         (prop("n/2", big="x" * (1 << 20)), "over 1048576"),
-        # Within the limit as it comes, over it with its stamps.
+        # It is within the limit as it comes, and over the limit with its stamps.
         (prop("n/2", big="x" * (PROPERTY_MAX_BYTES - 40)), "over 1048576"),
     ],
 )
@@ -59,7 +59,7 @@ async def test_of_a_record_twice_in_a_batch_the_last_counts(start: Start) -> Non
 
 
 async def test_an_import_overtaken_by_a_peers_newer_version_is_written_all_the_same(start: Start) -> None:
-    """It was read before the peer's record came, and is acknowledged: it must not be lost."""
+    """The import was read before the peer's record came. It is acknowledged, so it must not be lost."""
     alone = await start()
     prepared = await alone.bulk.prepare_import(
         "sw", items(prop("n/1", mine=1), prop("n/2", mine=2)), keep_versions=False

@@ -180,7 +180,7 @@ async def test_a_full_disk_of_one_replica_stops_nobody(full: str, autojump_clock
         with pytest.raises(TooFewReplicasError, match=f"2 of 3 replicas took it, all needs 3; not: {full}"):
             await put(cluster, "a", ack="all", x=2)
         assert await tags_at(cluster, "c") == {"x": 2}
-        # It is no reason to avoid it.
+        # A full replica is not avoided: it may have room again.
         cluster.stores[full].set_full(False)
         assert (await put(cluster, "a", ack="all", x=3)).acknowledged == 3
 

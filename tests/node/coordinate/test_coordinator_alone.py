@@ -213,7 +213,7 @@ async def test_concurrent_merges_of_one_record_all_survive(start: Start, autojum
 
 
 async def test_a_version_that_came_in_between_is_merged_with(start: Start, autojump_clock: object) -> None:
-    """A session stores a newer record while ours is on its way: read again, merge again, stamp anew."""
+    """A session stores a newer record while ours is written: we read, merge and stamp a second time."""
     clock = WallClock()
     store = memory_store()
     alone = await start(store, wall_clock=clock)
@@ -272,7 +272,7 @@ async def test_a_full_store_frees_the_lock(start: Start, autojump_clock: object)
     )
 )
 def test_versions_never_go_down(operations: list[tuple[str, str, int, int]]) -> None:
-    """Whatever clients and peers do, and however the clock jumps, a stored version only grows."""
+    """A stored version only grows, whatever clients and peers do, and however the clock jumps."""
 
     async def main() -> None:
         clock = WallClock()

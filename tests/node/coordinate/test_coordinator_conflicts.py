@@ -22,7 +22,7 @@ from tests.records import prop
 
 @pytest.mark.slow
 async def test_two_quorum_merges_one_after_the_other_both_survive(autojump_clock: object) -> None:
-    """Whoever is cut off from each of them."""
+    """Each of the two writes reaches another pair of replicas."""
     for first, first_lacks, second, second_lacks in (
         ("a", "b", "c", "a"),
         ("a", "c", "b", "a"),
@@ -155,7 +155,7 @@ async def test_a_partition_in_one_direction_stops_no_quorum(
 
 
 async def write_until_stopped(cluster: Cluster, name: str, **tags: int) -> None:
-    """The second half of a write, its record being read already: to all replicas, for a quorum."""
+    """Do the second half of a write: the record has been read, and now goes to all replicas for a quorum."""
     steps = cluster.parts(name).coordination.steps
     held = (await cluster.held_of(N1))[name]
     record = steps.stamped(read_draft(prop("n/1", **tags)), held, created=False)

@@ -79,7 +79,7 @@ async def test_an_id_of_another_record_means_nothing(autojump_clock: object) -> 
 
 
 async def test_the_retry_of_a_write_that_was_overtaken_is_answered(autojump_clock: object) -> None:
-    """a alone took the write, and the others have a newer one. The last writer has won: no second write."""
+    """Only a took the write, and b and c have a newer one. That one has won, so there is no second write."""
     async with running(Cluster()) as cluster:
         await put(cluster, "a", x=0)
         for name in "bc":

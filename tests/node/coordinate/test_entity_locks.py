@@ -1,4 +1,4 @@
-"""One writer an entity at a time, in the order of coming, and nothing kept of those that went away."""
+"""One writer at a time for each entity, in the order in which they come. Those that give up leave nothing."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_who_gives_up_waiting_leaves_the_line(autojump_clock: object) -> N
 
 
 async def test_a_lock_handed_to_somebody_who_is_cancelled_goes_on_to_the_next() -> None:
-    """The cancellation comes and then the turn, both before the task runs again."""
+    """The task is cancelled, and then gets its turn, both before it runs again."""
     locks = EntityLocks()
     first = await locks.acquire((A,))
     scope = trio.CancelScope()
@@ -100,7 +100,7 @@ async def test_who_waits_for_the_second_of_two_gives_the_first_back() -> None:
     locks = EntityLocks()
     async with locks.hold((B,)):
         async with trio.open_nursery() as nursery:
-            # Whatever order they are named in, they are taken in theirs: two such never wait for each other.
+            # Locks are taken in the order of entities, so that two holders never wait for each other.
             nursery.start_soon(locks.acquire, (C, B, A))
             await trio.testing.wait_all_tasks_blocked()
             assert set(locks.held) == {A, B}
@@ -141,7 +141,7 @@ async def test_an_error_in_the_block_gives_the_lock_back() -> None:
 def test_any_schedule_excludes_ends_and_leaves_nothing(
     wishes: list[tuple[set[Entity], int, int]], seed: int
 ) -> None:
-    """Tasks that come, wait, give up and go at any time: never two at once, nobody waits for ever."""
+    """Tasks come, wait, give up and go at any time. Never do two hold one lock, and none waits for ever."""
     locks = EntityLocks()
     holding: set[Entity] = set()
     rng = random.Random(seed)

@@ -1,7 +1,7 @@
 """Random requests at random nodes of a cluster, while one node at a time crashes, hangs or is cut off.
 
-What was acknowledged at quorum is never lost, and no later quorum read shows less. A write that was not may
-be there, wholly, or not at all.
+What was acknowledged at quorum is never lost, and no later quorum read shows less. A write that was not
+acknowledged is there as a whole, or not at all.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Value: TypeAlias = frozenset[tuple[str, int]] | None
 
 
 class Ask(NamedTuple):
-    """A request of a client; `again` makes a write that failed a second time, at another node."""
+    """A request of a client. If it is a write that fails, it is made a second time, at the node `again`."""
 
     kind: Literal["merge", "replace", "delete", "get"]
     at: str
@@ -70,7 +70,7 @@ steps = st.lists(st.one_of(asks, asks, asks, asks, faults, pauses, st.just("heal
 
 @dataclass
 class Known:
-    """What a client may take for granted of one record."""
+    """What a client knows for certain of one record."""
 
     possible: set[Value] = field(default_factory=lambda: {None})
     """What a quorum read may show."""
@@ -78,7 +78,7 @@ class Known:
     """The mod_revision of the newest version known to be at a quorum."""
 
     def after(self, ask: Ask, number: int) -> set[Value]:
-        """What a write may leave behind."""
+        """What a read may show after a write."""
         if ask.kind == "delete":
             return {None}
         if ask.kind == "replace":
@@ -200,7 +200,7 @@ class Machine:
                 assert version >= known.floor
                 known.floor = version
                 if second:
-                    # The first try may be what is acknowledged now, with others' writes on top.
+                    # This may acknowledge the first try, on top of which other writes may have come.
                     assert value_of(record) in known.possible | wanted
                     known.possible |= wanted
                 else:
@@ -212,12 +212,12 @@ class Machine:
         return done
 
     def check_served(self, name: str, done: bool) -> None:
-        """Two of three healthy replicas are enough, once the others have noticed."""
+        """Two healthy replicas of three are enough, once all nodes have noticed the fault."""
         settled = trio.current_time() - self.changed_at > SETTLE_SECONDS + CALLER_SECONDS
         assert done or not settled or name == self.faulty
 
     async def end(self) -> None:
-        """All is well again: everybody shows the same."""
+        """Heal everything; then all nodes show the same."""
         await self.heal()
         await trio.sleep(SETTLE_SECONDS)
         holders = self.cluster.nodes["a"].parts.local.shards.replicas(
@@ -234,7 +234,7 @@ class Machine:
 
 
 def within(step: Step, names: str) -> Step:
-    """The step, at nodes that there are."""
+    """The step, at nodes of this cluster."""
 
     def known(name: str) -> str:
         return names[NODES.index(name) % len(names)]

@@ -1,4 +1,4 @@
-"""Read repair: stale replicas get the newest version behind the reader's back, bounded and counted."""
+"""Read repair: stale replicas get the newest version after the read, bounded and counted."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_a_read_brings_stale_replicas_up_to_date(
         assert await versions(cluster, N1) == [6, 6, 6]
         assert repair_of(cluster, reader).repaired == 2
         assert repair_of(cluster, reader).dropped == 0
-        # Once is enough.
+        # They are not written to a second time.
         await cluster.coordinator(reader).get(N1, ack="all")
         await trio.sleep(0.1)
         assert repair_of(cluster, reader).repaired == 2
@@ -57,12 +57,12 @@ async def test_a_tombstone_is_written_back_too(autojump_clock: object) -> None:
 
 
 async def test_the_reader_does_not_wait_for_it(autojump_clock: object) -> None:
-    """The replica that is behind answers the read, and then hangs."""
+    """The stale replica answers the read, and then hangs."""
     async with running(Cluster()) as cluster:
         await cluster.put("a", record("n/1", k="new", revision=6))
         cluster.faults.hold(("a", "c"))
         await cluster.coordinator("a").get(N1)
-        # c has not heard of the read yet: what came back from b was enough.
+        # c has not heard of the read yet: the answer of b was enough.
         cluster.faults.heal()
         began = trio.current_time()
         await cluster.coordinator("a").get(N1)

@@ -33,7 +33,7 @@ async def applied(cluster: Cluster, node: str, ack: str) -> v1.ApplyResponse | R
 async def test_a_write_that_too_few_have_room_for_is_refused_as_such(
     node: str, autojump_clock: object
 ) -> None:
-    """Whether the node asked is one of those that are full or not: another node could not help either."""
+    """No other node could help, whether the node that was asked is full itself or not."""
     cluster = Cluster()
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
@@ -95,7 +95,7 @@ async def test_a_hanging_replica_delays_no_quorum(autojump_clock: object) -> Non
 async def test_a_hanging_replica_costs_one_timeout_and_is_avoided_until_it_answers(
     autojump_clock: object,
 ) -> None:
-    """Where it is needed no more: two replicas of three that are asked first would be it and a dead one."""
+    """It is avoided while the other two replicas are enough."""
     cluster = Cluster(names=("a", "b", "c", "d"), groups=("sw:1:3",))
     async with running(cluster):
         shards = cluster.nodes["a"].parts.local.shards
@@ -134,7 +134,7 @@ async def test_a_needed_replica_is_asked_although_it_hung(autojump_clock: object
         with pytest.raises(TooFewReplicasError, match="1 of 3"):
             await put(cluster, "a", x=2)
         cluster.faults.heal()
-        # No hello is needed for that.
+        # It answers before the next hello.
         began = trio.current_time()
         await put(cluster, "a", x=2)
         assert trio.current_time() - began < 1
@@ -157,7 +157,7 @@ async def test_a_caller_whose_time_is_shorter_than_a_hanging_replica_is_told_in_
                 await channel.unary(method, request, timeout=0.5)
             assert caught.value.status is Status.DEADLINE_EXCEEDED
             assert trio.current_time() - began == pytest.approx(0.5, abs=0.01)
-        # Nothing is left behind: the record is not locked.
+        # The record is not locked any more.
         cluster.faults.heal()
         await trio.sleep(HELLO_MAX_SECONDS + HELLO_TIMEOUT_SECONDS)
         assert (await put(cluster, "a", x=1)).created

@@ -1,4 +1,4 @@
-"""The messages of rounds that others hand to a node: forged ones, and what they may not make it do."""
+"""Messages of rounds that other nodes hand to a node: forged ones are refused, and strangers never dialed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHARD = ShardId("sw", 0)
 
 
 class WatchedNetwork(MemoryNetwork):
-    """Keeps the addresses that anybody dialed."""
+    """A network that remembers every address that was dialed."""
 
     def __init__(self) -> None:
         super().__init__()

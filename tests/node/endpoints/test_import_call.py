@@ -1,4 +1,4 @@
-"""An import over a real channel: answers in order, nothing behind a bad record, no lock kept by a client."""
+"""An import over a real channel: answers in order, nothing written after a bad record, and no lock left."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ async def test_a_full_disk_ends_the_call_and_frees_every_lock(nursery: trio.Nurs
 async def test_a_client_that_reads_no_answers_keeps_no_locks(
     nursery: trio.Nursery, autojump_clock: object
 ) -> None:
-    """Others must be able to write the records that such a client has sent."""
+    """Other clients must be able to write the records that such a client has sent."""
     served = await serving(nursery)
 
     class Deaf:
@@ -190,7 +190,7 @@ async def test_a_client_that_reads_no_answers_keeps_no_locks(
         assert not served.locked
         with trio.fail_after(1):
             await served.alone.coordinator.apply(prop("n/same", mine=1), replace=False)
-        # Nor does it fill our memory.
+        # Its batches do not fill our memory.
         assert deaf.sent == IMPORT_BATCHES_UNANSWERED + 1
         calls.cancel_scope.cancel()
 

@@ -45,7 +45,7 @@ async def test_a_long_search_with_nothing_to_find_shows_signs_of_life(autojump_c
 
 
 class StalledStream:
-    """Where a client takes what it is sent only when it is let."""
+    """A stream whose client takes nothing before `taking` is set."""
 
     def __init__(self) -> None:
         self.taken: list[v1.RecordBatch] = []

@@ -1,4 +1,4 @@
-"""Sessions that others open with a node, over the whole stack in memory."""
+"""Sessions that other nodes open with a node, over the whole stack in memory."""
 
 from __future__ import annotations
 

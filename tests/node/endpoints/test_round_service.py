@@ -1,4 +1,4 @@
-"""Reports of holders that come to the origin of a round: whose are taken, and which make no sense."""
+"""Reports that come to the origin of a round: whose reports it takes, and which of them make no sense."""
 
 from __future__ import annotations
 

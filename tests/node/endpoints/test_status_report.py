@@ -1,4 +1,4 @@
-"""A status is quick and true, whatever members and digests do meanwhile."""
+"""A status is quick and true, whatever members and digests do while it is made."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def test_a_member_that_comes_back_is_up_again(autojump_clock: object) -> N
 
 
 async def test_digests_that_take_long_are_said_to_be_built(autojump_clock: object) -> None:
-    """However many shards wait for theirs: the whole status has one patience, and the ready ones show."""
+    """The status waits once, however many shards lack their digests, and shows those that are ready."""
     cluster = Cluster(names="a", groups=("sw:10:1",))
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery, "a")

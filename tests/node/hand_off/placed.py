@@ -24,7 +24,7 @@ async def fill(cluster: Cluster, count: int = RECORDS) -> None:
 
 
 async def all_there(cluster: Cluster, names: str, count: int = RECORDS) -> None:
-    """All data from every node."""
+    """Every node gives every record."""
     for name in names:
         for number in range(count):
             assert await value(cluster, name, f"n/{number}") == number

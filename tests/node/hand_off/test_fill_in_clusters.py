@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 async def test_a_move_waits_for_enough_of_those_that_have_the_records(autojump_clock: object) -> None:
-    """What two of three acknowledged, the one that is left may lack."""
+    """The one replica that is left may lack what the other two acknowledged."""
     cluster = moving_cluster(groups=("sw:1:3",))
     async with moving(cluster) as nursery:
         await cluster.isolate("a")
@@ -43,7 +43,7 @@ async def test_a_member_without_its_disk_fills_itself_before_it_counts(autojump_
         await cluster.lose_disk("b")
         await cluster.end("a")
         await cluster.start(nursery, "b")
-        # Of what a and b acknowledged, c has nothing and b has nothing any more.
+        # a and b acknowledged the writes. c never had them, and b has lost them.
         for name in "bc":
             with pytest.raises(TooFewReplicasError):
                 await value(cluster, name, "n/1")
@@ -76,7 +76,7 @@ async def test_a_member_without_its_disk_that_found_nobody_counts_as_new_when_it
 
 
 async def test_an_empty_replica_that_nobody_knows_of_yet_hides_nothing(autojump_clock: object) -> None:
-    """a and b acknowledged; b then lost it all and found nobody; c, which never had it, asks b."""
+    """a and b acknowledged a write. Then b lost its disk and found nobody, and c, which lacks it, asks b."""
     cluster = moving_cluster(groups=("sw:1:3",))
     async with moving(cluster) as nursery:
         await cluster.isolate("c")

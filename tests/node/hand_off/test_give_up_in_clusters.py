@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 
 async def test_an_old_copy_is_dropped_only_once_the_new_holders_have_it(autojump_clock: object) -> None:
-    """A record that only the old holder has, written at one, is handed over."""
+    """The old holder alone has a record, which was written at level one, and hands it over."""
     cluster = moving_cluster(groups=("sw:1:3",))
     async with moving(cluster) as nursery:
         joiner = joiner_of(cluster, SHARD)

@@ -70,7 +70,7 @@ async def test_a_status_shows_the_move_with_its_progress(autojump_clock: object)
     async with moving(cluster) as nursery:
         await fill(cluster, 30)
         joiner = joiner_of(cluster, SHARD, with_="a")
-        # One of three sources is not enough: the new one cannot be filled, whatever it has already.
+        # One source of three is not enough, so the new replica is not filled, although it has all records.
         await cluster.end("b")
         await cluster.end("c")
         await cluster.join(nursery, joiner)

@@ -38,7 +38,7 @@ class Turmoil:
     acknowledged: dict[str, int] = field(default_factory=dict[str, int])
     ready: set[str] = field(default_factory=set[str])
     members: set[str] = field(default_factory=set[str])
-    """Who was not forgotten."""
+    """The nodes that were not forgotten."""
     story: list[str] = field(default_factory=list[str])
     wrong: list[str] = field(default_factory=list[str])
     reads: int = 0
@@ -93,7 +93,7 @@ class Turmoil:
             try:
                 await self.cluster.start(self.nursery, name)
             except RuntimeError:
-                return  # killed meanwhile
+                return  # it was killed while it started
             if name in self.cluster.stores:
                 self.cluster.stores[name]._commit_seconds = COMMIT_SECONDS
             self.ready.add(name)
@@ -152,7 +152,7 @@ class Turmoil:
         return self.rng.choice(sorted(names)) if names else None
 
     def quiet(self) -> bool:
-        """Whether no other copy is lost or being moved: one more may be lost then, and not two."""
+        """Whether no copy is lost or being moved just now. Only then may one be lost."""
         views = [self.cluster.view(name) for name in self.ready]
         return (
             self.ready == self.members
@@ -161,7 +161,7 @@ class Turmoil:
         )
 
     async def run(self, steps: int) -> None:
-        """So many things in a row, at any moment of what the one before has set off."""
+        """Take this number of steps, each at any moment of what the step before has set off."""
         acts: list[tuple[Act, int]] = [
             (self.crash, 4),
             (self.restart, 5),
@@ -180,7 +180,7 @@ class Turmoil:
 
 
 async def turmoil(seed: int, replicas: int = 3, steps: int = STEPS) -> Turmoil:
-    """One run; the world is whole again when it ends."""
+    """One run. It ends when all faults are healed and all members are settled."""
     rng = random.Random(seed)
     cluster = moving_cluster(names="abc" if replicas > 1 else "ab", groups=(f"sw:4:{replicas}",), seed=seed)
     async with moving(cluster) as nursery:
@@ -207,7 +207,7 @@ async def turmoil(seed: int, replicas: int = 3, steps: int = STEPS) -> Turmoil:
             await eventually(lambda: run.ready >= run.members, "all have started")
             await settled(cluster, run.members)
             at_work.cancel()
-            # What failed a moment ago is not tried again at once, though all are there now.
+            # A member that failed a moment ago is not asked again at once, although all are there now.
             await trio.sleep(HELLO_MAX_SECONDS)
             for name in sorted(run.members):
                 for key in keys:

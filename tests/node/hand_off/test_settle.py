@@ -60,7 +60,7 @@ async def test_the_first_member_writes_it_down_once_every_new_replica_is_filled(
     assert sync.put_records == [(SETTLED_ENTITY, settled_tags({"a": 0, "b": 0, "c": 5}))]
     local.registry.took(sync.spread_records)
     assert local.shards.view.is_settled
-    # Once is enough.
+    # It is not written a second time.
     assert (await settle(local, peer("b"), peer("c"))).put_records == []
 
 

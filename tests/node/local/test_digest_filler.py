@@ -99,7 +99,7 @@ class Troubled(MemoryStore):
 async def test_a_store_in_trouble_is_tried_again_after_the_next_write(
     error: type[StoreError], autojump_clock: object
 ) -> None:
-    """What the store cannot go on after it tells the node by itself: this task must not end the others."""
+    """A store that cannot go on tells the node by itself, so this task must not end the other tasks."""
     store = Troubled(leaf_digest=LEAF_DIGEST)
     local = make_local(store)
     await write(local, "n/1")

@@ -65,7 +65,7 @@ async def test_what_was_filled_is_remembered_over_a_restart() -> None:
 
 
 async def test_what_was_filled_in_another_view_has_to_be_filled_again() -> None:
-    """Other members have taken writes since, which reached a quorum without this one."""
+    """Since then writes may have reached a quorum of other members."""
     local = joining()
     await local.fill.remember(local.shards.view, S0)
     local.registry.took([member("d", joined=9)])

@@ -1,4 +1,4 @@
-"""Tag indexes over whole nodes: declared or asked for, built behind everybody's back, and kept right."""
+"""Tag indexes over whole nodes: declared or asked for, built in the background, and kept right."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ async def test_no_more_indexes_are_made_and_remembered_than_there_is_room_for(
 
 @pytest.mark.slow
 async def test_what_the_store_cannot_do_now_is_tried_again(autojump_clock: object) -> None:
-    """A full disk, say."""
+    """The disk may be full, for instance."""
     async with running(Cluster()) as cluster:
         store = cluster.stores["a"]
         build, failed = store.build_indexes, 0

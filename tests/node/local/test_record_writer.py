@@ -75,7 +75,7 @@ async def test_every_write_is_told_to_those_who_wait_for_one() -> None:
 
 
 async def test_the_store_keeps_the_largest_stamp_that_was_given() -> None:
-    """A node that starts again must give none twice, even if its clock was set back meanwhile."""
+    """A node that starts again must give no stamp twice, even if its clock was set back while it was down."""
     local = make_local()
     given = local.clock.next(above=NOW + HOUR // 12)
     await write(local, record("n/1", revision=1))

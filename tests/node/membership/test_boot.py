@@ -105,7 +105,7 @@ async def test_a_second_node_of_one_name_is_refused(autojump_clock: object) -> N
 
 
 async def test_a_node_without_its_disk_joins_again_at_once(autojump_clock: object) -> None:
-    """Nobody has noticed yet that it was gone."""
+    """No member has noticed yet that it was gone."""
     cluster = moving_cluster()
     async with moving(cluster) as nursery:
         await cluster.join(nursery, "d")

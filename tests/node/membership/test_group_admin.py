@@ -255,7 +255,7 @@ async def test_a_group_made_anew_never_shows_old_records(autojump_clock: object)
 
 
 async def test_a_creator_that_did_not_know_of_a_deletion_brings_nothing_back(autojump_clock: object) -> None:
-    """b never heard of the group, c never of its end; only a knows both, and what it knows spreads."""
+    """b never heard of the group, and c never of its end. Only a knows both, and its knowledge spreads."""
     cluster = moving_cluster()
     async with moving(cluster) as nursery:
         await cluster.isolate("b")

@@ -167,7 +167,7 @@ class Pair:
 
 @asynccontextmanager
 async def linked(far: dict[Any, Any] | Replica | None) -> AsyncIterator[Pair]:
-    """A link to a server with these handlers; None: nobody listens."""
+    """A link to a server with these handlers. With None, no server listens."""
     pair = Pair()
     async with trio.open_nursery() as pair.nursery:
         async with Channel(pair.connect, authority="b:1") as pair.channel:
@@ -183,7 +183,7 @@ async def linked(far: dict[Any, Any] | Replica | None) -> AsyncIterator[Pair]:
 async def asking(
     link: ExchangeLink, requests: dict[Any, Request], seconds: float = 5.0
 ) -> AsyncIterator[Answers]:
-    """Ask all at once; what came of each is there at the end of the block."""
+    """Send all requests at once. Their answers are there at the end of the block."""
     answers: Answers = {}
 
     async def ask(name: Any, request: Request) -> None:
@@ -214,7 +214,7 @@ Stream = ServerStream[ExchangeRequest, ExchangeReply]
 
 
 def hanging(*keys: str) -> dict[Any, Any]:
-    """A far end that never answers reads of these keys; of all, when there are none."""
+    """A far end that never answers reads of these keys, or of any key if none is given."""
 
     async def hang(request: ReadRecords) -> RecordsRead:
         if not keys or key_of(request) in keys:

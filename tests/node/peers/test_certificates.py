@@ -19,7 +19,7 @@ from tests.records import record
 
 
 async def test_without_tls_the_authority_is_the_address() -> None:
-    """It goes into a header that foreign servers read: HOST:PORT, and no prose."""
+    """Foreign servers read it in a header, so it must have the form HOST:PORT."""
     cluster = Cluster()
     dialer = PeerDialer(cluster.network, cluster.world("a").rng, Certificates(None))
     channel = dialer.open("b", parse_address("b:7400"))

@@ -1,4 +1,4 @@
-"""Many requests on one stream between two nodes: each ends in time, whatever becomes of the others."""
+"""Many requests on one stream between two nodes: each ends in time, whatever becomes of the other ones."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ async def test_a_frozen_peer_costs_each_request_its_timeout_and_nothing_piles_up
             assert {str(answer) for answer in answers.values()} == {"DEADLINE_EXCEEDED: no answer within 1 s"}
             assert trio.current_time() == round_number + 1
         assert pair.dials == 1
-        # No sign of life for so long: the connection is given up, and who waits hears of it.
+        # After that long without a sign of life the connection is given up, and the request fails.
         error = await refused(pair.link, large, 60)
         assert (error.status, error.message) == (Status.UNAVAILABLE, "no answer to keepalive")
         assert trio.current_time() < 40

@@ -1,4 +1,4 @@
-"""What a node believes of the others, and from what."""
+"""What a node believes of the other members, and why."""
 
 from __future__ import annotations
 

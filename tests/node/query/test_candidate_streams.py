@@ -57,7 +57,7 @@ async def test_a_stream_gives_what_was_added_in_order() -> None:
     ],
 )
 async def test_who_finds_that_a_stream_has_ended_finds_why(error: Exception, failure: str) -> None:
-    """Else one that broke off would pass for one that has no more to say."""
+    """Otherwise a stream that broke off would pass for one that has come to its end."""
 
     async def fill(stream: CandidateStream) -> None:
         await stream.add(page(1))

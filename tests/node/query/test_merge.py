@@ -53,7 +53,7 @@ async def test_two_records_that_move_to_one_value_keep_their_order(
 async def test_what_only_one_replica_says_is_never_believed_without_the_others(
     autojump_clock: object,
 ) -> None:
-    """Neither a copy that is stale, nor that nothing matches."""
+    """That holds for a stale copy that matches, and for a replica that finds no match."""
     ones = {"criteria": Condition("t", Op.EQ, 1)}
     async with running(Cluster()) as cluster:
         await put(cluster, "a", record("n/1", revision=1, t=1), record("n/2", revision=2, t=1))
@@ -64,7 +64,7 @@ async def test_what_only_one_replica_says_is_never_believed_without_the_others(
 
 @pytest.mark.slow
 async def test_a_doubtful_candidate_is_read_from_everyone_who_is_there(autojump_clock: object) -> None:
-    """Enough others answer before the one that has it."""
+    """Enough other replicas answer before the one that has the record."""
     async with running(Cluster()) as cluster:
         await put(cluster, "c", *(record(f"n/{i}") for i in range(10)))
         read = cluster.stores["c"].read

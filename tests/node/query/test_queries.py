@@ -141,7 +141,7 @@ async def test_an_ordered_limit_over_many_records_keeps_the_first_ones(start: St
 
 
 async def test_an_order_behind_a_record_that_is_not_there_is_refused(start: Start) -> None:
-    """It has no place in the order: leaving out all that have the tag would be a wrong answer."""
+    """Such a record has no place in the order, and to leave out all records with the tag would be wrong."""
     alone = await start()
     await put(alone.local, record("n/1", t=1), record("n/2", t=2))
     with pytest.raises(WireError, match="after: there is no record 'sw/n/gone'"):
@@ -168,7 +168,7 @@ async def test_an_ordered_answer_beyond_the_memory_of_a_query_comes_whole(
 async def test_many_small_records_count_with_what_their_objects_cost(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their payloads alone would fit: then one pass over them would do."""
+    """Their payloads alone would fit, and would need one pass only."""
     alone = await start()
     records = [record(f"n/{i:04}", t=i) for i in range(1000)]
     assert sum(len(one.payload) for one in records) < 250_000

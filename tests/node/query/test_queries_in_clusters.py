@@ -231,7 +231,7 @@ def test_an_answer_is_that_of_the_newest_versions_of_all_replicas(
                         await put(cluster, name, held_record(of, drawn))
             newest = await joined(cluster, ALL, ("sw", "flags"))
             for name, query in asked:
-                # A query that names its records reads them as `get` does: from a quorum, whichever it is.
+                # A query that names its records reads them as `get` does, from any quorum.
                 ack = "all" if query.name and query.ids and not query.order_by else "quorum"
                 whole = Query(**{**_fields(query), "ack": ack})
                 assert await answer(cluster.nodes[name], whole) == chosen(newest, whole)

@@ -96,7 +96,7 @@ async def test_a_replica_that_hangs_costs_one_timeout(
 async def test_a_search_that_hangs_on_its_way_to_a_replica_costs_one_timeout(
     autojump_clock: object,
 ) -> None:
-    """So many ids fill a window: sending, too, has to come to an end."""
+    """The ids of the search fill the window of its stream, so that sending them has to end in time, too."""
     async with running(Cluster()) as cluster:
         await put(cluster, ALL, record("n/1"))
         cluster.hang("b")
@@ -129,7 +129,7 @@ async def test_a_replica_that_dies_in_the_middle_of_its_answer(
 
 
 def stall_search(patch: pytest.MonkeyPatch, cluster: Cluster, names: str, *, after: int) -> None:
-    """Let the searches that these nodes serve find so many pages, and never come to an end."""
+    """Let the searches that these nodes serve find this number of pages, and never come to an end."""
 
     class Stalling(LocalSearch):
         def __init__(self, store: Store, search: Search) -> None:
@@ -148,7 +148,7 @@ def stall_search(patch: pytest.MonkeyPatch, cluster: Cluster, names: str, *, aft
 
 
 async def interrupted(cluster: Cluster, found: list[str], *, at: int) -> None:
-    """Ask node a for everything, and part it from the others once it has found so many records."""
+    """Ask node a for everything, and part it from the other nodes once it has found `at` records."""
     async with queries_of(cluster.nodes["a"]).open(Query(("sw",), everything=True)) as under_way:
         while (page := await under_way.next_page()) is not None:
             found += [one.entity.id for one in page]
@@ -171,7 +171,7 @@ async def test_when_too_few_are_left_in_the_middle_of_an_answer_it_fails(autojum
 async def test_a_stale_copy_is_not_taken_for_certain_once_the_others_have_broken_off(
     autojump_clock: object,
 ) -> None:
-    """What the others had said before they broke off counts: here, that the record is deleted."""
+    """What the other replicas said before they broke off counts: here, that the record is deleted."""
     async with running(Cluster()) as cluster:
         await put(cluster, ALL, *(record(f"n/{i:04}") for i in range(300) if i != 170))
         await put(cluster, "a", record("n/0170"))
@@ -186,7 +186,7 @@ async def test_a_stale_copy_is_not_taken_for_certain_once_the_others_have_broken
 
 
 def stall(cluster: Cluster, name: str, *, after: int) -> None:
-    """Let a node's store give so many more pages, and nothing behind them."""
+    """Let a node's store give this number of pages, and nothing more."""
     store = cluster.stores[name]
     scan, left = store.scan, after
 
@@ -201,7 +201,7 @@ def stall(cluster: Cluster, name: str, *, after: int) -> None:
 
 
 async def paused(cluster: Cluster, found: list[str], *, at: int) -> None:
-    """Ask node a for everything, and take nothing for a while once it has found so many records."""
+    """Ask node a for everything, and take nothing for a while once it has found `at` records."""
     async with queries_of(cluster.nodes["a"]).open(Query(("sw",), everything=True)) as under_way:
         while (page := await under_way.next_page()) is not None:
             found += [one.entity.id for one in page]

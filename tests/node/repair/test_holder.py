@@ -33,7 +33,7 @@ def message(
 
 @dataclass
 class FakePeers:
-    """Ends of sessions by peer, taken in turn; the last one stays. What was said is kept."""
+    """Peers whose sessions end as `ends` says in turn, the last end again and again. What is said is kept."""
 
     ends: dict[str, list[HopEnd]] = field(default_factory=dict)
     refusals: dict[str, str] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class FakePeers:
         self.told.append((origin, report))
 
     def ends_told(self, round_id: str = "r1") -> list[str]:
-        """The reasons with which a round was said to have ended here."""
+        """Why this holder said that a round had ended."""
         return [
             report.then.reason
             for _, report in self.told
@@ -85,7 +85,7 @@ class FakePeers:
 
 
 class Running:
-    """A runner of node b in a nursery."""
+    """The holder of node b, running in a nursery."""
 
     def __init__(self, peers: FakePeers, *, max_sessions: int = 8, half_interval: float = 0.0) -> None:
         self.peers = peers
@@ -109,7 +109,7 @@ class Running:
 
 
 async def settled(ring: Holder) -> None:
-    """Return once the ring holds nothing any more."""
+    """Return once no message is held any more."""
     await ring.wait_idle()
 
 
@@ -280,7 +280,7 @@ async def test_the_same_message_is_held_once() -> None:
         await settled(ring)
     assert len(peers.sessions) == 2
     assert ring.refused == 2
-    # The first is still under way: saying that it ended would be wrong.
+    # The first message is still held, so nothing is said of an end.
     assert peers.ends_told() == []
 
 

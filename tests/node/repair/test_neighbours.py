@@ -56,7 +56,7 @@ async def test_a_peer_that_does_not_say_its_name_is_foreign() -> None:
 
 
 async def test_a_round_whose_id_a_foreign_peer_lost_goes_on_without_one() -> None:
-    """There is no metadata without a value: an empty id is none at all."""
+    """Metadata always have a value, so an empty id is not sent."""
     heard: list[object] = []
 
     async def serve(stream: ServerStream[Any, Any]) -> None:

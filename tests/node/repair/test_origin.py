@@ -104,7 +104,7 @@ async def test_a_round_is_handed_to_the_first_node_that_takes_it(autojump_clock:
 
 
 async def test_a_foreign_first_holder_may_be_silent_until_the_deadline(autojump_clock: object) -> None:
-    """It cannot report: only its silence for as long as a session may take says that it is gone."""
+    """A foreign holder cannot report. It counts as gone once it is silent for longer than a session."""
     origin = make_origin()
 
     async def foreign(node: str, message: RoundMessage) -> tuple[str, bool]:
@@ -273,7 +273,7 @@ async def test_a_holder_cannot_fill_our_memory_with_counts_out_of_range(autojump
         for count in range(1000):
             origin.report(report(Forwarded("c", foreign=False), A_TO_B, holder="b", count=count))
         assert len(watch.now().hops) <= 3
-        # Nor hold the round open from beyond its end.
+        # Such a count does not hold the round open either.
         origin.report(report(InSession("c"), holder="b", count=4_000_000))
         origin.report(report(Ended("over"), holder="c", count=2))
     assert watch.now().outcome is RoundOutcome.INCOMPLETE

@@ -1,4 +1,4 @@
-"""A core session driven over a stream: who waits for whom, what bounds memory, and how it ends."""
+"""A core session driven over a stream: which side waits, what bounds memory, and how it ends."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SHARD = ShardId("sw", 0)
 
 
 def shard_store(store: MemoryStore, shard: ShardId | None = SHARD) -> ShardStore:
-    """The store of a session; without a shard one of a node that holds none."""
+    """The store of a session. Without a shard it is that of a node that holds none."""
 
     members = ("b", "c") if shard is None else ("a", "b")
     return ShardStore(make_local(store, members=members), shard)
@@ -64,7 +64,7 @@ def client_stream(
 
 
 async def run_both(client_store: MemoryStore, server_store: MemoryStore, *, window: int) -> set[SessionEnd]:
-    """Both sides to their ends, over a stream with room for `window` messages in each direction."""
+    """Run both sides to their ends, over a stream with room for `window` messages in each direction."""
     ours, theirs = stream_pair(window)
     server = TreeServer({"sw": 1}, page_leaves=16)
     ends: set[SessionEnd] = set()
@@ -85,7 +85,7 @@ async def run_both(client_store: MemoryStore, server_store: MemoryStore, *, wind
 async def test_256_differing_records_of_64_kb_never_wait_for_each_other(
     newer: str, autojump_clock: object
 ) -> None:
-    """Rule 6: all newer on the server, both sides have more to say than the streams hold."""
+    """Rule 6 of the protocol: both sides have more to say than the streams hold."""
     here, there = [], []
     for i in range(256):
         old, new = record(f"n/{i}", k="x" * 65536, revision=1), record(f"n/{i}", k="y" * 65536, revision=2)
@@ -113,7 +113,7 @@ async def test_equal_trees_end_after_the_verdict() -> None:
 
 
 async def test_the_reader_never_waits_for_the_writer(autojump_clock: object) -> None:
-    """A server that reads nothing after the root is still listened to, as long as it has something to say."""
+    """The client goes on reading from a server that itself reads nothing after the root."""
     back = Pipe(1)
 
     class Deaf(FakeStream):
@@ -256,7 +256,7 @@ async def test_a_slow_network_does_not_count_as_a_silent_server(autojump_clock: 
 
     async def end_after_ours() -> None:
         while not server.inbound.ended:
-            # A record now and then, for which the deadline is put off as long as it does not run yet.
+            # A record now and then puts the deadline off, although that does not run yet.
             await trio.sleep(10)
             await server.outbound.put(PropertyAnswer(AnswerTo.MISSING, record("n/late", revision=9)))
             if trio.current_time() > 40:
@@ -308,7 +308,7 @@ async def test_records_that_cannot_be_stored_are_signs_of_progress_too(autojump_
 
 
 async def test_so_is_what_our_own_store_has_done(autojump_clock: object) -> None:
-    """The server waits for nothing but is slow to end; we are busy with what it sent."""
+    """The server has said everything and is slow to end, while we still store what it sent."""
     stream, server = stream_pair(10_000)
     await silent_server(server)
 
@@ -362,7 +362,7 @@ async def test_cancellation_leaves_nothing_behind(after_seconds: float, autojump
             await client_stream(ours, await client_of(client_store), client_store).run()
     assert scope.cancelled_caught
     assert trio.lowlevel.current_statistics().tasks_living == before
-    # Nobody reads or writes any more, and the stores serve as before.
+    # No task reads or writes any more, and the stores serve as before.
     waiting = len(ours.outbound.messages), len(ours.inbound.messages)
     await trio.testing.wait_all_tasks_blocked()
     assert waiting == (len(ours.outbound.messages), len(ours.inbound.messages))

@@ -72,7 +72,7 @@ async def test_signs_of_life_leave_room_for_what_matters() -> None:
 
 
 async def test_a_report_outlasts_a_short_outage(autojump_clock: object) -> None:
-    """An origin that was not there a moment ago is dialed anew, whatever the backoff says."""
+    """An origin that was not there a moment ago is dialed again at once, whatever the backoff says."""
     heard: list[str] = []
 
     async def take(report: v1.ReportRequest, call: object) -> v1.ReportResponse:

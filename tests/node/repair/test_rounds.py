@@ -26,7 +26,7 @@ SHARD = ShardId("sw", 0)
 
 
 class Started:
-    """Rounds of a node, which nobody carries: their messages are kept."""
+    """Rounds of a node whose messages are kept, and go nowhere."""
 
     def __init__(self, local: LocalState, schedule: str = "") -> None:
         self.ids = 0

@@ -195,7 +195,7 @@ async def test_rounds_of_many_shards_run_side_by_side_and_end_equal(autojump_clo
 async def test_a_day_of_scheduled_rounds_passes_in_moments(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Who is there is none of a round's business, and would be asked some 35,000 times.
+    # A round needs no hellos, and there would be some 35,000 of them.
     monkeypatch.setattr(hello, "HELLO_MAX_SECONDS", 3600.0)
     cluster = Cluster(overrides={"repair.schedule": "*/30 * * * *"})
     async with trio.open_nursery() as nursery:
@@ -214,7 +214,7 @@ async def test_a_day_of_scheduled_rounds_passes_in_moments(
             for known in cluster.nodes[name].parts.repair.origin.rounds()
             if known.outcome is RoundOutcome.CONVERGED
         ]
-        # One origin's round a half hour is enough: the others' are refused, and say so.
+        # One round each half hour is enough: those of the other origins are refused, and say so.
         assert 40 <= len(ran) <= 60
         cluster.stop()
 
@@ -283,7 +283,7 @@ async def test_a_busy_successor_is_asked_again_before_it_is_skipped(autojump_clo
 async def test_a_message_that_a_foreign_holder_passed_on_is_carried_on(
     autojump_clock: object,
 ) -> None:
-    """It has no round id, and no cause: own nodes make the hops that are left all the same."""
+    """The message has no round id and no cause. The nodes that take it make the hops that are left."""
     cluster = Cluster()
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)

@@ -128,7 +128,7 @@ async def test_a_verdict_counts_though_the_server_never_ends(autojump_clock: obj
 async def test_a_server_is_let_to_end_the_session_after_its_verdict(
     found: bool, autojump_clock: object
 ) -> None:
-    """Going away from it would be a reset, and many of those look like an attack."""
+    """To leave the stream would reset it, and many resets look like an attack."""
     ended: list[bool] = []
 
     async def serve(stream: ServerStream[Any, Any]) -> None:

@@ -16,7 +16,7 @@ from tests.node.support import NOW, make_local
 from tests.records import entity, record
 
 NAMED = ShardId("made", 0)
-"""The shard as a peer names it, who knows nothing of incarnations."""
+"""The shard as a peer names it, without an incarnation."""
 
 
 def holding(*, incarnation: int = 7, own_name: str = "a") -> LocalState:
@@ -79,7 +79,7 @@ async def test_a_caller_that_sees_another_cluster_is_refused() -> None:
     ):
         with pytest.raises(ViewConflictError, match=problem):
             await ShardStore(local, caller=caller).tree(NAMED)
-    # Whom we do not serve anyway need not agree with us.
+    # A caller that gets no tree need not agree with us.
     assert await ShardStore(local, caller=CallerView("6")).tree(ShardId("nope", 0)) is None
 
 
@@ -113,6 +113,6 @@ async def test_a_shard_that_this_node_leaves_is_handed_over_although_it_is_not_h
     await put(local, made("n/1"))
     store = ShardStore(local, old, leaving=True)
     assert await store.tree(NAMED) == await local.store.tree(old)
-    # What the peer sends is stored, too: nothing is dropped before both have the same.
+    # What the peer sends is stored, too: nothing is dropped before both sides have the same.
     assert await store.write(Write((made("n/2"),))) == [WriteOutcome.STORED]
     assert (await local.store.counts(old)).records == 2

@@ -75,7 +75,7 @@ async def test_a_large_order_tag_makes_no_message_too_large(autojump_clock: obje
 async def test_a_search_of_a_shard_that_has_to_be_given_up_ends_with_an_error(
     autojump_clock: object,
 ) -> None:
-    """Its copy is dropped then: the end of what is found would not be the end of what there is."""
+    """Its copy is dropped then, so a search that simply ended would hide the records that were left."""
     async with running(Cluster()) as cluster:
         admin = cluster.nodes["a"].parts.membership.groups
         await admin.create("g")

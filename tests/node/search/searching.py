@@ -88,7 +88,7 @@ def both(*sides: Criteria) -> Criteria:
 
 
 async def with_statuses(store: Store, count: int = 300) -> None:
-    """Half are ok, every fiftieth is bad; `n` counts down."""
+    """Write records of which half are ok and every fiftieth is bad; the tag n counts down."""
     states = ["bad" if i % 50 == 0 else "ok" if i % 2 else "warm" for i in range(count)]
     for shard_number, shard in enumerate(THREE):
         await write(

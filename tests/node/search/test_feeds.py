@@ -1,4 +1,4 @@
-"""What a search costs the others: how much it reads in one step, and when other tasks get their turn."""
+"""What a search costs: how much it reads in one step, and when other tasks get their turn."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_other_tasks_get_their_turn_between_large_records(store: Store) ->
         search = LocalSearch(store, Search(ONE, criteria=condition("t", Op.GE, 0)))
         assert len(await search.next_page() or ()) == 8
         nursery.cancel_scope.cancel()
-    # One between each two of them, whatever the store gives besides.
+    # There is one between each two records, besides those that the store gives.
     assert turns >= 6
 
 

@@ -108,7 +108,7 @@ async def test_a_record_that_cannot_be_read_matches_nothing_and_breaks_nothing(s
         (condition("n", Op.LE, 5), "n <= 5", 5),
         (both(condition("n", Op.GT, 10), condition("n", Op.LT, 14)), "n > 10 and n < 14", 3),
         (both(condition("n", Op.GT, 0), condition("status", Op.EQ, "bad")), 'status = "bad"', 6),
-        # Of several the one with fewest rows, whichever comes first.
+        # Of several lookups the one with the fewest rows is used, whichever comes first.
         (both(condition("status", Op.EQ, "ok"), condition("n", Op.EQ, 1)), "n = 1", 1),
         (both(condition("status", Op.EQ, "ok"), condition("n", Op.IN, IntArray((1, 2)))), "n in (1, 2)", 1),
     ],

@@ -125,7 +125,7 @@ async def test_hits_are_sorted_when_the_order_has_no_index(
 async def test_many_values_of_one_cut_key_are_in_exact_order(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are sorted in passes, so that their number does not matter."""
+    """They are sorted in passes of bounded memory, whatever their number is."""
     monkeypatch.setattr(ordering, "QUERY_MAX_BYTES", 30_000)
     monkeypatch.setattr(feeds, "INDEX_PAGE_ROWS", 64)
     await write(store, *(record(f"n/{i}", t=f"{LONG}{i * 7919 % 300:03}") for i in range(300)))
@@ -222,7 +222,7 @@ async def test_a_pass_keeps_about_as_many_as_are_expected(
     found = await pages_of(search, most=20)
     assert [each.place.value for each in found] == list(range(40))
     assert search.rows_read == 500
-    # Whoever goes on gets more by each pass: 160, then the rest.
+    # Each further pass keeps more: 160 records, then the rest.
     found += await pages_of(search)
     assert [each.place.value for each in found] == list(range(500))
     assert search.rows_read == 1500

@@ -130,7 +130,7 @@ async def set_up(store: Store, scene: Scene) -> None:
 
 
 def plainly(search: Search, records: Sequence[tuple[ShardId, Record]]) -> list[Found]:
-    """What is asked for, by nothing but the rules of criteria and order."""
+    """What is asked for, worked out by nothing but the rules of criteria and order."""
     found: list[Found] = []
     for shard, each in records:
         tags = read_tags(each.payload)
@@ -147,7 +147,7 @@ def plainly(search: Search, records: Sequence[tuple[ShardId, Record]]) -> list[F
 
 
 def small_limits(patch: pytest.MonkeyPatch, tight: bool) -> None:
-    """So that few records come in many pages, need many passes, and are too many for a shortcut."""
+    """Lower the limits: few records then come in many pages, and are too many for a pass or a shortcut."""
     for module in (local_search, feeds, ordering):
         if hasattr(module, "SCAN_PAGE_RECORDS"):
             patch.setattr(module, "SCAN_PAGE_RECORDS", 3)
@@ -234,7 +234,7 @@ def test_what_changes_meanwhile_disturbs_nothing_else(
     changes: list[tuple[int, dict[str, TagValue], bool]],
     dropped: int | None,
 ) -> None:
-    """Records that stay as they are come once each, all in order; indexes may go away in between."""
+    """Records that stay as they are come once each and in order, although indexes may go away in between."""
     moving = [(shard, each) for shard, each in scene.records if int(each.entity.id) % 2]
     still = [each for each in scene.records if each not in moving]
 
