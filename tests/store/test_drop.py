@@ -14,10 +14,11 @@ from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.query.index_key import IndexKind
 from gossipnode.core.session.tree import Tree, slot_of
 from gossipnode.store.interface import IndexState, ShardCounts, Store, StoreClosedError
-from gossipnode.store.sqlite import drop, index_table, indexes
-from gossipnode.store.sqlite.drop import drop_step
-from gossipnode.store.sqlite.index_table import give_up_index
+from gossipnode.store.sqlite import indexes
 from gossipnode.store.sqlite.jobs import DigestJob, SlotSha, StepJob
+from gossipnode.store.sqlite.tables import drop, index_table
+from gossipnode.store.sqlite.tables.drop import drop_step
+from gossipnode.store.sqlite.tables.index_table import give_up_index
 from gossipnode.store.verify.check_store import verify_store
 from tests.store.support import (
     ANEW_SHARD,

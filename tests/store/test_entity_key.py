@@ -5,16 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipnode.core.model.property import Entity
-from gossipnode.store.entity_key import (
+from gossipnode.store.sqlite.tables.entity_key import (
     END_KEY,
     DamagedKeyError,
-    behind_group,
+    after_group,
     entity_key,
     key_entity,
     key_group,
     name_range,
 )
-from gossipnode.store.sqlite.statements import statement_rows
+from gossipnode.store.sqlite.tables.statements import statement_rows
 
 text = st.text(
     st.one_of(st.sampled_from("\0\1\2-/.aé"), st.characters(exclude_categories=["Cs"])), min_size=1
@@ -40,7 +40,7 @@ def test_a_name_has_a_range_of_its_own(entity: Entity, name: str, group: str) ->
     inside = entity.group == group and entity.name == name
     assert (low < entity_key(entity) < high) == inside
     assert low < entity_key(Entity(group, name, entity.id)) < high
-    assert (entity_key(entity) > behind_group(first_part)) == (entity.group > group)
+    assert (entity_key(entity) > after_group(first_part)) == (entity.group > group)
 
 
 @pytest.mark.parametrize("key", [b"", b"a", b"a\0b", b"\xff\0b\0c"])

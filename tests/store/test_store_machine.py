@@ -20,9 +20,9 @@ from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.query.index_key import IndexKind
 from gossipnode.core.session.tree import slot_of
 from gossipnode.store.interface import IndexHit, IndexState, ShardCounts
-from gossipnode.store.sqlite import drop as sqlite_drop
-from gossipnode.store.sqlite import index_table
 from gossipnode.store.sqlite import indexes as sqlite_indexes
+from gossipnode.store.sqlite.tables import drop as sqlite_drop
+from gossipnode.store.sqlite.tables import index_table
 from gossipnode.store.verify.check_store import verify_store
 from tests.store.support import (
     ANEW_SHARD,

@@ -10,9 +10,9 @@ import trio
 
 from gossipnode.core.query.index_key import IndexKind, order_key
 from gossipnode.store.interface import IndexState, StoreClosedError, StoreDamagedError, StoreFullError
-from gossipnode.store.sqlite import index_table
-from gossipnode.store.sqlite.index_table import ASCENDING_SQL, DESCENDING_SQL, LEAVES_SQL, REMOVE_SQL
-from gossipnode.store.sqlite.statements import rows_text
+from gossipnode.store.sqlite.tables import index_table
+from gossipnode.store.sqlite.tables.index_table import ASCENDING_SQL, DESCENDING_SQL, LEAVES_SQL, REMOVE_SQL
+from gossipnode.store.sqlite.tables.statements import rows_text
 from tests.store.support import (
     SHARD,
     SqliteHandle,

@@ -12,9 +12,9 @@ import pytest
 
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.session.tree import slot_of
-from gossipnode.store.entity_key import entity_key
 from gossipnode.store.interface import ShardCounts, StoreError
-from gossipnode.store.sqlite.file import APPLICATION_ID, MIGRATIONS
+from gossipnode.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from gossipnode.store.sqlite.tables.entity_key import entity_key
 from gossipnode.store.verify.check_store import verify_store
 from tests.store.support import (
     ANEW_SHARD,

@@ -11,8 +11,8 @@ import pytest
 
 from gossipnode.core.cluster.view import SYSTEM_SHARD
 from gossipnode.core.model.property import ShardId
-from gossipnode.store.entity_key import entity_key
 from gossipnode.store.interface import StoreDamagedError
+from gossipnode.store.sqlite.tables.entity_key import entity_key
 from gossipnode.store.verify.check_store import verify_store
 from tests.store.support import (
     OTHER_SHARD,
