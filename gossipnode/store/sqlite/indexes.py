@@ -94,11 +94,12 @@ class Indexes:
             if index is None or not index[1]:
                 raise no_index(shard, tag, building=index is not None)
             page = _find_page(connection, index[0], int(kind), low, high, after, descending, limit)
-        return [IndexHit(key, key_entity(entity)) for key, entity in page]
+            return [IndexHit(key, key_entity(entity)) for key, entity in page]
 
     async def _step(self, run: Callable[[sqlite3.Connection], int], records: int) -> int:
         job = StepJob(run, records)
         await self._writer.do(job)
+        assert 0 <= job.result <= records, "a step did more than it counted for in the writer's queue"
         return job.result
 
 
@@ -120,4 +121,6 @@ def _find_page(
         return descending_page(connection, iid, kind, low, after_key(high), limit)
     # The entities of a key ascend in both directions: first those of the key of `after`, then smaller keys.
     page = ascending_page(connection, iid, kind, begin, begin[0], limit) if begin[0] >= low else []
-    return page + descending_page(connection, iid, kind, low, before_key(begin[0]), limit - len(page))
+    rest = limit - len(page)
+    assert rest >= 0, "SQLite takes a negative limit for no limit"
+    return page + descending_page(connection, iid, kind, low, before_key(begin[0]), rest)

@@ -129,6 +129,7 @@ class SqliteStore:
                 await trio.lowlevel.checkpoint()
         job = WriteJob(records, stamp)
         await self._writer.do(job)
+        assert len(job.results) == len(records), "a record was committed without a result"
         return job.results
 
     async def read(self, shard: ShardId, entities: Sequence[Entity]) -> list[Record | None]:
@@ -156,9 +157,10 @@ class SqliteStore:
             if sid is None:
                 return []
             rows = leaf_page(connection, sid, slot, after, limit)
+            entities = {row.key: key_entity(row.key) for row in rows}
         if any(row.sha is None for row in rows):
             rows = await self._digests.complete(sid, slot, rows)
-        return [Leaf(slot, key_entity(row.key), row.sha.hex(), row.version) for row in rows if row.sha]
+        return [Leaf(slot, entities[row.key], row.sha.hex(), row.version) for row in rows if row.sha]
 
     async def scan(
         self, shard: ShardId, *, after: Entity | None = None, limit: int, name: str | None = None

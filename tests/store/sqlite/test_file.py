@@ -22,7 +22,16 @@ from gossipnode.store.interface import (
 )
 from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
 from gossipnode.store.verify.check_store import verify_store
-from tests.store.support import SHARD, SqliteHandle, leaf_digest, make_record, placed, scan_all
+from tests.store.support import (
+    SHARD,
+    SqliteHandle,
+    find_all,
+    leaf_digest,
+    make_record,
+    placed,
+    scan_all,
+    tagged,
+)
 
 RECORDS = [make_record(str(number), payload=b"p" * 2000) for number in range(100)]
 
@@ -177,6 +186,8 @@ async def _meet(store: Store, way: str, keys: Sequence[Entity]) -> None:
                 await store.leaves(SHARD, slot, limit=1000)
         case "scan":
             await scan_all(store)
+        case "find":
+            await find_all(store, "n")
         case _:
             await store.read(SHARD, keys)
 
@@ -195,6 +206,20 @@ async def test_a_rotten_payload_never_leaves_the_store(sqlite: SqliteHandle, way
     await sqlite.close()
     await sqlite.open(reseed=True)
     assert sqlite.sqlite.moved_aside is not None
+
+
+@pytest.mark.parametrize("way", ["leaves", "scan", "find"])
+async def test_a_rotten_key_ends_the_store(sqlite: SqliteHandle, way: str) -> None:
+    await sqlite.store.want_index(SHARD, "n")
+    await sqlite.store.write(placed(tagged(n=1)))
+    await sqlite.close()
+    with closing(sqlite3.connect(sqlite.directory / "store.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE tag_row SET entity = x'6100'")
+        connection.execute("UPDATE leaf SET entity = x'6100'")
+    await sqlite.open()
+    with pytest.raises(StoreDamagedError, match=r"is no key.*--reseed"):
+        await _meet(sqlite.store, way, [])
+    assert isinstance(await sqlite.sqlite.wait_failed(), StoreDamagedError)
 
 
 async def test_damage_met_while_starting_leaves_nothing_open(sqlite: SqliteHandle) -> None:
