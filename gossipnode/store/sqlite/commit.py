@@ -92,6 +92,7 @@ class Committer:
         changed: dict[LeafPlace, Record] = {}
         for job, rows in zip(jobs, placed, strict=True):
             job.results = [_decide(place, prepared, held, changed) for place, prepared in rows]
+            assert len(job.results) == len(job.records)
         if changed:
             self._store(held, changed)
 

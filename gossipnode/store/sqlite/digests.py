@@ -157,13 +157,15 @@ class Digests:
             raise self._state.damage(str(finding)) from finding
 
     async def _lead(self, shard: ShardId) -> Tree:
+        assert shard not in self._computations, "two computations of one tree at a time"
         current = self._computations[shard] = _Computation()
         try:
             current.tree = await self._compute(shard, current)
             return current.tree
         finally:
             # Also after a cancellation: then one of the calls that wait takes the computation over.
-            del self._computations[shard]
+            ended = self._computations.pop(shard)
+            assert ended is current
             current.done.set()
 
     async def _compute(self, shard: ShardId, current: _Computation) -> Tree:

@@ -122,6 +122,8 @@ class Writer:
         self._flush_soon()
         with trio.CancelScope(shield=True):
             await self._stopped.wait()
+        assert not self._pending
+        assert self._queued_records == self._queued_bytes == 0, "a job was taken and not carried out"
 
     async def _wait_for_room(self, records: int, size: int) -> None:
         # One task waits for room and the others wait behind it in line, so small jobs cannot overtake a large
@@ -154,6 +156,7 @@ class Writer:
             records += queued.records
             size += queued.bytes
         if batch or self._stopping:
+            # From here until `_wake` the batch is the thread's; another one must wait.
             self._busy = True
             self._batches.put(batch or None)
 
@@ -195,6 +198,7 @@ class Writer:
             return
 
     def _wake(self, batch: Sequence[_Queued]) -> None:
+        assert self._busy, "the thread may have only one batch at a time"
         for queued in batch:
             self._queued_records -= queued.records
             self._queued_bytes -= queued.bytes

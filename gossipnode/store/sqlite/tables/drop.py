@@ -22,6 +22,7 @@ DROP_STEP_BYTES = 8 << 20
 
 def drop_step(connection: sqlite3.Connection, shard: ShardId) -> int:
     """Remove a part of a shard; returns 0 when nothing of it is left, else 1. Its indexes go first."""
+    assert connection.in_transaction, "a part of a shard goes together with its digests and counters"
     sid = find_shard(connection, shard)
     if sid is None:
         return 0

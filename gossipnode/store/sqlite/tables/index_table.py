@@ -245,6 +245,7 @@ def build_step(connection: sqlite3.Connection, index_rows: IndexRows, limit: int
             (*reached, *place),
         )
         taken += len(leaves)
+    assert taken <= limit
     return taken
 
 

@@ -55,6 +55,7 @@ def execute_rows(
     filler: Sequence[SqlValue] | None = None,
 ) -> None:
     """Run a statement over all rows; `filler` is that of `statement_rows`."""
+    assert connection.in_transaction, "rows change only together with all that depends on them"
     for part in statement_rows(rows, sql.largest, filler=filler):
         connection.execute(rows_text(sql, len(part)), [value for row in part for value in row])
 
