@@ -1,4 +1,4 @@
-"""What only the twin in memory can do: a commit that takes virtual time, and losing it."""
+"""What only the twin in memory can do: a commit that takes virtual time, losing it, and a full disk."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ import pytest
 import trio
 import trio.testing
 
-from gossipnode.store.interface import IndexState, StoreClosedError
+from gossipnode.store.interface import IndexState, StoreClosedError, StoreFullError
 from gossipnode.store.memory import MemoryStore
-from tests.store.support import SHARD, leaf_digest, make_record, placed, scan_all
+from tests.store.support import (
+    SHARD,
+    MemoryHandle,
+    leaf_digest,
+    make_record,
+    placed,
+    scan_all,
+)
 
 
 async def test_a_write_counts_after_its_commit(autojump_clock: trio.testing.MockClock) -> None:
@@ -114,3 +121,16 @@ async def test_a_crash_loses_a_note_and_a_drop_that_were_not_committed(
     assert await again.note("note") is None
     assert await scan_all(again) == [make_record()]
     assert again.indexes(SHARD) == {}
+
+
+async def test_the_twin_in_memory() -> None:
+    handle = MemoryHandle()
+    await handle.store.write(placed(make_record("1")))
+    handle.memory.set_full(True)
+    with pytest.raises(StoreFullError):
+        await handle.store.write(placed(make_record("2")), stamp=9)
+    assert await scan_all(handle.store) == [make_record("1")]
+    assert await handle.store.last_stamp() == 0
+    handle.memory.set_full(False)
+    await handle.store.write(placed(make_record("2")))
+    assert len(await scan_all(handle.store)) == 2

@@ -1,8 +1,7 @@
-"""The kept tree under writes at the same time: every answer is the tree of one moment of the call."""
+"""A tree that is asked for during writes is the tree of one moment of the call."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipnode.core.model.property import Entity, Record
-from gossipnode.core.session.tree import Tree
+from gossipnode.core.session.tree import Tree, slot_of
 from gossipnode.store.interface import ShardCounts, StoreClosedError
 from gossipnode.store.sqlite import digests
+from gossipnode.store.sqlite.jobs import DigestJob, SlotSha
 from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
 from tests.store.support import (
     SHARD,
@@ -24,6 +24,7 @@ from tests.store.support import (
     make_record,
     other_digest,
     placed,
+    quick_directory,
     rebuilt,
 )
 
@@ -60,7 +61,7 @@ writes = st.lists(
     batches=writes, pauses=st.lists(st.integers(0, 9), min_size=12, max_size=12), readers=st.integers(1, 3)
 )
 def test_always_the_tree_of_one_moment(batches: list[list[Record]], pauses: list[int], readers: int) -> None:
-    # The fixture of this module stays in force for all examples.
+    # The fixture of this module applies to all examples.
     states: list[Tree] = [rebuilt([])]
     model: dict[Entity, Record] = {}
     for batch in batches:
@@ -95,8 +96,8 @@ def test_always_the_tree_of_one_moment(batches: list[list[Record]], pauses: list
         async with open_sqlite_store(directory, leaf_digest=leaf_digest, dialect="d") as store:
             assert await store.tree(SHARD) == states[-1]
 
-    with tempfile.TemporaryDirectory() as directory:
-        trio.run(go, Path(directory))
+    with quick_directory() as directory:
+        trio.run(go, directory)
 
 
 async def _background(fill: Callable[..., object], finished: Callable[[], bool]) -> None:
@@ -105,7 +106,7 @@ async def _background(fill: Callable[..., object], finished: Callable[[], bool])
 
 
 class CountingDigest:
-    """Counts, and does something once in the midst of a computation."""
+    """A leaf digest that counts its calls, and can call `interrupt` in the midst of a computation."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -118,9 +119,9 @@ class CountingDigest:
         return leaf_digest(payload, delete_time)
 
 
-async def test_callers_share_one_computation(tmp_path: Path) -> None:
+async def test_callers_share_one_computation(directory: Path) -> None:
     digest = CountingDigest()
-    async with open_sqlite_store(tmp_path, leaf_digest=digest, dialect="d") as store:
+    async with open_sqlite_store(directory, leaf_digest=digest, dialect="d") as store:
         records = [make_record(str(number)) for number in range(30)]
         await store.write(placed(*records))
         trees: list[Tree] = []
@@ -135,9 +136,9 @@ async def test_callers_share_one_computation(tmp_path: Path) -> None:
         assert digest.calls == 30
 
 
-async def test_a_cancelled_computation_is_taken_over(tmp_path: Path) -> None:
+async def test_a_cancelled_computation_is_taken_over(directory: Path) -> None:
     digest = CountingDigest()
-    async with open_sqlite_store(tmp_path, leaf_digest=digest, dialect="d") as store:
+    async with open_sqlite_store(directory, leaf_digest=digest, dialect="d") as store:
         records = [make_record(str(number)) for number in range(30)]
         await store.write(placed(*records))
         first = trio.CancelScope()
@@ -172,7 +173,7 @@ async def test_a_caller_sees_its_own_write(sqlite: SqliteHandle, monkeypatch: py
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask, "early")
         await trio.testing.wait_all_tasks_blocked()
-        # The first computation reads already; who asks after this write must not be given its answer.
+        # The first computation has begun to read. A call after this write must not be given its answer.
         await sqlite.store.write(placed(newer))
         nursery.start_soon(ask, "late")
         nursery.start_soon(ask, "later")
@@ -182,18 +183,18 @@ async def test_a_caller_sees_its_own_write(sqlite: SqliteHandle, monkeypatch: py
     assert trees["late"] == trees["later"] == rebuilt([*records[:7], newer, *records[8:]])
 
 
-async def test_digests_outlive_a_restart(tmp_path: Path) -> None:
+async def test_digests_outlive_a_restart(directory: Path) -> None:
     records = [make_record(str(number)) for number in range(30)]
-    async with open_sqlite_store(tmp_path, leaf_digest=leaf_digest, dialect="d") as store:
+    async with open_sqlite_store(directory, leaf_digest=leaf_digest, dialect="d") as store:
         await store.write(placed(*records))
         await store.tree(SHARD)
     digest = CountingDigest()
-    async with open_sqlite_store(tmp_path, leaf_digest=digest, dialect="d") as store:
+    async with open_sqlite_store(directory, leaf_digest=digest, dialect="d") as store:
         assert await store.tree(SHARD) == rebuilt(records)
         assert digest.calls == 0
 
 
-async def test_another_dialect_computes_anew(sqlite: SqliteHandle) -> None:
+async def test_another_dialect_computes_again(sqlite: SqliteHandle) -> None:
     records = [make_record(str(number), deleted=number % 2) for number in range(30)]
     await sqlite.store.write(placed(*records))
     await sqlite.store.tree(SHARD)
@@ -217,3 +218,37 @@ async def test_closing_ends_a_computation(sqlite: SqliteHandle) -> None:
         for _ in range(20):
             await trio.lowlevel.checkpoint()
         await sqlite.close()
+
+
+RECORDS = [make_record(str(number)) for number in range(60)]
+
+
+async def test_a_tree_asked_for_after_a_drop_is_that_of_the_new_shard(sqlite: SqliteHandle) -> None:
+    await sqlite.store.write(placed(*RECORDS))
+    trees: list[Tree] = []
+
+    async def ask() -> None:
+        trees.append(await sqlite.store.tree(SHARD))
+
+    async with trio.open_nursery() as nursery:
+        async with sqlite.sqlite._digests._snapshot_turn:
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+            # The first call has looked the shard up already, and the second will share its answer.
+            await sqlite.store.drop(SHARD)
+            await sqlite.store.write(placed(*RECORDS[:5]))
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+    assert trees[1] == rebuilt(RECORDS[:5])
+
+
+async def test_a_digest_of_a_dropped_shard_cannot_reach_the_next(sqlite: SqliteHandle) -> None:
+    record = make_record()
+    slot = slot_of(record.entity)
+    await sqlite.store.write(placed(record))
+    (row,) = sqlite.sqlite._file.reader.execute("SELECT sid, generation FROM slot").fetchall()
+    await sqlite.store.drop(SHARD)
+    newer = make_record(payload=b"newer")
+    await sqlite.store.write(placed(newer))
+    await sqlite.sqlite._writer.do(DigestJob(slots=[SlotSha(row[0], slot, row[1], bytes(64))]))
+    assert await sqlite.store.tree(SHARD) == rebuilt([newer])

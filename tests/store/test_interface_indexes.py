@@ -1,4 +1,4 @@
-"""Tag indexes, as every store has them: right after every write, found in pages, built in the background."""
+"""What every store promises of tag indexes: right after every write, read in pages, built in steps."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from gossipnode.core.query.index_key import IndexKind, order_key
 from gossipnode.store.interface import IndexHit, IndexRefusedError, IndexState
 from gossipnode.store.prepared import INDEXES_PER_SHARD_MAX
 from tests.store.support import (
-    ANEW_SHARD,
     OTHER_SHARD,
+    REMADE_SHARD,
     SHARD,
     Handle,
     check_indexes,
@@ -72,7 +72,7 @@ async def test_an_index_follows_a_record(
     for color in ("red", "blue"):
         assert await _ids(handle, "color", color) == found.get(color, [])
     await check_indexes(handle.store)
-    # And back again: a tombstone and an unreadable payload have no rows, whatever is in them.
+    # The record comes back after versions without rows, and once more with another value.
     for revision, color in ((9, "red"), (10, "green")):
         await handle.store.write(placed(tagged(revision=revision, color=color)))
         assert await _ids(handle, "color", color) == ["1"]
@@ -149,7 +149,7 @@ async def test_pages_follow_the_order_of_keys_then_entities(
         ]
     ]
     await handle.store.write(placed(*records))
-    # An empty id is refused.
+    # The record with an empty id is refused.
     ordered = hits([record for record in records if record.entity.id], "n", WHOLE, descending=descending)
     assert len(ordered) == 16
     assert await find_all(handle.store, "n", page=page, descending=descending) == ordered
@@ -160,7 +160,7 @@ async def test_pages_follow_the_order_of_keys_then_entities(
 
 
 @pytest.mark.parametrize("descending", [False, True])
-async def test_a_page_may_begin_behind_any_place(handle: Handle, descending: bool) -> None:
+async def test_a_page_may_begin_after_any_place(handle: Handle, descending: bool) -> None:
     await handle.store.want_index(SHARD, "n")
     records = [tagged(str(number), n=number // 3) for number in range(12)]
     await handle.store.write(placed(*records))
@@ -168,17 +168,17 @@ async def test_a_page_may_begin_behind_any_place(handle: Handle, descending: boo
     low, high = order_key(1), order_key(2)
     places = [
         *ordered,
-        # No row is there; or none any more.
+        # A page may also begin after a row that is not there, or not there any more.
         IndexHit(order_key(1), make_record("35").entity),
         IndexHit(b"", make_record("0").entity),
         IndexHit(b"\xff", make_record("0").entity),
     ]
     for after in places:
         if descending:
-            behind = [hit for hit in ordered if hit.key < after.key or (hit.key == after.key and hit > after)]
+            later = [hit for hit in ordered if hit.key < after.key or (hit.key == after.key and hit > after)]
         else:
-            behind = [hit for hit in ordered if hit > after]
-        expected = [hit for hit in behind if low <= hit.key <= high]
+            later = [hit for hit in ordered if hit > after]
+        expected = [hit for hit in later if low <= hit.key <= high]
         for limit in (0, 1, 4, 100):
             found = await handle.store.find(
                 SHARD, "n", WHOLE, low, high, after=after, descending=descending, limit=limit
@@ -197,14 +197,14 @@ async def test_an_empty_range_has_no_rows(handle: Handle) -> None:
 
 async def test_indexes_of_shards_are_apart(handle: Handle) -> None:
     await handle.store.want_index(SHARD, "n")
-    await handle.store.want_index(ANEW_SHARD, "m")
-    for shard in (SHARD, OTHER_SHARD, ANEW_SHARD):
+    await handle.store.want_index(REMADE_SHARD, "m")
+    for shard in (SHARD, OTHER_SHARD, REMADE_SHARD):
         await handle.store.write(placed(tagged(n=shard.incarnation, m=1), shard=shard))
     assert handle.store.indexes(SHARD) == {"n": READY}
     assert handle.store.indexes(OTHER_SHARD) == {}
-    assert handle.store.indexes(ANEW_SHARD) == {"m": READY}
+    assert handle.store.indexes(REMADE_SHARD) == {"m": READY}
     assert len(await find_all(handle.store, "n")) == 1
-    for shard in (OTHER_SHARD, ANEW_SHARD):
+    for shard in (OTHER_SHARD, REMADE_SHARD):
         with pytest.raises(LookupError, match="there is none"):
             await find_all(handle.store, "n", shard=shard)
 
@@ -220,7 +220,7 @@ async def test_an_index_is_given_up(handle: Handle) -> None:
         await find_all(handle.store, "n")
     await handle.store.write(placed(tagged("3", revision=2, n=5, m=5)))
     await check_indexes(handle.store)
-    # Wanted again, it starts from nothing.
+    # An index that is wanted again starts from nothing.
     await handle.store.want_index(SHARD, "n")
     assert handle.store.indexes(SHARD) == {"m": READY, "n": BUILDING}
     assert await handle.store.build_indexes(limit=1000) == 20

@@ -1,20 +1,23 @@
-"""A full disk: the write fails whole, reads go on, and writes work again when there is space."""
+"""What errors of SQLite become. On a full disk a write fails whole, reads go on, and later writes work."""
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from gossipnode.core.model.write_result import WriteOutcome
-from gossipnode.store.interface import StoreFullError
+from gossipnode.store.interface import StoreDamagedError, StoreError, StoreFullError
+from gossipnode.store.sqlite import sqlite_errors
+from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, store_error
 from gossipnode.store.verify.check_store import verify_store
 from tests.store.support import (
     SHARD,
     Handle,
-    MemoryHandle,
     SqliteHandle,
     leaf_digest,
     make_record,
@@ -27,7 +30,7 @@ BIG = bytes(2000)
 
 
 async def _fill_up(handle: Handle) -> list[str]:
-    """Write until it fails; returns the ids that were acknowledged."""
+    """Write until a write fails; returns the ids that were acknowledged."""
     kept: list[str] = []
     for number in range(1000):
         ids = [f"{number}-{each}" for each in range(10)]
@@ -94,7 +97,7 @@ async def test_a_small_disk(small_disk: Path) -> None:
         with pytest.raises(StoreFullError):
             await handle.store.write(placed(*(make_record(str(n), payload=BIG) for n in range(100))))
         await _check(handle, kept)
-        # A restart on the full disk serves reads too.
+        # After a restart on the full disk, reads are served too.
         await handle.restart()
         await _check(handle, kept)
         filler.unlink()
@@ -107,14 +110,52 @@ async def test_a_small_disk(small_disk: Path) -> None:
     assert verify_store(handle.directory, lambda _: leaf_digest).wrong_count == 0
 
 
-async def test_the_twin_in_memory() -> None:
-    handle = MemoryHandle()
-    await handle.store.write(placed(make_record("1")))
-    handle.memory.set_full(True)
-    with pytest.raises(StoreFullError):
-        await handle.store.write(placed(make_record("2")), stamp=9)
-    assert await scan_all(handle.store) == [make_record("1")]
-    assert await handle.store.last_stamp() == 0
-    handle.memory.set_full(False)
-    await handle.store.write(placed(make_record("2")))
-    assert len(await scan_all(handle.store)) == 2
+async def test_a_lock_held_by_another_program_fails_one_write(sqlite: SqliteHandle) -> None:
+    sqlite.sqlite._file.writer.execute("PRAGMA busy_timeout = 0")
+    with closing(sqlite3.connect(sqlite.directory / "store.db", isolation_level=None)) as intruder:
+        intruder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="another program"):
+            await sqlite.store.write(placed(make_record()))
+        assert await sqlite.store.scan(SHARD, limit=1) == []
+        intruder.execute("ROLLBACK")
+    await sqlite.store.write(placed(make_record()))
+    assert await scan_all(sqlite.store) == [make_record()]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected", "says"),
+    [
+        (sqlite3.SQLITE_CORRUPT, StoreDamagedError, "--reseed"),
+        (sqlite3.SQLITE_NOTADB, StoreDamagedError, "--reseed"),
+        (sqlite3.SQLITE_FULL, StoreFullError, "no space left"),
+        (sqlite3.SQLITE_BUSY, StoreBusyError, "another program"),
+        (sqlite3.SQLITE_LOCKED, StoreBusyError, "another program"),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, StoreBusyError, "another program"),
+        (sqlite3.SQLITE_CORRUPT_INDEX, StoreDamagedError, "--reseed"),
+        (sqlite3.SQLITE_IOERR, StoreError, "as SQLite says"),
+        (sqlite3.SQLITE_ERROR, StoreError, "as SQLite says"),
+        (None, StoreError, "as SQLite says"),
+    ],
+)
+def test_each_code_has_its_error(
+    directory: Path, code: int | None, expected: type[Exception], says: str
+) -> None:
+    raised = sqlite3.OperationalError("as SQLite says")
+    if code is not None:
+        raised.sqlite_errorcode = code
+    error = store_error(raised, directory / "store.db")
+    assert type(error) is expected
+    assert says in str(error)
+    assert str(directory / "store.db") in str(error)
+
+
+def test_an_io_error_without_space_means_a_full_disk(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised = sqlite3.OperationalError("disk I/O error")
+    raised.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+    assert type(store_error(raised, directory / "store.db")) is StoreError
+    monkeypatch.setattr(sqlite_errors, "FULL_BELOW_BYTES", 1 << 62)
+    assert type(store_error(raised, directory / "store.db")) is StoreFullError
+    # Of a disk that is gone, nobody can ask whether it was full.
+    assert type(store_error(raised, directory / "gone" / "store.db")) is StoreError
