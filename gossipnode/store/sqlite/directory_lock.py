@@ -1,6 +1,6 @@
-"""One process a data directory: an exclusive lock, held as long as the store is open.
+"""One process for a data directory: an exclusive lock that is held as long as the store is open.
 
-The kernel drops the lock when the process ends, however it ends, so a stale lock does not exist.
+The kernel releases the lock when the process ends, even if it is killed, so a lock is never stale.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PID_MAX_BYTES = 32
 
 
 class DirectoryLock:
-    """The lock on a data directory, taken when made."""
+    """The lock on a data directory. Making the object takes the lock."""
 
     __slots__ = ("_descriptor",)
 
@@ -25,7 +25,7 @@ class DirectoryLock:
         """Take the lock.
 
         Raises:
-            StoreLockedError: another process has it; the message names it.
+            StoreLockedError: another process has it; the message names the process.
             OSError: the directory cannot be written to.
         """
         descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -41,12 +41,13 @@ class DirectoryLock:
         except OSError:
             os.close(descriptor)
             raise
-        # The pid only helps a reader of the message; on a full disk it may be missing.
+        # The pid only makes the message more helpful. A full disk, where it cannot be written, is no reason
+        # to fail.
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Let others in. Once only."""
+        """Release the lock. Must be called only once."""
         os.close(self._descriptor)

@@ -1,7 +1,7 @@
-"""The database file of a store: made, recognised, checked, moved aside. Blocking: call it in a thread.
+"""The database file of a store: how it is opened, made, checked, moved aside and closed.
 
-A file that is not certainly ours and whole is never written to. A new file appears under its name only when
-it is complete, so an empty or foreign file under that name is damage, not a beginning.
+A file is written to only after it is certain to be ours and whole. A new file gets its name only when it is
+complete, so an empty or foreign file of that name is damage. The functions block: call them in a thread.
 """
 
 from __future__ import annotations
@@ -13,79 +13,44 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gossipnode.core.model.version import Version
-from gossipnode.store.damage import DamageError, intact
-from gossipnode.store.interface import StoreDamagedError, StoreError, StoreTooNewError
+from gossipnode.store.interface import StoreDamagedError, StoreError
 from gossipnode.store.sqlite.directory_lock import DirectoryLock
+from gossipnode.store.sqlite.schema import check_identity, migrate
 from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
+from gossipnode.store.sqlite.tables.damage import DamageError, intact
 
 WRITER_CACHE_KIB = 16 << 10
 READER_CACHE_KIB = 8 << 10
 
 READ_AHEAD_BYTES = 1 << 20
+"""Bytes that are read at once to bring a file into the system's cache."""
 
 WAL_CHECKPOINT_PAGES = 16_000
+"""Pages in the write-ahead log from which on a commit moves them into the database."""
 WAL_KEPT_BYTES = 64 << 20
-"""What is left of a write-ahead log that had grown beyond it."""
+"""A write-ahead log that has grown beyond this is cut to it when it is begun again."""
 
 FILE_NAME = "store.db"
-APPLICATION_ID = 0x676F7370
 OLDEST_SQLITE = (3, 35, 0)
 _SIDE_FILES = ("", "-wal", "-shm")
-
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        "CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
-        "CREATE TABLE shard (sid INTEGER PRIMARY KEY, grp BLOB NOT NULL, number INT NOT NULL,"
-        " UNIQUE (grp, number))",
-        # Narrow rows in the order of the tree: a slot is hashed without touching a payload.
-        "CREATE TABLE leaf (sid INT NOT NULL, slot INT NOT NULL, entity BLOB NOT NULL,"
-        " mod_revision INT NOT NULL, delete_time INT NOT NULL, digest BLOB NOT NULL, sha BLOB,"
-        " rid INT NOT NULL, PRIMARY KEY (sid, slot, entity)) WITHOUT ROWID",
-        # In the order of rid a bulk load appends to it, and payloads are read nearly in file order.
-        "CREATE INDEX leaf_unhashed ON leaf (sid, rid) WHERE sha IS NULL",
-        "CREATE TABLE payload (rid INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
-        "CREATE TABLE slot (sid INT NOT NULL, slot INT NOT NULL, generation INT NOT NULL,"
-        " records INT NOT NULL, tombstones INT NOT NULL, unhashed INT NOT NULL, sha BLOB,"
-        " PRIMARY KEY (sid, slot)) WITHOUT ROWID",
-        "INSERT INTO meta VALUES ('clean', 1), ('last_stamp', 0), ('dialect', '')",
-    ),
-    (
-        # A number that stood for a dropped shard is never given again: a digest that was on its way then
-        # cannot reach another shard.
-        "CREATE TABLE new_shard (sid INTEGER PRIMARY KEY AUTOINCREMENT, grp BLOB NOT NULL,"
-        " number INT NOT NULL, incarnation INT NOT NULL, UNIQUE (grp, number, incarnation))",
-        "INSERT INTO new_shard SELECT sid, grp, number, 0 FROM shard",
-        "DROP TABLE shard",
-        "ALTER TABLE new_shard RENAME TO shard",
-        "CREATE TABLE note (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
-        # Built up to the leaf at (slot, entity); slot is null when all leaves are in it. An index that nobody
-        # wants any more has no sid until its last row is gone.
-        "CREATE TABLE tag_index (iid INTEGER PRIMARY KEY AUTOINCREMENT, sid INT, tag BLOB NOT NULL,"
-        " slot INT, entity BLOB, UNIQUE (sid, tag))",
-        "CREATE INDEX tag_index_due ON tag_index (iid) WHERE sid IS NULL OR slot IS NOT NULL",
-        "CREATE TABLE tag_row (iid INT NOT NULL, kind INT NOT NULL, key BLOB NOT NULL, entity BLOB NOT NULL,"
-        " PRIMARY KEY (iid, kind, key, entity)) WITHOUT ROWID",
-    ),
-)
-"""Statements that lead from schema version i to i + 1. Only ever added to."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreFile:
-    """An open database file, checked, under its lock. `close_readers`, then `close_file` end it."""
+    """An open database file, checked and locked. Close it with `close_readers` and then `close_file`."""
 
     path: Path
     lock: DirectoryLock
     writer: sqlite3.Connection
     reader: sqlite3.Connection
     snapshot: sqlite3.Connection
-    """A second reader, for reads that stay in one transaction for longer."""
+    """A second reading connection, for reads that stay in one transaction for longer."""
     moved_aside: Path | None
-    """What a damaged file is called now, when there was one and reseeding was asked for."""
+    """Where a damaged file is now, if there was one and reseeding was asked for."""
 
 
 def open_file(directory: Path, *, dialect: str, reseed: bool) -> StoreFile:
-    """Open the store of a directory, or make a new one; see `open_sqlite_store` for the errors."""
+    """Open the file of a directory, or make a new one. `open_sqlite_store` lists the errors."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 is needed")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -107,18 +72,18 @@ def open_file(directory: Path, *, dialect: str, reseed: bool) -> StoreFile:
 
 
 def close_readers(file: StoreFile) -> None:
-    """Close the readers' connections, which must not be in use."""
+    """Close the reading connections, which must not be in use."""
     file.reader.close()
     file.snapshot.close()
 
 
 def close_file(file: StoreFile, *, clean: bool) -> None:
-    """Close the writer's connection and let go of the lock. The readers' must be closed before.
+    """Close the writing connection and release the lock. The reading connections must be closed already.
 
-    `clean` says that the next start need not check the file.
+    With `clean` the next start does not check the file.
     """
     try:
-        # On a full disk the mark cannot be set: then the next start checks the file, which is harmless.
+        # On a full disk the mark cannot be set. The next start then checks the file, which does no harm.
         with contextlib.suppress(sqlite3.Error):
             file.writer.execute(
                 "UPDATE meta SET value = ?1 WHERE key = 'clean' AND value <> ?1", (int(clean),)
@@ -143,24 +108,6 @@ def connect_reader(path: Path, *, uri: bool = False, target: str = "") -> sqlite
     return connection
 
 
-def check_identity(connection: sqlite3.Connection, path: Path) -> int:
-    """The schema version of a file that is certainly ours.
-
-    Raises:
-        StoreDamagedError: it is not ours.
-        StoreTooNewError: a newer gossipnode wrote it.
-    """
-    if _number(connection, "PRAGMA application_id") != APPLICATION_ID:
-        raise damaged(path, "it lacks the mark of one")
-    version = _number(connection, "PRAGMA user_version")
-    if version > len(MIGRATIONS):
-        raise StoreTooNewError(
-            f"{path} has schema version {version}, this gossipnode knows up to {len(MIGRATIONS)}: start the"
-            " newer gossipnode that wrote it"
-        )
-    return version
-
-
 def _open_writer(path: Path, *, reseed: bool) -> tuple[Path | None, sqlite3.Connection]:
     if not _exists(path):
         _create(path)
@@ -177,7 +124,7 @@ def _open_writer(path: Path, *, reseed: bool) -> tuple[Path | None, sqlite3.Conn
 
 
 def _exists(path: Path) -> bool:
-    # A log without its database must not be replayed into a new one.
+    # A log without its database counts too: SQLite would replay it into a new database of this name.
     return path.exists() or path.with_name(path.name + "-wal").exists()
 
 
@@ -193,13 +140,13 @@ def _open_existing(path: Path, *, thorough: bool) -> sqlite3.Connection:
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
         connection.execute("PRAGMA secure_delete = FAST")
-        clean = _number(connection, "SELECT value FROM meta WHERE key = 'clean'")
+        clean = _is_clean(connection)
         if thorough:
             _check_pages(connection, path, "integrity_check")
             _check_payloads(connection, path)
         elif not clean:
             _check_pages(connection, path, "quick_check")
-        _migrate(connection, version)
+        migrate(connection, version)
     except BaseException:
         connection.close()
         raise
@@ -214,7 +161,7 @@ def _check_pages(connection: sqlite3.Connection, path: Path, check: str) -> None
 
 
 def _check_payloads(connection: sqlite3.Connection, path: Path) -> None:
-    """Rot inside a payload is no concern of SQLite's, and would be met again after the next start."""
+    """SQLite does not notice rot inside a payload. Left in the file, it would end the store again."""
     columns = "mod_revision, delete_time, digest, bytes"
     for *version, payload in connection.execute(f"SELECT {columns} FROM leaf JOIN payload USING (rid)"):
         try:
@@ -224,9 +171,10 @@ def _check_payloads(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _read_ahead(path: Path) -> None:
-    """Bring the file into the system's cache in order.
+    """Bring the file into the system's cache, from its beginning to its end.
 
-    The check reads pages in the order of its trees: from a cold disk 100 s for 2 GB, after this 7 s.
+    The check reads pages in the order of SQLite's trees. For 2 GB on a cold disk that takes 100 s, and 7 s
+    after this.
     """
     buffer = bytearray(READ_AHEAD_BYTES)
     with path.open("rb", buffering=0) as file:
@@ -240,26 +188,14 @@ def _create(path: Path) -> None:
         new.with_name(new.name + side).unlink(missing_ok=True)
     with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
-        _migrate(connection, 0)
+        migrate(connection, 0)
         connection.execute("PRAGMA journal_mode = WAL")
     new.rename(path)
     _sync_directory(path.parent)
 
 
-def _migrate(connection: sqlite3.Connection, version: int) -> None:
-    if version == len(MIGRATIONS):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    for statements in MIGRATIONS[version:]:
-        for statement in statements:
-            connection.execute(statement)
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-    connection.execute("COMMIT")
-
-
 def _take_dialect(connection: sqlite3.Connection, dialect: str) -> None:
-    """Forget the digests of another dialect: they are computed anew from the payloads."""
+    """Forget the digests of another dialect. They will be computed again from the payloads."""
     (kept,) = connection.execute("SELECT value FROM meta WHERE key = 'dialect'").fetchone()
     if kept == dialect:
         return
@@ -299,6 +235,6 @@ def _configure(connection: sqlite3.Connection, *, cache_kib: int) -> None:
     connection.execute("PRAGMA temp_store = MEMORY")
 
 
-def _number(connection: sqlite3.Connection, sql: str) -> int:
-    row = connection.execute(sql).fetchone()
-    return int(row[0]) if row else 0
+def _is_clean(connection: sqlite3.Connection) -> bool:
+    row = connection.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone()
+    return row is not None and bool(int(row[0]))

@@ -1,4 +1,4 @@
-"""What an error of SQLite means for a store. The only place that knows SQLite's codes."""
+"""What an error of SQLite means for a store. No other module knows SQLite's error codes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from gossipnode.store.interface import StoreDamagedError, StoreError, StoreFullError
 
 FULL_BELOW_BYTES = 1 << 20
-"""An I/O error with less free space than this counts as a full disk."""
+"""An I/O error counts as a full disk if the disk has less free space than this."""
 
 
 class StoreBusyError(StoreError):
@@ -17,8 +17,8 @@ class StoreBusyError(StoreError):
 
 
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
-    """The store's error for one of SQLite's, about the database file `path`."""
-    # Errors of the sqlite3 module itself carry no code.
+    """The error to raise for an error of SQLite about the database file `path`."""
+    # Errors that Python's sqlite3 module raises of its own accord have no code.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return damaged(path, str(error))
@@ -30,7 +30,7 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
 
 
 def damaged(path: Path, finding: str) -> StoreDamagedError:
-    """The error for a file that cannot be used, saying what to do."""
+    """The error for a file that cannot be used. It says what to do."""
     return StoreDamagedError(
         f"{path} is damaged or no store of gossipnode ({finding}): start with --reseed to move it aside and"
         " fill this node again from its peers"

@@ -1,7 +1,7 @@
-"""The check of a whole store, offline: all that is kept beside the payloads is computed anew from them.
+"""The offline check of a whole store: all that is kept beside the payloads is computed again and compared.
 
-Takes the lock of the directory, so never beside a running node; writes nothing. Blocking: minutes for a
-million records.
+It takes the lock of the directory, so it cannot run beside a node, and it writes nothing. It blocks, for
+minutes if there are a million records.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from gossipnode.core.model.errors import CoreError
 from gossipnode.core.model.property import Entity, Record, ShardId, check_record
 from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.core.session.tree import SlotDigest, SlotHash, make_tree
-from gossipnode.store.entity_key import DamagedKeyError, entity_key, key_entity
 from gossipnode.store.interface import IndexRows, LeafDigest, StoreDamagedError, StoreError, StoreSummary
 from gossipnode.store.sqlite.directory_lock import DirectoryLock
-from gossipnode.store.sqlite.file import FILE_NAME, MIGRATIONS, check_identity, connect_reader
-from gossipnode.store.sqlite.rows import SlotRow, all_shards, slot_rows
+from gossipnode.store.sqlite.file import FILE_NAME, connect_reader
+from gossipnode.store.sqlite.schema import MIGRATIONS, check_identity
 from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
+from gossipnode.store.sqlite.tables.entity_key import DamagedKeyError, entity_key, key_entity
+from gossipnode.store.sqlite.tables.rows import SlotRow, all_shards, slot_rows
 from gossipnode.store.verify.check_indexes import ShardIndexes
 
 FINDINGS_KEPT = 300
-"""Findings that a check of the whole store keeps; the others are counted."""
+"""Findings whose text is kept. Further ones are only counted."""
 
-Progress: TypeAlias = Callable[[int, int], None]
-"""(records done, records in all), called every `PROGRESS_RECORDS`."""
+CheckProgress: TypeAlias = Callable[[int, int], None]
+"""Called with (records done, records in all) after every `PROGRESS_RECORDS` records, and at the end."""
 
 PROGRESS_RECORDS = 1000
 
@@ -41,26 +42,27 @@ def verify_store(
     leaf_digest_for: Callable[[str], LeafDigest],
     *,
     index_rows: IndexRows | None = None,
-    progress: Progress | None = None,
+    progress: CheckProgress | None = None,
     payload_digest: Callable[[bytes], bytes] = payload_digest,
 ) -> StoreSummary:
-    """Compute every digest and counter anew and list what is kept wrongly. Missing digests are not wrong.
+    """Compute every digest and counter again, and list what is kept wrongly. A missing digest is not wrong.
 
-    `leaf_digest_for` gives the digest of the dialect that the store was kept in. With `index_rows` the tag
-    indexes are checked too. The system group is checked like all others, and not in the summary's figures.
+    `leaf_digest_for` gives the digest of a dialect: the store names the one that it was kept in. With
+    `index_rows` the tag indexes are checked too. The system group is checked, but left out of the summary's
+    counts and roots.
 
     Raises:
         StoreLockedError: a node is running on the directory.
-        StoreDamagedError: there is no store, or SQLite finds its file broken.
+        StoreDamagedError: there is no store, or SQLite finds that its file is broken.
         StoreTooNewError: a newer gossipnode wrote it.
-        StoreError: an older gossipnode wrote it, and no node of this one has started on it yet.
+        StoreError: an older gossipnode wrote it, and no node of this version has been started on it yet.
     """
     path = directory / FILE_NAME
     if not path.exists():
         raise StoreDamagedError(f"there is no store in {directory}: name the data directory of a node")
     lock = DirectoryLock(directory)
     try:
-        # A connection that may only read does not even move the log into the file when it closes.
+        # Opened for reading alone: this connection does not even move the log into the file when it closes.
         with closing(connect_reader(path, uri=True, target=path.absolute().as_uri() + "?mode=ro")) as found:
             if (version := check_identity(found, path)) < len(MIGRATIONS):
                 raise StoreError(
@@ -86,7 +88,7 @@ class _Check:
     leaf_digest: LeafDigest
     indexes: ShardIndexes | None
     payload_digest: Callable[[bytes], bytes]
-    progress: Progress | None
+    progress: CheckProgress | None
     total: int
     done: int = 0
     records: int = 0
@@ -123,7 +125,7 @@ class _Check:
         return make_tree(slots).root
 
     def _slot(self, sid: int, shard: ShardId, slot: int, kept: SlotRow | None) -> str:
-        """The true digest of a slot, or "" for one without leaves."""
+        """Check one slot; returns its true digest, or "" if it has no leaves."""
         digest = SlotHash()
         counts = [0, 0, 0]
         rows = self.connection.execute(

@@ -144,7 +144,7 @@ async def test_a_message_is_answered_before_its_work_is_done(autojump_clock: obj
     cluster = Cluster()
     async with running(cluster, "b", "c"):
         await cluster.put("c", *(record(f"n/{i}") for i in range(10)))
-        cluster.stores["b"]._commit_seconds = 100
+        cluster.stores["b"].commit_seconds = 100
         began = trio.current_time()
         assert await propagate(cluster, request()) is None
         assert trio.current_time() - began < 1
@@ -202,7 +202,7 @@ async def tell(cluster: Cluster, caller: str, **fields: object) -> RpcError | No
 async def test_reports_of_strangers_and_in_anothers_name_are_ignored(autojump_clock: object) -> None:
     cluster = Cluster()
     async with running(cluster):
-        cluster.stores["b"]._commit_seconds = 3
+        cluster.stores["b"].commit_seconds = 3
         await cluster.put("a", record("n/1"))
         watch = cluster.nodes["a"].parts.repair.rounds.start(SHARD, Cause.ASKED)
         await trio.sleep(1)

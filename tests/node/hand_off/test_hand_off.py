@@ -162,7 +162,7 @@ async def test_a_move_that_is_interrupted_goes_on(victim: str, after: float, aut
     async with moving(cluster) as nursery:
         await fill(cluster, 30)
         for store in cluster.stores.values():
-            store._commit_seconds = 0.05
+            store.commit_seconds = 0.05
         cluster.through["f"] = "c"
 
         async def join() -> None:
@@ -201,7 +201,7 @@ async def test_a_write_of_the_old_view_that_ends_in_the_new_one_is_refused(autoj
     async with moving(cluster) as nursery:
         placement = placed(cluster, SHARD)
         request = WriteRecords(SHARD, placement.fence, (record("n/1"),))
-        cluster.stores["a"]._commit_seconds = 30
+        cluster.stores["a"].commit_seconds = 30
         answers: list[RecordsWritten | Refusal] = []
 
         async def write() -> None:
@@ -210,7 +210,7 @@ async def test_a_write_of_the_old_view_that_ends_in_the_new_one_is_refused(autoj
         async with trio.open_nursery() as writing:
             writing.start_soon(write)
             await trio.sleep(1)
-            cluster.stores["a"]._commit_seconds = 0
+            cluster.stores["a"].commit_seconds = 0
             await cluster.join(nursery, joiner_of(cluster, SHARD))
             await eventually(lambda: placed(cluster, SHARD).moving or len(cluster.view("a").members) == 4)
             assert answers == []

@@ -244,7 +244,7 @@ async def test_who_is_cancelled_is_forgotten(autojump_clock: object) -> None:
             scope.cancel()
             await pair.link.ask(read("never sent"), timeout=5)
         assert scope.cancelled_caught
-        replica.store._commit_seconds = 10.0
+        replica.store.commit_seconds = 10.0
         with trio.move_on_after(1) as scope:
             await pair.link.ask(write(rec("sent")), timeout=5)
         assert scope.cancelled_caught

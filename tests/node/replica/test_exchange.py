@@ -99,7 +99,7 @@ async def test_a_read_that_waits_holds_up_no_other(autojump_clock: object) -> No
 
 async def test_the_writes_of_a_batch_reach_the_store_together(autojump_clock: object) -> None:
     replica = Replica()
-    replica.store._commit_seconds = 1.0
+    replica.store.commit_seconds = 1.0
     async with linked(replica) as pair:
         await ask_all(pair.link, {number: write(rec(f"{number}")) for number in range(50)})
         assert [len(batch) for batch in replica.writes] == [50]
@@ -353,7 +353,7 @@ async def test_reads_of_many_records_are_handled_one_after_the_other(autojump_cl
 
 async def test_stopping_answers_what_was_read_and_takes_no_more(autojump_clock: object) -> None:
     replica = Replica()
-    replica.store._commit_seconds = 1.0
+    replica.store.commit_seconds = 1.0
     async with linked(replica) as pair:
         async with asking(pair.link, {"write": write(rec("a"))}) as answers:
             await trio.testing.wait_all_tasks_blocked()

@@ -1,4 +1,4 @@
-"""Files of earlier schema versions: opened with all that they hold, and then like any other."""
+"""Files of earlier schema versions are opened with all that they hold; files of later ones are refused."""
 
 from __future__ import annotations
 
@@ -12,33 +12,38 @@ import pytest
 
 from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Record, ShardId
-from gossipnode.store.entity_key import entity_key
-from gossipnode.store.interface import ShardCounts, StoreError
-from gossipnode.store.sqlite.file import APPLICATION_ID, MIGRATIONS
+from gossipnode.store.interface import (
+    ShardCounts,
+    StoreError,
+    StoreTooNewError,
+)
+from gossipnode.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from gossipnode.store.sqlite.tables.entity_key import entity_key
 from gossipnode.store.verify.check_store import verify_store
-from tests.records import bare_record
+from tests.store.sqlite.files import fill_file
 from tests.store.support import (
-    ANEW_SHARD,
     OTHER_SHARD,
+    REMADE_SHARD,
     SHARD,
     SqliteHandle,
     check_indexes,
     index_rows,
     leaf_digest,
+    make_record,
     placed,
     rebuilt,
     scan_all,
     tagged,
 )
 
-pytestmark = pytest.mark.slow
-
 RECORDS = [tagged(str(number), n=number) for number in range(40)]
-TOMBSTONE = bare_record("name/gone", delete_time=5)
+
+
+TOMBSTONE = make_record("gone", deleted=5)
 
 
 def _write_version_1(path: Path, shards: dict[ShardId, Sequence[Record]]) -> None:
-    """A file as the first version left it: half of the digests computed, stopped in order."""
+    """A file as schema version 1 left it after a clean stop, with half of the digests computed."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         for statement in MIGRATIONS[0]:
@@ -94,16 +99,16 @@ async def test_it_then_does_all_that_a_new_one_does(old: SqliteHandle) -> None:
     await old.store.want_index(SHARD, "n")
     assert await old.store.build_indexes(limit=1000) == 41
     await old.store.write(placed(tagged("1", revision=2, n=99)))
-    await old.store.write(placed(bare_record("name/anew"), shard=ANEW_SHARD))
+    await old.store.write(placed(make_record("later"), shard=REMADE_SHARD))
     await old.store.keep_note("k", b"v")
     await old.store.drop(OTHER_SHARD)
     await check_indexes(old.store)
-    assert await old.store.counts(ANEW_SHARD) == ShardCounts(1, 0, 1)
+    assert await old.store.counts(REMADE_SHARD) == ShardCounts(1, 0, 1)
     await old.close()
     summary = verify_store(old.directory, lambda _: leaf_digest, index_rows=index_rows)
     assert summary.wrong == ()
     assert summary.records == 41
-    assert [shard for shard, _ in summary.roots] == [SHARD, ANEW_SHARD]
+    assert [shard for shard, _ in summary.roots] == [SHARD, REMADE_SHARD]
 
 
 async def test_the_check_asks_for_a_start_first(old: SqliteHandle) -> None:
@@ -128,3 +133,14 @@ async def test_a_file_that_cannot_be_brought_up_stays_as_it_is(old: SqliteHandle
         connection.execute("DROP TABLE note")
     await old.open()
     assert len(await scan_all(old.store, SHARD)) == 41
+
+
+async def test_a_newer_schema_is_refused_and_left_alone(sqlite: SqliteHandle) -> None:
+    path = await fill_file(sqlite)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 1000")
+    before = path.read_bytes()
+    for reseed in (False, True):
+        with pytest.raises(StoreTooNewError, match="1000"):
+            await sqlite.open(reseed=reseed)
+    assert path.read_bytes() == before

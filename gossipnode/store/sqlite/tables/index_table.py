@@ -1,6 +1,7 @@
-"""Tag indexes inside SQLite: functions on a connection, each short and without an await.
+"""The tag indexes: what there is, what is found in them, and how they follow the records.
 
-Those that change something run in the writer's transaction, so that an index is never apart from the records.
+`tag_index` has a row for each index (numbered `iid`), `tag_row` the rows of all indexes. Whatever changes
+them runs in the transaction that changes the records, so that an index always agrees with the records.
 """
 
 from __future__ import annotations
@@ -13,24 +14,24 @@ from typing import NamedTuple, TypeAlias
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.model.version import Version
-from gossipnode.store.damage import intact
-from gossipnode.store.entity_key import END_KEY
 from gossipnode.store.interface import IndexRows, IndexState
 from gossipnode.store.prepared import INDEXES_PER_SHARD_MAX
-from gossipnode.store.sqlite.rows import HeldLeaf, Place, add_shard, find_shard
-from gossipnode.store.sqlite.statements import RowsSql, execute_rows, statement_rows
+from gossipnode.store.sqlite.tables.damage import intact
+from gossipnode.store.sqlite.tables.entity_key import END_KEY
+from gossipnode.store.sqlite.tables.rows import HeldLeaf, LeafPlace, add_shard, find_shard
+from gossipnode.store.sqlite.tables.statements import RowsSql, execute_rows, statement_rows
 
 INDEX_READ_ROWS = 16
-"""Payloads of a MiB at most each that are held at once while their index rows are made."""
+"""Payloads, each of a MiB at most, that are in memory at once while their index rows are made."""
 
 INDEX_BUILD_BYTES = 8 << 20
-"""Payloads that one step of building an index reads; other writes wait meanwhile."""
+"""Bytes of payload that one step of building indexes reads. Other writes wait until it is done."""
 
-Row: TypeAlias = tuple[int, int, bytes, bytes]
-"""(number of the index, kind, key, key of the entity): all that a row of an index is."""
+TagRow: TypeAlias = tuple[int, int, bytes, bytes]
+"""A row of an index: (iid, kind, key, entity key)."""
 
-Hit: TypeAlias = tuple[bytes, bytes]
-"""(key, key of the entity)."""
+RawHit: TypeAlias = tuple[bytes, bytes]
+"""What a page of an index consists of: (key, entity key). `IndexHit` is the same with the entity decoded."""
 
 
 class Change(NamedTuple):
@@ -38,26 +39,26 @@ class Change(NamedTuple):
 
     entity: bytes
     indexes: Mapping[str, int]
-    """Their numbers by tag."""
+    """The numbers of the shard's indexes by tag."""
     before: HeldLeaf | None
-    """None when there was no live record, so that it has no rows either."""
+    """What the write replaces. None if that is not a live record: then it has no rows in an index."""
     after: bytes | None
-    """The payload that is written; None for a tombstone's."""
+    """The payload that is written. None for a tombstone, which has no rows in an index."""
 
 
 class _Leaf(NamedTuple):
-    place: Place
+    place: LeafPlace
     version: Version
     payload: bytes
 
 
-def tag_key(tag: str) -> bytes:
-    """How the name of a tag is kept."""
+def tag_bytes(tag: str) -> bytes:
+    """The name of a tag as it is kept: UTF-8, and some bytes for a text that is not valid Unicode too."""
     return tag.encode(errors="surrogatepass")
 
 
 def indexes_of(connection: sqlite3.Connection, sid: int) -> dict[str, int]:
-    """The numbers of the indexes that writes to a shard have to keep right, by tag."""
+    """The numbers of a shard's indexes, ready or not, by tag. Every write to the shard must follow them."""
     rows = connection.execute("SELECT tag, iid FROM tag_index WHERE sid = ?", (sid,)).fetchall()
     return {tag.decode(): iid for tag, iid in rows}
 
@@ -72,10 +73,10 @@ def index_states(connection: sqlite3.Connection, shard: ShardId) -> dict[str, In
 
 
 def find_index(connection: sqlite3.Connection, shard: ShardId, tag: str) -> tuple[int, bool] | None:
-    """The number of an index, and whether it is ready."""
+    """The number of an index, and whether it is ready; None if there is no such index."""
     row = connection.execute(
         "SELECT iid, slot IS NULL FROM tag_index WHERE sid = ? AND tag = ?",
-        (find_shard(connection, shard), tag_key(tag)),
+        (find_shard(connection, shard), tag_bytes(tag)),
     ).fetchone()
     return (row[0], bool(row[1])) if row else None
 
@@ -89,22 +90,23 @@ def any_index_work(connection: sqlite3.Connection) -> bool:
 
 
 def ascending_page(
-    connection: sqlite3.Connection, iid: int, kind: int, low: Hit, high: bytes, limit: int
-) -> list[Hit]:
-    """Up to `limit` rows behind `low` whose key is not above `high`, in their order."""
+    connection: sqlite3.Connection, iid: int, kind: int, low: RawHit, high: bytes, limit: int
+) -> list[RawHit]:
+    """Up to `limit` rows that come after `low` and whose key is at most `high`, in the order of the index."""
     return connection.execute(ASCENDING_SQL, (iid, kind, *low, high, limit)).fetchall()
 
 
 def descending_page(
-    connection: sqlite3.Connection, iid: int, kind: int, low: bytes, high: Hit, limit: int
-) -> list[Hit]:
-    """Up to `limit` rows before `high` whose key is not below `low`: keys descending, entities ascending.
+    connection: sqlite3.Connection, iid: int, kind: int, low: bytes, high: RawHit, limit: int
+) -> list[RawHit]:
+    """Up to `limit` rows that come before `high` and whose key is at least `low`.
 
-    Read from the end, the entities of a key come in the wrong order. Turning them round is right for a key
-    that was read whole; of the last key, when there may be more of it, the first ones are read anew.
+    Keys descend, but the entities of one key ascend. Read from the end, the entities of a key come in
+    descending order. They are reversed for a key that was read to its end. The last key of a full page may go
+    on after the page; its first entities are read again, in ascending order.
     """
-    run: list[Hit] = connection.execute(DESCENDING_SQL, (iid, kind, *high, low, limit)).fetchall()
-    page: list[Hit] = []
+    run: list[RawHit] = connection.execute(DESCENDING_SQL, (iid, kind, *high, low, limit)).fetchall()
+    page: list[RawHit] = []
     for key, hits in groupby(run, lambda hit: hit[0]):
         part = list(hits)
         if len(page) + len(part) < limit:
@@ -114,13 +116,13 @@ def descending_page(
     return page
 
 
-def before_key(key: bytes) -> Hit:
-    """Lies before all rows of a key, and behind those of every smaller one: no entity's key is empty."""
+def before_key(key: bytes) -> RawHit:
+    """Comes before all rows of a key and after all rows of smaller keys, since no entity key is empty."""
     return key, b""
 
 
-def behind_key(key: bytes) -> Hit:
-    """Lies behind all rows of a key, and before those of every larger one."""
+def after_key(key: bytes) -> RawHit:
+    """Comes after all rows of a key and before all rows of larger keys."""
     return key, END_KEY
 
 
@@ -135,17 +137,17 @@ DESCENDING_SQL = (
 
 
 def want_index(connection: sqlite3.Connection, shard: ShardId, tag: str) -> int:
-    """Begin an index unless it is there; 0 if the shard has too many."""
+    """Begin an index unless there is one; returns 0 if the shard has too many to begin another, else 1."""
     sid = find_shard(connection, shard)
     if sid is None:
         sid = add_shard(connection, shard)
-    key = tag_key(tag)
+    key = tag_bytes(tag)
     others = [row[0] for row in connection.execute("SELECT tag FROM tag_index WHERE sid = ?", (sid,))]
     if key in others:
         return 1
     if len(others) >= INDEXES_PER_SHARD_MAX:
         return 0
-    # Of a shard without leaves it is ready at once.
+    # Without leaves there is nothing to build: slot is null, and the index is ready at once.
     connection.execute(
         "INSERT INTO tag_index (sid, tag, slot, entity)"
         " VALUES (?1, ?2, (SELECT slot FROM leaf WHERE sid = ?1 ORDER BY slot LIMIT 1), x'')",
@@ -155,9 +157,9 @@ def want_index(connection: sqlite3.Connection, shard: ShardId, tag: str) -> int:
 
 
 def give_up_index(connection: sqlite3.Connection, shard: ShardId, tag: str, limit: int) -> int:
-    """Give up an index, and remove up to `limit` rows of it; 0 when nothing is left of any."""
+    """Give up an index; then as `clear_given_up`."""
     sid = find_shard(connection, shard)
-    connection.execute("UPDATE tag_index SET sid = NULL WHERE sid = ? AND tag = ?", (sid, tag_key(tag)))
+    connection.execute("UPDATE tag_index SET sid = NULL WHERE sid = ? AND tag = ?", (sid, tag_bytes(tag)))
     connection.execute(
         "DELETE FROM shard WHERE sid = ?1 AND NOT EXISTS (SELECT 1 FROM slot WHERE sid = ?1)"
         " AND NOT EXISTS (SELECT 1 FROM tag_index WHERE sid = ?1)",
@@ -167,7 +169,7 @@ def give_up_index(connection: sqlite3.Connection, shard: ShardId, tag: str, limi
 
 
 def clear_given_up(connection: sqlite3.Connection, limit: int) -> int:
-    """Remove up to `limit` rows of an index that was given up; 0 when nothing is left of any."""
+    """Remove up to `limit` rows of an index that was given up; returns 0 once nothing is left of any."""
     index = connection.execute("SELECT iid FROM tag_index WHERE sid IS NULL LIMIT 1").fetchone()
     if index is None:
         return 0
@@ -186,18 +188,18 @@ def clear_given_up(connection: sqlite3.Connection, limit: int) -> int:
 
 
 def follow_changes(connection: sqlite3.Connection, index_rows: IndexRows, changes: Sequence[Change]) -> None:
-    """Make the rows of changed records those of their new payloads, before the old ones are overwritten.
+    """Replace the rows of changed records. Must run before their old payloads are overwritten.
 
     Raises:
-        DamageError: an old payload is not what was written, so nobody knows its rows.
+        DamageError: an old payload is not what was written, so its rows are not known.
     """
-    gone: set[Row] = set()
-    new: set[Row] = set()
+    gone: set[TagRow] = set()
+    new: set[TagRow] = set()
     for start in range(0, len(changes), INDEX_READ_ROWS):
         part = changes[start : start + INDEX_READ_ROWS]
         payloads = _payloads(connection, [change.before.rid for change in part if change.before])
         for change in part:
-            before = after = set[Row]()
+            before = after = set[TagRow]()
             if change.before is not None:
                 payload = intact(payloads.get(change.before.rid, b""), change.before.version)
                 before = rows_of(index_rows, payload, change.indexes, change.entity)
@@ -210,27 +212,27 @@ def follow_changes(connection: sqlite3.Connection, index_rows: IndexRows, change
 
 
 def build_step(connection: sqlite3.Connection, index_rows: IndexRows, limit: int) -> int:
-    """Take up to `limit` more records into indexes; returns how many, and 0 when all indexes are ready.
+    """Take up to `limit` more records into indexes; returns how many, and 0 once all indexes are ready.
 
-    Rows of indexes that were given up are removed first, and count as well.
+    The rows of indexes that were given up are removed first, and count as records do.
     """
     taken = clear_given_up(connection, limit)
     size = 0
     while taken < limit and size < INDEX_BUILD_BYTES:
-        # Indexes that are equally far, as those wanted at the same time are, share the reading.
+        # Indexes that have come equally far, as those wanted at the same time have, are built together.
         place = connection.execute(
             "SELECT sid, slot, entity FROM tag_index WHERE slot IS NOT NULL AND sid IS NOT NULL ORDER BY iid"
         ).fetchone()
         if place is None:
             break
-        leaves = _leaves_behind(connection, Place(*place), min(limit - taken, INDEX_READ_ROWS))
+        leaves = _leaves_after(connection, LeafPlace(*place), min(limit - taken, INDEX_READ_ROWS))
         indexes = {
             tag.decode(): iid
             for tag, iid in connection.execute(
                 "SELECT tag, iid FROM tag_index WHERE sid = ? AND slot = ? AND entity = ?", place
             ).fetchall()
         }
-        rows: set[Row] = set()
+        rows: set[TagRow] = set()
         for leaf in leaves:
             if not leaf.version.delete_time:
                 payload = intact(leaf.payload, leaf.version)
@@ -243,20 +245,21 @@ def build_step(connection: sqlite3.Connection, index_rows: IndexRows, limit: int
             (*reached, *place),
         )
         taken += len(leaves)
+    assert taken <= limit
     return taken
 
 
-def rows_of(index_rows: IndexRows, payload: bytes, indexes: Mapping[str, int], entity: bytes) -> set[Row]:
-    """The rows of a live record in these indexes; none when its payload cannot be read."""
+def rows_of(index_rows: IndexRows, payload: bytes, indexes: Mapping[str, int], entity: bytes) -> set[TagRow]:
+    """The rows of a live record in these indexes. A payload that cannot be read has none."""
     try:
         rows = index_rows(payload, indexes.keys())
-    except Exception:  # noqa: BLE001 (whatever a peer's payload is, it must not keep anyone from writing it)
+    except Exception:  # noqa: BLE001 (a payload of a peer must be written even if it cannot be read)
         return set()
     return {(indexes[row.tag], int(row.kind), row.key, entity) for row in rows}
 
 
 def _payloads(connection: sqlite3.Connection, rids: Sequence[int]) -> dict[int, bytes]:
-    """Payloads by rid, all in one text; see `held_leaves` for why."""
+    """Payloads by rid, read as one text for the reason that `held_leaves` gives."""
     found: dict[int, bytes] = {}
     for part in statement_rows(rids, INDEX_READ_ROWS, filler=0):
         (text,) = connection.execute(payloads_sql(len(part)), part).fetchone()
@@ -266,21 +269,24 @@ def _payloads(connection: sqlite3.Connection, rids: Sequence[int]) -> dict[int, 
     return found
 
 
-def _leaves_behind(connection: sqlite3.Connection, place: Place, limit: int) -> list[_Leaf]:
-    """Up to `limit` leaves of a shard behind a place, all in one text. A tombstone's payload is left out."""
+def _leaves_after(connection: sqlite3.Connection, place: LeafPlace, limit: int) -> list[_Leaf]:
+    """Up to `limit` leaves of a shard that come after a place, read as one text like `held_leaves`.
+
+    The payload of a tombstone is left empty.
+    """
     (text,) = connection.execute(LEAVES_SQL, (*place, limit)).fetchone()
     leaves: list[_Leaf] = []
     for row in text.split(";") if text else ():
         slot, key, mod_revision, delete_time, digest, payload = row.split(" ")
         version = Version(int(mod_revision), int(delete_time), bytes.fromhex(digest))
-        leaf_place = Place(place.sid, int(slot), bytes.fromhex(key))
+        leaf_place = LeafPlace(place.sid, int(slot), bytes.fromhex(key))
         leaves.append(_Leaf(leaf_place, version, bytes.fromhex(payload)))
     return leaves
 
 
 @cache
 def payloads_sql(count: int) -> str:
-    """Reads the payloads of so many rids."""
+    """The statement that reads the payloads of `count` rids."""
     asked = ",".join(["(?)"] * count)
     return (
         f"WITH asked(rid) AS (VALUES {asked})"
@@ -295,7 +301,7 @@ LEAVES_SQL = (
     " LEFT JOIN payload USING (rid)"
 )
 _ADD_SQL = RowsSql("INSERT OR IGNORE INTO tag_row (iid, kind, key, entity) VALUES ", "(?,?,?,?)")
-# With IN and a list of rows SQLite would look through all rows of the index.
+# With "IN" and a list of row values, SQLite would scan all rows of the index instead of seeking each.
 REMOVE_SQL = RowsSql(
     "DELETE FROM tag_row WHERE ", "(iid, kind, key, entity) = (?,?,?,?)", between=" OR ", largest=64
 )

@@ -1,7 +1,8 @@
-"""Statements with many rows. They come in few lengths, so that few distinct ones are ever prepared.
+"""Statements over many rows at once, in a few fixed lengths.
 
-A statement more would let go of the interpreter's lock once more, and beside a busy loop get it back only
-after 5 ms.
+Each statement releases the interpreter's lock when it ends, and beside a busy loop the writer's thread gets
+the lock back only after 5 ms. So many rows go into one statement. There are few lengths, so that SQLite's
+prepared statements stay in the connection's cache.
 """
 
 from __future__ import annotations
@@ -12,18 +13,17 @@ from functools import cache
 from typing import NamedTuple, TypeAlias, TypeVar
 
 STATEMENT_ROWS = 256
-"""Rows of the largest multi-row statement. A power of two."""
+"""Rows of the largest statement. A power of two."""
 
-
-Row = TypeVar("Row")
+T = TypeVar("T")
 SqlValue: TypeAlias = int | bytes | None
 
-# Powers of two, and half way between them.
+# The powers of two, and the numbers half way between them.
 _LENGTHS = sorted({1 << power for power in range(9)} | {3 << power for power in range(7)})
 
 
 class RowsSql(NamedTuple):
-    """A statement with as many rows as needed: head, rows with `between` them, tail."""
+    """The parts of a statement over any number of rows: head, the rows with `between` them, tail."""
 
     head: str
     row: str
@@ -33,11 +33,12 @@ class RowsSql(NamedTuple):
 
 
 def statement_rows(
-    rows: Sequence[Row], largest: int = STATEMENT_ROWS, *, filler: Row | None = None
-) -> Iterator[Sequence[Row]]:
-    """Cut rows into lists for one statement each, of a few lengths up to `largest`.
+    rows: Sequence[T], largest: int = STATEMENT_ROWS, *, filler: T | None = None
+) -> Iterator[Sequence[T]]:
+    """Cut rows into lists, each for one statement, with one of a few lengths up to `largest`.
 
-    The last list is filled up with `filler`, or with its own last row, which must do no harm twice.
+    The last list is filled up to its length with `filler`. Without one its own last row is repeated, so the
+    statement must be one in which a repeated row does no harm.
     """
     for start in range(0, len(rows), largest):
         part = list(rows[start : start + largest])
@@ -53,12 +54,13 @@ def execute_rows(
     *,
     filler: Sequence[SqlValue] | None = None,
 ) -> None:
-    """Run a statement over rows; see `statement_rows` for what fills up the last one."""
+    """Run a statement over all rows; `filler` is that of `statement_rows`."""
+    assert connection.in_transaction, "rows change only together with all that depends on them"
     for part in statement_rows(rows, sql.largest, filler=filler):
         connection.execute(rows_text(sql, len(part)), [value for row in part for value in row])
 
 
 @cache
 def rows_text(sql: RowsSql, count: int) -> str:
-    """The text of a statement with so many rows."""
+    """The text of a statement over `count` rows."""
     return sql.head + sql.between.join([sql.row] * count) + sql.tail

@@ -1,12 +1,10 @@
-"""A store against a dictionary, with restarts and crashes in between. Both stores, the same machine."""
+"""Each store compared with a dictionary, with restarts and crashes in between."""
 
 from __future__ import annotations
 
 import json
-import tempfile
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from functools import partial
-from pathlib import Path
 
 import pytest
 import trio
@@ -19,14 +17,14 @@ from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.query.index_key import IndexKind
 from gossipnode.store.interface import IndexHit, IndexState, ShardCounts
-from gossipnode.store.sqlite import drop as sqlite_drop
-from gossipnode.store.sqlite import index_table
 from gossipnode.store.sqlite import indexes as sqlite_indexes
+from gossipnode.store.sqlite.tables import drop as sqlite_drop
+from gossipnode.store.sqlite.tables import index_table
 from gossipnode.store.verify.check_store import verify_store
 from tests.records import bare_record
 from tests.store.support import (
-    ANEW_SHARD,
     OTHER_SHARD,
+    REMADE_SHARD,
     SHARD,
     Loop,
     SqliteHandle,
@@ -35,11 +33,12 @@ from tests.store.support import (
     index_rows,
     leaf_digest,
     open_handle,
+    quick_directory,
     rebuilt,
     scan_all,
 )
 
-SHARDS = [SHARD, OTHER_SHARD, ANEW_SHARD]
+SHARDS = [SHARD, OTHER_SHARD, REMADE_SHARD]
 shards = st.sampled_from(SHARDS)
 entities = st.builds(
     Entity,
@@ -76,12 +75,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.notes: dict[str, bytes] = {}
         self.stamp = 0
         self.loop = Loop()
-        self.directory = tempfile.TemporaryDirectory()
         self.open = AsyncExitStack()
+        self.files = ExitStack()
+        self.directory = self.files.enter_context(quick_directory())
         self.handle = self.loop.run(self._enter)
 
     async def _enter(self):
-        return await self.open.enter_async_context(open_handle(self.kind, Path(self.directory.name) / "data"))
+        return await self.open.enter_async_context(open_handle(self.kind, self.directory / "data"))
 
     def teardown(self) -> None:
         self.loop.run(self.open.aclose)
@@ -89,7 +89,7 @@ class StoreMachine(RuleBasedStateMachine):
         if isinstance(self.handle, SqliteHandle):
             summary = verify_store(self.handle.directory, lambda _: leaf_digest, index_rows=index_rows)
             assert summary.wrong == ()
-        self.directory.cleanup()
+        self.files.close()
 
     def held(self, shard: ShardId) -> list[Record]:
         found = [record for (where, _), record in self.model.items() if where == shard]
@@ -277,7 +277,7 @@ def index_key_of(value: object) -> bytes:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "memory"])
 def test_always_equal_to_a_dictionary(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Several steps for what is there in these tests.
+    # Several steps are needed for the few rows of these tests.
     monkeypatch.setattr(sqlite_drop, "DROP_STEP_RECORDS", 3)
     monkeypatch.setattr(sqlite_drop, "INDEX_CLEAR_ROWS", 3)
     monkeypatch.setattr(sqlite_indexes, "INDEX_CLEAR_ROWS", 3)

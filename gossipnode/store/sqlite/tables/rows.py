@@ -1,4 +1,8 @@
-"""Rows of the SQLite store, most of them read: functions on a connection, each short and without an await."""
+"""Shards, slots, leaves, payloads and notes: most of the functions read, a few write.
+
+A shard stands in all other tables as its number `sid`, a leaf's payload as its number `rid`. `schema`
+describes the tables.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,20 @@ from typing import NamedTuple
 from gossipnode.core.model.limits import SLOT_COUNT
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
-from gossipnode.store.damage import intact
-from gossipnode.store.entity_key import END_KEY, behind_group, entity_key, key_entity, key_group, name_range
-from gossipnode.store.sqlite.statements import statement_rows
+from gossipnode.store.sqlite.tables.damage import intact
+from gossipnode.store.sqlite.tables.entity_key import (
+    END_KEY,
+    after_group,
+    entity_key,
+    key_entity,
+    key_group,
+    name_range,
+)
+from gossipnode.store.sqlite.tables.statements import statement_rows
 
 
-class Place(NamedTuple):
-    """Where a leaf is kept: the key of its row."""
+class LeafPlace(NamedTuple):
+    """The primary key of a leaf's row."""
 
     sid: int
     slot: int
@@ -27,7 +38,7 @@ class Place(NamedTuple):
 
 
 class HeldLeaf(NamedTuple):
-    """What the store holds for an entity."""
+    """What the store holds of an entity, without the payload."""
 
     version: Version
     rid: int
@@ -35,7 +46,7 @@ class HeldLeaf(NamedTuple):
 
 
 class SlotRow(NamedTuple):
-    """A slot's counters, and its digest while that is current."""
+    """The counters of a slot, and its digest (hex) unless a write has made that stale."""
 
     slot: int
     generation: int
@@ -46,7 +57,7 @@ class SlotRow(NamedTuple):
 
 
 class LeafRow(NamedTuple):
-    """A leaf; `sha` is raw, and None while it is to be computed."""
+    """A leaf. `sha` is its raw digest, or None as long as that has not been computed."""
 
     key: bytes
     version: Version
@@ -54,28 +65,28 @@ class LeafRow(NamedTuple):
 
 
 class UnhashedLeaf(NamedTuple):
-    """A leaf whose digest is to be computed, with what it is computed from."""
+    """A leaf without a digest, with the payload that the digest is computed from."""
 
-    place: Place
+    place: LeafPlace
     rid: int
     version: Version
     payload: bytes
 
 
 def find_shard(connection: sqlite3.Connection, shard: ShardId) -> int | None:
-    """The number that stands for a shard in rows, or None."""
+    """The number of a shard, or None if nothing of it is held."""
     row = connection.execute(_FIND_SQL, _shard_row(shard)).fetchone()
     return row[0] if row else None
 
 
 def all_shards(connection: sqlite3.Connection) -> list[tuple[int, ShardId]]:
-    """Every shard with the number that stands for it, ordered by group, shard and incarnation."""
+    """Every shard with its number, ordered by group, shard and incarnation."""
     rows = connection.execute("SELECT sid, grp, number, incarnation FROM shard ORDER BY 2, 3, 4").fetchall()
     return [(sid, ShardId(group.decode(), *shard)) for sid, group, *shard in rows]
 
 
 def add_shard(connection: sqlite3.Connection, shard: ShardId) -> int:
-    """Give a shard that has none the number that stands for it."""
+    """Give a number to a shard that has none; returns it."""
     sid = connection.execute(
         "INSERT INTO shard (grp, number, incarnation) VALUES (?, ?, ?)", _shard_row(shard)
     ).lastrowid
@@ -84,30 +95,30 @@ def add_shard(connection: sqlite3.Connection, shard: ShardId) -> int:
 
 
 def meta_number(connection: sqlite3.Connection, key: str) -> int:
-    """A number kept with the data."""
+    """A number from the table `meta`."""
     return int(connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
 
 
 def note(connection: sqlite3.Connection, key: str) -> bytes | None:
-    """The note kept under a key."""
+    """The note kept under a key, or None."""
     row = connection.execute("SELECT value FROM note WHERE key = ?", (key,)).fetchone()
     return row[0] if row else None
 
 
 def keep_note(connection: sqlite3.Connection, key: str, value: bytes | None) -> int:
-    """Keep a note, or forget it; how many rows that changed."""
+    """Keep a note, or remove it (`value` None); returns how many rows that changed."""
     if value is None:
         return connection.execute("DELETE FROM note WHERE key = ?", (key,)).rowcount
     return connection.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (key, value)).rowcount
 
 
-def held_leaves(connection: sqlite3.Connection, places: Sequence[Place]) -> dict[Place, HeldLeaf]:
-    """What is held at these places; places with nothing are left out.
+def held_leaves(connection: sqlite3.Connection, places: Sequence[LeafPlace]) -> dict[LeafPlace, HeldLeaf]:
+    """What is held at these places. A place where nothing is held is left out.
 
-    All rows come as one text: a row of its own each would let go of the interpreter's lock each time, and
-    beside a busy loop get it back only after 5 ms.
+    The answer comes as one row of text. Each row that SQLite steps to releases the interpreter's lock, and
+    beside a busy loop the writer's thread gets the lock back only after 5 ms.
     """
-    held: dict[Place, HeldLeaf] = {}
+    held: dict[LeafPlace, HeldLeaf] = {}
     for part in statement_rows(places):
         parameters = [value for place in part for value in place]
         (text,) = connection.execute(_held_sql(len(part)), parameters).fetchone()
@@ -121,9 +132,10 @@ def held_leaves(connection: sqlite3.Connection, places: Sequence[Place]) -> dict
 def read_payloads(
     connection: sqlite3.Connection, shard: ShardId, keys: Sequence[tuple[int, bytes]]
 ) -> dict[int, tuple[Version, bytes]]:
-    """Version and payload by position in `keys` (slot, key); positions with nothing are left out.
+    """Version and payload by position in `keys`, which are pairs (slot, key). What is not held is left out.
 
-    `keys` is a list that `statement_rows` gives. One statement, so that it needs no transaction around it.
+    `keys` must be a list that `statement_rows` gives. All is read by one statement, which needs no
+    transaction around it to see one state.
     """
     parameters: list[int | bytes] = [value for key in keys for value in key]
     rows = connection.execute(_read_sql(len(keys)), [*parameters, *_shard_row(shard)]).fetchall()
@@ -137,7 +149,7 @@ def read_payloads(
 def leaf_page(
     connection: sqlite3.Connection, sid: int, slot: int, after: Entity | None, limit: int
 ) -> list[LeafRow]:
-    """Up to `limit` leaves of a slot behind `after`, in entity order."""
+    """Up to `limit` leaves of a slot that come after the entity `after`, in entity order."""
     rows = connection.execute(
         "SELECT entity, mod_revision, delete_time, digest, sha FROM leaf"
         " WHERE sid = ? AND slot = ? AND entity > ? ORDER BY entity LIMIT ?",
@@ -152,7 +164,10 @@ def leaf_page(
 def scan_page(
     connection: sqlite3.Connection, sid: int, after: Entity | None, limit: int, name: str | None
 ) -> list[Record]:
-    """Up to `limit` records of a shard behind `after`, in entity order, of one name if given."""
+    """Up to `limit` records of a shard that come after the entity `after`, in entity order.
+
+    With `name`, only the records of that name.
+    """
     records: list[Record] = []
     low = entity_key(after) if after else b""
     while len(records) < limit:
@@ -162,15 +177,15 @@ def scan_page(
         first = _first_key(connection, sid, low)
         if first is None:
             break
-        # Usually a shard holds one group; with more, each is entered at the name asked for.
+        # A shard usually holds one group. Where it holds several, each is read from the name asked for on.
         start, end = name_range(key_group(first), name)
         records.extend(_scan_range(connection, sid, max(low, start), end, limit - len(records)))
-        low = behind_group(key_group(first))
+        low = after_group(key_group(first))
     return records
 
 
 def slot_rows(connection: sqlite3.Connection, sid: int) -> list[SlotRow]:
-    """The slots of a shard that hold leaves, ascending."""
+    """The slots of a shard that hold leaves, in ascending order."""
     rows = connection.execute(
         "SELECT slot, generation, records, tombstones, unhashed, sha FROM slot"
         " WHERE sid = ? AND records + tombstones > 0 ORDER BY slot",
@@ -185,9 +200,10 @@ def slot_rows(connection: sqlite3.Connection, sid: int) -> list[SlotRow]:
 def slot_leaves(
     connection: sqlite3.Connection, sid: int, slot: int, *, with_versions: bool
 ) -> sqlite3.Cursor:
-    """The digests of a slot's leaves in entity order, read inside a transaction; the caller closes.
+    """A cursor over the digests of a slot's leaves, in entity order.
 
-    Rows are (sha,), or (sha, rid, key, mod_revision, delete_time, digest) with versions.
+    Its rows are (sha,), or with versions (sha, rid, key, mod_revision, delete_time, digest). The caller reads
+    it inside a transaction and closes it.
     """
     columns = "sha, rid, entity, mod_revision, delete_time, digest" if with_versions else "sha"
     return connection.execute(
@@ -195,8 +211,8 @@ def slot_leaves(
     )
 
 
-def leaf_at(connection: sqlite3.Connection, place: Place) -> tuple[Version, bytes | None, bytes] | None:
-    """Version, raw sha (None while it is to be computed) and payload of one leaf."""
+def leaf_at(connection: sqlite3.Connection, place: LeafPlace) -> tuple[Version, bytes | None, bytes] | None:
+    """Version, raw digest (None if not computed yet) and payload of one leaf; None if it is not held."""
     row = connection.execute(
         "SELECT mod_revision, delete_time, digest, sha, bytes FROM leaf JOIN payload USING (rid)"
         " WHERE sid = ? AND slot = ? AND entity = ?",
@@ -206,7 +222,7 @@ def leaf_at(connection: sqlite3.Connection, place: Place) -> tuple[Version, byte
 
 
 def unhashed_shards(connection: sqlite3.Connection) -> list[int]:
-    """The shards in which leaf digests are missing."""
+    """The numbers of the shards in which leaf digests are missing."""
     rows = connection.execute("SELECT sid FROM slot GROUP BY sid HAVING sum(unhashed) > 0").fetchall()
     return [sid for (sid,) in rows]
 
@@ -214,7 +230,7 @@ def unhashed_shards(connection: sqlite3.Connection) -> list[int]:
 def unhashed_page(
     connection: sqlite3.Connection, sid: int, after_rid: int, last: int, limit: int
 ) -> list[UnhashedLeaf]:
-    """Up to `limit` leaves of a shard without a digest, behind `after_rid` and up to `last`."""
+    """Up to `limit` leaves without a digest whose rid is above `after_rid` and at most `last`, by rid."""
     rows = connection.execute(
         "SELECT leaf.slot, leaf.entity, leaf.rid, mod_revision, delete_time, digest, bytes"
         " FROM (SELECT sid, slot, entity, rid FROM leaf INDEXED BY leaf_unhashed"
@@ -224,19 +240,19 @@ def unhashed_page(
         (sid, after_rid, last, limit),
     ).fetchall()
     return [
-        UnhashedLeaf(Place(sid, slot, key), rid, Version(mod_revision, delete_time, digest), payload)
+        UnhashedLeaf(LeafPlace(sid, slot, key), rid, Version(mod_revision, delete_time, digest), payload)
         for slot, key, rid, mod_revision, delete_time, digest, payload in rows
     ]
 
 
 def payload_of(connection: sqlite3.Connection, rid: int) -> bytes:
-    """The payload of a row just read in the same transaction."""
+    """The payload of a leaf that was read in the same transaction."""
     payload: bytes = connection.execute("SELECT bytes FROM payload WHERE rid = ?", (rid,)).fetchone()[0]
     return payload
 
 
 def last_rid(connection: sqlite3.Connection) -> int:
-    """The largest number given to a payload, or 0."""
+    """The largest rid in use, or 0."""
     return int(connection.execute("SELECT coalesce(max(rid), 0) FROM payload").fetchone()[0])
 
 
@@ -250,7 +266,11 @@ _FIND_SQL = "SELECT sid FROM shard WHERE grp = ? AND number = ? AND incarnation 
 def _scan_range(
     connection: sqlite3.Connection, sid: int, low: bytes, high: bytes, limit: int
 ) -> Iterator[Record]:
-    """Merge the 32 slots, each of which is in entity order. An index would cost every write more."""
+    """Records between two keys (both exclusive), in entity order.
+
+    Leaves are kept by slot, and in entity order within each: so the slots are merged. An index in entity
+    order would make every write dearer.
+    """
     with ExitStack() as cursors:
         slots = [
             cursors.enter_context(closing(connection.execute(sql, (sid, low, high, limit))))
@@ -267,7 +287,7 @@ def _first_key(connection: sqlite3.Connection, sid: int, low: bytes) -> bytes | 
     return min((row[0] for row in found if row), default=None)
 
 
-# A text for each slot, so that all 32 statements stay prepared.
+# One text for each slot: a scan reads all slots at once, and for one text only one statement stays prepared.
 _SCAN_SLOT_SQL = tuple(
     "SELECT entity, mod_revision, delete_time, digest, rid FROM leaf"
     f" WHERE sid = ? AND slot = {slot} AND entity > ? AND entity < ? ORDER BY entity LIMIT ?"

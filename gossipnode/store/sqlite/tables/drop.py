@@ -1,37 +1,42 @@
-"""Forgetting a shard, a bounded part in each transaction. After each, what is left has right digests."""
+"""Removing a shard, a bounded part in each transaction.
+
+After each part, the digests and counters of what is left are right. A crash may therefore come between any
+two.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.store.sqlite.index_table import clear_given_up
-from gossipnode.store.sqlite.rows import find_shard
+from gossipnode.store.sqlite.tables.index_table import clear_given_up
+from gossipnode.store.sqlite.tables.rows import find_shard
 
 INDEX_CLEAR_ROWS = 1024
-"""Index rows that are removed in one step."""
+"""Index rows that one step removes."""
 
 DROP_STEP_RECORDS = 256
 DROP_STEP_BYTES = 8 << 20
-"""What one step of dropping a shard removes; other writes get their turn in between."""
+"""Records, and bytes of payload, that one step removes. Other writes get their turn between two steps."""
 
 
 def drop_step(connection: sqlite3.Connection, shard: ShardId) -> int:
-    """Remove a part of a shard; 0 when nothing is left of it. Its indexes are given up first."""
+    """Remove a part of a shard; returns 0 when nothing of it is left, else 1. Its indexes go first."""
+    assert connection.in_transaction, "a part of a shard goes together with its digests and counters"
     sid = find_shard(connection, shard)
     if sid is None:
         return 0
     connection.execute("UPDATE tag_index SET sid = NULL WHERE sid = ?", (sid,))
     if clear_given_up(connection, INDEX_CLEAR_ROWS) or _drop_leaves(connection, sid):
         return 1
-    # The shard is known until now, so that a drop that a crash cut off is gone on with.
+    # The shard itself goes last: after a crash it is still listed, so the drop can be continued.
     connection.execute("DELETE FROM slot WHERE sid = ?", (sid,))
     connection.execute("DELETE FROM shard WHERE sid = ?", (sid,))
     return 0
 
 
 def _drop_leaves(connection: sqlite3.Connection, sid: int) -> bool:
-    """Remove the first leaves of a shard; whether there were any."""
+    """Remove the first leaves of a shard with their payloads; returns whether there were any."""
     last = connection.execute(_LAST_SQL, (sid, DROP_STEP_RECORDS, DROP_STEP_BYTES)).fetchone()
     if last is None:
         return False
@@ -40,7 +45,8 @@ def _drop_leaves(connection: sqlite3.Connection, sid: int) -> bool:
     return True
 
 
-# The last of the leaves that go: the first one, and those behind it while there is room.
+# Finds the last leaf that this step removes. The first leaf always goes, and further ones as long as the
+# payloads before them are below the limit of bytes.
 _LAST_SQL = (
     "WITH first AS (SELECT slot, entity, rid FROM leaf WHERE sid = ? ORDER BY slot, entity LIMIT ?),"
     " summed AS (SELECT slot, entity, coalesce(sum(length(bytes)) OVER (ORDER BY slot, entity"

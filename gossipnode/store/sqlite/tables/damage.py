@@ -1,6 +1,7 @@
-"""Rot that SQLite does not notice: bytes in rows that are not what was written.
+"""Rot that SQLite does not notice: bytes in a row that are not what was written.
 
-Found wherever a payload leaves the store. Sent on, it would pass for another version of its record.
+Every payload is checked when it leaves the store. Sent on, a rotten one would pass for another version of its
+record.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from gossipnode.core.model.version import Version, payload_digest
 
 
 class DamageError(ValueError):
-    """Bytes in the file that are not what was written; the text says which."""
+    """Bytes in the file are not what was written. The text says which."""
 
 
 def intact(payload: bytes, version: Version) -> bytes:
     """The payload, if it is still the one that its version was made from.
 
     Raises:
-        DamageError: it is not.
+        DamageError: the payload has changed since it was written.
     """
     if payload_digest(payload) != version.digest:
         raise DamageError(f"a payload of mod_revision {version.mod_revision} is not what was written")

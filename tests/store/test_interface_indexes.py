@@ -1,4 +1,4 @@
-"""Tag indexes, as every store has them: right after every write, found in pages, built in the background."""
+"""What every store promises of tag indexes: right after every write, read in pages, built in steps."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.query.index_key import IndexKind, order_key
 from gossipnode.store.interface import IndexHit, IndexRefusedError, IndexState
 from gossipnode.store.prepared import INDEXES_PER_SHARD_MAX
-from tests.records import bare_record
 from tests.store.support import (
-    ANEW_SHARD,
     OTHER_SHARD,
+    REMADE_SHARD,
     SHARD,
     Handle,
     check_indexes,
     find_all,
     hits,
+    make_record,
     placed,
     tagged,
 )
@@ -38,9 +38,7 @@ async def test_a_record_is_found_by_its_tags(handle: Handle) -> None:
     await handle.store.want_index(SHARD, "color")
     await handle.store.want_index(SHARD, "size")
     await handle.store.write(placed(tagged("1", color="red", size=5), tagged("2", color="red")))
-    await handle.store.write(
-        placed(tagged("3", color=["red", "blue", "red"], size=-5), bare_record("name/4"))
-    )
+    await handle.store.write(placed(tagged("3", color=["red", "blue", "red"], size=-5), make_record("4")))
     assert handle.store.indexes(SHARD) == {"color": READY, "size": READY}
     assert await _ids(handle, "color", "red") == ["1", "2"]
     assert await _ids(handle, "color", "red", ELEMENT) == ["3"]
@@ -57,8 +55,8 @@ async def test_a_record_is_found_by_its_tags(handle: Handle) -> None:
         (tagged(revision=2, color="blue"), {"blue": ["1"]}),
         (tagged(revision=2, color="red", other=1), {"red": ["1"]}),
         (tagged(revision=2), {}),
-        (bare_record("name/1", b"unreadable", revision=2), {}),
-        (bare_record("name/1", b'{"color": "red"}', revision=2, delete_time=2), {}),
+        (make_record(revision=2, payload=b"unreadable"), {}),
+        (make_record(revision=2, deleted=2, payload=b'{"color": "red"}'), {}),
         (tagged(revision=0, color="blue"), {"red": ["1"]}),
     ],
     ids=["changed", "kept", "without", "unreadable", "deleted", "older"],
@@ -74,7 +72,7 @@ async def test_an_index_follows_a_record(
     for color in ("red", "blue"):
         assert await _ids(handle, "color", color) == found.get(color, [])
     await check_indexes(handle.store)
-    # And back again: a tombstone and an unreadable payload have no rows, whatever is in them.
+    # The record comes back after versions without rows, and once more with another value.
     for revision, color in ((9, "red"), (10, "green")):
         await handle.store.write(placed(tagged(revision=revision, color=color)))
         assert await _ids(handle, "color", color) == ["1"]
@@ -83,7 +81,7 @@ async def test_an_index_follows_a_record(
 
 async def test_an_index_is_built_from_what_is_there(handle: Handle) -> None:
     records = [tagged(str(number), n=number % 7) for number in range(100)]
-    await handle.store.write(placed(*records, bare_record("name/t", delete_time=3), bare_record("name/u")))
+    await handle.store.write(placed(*records, make_record("t", deleted=3), make_record("u")))
     await handle.store.want_index(SHARD, "n")
     await handle.store.want_index(SHARD, "absent")
     assert handle.store.indexes(SHARD) == {"n": BUILDING, "absent": BUILDING}
@@ -108,7 +106,7 @@ async def test_records_change_while_an_index_is_built(handle: Handle) -> None:
             tagged(str(number), revision=revision, n=chance.randrange(100))
             for number in chance.sample(range(80), 6)
         ]
-        changed.append(bare_record(f"name/{chance.randrange(60)}", revision=revision + 1, delete_time=1))
+        changed.append(make_record(str(chance.randrange(60)), revision=revision + 1, deleted=1))
         await handle.store.write(placed(*changed))
     assert handle.store.indexes(SHARD) == {"n": BUILDING}
     while await handle.store.build_indexes(limit=50):
@@ -151,7 +149,7 @@ async def test_pages_follow_the_order_of_keys_then_entities(
         ]
     ]
     await handle.store.write(placed(*records))
-    # An empty id is refused.
+    # The record with an empty id is refused.
     ordered = hits([record for record in records if record.entity.id], "n", WHOLE, descending=descending)
     assert len(ordered) == 16
     assert await find_all(handle.store, "n", page=page, descending=descending) == ordered
@@ -162,7 +160,7 @@ async def test_pages_follow_the_order_of_keys_then_entities(
 
 
 @pytest.mark.parametrize("descending", [False, True])
-async def test_a_page_may_begin_behind_any_place(handle: Handle, descending: bool) -> None:
+async def test_a_page_may_begin_after_any_place(handle: Handle, descending: bool) -> None:
     await handle.store.want_index(SHARD, "n")
     records = [tagged(str(number), n=number // 3) for number in range(12)]
     await handle.store.write(placed(*records))
@@ -170,17 +168,17 @@ async def test_a_page_may_begin_behind_any_place(handle: Handle, descending: boo
     low, high = order_key(1), order_key(2)
     places = [
         *ordered,
-        # No row is there; or none any more.
-        IndexHit(order_key(1), bare_record("name/35").entity),
-        IndexHit(b"", bare_record("name/0").entity),
-        IndexHit(b"\xff", bare_record("name/0").entity),
+        # A page may also begin after a row that is not there, or not there any more.
+        IndexHit(order_key(1), make_record("35").entity),
+        IndexHit(b"", make_record("0").entity),
+        IndexHit(b"\xff", make_record("0").entity),
     ]
     for after in places:
         if descending:
-            behind = [hit for hit in ordered if hit.key < after.key or (hit.key == after.key and hit > after)]
+            later = [hit for hit in ordered if hit.key < after.key or (hit.key == after.key and hit > after)]
         else:
-            behind = [hit for hit in ordered if hit > after]
-        expected = [hit for hit in behind if low <= hit.key <= high]
+            later = [hit for hit in ordered if hit > after]
+        expected = [hit for hit in later if low <= hit.key <= high]
         for limit in (0, 1, 4, 100):
             found = await handle.store.find(
                 SHARD, "n", WHOLE, low, high, after=after, descending=descending, limit=limit
@@ -199,14 +197,14 @@ async def test_an_empty_range_has_no_rows(handle: Handle) -> None:
 
 async def test_indexes_of_shards_are_apart(handle: Handle) -> None:
     await handle.store.want_index(SHARD, "n")
-    await handle.store.want_index(ANEW_SHARD, "m")
-    for shard in (SHARD, OTHER_SHARD, ANEW_SHARD):
+    await handle.store.want_index(REMADE_SHARD, "m")
+    for shard in (SHARD, OTHER_SHARD, REMADE_SHARD):
         await handle.store.write(placed(tagged(n=shard.incarnation, m=1), shard=shard))
     assert handle.store.indexes(SHARD) == {"n": READY}
     assert handle.store.indexes(OTHER_SHARD) == {}
-    assert handle.store.indexes(ANEW_SHARD) == {"m": READY}
+    assert handle.store.indexes(REMADE_SHARD) == {"m": READY}
     assert len(await find_all(handle.store, "n")) == 1
-    for shard in (OTHER_SHARD, ANEW_SHARD):
+    for shard in (OTHER_SHARD, REMADE_SHARD):
         with pytest.raises(LookupError, match="there is none"):
             await find_all(handle.store, "n", shard=shard)
 
@@ -222,7 +220,7 @@ async def test_an_index_is_given_up(handle: Handle) -> None:
         await find_all(handle.store, "n")
     await handle.store.write(placed(tagged("3", revision=2, n=5, m=5)))
     await check_indexes(handle.store)
-    # Wanted again, it starts from nothing.
+    # An index that is wanted again starts from nothing.
     await handle.store.want_index(SHARD, "n")
     assert handle.store.indexes(SHARD) == {"m": READY, "n": BUILDING}
     assert await handle.store.build_indexes(limit=1000) == 20

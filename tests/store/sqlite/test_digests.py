@@ -1,8 +1,7 @@
-"""The kept tree under writes at the same time: every answer is the tree of one moment of the call."""
+"""A tree that is asked for during writes is the tree of one moment of the call."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,13 +11,23 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.session.tree import Tree
 from gossipnode.store.interface import ShardCounts, StoreClosedError
 from gossipnode.store.sqlite import digests
+from gossipnode.store.sqlite.jobs import DigestJob, SlotSha
 from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
-from tests.records import bare_record
-from tests.store.support import SHARD, SqliteHandle, leaf_digest, other_digest, placed, rebuilt
+from tests.store.support import (
+    SHARD,
+    SqliteHandle,
+    leaf_digest,
+    make_record,
+    other_digest,
+    placed,
+    quick_directory,
+    rebuilt,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +42,9 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 writes = st.lists(
     st.lists(
         st.builds(
-            lambda identity, revision: bare_record(f"name/{identity}", b"%d" % revision, revision=revision),
+            lambda identity, revision: make_record(
+                str(identity), revision=revision, payload=b"%d" % revision
+            ),
             st.integers(0, 25),
             st.integers(1, 5),
         ),
@@ -51,7 +62,7 @@ writes = st.lists(
     batches=writes, pauses=st.lists(st.integers(0, 9), min_size=12, max_size=12), readers=st.integers(1, 3)
 )
 def test_always_the_tree_of_one_moment(batches: list[list[Record]], pauses: list[int], readers: int) -> None:
-    # The fixture of this module stays in force for all examples.
+    # The fixture of this module applies to all examples.
     states: list[Tree] = [rebuilt([])]
     model: dict[Entity, Record] = {}
     for batch in batches:
@@ -86,8 +97,8 @@ def test_always_the_tree_of_one_moment(batches: list[list[Record]], pauses: list
         async with open_sqlite_store(directory, leaf_digest=leaf_digest, dialect="d") as store:
             assert await store.tree(SHARD) == states[-1]
 
-    with tempfile.TemporaryDirectory() as directory:
-        trio.run(go, Path(directory))
+    with quick_directory() as directory:
+        trio.run(go, directory)
 
 
 async def _background(fill: Callable[..., object], finished: Callable[[], bool]) -> None:
@@ -96,7 +107,7 @@ async def _background(fill: Callable[..., object], finished: Callable[[], bool])
 
 
 class CountingDigest:
-    """Counts, and does something once in the midst of a computation."""
+    """A leaf digest that counts its calls, and can call `interrupt` in the midst of a computation."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -109,10 +120,10 @@ class CountingDigest:
         return leaf_digest(payload, delete_time)
 
 
-async def test_callers_share_one_computation(tmp_path: Path) -> None:
+async def test_callers_share_one_computation(directory: Path) -> None:
     digest = CountingDigest()
-    async with open_sqlite_store(tmp_path, leaf_digest=digest, dialect="d") as store:
-        records = [bare_record(f"name/{number}") for number in range(30)]
+    async with open_sqlite_store(directory, leaf_digest=digest, dialect="d") as store:
+        records = [make_record(str(number)) for number in range(30)]
         await store.write(placed(*records))
         trees: list[Tree] = []
 
@@ -126,10 +137,10 @@ async def test_callers_share_one_computation(tmp_path: Path) -> None:
         assert digest.calls == 30
 
 
-async def test_a_cancelled_computation_is_taken_over(tmp_path: Path) -> None:
+async def test_a_cancelled_computation_is_taken_over(directory: Path) -> None:
     digest = CountingDigest()
-    async with open_sqlite_store(tmp_path, leaf_digest=digest, dialect="d") as store:
-        records = [bare_record(f"name/{number}") for number in range(30)]
+    async with open_sqlite_store(directory, leaf_digest=digest, dialect="d") as store:
+        records = [make_record(str(number)) for number in range(30)]
         await store.write(placed(*records))
         first = trio.CancelScope()
 
@@ -145,7 +156,7 @@ async def test_a_cancelled_computation_is_taken_over(tmp_path: Path) -> None:
 
 
 async def test_a_caller_sees_its_own_write(sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch) -> None:
-    records = [bare_record(f"name/{number}") for number in range(30)]
+    records = [make_record(str(number)) for number in range(30)]
     await sqlite.store.write(placed(*records))
     await sqlite.store.fill_digests(limit=30)
     gate = trio.Event()
@@ -159,11 +170,11 @@ async def test_a_caller_sees_its_own_write(sqlite: SqliteHandle, monkeypatch: py
     async def ask(who: str) -> None:
         trees[who] = await sqlite.store.tree(SHARD)
 
-    newer = bare_record("name/7", b"new", revision=2)
+    newer = make_record("7", revision=2, payload=b"new")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ask, "early")
         await trio.testing.wait_all_tasks_blocked()
-        # The first computation reads already; who asks after this write must not be given its answer.
+        # The first computation has begun to read. A call after this write must not be given its answer.
         await sqlite.store.write(placed(newer))
         nursery.start_soon(ask, "late")
         nursery.start_soon(ask, "later")
@@ -173,19 +184,19 @@ async def test_a_caller_sees_its_own_write(sqlite: SqliteHandle, monkeypatch: py
     assert trees["late"] == trees["later"] == rebuilt([*records[:7], newer, *records[8:]])
 
 
-async def test_digests_outlive_a_restart(tmp_path: Path) -> None:
-    records = [bare_record(f"name/{number}") for number in range(30)]
-    async with open_sqlite_store(tmp_path, leaf_digest=leaf_digest, dialect="d") as store:
+async def test_digests_outlive_a_restart(directory: Path) -> None:
+    records = [make_record(str(number)) for number in range(30)]
+    async with open_sqlite_store(directory, leaf_digest=leaf_digest, dialect="d") as store:
         await store.write(placed(*records))
         await store.tree(SHARD)
     digest = CountingDigest()
-    async with open_sqlite_store(tmp_path, leaf_digest=digest, dialect="d") as store:
+    async with open_sqlite_store(directory, leaf_digest=digest, dialect="d") as store:
         assert await store.tree(SHARD) == rebuilt(records)
         assert digest.calls == 0
 
 
-async def test_another_dialect_computes_anew(sqlite: SqliteHandle) -> None:
-    records = [bare_record(f"name/{number}", delete_time=number % 2) for number in range(30)]
+async def test_another_dialect_computes_again(sqlite: SqliteHandle) -> None:
+    records = [make_record(str(number), deleted=number % 2) for number in range(30)]
     await sqlite.store.write(placed(*records))
     await sqlite.store.tree(SHARD)
     await sqlite.close()
@@ -197,7 +208,7 @@ async def test_another_dialect_computes_anew(sqlite: SqliteHandle) -> None:
 
 
 async def test_closing_ends_a_computation(sqlite: SqliteHandle) -> None:
-    await sqlite.store.write(placed(*(bare_record(f"name/{number}") for number in range(200))))
+    await sqlite.store.write(placed(*(make_record(str(number)) for number in range(200))))
 
     async def ask() -> None:
         with pytest.raises(StoreClosedError):
@@ -208,3 +219,37 @@ async def test_closing_ends_a_computation(sqlite: SqliteHandle) -> None:
         for _ in range(20):
             await trio.lowlevel.checkpoint()
         await sqlite.close()
+
+
+RECORDS = [make_record(str(number)) for number in range(60)]
+
+
+async def test_a_tree_asked_for_after_a_drop_is_that_of_the_new_shard(sqlite: SqliteHandle) -> None:
+    await sqlite.store.write(placed(*RECORDS))
+    trees: list[Tree] = []
+
+    async def ask() -> None:
+        trees.append(await sqlite.store.tree(SHARD))
+
+    async with trio.open_nursery() as nursery:
+        async with sqlite.sqlite._digests._snapshot_turn:
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+            # The first call has looked the shard up already, and the second will share its answer.
+            await sqlite.store.drop(SHARD)
+            await sqlite.store.write(placed(*RECORDS[:5]))
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked()
+    assert trees[1] == rebuilt(RECORDS[:5])
+
+
+async def test_a_digest_of_a_dropped_shard_cannot_reach_the_next(sqlite: SqliteHandle) -> None:
+    record = make_record()
+    slot = slot_of(record.entity)
+    await sqlite.store.write(placed(record))
+    (row,) = sqlite.sqlite._file.reader.execute("SELECT sid, generation FROM slot").fetchall()
+    await sqlite.store.drop(SHARD)
+    newer = make_record(payload=b"newer")
+    await sqlite.store.write(placed(newer))
+    await sqlite.sqlite._writer.do(DigestJob(slots=[SlotSha(row[0], slot, row[1], bytes(64))]))
+    assert await sqlite.store.tree(SHARD) == rebuilt([newer])

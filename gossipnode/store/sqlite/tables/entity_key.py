@@ -1,21 +1,22 @@
-"""An entity as one byte string whose order (memcmp) is the order of `Entity` tuples.
+"""An entity as one byte string, in such a way that keys compare (memcmp) as `Entity` tuples do.
 
-`group NUL name NUL id`, in UTF-8. Group and name may hold any character, so a NUL or 0x01 of their own is
-escaped by a pair that begins with 0x01 and so still sorts behind the end of the part.
+A key is `group NUL name NUL id`, in UTF-8. Group and name may hold any character, a NUL included. A NUL or
+0x01 inside them is therefore written as a pair that begins with 0x01, which sorts after the NUL that ends the
+part.
 """
 
 from __future__ import annotations
 
 from gossipnode.core.model.property import Entity
-from gossipnode.store.damage import DamageError
+from gossipnode.store.sqlite.tables.damage import DamageError
 
 
 class DamagedKeyError(DamageError):
-    """Bytes that are no key of an entity."""
+    """Bytes that are not the key of any entity."""
 
 
 END_KEY = b"\xff"
-"""Behind every key: UTF-8 has no such byte."""
+"""Sorts after every key: this byte does not occur in UTF-8. (b"" sorts before every key.)"""
 
 
 def entity_key(entity: Entity) -> bytes:
@@ -37,18 +38,18 @@ def key_entity(key: bytes) -> Entity:
 
 
 def name_range(group: bytes, name: str) -> tuple[bytes, bytes]:
-    """All keys of one name lie strictly between these two. `group` is a key's first part, as it is."""
+    """Two keys strictly between which lie all keys of one name. `group` is from `key_group`."""
     start = group + b"\0" + _escape(name)
     return start + b"\0", start + b"\1"
 
 
 def key_group(key: bytes) -> bytes:
-    """A key's first part, still escaped."""
+    """The first part of a key: the group, still escaped."""
     return key.partition(b"\0")[0]
 
 
-def behind_group(group: bytes) -> bytes:
-    """Lies behind all keys of a group, and before those of every later group."""
+def after_group(group: bytes) -> bytes:
+    """A key that sorts after all keys of a group, and before those of every later group."""
     return group + b"\1"
 
 

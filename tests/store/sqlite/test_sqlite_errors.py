@@ -1,0 +1,161 @@
+"""What errors of SQLite become. On a full disk a write fails whole, reads go on, and later writes work."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gossipnode.core.model.write_result import WriteOutcome
+from gossipnode.store.interface import StoreDamagedError, StoreError, StoreFullError
+from gossipnode.store.sqlite import sqlite_errors
+from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, store_error
+from gossipnode.store.verify.check_store import verify_store
+from tests.store.support import (
+    SHARD,
+    Handle,
+    SqliteHandle,
+    leaf_digest,
+    make_record,
+    placed,
+    rebuilt,
+    scan_all,
+)
+
+BIG = bytes(2000)
+
+
+async def _fill_up(handle: Handle) -> list[str]:
+    """Write until a write fails; returns the ids that were acknowledged."""
+    kept: list[str] = []
+    for number in range(1000):
+        ids = [f"{number}-{each}" for each in range(10)]
+        try:
+            await handle.store.write(placed(*(make_record(each, payload=BIG) for each in ids)), stamp=number)
+        except StoreFullError:
+            return kept
+        kept += ids
+    raise AssertionError("the disk never was full")
+
+
+async def _check(handle: Handle, kept: list[str]) -> None:
+    found = await scan_all(handle.store, page=100)
+    assert sorted(record.entity.id for record in found) == sorted(kept)
+    assert await handle.store.tree(SHARD) == rebuilt(found)
+    assert (await handle.store.counts(SHARD)).records == len(kept)
+    assert await handle.store.last_stamp() == len(kept) // 10 - 1
+
+
+@pytest.mark.slow
+async def test_a_limit_on_pages(sqlite: SqliteHandle) -> None:
+    # The limit belongs to the connection of the writer, which is idle here.
+    connection = sqlite.sqlite._file.writer
+    connection.execute("PRAGMA max_page_count = 150")
+    kept = await _fill_up(sqlite)
+    assert kept
+    await _check(sqlite, kept)
+    connection.execute("PRAGMA max_page_count = 100000")
+    (result,) = await sqlite.store.write(placed(make_record("later", payload=BIG)))
+    assert result.outcome is WriteOutcome.STORED
+    assert sqlite.sqlite.failure is None
+    await sqlite.restart()
+    assert len(await scan_all(sqlite.store)) == len(kept) + 1
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    target = tmp_path / "disk"
+    target.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(target)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small tmpfs here: {mounted.stderr.strip()}")
+    try:
+        yield target
+    finally:
+        subprocess.run(["umount", str(target)], check=True)
+
+
+@pytest.mark.slow
+async def test_a_small_disk(small_disk: Path) -> None:
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(800_000))
+    handle = SqliteHandle(small_disk / "data")
+    await handle.open()
+    try:
+        kept = await _fill_up(handle)
+        assert kept
+        await _check(handle, kept)
+        with pytest.raises(StoreFullError):
+            await handle.store.write(placed(*(make_record(str(n), payload=BIG) for n in range(100))))
+        await _check(handle, kept)
+        # After a restart on the full disk, reads are served too.
+        await handle.restart()
+        await _check(handle, kept)
+        filler.unlink()
+        (result,) = await handle.store.write(placed(make_record("later", payload=BIG)))
+        assert result.outcome is WriteOutcome.STORED
+        await handle.restart()
+        assert len(await scan_all(handle.store)) == len(kept) + 1
+    finally:
+        await handle.close()
+    assert verify_store(handle.directory, lambda _: leaf_digest).wrong_count == 0
+
+
+async def test_a_lock_held_by_another_program_fails_one_write(sqlite: SqliteHandle) -> None:
+    sqlite.sqlite._file.writer.execute("PRAGMA busy_timeout = 0")
+    with closing(sqlite3.connect(sqlite.directory / "store.db", isolation_level=None)) as intruder:
+        intruder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="another program"):
+            await sqlite.store.write(placed(make_record()))
+        assert await sqlite.store.scan(SHARD, limit=1) == []
+        intruder.execute("ROLLBACK")
+    await sqlite.store.write(placed(make_record()))
+    assert await scan_all(sqlite.store) == [make_record()]
+
+
+@pytest.mark.parametrize(
+    ("code", "expected", "says"),
+    [
+        (sqlite3.SQLITE_CORRUPT, StoreDamagedError, "--reseed"),
+        (sqlite3.SQLITE_NOTADB, StoreDamagedError, "--reseed"),
+        (sqlite3.SQLITE_FULL, StoreFullError, "no space left"),
+        (sqlite3.SQLITE_BUSY, StoreBusyError, "another program"),
+        (sqlite3.SQLITE_LOCKED, StoreBusyError, "another program"),
+        (sqlite3.SQLITE_BUSY_SNAPSHOT, StoreBusyError, "another program"),
+        (sqlite3.SQLITE_CORRUPT_INDEX, StoreDamagedError, "--reseed"),
+        (sqlite3.SQLITE_IOERR, StoreError, "as SQLite says"),
+        (sqlite3.SQLITE_ERROR, StoreError, "as SQLite says"),
+        (None, StoreError, "as SQLite says"),
+    ],
+)
+def test_each_code_has_its_error(
+    directory: Path, code: int | None, expected: type[Exception], says: str
+) -> None:
+    raised = sqlite3.OperationalError("as SQLite says")
+    if code is not None:
+        raised.sqlite_errorcode = code
+    error = store_error(raised, directory / "store.db")
+    assert type(error) is expected
+    assert says in str(error)
+    assert str(directory / "store.db") in str(error)
+
+
+def test_an_io_error_without_space_means_a_full_disk(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised = sqlite3.OperationalError("disk I/O error")
+    raised.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+    assert type(store_error(raised, directory / "store.db")) is StoreError
+    monkeypatch.setattr(sqlite_errors, "FULL_BELOW_BYTES", 1 << 62)
+    assert type(store_error(raised, directory / "store.db")) is StoreFullError
+    # Of a disk that is gone, nobody can ask whether it was full.
+    assert type(store_error(raised, directory / "gone" / "store.db")) is StoreError
