@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import trio
 
@@ -143,12 +144,12 @@ class MemoryStore:
     ) -> list[Leaf]:
         """See `Store.leaves`."""
         held = await self._held(shard)
-        leaves = [
+        leaves = (
             Leaf(slot, record.entity, self._sha(held, record), record.version)
             for record in held.ordered()
-            if slot_of(record.entity) == slot and (after is None or record.entity > after)
-        ]
-        return leaves[:limit]
+            if (after is None or record.entity > after) and slot_of(record.entity) == slot
+        )
+        return list(islice(leaves, limit))
 
     async def scan(
         self, shard: ShardId, *, after: Entity | None = None, limit: int, name: str | None = None
