@@ -111,9 +111,12 @@ class NodeService:
         with as_status():
             after = parse_entity(asked.after) if asked.after else None
             query = decode_query(asked.query, after=after, ack=asked.ack)
-            ordered = self._turns.ordered_stream() if query.order_by else nullcontext()
-            with ordered:
-                async with self._queries.open(query) as answer, record_sender(stream) as sender:
+            # A search for records that the query names is short: it never waits behind other queries.
+            by_key = bool(query.name and query.ids)
+            turn = self._turns.ordered_stream() if query.order_by and not by_key else nullcontext()
+            # The sender comes first: a query that waits for its turn shows that it is alive.
+            async with record_sender(stream) as sender, turn as sender.place:
+                async with self._queries.open(query) as answer:
                     await sender.send_all(answer)
             trace = None
             if asked.query.trace:

@@ -15,6 +15,7 @@ import trio
 from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.node.query.queries import ClusterQuery, Query, QueryTrace
+from gossipnode.node.query.query_turns import OrderedPlace
 from gossipnode.node.replica.scan import STREAM_MESSAGE_BYTES
 from gossipnode.rpc import ServerStream
 from gossipnode.wire import query_codec
@@ -103,6 +104,8 @@ class RecordSender:
         self.sending = trio.Lock()
         """Held while a message is being sent: whoever cancels that would lose what is in it."""
         self._sent_at = trio.current_time()
+        self.place: OrderedPlace | None = None
+        """The place that the answer holds, if it is an ordered one."""
         self.sent = 0
 
     async def add(self, records: Sequence[Record]) -> None:
@@ -121,6 +124,8 @@ class RecordSender:
             self._batch, self._size = [], 0
             await self._stream.send(batch)
             self._sent_at = trio.current_time()
+            if self.place is not None:
+                self.place.took()
 
     async def show_life(self) -> None:
         """Send what is kept, be it nothing, whenever nothing was sent for a while."""
