@@ -38,6 +38,12 @@ APPLY_PAUSE_MIN_SECONDS = 0.002
 APPLY_PAUSE_MAX_SECONDS = 0.25
 """The longest pause before a write starts over; it doubles with each try. The pause itself is random."""
 
+COMPARE_SECONDS = 2.0
+"""How long a request waits for registries to be compared with one member, before it turns to another one."""
+
+COMPARED_MEMBERS_MAX = 3
+"""Members that a request turns to at most."""
+
 VIEW_ATTEMPTS = 5
 """How often a request starts over because a replica sees other members than we do."""
 
@@ -112,8 +118,17 @@ class RecordSteps:
         await trio.sleep(self._rng.uniform(0, longest))
 
     async def compare_views(self, peer: str) -> None:
-        """Compare registries with a peer that sees other members than we do."""
-        await self._sync.compare(peer)
+        """Compare registries with a peer that sees other members than we do.
+
+        A peer that hangs must not keep the request, and the locks that it holds, waiting. Then any member
+        that is up will do: all of them are told of a change.
+        """
+        others = [name for name in self._sync.members_up() if name != peer]
+        for name in [peer, *others][:COMPARED_MEMBERS_MAX]:
+            with trio.move_on_after(COMPARE_SECONDS) as patience:
+                await self._sync.compare(name)
+            if not patience.cancelled_caught:
+                return
 
     async def read(
         self,

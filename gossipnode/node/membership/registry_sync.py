@@ -6,6 +6,8 @@ gets what it missed when it says hello again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import structlog
 import trio
 
@@ -69,6 +71,10 @@ class RegistrySync:
         finally:
             del self._comparing[name]
             done.set()
+
+    def members_up(self) -> Iterable[str]:
+        """The members that a comparison is likely to reach."""
+        return [name for name, peer in self._members.peers.items() if peer.state == "up" and not peer.foreign]
 
     async def put(self, entity: Entity, tags: Tags) -> Record:
         """Write a record of the registry here; `spread` sends it to the others.

@@ -121,4 +121,4 @@ def _heard(peer: Peer, hello: pb.HelloRequest | pb.HelloReply) -> None:
     peer.foreign = False
     peer.answered()
     moving = {(count.group, count.shard): count.records for count in hello.moving}
-    peer.progress = FillProgress(hello.filled_view, moving)
+    peer.tells_progress(FillProgress(hello.filled_view, moving))

@@ -50,11 +50,14 @@ class Peer:
     """It lacks our own services."""
     gone: trio.Event = field(default_factory=trio.Event)
     """Set when it is no member any more, or has another address."""
+    news: ChangeEvent = field(default_factory=ChangeEvent)
+    """See `Members.news`."""
 
     def answered(self) -> None:
         """It did something for us just now."""
         if self.state != "up":
             self.link.try_again()
+            self.news.notify()
         self.state, self.seen_at = "up", trio.current_time()
 
     def failed(self, error: RpcError) -> None:
@@ -63,6 +66,12 @@ class Peer:
             self.state, self.seen_at = "down", trio.current_time()
         elif error.status is not Status.DEADLINE_EXCEEDED:
             self.answered()
+
+    def tells_progress(self, progress: FillProgress) -> None:
+        """It said how far it is with what it is to hold."""
+        if progress != self.progress:
+            self.progress = progress
+            self.news.notify()
 
     def request_failed(self, error: RpcError) -> None:
         """A request of a coordinator failed: the peer is not there, hangs, or is of another kind."""
@@ -101,6 +110,8 @@ class Members:
         """Peers whose last hello told of another registry than ours. A comparison takes them out."""
         self.told = ChangeEvent()
         """Tells that `differing` has grown."""
+        self.news = ChangeEvent()
+        """Tells that a peer has come back, or is further with the shards that it fills."""
         self._open_channel = open_channel
         self._nursery: trio.Nursery | None = None
 
@@ -130,7 +141,7 @@ class Members:
         async with self._open_channel(name, address) as channel, trio.open_nursery() as nursery:
             link = ExchangeLink(channel, self.metadata)
             await nursery.start(link.run)
-            peer = Peer(name, address, channel, link)
+            peer = Peer(name, address, channel, link, news=self.news)
             task_status.started(peer)
             await peer.gone.wait()
             nursery.cancel_scope.cancel()

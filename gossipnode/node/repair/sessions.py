@@ -71,7 +71,11 @@ class Sessions:
         began = trio.current_time()
         own_metadata = {**metadata, call_metadata.INCARNATION: str(shard.incarnation)}
         store = ShardStore(self._local, shard, leaving=leaving)
-        shards = self._local.shards.shard_count(shard.group)
+        shards = self._local.shards.view.shard_count(shard.group)
+        if shards is None:
+            # It was deleted while the session waited for its turn.
+            reason = f"there is no group {shard.group!r} any more"
+            return Hop(self._members.own_name, peer.name, HopEnd.FAILED, reason)
         run = _ClientRun(peer, shard, store, shards, self._bounds, own_metadata)
         end, reason = await run.outcome()
         counts = run.counts
