@@ -13,8 +13,8 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.model.entity_hash import slot_of
+from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.session.tree import Leaf, Tree
 from gossipnode.store.interface import ShardCounts, StoreClosedError
 from gossipnode.store.sqlite import digests
