@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import trio
+import trio.lowlevel
 import trio.testing
 
 from gossipnode.store.interface import IndexState, StoreClosedError, StoreFullError
@@ -134,3 +135,19 @@ async def test_the_twin_in_memory() -> None:
     handle.memory.set_full(False)
     await handle.store.write(placed(make_record("2")))
     assert len(await scan_all(handle.store)) == 2
+
+
+async def test_closing_waits_for_the_writes_under_way(autojump_clock: trio.testing.MockClock) -> None:
+    store = MemoryStore(leaf_digest=leaf_digest, commit_seconds=2.0)
+    async with trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(store.write, placed(make_record(str(number))))
+            await trio.sleep(0.5)
+        for _ in range(2):
+            nursery.start_soon(store.close)
+        await trio.lowlevel.checkpoint()
+        with pytest.raises(StoreClosedError):
+            await store.last_stamp()
+        await store.close()
+        assert trio.current_time() == pytest.approx(3.0)
+    assert len(await scan_all(store.reopen())) == 3

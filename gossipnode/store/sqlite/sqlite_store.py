@@ -109,11 +109,6 @@ class SqliteStore:
         """Where a damaged file is now, if opening has moved one aside."""
         return self._file.moved_aside
 
-    @property
-    def failure(self) -> StoreError | None:
-        """Why the store cannot go on, once it has failed; else None."""
-        return self._state.failure
-
     async def wait_failed(self) -> StoreError:
         """See `Store.wait_failed`."""
         return await self._state.wait_failed()

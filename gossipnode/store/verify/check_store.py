@@ -43,7 +43,6 @@ def verify_store(
     *,
     index_rows: IndexRows | None = None,
     progress: CheckProgress | None = None,
-    payload_digest: Callable[[bytes], bytes] = payload_digest,
 ) -> StoreSummary:
     """Compute every digest and counter again, and list what is kept wrongly. A missing digest is not wrong.
 
@@ -74,7 +73,7 @@ def verify_store(
             (dialect,) = found.execute("SELECT value FROM meta WHERE key = 'dialect'").fetchone()
             (total,) = found.execute("SELECT count(*) FROM leaf").fetchone()
             indexes = ShardIndexes(found, index_rows) if index_rows else None
-            check = _Check(found, leaf_digest_for(dialect), indexes, payload_digest, progress, total)
+            check = _Check(found, leaf_digest_for(dialect), indexes, progress, total)
             return check.run()
     except sqlite3.Error as error:
         raise store_error(error, path) from error
@@ -87,7 +86,6 @@ class _Check:
     connection: sqlite3.Connection
     leaf_digest: LeafDigest
     indexes: ShardIndexes | None
-    payload_digest: Callable[[bytes], bytes]
     progress: CheckProgress | None
     total: int
     done: int = 0
@@ -180,7 +178,7 @@ class _Check:
                 self._wrong(f"{entity.text}: is kept in slot {slot} of {shard}, where it does not belong")
         except CoreError as error:
             self._wrong(f"{entity.text}: {error}")
-        if self.payload_digest(payload) != version.digest:
+        if payload_digest(payload) != version.digest:
             self._wrong(f"{entity.text}: payload differs from its digest")
         try:
             true_sha = self.leaf_digest(payload, version.delete_time)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,13 @@ from hypothesis import strategies as st
 
 from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record
-from gossipnode.core.session.tree import Tree
+from gossipnode.core.session.tree import Leaf, Tree
 from gossipnode.store.interface import ShardCounts, StoreClosedError
 from gossipnode.store.sqlite import digests
-from gossipnode.store.sqlite.jobs import DigestJob, SlotSha
+from gossipnode.store.sqlite.jobs import DigestJob, LeafSha, SlotSha
 from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
+from gossipnode.store.sqlite.tables.entity_key import entity_key
+from gossipnode.store.sqlite.tables.rows import LeafPlace
 from tests.store.support import (
     SHARD,
     SqliteHandle,
@@ -253,3 +257,58 @@ async def test_a_digest_of_a_dropped_shard_cannot_reach_the_next(sqlite: SqliteH
     await sqlite.store.write(placed(newer))
     await sqlite.sqlite._writer.do(DigestJob(slots=[SlotSha(row[0], slot, row[1], bytes(64))]))
     assert await sqlite.store.tree(SHARD) == rebuilt([newer])
+
+
+def _in_one_slot(count: int) -> list[Record]:
+    records = [make_record(str(number)) for number in range(64 * count)]
+    slot = slot_of(records[0].entity)
+    return [record for record in records if slot_of(record.entity) == slot][:count]
+
+
+@pytest.mark.parametrize("meanwhile", ["dropped", "hashed"])
+async def test_leaves_may_change_while_their_digests_are_computed(
+    sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    records = sorted(_in_one_slot(3), key=lambda record: record.entity)
+    slot = slot_of(records[0].entity)
+    await sqlite.store.write(placed(*records))
+    gate = trio.Event()
+
+    async def wait_at_the_gate(_: digests.Slice) -> None:
+        await gate.wait()
+
+    monkeypatch.setattr(digests.Slice, "step", wait_at_the_gate)
+    pages: list[list[Leaf]] = []
+
+    async def ask() -> None:
+        pages.append(await sqlite.store.leaves(SHARD, slot, limit=10))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await trio.testing.wait_all_tasks_blocked()
+        # The digest of the first leaf is computed. Those of the others are not.
+        if meanwhile == "dropped":
+            await sqlite.store.drop(SHARD)
+        else:
+            place = LeafPlace(1, slot, entity_key(records[2].entity))
+            sha = LeafSha(place, records[2].version, leaf_digest(records[2].payload, 0))
+            await sqlite.sqlite._writer.do(DigestJob([sha]))
+        gate.set()
+    found = records[:1] if meanwhile == "dropped" else records
+    assert pages == [
+        [Leaf(slot, each.entity, leaf_digest(each.payload, 0).hex(), each.version) for each in found]
+    ]
+
+
+async def test_digests_that_cannot_be_kept_are_right_all_the_same(sqlite: SqliteHandle) -> None:
+    records = [make_record(str(number)) for number in range(30)]
+    await sqlite.store.write(placed(*records))
+    sqlite.sqlite._file.writer.execute("PRAGMA busy_timeout = 0")
+    with closing(sqlite3.connect(sqlite.directory / "store.db", isolation_level=None)) as intruder:
+        intruder.execute("BEGIN IMMEDIATE")
+        assert await sqlite.store.fill_digests(limit=100) == 0
+        assert await sqlite.store.tree(SHARD) == rebuilt(records)
+        assert (await sqlite.store.counts(SHARD)).unhashed == 30
+        intruder.execute("ROLLBACK")
+    assert await sqlite.store.fill_digests(limit=100) == 30
+    assert await sqlite.store.tree(SHARD) == rebuilt(records)

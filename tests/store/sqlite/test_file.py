@@ -12,6 +12,7 @@ import pytest
 
 from gossipnode.store.interface import (
     StoreDamagedError,
+    StoreError,
 )
 from gossipnode.store.sqlite import file
 from gossipnode.store.sqlite.file import WAL_CHECKPOINT_PAGES, WAL_KEPT_BYTES
@@ -172,3 +173,11 @@ async def test_one_connection_alone_writes_and_checkpoints(
     assert [bool(said) for said in changed] == [True, True, True]
     # The readers have changed nothing: these are the attempts that this test has made.
     assert changed[1:] == [["DELETE FROM leaf"]] * 2
+
+
+async def test_an_old_sqlite_is_refused(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gossipnode.store.sqlite.file.OLDEST_SQLITE", (99, 0, 0))
+    with pytest.raises(StoreError, match="too old"):
+        async with open_sqlite_store(directory / "data", leaf_digest=leaf_digest, dialect="d"):
+            pass
+    assert not (directory / "data").exists()

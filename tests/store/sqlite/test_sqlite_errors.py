@@ -61,7 +61,7 @@ async def test_a_limit_on_pages(sqlite: SqliteHandle) -> None:
     connection.execute("PRAGMA max_page_count = 100000")
     (result,) = await sqlite.store.write(placed(make_record("later", payload=BIG)))
     assert result.outcome is WriteOutcome.STORED
-    assert sqlite.sqlite.failure is None
+    assert sqlite.sqlite._state.failure is None
     await sqlite.restart()
     assert len(await scan_all(sqlite.store)) == len(kept) + 1
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
+
 import pytest
 import trio
 import trio.testing
@@ -10,6 +13,7 @@ from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.store.interface import StoreClosedError
 from gossipnode.store.sqlite import commit
 from gossipnode.store.sqlite import writer as sqlite_writer
+from gossipnode.store.sqlite.jobs import StepJob
 from tests.store.support import SqliteHandle, make_record, placed, scan_all
 
 
@@ -77,9 +81,44 @@ async def test_an_unexpected_error_ends_the_store(
         with pytest.raises(StoreClosedError, match="a defect"):
             await sqlite.store.write(placed(make_record("2")))
     assert "a defect" in str(await sqlite.sqlite.wait_failed())
-    assert sqlite.sqlite.failure is not None
+    assert sqlite.sqlite._state.failure is not None
     with pytest.raises(StoreClosedError):
         await sqlite.store.write(placed(make_record("3")))
     # Nothing of the failed write was kept. The next start checks the file and goes on.
     await sqlite.restart()
     assert await scan_all(sqlite.store) == [make_record()]
+
+
+async def test_what_waits_for_room_is_refused_when_the_store_closes(
+    sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_writer, "WRITE_QUEUE_RECORDS", 1)
+    gate = threading.Event()
+    refused: list[str] = []
+
+    def hold_the_thread(_: sqlite3.Connection) -> int:
+        gate.wait()
+        return 0
+
+    async def write(identity: str) -> None:
+        with pytest.raises(StoreClosedError):
+            await sqlite.store.write(placed(make_record(identity)))
+        refused.append(identity)
+
+    async with trio.open_nursery() as nursery:
+        try:
+            nursery.start_soon(sqlite.sqlite._writer.do, StepJob(hold_the_thread))
+            await trio.testing.wait_all_tasks_blocked()
+            for number in range(4):
+                nursery.start_soon(write, str(number))
+            await trio.testing.wait_all_tasks_blocked()
+            assert refused == []
+            nursery.start_soon(sqlite.sqlite.close)
+            await trio.testing.wait_all_tasks_blocked()
+            assert sorted(refused) == list("0123")
+        finally:
+            gate.set()
+    # Closing once more does nothing.
+    await sqlite.sqlite.close()
+    await sqlite.restart()
+    assert await scan_all(sqlite.store) == []

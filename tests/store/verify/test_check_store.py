@@ -13,6 +13,7 @@ from gossipnode.core.cluster.view import SYSTEM_SHARD
 from gossipnode.core.model.property import ShardId
 from gossipnode.store.interface import StoreDamagedError
 from gossipnode.store.verify.check_store import verify_store
+from tests.store.sqlite.files import damage_pages, fill_file
 from tests.store.support import (
     OTHER_SHARD,
     SHARD,
@@ -132,3 +133,30 @@ async def test_a_broken_file(sqlite: SqliteHandle) -> None:
     (directory / "store.db").write_bytes(b"garbage" * 1000)
     with pytest.raises(StoreDamagedError):
         verify_store(directory, lambda _: leaf_digest)
+
+
+async def test_broken_pages(sqlite: SqliteHandle) -> None:
+    path = await fill_file(sqlite)
+    damage_pages(path)
+    with pytest.raises(StoreDamagedError, match=r"store\.db is damaged"):
+        verify_store(sqlite.directory, lambda _: leaf_digest)
+
+
+async def test_a_payload_that_cannot_be_read(sqlite: SqliteHandle) -> None:
+    directory = await _store(sqlite, hashed=False)
+
+    def unreadable(payload: bytes, _delete_time: int) -> bytes:
+        if payload == b"7":
+            raise ValueError("a tag without a name")
+        return leaf_digest(payload, _delete_time)
+
+    summary = verify_store(directory, lambda _: unreadable)
+    assert summary.wrong == ("sw/name/7: payload cannot be read: a tag without a name",)
+
+
+async def test_progress_is_told_now_and_then(sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = await _store(sqlite)
+    monkeypatch.setattr("gossipnode.store.verify.check_store.PROGRESS_RECORDS", 20)
+    told: list[tuple[int, int]] = []
+    verify_store(directory, lambda _: leaf_digest, progress=lambda done, total: told.append((done, total)))
+    assert told == [(20, 45), (40, 45), (45, 45)]
