@@ -40,7 +40,11 @@ EXCHANGE_REQUEST_MAX_BYTES = 3 << 20
 
 EXCHANGE_UNDER_WAY_MAX = 4096
 EXCHANGE_UNDER_WAY_BYTES = 16 << 20
-"""Requests that one peer has still to answer; one more is refused at once."""
+"""Requests that one peer has still to answer. More of them wait for room, until their timeouts."""
+
+EXCHANGE_WAITING_MAX = 4096
+EXCHANGE_WAITING_BYTES = 64 << 20
+"""Requests to one peer that wait for room; one more is refused at once."""
 
 EXCHANGE_FOREIGN_SECONDS = 10.0
 """How long a peer that does not know our requests is not asked again."""
@@ -92,6 +96,9 @@ class ExchangeLink:
         self._under_way: dict[int, Asked] = {}
         self._queued: dict[int, Asked] = {}
         self._bytes = 0
+        # Those that wait for room, first come first served: small ones do not overtake a large one for ever.
+        self._waiting: dict[int, Asked] = {}
+        self._waiting_bytes = 0
         self._sender = Waker()
         # One for all: a cancel scope for each request would cost as much as all the rest of it.
         self._timer = trio.CancelScope()
@@ -148,26 +155,57 @@ class ExchangeLink:
                 Status.RESOURCE_EXHAUSTED,
                 f"a request of {asked.size} bytes to a replica is over {EXCHANGE_REQUEST_MAX_BYTES} bytes",
             )
-        if (
-            len(self._under_way) >= EXCHANGE_UNDER_WAY_MAX
-            or self._bytes + asked.size > EXCHANGE_UNDER_WAY_BYTES
+        if not self._waiting and self._has_room_for(asked):
+            self._let_in(asked)
+        elif (
+            len(self._waiting) < EXCHANGE_WAITING_MAX
+            and self._waiting_bytes + asked.size <= EXCHANGE_WAITING_BYTES
         ):
+            self._waiting[asked.number] = asked
+            self._waiting_bytes += asked.size
+        else:
             raise _unsent(
                 Status.RESOURCE_EXHAUSTED,
-                f"{self._channel.authority} has {len(self._under_way)} requests still to answer",
+                f"{self._channel.authority} has {len(self._under_way)} requests still to answer, and "
+                f"{len(self._waiting)} wait for room",
             )
-        self._under_way[asked.number] = self._queued[asked.number] = asked
-        self._bytes += asked.size
         if asked.deadline < self._timer.deadline:
             self._timer.deadline = asked.deadline
-        self._sender.wake()
         return asked
+
+    def _has_room_for(self, asked: Asked) -> bool:
+        return (
+            len(self._under_way) < EXCHANGE_UNDER_WAY_MAX
+            and self._bytes + asked.size <= EXCHANGE_UNDER_WAY_BYTES
+        )
+
+    def _let_in(self, asked: Asked) -> None:
+        self._under_way[asked.number] = self._queued[asked.number] = asked
+        self._bytes += asked.size
+        self._sender.wake()
+
+    def _let_in_those_that_fit(self) -> None:
+        while self._waiting:
+            first = next(iter(self._waiting.values()))
+            if not self._has_room_for(first):
+                return
+            self._leave_waiting(first)
+            self._let_in(first)
+
+    def _leave_waiting(self, asked: Asked) -> bool:
+        if self._waiting.pop(asked.number, None) is None:
+            return False
+        self._waiting_bytes -= asked.size
+        return True
 
     def forget(self, asked: Asked) -> None:
         """Do without an answer: `told` will not be called any more. Harmless after the answer."""
         if self._under_way.pop(asked.number, None) is not None:
             self._queued.pop(asked.number, None)
             self._bytes -= asked.size
+        elif not self._leave_waiting(asked):
+            return
+        self._let_in_those_that_fit()
 
     def try_again(self) -> None:
         """The peer has shown itself: what failed before says nothing any more."""
@@ -203,7 +241,11 @@ class ExchangeLink:
             now = trio.current_time()
             for asked in [asked for asked in self._under_way.values() if asked.deadline <= now]:
                 self._end(asked, RpcError(Status.DEADLINE_EXCEEDED, f"no answer within {asked.timeout:g} s"))
-            deadlines = [asked.deadline for asked in self._under_way.values()]
+            for asked in [asked for asked in self._waiting.values() if asked.deadline <= now]:
+                # Our own end has kept it: that says nothing of the peer.
+                text = f"no room for it within {asked.timeout:g} s"
+                self._end(asked, _unsent(Status.RESOURCE_EXHAUSTED, text))
+            deadlines = [asked.deadline for asked in (*self._under_way.values(), *self._waiting.values())]
             self._timer = trio.CancelScope(deadline=min(deadlines, default=math.inf))
 
     async def _exchange(self) -> None:
@@ -283,12 +325,12 @@ class ExchangeLink:
         self._fail_all(failure)
 
     def _fail_all(self, error: RpcError) -> None:
-        for asked in list(self._under_way.values()):
-            unseen = error.never_processed or asked.number in self._queued
+        for asked in [*self._under_way.values(), *self._waiting.values()]:
+            unseen = error.never_processed or asked.number in self._queued or asked.number in self._waiting
             self._end(asked, RpcError(error.status, error.message, never_processed=unseen))
 
     def _end(self, asked: Asked, answer: Answer | RpcError) -> None:
-        if asked.number not in self._under_way:
+        if asked.number not in self._under_way and asked.number not in self._waiting:
             return  # forgotten by whoever has just heard of another one
         self.forget(asked)
         try:
