@@ -12,10 +12,10 @@ from typing import Any
 
 import trio
 
+from gossipnode.concurrency.fair_turns import Turn
 from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.node.query.queries import ClusterQuery, Query, QueryTrace
-from gossipnode.node.query.query_turns import OrderedPlace
 from gossipnode.node.replica.scan import STREAM_MESSAGE_BYTES
 from gossipnode.rpc import ServerStream
 from gossipnode.wire import query_codec
@@ -104,7 +104,7 @@ class RecordSender:
         self.sending = trio.Lock()
         """Held while a message is being sent: whoever cancels that would lose what is in it."""
         self._sent_at = trio.current_time()
-        self.place: OrderedPlace | None = None
+        self.place: Turn | None = None
         """The place that the answer holds, if it is an ordered one."""
         self.sent = 0
 

@@ -468,7 +468,7 @@ async def test_leaving_early_stops_the_replicas(autojump_clock: object) -> None:
 
 
 def scans_under_way(cluster: Cluster) -> dict[str, int]:
-    return {name: node.parts.scan._under_way for name, node in cluster.nodes.items()}
+    return {name: node.parts.scan.under_way for name, node in cluster.nodes.items()}
 
 
 @pytest.mark.slow

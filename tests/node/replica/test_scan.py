@@ -24,7 +24,7 @@ from gossipnode.node.endpoints.record_sender import STREAM_PAUSE_SECONDS, record
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.replica import scan as replica_scan
-from gossipnode.node.replica.scan import SCAN_PAUSE_SECONDS, STREAM_MESSAGE_BYTES
+from gossipnode.node.replica.scan import SCAN_PAUSE_SECONDS, SCAN_STALLED_SECONDS, STREAM_MESSAGE_BYTES
 from gossipnode.rpc import Channel, RpcError, Status
 from gossipnode.sim import Cluster, running
 from gossipnode.wire import services
@@ -98,17 +98,50 @@ async def test_another_view_is_refused(autojump_clock: object) -> None:
         assert caught.value.status is Status.NOT_FOUND
 
 
+@asynccontextmanager
+async def a_search_that_nobody_reads(channel: Channel, cluster: Cluster) -> AsyncIterator[None]:
+    """Start a search of more than a stream's window holds, and take nothing of it."""
+    async with channel.stream(services.REPLICA_SCAN, timeout=None, metadata=OURS) as stream:
+        await stream.send(scan_request(cluster))
+        await stream.half_close()
+        await trio.sleep(0.1)
+        assert scan_of(cluster, "b").under_way == 1
+        yield
+
+
 @pytest.mark.slow
-async def test_searches_beyond_what_is_served_at_once_are_refused(
+async def test_searches_beyond_what_is_served_at_once_wait_for_their_turn(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replica_scan, "SCANS_SERVED_AT_ONCE", 0)
+    monkeypatch.setattr(replica_scan, "SCANS_SERVED_AT_ONCE", 1)
     cluster = Cluster()
     async with asked(cluster, "b") as channel:
-        with pytest.raises(RpcError, match="try again") as caught:
-            await every(channel, services.REPLICA_SCAN, scan_request(cluster), **OURS)
-        assert caught.value.status is Status.RESOURCE_EXHAUSTED
-        assert scan_of(cluster, "b")._under_way == 0
+        await put(cluster, "b", *(version(f"n/{i:03}", s="x" * 100_000) for i in range(100)))
+        async with a_search_that_nobody_reads(channel, cluster):
+            with trio.move_on_after(SCAN_STALLED_SECONDS / 2) as waited:
+                await every(channel, services.REPLICA_SCAN, scan_request(cluster), **OURS)
+            assert waited.cancelled_caught, "the turn is taken, and its holder may be slow"
+            by_key = scan_request(cluster, name="n", ids=frozenset({"007"}))
+            pages = await every(channel, services.REPLICA_SCAN, by_key, **OURS)
+            assert len([each for page in pages for each in page.candidates]) == 1
+        await trio.sleep(0.1)
+        assert scan_of(cluster, "b").under_way == 0
+
+
+@pytest.mark.slow
+async def test_a_search_that_nobody_reads_gives_its_turn_to_one_that_waits(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_scan, "SCANS_SERVED_AT_ONCE", 1)
+    cluster = Cluster()
+    async with asked(cluster, "b") as channel:
+        await put(cluster, "b", *(version(f"n/{i:03}", s="x" * 100_000) for i in range(100)))
+        async with a_search_that_nobody_reads(channel, cluster):
+            pages = await every(channel, services.REPLICA_SCAN, scan_request(cluster), **OURS)
+            assert pages[-1].finished
+            assert not pages[0].finished, "it says that it is alive while it waits"
+            assert len([each for page in pages for each in page.candidates]) == 100
+        assert scan_of(cluster, "b").under_way == 0
 
 
 @pytest.mark.slow
@@ -351,4 +384,4 @@ async def test_a_client_that_goes_away_ends_the_search_everywhere(autojump_clock
             await channel.unary(services.QUERY, banyandb.QueryRequest(groups=["sw"]), timeout=2)
         assert caught.value.status is Status.DEADLINE_EXCEEDED
         await trio.sleep(0.1)
-        assert [scan_of(cluster, name)._under_way for name in ALL] == [0, 0, 0]
+        assert [scan_of(cluster, name).under_way for name in ALL] == [0, 0, 0]
