@@ -1,7 +1,4 @@
-"""NodeService, what the command line asks of a node, but for groups and members (see `node_admin`).
-
-Thin: decode, check, call, encode.
-"""
+"""NodeService: all that the command line asks of a node, but for groups and members (see `node_admin`)."""
 
 from __future__ import annotations
 
@@ -31,6 +28,7 @@ from gossipnode.wire.round_codec import encode_finished, encode_hop_made, encode
 from gossipnode.wire.tree_codec import encode_leaves, encode_tree
 
 TREE_PAGE_LEAVES = 1024
+"""Leaves in one message of a tree."""
 
 
 class NodeService:

@@ -1,7 +1,4 @@
-"""The property service that clients of the compatible protocol call. Any node answers for the whole cluster.
-
-Thin: decode, check, call, encode.
-"""
+"""The property service of the compatible protocol. Any node answers for the whole cluster."""
 
 from __future__ import annotations
 
@@ -31,17 +28,17 @@ from gossipnode.wire.record_codec import (
 
 REPLY_MAX_BYTES = 4 << 20
 REPLY_RECORD_OVERHEAD_BYTES = 5
-"""A unary reply, of which each record takes its key and length beside its bytes.
+"""The size of a unary reply, and what each record takes of it beside its own bytes: a field key and a length.
 
-A message of a stream ends well below it, at `STREAM_MESSAGE_BYTES`.
+A message of a stream ends well below that, at `STREAM_MESSAGE_BYTES`.
 """
 
 
 class PropertyService:
     """Apply, Delete and Query of the compatible service.
 
-    The call metadata `gossipnode-ack` asks for an acknowledgement level, and `gossipnode-request-id` makes
-    a retry known as one.
+    The call metadata `gossipnode-ack` asks for an acknowledgement level. By `gossipnode-request-id` a retry
+    is recognised as one.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""Answering queries and exports: from the request to records in messages of a good size.
+"""Answers queries and exports: decodes the query, sends records in messages of a good size, and a trace.
 
-Thin: decode, check, call, encode. Shared by the compatible service and our own.
+The compatible service and our own share it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gossipnode.wire.record_codec import encode_batch, encode_record
 from gossipnode.wire.trace_codec import TraceSpan, encode_trace
 
 STREAM_PAUSE_SECONDS = 2.0
-"""A stream of records says something this often while it searches, be it nothing: a client gives up else."""
+"""A stream of records sends a message this often, an empty one if need be, or its client would give up."""
 
 TRACE_ID_BITS = 64
 
@@ -90,9 +90,9 @@ class QueryTimer:
 
 
 class RecordSender:
-    """Sends records in messages of a good size, however small the pages are, and something now and then.
+    """Sends records in messages of a good size, however small the pages are.
 
-    A long search with little to find must not look like a node that is gone.
+    Now and then it sends an empty message, because a long search must not look like a node that is gone.
     """
 
     def __init__(self, stream: ServerStream[Any, v1.RecordBatch]) -> None:
@@ -101,7 +101,7 @@ class RecordSender:
         self._batch: list[v1.Record] = []
         self._size = 0
         self.sending = trio.Lock()
-        """Held while a message is being sent: whoever cancels that would lose what is in it."""
+        """Held while a message is being sent. Cancelling that would lose the records in it."""
         self._sent_at = trio.current_time()
         self.sent = 0
 
@@ -123,7 +123,7 @@ class RecordSender:
             self._sent_at = trio.current_time()
 
     async def show_life(self) -> None:
-        """Send what is kept, be it nothing, whenever nothing was sent for a while."""
+        """Send what is kept, or an empty message, whenever nothing was sent for a while."""
         while True:
             await trio.sleep_until(self._sent_at + STREAM_PAUSE_SECONDS)
             if trio.current_time() >= self._sent_at + STREAM_PAUSE_SECONDS:

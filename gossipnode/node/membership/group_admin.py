@@ -138,7 +138,7 @@ class GroupAdmin:
         return self._changed(group, await self._sync.spread(record))
 
     async def follow(self) -> None:
-        """Follow the registry, until cancelled, and correct groups whose creator knew of no deletion."""
+        """Correct groups whose creator did not know of a deletion, now and later, until cancelled."""
         registry = self._registry
         while True:
             changed = registry.changed.pending

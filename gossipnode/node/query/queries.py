@@ -53,7 +53,7 @@ class Query:
 
 @dataclass(slots=True)
 class QueryTrace:
-    """What a query did, for who wants to know."""
+    """What a query did, to be told in its trace."""
 
     reports: list[StreamReport] = field(default_factory=list[StreamReport])
     read_by_key: int = 0
@@ -89,7 +89,7 @@ class Queries:
                 nursery.cancel_scope.cancel()
 
     async def _after(self, query: Query, levels: dict[str, AckLevel]) -> Place | None:
-        """Where an answer goes on: the place of the record that it is to come behind."""
+        """The place after which the answer begins: that of the record `query.after`."""
         if query.after is None or not query.order_by:
             return None if query.after is None else Place(query.after)
         entity = query.after
@@ -111,7 +111,7 @@ class Queries:
 
 
 class ClusterQuery:
-    """The answer to a query, in order, in lists of some."""
+    """The answer to a query, in order, a page at a time."""
 
     def __init__(
         self, sources: QuerySources, query: Query, levels: dict[str, AckLevel], after: Place | None
@@ -146,7 +146,7 @@ class ClusterQuery:
         return sorted((each for each in entities if query.after is None or each > query.after), reverse=True)
 
     async def next_page(self) -> list[Record] | None:
-        """Some more records, [] while it searches, None at the end.
+        """The next records; [] when none were found yet, None at the end.
 
         Raises:
             TooFewReplicasError: not enough replicas of a shard answer.
@@ -199,7 +199,8 @@ class ClusterQuery:
     async def _search_page(self) -> list[Record] | None:
         """The next records of the merged candidates.
 
-        Where replicas see other members, or the only one broke off, it begins anew behind what was found.
+        If a replica sees other members, or the only one that was asked broke off, the search starts again
+        after the records found so far.
         """
         for _ in range(VIEW_ATTEMPTS - 1):
             running = self._running or self._begin()

@@ -1,7 +1,7 @@
 """How many queries may hold an answer in memory at once.
 
-A query's answer is put together whole, and stays until the client has taken it. What a client does not take
-holds up that client's connection alone.
+Some answers are put together whole, and stay in memory until the client has taken them. A client that does
+not take its answer holds up its own connection alone.
 """
 
 from __future__ import annotations

@@ -170,7 +170,7 @@ class _ClientRun:
         return HopEnd.REPAIRED, ""
 
     def _add_skipped_there(self, said: str) -> None:
-        """Count what an own server left out. It says so in metadata, because no message has a field for it."""
+        """Count what an own server left out. It says so in metadata, as no message has a field for it."""
         if said.isascii() and said.isdecimal() and len(said) < 10 and int(said):
             self.counts.skip("at the peer", int(said))
 
