@@ -8,7 +8,7 @@ from typing import Any
 
 from gossipnode.core.model.property import Entity
 from gossipnode.node.coordinate.coordination import Coordination
-from gossipnode.node.endpoints.record_sender import QueryTimer, decode_query, new_trace_id
+from gossipnode.node.endpoints.record_sender import QueryTimer, new_trace_id
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.query.delete_by_name import delete_by_name
@@ -19,7 +19,7 @@ from gossipnode.node.refusals.request_errors import QueryTooLargeError
 from gossipnode.rpc import CallContext
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
-from gossipnode.wire.query_codec import encode_answer
+from gossipnode.wire.query_codec import decode_query, encode_answer
 from gossipnode.wire.record_codec import (
     decode_strategy,
     encode_compatible_applied,

@@ -1,4 +1,4 @@
-"""Answers queries and exports: decodes the query, sends records in messages of a good size, and a trace.
+"""Answers queries and exports: sends records in messages of a good size, and makes the trace of a query.
 
 The compatible service and our own share it.
 """
@@ -13,13 +13,11 @@ from typing import Any
 import trio
 
 from gossipnode.concurrency.nursery_errors import one_error
-from gossipnode.core.model.property import Entity, Record
-from gossipnode.node.query.queries import ClusterQuery, Query, QueryTrace
+from gossipnode.core.model.property import Record
+from gossipnode.node.query.queries import ClusterQuery, QueryTrace
 from gossipnode.node.replica.scan import STREAM_MESSAGE_BYTES
 from gossipnode.rpc import ServerStream
-from gossipnode.wire import query_codec
 from gossipnode.wire.generated.bp.banyandb.common import v1 as common
-from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.record_codec import encode_batch, encode_record
 from gossipnode.wire.trace_codec import TraceSpan, encode_trace
@@ -33,27 +31,6 @@ TRACE_ID_BITS = 64
 def new_trace_id(rng: random.Random) -> str:
     """The id of a trace, in hex."""
     return f"{rng.getrandbits(TRACE_ID_BITS):016x}"
-
-
-def decode_query(request: banyandb.QueryRequest, *, after: Entity | None = None, ack: str = "") -> Query:
-    """The query of a request, going on behind `after`.
-
-    Raises:
-        WireError: names the field.
-    """
-    asked = query_codec.decode_query(request)
-    return Query(
-        groups=asked.groups,
-        name=asked.name,
-        ids=asked.ids,
-        criteria=asked.criteria,
-        select=asked.select,
-        order_by=asked.order_by,
-        descending=asked.descending,
-        limit=asked.limit,
-        after=after,
-        ack=ack,
-    )
 
 
 class QueryTimer:

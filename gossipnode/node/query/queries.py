@@ -11,9 +11,10 @@ import trio
 from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.model.property import Entity, Record, ShardId, check_entity
-from gossipnode.core.query.criteria import Criteria, matches
+from gossipnode.core.query.criteria import matches
+from gossipnode.core.query.query import Query
 from gossipnode.core.query.replica_messages import READ_MAX_RECORDS
-from gossipnode.core.query.search import QUERY_MAX_RECORDS, Place, Search, place_of
+from gossipnode.core.query.search import Place, Search, place_of
 from gossipnode.node.coordinate.record_steps import VIEW_ATTEMPTS, RecordSteps
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members
@@ -21,34 +22,6 @@ from gossipnode.node.query.merge import BrokenOffError, QuerySources, RunningQue
 from gossipnode.node.refusals.request_errors import OtherViewError
 from gossipnode.wire.property.property_edit import project, read_tags
 from gossipnode.wire.wire_errors import WireError
-
-QUERY_DEFAULT_LIMIT = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What is asked for. Empty `name`, `ids` and `select` mean all; limit 0 means the default."""
-
-    groups: tuple[str, ...]
-    name: str = ""
-    ids: frozenset[str] = frozenset()
-    criteria: Criteria | None = None
-    select: tuple[str, ...] = ()
-    order_by: str = ""
-    descending: bool = False
-    limit: int = 0
-    after: Entity | None = None
-    """Only what comes behind this record, in the order of the query."""
-    ack: str = ""
-    everything: bool = False
-    """Without a limit."""
-    tombstones: bool = False
-    """Deleted records too, whatever the criteria."""
-
-    @property
-    def most(self) -> int:
-        """How many records the answer holds at most; 0: any number."""
-        return 0 if self.everything else min(self.limit or QUERY_DEFAULT_LIMIT, QUERY_MAX_RECORDS)
 
 
 @dataclass(slots=True)
