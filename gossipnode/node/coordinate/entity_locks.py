@@ -59,6 +59,7 @@ class EntityLocks:
         waiting.append(turn)
         try:
             await turn.wait()
+            assert entity in self._held, entity
         except trio.Cancelled:
             if turn.is_set():
                 self.give_back(entity)
@@ -68,6 +69,7 @@ class EntityLocks:
 
     def give_back(self, entity: Entity) -> None:
         """Give a lock back: the next task that waits for it has it now."""
+        assert entity in self._held, f"{entity.text} is not held"
         waiting = self._held[entity]
         if waiting:
             waiting.popleft().set()

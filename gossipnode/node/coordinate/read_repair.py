@@ -66,6 +66,7 @@ class ReadRepair:
     async def _work(self) -> None:
         async for stale in self._out:
             self._waiting_bytes -= len(stale.record.payload)
+            assert self._waiting_bytes >= 0, self._waiting_bytes
             try:
                 taken = await self._write(stale)
             except StoreError:

@@ -79,6 +79,7 @@ class ReplicaCall:
         self._one_less()
 
     def _one_less(self) -> None:
+        assert self.under_way > 0, "more answers than replicas that were asked"
         self.under_way -= 1
         enough = self.tally.reached and not self._everyone
         if enough or self.tally.impossible or not self.under_way:

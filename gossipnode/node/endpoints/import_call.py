@@ -35,7 +35,7 @@ class ImportCall:
         self._stream = stream
         self._bulk = bulk
         self._unwritten: set[PreparedImport] = set()
-        self._unanswered = trio.Semaphore(IMPORT_BATCHES_UNANSWERED)
+        self._unanswered = trio.Semaphore(IMPORT_BATCHES_UNANSWERED, max_value=IMPORT_BATCHES_UNANSWERED)
 
     async def run(self) -> None:
         """Serve the call to its end.

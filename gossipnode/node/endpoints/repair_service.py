@@ -39,6 +39,7 @@ class RepairService:
         self._local = local
         self._bounds = bounds
         self._state = state
+        self._max_sessions = max_sessions
         self._free_slots = max_sessions
         self._log = structlog.get_logger("gossipnode.session")
 
@@ -52,11 +53,13 @@ class RepairService:
             raise RpcError(Status.UNAVAILABLE, "the node is stopping")
         if self._free_slots == 0:
             raise RpcError(Status.RESOURCE_EXHAUSTED, "all session slots are taken: try again")
+        assert self._free_slots > 0, self._free_slots
         self._free_slots -= 1
         try:
             await self._serve(stream)
         finally:
             self._free_slots += 1
+            assert self._free_slots <= self._max_sessions, self._free_slots
 
     async def _serve(self, stream: ServerStream[ClientMessage, ServerMessage]) -> None:
         session = TreeServer(self._local.shards.groups, page_leaves=self._bounds.page_leaves)

@@ -51,6 +51,7 @@ class Filler:
 
     async def _fill(self, placement: Placement) -> None:
         """Compare with all that hold the shard; it is filled once enough comparisons were complete."""
+        assert self._shards.own_name in placement.joining, placement
         view = self._shards.view
         done = 0
         for name in placement.sources:

@@ -48,6 +48,7 @@ class Leaver:
         else:
             done = await self._push(shard)
         if done and self._shards.view is view:
+            assert not self._shards.holds(shard), shard
             await self._store.drop(shard)
             self._log.info("shard given up", shard=str(shard), incarnation=shard.incarnation, why=fate.value)
 

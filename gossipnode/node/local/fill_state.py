@@ -71,6 +71,9 @@ class FillState:
         Raises:
             StoreError: the note was not kept.
         """
+        placement = view.placement(shard)
+        assert placement is not None, shard
+        assert self._shards.own_name in placement.joining, shard
         if self._filled_view != view.view_id:
             self._filled_view = view.view_id
             self._filled = set()

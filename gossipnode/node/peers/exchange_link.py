@@ -168,6 +168,7 @@ class ExchangeLink:
         if self._under_way.pop(asked.number, None) is not None:
             self._queued.pop(asked.number, None)
             self._bytes -= asked.size
+            assert self._bytes >= 0 if self._under_way else self._bytes == 0, self._bytes
 
     def try_again(self) -> None:
         """The peer has answered elsewhere, so ask it again at once, whatever failed before."""
@@ -194,6 +195,7 @@ class ExchangeLink:
         finally:
             self._running = False
             self._fail_all(RpcError(Status.UNAVAILABLE, f"the link to {self._channel.authority} was closed"))
+            assert not any((self._under_way, self._queued, self._bytes)), self._bytes
 
     async def _expire(self) -> None:
         """End the requests whose time is over. It wakes about once a timeout, and not for every request."""
@@ -260,6 +262,7 @@ class ExchangeLink:
         for asked in taken:
             if self._queued.pop(asked.number, None) is None:
                 continue  # forgotten by a `told` that has just learnt that another request cannot be sent
+            assert asked.number in self._under_way, asked.number
             try:
                 add_request(batch, asked.number, asked.request)
             except WireError as fault:

@@ -120,6 +120,7 @@ class Members:
         new = [name for name in wanted if name not in kept]
         for name in new:
             kept[name] = await self._nursery.start(self._keep, name, wanted[name])
+        assert self.own_name not in kept
         came_or_went = bool(new) or len(kept) != len(self.peers)
         self.peers = dict(sorted(kept.items()))
         if came_or_went:
@@ -168,6 +169,7 @@ class Members:
         # The caller tells the errors of the block by their kinds, so they must not come in a group.
         with one_error():
             async with trio.open_nursery() as nursery:
+                assert self._nursery is None, "opened twice"
                 self._nursery = nursery
                 try:
                     yield self

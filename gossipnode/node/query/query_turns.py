@@ -25,7 +25,7 @@ class QueryTurns:
 
     def __init__(self) -> None:
         """Start with all of them free."""
-        self._making = trio.Semaphore(ANSWERS_MADE_AT_ONCE)
+        self._making = trio.Semaphore(ANSWERS_MADE_AT_ONCE, max_value=ANSWERS_MADE_AT_ONCE)
         self._streams = 0
 
     @asynccontextmanager
@@ -58,4 +58,5 @@ class QueryTurns:
         try:
             yield
         finally:
+            assert 0 < self._streams <= ORDERED_STREAMS_AT_ONCE, self._streams
             self._streams -= 1

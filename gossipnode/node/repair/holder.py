@@ -66,7 +66,7 @@ class Holder:
         """
         self._own_name = own_name
         self._peers = peers
-        self._slots = trio.Semaphore(max_sessions)
+        self._slots = trio.Semaphore(max_sessions, max_value=max_sessions)
         self._half_interval = half_interval
         self._rng = rng
         self._mailbox = Mailbox()
@@ -143,6 +143,7 @@ class Holder:
             self._end(waiting, "the node is stopping")
 
     async def _run_shard(self, shard: ShardId) -> None:
+        assert shard in self._running, shard
         try:
             while message := self._mailbox.take(shard):
                 try:
@@ -152,8 +153,9 @@ class Holder:
         finally:
             # A message still waits only if this task was cancelled.
             self._drop_waiting(shard)
-            self._running.discard(shard)
+            self._running.remove(shard)
             if not self._running:
+                assert not self._busy_with, self._busy_with
                 self._idle.notify()
 
     async def _hold(self, message: RoundMessage) -> None:

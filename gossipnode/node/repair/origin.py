@@ -134,6 +134,7 @@ class Origin:
             open_round.expire(trio.current_time())
 
     def _keep(self, finished: Round) -> None:
+        assert finished.outcome is not None, "a round that is not over"
         self._finished.appendleft(finished)
         if finished.outcome in (RoundOutcome.CONVERGED, RoundOutcome.REPAIRED):
             # In a repaired round every hop left nothing out: all were equal then, but for later writes.

@@ -162,6 +162,7 @@ class _Exchange:
                 await self._read()
             while self._unanswered:
                 await self._reader.sleep()
+            assert not any((self._bytes, self._unsent_bytes, self._handled_weight)), self._bytes
             self._nursery.cancel_scope.cancel()
         if self._failure is not None:
             raise self._failure
@@ -281,6 +282,7 @@ class _Exchange:
                 self._unanswered -= count
                 self._bytes -= size
                 self._unsent_bytes -= size
+                assert min(self._unanswered, self._unsent_bytes, self._bytes) >= 0, self._bytes
                 self._reader.wake()
                 self._start()  # the requests that are done may have held up jobs
         except RpcError as error:

@@ -82,6 +82,7 @@ class ReplicaScan:
             with as_status():
                 await self._serve(request, stream)
         finally:
+            assert 0 < self._under_way <= SCANS_SERVED_AT_ONCE, self._under_way
             self._under_way -= 1
 
     async def _serve(self, request: pb.ScanRequest, stream: ScanStream) -> None:
