@@ -1,6 +1,6 @@
 """How a node becomes a member when it starts: by its configuration, or by asking a member.
 
-Before it serves, it compares its registry with those of the members that are up, so that it does not answer
+Before it is ready, it compares its registry with those of the members that are up, so that it does not answer
 from an old one.
 """
 
@@ -34,7 +34,7 @@ JOIN_PAUSE_SECONDS = 1.0
 """How long a node tries to reach a member of the cluster that it is to join, and the pause between tries."""
 
 BOOT_GREETING_SECONDS = 1.5
-"""How long a node that starts compares registries with other members, before it serves all the same."""
+"""How long a node that starts compares registries with other members, before it is ready all the same."""
 
 BIRTH_NOTE = "birth"
 """The store's note of when it was made, in nanoseconds."""
