@@ -4,7 +4,7 @@ local        what this node holds and knows
 members      a channel, and a stream of requests, to each other member
 repair       sessions, the holder of messages, rounds
 replica      this node's own copy, for coordinators here and elsewhere
-membership   who is a member, which groups there are
+membership   which members and which groups there are
 coordination clients' requests over the replicas of a record
 hand_off     shards follow the members
 queries      searches of all replicas, merged into one answer

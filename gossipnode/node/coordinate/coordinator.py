@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class ApplyResult:
-    """The result of an apply: whether the record is new, as what it is stored, how many replicas have it."""
+    """The result of an apply: whether the record is new, the stored record, how many replicas have it."""
 
     created: bool
     record: Record

@@ -20,7 +20,7 @@ class Leaver:
     """Hands over the shards that this node is no longer to hold."""
 
     def __init__(self, local: LocalState, members: Members, sessions: Sessions, bulk: BulkWrites) -> None:
-        """Push to `members` by `sessions`; `bulk` moves the records of a group that lost to its twin."""
+        """Push to `members` by `sessions`; `bulk` moves the records of a group that was created twice."""
         self._shards = local.shards
         self._store = local.store
         self._members = members

@@ -18,7 +18,7 @@ FILL_QUIET_SECONDS = 0.5
 """Leaf digests are computed once nothing has been written for this time."""
 
 FILL_LATEST_SECONDS = 30.0
-"""They are computed this long after the first write at the latest, even if writes go on."""
+"""Leaf digests are computed this long after the first write at the latest, even if writes go on."""
 
 FILL_PAUSE_SECONDS = 0.25
 """The pause after every batch while writes go on. With it, the filler takes a few percent of a core."""

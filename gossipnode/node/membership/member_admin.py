@@ -25,7 +25,7 @@ REBORN_PAUSE_SECONDS = 1.0
 
 
 class MemberAdmin:
-    """Changes who is a member."""
+    """Changes which nodes are members."""
 
     def __init__(self, settings: Settings, local: LocalState, members: Members, sync: RegistrySync) -> None:
         """Keep `members` as the registry of `local` has it."""

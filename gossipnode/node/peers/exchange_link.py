@@ -46,7 +46,7 @@ EXCHANGE_FOREIGN_SECONDS = 10.0
 """How long a peer that does not know our requests is not asked again."""
 
 EXCHANGE_REDIAL_SECONDS = 0.1
-"""How long a peer that cannot be reached is not asked again: not each request may dial for itself."""
+"""How long a peer that cannot be reached is not asked again, so that many requests share one dial."""
 
 Answer: TypeAlias = RecordsRead | RecordsWritten
 TakeAnswer: TypeAlias = Callable[[Answer | RpcError], None]

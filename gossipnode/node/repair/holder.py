@@ -162,7 +162,7 @@ class Holder:
         hops: list[Hop] = []
         try:
             then = await self._pass_on(message, hops)
-        except Exception:  # noqa: BLE001 - a defect in one round must not end the others; it is logged
+        except Exception:  # noqa: BLE001 - a defect in one round must not end other rounds
             self._bound(message).exception("holding a message failed")
             then = Ended(f"internal error at {self._own_name}")
         except BaseException:

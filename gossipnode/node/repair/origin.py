@@ -28,7 +28,7 @@ Offer = Callable[[str, RoundMessage], Awaitable[tuple[str, bool]]]
 
 @dataclass(slots=True)
 class RoundWatch:
-    """A round of this node, for those who wait for its hops or its end. They may keep it after the end."""
+    """A round of this node, for tasks that wait for its hops or its end. They may keep it after the end."""
 
     open_round: OpenRound
     hops_max: int

@@ -28,7 +28,7 @@ SCAN_SHARDS_MAX = 65_536
 """Shards that one search may name."""
 
 SCAN_PAUSE_SECONDS = 0.5
-"""A replica that searches sends a page this often, though empty, well within `REPLICA_SECONDS`."""
+"""A replica that searches sends a page this often, if need be an empty one, within `REPLICA_SECONDS`."""
 
 ScanStream: TypeAlias = ServerStream[pb.ScanRequest, pb.ScanPage]
 
