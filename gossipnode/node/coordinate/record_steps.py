@@ -1,6 +1,6 @@
 """The steps of which requests are made: read records of a shard from enough replicas, write them to enough.
 
-Every step is made in one view of the cluster, see `in_one_view`.
+Every step takes place in one view of the cluster, see `in_one_view`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gossipnode.node.refusals.request_errors import (
 from gossipnode.wire.property.draft import Draft, draft_of
 
 APPLY_ATTEMPTS = 8
-"""How often a write starts over when newer versions keep coming in between."""
+"""How often a write is tried when newer versions keep overtaking it."""
 
 APPLY_PAUSE_MIN_SECONDS = 0.002
 APPLY_PAUSE_MAX_SECONDS = 0.25
@@ -45,7 +45,7 @@ COMPARED_MEMBERS_MAX = 3
 """Members that a request turns to at most."""
 
 VIEW_ATTEMPTS = 5
-"""How often a request starts over because a replica sees other members than we do."""
+"""How often a request is tried when replicas see other members than we do."""
 
 Result = TypeVar("Result")
 
@@ -54,9 +54,9 @@ class RecordsFound(NamedTuple):
     """What a read found."""
 
     records: list[Record | None]
-    """The newest versions, of as many of the entities, from the first one on, as fitted every answer."""
+    """The newest versions of the entities, from the first one on, as far as every answer had room."""
     done: Done | None
-    """What the request came to when it came before, if it did."""
+    """What the request did when it came before, if it did."""
     heard: int
     """How many replicas answered."""
 
@@ -101,7 +101,10 @@ class RecordSteps:
         return known.ack
 
     async def in_one_view(self, entity: Entity, attempt: Callable[[Placement], Awaitable[Result]]) -> Result:
-        """Try with the placement of an entity's shard; again when a replica sees other members than we do."""
+        """Make an attempt with the placement of an entity's shard.
+
+        When a replica sees other members than we do, compare registries with it and start over.
+        """
         for _ in range(VIEW_ATTEMPTS - 1):
             try:
                 return await attempt(self.shards.placement(self.shards.shard_of(entity)))
@@ -112,7 +115,7 @@ class RecordSteps:
     async def step_aside(self, tried: int) -> None:
         """Wait a moment before a write that was overtaken starts over.
 
-        Nodes that write the same record would otherwise meet again and again.
+        Otherwise nodes that write the same record would meet again and again.
         """
         longest = min(APPLY_PAUSE_MIN_SECONDS * 2**tried, APPLY_PAUSE_MAX_SECONDS)
         await trio.sleep(self._rng.uniform(0, longest))
@@ -142,8 +145,8 @@ class RecordSteps:
     ) -> RecordsFound:
         """The newest versions that enough replicas hold.
 
-        With `repair`, stale replicas are written to after the answer. With `everyone`, every replica that can
-        be asked is waited for.
+        With `repair`, stale replicas are repaired after the answer. With `everyone`, the answer waits for
+        every replica that can be asked.
         """
         shard = placement.shard
         own: list[Record | None] = [None] * len(entities)
@@ -188,7 +191,7 @@ class RecordSteps:
         request_id: str = "",
         created: bool = False,
     ) -> int | None:
-        """Write records of a shard; gives how many replicas have them, None when a newer version came first.
+        """Write records of a shard; gives how many replicas have them, None if one was overtaken.
 
         Args:
             placement: the shard and its replicas, in the view of this try.
@@ -221,7 +224,7 @@ class RecordSteps:
         return None if reason else 1
 
     def stamped(self, draft: Draft, existing: Record | None, *, created: bool) -> Record:
-        """A fresh version, above the one that it takes the place of."""
+        """A fresh version, above the one that it replaces."""
         stamp = self._clock.next_over(existing)
         born = stamp if created or existing is None else draft_of(existing).create_revision
         return draft.stamped(create_revision=born, mod_revision=stamp, updated_at_ns=stamp)

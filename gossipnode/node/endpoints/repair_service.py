@@ -1,6 +1,6 @@
 """RepairService: tree sessions that other replicas open with this node, by the compatible protocol.
 
-Thin: decode, check, call, encode. What a message means is decided in `core.session`.
+What a message means is decided in `core.session`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
 
 CLIENT_SILENCE_SECONDS = 120.0
-"""How long the client of a session may say nothing, and read nothing, before its slot is given to another."""
+"""How long the client of a session may neither send nor read before its slot is given to another one."""
 
 
 class RepairService:
@@ -35,10 +35,11 @@ class RepairService:
     def __init__(
         self, local: LocalState, bounds: SessionBounds, state: NodeState, *, max_sessions: int
     ) -> None:
-        """`max_sessions` bounds the sessions that others open with us at once, over all shards."""
+        """`max_sessions` bounds the sessions that other nodes open with us at once, over all shards."""
         self._local = local
         self._bounds = bounds
         self._state = state
+        self._max_sessions = max_sessions
         self._free_slots = max_sessions
         self._log = structlog.get_logger("gossipnode.session")
 
@@ -52,11 +53,13 @@ class RepairService:
             raise RpcError(Status.UNAVAILABLE, "the node is stopping")
         if self._free_slots == 0:
             raise RpcError(Status.RESOURCE_EXHAUSTED, "all session slots are taken: try again")
+        assert self._free_slots > 0, self._free_slots
         self._free_slots -= 1
         try:
             await self._serve(stream)
         finally:
             self._free_slots += 1
+            assert self._free_slots <= self._max_sessions, self._free_slots
 
     async def _serve(self, stream: ServerStream[ClientMessage, ServerMessage]) -> None:
         session = TreeServer(self._local.shards.groups, page_leaves=self._bounds.page_leaves)
@@ -68,7 +71,7 @@ class RepairService:
         began = trio.current_time()
         outcome = "broken"
         try:
-            # The caller's own deadline may be later, or none: the slot must not be held for ever.
+            # The caller may have a later deadline or no deadline, but must not hold the slot for ever.
             with as_status(), _deadline(self._bounds.deadline_seconds):
                 end = await RepairStream(
                     stream,

@@ -45,7 +45,7 @@ class HandOff:
         self._log = structlog.get_logger("gossipnode.hand_off")
 
     def moved(self, shard: ShardId) -> tuple[int, int]:
-        """How many records the new replicas of a shard have, of how many, as far as is known."""
+        """How many records the new replicas of a shard have, and are to have, as far as this node knows."""
         placement = self._local.shards.view.placement(shard)
         if placement is None:
             return 0, 0
@@ -89,7 +89,7 @@ class HandOff:
                 pause = min(2 * pause, HAND_OFF_PAUSE_MAX_SECONDS)
 
     async def _step(self) -> bool:
-        """Do what can be done now; whether there is nothing left to do until the registry changes."""
+        """Do what can be done now; gives whether nothing is left to do until the registry changes."""
         shards = self._local.shards
         view = shards.view
         await self._filler.fill_all(view)

@@ -19,7 +19,7 @@ from gossipnode.store.interface import Store
 
 
 class RecordWriter:
-    """Writes records to the store, and tells those that must know."""
+    """Writes records to the store, and tells registry, clock and digest filler of them."""
 
     def __init__(self, store: Store, registry: Registry, clock: Clock) -> None:
         """Write to `store`; records of the system group also go to `registry`."""
@@ -31,7 +31,7 @@ class RecordWriter:
         self._log = structlog.get_logger("gossipnode.store")
 
     async def write(self, shard_records: Sequence[tuple[ShardId, Record]]) -> list[WriteResult]:
-        """Store records of our own or of a peer; see `Store.write`. Our clock moves on past their stamps."""
+        """Store records of our own or of a peer, see `Store.write`. Our clock moves on past their stamps."""
         results = await self._store.write(shard_records, stamp=self._clock.last)
         stored = [
             (shard, record)

@@ -1,6 +1,7 @@
-"""Which calls are let in: none of another cluster, and under TLS those between members from members alone.
+"""Decides which calls are let in.
 
-Under TLS a caller's name is the DNS name in its certificate, never what a message says.
+A call of another cluster is always refused. Under TLS, the calls that members make of each other are taken
+from members alone, and a caller's name is the DNS name in its certificate, never what a message says.
 """
 
 from __future__ import annotations

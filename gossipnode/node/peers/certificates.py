@@ -33,7 +33,7 @@ class CertificateError(Exception):
 
 
 class Certificates:
-    """The files of `[tls]`, read. Without `[tls]` there are none, and all bytes travel as they are."""
+    """The files of `[tls]`, read. Without `[tls]` there are no files, and connections are not encrypted."""
 
     def __init__(self, tls: TlsSettings | None) -> None:
         """Read the files.

@@ -1,7 +1,7 @@
 """How many queries may hold an answer in memory at once.
 
-A query's answer is put together whole, and stays until the client has taken it. What a client does not take
-holds up that client's connection alone.
+Some answers are put together whole, and stay in memory until the client has taken them. A client that does
+not take its answer holds up its own connection alone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class QueryTurns:
 
     def __init__(self) -> None:
         """Start with all of them free."""
-        self._making = trio.Semaphore(ANSWERS_MADE_AT_ONCE)
+        self._making = trio.Semaphore(ANSWERS_MADE_AT_ONCE, max_value=ANSWERS_MADE_AT_ONCE)
         self._ordered = FairTurns(ORDERED_STREAMS_AT_ONCE, stalled_seconds=ORDERED_STALLED_SECONDS)
 
     @asynccontextmanager

@@ -31,10 +31,13 @@ from gossipnode.core.session.tree import Leaf, Tree
 from gossipnode.rpc import RpcError
 
 REPAIR_CHANNEL_BATCHES = 1
-"""Lists that each channel of a repair stream holds: of large records one has 16 MiB, more gain nothing."""
+"""Lists of messages that each channel of a repair stream holds.
+
+One list of large records has 16 MiB already, and more lists gain nothing.
+"""
 
 REPAIR_BATCH_MESSAGES = 16
-"""Messages in one such list: a channel costs the same for a list as for a message."""
+"""Messages in one list. A channel costs as much for a whole list as for one message."""
 
 Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing")
@@ -47,7 +50,7 @@ class MessageStream(Protocol[Heard, Said]):
     """The two verbs that a session needs of a gRPC stream."""
 
     async def recv_batch(self, max_messages: int) -> Sequence[Heard]:
-        """At least one message of those that came; [] when the peer's half has ended in order."""
+        """Messages that came, at least one; [] when the peer's half has ended in order."""
         ...
 
     async def send_batch(self, messages: Sequence[Said]) -> None:
@@ -105,10 +108,10 @@ class RepairStream(Generic[Incoming, Outgoing]):
         end_wait_seconds: float = math.inf,
         silence_seconds: float = math.inf,
     ) -> None:
-        """Join them. `half_close` ends our half of a client's stream.
+        """Drive `session` over `stream`. `half_close` ends our half of a client's stream.
 
         The session counts as broken when the peer is silent for `end_wait_seconds` after that, or for
-        `silence_seconds` before; the time that our own tree takes does not count.
+        `silence_seconds` before. The time that our own tree takes does not count.
         """
         self._stream = stream
         self._session = session
@@ -151,7 +154,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
                 try:
                     batch = await self._stream.recv_batch(REPAIR_BATCH_MESSAGES)
                 except RpcError as error:
-                    # What came before it counts first: it may have ended the session already.
+                    # The messages before the error count first: one of them may have ended the session.
                     self._read_error = error
                     return
                 if not batch:
@@ -201,7 +204,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
                 if isinstance(step, Finish):
                     return step.end
                 if isinstance(step, HalfClose):
-                    # In its place among the messages: the writer closes our half when it comes to it.
+                    # An empty list keeps its place among the messages: there the writer closes our half.
                     await outbound.send(())
                     continue
                 for at in range(0, len(step.messages), REPAIR_BATCH_MESSAGES):
@@ -237,6 +240,6 @@ class RepairStream(Generic[Incoming, Outgoing]):
                     self._extend_wait()
 
     def _extend_wait(self) -> None:
-        """Whatever the peer or the store does shows that the end is still coming."""
+        """Begin the wait for the peer again, because the peer or the store has just done something."""
         wait = self._end_wait_seconds if self._half_closed else self._silence_seconds
         self._ends_by.deadline = trio.current_time() + wait

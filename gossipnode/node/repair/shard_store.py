@@ -1,4 +1,4 @@
-"""The store as one session sees it: a single shard, as long as this node holds it."""
+"""The store as one session sees it: a single shard, for as long as this node holds it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ class ShardStore:
         """Store records; returns once they are durable.
 
         Raises:
-            ShardGoneError: the shard was given up since the session began. What was dropped stays dropped.
+            ShardGoneError: the shard was given up since the session began. What was dropped must stay
+            dropped.
         """
         shard = self._named()
         if not self._leaving and self._local.shards.current(shard) != shard:

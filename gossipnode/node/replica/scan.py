@@ -1,4 +1,4 @@
-"""This node as a replica of a query: its candidates, in order, a page at a time as the caller takes them."""
+"""This node as a replica in a query: it sends its candidates in order, as fast as the caller takes them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from gossipnode.wire.scan_codec import SearchedShard, add_candidate, decode_sear
 from gossipnode.wire.wire_errors import WireError
 
 STREAM_MESSAGE_BYTES = 256 << 10
+"""A message of a stream of records ends with the record by which it reaches this size."""
 
 SCANS_SERVED_AT_ONCE = 64
 """Searches of coordinators that a replica serves at the same time. More of them wait for their turn."""
@@ -31,28 +32,29 @@ SCAN_STALLED_SECONDS = 10.0
 """A search of which its coordinator takes nothing for this time gives its turn to one that waits."""
 
 SCAN_SHARDS_MAX = 65_536
-"""Shards of one search."""
+"""Shards that one search may name."""
 
 SCAN_PAUSE_SECONDS = 0.5
-"""A replica that searches says something this often, well within `REPLICA_SECONDS`."""
+"""A replica that searches sends a page this often, if need be an empty one, within `REPLICA_SECONDS`."""
 
 ScanStream: TypeAlias = ServerStream[pb.ScanRequest, pb.ScanPage]
 
 
 class HeldShards:
-    """The shards of a search, which this node may have to give up while the search goes on.
+    """Watches whether this node still holds the shards of a search while the search goes on.
 
-    A copy is dropped once this node is no longer a replica. A search that goes on then finds too little.
+    A shard is dropped once this node is no longer a replica of it. A search over it would then find too
+    little.
     """
 
     def __init__(self, shards: ShardMap, searched: Sequence[ShardId]) -> None:
-        """This node holds all of them now."""
+        """The shards `searched`, all of which this node holds now."""
         self._shards = shards
         self._searched = searched
         self._view = shards.view
 
     def lost(self) -> ShardId | None:
-        """A shard that is no longer held. Ask after each page, before the page is relied upon."""
+        """A shard that is no longer held, if there is one. Ask after each page, before relying on it."""
         view = self._shards.view
         if view is self._view:
             return None

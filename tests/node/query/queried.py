@@ -8,8 +8,9 @@ from typing import Any
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.tag_value import TagValue
 from gossipnode.core.query.criteria import matches, sort_key
+from gossipnode.core.query.query import Query
 from gossipnode.node.node import Node
-from gossipnode.node.query.queries import Queries, Query
+from gossipnode.node.query.queries import Queries
 from gossipnode.sim import Cluster
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.property.property_edit import build_property, read_tags

@@ -12,10 +12,10 @@ import trio.testing
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.query.criteria import Condition, Op
+from gossipnode.core.query.query import Query
 from gossipnode.core.query.replica_messages import Candidate
 from gossipnode.core.query.search import Place
 from gossipnode.node.query.candidate_streams import CandidateStream
-from gossipnode.node.query.queries import Query
 from gossipnode.node.refusals.request_errors import TooFewReplicasError
 from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster, running

@@ -41,7 +41,7 @@ from gossipnode.core.query.lookup import wanted_indexes
 from gossipnode.core.query.search import Place, Search, place_key, place_of
 from gossipnode.node.search import feeds, local_search, ordering
 from gossipnode.node.search.local_search import LocalSearch
-from gossipnode.node.search.ordering import Found
+from gossipnode.node.search.ordering import FoundRecord as Found
 from gossipnode.store.interface import IndexState, Store
 from gossipnode.store.memory import MemoryStore
 from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
