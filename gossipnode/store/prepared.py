@@ -21,7 +21,7 @@ class PreparedRecord(NamedTuple):
     record: Record
     slot: int
     problem: str
-    can_be_held: bool
+    can_be_held: bool = True
     """Whether a store can hold anything under this shard and entity. If not, there is no slot either."""
 
 
@@ -35,7 +35,7 @@ def prepare_record(shard: ShardId, record: Record) -> PreparedRecord:
         problem = str(error)
         if not _can_be_held(shard, record):
             return PreparedRecord(shard, record, 0, problem, can_be_held=False)
-    return PreparedRecord(shard, record, slot_of(record.entity), problem, can_be_held=True)
+    return PreparedRecord(shard, record, slot_of(record.entity), problem)
 
 
 def check_shard(shard: ShardId) -> None:

@@ -14,7 +14,7 @@ from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.store.interface import IndexRows
 from gossipnode.store.prepared import PreparedRecord
-from gossipnode.store.sqlite.jobs import DigestJob, Job, KeyedRecord, StepJob, WriteJob
+from gossipnode.store.sqlite.jobs import DigestJob, Job, StepJob, WriteJob
 from gossipnode.store.sqlite.tables.index_table import Change, follow_changes, indexes_of
 from gossipnode.store.sqlite.tables.rows import (
     HeldLeaf,
@@ -86,7 +86,9 @@ class Committer:
             self._connection.execute("UPDATE meta SET value = 0 WHERE key = 'clean'")
 
     def _write(self, jobs: Sequence[WriteJob], sids: dict[ShardId, int]) -> None:
-        placed = [[(self._place(keyed, sids), keyed.prepared) for keyed in job.records] for job in jobs]
+        placed = [
+            [(self._place(prepared, key, sids), prepared) for prepared, key in job.records] for job in jobs
+        ]
         places = {place for rows in placed for place, _ in rows if place is not None}
         held = held_leaves(self._connection, list(places))
         changed: dict[LeafPlace, Record] = {}
@@ -96,9 +98,8 @@ class Committer:
         if changed:
             self._store(held, changed)
 
-    def _place(self, keyed: KeyedRecord, sids: dict[ShardId, int]) -> LeafPlace | None:
+    def _place(self, prepared: PreparedRecord, key: bytes, sids: dict[ShardId, int]) -> LeafPlace | None:
         """Where the record belongs, or None if there can be nothing. Numbers the shard if it is new."""
-        prepared, key = keyed
         sid = sids.get(prepared.shard)
         if sid is None:
             sid = find_shard(self._connection, prepared.shard) if key else None

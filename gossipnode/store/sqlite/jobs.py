@@ -14,15 +14,11 @@ from gossipnode.store.prepared import PreparedRecord, prepare_record
 from gossipnode.store.sqlite.tables.entity_key import entity_key
 from gossipnode.store.sqlite.tables.rows import LeafPlace
 
+KeyedRecord: TypeAlias = tuple[PreparedRecord, bytes]
+"""A record to be written and the key of its row. The key is empty if no row can have one."""
+
 _DIGEST_WEIGHT_BYTES = 256
 """What a digest counts for in the writer's queue: the digest, its key and the objects around them."""
-
-
-class KeyedRecord(NamedTuple):
-    """A record to be written and the key of its row. The key is empty if no row can have one."""
-
-    prepared: PreparedRecord
-    key: bytes
 
 
 class LeafSha(NamedTuple):
@@ -78,14 +74,14 @@ Job: TypeAlias = WriteJob | DigestJob | StepJob
 def keyed_record(shard: ShardId, record: Record) -> KeyedRecord:
     """Judge a record and make its key: on the loop, to leave the writer's thread less to do."""
     prepared = prepare_record(shard, record)
-    return KeyedRecord(prepared, entity_key(record.entity) if prepared.can_be_held else b"")
+    return prepared, entity_key(record.entity) if prepared.can_be_held else b""
 
 
 def job_weight(job: Job) -> tuple[int, int]:
     """What a job counts for in the writer's queue: records and bytes."""
     match job:
         case WriteJob():
-            return len(job.records) + 1, sum(len(keyed.prepared.record.payload) for keyed in job.records)
+            return len(job.records) + 1, sum(len(prepared.record.payload) for prepared, _ in job.records)
         case DigestJob():
             return len(job.leaves) + 1, _DIGEST_WEIGHT_BYTES * (len(job.leaves) + len(job.slots))
         case StepJob():

@@ -38,7 +38,7 @@ def test_a_step_counts_what_it_says() -> None:
 
 def test_a_record_that_nothing_can_be_held_of_has_no_key() -> None:
     record = make_record()
-    assert keyed_record(SHARD, record).key == entity_key(record.entity)
-    assert keyed_record(SHARD, make_record(revision=-1)).key == entity_key(record.entity)
-    assert keyed_record(SHARD, make_record("")).key == b""
-    assert keyed_record(ShardId("sw", -1), record).key == b""
+    assert keyed_record(SHARD, record)[1] == entity_key(record.entity)
+    assert keyed_record(SHARD, make_record(revision=-1))[1] == entity_key(record.entity)
+    assert keyed_record(SHARD, make_record(""))[1] == b""
+    assert keyed_record(ShardId("sw", -1), record)[1] == b""
