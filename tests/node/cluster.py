@@ -1,27 +1,14 @@
-"""Clusters in memory as the tests of a node use them: records, clients' requests, and what stores hold."""
+"""Clusters in memory as the tests of a node use them: clients' requests, and what stores hold."""
 
 from __future__ import annotations
 
-from gossipnode.core.model.property import Entity, Record
-from gossipnode.core.model.tag_value import TagValue
+from gossipnode.core.model.property import Entity
 from gossipnode.node.coordinate.coordinator import ApplyResult
 from gossipnode.sim import Cluster
-from gossipnode.wire.property.payload import decode_record
-from gossipnode.wire.property.property_edit import build_property
-from tests.node.support import entity, prop, tags_of
+from tests.node.support import tags_of
+from tests.records import entity, prop
 
 N1 = entity("n/1")
-
-
-def record(
-    key: str, value: TagValue = "v", *, revision: int = 1, delete_time: int = 0, group: str = "sw"
-) -> Record:
-    """A record of one tag."""
-    name, _, item = key.partition("/")
-    payload = build_property(
-        Entity(group, name, item), {"k": value}, create_revision=1, mod_revision=revision
-    )
-    return decode_record(payload, delete_time)
 
 
 async def put(cluster: Cluster, name: str, ack: str = "", request_id: str = "", **tags: int) -> ApplyResult:

@@ -9,9 +9,10 @@ from typing import Any
 import trio
 
 from gossipnode.core.cluster.view import SYSTEM_SHARD
-from gossipnode.core.model.property import Entity, ShardId
+from gossipnode.core.model.property import ShardId
 from gossipnode.sim import Cluster, running
-from gossipnode.wire.property.property_edit import build_property, read_tags
+from gossipnode.wire.property.property_edit import read_tags
+from tests.records import entity, prop
 
 LOOK_SECONDS = 0.25
 PATIENCE_SECONDS = 240.0
@@ -37,13 +38,11 @@ def moving_cluster(*args: Any, **options: Any) -> Cluster:
 async def put_one(
     cluster: Cluster, name: str, key: str, value: int, *, group: str = "sw", ack: str = ""
 ) -> None:
-    entity = Entity(group, *key.split("/", 1))
-    payload = build_property(entity, {"k": value})
-    await cluster.coordinator(name).apply(payload, replace=False, ack=ack)
+    await cluster.coordinator(name).apply(prop(key, group, k=value), replace=False, ack=ack)
 
 
 async def value(cluster: Cluster, name: str, key: str, *, group: str = "sw", ack: str = "") -> object:
-    got = await cluster.coordinator(name).get(Entity(group, *key.split("/", 1)), ack=ack)
+    got = await cluster.coordinator(name).get(entity(key, group), ack=ack)
     return None if got.record is None else read_tags(got.record.payload)["k"]
 
 

@@ -1,9 +1,8 @@
-"""What the tests of the node's parts share: a store with its shards, a wall clock, and a stream in memory."""
+"""What the tests of a node's parts share: what one node holds and knows, and a node that serves alone."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ from gossipnode.config.address import Address
 from gossipnode.core.cluster.placement import AckLevel
 from gossipnode.core.cluster.registry_records import SETTLED_ENTITY, member_entity, member_tags, settled_tags
 from gossipnode.core.cluster.view import Group, Member
-from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.tag_value import TagValue
 from gossipnode.node.coordinate.bulk_writes import BulkWrites
 from gossipnode.node.coordinate.coordination import make_coordination
@@ -31,7 +30,8 @@ from gossipnode.rpc import Channel
 from gossipnode.store.memory import MemoryStore
 from gossipnode.wire.property.canonical_json import leaf_digest
 from gossipnode.wire.property.index_rows import payload_rows
-from gossipnode.wire.property.property_edit import build_property, read_tags
+from gossipnode.wire.property.property_edit import read_tags
+from tests.records import entity
 
 SECOND = 1_000_000_000
 NOW = 1_800_000_000 * SECOND
@@ -47,10 +47,11 @@ class WallClock:
         return self.now
 
 
+LEAF_DIGEST = partial(leaf_digest, spacing="none")
+
+
 def memory_store(**options: Any) -> MemoryStore:
-    return MemoryStore(
-        leaf_digest=partial(leaf_digest, spacing="none"), **{"index_rows": payload_rows, **options}
-    )
+    return MemoryStore(leaf_digest=LEAF_DIGEST, **{"index_rows": payload_rows, **options})
 
 
 def make_local(
@@ -93,6 +94,10 @@ class Alone:
     members: Members
 
 
+Start = Callable[..., Awaitable[Alone]]
+"""Starts a node alone, with the arguments of `make_local`."""
+
+
 async def serve(nursery: trio.Nursery, local: LocalState) -> Alone:
     """The parts that serve clients from what one node holds. There is no channel to any other member."""
     members = Members(local.own_name, Address(local.own_name, 7400), no_channel, {})
@@ -106,16 +111,6 @@ async def serve(nursery: trio.Nursery, local: LocalState) -> Alone:
 
 def no_channel(name: str, address: Address) -> Channel:
     raise AssertionError(f"nobody is to call {name} at {address}")
-
-
-def prop(key: str, group: str = "sw", **tags: TagValue) -> bytes:
-    """A client's property, encoded; `key` is NAME/ID."""
-    name, _, item = key.partition("/")
-    return build_property(Entity(group, name, item), tags or {"k": "v"})
-
-
-def entity(key: str, group: str = "sw") -> Entity:
-    return Entity(group, *key.split("/", 1))
 
 
 def tags_of(record: Record | None) -> dict[str, TagValue]:
@@ -140,67 +135,3 @@ async def all_records(local: LocalState, group: str = "sw") -> dict[str, Record]
         for record in await local.store.scan(ShardId(group, number), limit=1_000_000):
             found[f"{record.entity.name}/{record.entity.id}"] = record
     return found
-
-
-class Pipe:
-    """One direction of a stream: messages in order, no more of them unread than its window holds."""
-
-    def __init__(self, window: int) -> None:
-        self.window = window
-        self.messages: deque[Any] = deque()
-        self.taken = 0
-        self.ended = False
-        self.error: Exception | None = None
-        self._changed = trio.Event()
-
-    def _change(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
-
-    def end(self, error: Exception | None = None) -> None:
-        self.ended, self.error = True, error
-        self._change()
-
-    async def put(self, *messages: Any) -> None:
-        for message in messages:
-            while len(self.messages) >= self.window:
-                await self._changed.wait()
-            self.messages.append(message)
-            self._change()
-        await trio.lowlevel.checkpoint()
-
-    async def take(self, most: int) -> list[Any]:
-        await trio.lowlevel.checkpoint()
-        while not self.messages:
-            if self.error is not None:
-                raise self.error
-            if self.ended:
-                return []
-            await self._changed.wait()
-        batch = [self.messages.popleft() for _ in range(min(most, len(self.messages)))]
-        self.taken += len(batch)
-        self._change()
-        return batch
-
-
-class FakeStream:
-    """One side of two pipes, as a session sees a gRPC stream."""
-
-    def __init__(self, inbound: Pipe, outbound: Pipe) -> None:
-        self.inbound = inbound
-        self.outbound = outbound
-
-    async def recv_batch(self, max_messages: int) -> Sequence[Any]:
-        return await self.inbound.take(max_messages)
-
-    async def send_batch(self, messages: Sequence[Any]) -> None:
-        await self.outbound.put(*messages)
-
-    async def half_close(self) -> None:
-        await trio.lowlevel.checkpoint()
-        self.outbound.end()
-
-
-def stream_pair(window: int) -> tuple[FakeStream, FakeStream]:
-    there, back = Pipe(window), Pipe(window)
-    return FakeStream(back, there), FakeStream(there, back)

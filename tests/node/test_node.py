@@ -28,8 +28,7 @@ from gossipnode.sim import Cluster
 from gossipnode.store.interface import IndexRows, LeafDigest, Store, StoreClosedError, StoreLockedError
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_APPLY, NODE_IMPORT
-from tests.node.cluster import record
-from tests.node.support import prop
+from tests.records import prop, record
 
 SHARD = ShardId("sw", 0)
 

@@ -8,8 +8,9 @@ import trio
 from gossipnode.core.ring.round import RoundOutcome
 from gossipnode.node.node import NodeFailedError
 from gossipnode.sim import DAY_ONE, Cluster, running
-from tests.node.cluster import N1, put, record, tags_at
+from tests.node.cluster import N1, put, tags_at
 from tests.node.moving import eventually
+from tests.records import record
 
 
 async def test_a_cluster_takes_writes_and_repairs_itself(autojump_clock: object) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import gc
+import weakref
 
 import pytest
 import trio
@@ -118,8 +120,13 @@ async def test_a_cut_breaks_both_ends_of_that_address_alone() -> None:
 async def test_closed_connections_are_forgotten() -> None:
     network = MemoryNetwork()
     (listener,) = await network.listen(HERE)
+    closed: list[weakref.ref[trio.abc.Stream]] = []
     for _ in range(3 * BACKLOG_CONNECTIONS):
         near = await network.connect(HERE)
         await (await listener.accept()).aclose()
         await trio.aclose_forcefully(near)
-    assert not network._open
+        closed.append(weakref.ref(near))
+    del near
+    await trio.lowlevel.checkpoint()  # lets go of the last call that was cancelled
+    gc.collect()
+    assert [each() for each in closed] == [None] * len(closed)

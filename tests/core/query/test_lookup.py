@@ -166,6 +166,11 @@ def test_an_index_is_no_help_for_tombstones_and_for_records_that_are_named() -> 
         assert wanted_indexes(search) == {"t", "o"}
 
 
+def test_the_indexes_wanted_are_those_that_are_used() -> None:
+    search = Search(SHARDS, criteria=Condition("status", Op.EQ, "ok"), order_by="n")
+    assert wanted_indexes(search) == {"status", "n"}
+
+
 @pytest.mark.slow
 @examples(200)
 @given(criteria_trees, tag_sets)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 import trio
 
 from gossipnode.core.cluster.placement import AckLevel
-from gossipnode.core.model.property import Record
-from gossipnode.core.query.replica_messages import READ_MAX_RECORDS, WRITE_MAX_RECORDS, RecordsRead
-from gossipnode.node.coordinate.bulk_writes import BadRecord, ImportedRecord, PreparedImport
+from gossipnode.core.query.replica_messages import RecordsRead
+from gossipnode.node.coordinate.bulk_writes import BadRecord, ImportedRecord
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
-from gossipnode.node.query.delete_by_name import DELETE_PAGE_RECORDS
 from gossipnode.node.refusals.request_errors import (
     NotAReplicaError,
     RefusedGroupError,
@@ -21,46 +17,13 @@ from gossipnode.node.refusals.request_errors import (
 )
 from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster, running
-from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.property.property_edit import read_property
-from gossipnode.wire.services import DELETE, NODE_IMPORT
-from tests.node.cluster import record, versions
-from tests.node.support import entity, prop, tags_of
-
-SHARDS = "sw:4:3"
-MANY = 2 * max(READ_MAX_RECORDS, WRITE_MAX_RECORDS) + 3
-
-
-def batch(count: int = MANY, **tags: int) -> list[ImportedRecord]:
-    return [ImportedRecord(prop(f"n/{number}", **(tags or {"x": number})), 0) for number in range(count)]
-
-
-def version_of(key: str, revision: int, delete_time: int = 0) -> ImportedRecord:
-    kept = record(key, revision=revision)
-    return ImportedRecord(kept.payload, delete_time)
-
-
-async def run_import(
-    cluster: Cluster,
-    name: str,
-    records: Sequence[ImportedRecord],
-    *,
-    ack: str = "",
-    keep_versions: bool = False,
-) -> int:
-    prepared = await cluster.parts(name).coordination.bulk.prepare_import(
-        "sw", records, keep_versions=keep_versions, ack=ack
-    )
-    assert isinstance(prepared, PreparedImport), prepared
-    try:
-        return await prepared.commit()
-    finally:
-        prepared.release()
-
-
-async def live(cluster: Cluster, name: str, key: str, ack: str = "") -> Record | None:
-    return (await cluster.coordinator(name).get(entity(key), ack=ack)).record
+from gossipnode.wire.services import NODE_IMPORT
+from tests.node.cluster import versions
+from tests.node.coordinate.imports import MANY, SHARDS, batch, live, run_import, version_of
+from tests.node.support import tags_of
+from tests.records import entity, prop, record
 
 
 async def test_an_import_reaches_all_replicas_of_all_shards(autojump_clock: object) -> None:
@@ -190,7 +153,7 @@ async def test_a_bad_record_is_named_and_nothing_of_its_batch_is_written(autojum
 
 async def test_with_versions_kept_only_the_node_asked_is_written_to(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
-        await cluster.put("a", record("n/2", "newer", revision=9))
+        await cluster.put("a", record("n/2", k="newer", revision=9))
         kept = [version_of("n/1", 5), version_of("n/2", 5), version_of("n/3", 6, delete_time=7)]
         assert await run_import(cluster, "a", kept, keep_versions=True) == 3
         await trio.sleep(1)
@@ -216,6 +179,22 @@ async def test_with_versions_kept_a_node_without_a_copy_refuses(autojump_clock: 
                     await run_import(cluster, name, [version_of("n/1", 5)], keep_versions=True)
 
 
+# Deletes
+
+
+async def test_a_delete_of_records_that_are_gone_already_writes_nothing(autojump_clock: object) -> None:
+    async with running(Cluster()) as cluster:
+        await run_import(cluster, "a", batch(2))
+        await cluster.coordinator("b").delete(entity("n/0"))
+        before = await versions(cluster, entity("n/0"))
+        await cluster.parts("c").coordination.bulk.delete_all(
+            [entity("n/0"), entity("n/1"), entity("n/2")], AckLevel.QUORUM
+        )
+        assert await versions(cluster, entity("n/0")) == before
+        assert await versions(cluster, entity("n/2")) == [0, 0, 0]
+        assert await live(cluster, "a", "n/1") is None
+
+
 # Through the door
 
 
@@ -230,35 +209,3 @@ async def test_an_import_that_too_few_replicas_take_is_unavailable(autojump_cloc
             with pytest.raises(RpcError, match="1 of 3 replicas answered, quorum needs 2") as caught:
                 await stream.recv()
         assert caught.value.status is Status.UNAVAILABLE
-
-
-@pytest.mark.slow
-async def test_a_delete_of_a_whole_name_leaves_other_names_and_groups(autojump_clock: object) -> None:
-    count = DELETE_PAGE_RECORDS + 10
-    async with running(Cluster(groups=(SHARDS, "other:1:3"))) as cluster:
-        await run_import(cluster, "a", batch(count))
-        await cluster.coordinator("a").apply(prop("m/1", x=1), replace=False)
-        await cluster.coordinator("a").apply(prop("n/1", "other", x=1), replace=False)
-        cluster.kill("c")
-        await cluster.ended["c"].wait()
-        request = banyandb.DeleteRequest(group="sw", name="n")
-        async with cluster.channel("b") as channel:
-            assert (await channel.unary(DELETE, request, timeout=30)).deleted
-            for number in range(count):
-                assert await live(cluster, "a", f"n/{number}") is None
-            assert not (await channel.unary(DELETE, request, timeout=30)).deleted
-        assert await live(cluster, "a", "m/1") is not None
-        assert (await cluster.coordinator("a").get(entity("n/1", "other"))).record is not None
-
-
-async def test_a_delete_of_records_that_are_gone_already_writes_nothing(autojump_clock: object) -> None:
-    async with running(Cluster()) as cluster:
-        await run_import(cluster, "a", batch(2))
-        await cluster.coordinator("b").delete(entity("n/0"))
-        before = await versions(cluster, entity("n/0"))
-        await cluster.parts("c").coordination.bulk.delete_all(
-            [entity("n/0"), entity("n/1"), entity("n/2")], AckLevel.QUORUM
-        )
-        assert await versions(cluster, entity("n/0")) == before
-        assert await versions(cluster, entity("n/2")) == [0, 0, 0]
-        assert await live(cluster, "a", "n/1") is None

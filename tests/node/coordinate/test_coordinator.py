@@ -8,7 +8,6 @@ import trio.testing
 
 from gossipnode.core.model.property import Record
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
-from gossipnode.node.peers.hello import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS
 from gossipnode.node.refusals.request_errors import (
     NotAReplicaError,
     RefusedGroupError,
@@ -16,13 +15,11 @@ from gossipnode.node.refusals.request_errors import (
     UnknownGroupError,
     UnknownLevelError,
 )
-from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster, running
-from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.property.property_edit import read_property
-from gossipnode.wire.services import NODE_APPLY, NODE_DELETE, NODE_GET
 from tests.node.cluster import N1, put, tags_at, versions
-from tests.node.support import SECOND, entity, prop, tags_of
+from tests.node.support import SECOND, tags_of
+from tests.records import entity, prop
 
 HOUR = 3600 * SECOND
 
@@ -208,107 +205,3 @@ async def test_a_node_without_a_copy_coordinates_all_but_local(autojump_clock: o
                 await request
         held = await cluster.held_of(N1)
         assert {name for name, record in held.items() if record is not None} == set(holders)
-
-
-# Slow replicas
-
-
-@pytest.mark.slow
-async def test_a_hanging_replica_delays_no_quorum(autojump_clock: object) -> None:
-    async with running(Cluster()) as cluster:
-        await put(cluster, "a", x=1)
-        cluster.hang("c")
-        began = trio.current_time()
-        for value in range(5):
-            await put(cluster, "a", x=value)
-            assert await tags_at(cluster, "b") == {"x": value}
-        assert trio.current_time() == began
-
-
-@pytest.mark.slow
-async def test_a_hanging_replica_costs_one_timeout_and_is_avoided_until_it_answers(
-    autojump_clock: object,
-) -> None:
-    """Where it is needed no more: two replicas of three that are asked first would be it and a dead one."""
-    cluster = Cluster(names=("a", "b", "c", "d"), groups=("sw:1:3",))
-    async with running(cluster):
-        shards = cluster.nodes["a"].parts.local.shards
-        holders = shards.replicas(shards.shard_of(N1))
-        (outsider,) = set(cluster.names) - set(holders)
-        hung = holders[0]
-        await put(cluster, outsider, x=1)
-        cluster.hang(hung)
-        await put(cluster, outsider, x=2)
-        await trio.sleep(REPLICA_SECONDS + 0.1)
-        peer = cluster.parts(outsider).members.peers[hung]
-        assert peer.state == "down"
-        await put(cluster, outsider, x=3)
-        assert not peer.link._under_way
-        cluster.faults.heal()
-        await trio.sleep(HELLO_MAX_SECONDS + HELLO_TIMEOUT_SECONDS)
-        assert peer.state == "up"
-        assert (await put(cluster, outsider, ack="all", x=4)).acknowledged == 3
-
-
-async def test_a_needed_replica_is_asked_although_it_hung(autojump_clock: object) -> None:
-    async with running(Cluster()) as cluster:
-        cluster.hang("c")
-        await put(cluster, "a", x=1)
-        await trio.sleep(REPLICA_SECONDS + 0.1)
-        cluster.kill("b")
-        await cluster.ended["b"].wait()
-        with pytest.raises(TooFewReplicasError, match="1 of 3"):
-            await put(cluster, "a", x=2)
-        cluster.faults.heal()
-        # No hello is needed for that.
-        began = trio.current_time()
-        await put(cluster, "a", x=2)
-        assert trio.current_time() - began < 1
-
-
-@pytest.mark.slow
-async def test_a_caller_whose_time_is_shorter_than_a_hanging_replica_is_told_in_time(
-    autojump_clock: object,
-) -> None:
-    async with running(Cluster()) as cluster, cluster.channel("a") as channel:
-        cluster.hang("b")
-        cluster.hang("c")
-        for method, request in (
-            (NODE_APPLY, v1.ApplyRequest(property=prop("n/1", x=1))),
-            (NODE_GET, v1.GetRequest(group="sw", name="n", id="1")),
-            (NODE_DELETE, v1.DeleteRequest(group="sw", name="n", id="1")),
-        ):
-            began = trio.current_time()
-            with pytest.raises(RpcError) as caught:
-                await channel.unary(method, request, timeout=0.5)
-            assert caught.value.status is Status.DEADLINE_EXCEEDED
-            assert trio.current_time() - began == pytest.approx(0.5, abs=0.01)
-        # Nothing is left behind: the record is not locked.
-        cluster.faults.heal()
-        await trio.sleep(HELLO_MAX_SECONDS + HELLO_TIMEOUT_SECONDS)
-        assert (await put(cluster, "a", x=1)).created
-
-
-async def test_too_few_is_unavailable_to_a_client(autojump_clock: object) -> None:
-    async with running(Cluster()) as cluster, cluster.channel("a") as channel:
-        await cluster.isolate("a")
-        with pytest.raises(RpcError, match=r"1 of 3 replicas answered, .*; not: b .*, c ") as caught:
-            await channel.unary(NODE_APPLY, v1.ApplyRequest(property=prop("n/1", x=1)), timeout=5)
-        assert caught.value.status is Status.UNAVAILABLE
-
-
-async def test_a_refusal_for_want_of_room_on_our_side_says_nothing_of_a_peer(autojump_clock: object) -> None:
-    """A peer that hangs is not taken for one that answers because our queue to it is full."""
-    async with running(Cluster()) as cluster:
-        cluster.hang("c")
-        await put(cluster, "a", x=1)
-        await trio.sleep(REPLICA_SECONDS + 0.1)
-        cluster.kill("b")
-        await cluster.ended["b"].wait()
-        await trio.sleep(1)
-        peer = cluster.parts("a").members.peers["c"]
-        assert peer.state == "down"
-        peer.link._bytes = 1 << 40
-        with pytest.raises(TooFewReplicasError):
-            await put(cluster, "a", x=2)
-        assert peer.state == "down"

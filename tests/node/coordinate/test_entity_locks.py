@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gossipnode.core.model.property import Entity
 from gossipnode.node.coordinate.entity_locks import EntityLocks
-from tests.node.support import entity
+from tests.records import entity
 
 A, B, C = entity("n/a"), entity("n/b"), entity("n/c")
 
@@ -30,7 +30,7 @@ async def test_first_come_first_served() -> None:
             nursery.start_soon(want, number)
             await trio.testing.wait_all_tasks_blocked()
     assert order == [0, 1, 2, 3, 4]
-    assert not locks._held
+    assert not locks.held
 
 
 async def test_another_entity_does_not_wait() -> None:
@@ -38,8 +38,8 @@ async def test_another_entity_does_not_wait() -> None:
     async with locks.hold((A,)):
         with trio.fail_after(1):
             async with locks.hold((B,)):
-                assert set(locks._held) == {A, B}
-    assert not locks._held
+                assert set(locks.held) == {A, B}
+    assert not locks.held
 
 
 async def test_an_entity_named_twice_is_taken_once() -> None:
@@ -47,7 +47,7 @@ async def test_an_entity_named_twice_is_taken_once() -> None:
     with trio.fail_after(1):
         async with locks.hold((A, B, A)):
             pass
-    assert not locks._held
+    assert not locks.held
 
 
 async def test_who_gives_up_waiting_leaves_the_line(autojump_clock: object) -> None:
@@ -66,7 +66,7 @@ async def test_who_gives_up_waiting_leaves_the_line(autojump_clock: object) -> N
             nursery.start_soon(want, "patient")
             await trio.testing.wait_all_tasks_blocked()
     assert got == ["patient"]
-    assert not locks._held
+    assert not locks.held
 
 
 async def test_a_lock_handed_to_somebody_who_is_cancelled_goes_on_to_the_next() -> None:
@@ -93,7 +93,7 @@ async def test_a_lock_handed_to_somebody_who_is_cancelled_goes_on_to_the_next() 
         scope.cancel()
         first.release()
     assert got == ["next"]
-    assert not locks._held
+    assert not locks.held
 
 
 async def test_who_waits_for_the_second_of_two_gives_the_first_back() -> None:
@@ -103,10 +103,10 @@ async def test_who_waits_for_the_second_of_two_gives_the_first_back() -> None:
             # Whatever order they are named in, they are taken in theirs: two such never wait for each other.
             nursery.start_soon(locks.acquire, (C, B, A))
             await trio.testing.wait_all_tasks_blocked()
-            assert set(locks._held) == {A, B}
+            assert set(locks.held) == {A, B}
             nursery.cancel_scope.cancel()
-        assert set(locks._held) == {B}
-    assert not locks._held
+        assert set(locks.held) == {B}
+    assert not locks.held
 
 
 async def test_release_twice_gives_back_once() -> None:
@@ -115,9 +115,9 @@ async def test_release_twice_gives_back_once() -> None:
     first.release()
     second = await locks.acquire((A,))
     first.release()
-    assert set(locks._held) == {A}
+    assert set(locks.held) == {A}
     second.release()
-    assert not locks._held
+    assert not locks.held
 
 
 async def test_an_error_in_the_block_gives_the_lock_back() -> None:
@@ -125,7 +125,7 @@ async def test_an_error_in_the_block_gives_the_lock_back() -> None:
     with pytest.raises(KeyError):
         async with locks.hold((A, B)):
             raise KeyError
-    assert not locks._held
+    assert not locks.held
 
 
 @pytest.mark.slow
@@ -164,4 +164,4 @@ def test_any_schedule_excludes_ends_and_leaves_nothing(
                     nursery.start_soon(want, *wish)
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
-    assert not locks._held
+    assert not locks.held

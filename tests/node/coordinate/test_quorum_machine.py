@@ -22,7 +22,7 @@ from gossipnode.node.peers.hello import HELLO_MAX_SECONDS
 from gossipnode.node.refusals.request_errors import NotStoredError, TooFewReplicasError
 from gossipnode.sim import Cluster, running
 from gossipnode.wire.property.property_edit import read_tags
-from tests.node.support import entity, prop
+from tests.records import entity, prop
 
 NODES = ("a", "b", "c", "d")
 HOLDERS_OF_THREE = "sw:1:3"

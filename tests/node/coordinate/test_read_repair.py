@@ -15,8 +15,8 @@ from gossipnode.node.coordinate.read_repair import (
 )
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.sim import Cluster, running
-from tests.node.cluster import record, versions
-from tests.node.support import entity
+from tests.node.cluster import versions
+from tests.records import entity, record
 
 N1 = entity("n/1")
 SHARD = ShardId("sw", 0)
@@ -33,10 +33,10 @@ async def test_a_read_brings_stale_replicas_up_to_date(
 ) -> None:
     async with running(Cluster()) as cluster:
         for name in set("abc") - {newest_at, "c"}:
-            await cluster.put(name, record("n/1", "old", revision=5))
-        await cluster.put(newest_at, record("n/1", "new", revision=6))
+            await cluster.put(name, record("n/1", k="old", revision=5))
+        await cluster.put(newest_at, record("n/1", k="new", revision=6))
         got = await cluster.coordinator(reader).get(N1, ack="all")
-        assert got.record == record("n/1", "new", revision=6)
+        assert got.record == record("n/1", k="new", revision=6)
         await trio.sleep(0.1)
         assert await versions(cluster, N1) == [6, 6, 6]
         assert repair_of(cluster, reader).repaired == 2
@@ -59,7 +59,7 @@ async def test_a_tombstone_is_written_back_too(autojump_clock: object) -> None:
 async def test_the_reader_does_not_wait_for_it(autojump_clock: object) -> None:
     """The replica that is behind answers the read, and then hangs."""
     async with running(Cluster()) as cluster:
-        await cluster.put("a", record("n/1", "new", revision=6))
+        await cluster.put("a", record("n/1", k="new", revision=6))
         cluster.faults.hold(("a", "c"))
         await cluster.coordinator("a").get(N1)
         # c has not heard of the read yet: what came back from b was enough.
@@ -74,7 +74,7 @@ async def test_the_reader_does_not_wait_for_it(autojump_clock: object) -> None:
 async def test_a_replica_that_answers_after_the_reader_has_gone_is_repaired(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
         for name in "ab":
-            await cluster.put(name, record("n/1", "new", revision=6))
+            await cluster.put(name, record("n/1", k="new", revision=6))
         cluster.hang("c")
         assert (await cluster.coordinator("a").get(N1)).acknowledged == 2
         await trio.sleep(REPLICA_SECONDS / 2)
@@ -95,9 +95,9 @@ async def test_reads_of_one_replica_alone_repair_nothing(autojump_clock: object)
 
 async def test_a_write_that_came_in_between_is_not_undone(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
-        newer = record("n/1", "newer", revision=9)
+        newer = record("n/1", k="newer", revision=9)
         await cluster.put("b", newer)
-        repair_of(cluster, "a").offer([Stale("b", SHARD, record("n/1", "new", revision=6))])
+        repair_of(cluster, "a").offer([Stale("b", SHARD, record("n/1", k="new", revision=6))])
         await trio.sleep(0.1)
         assert (await cluster.held_of(N1))["b"] == newer
 
@@ -105,7 +105,7 @@ async def test_a_write_that_came_in_between_is_not_undone(autojump_clock: object
 async def test_what_a_replica_does_not_take_is_counted_as_dropped(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
         repair = repair_of(cluster, "a")
-        new = record("n/1", "new", revision=6)
+        new = record("n/1", k="new", revision=6)
         for name in "ab":
             cluster.stores[name].set_full(True)
         repair.offer(
@@ -153,12 +153,12 @@ async def test_the_bytes_that_wait_are_bounded(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
         repair = repair_of(cluster, "a")
         large = "x" * (1 << 19)
-        fitting = READ_REPAIR_QUEUE_BYTES // len(record("n/1", large).payload)
-        repair.offer(Stale("b", SHARD, record(f"n/{number}", large, revision=6)) for number in range(100))
+        fitting = READ_REPAIR_QUEUE_BYTES // len(record("n/1", k=large).payload)
+        repair.offer(Stale("b", SHARD, record(f"n/{number}", k=large, revision=6)) for number in range(100))
         assert repair.dropped == 100 - fitting
         await trio.sleep(5)
         assert repair.repaired == fitting
         # There is room again.
-        repair.offer([Stale("b", SHARD, record("m/1", large, revision=6))])
+        repair.offer([Stale("b", SHARD, record("m/1", k=large, revision=6))])
         await trio.sleep(1)
         assert repair.repaired == fitting + 1

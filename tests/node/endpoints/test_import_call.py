@@ -14,17 +14,8 @@ from gossipnode.rpc import Channel, ClientStream, RpcError, Server, ServerStream
 from gossipnode.store.memory import MemoryStore
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_IMPORT
-from tests.node.support import (
-    NOW,
-    Alone,
-    all_records,
-    make_local,
-    memory_store,
-    prop,
-    serve,
-    stored,
-    tags_of,
-)
+from tests.node.support import NOW, Alone, all_records, make_local, memory_store, serve, stored, tags_of
+from tests.records import prop
 
 Import = ClientStream[v1.ImportRequest, v1.ImportResponse]
 
@@ -162,7 +153,7 @@ async def test_a_wrong_call_ends_with_a_status(
 async def test_a_full_disk_ends_the_call_and_frees_every_lock(nursery: trio.Nursery) -> None:
     served = await serving(nursery)
     assert isinstance(served.shards.store, MemoryStore)
-    served.shards.store._full = True
+    served.shards.store.set_full(True)
     async with served.call() as stream:
         for number in range(3):
             await stream.send(batch(prop(f"n/{number}")))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -15,44 +13,19 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.node.endpoints import node_service
 from gossipnode.node.endpoints.record_sender import STREAM_PAUSE_SECONDS
 from gossipnode.node.replica.scan import STREAM_MESSAGE_BYTES
-from gossipnode.rpc import Channel, RpcError, Status
+from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster
 from gossipnode.store.memory import MemoryStore
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.round_codec import event_content
-from tests.node.cluster import record
-from tests.node.support import prop
-
-
-@asynccontextmanager
-async def asked(cluster: Cluster, *names: str) -> AsyncIterator[Channel]:
-    """The cluster running, and a channel to node a."""
-    async with trio.open_nursery() as nursery:
-        await cluster.start(nursery, *names)
-        async with cluster.channel("a") as channel:
-            yield channel
-        cluster.stop()
-
-
-async def every_answer(channel: Channel, method: Any, request: Any) -> list[Any]:
-    found: list[Any] = []
-    async with channel.stream(method, timeout=None) as stream:
-        await stream.send(request)
-        await stream.half_close()
-        while more := await stream.recv_batch(16):
-            found += more
-    return found
-
-
-def alone() -> Cluster:
-    """A cluster of one, whose quorum is itself."""
-    return Cluster(("a",), ("sw:1:1",))
+from tests.node.asking import asked, every_answer, one_node
+from tests.records import prop, record
 
 
 async def test_a_record_is_written_read_and_deleted(autojump_clock: object) -> None:
-    async with asked(alone(), "a") as channel:
+    async with asked(one_node(), "a") as channel:
         applied = await channel.unary(
             services.NODE_APPLY, v1.ApplyRequest(property=prop("n/1", a=1)), timeout=5
         )
@@ -100,9 +73,9 @@ async def test_a_call_without_its_request_is_refused(method: Any, autojump_clock
 
 
 async def test_an_export_has_every_record_in_messages_of_a_good_size(autojump_clock: object) -> None:
-    cluster = alone()
+    cluster = one_node()
     async with asked(cluster, "a") as channel:
-        await cluster.put("a", *(record(f"n/{i:03}", "x" * 20_000) for i in range(50)))
+        await cluster.put("a", *(record(f"n/{i:03}", k="x" * 20_000) for i in range(50)))
         await cluster.put("a", record("n/dead", delete_time=5))
         batches = await every_answer(channel, services.NODE_EXPORT, v1.ExportRequest(group="sw"))
         assert sum(len(batch.records) for batch in batches) == 50
@@ -117,7 +90,7 @@ async def test_an_export_has_every_record_in_messages_of_a_good_size(autojump_cl
 
 async def test_a_long_search_says_something_now_and_then(autojump_clock: object) -> None:
     """A client gives up on a node that sends nothing for ten seconds."""
-    cluster = alone()
+    cluster = one_node()
     async with asked(cluster, "a") as channel:
         await cluster.put("a", *(record(f"n/{i}") for i in range(1000)))
         scan = cluster.stores["a"].scan
@@ -138,7 +111,7 @@ async def test_a_long_search_says_something_now_and_then(autojump_clock: object)
 
 
 async def test_a_query_goes_on_behind_a_key(autojump_clock: object) -> None:
-    cluster = alone()
+    cluster = one_node()
     async with asked(cluster, "a") as channel:
         await cluster.put("a", *(record(f"n/{i}") for i in range(5)))
         request = v1.QueryRequest(query=banyandb.QueryRequest(groups=["sw"], limit=2), after="sw/n/1")
@@ -148,31 +121,6 @@ async def test_a_query_goes_on_behind_a_key(autojump_clock: object) -> None:
             await every_answer(channel, services.NODE_QUERY, v1.QueryRequest())
         with pytest.raises(RpcError, match="'sw' is no key"):
             await every_answer(channel, services.NODE_QUERY, v1.QueryRequest(query=request.query, after="sw"))
-
-
-async def test_the_compatible_query_answers_in_one_message_or_says_it_is_too_large(
-    autojump_clock: object,
-) -> None:
-    cluster = alone()
-    async with asked(cluster, "a") as channel:
-        await cluster.put("a", *(record(f"n/{i}", "x" * 900_000) for i in range(5)))
-        few = banyandb.QueryRequest(groups=["sw"], limit=4)
-        answer = await channel.unary(services.QUERY, few, timeout=5)
-        assert len(answer.properties) == 4
-        with pytest.raises(RpcError) as caught:
-            await channel.unary(services.QUERY, banyandb.QueryRequest(groups=["sw"]), timeout=5)
-        assert caught.value.status is Status.RESOURCE_EXHAUSTED
-        assert "ask for fewer records" in caught.value.message
-
-
-async def test_a_compatible_delete_without_an_id_deletes_the_whole_name(autojump_clock: object) -> None:
-    cluster = alone()
-    async with asked(cluster, "a") as channel:
-        await cluster.put("a", *(record(f"n/{i}") for i in range(5)), record("other/1"))
-        whole = banyandb.DeleteRequest(group="sw", name="n")
-        assert (await channel.unary(services.DELETE, whole, timeout=5)).deleted
-        assert not (await channel.unary(services.DELETE, whole, timeout=5)).deleted
-        assert (await cluster.stores["a"].counts(ShardId("sw", 0))).records == 1
 
 
 async def test_the_tree_with_its_leaves(autojump_clock: object, monkeypatch: pytest.MonkeyPatch) -> None:

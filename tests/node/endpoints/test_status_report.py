@@ -15,8 +15,8 @@ from gossipnode.rpc import RpcError
 from gossipnode.sim import Cluster
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_STATUS
-from tests.node.cluster import record
-from tests.node.support import NOW, entity
+from tests.node.support import NOW
+from tests.records import entity, record
 
 
 async def status_of(cluster: Cluster, name: str = "a") -> v1.StatusResponse:

@@ -18,8 +18,8 @@ from gossipnode.node.local.digest_filler import (
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.store.interface import StoreClosedError, StoreDamagedError, StoreError, StoreFullError
 from gossipnode.store.memory import MemoryStore
-from tests.node.cluster import record
-from tests.node.support import make_local, memory_store
+from tests.node.support import LEAF_DIGEST, make_local
+from tests.records import record
 
 SHARD = ShardId("sw", 0)
 
@@ -100,7 +100,7 @@ async def test_a_store_in_trouble_is_tried_again_after_the_next_write(
     error: type[StoreError], autojump_clock: object
 ) -> None:
     """What the store cannot go on after it tells the node by itself: this task must not end the others."""
-    store = Troubled(leaf_digest=memory_store()._leaf_digest)
+    store = Troubled(leaf_digest=LEAF_DIGEST)
     local = make_local(store)
     await write(local, "n/1")
     store.error = error("no luck")
@@ -117,7 +117,7 @@ async def test_a_store_in_trouble_is_tried_again_after_the_next_write(
 
 
 async def test_it_ends_with_the_store() -> None:
-    store = Troubled(leaf_digest=memory_store()._leaf_digest)
+    store = Troubled(leaf_digest=LEAF_DIGEST)
     store.error = StoreClosedError("closed")
     with trio.fail_after(1):
         await fill_digests(store, make_local(store).writer.written)

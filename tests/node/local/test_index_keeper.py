@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import trio
 import trio.testing
 
+from gossipnode.core.model.property import ShardId
 from gossipnode.core.model.tag_value import TagValue
 from gossipnode.core.query.criteria import Condition, Op
 from gossipnode.core.query.query import Query
@@ -14,9 +17,10 @@ from gossipnode.node.node import Node
 from gossipnode.sim import Cluster, running
 from gossipnode.store.interface import IndexState, StoreError
 from gossipnode.store.prepared import INDEXES_PER_SHARD_MAX
-from tests.node.query.queried import keys, put, queries_of, version
+from tests.node.queried import ALL, keys, put, queries_of
+from tests.records import entity, prop, record
 
-ALL = ("a", "b", "c")
+SHARD = ShardId("sw", 0)
 OK = Condition("status", Op.EQ, "ok")
 
 
@@ -36,7 +40,7 @@ async def used(node: Node, query: Query) -> dict[str, tuple[str, int]]:
 async def fill(cluster: Cluster, count: int = 200) -> None:
     for i in range(count):
         tags: dict[str, TagValue] = {"status": "ok" if i % 50 == 0 else "bad", "n": i}
-        await put(cluster, ALL, version(f"n/{i:03}", **tags))
+        await put(cluster, ALL, record(f"n/{i:03}", **tags))
 
 
 @pytest.mark.slow
@@ -110,11 +114,16 @@ async def test_an_index_stays_right_through_writes_repair_deletes_and_a_restart(
         await keys(cluster.nodes["a"], criteria=OK)
         await built()
         coordinator = cluster.coordinator("b")
-        await coordinator.apply(version("n/001", status="ok").payload, replace=False)
-        await coordinator.apply(version("n/050", status="bad").payload, replace=False)
-        await coordinator.delete(version("n/100").entity)
+        await coordinator.apply(prop("n/001", status="ok"), replace=False)
+        await coordinator.apply(prop("n/050", status="bad"), replace=False)
+        await coordinator.delete(entity("n/100"))
         newer = 2_000_000_000 * 10**9
-        await put(cluster, "b", version("n/new", newer, status="ok"), version("n/000", newer, status="bad"))
+        await put(
+            cluster,
+            "b",
+            record("n/new", revision=newer, status="ok"),
+            record("n/000", revision=newer, status="bad"),
+        )
         await cluster.round("a")
         async with trio.open_nursery() as nursery:
             cluster.kill("c")
@@ -164,16 +173,30 @@ async def test_no_more_indexes_are_made_and_remembered_than_there_is_room_for(
 ) -> None:
     monkeypatch.setattr(index_keeper, "INDEXES_REFUSED_MAX", 10)
     async with running(Cluster()) as cluster:
-        node = cluster.nodes["a"]
-        for i in range(INDEXES_PER_SHARD_MAX + 50):
-            await keys(node, criteria=Condition(f"t{i}", Op.EQ, 1))
-        await built()
-        shard = node.parts.local.shards.shards_of("sw")[0]
+        node, store = cluster.nodes["a"], cluster.stores["a"]
+        want, tried = store.want_index, list[str]()
+
+        async def counted(shard: ShardId, tag: str) -> None:
+            tried.append(tag)
+            await want(shard, tag)
+
+        async def ask(tags: Sequence[str]) -> list[str]:
+            """Ask for indexes of these tags; gives those that the store was asked for."""
+            tried.clear()
+            for tag in tags:
+                await keys(node, criteria=Condition(tag, Op.EQ, 1))
+            await built()
+            return tried.copy()
+
+        store.want_index = counted  # type: ignore[method-assign]
+        made = [f"t{i}" for i in range(INDEXES_PER_SHARD_MAX)]
+        refused = [f"u{i}" for i in range(20)]
+        assert await ask([*made, *refused]) == [*made, *refused]
         for name in ALL:
-            assert len(cluster.stores[name].indexes(shard)) == INDEXES_PER_SHARD_MAX
-            keeper = cluster.nodes[name].parts.local.indexes
-            assert len(keeper._refused) <= 10
-            assert not keeper._wanted
+            assert cluster.stores[name].indexes(SHARD).keys() == set(made)
+        # Of those that were refused the last ones are remembered, and the oldest are not.
+        assert await ask(refused[10:]) == []
+        assert await ask(refused[:1]) == refused[:1]
 
 
 @pytest.mark.slow

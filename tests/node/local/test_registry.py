@@ -3,45 +3,25 @@
 from __future__ import annotations
 
 import structlog.testing
-import trio
 
 from gossipnode.core.cluster.registry_records import (
     SEED_REVISION,
     SETTLED_ENTITY,
     group_entity,
-    group_tags,
     member_entity,
-    member_tags,
-    settled_tags,
 )
-from gossipnode.core.cluster.view import SYSTEM_SHARD, Group, Member
-from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.cluster.view import SYSTEM_SHARD, Group
 from gossipnode.node.local.registry import (
     REGISTRY_PAGE_RECORDS,
     Registry,
     configured_groups,
     configured_records,
-    registry_record,
 )
 from gossipnode.sim import Cluster
 from gossipnode.store.memory import MemoryStore
-from gossipnode.wire.property.payload import decode_record
-from gossipnode.wire.property.property_edit import build_property
+from tests.node.members_and_groups import group, member, tombstone
 from tests.node.support import memory_store
-
-
-def member(name: str, revision: int = 2, *, joined: int = 0, birth: int = 0, address: str = "x:1") -> Record:
-    tags = member_tags(Member(name, address, joined, birth))
-    return registry_record(member_entity(name), tags, revision=revision, created=1)
-
-
-def group(name: str, revision: int = 2, *, incarnation: int = 0, follows: int = -1) -> Record:
-    tags = group_tags(Group(name, incarnation=incarnation, follows=follows))
-    return registry_record(group_entity(name), tags, revision=revision, created=1)
-
-
-def tombstone(entity: Entity, at: int) -> Record:
-    return decode_record(build_property(entity, {}, create_revision=1, mod_revision=at), at)
+from tests.records import bare_record
 
 
 async def registry(store: MemoryStore | None = None, **groups: Group) -> Registry:
@@ -56,7 +36,7 @@ async def test_a_registry_is_read_whole_from_the_store() -> None:
     await store.write([(SYSTEM_SHARD, member(name)) for name in names])
     known = await registry(store)
     assert list(known.view.members) == names
-    assert [record.entity.id for record in known.records()] == names
+    assert [each.entity.id for each in known.records()] == names
     assert known.view.is_settled
 
 
@@ -64,8 +44,8 @@ async def test_equal_records_have_one_root_whatever_their_order() -> None:
     records = [member("a"), member("b", birth=4), group("g"), tombstone(member_entity("c"), 9)]
     one, two = await registry(), await registry()
     one.took(records)
-    for record in reversed(records):
-        two.took([record])
+    for each in reversed(records):
+        two.took([each])
     assert one.root == two.root
     assert one.view == two.view
     two.took([member("a", 3)])
@@ -101,7 +81,7 @@ async def test_seeds_are_for_what_nothing_is_known_of() -> None:
     await known.seed([member("a", SEED_REVISION), member("b", SEED_REVISION)])
     assert known.view.members["a"].address == "moved:1"
     assert list(known.view.members) == ["a", "b"]
-    assert [record.entity.id for record in await store.scan(SYSTEM_SHARD, limit=9)] == ["b"]
+    assert [each.entity.id for each in await store.scan(SYSTEM_SHARD, limit=9)] == ["b"]
     again = await registry(store)
     await again.seed([member("b", SEED_REVISION)])
     assert list(again.view.members) == ["b"]
@@ -119,12 +99,12 @@ def test_nodes_of_one_configuration_have_the_same_seeds() -> None:
     cluster = Cluster(groups=("sw:4:2",))
     seeds = [configured_records(cluster.settings(name)) for name in "abc"]
     assert seeds[0] == seeds[1] == seeds[2]
-    assert [record.entity for record in seeds[0]] == [
+    assert [each.entity for each in seeds[0]] == [
         *map(member_entity, "abc"),
         group_entity("sw"),
         SETTLED_ENTITY,
     ]
-    assert {record.version.mod_revision for record in seeds[0]} == {SEED_REVISION}
+    assert {each.version.mod_revision for each in seeds[0]} == {SEED_REVISION}
     assert configured_groups(cluster.settings("a"))["sw"] == Group("sw", shards=4, replicas=2)
 
 
@@ -179,60 +159,8 @@ async def test_a_definition_that_ignores_a_deletion_is_corrected() -> None:
 
 async def test_a_record_that_cannot_be_read_is_left_out_with_a_word() -> None:
     known = await registry()
-    payload = build_property(member_entity("a"), {}, create_revision=1, mod_revision=3)
-    broken = decode_record(payload, 0)
+    broken = bare_record(member_entity("a"), b"\x1a\x04\x0a\x10ab", revision=3)
     with structlog.testing.capture_logs() as logs:
-        known.took([Record(broken.entity, broken.version, payload + b"\x1a\x04\x0a\x10ab"), member("b")])
+        known.took([broken, member("b")])
     assert list(known.view.members) == ["b"]
     assert [log["event"] for log in logs] == ["registry record left out"]
-
-
-# --- between nodes ---
-
-
-async def test_two_changes_of_one_record_at_once_have_stamps_of_their_own(autojump_clock: object) -> None:
-    cluster = Cluster()
-    async with trio.open_nursery() as nursery:
-        await cluster.start(nursery)
-        sync = cluster.nodes["a"].parts.membership.sync
-        records: list[Record] = []
-
-        async def put(number: int) -> None:
-            records.append(await sync.put(SETTLED_ENTITY, settled_tags({"a": number})))
-
-        async with trio.open_nursery() as putting:
-            for number in range(5):
-                putting.start_soon(put, number)
-        assert len({record.version.mod_revision for record in records}) == 5
-        newest = max(records, key=lambda record: record.version)
-        assert cluster.nodes["a"].parts.local.registry.record(SETTLED_ENTITY) == newest
-        cluster.stop()
-
-
-async def test_a_change_reaches_all_within_a_moment_though_one_hangs(autojump_clock: object) -> None:
-    cluster = Cluster()
-    async with trio.open_nursery() as nursery:
-        await cluster.start(nursery)
-        cluster.hang("c")
-        sync = cluster.nodes["a"].parts.membership.sync
-        began = trio.current_time()
-        record = await sync.put(group_entity("new"), group_tags(Group("new", incarnation=5)))
-        assert await sync.spread(record) == 2
-        assert trio.current_time() - began <= 2
-        assert "new" in cluster.nodes["b"].parts.local.registry.view.groups
-        cluster.faults.heal()
-        cluster.stop()
-
-
-async def test_who_asks_for_a_comparison_under_way_waits_for_it(autojump_clock: object) -> None:
-    cluster = Cluster()
-    async with trio.open_nursery() as nursery:
-        await cluster.start(nursery)
-        sync = cluster.nodes["a"].parts.membership.sync
-        await cluster.stores["b"].write([(SYSTEM_SHARD, group("new", incarnation=5))])
-        async with trio.open_nursery() as asking:
-            for _ in range(5):
-                asking.start_soon(sync.compare, "b")
-        assert "new" in cluster.nodes["a"].parts.local.registry.view.groups
-        await sync.compare("nobody")
-        cluster.stop()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from gossipnode.config.address import Address
 from gossipnode.core.model.property import Record, ShardId
@@ -24,11 +25,11 @@ from gossipnode.core.query.replica_messages import (
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.exchange_link import Answer, ExchangeLink
 from gossipnode.node.replica.exchange import ReplicaExchange
-from gossipnode.rpc import Channel, RpcError, Server
+from gossipnode.rpc import Channel, RpcError, Server, ServerStream
 from gossipnode.sim.network import MemoryNetwork
-from gossipnode.wire.property.payload import decode_record
-from gossipnode.wire.property.property_edit import build_property
-from tests.node.support import entity, memory_store
+from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import ExchangeReply, ExchangeRequest
+from tests.node.support import memory_store
+from tests.records import entity
 
 SHARD = ShardId("sw", 0)
 FENCE = b"12345678"
@@ -44,10 +45,6 @@ def read(*keys: str, known: Version | None = None) -> ReadRecords:
 
 def write(*records: Record, request_id: str = "") -> WriteRecords:
     return WriteRecords(SHARD, FENCE, records, request_id)
-
-
-def rec(key: str, value: str = "v", revision: int = 1) -> Record:
-    return decode_record(build_property(entity(f"n/{key}"), {"k": value}, mod_revision=revision), 0)
 
 
 def key_of(request: ReadRecords) -> str:
@@ -88,18 +85,25 @@ def handlers(
 
 
 class Wire(trio.abc.HalfCloseableStream):
-    """The near end of a connection, over which nothing goes while its peer is frozen."""
+    """The near end of a connection. Nothing goes over it while its peer is frozen, or after `snap`."""
 
     def __init__(self, end: Any) -> None:
         self._end = end
         self._goes = trio.Event()
         self._goes.set()
+        self._snapped = False
+        self._receiving = trio.CancelScope()
 
     def freeze(self) -> None:
         self._goes = trio.Event()
 
     def thaw(self) -> None:
         self._goes.set()
+
+    def snap(self) -> None:
+        """Lose the connection now, before anything else happens."""
+        self._snapped = True
+        self._receiving.cancel()
 
     async def send_all(self, data: Any) -> None:
         await self._goes.wait()
@@ -109,9 +113,13 @@ class Wire(trio.abc.HalfCloseableStream):
         await self._goes.wait()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        data = await self._end.receive_some(max_bytes)
-        await self._goes.wait()
-        return data  # type: ignore[no-any-return]
+        with trio.CancelScope() as self._receiving:
+            if self._snapped:
+                self._receiving.cancel()
+            data = await self._end.receive_some(max_bytes)
+            await self._goes.wait()
+            return data  # type: ignore[no-any-return]
+        raise trio.BrokenResourceError("the connection was lost")
 
     async def send_eof(self) -> None:
         await self._end.send_eof()
@@ -200,3 +208,17 @@ async def refused(link: ExchangeLink, request: Request, seconds: float = 5.0) ->
     with pytest.raises(RpcError) as caught:
         await link.ask(request, timeout=seconds)
     return caught.value
+
+
+Stream = ServerStream[ExchangeRequest, ExchangeReply]
+
+
+def hanging(*keys: str) -> dict[Any, Any]:
+    """A far end that never answers reads of these keys; of all, when there are none."""
+
+    async def hang(request: ReadRecords) -> RecordsRead:
+        if not keys or key_of(request) in keys:
+            await trio.sleep_forever()
+        return RecordsRead((None,))
+
+    return handlers(read=hang)

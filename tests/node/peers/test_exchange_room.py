@@ -12,8 +12,9 @@ from gossipnode.core.query.replica_messages import RecordsWritten
 from gossipnode.node.peers import exchange_link
 from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster, running
-from tests.node.peers.linked import Replica, asking, handlers, linked, rec, write
-from tests.node.support import entity, prop, tags_of
+from tests.node.peers.linked import Replica, asking, handlers, linked, write
+from tests.node.support import tags_of
+from tests.records import entity, prop, record
 
 
 @pytest.mark.slow
@@ -43,10 +44,10 @@ async def test_a_request_that_finds_no_room_in_its_time_says_nothing_of_the_peer
         await trio.sleep_forever()
 
     async with linked(handlers(write=never)) as pair:
-        async with asking(pair.link, {"first": write(rec("a"))}, seconds=5) as first:
+        async with asking(pair.link, {"first": write(record("n/a"))}, seconds=5) as first:
             await trio.testing.wait_all_tasks_blocked()
             with pytest.raises(RpcError) as caught:
-                await pair.link.ask(write(rec("b")), timeout=2)
+                await pair.link.ask(write(record("n/b")), timeout=2)
             assert trio.current_time() == 2
             assert caught.value.status is Status.RESOURCE_EXHAUSTED
             assert caught.value.message == "no room for it within 2 s"
@@ -67,7 +68,7 @@ async def test_a_large_request_is_not_overtaken_for_ever_by_small_ones(
         await may_answer.wait()
         return await replica.write(requests)
 
-    large, small = write(rec("large", "x" * 90_000)), write(rec("small", "x" * 40_000))
+    large, small = write(record("n/large", k="x" * 90_000)), write(record("n/small", k="x" * 40_000))
     async with linked(handlers(write=wait)) as pair:
         answers: list[object] = []
         for request in (small, large, small, small):
@@ -93,12 +94,12 @@ async def test_a_request_that_is_given_up_while_it_waits_leaves_no_trace(
         return await replica.write(requests)
 
     async with linked(handlers(write=wait)) as pair:
-        async with asking(pair.link, {"first": write(rec("a"))}) as first:
+        async with asking(pair.link, {"first": write(record("n/a"))}) as first:
             await trio.testing.wait_all_tasks_blocked()
             for _ in range(20):
                 with trio.move_on_after(0.01):
-                    await pair.link.ask(write(rec("b")), timeout=5)
+                    await pair.link.ask(write(record("n/b")), timeout=5)
             may_answer.set()
         assert isinstance(first["first"], RecordsWritten)
-        assert isinstance(await pair.link.ask(write(rec("c")), timeout=5), RecordsWritten)
+        assert isinstance(await pair.link.ask(write(record("n/c")), timeout=5), RecordsWritten)
     assert [request.records[0].entity.id for batch in replica.writes for request in batch] == ["a", "c"]

@@ -11,7 +11,8 @@ from gossipnode.core.ring.round import RoundOutcome
 from gossipnode.sim import Cluster, running
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1
-from tests.node.cluster import put, record, tags_at
+from tests.node.cluster import put, tags_at
+from tests.records import record
 
 RECORDS = 5000
 ID_CHARACTERS = 4000

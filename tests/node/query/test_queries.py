@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from gossipnode.core.cluster.placement import AckLevel
 from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.property import Record
 from gossipnode.core.model.tag_value import TagValue
 from gossipnode.core.query.criteria import Condition, LogicalExpression, LogicalOp, Op
 from gossipnode.core.query.query import Query
-from gossipnode.core.query.search import Search
 from gossipnode.node.refusals.request_errors import UnknownGroupError
 from gossipnode.node.search import ordering
-from gossipnode.node.search.feeds import SCAN_PAGE_MIN_RECORDS
-from gossipnode.node.search.local_search import LocalSearch
 from gossipnode.store.memory import MemoryStore
 from gossipnode.wire.wire_errors import WireError
-from tests.node.cluster import record
-from tests.node.query.queried import version
-from tests.node.support import Alone, entity, make_local, put, serve, tags_of
-
-Start = Callable[..., Awaitable[Alone]]
-
-
-@pytest.fixture(params=["local", "quorum"])
-def start(request: pytest.FixtureRequest, nursery: trio.Nursery) -> Start:
-    """A node that answers alone: because its groups say so, or as the only replica that there is."""
-    only: dict[str, Any] = {"members": ("a",), "replicas": 1, "ack": AckLevel.QUORUM}
-
-    async def serve_alone(**groups: int) -> Alone:
-        options = only if request.param == "quorum" else {}
-        return await serve(nursery, make_local(groups=groups or {"sw": 1}, **options))
-
-    return serve_alone
+from tests.node.support import Alone, Start, put, tags_of
+from tests.records import entity, record
 
 
 async def asked(alone: Alone, query: Query) -> list[Record]:
@@ -54,7 +34,7 @@ async def keys(alone: Alone, query: Query) -> list[str]:
 
 
 async def test_records_come_in_key_order_over_groups_and_shards(start: Start) -> None:
-    alone = await start(sw=5, flags=3)
+    alone = await start(groups={"sw": 5, "flags": 3})
     everything = [record(f"n{i % 7}/{i}", group=group) for group in ("sw", "flags") for i in range(400)]
     await put(alone.local, *everything)
     found = await keys(alone, Query(("sw", "flags", "sw"), limit=10_000))
@@ -69,14 +49,14 @@ async def test_deleted_records_are_not_found(start: Start) -> None:
 
 @pytest.mark.parametrize(("limit", "expected"), [(0, 100), (1, 1), (64, 64), (65, 65), (1000, 150)])
 async def test_the_limit(start: Start, limit: int, expected: int) -> None:
-    alone = await start(sw=3)
+    alone = await start(groups={"sw": 3})
     await put(alone.local, *(record(f"n/{i:03}") for i in range(150)))
     found = await keys(alone, Query(("sw",), limit=limit))
     assert found == [f"sw/n/{i:03}" for i in range(expected)]
 
 
 async def test_pages_behind_a_key_join_without_gap_or_repeat(start: Start) -> None:
-    alone = await start(sw=3, aa=2)
+    alone = await start(groups={"sw": 3, "aa": 2})
     await put(alone.local, *(record(f"n/{i:03}", group=group) for i in range(50) for group in ("sw", "aa")))
     whole = await keys(alone, Query(("sw", "aa"), limit=1000))
     joined: list[str] = []
@@ -94,13 +74,13 @@ async def test_behind_a_key_that_is_not_there(start: Start) -> None:
 
 
 async def test_a_name_alone_scans_that_name(start: Start) -> None:
-    alone = await start(sw=2)
+    alone = await start(groups={"sw": 2})
     await put(alone.local, *(record(f"{name}/{i}") for name in ("a", "a-b", "b") for i in range(5)))
     assert await keys(alone, Query(("sw",), name="a")) == [f"sw/a/{i}" for i in range(5)]
 
 
 async def test_ids_with_a_name_are_read_by_key_and_without_one_scanned(start: Start) -> None:
-    alone = await start(sw=2)
+    alone = await start(groups={"sw": 2})
     await put(alone.local, *(record(f"{name}/{i}") for name in ("a", "b") for i in range(5)))
     ids = frozenset(["4", "1", "nope"])
     assert await keys(alone, Query(("sw",), name="a", ids=ids)) == ["sw/a/1", "sw/a/4"]
@@ -114,22 +94,22 @@ async def test_a_wrong_id_is_an_error(start: Start) -> None:
 
 
 async def test_criteria_choose_records(start: Start) -> None:
-    alone = await start(sw=2)
-    await put(alone.local, *(version(f"n/{i}", n=i, even=str(i % 2 == 0)) for i in range(10)))
+    alone = await start(groups={"sw": 2})
+    await put(alone.local, *(record(f"n/{i}", n=i, even=str(i % 2 == 0)) for i in range(10)))
     criteria = LogicalExpression(LogicalOp.AND, Condition("n", Op.GT, 3), Condition("even", Op.EQ, "True"))
     assert await keys(alone, Query(("sw",), criteria=criteria)) == ["sw/n/4", "sw/n/6", "sw/n/8"]
 
 
 async def test_a_projection_leaves_the_tags_asked_for(start: Start) -> None:
     alone = await start()
-    await put(alone.local, version("n/1", a=1, b=2, c=3))
+    await put(alone.local, record("n/1", a=1, b=2, c=3))
     (found,) = await asked(alone, Query(("sw",), select=("c", "a", "nope")))
     assert tags_of(found) == {"a": 1, "c": 3}
 
 
 async def test_criteria_and_order_may_use_tags_that_are_not_selected(start: Start) -> None:
     alone = await start()
-    await put(alone.local, version("n/1", a=1, b=2), version("n/2", a=2, b=1), version("n/3", a=3, b=0))
+    await put(alone.local, record("n/1", a=1, b=2), record("n/2", a=2, b=1), record("n/3", a=3, b=0))
     query = Query(("sw",), select=("a",), criteria=Condition("b", Op.GE, 1), order_by="b")
     assert [tags_of(one) for one in await asked(alone, query)] == [{"a": 2}, {"a": 1}]
 
@@ -139,10 +119,10 @@ async def test_criteria_and_order_may_use_tags_that_are_not_selected(start: Star
 async def test_an_order_by_a_tag_with_missing_ones_last_in_both_directions(
     start: Start, shards: int, descending: bool, order: str
 ) -> None:
-    alone = await start(sw=shards)
+    alone = await start(groups={"sw": shards})
     values: list[TagValue] = [3, "b", 1, "a", None, 2, "c"]
-    await put(alone.local, *(version(f"n/{i}", t=value) for i, value in enumerate(values)))
-    await put(alone.local, version("n/x", o=1))
+    await put(alone.local, *(record(f"n/{i}", t=value) for i, value in enumerate(values)))
+    await put(alone.local, record("n/x", o=1))
     query = Query(("sw",), order_by="t", descending=descending)
     assert await keys(alone, query) == [f"sw/n/{i}" for i in order]
     joined: list[str] = []
@@ -154,8 +134,8 @@ async def test_an_order_by_a_tag_with_missing_ones_last_in_both_directions(
 
 
 async def test_an_ordered_limit_over_many_records_keeps_the_first_ones(start: Start) -> None:
-    alone = await start(sw=3)
-    await put(alone.local, *(version(f"n/{i:04}", t=(i * 7919) % 1000) for i in range(1000)))
+    alone = await start(groups={"sw": 3})
+    await put(alone.local, *(record(f"n/{i:04}", t=(i * 7919) % 1000) for i in range(1000)))
     query = Query(("sw",), order_by="t", limit=10)
     assert [tags_of(one)["t"] for one in await asked(alone, query)] == list(range(10))
 
@@ -163,14 +143,14 @@ async def test_an_ordered_limit_over_many_records_keeps_the_first_ones(start: St
 async def test_an_order_behind_a_record_that_is_not_there_is_refused(start: Start) -> None:
     """It has no place in the order: leaving out all that have the tag would be a wrong answer."""
     alone = await start()
-    await put(alone.local, version("n/1", t=1), version("n/2", t=2))
+    await put(alone.local, record("n/1", t=1), record("n/2", t=2))
     with pytest.raises(WireError, match="after: there is no record 'sw/n/gone'"):
         await asked(alone, Query(("sw",), order_by="t", after=entity("n/gone")))
 
 
 async def test_an_order_behind_a_deleted_record_goes_on_from_its_place(start: Start) -> None:
     alone = await start()
-    await put(alone.local, version("n/1", t=1), version("n/2", deleted=9, t=2), version("n/3", t=3))
+    await put(alone.local, record("n/1", t=1), record("n/2", delete_time=9, t=2), record("n/3", t=3))
     assert await keys(alone, Query(("sw",), order_by="t", after=entity("n/2"))) == ["sw/n/3"]
 
 
@@ -178,7 +158,7 @@ async def test_an_ordered_answer_beyond_the_memory_of_a_query_comes_whole(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alone = await start()
-    await put(alone.local, *(version(f"n/{i:03}", t=i * 37 % 100, big="x" * 5000) for i in range(100)))
+    await put(alone.local, *(record(f"n/{i:03}", t=i * 37 % 100, big="x" * 5000) for i in range(100)))
     monkeypatch.setattr(ordering, "QUERY_MAX_BYTES", 300_000)
     for limit in (1, 20, 45, 100):
         found = await asked(alone, Query(("sw",), order_by="t", limit=limit))
@@ -190,7 +170,7 @@ async def test_many_small_records_count_with_what_their_objects_cost(
 ) -> None:
     """Their payloads alone would fit: then one pass over them would do."""
     alone = await start()
-    records = [version(f"n/{i:04}", t=i) for i in range(1000)]
+    records = [record(f"n/{i:04}", t=i) for i in range(1000)]
     assert sum(len(one.payload) for one in records) < 250_000
     await put(alone.local, *records)
     monkeypatch.setattr(ordering, "QUERY_MAX_BYTES", 500_000)
@@ -210,26 +190,10 @@ async def test_unknown_groups_are_refused_before_anything_is_read(start: Start) 
         await asked(alone, Query(("sw", "nope")))
 
 
-@pytest.mark.slow
-async def test_a_scan_of_many_shards_keeps_few_records_of_each() -> None:
-    """Each shard's page is in memory at once, and a record may have a mebibyte."""
-    local = make_local(groups={"sw": 64})
-    await put(local, *(record(f"n/{i}") for i in range(2000)))
-    search = LocalSearch(local.store, Search(tuple(local.shards.shards_of("sw"))))
-    found: list[Record] = []
-    held = 0
-    while (page := await search.next_page()) is not None:
-        held = max(held, search.rows_read - len(found))
-        found += [each.record for each in page]
-    assert [one.entity for one in found] == sorted(one.entity for one in found)
-    assert len(found) == 2000
-    assert held <= 64 * SCAN_PAGE_MIN_RECORDS
-
-
 @pytest.mark.parametrize("order_by", ["", "t"])
 async def test_a_query_given_up_in_the_middle_reads_no_more(start: Start, order_by: str) -> None:
-    alone = await start(sw=3)
-    await put(alone.local, *(version(f"n/{i}", t=i) for i in range(500)))
+    alone = await start(groups={"sw": 3})
+    await put(alone.local, *(record(f"n/{i}", t=i) for i in range(500)))
     assert isinstance(alone.local.store, MemoryStore)
     scan, scans = alone.local.store.scan, 0
 
@@ -250,7 +214,7 @@ async def test_a_query_given_up_in_the_middle_reads_no_more(start: Start, order_
 
 
 async def test_records_that_change_while_a_query_runs_do_no_harm(start: Start) -> None:
-    alone = await start(sw=2)
+    alone = await start(groups={"sw": 2})
     await put(alone.local, *(record(f"n/{i:03}") for i in range(300)))
     found: list[str] = []
     async with alone.queries.open(Query(("sw",), limit=1000)) as under_way:

@@ -25,17 +25,14 @@ from gossipnode.core.session.messages import (
 from gossipnode.core.session.tree import SlotDigest
 from gossipnode.core.session.tree_client import TreeClient
 from gossipnode.core.session.tree_server import TreeServer
-from gossipnode.node.repair.repair_stream import (
-    REPAIR_BATCH_MESSAGES,
-    REPAIR_CHANNEL_BATCHES,
-    RepairStream,
-)
+from gossipnode.node.repair.repair_stream import REPAIR_BATCH_MESSAGES, REPAIR_CHANNEL_BATCHES, RepairStream
 from gossipnode.node.repair.shard_store import ShardStore
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreFullError
 from gossipnode.store.memory import MemoryStore
-from tests.node.cluster import record
-from tests.node.support import FakeStream, Pipe, make_local, memory_store, stream_pair
+from tests.node.repair.streams import FakeStream, Pipe, stream_pair
+from tests.node.support import make_local, memory_store
+from tests.records import record
 
 SHARD = ShardId("sw", 0)
 
@@ -91,7 +88,7 @@ async def test_256_differing_records_of_64_kb_never_wait_for_each_other(
     """Rule 6: all newer on the server, both sides have more to say than the streams hold."""
     here, there = [], []
     for i in range(256):
-        old, new = record(f"n/{i}", "x" * 65536, revision=1), record(f"n/{i}", "y" * 65536, revision=2)
+        old, new = record(f"n/{i}", k="x" * 65536, revision=1), record(f"n/{i}", k="y" * 65536, revision=2)
         newer_here = newer == "client" or (newer == "mixed" and i % 2 == 0)
         here.append(new if newer_here else old)
         there.append(old if newer_here else new)
@@ -333,7 +330,7 @@ async def test_so_is_what_our_own_store_has_done(autojump_clock: object) -> None
 async def test_a_failing_store_ends_the_session_with_its_own_error(side: str) -> None:
     ours, theirs = stream_pair(10)
     client_store, server_store = await filled(record("n/1")), await filled(record("n/2"))
-    (client_store if side == "client" else server_store)._full = True
+    (client_store if side == "client" else server_store).set_full(True)
     caught: list[BaseException] = []
 
     async def run(stream: RepairStream, end: Pipe) -> None:
@@ -357,7 +354,7 @@ async def test_cancellation_leaves_nothing_behind(after_seconds: float, autojump
     before = trio.lowlevel.current_statistics().tasks_living
     ours, theirs = stream_pair(3)
     client_store = await filled(*(record(f"n/{i}") for i in range(40)), commit_seconds=1)
-    server_store = await filled(*(record(f"n/{i}", "w") for i in range(80)), commit_seconds=1)
+    server_store = await filled(*(record(f"n/{i}", k="w") for i in range(80)), commit_seconds=1)
     with trio.move_on_after(after_seconds) as scope:
         async with trio.open_nursery() as nursery:
             server = RepairStream(theirs, TreeServer({"sw": 1}, page_leaves=4), shard_store(server_store))

@@ -35,6 +35,7 @@ from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import ExchangeReque
 from gossipnode.wire.replica_codec import add_request
 from gossipnode.wire.services import REPLICA_EXCHANGE
 from tests.node.peers.linked import (
+    PEER,
     Replica,
     ask_all,
     asking,
@@ -42,11 +43,10 @@ from tests.node.peers.linked import (
     key_of,
     linked,
     read,
-    rec,
     refused,
     write,
 )
-from tests.node.support import entity
+from tests.records import entity, record
 
 
 def batch_of(*requests: ReadRecords | WriteRecords) -> ExchangeRequest:
@@ -60,10 +60,10 @@ def batch_of(*requests: ReadRecords | WriteRecords) -> ExchangeRequest:
 
 
 async def test_every_kind_of_answer_comes_back(autojump_clock: object) -> None:
-    one = rec("a", revision=5)
+    one = record("n/a", revision=5)
     async with linked(Replica()) as pair:
         outcomes: list[WriteResult] = []
-        for each in (one, one, rec("a", revision=4)):
+        for each in (one, one, record("n/a", revision=4)):
             answer = await pair.link.ask(write(each), timeout=5)
             assert isinstance(answer, RecordsWritten)
             outcomes += answer.results
@@ -80,14 +80,14 @@ async def test_every_kind_of_answer_comes_back(autojump_clock: object) -> None:
 async def test_a_read_that_waits_holds_up_no_other(autojump_clock: object) -> None:
     async def slow(request: ReadRecords) -> RecordsRead:
         await trio.sleep(10 - int(key_of(request)))
-        return RecordsRead((rec(key_of(request)),))
+        return RecordsRead((record(f"n/{key_of(request)}"),))
 
     async with linked(handlers(read=slow)) as pair:
         came: list[int] = []
 
         async def ask(number: int) -> None:
             answer = await pair.link.ask(read(f"{number}"), timeout=20)
-            assert answer == RecordsRead((rec(f"{number}"),))
+            assert answer == RecordsRead((record(f"n/{number}"),))
             came.append(number)
 
         async with trio.open_nursery() as nursery:
@@ -101,7 +101,7 @@ async def test_the_writes_of_a_batch_reach_the_store_together(autojump_clock: ob
     replica = Replica()
     replica.store.commit_seconds = 1.0
     async with linked(replica) as pair:
-        await ask_all(pair.link, {number: write(rec(f"{number}")) for number in range(50)})
+        await ask_all(pair.link, {number: write(record(f"n/{number}")) for number in range(50)})
         assert [len(batch) for batch in replica.writes] == [50]
         assert trio.current_time() == 1
 
@@ -111,20 +111,24 @@ async def test_batches_end_at_their_limits(autojump_clock: object) -> None:
     replica = Replica()
     async with linked(replica) as pair:
         many = 2 * EXCHANGE_BATCH_REQUESTS + 44
-        await ask_all(pair.link, {number: write(rec(f"{number}")) for number in range(many)})
+        await ask_all(pair.link, {number: write(record(f"n/{number}")) for number in range(many)})
         assert [len(batch) for batch in replica.writes] == [EXCHANGE_BATCH_REQUESTS] * 2 + [44]
         replica.writes.clear()
         large = "x" * (EXCHANGE_BATCH_BYTES // 2)
-        await ask_all(pair.link, {number: write(rec(f"{number}", large, 2)) for number in range(3)})
+        await ask_all(
+            pair.link, {number: write(record(f"n/{number}", k=large, revision=2)) for number in range(3)}
+        )
         assert [len(batch) for batch in replica.writes] == [1, 1, 1]
         found = await ask_all(pair.link, {number: read(f"{number}") for number in range(3)})
-        assert found == {number: RecordsRead((rec(f"{number}", large, 2),)) for number in range(3)}
+        assert found == {
+            number: RecordsRead((record(f"n/{number}", k=large, revision=2),)) for number in range(3)
+        }
 
 
 async def test_replies_that_are_ready_together_go_in_batches(autojump_clock: object) -> None:
     many = 2 * EXCHANGE_BATCH_REQUESTS + 44
     async with linked(Replica()) as pair, pair.channel.stream(REPLICA_EXCHANGE, timeout=5) as stream:
-        await stream.send(batch_of(*[write(rec(f"{number}")) for number in range(many)]))
+        await stream.send(batch_of(*[write(record(f"n/{number}")) for number in range(many)]))
         sizes: list[int] = []
         while sum(sizes) < many:
             batch = await stream.recv()
@@ -141,7 +145,7 @@ async def test_a_bad_record_refuses_its_own_request_alone(autojump_clock: object
     bad = Record(entity("n/bad"), Version(1, 0, bytes(32)), b"\x0a")
     async with linked(replica) as pair:
         answers = await ask_all(
-            pair.link, {"good": write(rec("a")), "bad": write(rec("b"), bad), "read": read("a")}
+            pair.link, {"good": write(record("n/a")), "bad": write(record("n/b"), bad), "read": read("a")}
         )
         assert isinstance(answers["good"], RecordsWritten)
         assert isinstance(answers["read"], RecordsRead)
@@ -163,7 +167,7 @@ async def test_a_request_for_too_many_records_is_refused(autojump_clock: object)
             Status.INVALID_ARGUMENT,
             f"ReplicaRequest: {READ_MAX_RECORDS + 1} records, expected {READ_MAX_RECORDS} at most",
         )
-        records = [rec(f"{number}") for number in range(WRITE_MAX_RECORDS + 1)]
+        records = [record(f"n/{number}") for number in range(WRITE_MAX_RECORDS + 1)]
         assert (await refused(pair.link, write(*records))).status is Status.INVALID_ARGUMENT
         assert isinstance(await pair.link.ask(write(*records[1:]), timeout=5), RecordsWritten)
 
@@ -200,7 +204,9 @@ async def test_our_errors_become_refusals_and_defects_tell_nothing(autojump_cloc
     requests = {key: read(key) for key in ("full", "grouped", "status", "defect")}
     async with linked(handlers(fail, fail_all)) as pair:
         with structlog.testing.capture_logs() as logs:
-            answers = await ask_all(pair.link, {**requests, "one": write(rec("a")), "two": write(rec("b"))})
+            answers = await ask_all(
+                pair.link, {**requests, "one": write(record("n/a")), "two": write(record("n/b"))}
+            )
     assert {name: str(answer) for name, answer in answers.items()} == {
         **dict.fromkeys(("full", "grouped", "one", "two"), "RESOURCE_EXHAUSTED: the disk is full"),
         "status": "NOT_FOUND: no such shard",
@@ -217,13 +223,13 @@ async def test_a_handler_that_answers_too_few_refuses_all(autojump_clock: object
 
     async with linked(handlers(write=forget_one)) as pair:
         with structlog.testing.capture_logs() as logs:
-            answers = await ask_all(pair.link, {key: write(rec(key)) for key in "ab"})
+            answers = await ask_all(pair.link, {key: write(record(f"n/{key}")) for key in "ab"})
         assert {str(answer) for answer in answers.values()} == {"INTERNAL: internal error"}
         assert len(logs) == 1
 
 
 async def test_a_reply_that_cannot_be_sent_costs_no_other(autojump_clock: object) -> None:
-    megabyte = rec("large", "x" * 1_000_000)
+    megabyte = record("n/large", k="x" * 1_000_000)
 
     async def odd(request: ReadRecords) -> RecordsRead | Refusal:
         if key_of(request) == "text":
@@ -292,7 +298,7 @@ async def test_it_counts_what_was_answered_as_gone(
     monkeypatch.setattr(exchange, "EXCHANGE_UNANSWERED_BYTES", 20_000)
     async with linked(Replica()) as pair:
         for number in range(10):
-            one = rec(f"{number}", "x" * 10_000)
+            one = record(f"n/{number}", k="x" * 10_000)
             assert isinstance(await pair.link.ask(write(one), timeout=5), RecordsWritten)
             assert await pair.link.ask(read(f"{number}"), timeout=5) == RecordsRead((one,))
 
@@ -302,7 +308,7 @@ async def test_replies_that_nobody_takes_hold_up_further_reads(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exchange, "EXCHANGE_UNANSWERED_BYTES", 1 << 20)
-    large = rec("large", "x" * 200_000)
+    large = record("n/large", k="x" * 200_000)
     begun = 0
 
     async def answer(request: ReadRecords) -> RecordsRead:
@@ -355,7 +361,7 @@ async def test_stopping_answers_what_was_read_and_takes_no_more(autojump_clock: 
     replica = Replica()
     replica.store.commit_seconds = 1.0
     async with linked(replica) as pair:
-        async with asking(pair.link, {"write": write(rec("a"))}) as answers:
+        async with asking(pair.link, {"write": write(record("n/a"))}) as answers:
             await trio.testing.wait_all_tasks_blocked()
             replica.exchange.stop()
             await pair.server.drain(grace_seconds=60)
@@ -395,6 +401,5 @@ async def test_a_stream_that_breaks_while_the_node_stops_is_no_defect(autojump_c
     async with linked(handlers(read=never)) as pair:
         async with asking(pair.link, {number: read("a") for number in range(3)}):
             await trio.testing.wait_all_tasks_blocked()
-            for connection in pair.server._connections:
-                connection.fail_streams(RpcError(Status.UNAVAILABLE, "the connection was lost"))
+            await pair.network.cut(PEER)
             await pair.kill()

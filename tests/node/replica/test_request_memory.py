@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipnode.core.model.property import ShardId
+from gossipnode.node.replica import request_memory
 from gossipnode.node.replica.request_memory import (
     REQUEST_ID_MAX_CHARACTERS,
-    REQUESTS_REMEMBERED_MAX,
     REQUESTS_REMEMBERED_SECONDS,
     DoneRequest,
     RequestMemory,
 )
-from tests.node.support import entity
+from tests.records import entity
 
 SHARD = ShardId("sw", 0)
 
@@ -54,26 +54,34 @@ async def test_ids_that_are_none_are_not_kept(autojump_clock: object) -> None:
     assert memory.recall(longest) == done()
 
 
-@pytest.mark.slow
-async def test_the_oldest_go_first_when_there_are_too_many(autojump_clock: object) -> None:
-    memory = RequestMemory()
-    for number in range(REQUESTS_REMEMBERED_MAX):
-        memory.remember(str(number), done())
-    memory.remember("0", done())
-    memory.remember("new", done())
-    assert len(memory._done) == REQUESTS_REMEMBERED_MAX
-    assert memory.recall("0") is not None
-    assert memory.recall("1") is None
-    assert memory.recall("2") is not None
-
-
-async def test_what_has_expired_is_let_go_of(autojump_clock: object) -> None:
+async def test_the_oldest_go_first_when_there_are_too_many(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_memory, "REQUESTS_REMEMBERED_MAX", 100)
     memory = RequestMemory()
     for number in range(100):
         memory.remember(str(number), done())
+    memory.remember("0", done())
+    memory.remember("new", done())
+    known = [number for number in range(100) if memory.recall(str(number)) is not None]
+    assert known == [0, *range(2, 100)]
+    assert memory.recall("new") is not None
+
+
+async def test_what_has_expired_is_let_go_of(autojump_clock: object) -> None:
+    let_go: list[str] = []
+
+    class Watched(DoneRequest):
+        def __del__(self) -> None:
+            let_go.append(self.entity.id)
+
+    memory = RequestMemory()
+    for number in range(100):
+        memory.remember(str(number), Watched(*done(number)))
+    assert let_go == []
     await trio.sleep(REQUESTS_REMEMBERED_SECONDS)
     memory.remember("new", done())
-    assert len(memory._done) == 1
+    assert let_go == [str(number) for number in range(100)]
 
 
 @pytest.mark.slow

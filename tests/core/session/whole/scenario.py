@@ -26,15 +26,7 @@ from gossipnode.core.session.commands import (
 )
 from gossipnode.core.session.tree_server import TreeServer
 from tests.core.session.talk import Message, Session, Side, client_of, server_of
-from tests.core.session.whole.scenario_text import (
-    SHOP,
-    ScenarioError,
-    Texts,
-    items,
-    key_of,
-    listed,
-    shown,
-)
+from tests.core.session.whole.scenario_text import SHOP, ScenarioError, Texts, items, key_of, listed, shown
 from tests.core.support import Shelf
 
 RULE = "----"

@@ -10,7 +10,8 @@ from gossipnode.node.refusals.request_checks import REQUEST_ID_MAX_CHARACTERS
 from gossipnode.node.refusals.request_errors import InvalidRequestIdError, TooFewReplicasError
 from gossipnode.sim import Cluster, running
 from tests.node.cluster import N1, put, tags_at, versions
-from tests.node.support import entity, prop, tags_of
+from tests.node.support import tags_of
+from tests.records import entity, prop
 
 
 @pytest.mark.slow

@@ -1,8 +1,7 @@
-"""How the candidates of replicas become an answer: streams that end, break off or stop, and the merge."""
+"""How the candidates of several replicas become one answer, and what an error on the way leaves of it."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -10,109 +9,15 @@ import trio
 import trio.testing
 
 from gossipnode.core.model.property import Entity, Record, ShardId
-from gossipnode.core.model.version import Version
 from gossipnode.core.query.criteria import Condition, Op
 from gossipnode.core.query.query import Query
-from gossipnode.core.query.replica_messages import Candidate
-from gossipnode.core.query.search import Place
-from gossipnode.node.query.candidate_streams import CandidateStream
 from gossipnode.node.refusals.request_errors import TooFewReplicasError
 from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster, running
 from gossipnode.store.interface import StoreError
 from gossipnode.wire.wire_errors import WireError
-from tests.node.query.queried import answer, keys, put, queries_of, version
-
-ALL = ("a", "b", "c")
-SHARD = ShardId("sw", 0)
-
-
-def page(*numbers: int) -> list[Candidate]:
-    places = [Place(version(f"n/{number}").entity) for number in numbers]
-    return [Candidate(place, SHARD, Version(1, 0, b""), None) for place in places]
-
-
-async def taken(stream: CandidateStream) -> list[Candidate]:
-    """All that is left in a stream."""
-    found: list[Candidate] = []
-    while await stream.head() is not None:
-        found.append(stream.pop())
-    return found
-
-
-# --- streams ---
-
-
-async def test_a_stream_gives_what_was_added_in_order() -> None:
-    async def fill(stream: CandidateStream) -> None:
-        await stream.add(page(1, 2))
-        await stream.add([])
-        await stream.add(page(3))
-
-    stream = CandidateStream("b", [SHARD], fill)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(stream.run)
-        assert await taken(stream) == page(1, 2, 3)
-    assert (stream.candidates, stream.failure) == (3, "")
-
-
-@pytest.mark.parametrize(
-    ("error", "failure"),
-    [
-        (RpcError(Status.UNAVAILABLE, "it is gone"), "it is gone"),
-        (RpcError(Status.UNAVAILABLE), "UNAVAILABLE"),
-        (StoreError("the disk is full"), "the disk is full"),
-        (WireError("no sense"), "no sense"),
-    ],
-)
-async def test_who_finds_that_a_stream_has_ended_finds_why(error: Exception, failure: str) -> None:
-    """Else one that broke off would pass for one that has no more to say."""
-
-    async def fill(stream: CandidateStream) -> None:
-        await stream.add(page(1))
-        await trio.lowlevel.checkpoint()
-        raise error
-
-    for _ in range(20):
-        stream = CandidateStream("b", [SHARD], fill)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(stream.run)
-            assert await taken(stream) == page(1)
-            assert stream.failure == failure
-
-
-@pytest.mark.slow
-async def test_a_defect_in_a_search_is_told_as_what_it_is() -> None:
-    async def fill(stream: CandidateStream) -> None:
-        raise RuntimeError("its text is for the log alone")
-
-    stream = CandidateStream("b", [SHARD], fill)
-    await stream.run()
-    assert await taken(stream) == []
-    assert stream.failure == "internal error"
-
-
-async def test_a_stream_reads_no_further_ahead_than_it_has_room() -> None:
-    begun: list[int] = []
-
-    async def fill(stream: CandidateStream) -> None:
-        for number in itertools.count():
-            begun.append(number)
-            await stream.add(page(number))
-
-    stream = CandidateStream("b", [SHARD], fill)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(stream.run)
-        for number in range(5):
-            await trio.testing.wait_all_tasks_blocked()
-            assert len(begun) <= number + 3
-            assert await stream.head() is not None
-            stream.pop()
-        stream.stop()
-    assert stream.failure == ""
-
-
-# --- the merge ---
+from tests.node.queried import ALL, answer, keys, put, queries_of
+from tests.records import record
 
 
 @pytest.mark.slow
@@ -122,9 +27,9 @@ async def test_a_record_with_a_place_for_each_of_its_versions_is_found_once_wher
     async with running(Cluster()) as cluster:
         places: Sequence[tuple[str, int]] = (("a", 10), ("b", 20), ("c", 30))
         for i, (name, t) in enumerate(places):
-            await put(cluster, name, version("n/x", i + 1, t=t), version("n/y", 9 - i, t=t))
+            await put(cluster, name, record("n/x", revision=i + 1, t=t), record("n/y", revision=9 - i, t=t))
         for t in (5, 15, 25, 35):
-            await put(cluster, ALL, version(f"n/{t:02}", t=t))
+            await put(cluster, ALL, record(f"n/{t:02}", t=t))
         order = ["n/05", "n/y", "n/15", "n/25", "n/x", "n/35"]
         for name in ALL:
             assert await keys(cluster.nodes[name], order_by="t") == order
@@ -138,8 +43,8 @@ async def test_two_records_that_move_to_one_value_keep_their_order(
 ) -> None:
     async with running(Cluster()) as cluster:
         for item in "xyz":
-            await put(cluster, "ab", version(f"n/{item}", 1, t=1))
-            await put(cluster, "c", version(f"n/{item}", 2, t=5))
+            await put(cluster, "ab", record(f"n/{item}", revision=1, t=1))
+            await put(cluster, "c", record(f"n/{item}", revision=2, t=5))
         found = await keys(cluster.nodes["a"], order_by="t", limit=limit)
         assert found == ["n/x", "n/y", "n/z"][:limit]
 
@@ -151,8 +56,8 @@ async def test_what_only_one_replica_says_is_never_believed_without_the_others(
     """Neither a copy that is stale, nor that nothing matches."""
     ones = {"criteria": Condition("t", Op.EQ, 1)}
     async with running(Cluster()) as cluster:
-        await put(cluster, "a", version("n/1", 1, t=1), version("n/2", 2, t=1))
-        await put(cluster, "bc", version("n/1", 2, t=2), version("n/2", 1, t=2))
+        await put(cluster, "a", record("n/1", revision=1, t=1), record("n/2", revision=2, t=1))
+        await put(cluster, "bc", record("n/1", revision=2, t=2), record("n/2", revision=1, t=2))
         for name in ALL:
             assert await keys(cluster.nodes[name], **ones) == ["n/2"]
 
@@ -161,7 +66,7 @@ async def test_what_only_one_replica_says_is_never_believed_without_the_others(
 async def test_a_doubtful_candidate_is_read_from_everyone_who_is_there(autojump_clock: object) -> None:
     """Enough others answer before the one that has it."""
     async with running(Cluster()) as cluster:
-        await put(cluster, "c", *(version(f"n/{i}") for i in range(10)))
+        await put(cluster, "c", *(record(f"n/{i}") for i in range(10)))
         read = cluster.stores["c"].read
 
         async def later(shard: ShardId, entities: Sequence[Entity]) -> list[Record | None]:
@@ -179,7 +84,7 @@ async def test_a_doubtful_candidate_is_read_from_everyone_who_is_there(autojump_
 @pytest.mark.parametrize("error", [RpcError(Status.CANCELLED, "gone"), WireError("x"), KeyError("x")])
 async def test_an_error_within_a_query_leaves_it_as_it_is(error: Exception, autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
-        await put(cluster, ALL, version("n/1"))
+        await put(cluster, ALL, record("n/1"))
         with pytest.raises(type(error)) as caught:
             await fails(cluster, error)
         assert caught.value is error
@@ -194,7 +99,7 @@ async def fails(cluster: Cluster, error: Exception) -> None:
 @pytest.mark.slow
 async def test_a_query_that_is_cancelled_is_cancelled(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
-        await put(cluster, ALL, version("n/1"))
+        await put(cluster, ALL, record("n/1"))
         with trio.move_on_after(1) as scope:
             async with queries_of(cluster.nodes["a"]).open(Query(("sw",))) as under_way:
                 assert await under_way.next_page()
@@ -205,7 +110,7 @@ async def test_a_query_that_is_cancelled_is_cancelled(autojump_clock: object) ->
 @pytest.mark.slow
 async def test_a_node_whose_store_fails_answers_from_the_others(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
-        await put(cluster, ALL, version("n/1"), version("n/2"))
+        await put(cluster, ALL, record("n/1"), record("n/2"))
 
         async def fails(*args: object, **options: object) -> None:
             raise StoreError("it cannot be read")

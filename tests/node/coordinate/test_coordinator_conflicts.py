@@ -16,7 +16,8 @@ from gossipnode.node.refusals.request_errors import TooFewReplicasError
 from gossipnode.sim import Cluster, running
 from gossipnode.wire.property.draft import read_draft
 from tests.node.cluster import N1, put, tags_at, versions
-from tests.node.support import prop, tags_of
+from tests.node.support import tags_of
+from tests.records import prop
 
 
 @pytest.mark.slow

@@ -5,30 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import trio
+import trio.testing
+
 from gossipnode.core.model.property import Entity, Record, ShardId
-from gossipnode.core.model.tag_value import TagValue
 from gossipnode.core.query.criteria import matches, sort_key
 from gossipnode.core.query.query import Query
 from gossipnode.node.node import Node
 from gossipnode.node.query.queries import Queries
 from gossipnode.sim import Cluster
-from gossipnode.wire.property.payload import decode_record
-from gossipnode.wire.property.property_edit import build_property, read_tags
+from gossipnode.wire.property.property_edit import read_tags
+from tests.records import entity
 
-
-def version(key: str, revision: int = 1, *, deleted: int = 0, group: str = "sw", **tags: TagValue) -> Record:
-    """A version of the record NAME/ID."""
-    name, _, item = key.partition("/")
-    payload = build_property(Entity(group, name, item), tags or {"k": "v"}, mod_revision=revision)
-    return decode_record(payload, deleted)
+ALL = ("a", "b", "c")
+"""The nodes of a cluster, by default."""
 
 
 def queries_of(node: Node) -> Queries:
     return node.parts.queries
 
 
-def shard_of(cluster: Cluster, entity: Entity) -> ShardId:
-    return next(iter(cluster.nodes.values())).parts.local.shards.shard_of(entity)
+def shard_of(cluster: Cluster, of: Entity) -> ShardId:
+    return next(iter(cluster.nodes.values())).parts.local.shards.shard_of(of)
 
 
 async def put(cluster: Cluster, names: Iterable[str], *records: Record) -> None:
@@ -38,8 +36,8 @@ async def put(cluster: Cluster, names: Iterable[str], *records: Record) -> None:
 
 
 async def holds(cluster: Cluster, name: str, key: str, group: str = "sw") -> Record | None:
-    entity = Entity(group, *key.split("/", 1))
-    (held,) = await cluster.stores[name].read(shard_of(cluster, entity), (entity,))
+    of = entity(key, group)
+    (held,) = await cluster.stores[name].read(shard_of(cluster, of), (of,))
     return held
 
 
@@ -94,3 +92,20 @@ def chosen(records: Iterable[Record], query: Query) -> list[Record]:
         and (query.after is None or place(record) > (place(after) if after else (query.after,)))
     ]
     return sorted(found, key=place)[: query.most or None]
+
+
+async def quiet() -> None:
+    """Let what goes on behind callers come to its end."""
+    await trio.testing.wait_all_tasks_blocked(0.001)
+
+
+def slow(cluster: Cluster, name: str, seconds: float) -> None:
+    """Let every page of a node's store take so long."""
+    store = cluster.stores[name]
+    scan = store.scan
+
+    async def later(*args: Any, **options: Any) -> Any:
+        await trio.sleep(seconds)
+        return await scan(*args, **options)
+
+    store.scan = later  # type: ignore[method-assign]

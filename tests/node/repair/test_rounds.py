@@ -1,21 +1,22 @@
-"""Real nodes over in-memory streams, with the memory store, under virtual time: rounds, and their ends."""
+"""Rounds over whole nodes in memory: what they repair, whom they skip, and how they end."""
 
 from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import Round, RoundOutcome
 from gossipnode.core.ring.turn import HopEnd
-from gossipnode.core.session.messages import ClientMessage, ServerMessage, TreeRoot
+from gossipnode.core.session.messages import ClientMessage, RootCompare, ServerMessage, TreeRoot
 from gossipnode.node.endpoints.repair_service import CLIENT_SILENCE_SECONDS
 from gossipnode.node.peers import hello
-from gossipnode.rpc import ClientStream, RpcError, Status
+from gossipnode.rpc import ClientStream, RpcError, Server, ServerStream, Status
 from gossipnode.sim import Cluster
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.services import PROPAGATION, REPAIR
-from tests.node.cluster import record
+from tests.records import record
 
 
 def hops(finished: Round) -> list[tuple[str, str, HopEnd]]:
@@ -28,9 +29,13 @@ def moved(finished: Round) -> int:
 
 async def fill_differently(cluster: Cluster) -> None:
     """Missing, newer, deleted and tied records on each of three nodes."""
-    await cluster.put("a", record("n/only-a"), record("n/newer", "new", revision=9), record("n/tied", "a"))
-    await cluster.put("b", record("n/newer", "old", revision=3), record("n/deleted"), record("n/tied", "b"))
-    await cluster.put("c", record("n/deleted", revision=5, delete_time=6), record("n/tied", "c"))
+    await cluster.put(
+        "a", record("n/only-a"), record("n/newer", k="new", revision=9), record("n/tied", k="a")
+    )
+    await cluster.put(
+        "b", record("n/newer", k="old", revision=3), record("n/deleted"), record("n/tied", k="b")
+    )
+    await cluster.put("c", record("n/deleted", revision=5, delete_time=6), record("n/tied", k="c"))
 
 
 async def test_three_nodes_that_all_differ_are_equal_after_one_round(autojump_clock: object) -> None:
@@ -131,7 +136,7 @@ async def test_a_connection_cut_in_mid_session_fails_the_hop_and_the_next_round_
     cluster = Cluster(names="ab")
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
-        await cluster.put("b", *(record(f"n/{i}", "x" * 2000) for i in range(2000)))
+        await cluster.put("b", *(record(f"n/{i}", k="x" * 2000) for i in range(2000)))
         run = cluster.start_round(nursery)
         while (await cluster.stores["a"].counts(ShardId("sw", 0))).records < 100:
             await trio.lowlevel.checkpoint()
@@ -151,7 +156,7 @@ async def test_a_holder_that_dies_ends_the_round_with_its_name(autojump_clock: o
     cluster = Cluster()
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
-        await cluster.put("c", *(record(f"n/{i}", "x" * 2000) for i in range(2000)))
+        await cluster.put("c", *(record(f"n/{i}", k="x" * 2000) for i in range(2000)))
         run = cluster.start_round(nursery)
         # b holds the message once it takes records of c.
         while (await cluster.stores["b"].counts(ShardId("sw", 0))).records < 100:
@@ -219,7 +224,7 @@ async def test_draining_ends_a_session_within_the_grace_period_with_a_reason(aut
     cluster = Cluster(names="ab")
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
-        await cluster.put("b", *(record(f"n/{i}", "x" * 2000) for i in range(3000)))
+        await cluster.put("b", *(record(f"n/{i}", k="x" * 2000) for i in range(3000)))
         # A commit that takes long makes a session that outlasts every grace period.
         cluster.stores["a"].commit_seconds = 3.0
         run = cluster.start_round(nursery)
@@ -315,3 +320,38 @@ async def test_a_client_that_says_nothing_loses_its_session_slot(autojump_clock:
 async def _hear_all(stream: ClientStream[ClientMessage, ServerMessage]) -> None:
     while await stream.recv() is not None:
         pass
+
+
+class ForeignPeer:
+    """The server of a peer that speaks the compatible protocol alone, and knows no tree."""
+
+    def __init__(self) -> None:
+        self.taken: list[banyandb.PropagationRequest] = []
+
+    async def repair(self, stream: ServerStream[object, object]) -> None:
+        await stream.recv()
+        await stream.send(RootCompare(tree_found=False, root_match=False))
+        raise RpcError(Status.INTERNAL, "the tree is not built")
+
+    async def propagation(self, asked: banyandb.PropagationRequest, call: object) -> object:
+        self.taken.append(asked)
+        return banyandb.PropagationResponse()
+
+
+async def test_a_foreign_peer_without_a_tree_is_skipped_whatever_error_it_ends_with(
+    autojump_clock: object,
+) -> None:
+    cluster = Cluster()
+    foreign = ForeignPeer()
+    server = Server({REPAIR: foreign.repair, PROPAGATION: foreign.propagation})
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve, await cluster.network.listen(cluster.address("b")))
+        await cluster.start(nursery, "a", "c")
+        finished = await cluster.round()
+        assert [(hop.to_node, hop.end) for hop in finished.hops][:2] == [
+            ("b", HopEnd.SKIPPED),
+            ("c", HopEnd.EQUAL),
+        ]
+        assert finished.hops[0].reason == "no tree for the shard"
+        cluster.stop()
+        nursery.cancel_scope.cancel()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 import pytest
 import trio
 from hypothesis import given, settings
@@ -12,11 +9,10 @@ from hypothesis import strategies as st
 
 from gossipnode.core.cluster.placement import AckLevel
 from gossipnode.core.model.errors import InvalidEntityError
-from gossipnode.core.model.limits import PROPERTY_MAX_BYTES
 from gossipnode.core.model.property import ShardId, check_entity
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
-from gossipnode.node.coordinate.bulk_writes import BadRecord, ImportedRecord, PreparedImport
+from gossipnode.node.coordinate.bulk_writes import ImportedRecord, PreparedImport
 from gossipnode.node.coordinate.coordinator import APPLY_ATTEMPTS
 from gossipnode.node.query.delete_by_name import delete_by_name
 from gossipnode.node.refusals.request_errors import (
@@ -24,48 +20,29 @@ from gossipnode.node.refusals.request_errors import (
     NotStoredError,
     RefusedGroupError,
     ReplicasFullError,
-    TooFewReplicasError,
     UnknownGroupError,
 )
-from gossipnode.store.interface import StoreClosedError, StoreFullError
+from gossipnode.store.interface import StoreFullError
 from gossipnode.wire.property.draft import draft_of
 from gossipnode.wire.property.property_edit import read_property
 from gossipnode.wire.wire_errors import WireError
-from tests.node.cluster import record
+from tests.node.coordinate.imports import create_revision, import_all, items
 from tests.node.support import (
     NOW,
     SECOND,
     Alone,
+    Start,
     WallClock,
-    all_records,
-    entity,
     make_local,
     memory_store,
-    prop,
     put,
     serve,
     stored,
     tags_of,
 )
+from tests.records import entity, prop, record
 
 SHARD = ShardId("sw", 0)
-Start = Callable[..., Awaitable[Alone]]
-
-
-@pytest.fixture(params=["local", "quorum"])
-def start(request: pytest.FixtureRequest, nursery: trio.Nursery) -> Start:
-    """A node that serves clients alone: because its group says so, or as the only replica that there is."""
-    only: dict[str, Any] = {"members": ("a",), "replicas": 1, "ack": AckLevel.QUORUM}
-
-    async def serve_alone(*args: Any, **options: Any) -> Alone:
-        options |= only if request.param == "quorum" else {}
-        return await serve(nursery, make_local(*args, **options))
-
-    return serve_alone
-
-
-def create_revision(payload: bytes) -> int:
-    return read_property(payload).create_revision
 
 
 async def test_merge_keeps_the_tags_that_do_not_come_in(start: Start) -> None:
@@ -133,18 +110,6 @@ async def test_nothing_live_there_is_no_delete(start: Start) -> None:
     before = await stored(alone.local, "n/1")
     assert (await alone.coordinator.delete(entity("n/1"))).tombstone is None
     assert await stored(alone.local, "n/1") == before
-
-
-async def test_delete_all_deletes_one_name_over_all_shards(start: Start) -> None:
-    alone = await start(groups={"sw": 4})
-    for i in range(150):
-        await alone.coordinator.apply(prop(f"gone/{i}"), replace=False)
-    await alone.coordinator.apply(prop("goner/1"), replace=False)
-    await alone.coordinator.delete(entity("gone/7"))
-    assert await delete_by_name(alone.queries, alone.bulk, "sw", "gone", "") == 149
-    assert await delete_by_name(alone.queries, alone.bulk, "sw", "gone", "") == 0
-    live = [key for key, held in (await all_records(alone.local)).items() if not held.deleted]
-    assert live == ["goner/1"]
 
 
 async def test_get_reads_what_is_live(start: Start) -> None:
@@ -253,7 +218,7 @@ async def test_a_version_that_came_in_between_is_merged_with(start: Start, autoj
     store = memory_store()
     alone = await start(store, wall_clock=clock)
     write = store.write
-    peers = [record("n/1", "peer", revision=NOW + SECOND)]
+    peers = [record("n/1", k="peer", revision=NOW + SECOND)]
 
     async def overtaken(shard_records: object, **options: int) -> list[WriteResult]:
         if peers:
@@ -285,176 +250,13 @@ async def test_newer_versions_without_end_are_an_error_and_free_the_lock(start: 
 async def test_a_full_store_frees_the_lock(start: Start) -> None:
     store = memory_store()
     alone = await start(store)
-    store._full = True
+    store.set_full(True)
     with pytest.raises((StoreFullError, ReplicasFullError), match="no space left"):
         await alone.coordinator.apply(prop("n/1"), replace=False)
-    store._full = False
+    store.set_full(False)
     with trio.fail_after(1):
         await alone.coordinator.apply(prop("n/1"), replace=False)
     assert not alone.steps.locks.held
-
-
-# Imports
-
-
-def items(*payloads: bytes, delete_time: int = 0) -> list[ImportedRecord]:
-    return [ImportedRecord(payload, delete_time) for payload in payloads]
-
-
-async def import_all(
-    alone: Alone, batch: list[ImportedRecord], *, keep_versions: bool = False
-) -> int | BadRecord:
-    prepared = await alone.bulk.prepare_import("sw", batch, keep_versions=keep_versions)
-    if isinstance(prepared, BadRecord):
-        return prepared
-    try:
-        return await prepared.commit()
-    finally:
-        prepared.release()
-
-
-async def test_an_import_replaces_what_is_there(start: Start) -> None:
-    alone = await start(groups={"sw": 3})
-    await alone.coordinator.apply(prop("n/1", old=1), replace=False)
-    assert await import_all(alone, items(*(prop(f"n/{i}", new=i) for i in range(10)))) == 10
-    assert tags_of(await stored(alone.local, "n/1")) == {"new": 1}
-    assert len(await all_records(alone.local)) == 10
-
-
-@pytest.mark.parametrize(
-    ("bad", "problem"),
-    [
-        (prop("n/2", "other"), "metadata.group: 'other'"),
-        (b"\xff", "property"),
-        (prop("n/"), "id is empty"),
-        (prop("n/2", big="x" * (1 << 20)), "over 1048576"),
-        # Within the limit as it comes, over it with its stamps.
-        (prop("n/2", big="x" * (PROPERTY_MAX_BYTES - 40)), "over 1048576"),
-    ],
-)
-async def test_a_bad_record_refuses_its_whole_batch(start: Start, bad: bytes, problem: str) -> None:
-    alone = await start()
-    found = await import_all(alone, items(prop("n/1"), bad, prop("n/3")))
-    assert isinstance(found, BadRecord)
-    assert found.position == 1
-    assert problem in found.problem
-    assert await all_records(alone.local) == {}
-    assert not alone.steps.locks.held
-
-
-async def test_a_deleted_record_needs_keep_versions(start: Start) -> None:
-    alone = await start()
-    found = await import_all(alone, items(prop("n/1"), delete_time=NOW))
-    assert isinstance(found, BadRecord)
-    assert "--keep-versions" in found.problem
-
-
-async def test_of_a_record_twice_in_a_batch_the_last_counts(start: Start) -> None:
-    alone = await start()
-    batch = items(prop("n/1", a=1), prop("n/2", b=1), prop("n/1", a=2))
-    assert await import_all(alone, batch) == 3
-    assert tags_of(await stored(alone.local, "n/1")) == {"a": 2}
-    assert len(await all_records(alone.local)) == 2
-
-
-async def test_an_import_overtaken_by_a_peers_newer_version_is_written_all_the_same(start: Start) -> None:
-    """It was read before the peer's record came, and is acknowledged: it must not be lost."""
-    alone = await start()
-    prepared = await alone.bulk.prepare_import(
-        "sw", items(prop("n/1", mine=1), prop("n/2", mine=2)), keep_versions=False
-    )
-    assert isinstance(prepared, PreparedImport)
-    await put(alone.local, record("n/1", "peer", revision=NOW + 60 * SECOND))
-    assert await prepared.commit() == 2
-    prepared.release()
-    held = await stored(alone.local, "n/1")
-    assert tags_of(held) == {"mine": 1}
-    assert held is not None
-    assert held.version.mod_revision > NOW + 60 * SECOND
-    assert create_revision(held.payload) == 1
-    assert tags_of(await stored(alone.local, "n/2")) == {"mine": 2}
-
-
-async def test_keep_versions_lets_the_newer_version_win(start: Start) -> None:
-    alone = await start()
-    await put(
-        alone.local, record("n/older-comes", "held", revision=5), record("n/newer-comes", "held", revision=5)
-    )
-    given_ = [record("n/older-comes", "in", revision=4), record("n/newer-comes", "in", revision=6)]
-    deleted = record("n/dead", revision=7, delete_time=8)
-    batch = items(*(one.payload for one in given_)) + items(deleted.payload, delete_time=8)
-    assert await import_all(alone, batch, keep_versions=True) == 3
-    found = await all_records(alone.local)
-    assert tags_of(found["n/older-comes"]) == {"k": "held"}
-    assert found["n/newer-comes"].version == given_[1].version
-    assert found["n/dead"] == deleted
-
-
-@pytest.mark.parametrize("field", ["mod_revision", "delete_time"])
-async def test_keep_versions_takes_nothing_from_the_future(start: Start, field: str) -> None:
-    alone = await start()
-    for ahead, good in ((599, True), (601, False)):
-        stamp = NOW + ahead * SECOND
-        one = record(f"n/{ahead}", revision=stamp if field == "mod_revision" else 1)
-        batch = items(one.payload, delete_time=stamp if field == "delete_time" else 0)
-        found = await import_all(alone, batch, keep_versions=True)
-        if good:
-            assert found == 1
-        else:
-            assert isinstance(found, BadRecord)
-            assert f"{field}: lies in the future" in found.problem
-    assert len(await all_records(alone.local)) == 1
-
-
-async def test_nothing_is_written_before_the_commit_and_others_wait_for_it(
-    start: Start, autojump_clock: object
-) -> None:
-    alone = await start()
-    prepared = await alone.bulk.prepare_import("sw", items(prop("n/1", a=1)), keep_versions=False)
-    assert isinstance(prepared, PreparedImport)
-    assert await all_records(alone.local) == {}
-    with trio.move_on_after(5) as scope:
-        await alone.coordinator.apply(prop("n/1", b=1), replace=False)
-    assert scope.cancelled_caught
-    await prepared.commit()
-    prepared.release()
-    await alone.coordinator.apply(prop("n/1", b=1), replace=False)
-    assert tags_of(await stored(alone.local, "n/1")) == {"a": 1, "b": 1}
-    assert not alone.steps.locks.held
-
-
-async def test_a_store_that_fails_while_a_batch_is_written_keeps_no_lock(start: Start) -> None:
-    store = memory_store()
-    alone = await start(store)
-    store.crash()
-    with pytest.raises((StoreClosedError, TooFewReplicasError), match="the store is closed"):
-        await import_all(alone, items(prop("n/1")))
-    assert not alone.steps.locks.held
-
-
-async def test_a_cancelled_preparation_keeps_no_lock(start: Start, autojump_clock: object) -> None:
-    alone = await start()
-    async with alone.steps.locks.hold((entity("n/2"),)):
-        with trio.move_on_after(1):
-            await alone.bulk.prepare_import("sw", items(prop("n/1"), prop("n/2")), keep_versions=False)
-        assert set(alone.steps.locks.held) == {entity("n/2")}
-
-
-async def test_a_large_batch_lets_others_have_their_turn(start: Start) -> None:
-    alone = await start()
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await trio.lowlevel.checkpoint()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(count)
-        await import_all(alone, items(*(prop(f"n/{i}") for i in range(1024))))
-        nursery.cancel_scope.cancel()
-    assert turns > 20
 
 
 @settings(max_examples=30, deadline=None)
