@@ -5,26 +5,22 @@ Whatever a peer sends can end no more than its own connection, with one Connecti
 is not used for this: DESIGN.md.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import Final
 
 from h2.settings import SettingCodes
 
 from gossipnode.rpc.head import Head
 from gossipnode.rpc.http2 import frames
+from gossipnode.rpc.http2.control_frames import ControlFrames
 from gossipnode.rpc.http2.headers import HeaderDecoder, UnfinishedBlock
 from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, StreamFault
-from gossipnode.rpc.http2.outbound import Outbound
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.status import RpcError, Status, reset_error
 
-# What a peer says when it closes is cut off here: it goes into an error message.
-_MAX_GOAWAY_TEXT_BYTES: Final = 192
 
-
-class Connection(Outbound, ABC):
+class Connection(ControlFrames):
     """The state common to both roles. A subclass says what a peer's header block means.
 
     `now` tells the time in seconds, from any start.
@@ -34,10 +30,8 @@ class Connection(Outbound, ABC):
 
     def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
         super().__init__(limits, now)
-        self.streams: dict[int, Stream] = {}
         self.closing = False
         self.draining = False
-        self.settings_received = False
         self.idle_since = now()
         self.on_closing: Callable[[], None] = lambda: None
         self.highest_peer_stream_id = 0
@@ -46,19 +40,12 @@ class Connection(Outbound, ABC):
         self._inbound = b""
         self._preface_left = b"" if self.client else frames.PREFACE
         self._block: UnfinishedBlock | None = None
-        self._peer_stream_window = frames.DEFAULT_WINDOW_BYTES
-        self.peer_max_streams = frames.LAST_STREAM_ID
         self._dispatch: dict[int, Callable[[int, int, bytes], None]] = {
             frames.DATA: self._on_data,
             frames.HEADERS: self._on_headers,
-            frames.PRIORITY: self._on_priority,
             frames.RST_STREAM: self._on_reset,
-            frames.SETTINGS: self._on_settings,
-            frames.PUSH_PROMISE: self._on_push_promise,
-            frames.PING: self._on_ping,
-            frames.GOAWAY: self._on_goaway,
-            frames.WINDOW_UPDATE: self._on_window_update,
             frames.CONTINUATION: self._on_continuation,
+            **self.control_handlers,
         }
 
     # What a role decides.
@@ -66,13 +53,6 @@ class Connection(Outbound, ABC):
     @abstractmethod
     def headers_received(self, stream_id: int, head: Head, *, end: bool) -> None:
         """Take a whole header block of stream `stream_id`. Raises ConnectionFault or StreamFault."""
-
-    @abstractmethod
-    def knows(self, stream_id: int) -> bool:
-        """Whether either side has ever opened stream `stream_id`."""
-
-    def stream_finished(self) -> None:
-        """A stream was forgotten, or the peer allows another number of streams."""
 
     # The beginning.
 
@@ -95,7 +75,7 @@ class Connection(Outbound, ABC):
     def new_stream(self, stream_id: int) -> Stream:
         """Track a stream that one side just opened."""
         receive_window = max(self.limits.stream_window_bytes, frames.DEFAULT_WINDOW_BYTES)
-        stream = Stream(stream_id, self._peer_stream_window, receive_window, at_client=self.client)
+        stream = Stream(stream_id, self.peer_stream_window, receive_window, at_client=self.client)
         self.streams[stream_id] = stream
         return stream
 
@@ -274,11 +254,6 @@ class Connection(Outbound, ABC):
     def headers_malformed(self, stream_id: int) -> None:
         """A header block was decoded but is malformed; the stream is about to be reset."""
 
-    def _on_priority(self, stream_id: int, flags: int, payload: bytes) -> None:
-        if len(payload) != frames.PRIORITY_BYTES:
-            raise StreamFault(ErrorCodes.FRAME_SIZE_ERROR, "PRIORITY of a wrong size")
-        self.floods.idle_frame()
-
     def _on_reset(self, stream_id: int, flags: int, payload: bytes) -> None:
         if len(payload) != frames.RST_STREAM_BYTES:
             raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "RST_STREAM of a wrong size")
@@ -295,91 +270,6 @@ class Connection(Outbound, ABC):
         if answered:
             return  # the answer is whole: the server only says that it wants no more of the request
         stream.fail(reset_error(frames.U32.unpack(payload)[0]))
-
-    def _on_settings(self, stream_id: int, flags: int, payload: bytes) -> None:
-        if stream_id:
-            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "SETTINGS on a stream")
-        if len(payload) % frames.SETTING.size or (flags & frames.ACK and payload):
-            raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "SETTINGS of a wrong size")
-        self.floods.idle_frame()
-        self.settings_received = True
-        if flags & frames.ACK:
-            return
-        for key, value in frames.SETTING.iter_unpack(payload):
-            self._apply_setting(key, value)
-        self._reply(frames.frame(frames.SETTINGS, frames.ACK, 0))
-
-    def _apply_setting(self, key: int, value: int) -> None:
-        if key == SettingCodes.INITIAL_WINDOW_SIZE:
-            if value > frames.LARGEST_WINDOW_BYTES:
-                raise ConnectionFault(ErrorCodes.FLOW_CONTROL_ERROR, "initial window too large")
-            change, self._peer_stream_window = value - self._peer_stream_window, value
-            for stream in self.streams.values():
-                stream.send_window += change
-            self.wake_blocked()
-        elif key == SettingCodes.MAX_FRAME_SIZE:
-            if not frames.DEFAULT_FRAME_BYTES <= value <= frames.LARGEST_FRAME_BYTES:
-                raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "largest frame out of range")
-            self.peer_frame_bytes = min(value, self.limits.max_frame_bytes)
-        elif key == SettingCodes.HEADER_TABLE_SIZE:
-            self.encoder.resize(value)
-        elif key == SettingCodes.MAX_CONCURRENT_STREAMS:
-            self.peer_max_streams = value
-            self.stream_finished()
-        elif key == SettingCodes.ENABLE_PUSH and value > 1:
-            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1")
-
-    def _on_push_promise(self, stream_id: int, flags: int, payload: bytes) -> None:
-        raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "PUSH_PROMISE was not allowed")
-
-    def _on_ping(self, stream_id: int, flags: int, payload: bytes) -> None:
-        if stream_id:
-            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "PING on a stream")
-        if len(payload) != frames.PING_BYTES:
-            raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "PING of a wrong size")
-        self.floods.idle_frame()
-        if not flags & frames.ACK:
-            self._reply(frames.frame(frames.PING, frames.ACK, 0, payload))
-
-    def _reply(self, data: bytes) -> None:
-        """Answer a control frame. Answers that the peer never reads must not pile up, so they are counted."""
-        self.floods.reply(len(data), len(self.out))
-        self.write(data)
-
-    def _on_goaway(self, stream_id: int, flags: int, payload: bytes) -> None:
-        fields = frames.GOAWAY_FIELDS
-        if stream_id or len(payload) < fields.size:
-            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "malformed GOAWAY")
-        last, code = fields.unpack_from(payload)
-        text = payload[fields.size : fields.size + _MAX_GOAWAY_TEXT_BYTES].decode("utf-8", "replace")
-        self.goaway_received(last & frames.LAST_STREAM_ID, code, text)
-
-    def goaway_received(self, last_stream_id: int, code: int, text: str) -> None:
-        """The peer opens no more streams, and processes no stream above `last_stream_id`."""
-
-    def _on_window_update(self, stream_id: int, flags: int, payload: bytes) -> None:
-        if len(payload) != frames.WINDOW_UPDATE_BYTES:
-            raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "WINDOW_UPDATE of a wrong size")
-        self.floods.idle_frame()
-        amount = frames.U32.unpack(payload)[0] & frames.LARGEST_WINDOW_BYTES
-        stream = self.streams.get(stream_id) if stream_id else None
-        if stream_id and stream is None:
-            if not self.knows(stream_id):
-                raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "WINDOW_UPDATE on a stream never opened")
-            return
-        fault = StreamFault if stream else ConnectionFault
-        if not amount:
-            raise fault(ErrorCodes.PROTOCOL_ERROR, "WINDOW_UPDATE of nothing")
-        if stream is not None:
-            stream.send_window += amount
-        else:
-            self.send_window += amount
-        if (stream.send_window if stream else self.send_window) > frames.LARGEST_WINDOW_BYTES:
-            raise fault(ErrorCodes.FLOW_CONTROL_ERROR, "window above its largest size")
-        if stream is None:
-            self.wake_blocked()
-        else:
-            stream.sender.wake()
 
 
 def _unpad(payload: bytes) -> bytes:

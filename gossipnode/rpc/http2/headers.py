@@ -64,15 +64,19 @@ class UnfinishedBlock:
 class HeaderEncoder:
     """Encodes the header blocks of one direction of one connection."""
 
-    __slots__ = ("_blocks", "_encoder", "_max_blocks")
+    __slots__ = ("_blocks", "_encoder", "_max_blocks", "_resize")
 
     def __init__(self, limits: Limits) -> None:
         self._encoder = Encoder()
         self._blocks: dict[Fields, bytes] = {}
         self._max_blocks = limits.max_cached_header_blocks
+        # The smallest and the last size of the peer's table since the last block; None if it did not change.
+        self._resize: tuple[int, int] | None = None
 
     def encode(self, fields: Fields, once: Sequence[tuple[str, str]] = ()) -> bytes:
         """The block of `fields`, which get a place in HPACK's table, and of `once`, which get none."""
+        if self._resize is not None:
+            self._apply_resize(self._resize)
         block = self._blocks.get(fields)
         if block is None:
             block = self._encode_unknown(fields)
@@ -92,10 +96,27 @@ class HeaderEncoder:
             self._blocks[fields] = block
         return block
 
-    def resize(self, table_bytes: int) -> None:
-        """The peer allows a table of `table_bytes`; use no more than that and HPACK's default."""
-        self._encoder.header_table_size = min(table_bytes, _MAX_TABLE_BYTES)
-        self._blocks.clear()
+    def resize(self, smallest_bytes: int, last_bytes: int) -> None:
+        """The peer's table shrank to `smallest_bytes` and has `last_bytes` now.
+
+        Our own table follows it, but never grows beyond HPACK's default.
+
+        Only the smallest and the last of all sizes since the last block are kept, and the next block begins
+        with them (RFC 7541, 4.2): so a peer that changes its mind in every frame costs nothing.
+        """
+        smallest, last = min(smallest_bytes, _MAX_TABLE_BYTES), min(last_bytes, _MAX_TABLE_BYTES)
+        if self._resize is not None:
+            smallest = min(smallest, self._resize[0])
+        assert smallest <= last, "the last size is one of those of which the smallest is taken"
+        self._resize = smallest, last
+
+    def _apply_resize(self, sizes: tuple[int, int]) -> None:
+        """Let hpack use the sizes, which it then tells the peer. A size that changes nothing is not told."""
+        self._resize = None
+        for size in sizes:
+            if size != self._encoder.header_table_size:
+                self._encoder.header_table_size = size
+                self._blocks.clear()
 
 
 class HeaderDecoder:
