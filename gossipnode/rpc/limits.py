@@ -41,9 +41,11 @@ class Limits:
     gather_bytes: int = 16 * KIB
 
     # Abuse. The peer leaves replies to control frames unread, opens streams only to reset them, or sends
-    # frames that carry nothing (SETTINGS, PING, empty DATA, unknown types) faster than this.
+    # frames that carry nothing (SETTINGS, PING, empty DATA, unknown types) faster than this. More resets than
+    # `max_resets` are allowed up to a share of the streams that were opened.
     max_control_bytes: int = 128 * KIB
-    max_resets: int = 500
+    max_resets: int = 4000
+    max_reset_share: float = 0.5
     reset_interval_seconds: float = 10.0
     max_idle_frames: int = 2000
     idle_frames_interval_seconds: float = 10.0

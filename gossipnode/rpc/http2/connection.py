@@ -77,6 +77,7 @@ class Connection(ControlFrames):
         receive_window = max(self.limits.stream_window_bytes, frames.DEFAULT_WINDOW_BYTES)
         stream = Stream(stream_id, self.peer_stream_window, receive_window, at_client=self.client)
         self.streams[stream_id] = stream
+        self.floods.stream_opened()
         return stream
 
     def finish(self, stream: Stream) -> None:
@@ -192,7 +193,7 @@ class Connection(ControlFrames):
         stream = self.streams.get(stream_id)
         if stream is None or stream.error is not None or stream.remote_ended:
             self.credit_connection(size)
-            self._on_late_data(stream_id, stream)
+            self._on_late_data(stream_id, stream, size)
             return
         stream.receive_window -= size
         if stream.receive_window < 0:
@@ -210,11 +211,16 @@ class Connection(ControlFrames):
             stream.remote_ended = True
         stream.reader.wake()
 
-    def _on_late_data(self, stream_id: int, stream: Stream | None) -> None:
-        """Take DATA for a stream that has ended. It was on its way when we ended the stream: no fault."""
+    def _on_late_data(self, stream_id: int, stream: Stream | None, size: int) -> None:
+        """Take DATA for a stream that has ended. It was on its way when we ended the stream: no fault.
+
+        A peer that fills its window with small frames may have thousands of them on their way, so DATA counts
+        as a frame that asks for nothing only if it is empty. Every other one has paid with its bytes.
+        """
         if stream is None and not self.knows(stream_id):
             raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, f"DATA on stream {stream_id}, which is not open")
-        self.floods.idle_frame()
+        if not size:
+            self.floods.idle_frame()
 
     def _on_headers(self, stream_id: int, flags: int, payload: bytes) -> None:
         if not stream_id:
@@ -243,7 +249,6 @@ class Connection(ControlFrames):
     def _on_block(self, stream_id: int, block: bytes, ends_stream: bool) -> None:
         if len(block) > self.limits.max_header_block_bytes:
             raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, f"header block of {len(block)} bytes")
-        self.floods.work_done()
         try:
             head = self._decoder.decode(block)
         except StreamFault:

@@ -53,6 +53,7 @@ class ServerConnection(Connection):
             raise StreamFault(ErrorCodes.REFUSED_STREAM, "too many streams")
         if ":method" not in head.pseudo or ":path" not in head.pseudo or ":status" in head.pseudo:
             raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "not a request")
+        self.floods.work_done()
         stream = self.new_stream(stream_id)
         stream.head = head
         stream.remote_ended = end
@@ -65,6 +66,7 @@ class ServerConnection(Connection):
             return
         if not end or head.pseudo:
             raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "a second header block that is no trailers")
+        self.floods.work_done()
         stream.trailers = head
         stream.remote_ended = True
         stream.reader.wake()
