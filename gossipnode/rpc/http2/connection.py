@@ -32,6 +32,8 @@ class Connection(ControlFrames):
         super().__init__(limits, now)
         self.closing = False
         self.draining = False
+        # Whether input waits until handlers that are being stopped have ended; see `resume`.
+        self.crowded = False
         self.idle_since = now()
         self.on_closing: Callable[[], None] = lambda: None
         self.highest_peer_stream_id = 0
@@ -132,7 +134,10 @@ class Connection(ControlFrames):
     # Input.
 
     def receive(self, data: bytes) -> None:
-        """Take bytes from the peer. Raises ConnectionFault, with which the caller must then call `close`."""
+        """Take bytes from the peer. Raises ConnectionFault, with which the caller must then call `close`.
+
+        While the connection is `crowded` afterwards, the caller lets other tasks run and calls `resume`.
+        """
         if self._preface_left:
             data = self._check_preface(data)
         if self._inbound:
@@ -143,7 +148,7 @@ class Connection(ControlFrames):
             self._dispatch,
             self.limits.max_frame_bytes,
         )
-        while end - at >= frames.FRAME_HEADER_BYTES:
+        while end - at >= frames.FRAME_HEADER_BYTES and not self.crowded:
             high, low, kind, flags, stream_id = unpack(data, at)
             size = (high << 8) | low
             if size > max(largest, frames.DEFAULT_FRAME_BYTES):
@@ -166,6 +171,11 @@ class Connection(ControlFrames):
             except StreamFault as fault:
                 self._fail_stream(stream_id, fault)
         self._inbound = data[at:]
+
+    def resume(self) -> None:
+        """Go on with input that was left because the connection was crowded. Raises as `receive` does."""
+        self.crowded = False
+        self.receive(b"")
 
     def _check_preface(self, data: bytes) -> bytes:
         expected = self._preface_left

@@ -15,6 +15,8 @@ from gossipnode.rpc.limits import Limits
 
 # What one field of a refusal counts against `Limits.max_control_bytes`, whatever its exact length.
 _REFUSAL_FIELD_BYTES: Final = 32
+# All streams of a connection, those whose handlers are being stopped included, per stream that may run.
+_ENDING_STREAMS_FACTOR: Final = 2
 
 
 class ServerConnection(Connection):
@@ -49,7 +51,7 @@ class ServerConnection(Connection):
             self.write(frames.reset_frame(stream_id, ErrorCodes.REFUSED_STREAM))
             return  # the stream is above the last one of our GOAWAY, which must not move
         self.highest_peer_stream_id = stream_id
-        if len(self.streams) >= self.limits.max_streams_per_connection:
+        if not self._has_place:
             raise StreamFault(ErrorCodes.REFUSED_STREAM, "too many streams")
         if ":method" not in head.pseudo or ":path" not in head.pseudo or ":status" in head.pseudo:
             raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "not a request")
@@ -58,6 +60,20 @@ class ServerConnection(Connection):
         stream.head = head
         stream.remote_ended = end
         self._start_call(stream, head)
+        self.crowded = len(self.streams) > self.limits.max_streams_per_connection
+
+    @property
+    def _has_place(self) -> bool:
+        """Whether another call may start.
+
+        The peer may open a stream as soon as it has reset another one, whose handler has still to hear of
+        that. So streams that have failed take no place, until there are as many of them again.
+        """
+        limit = self.limits.max_streams_per_connection
+        if len(self.streams) < limit:
+            return True
+        running = sum(stream.error is None for stream in self.streams.values())
+        return running < limit and len(self.streams) < limit * _ENDING_STREAMS_FACTOR
 
     def _trailers_received(self, stream_id: int, head: Head, *, end: bool) -> None:
         stream = self.streams.get(stream_id)

@@ -68,6 +68,8 @@ async def _run(
     connection: Connection, stream: Stream, method: AnyMethod, handler: Handler, call: CallContext
 ) -> GRPCError:
     """Run the handler until it ends, its deadline passes or its stream fails; return how the call ended."""
+    if stream.error is not None:
+        return stream.error  # the call has failed before its task began, and nobody could cancel it then
     scope = stream.scope = trio.CancelScope(deadline=math.inf if call.deadline is None else call.deadline)
     try:
         with scope:

@@ -67,6 +67,19 @@ async def test_reset_cancels_the_handler_and_frees_its_place(caplog):
         await ended.wait()
 
 
+async def test_a_call_that_was_reset_before_its_task_began_runs_no_handler(caplog):
+    begun = []
+
+    async def handler(stream):
+        begun.append(stream)
+        await trio.sleep_forever()
+
+    async with against(caplog, handlers={FLOW: handler, UNARY: echo}) as peer:
+        await peer.send(peer.request(1, FLOW.path), RstStreamFrame(1))
+        await trio.testing.wait_all_tasks_blocked()
+        assert begun == []
+
+
 # The same state without Trio.
 
 
@@ -109,3 +122,32 @@ def test_streams_above_the_limit_start_no_call():
     assert len(joined.calls) == 2
     assert joined.server.knows(5)
     assert not joined.server.knows(7)
+
+
+def test_a_stream_that_was_reset_makes_room_before_its_handler_has_ended():
+    joined = Joined(server_limits=Limits(max_streams_per_connection=2))
+    for _ in range(4):
+        joined.client.finish(joined.client.open(REQUEST, []))
+    joined.client.peer_max_streams = 100
+    joined.client.open(REQUEST, [])
+    joined.exchange()
+    assert len(joined.calls) == 4  # two run or may run, and two are being stopped
+    for stream, _ in joined.calls:
+        joined.server.finish(stream)
+    joined.client.open(REQUEST, [])
+    joined.exchange()
+    assert len(joined.calls) == 5
+
+
+def test_input_waits_for_handlers_that_are_being_stopped():
+    joined = Joined(server_limits=Limits(max_streams_per_connection=2))
+    for _ in range(6):
+        joined.client.finish(joined.client.open(REQUEST, []))
+    joined.server.receive(bytes(joined.client.out))
+    steps = 0
+    while joined.server.crowded:
+        steps += 1
+        joined.server.finish(next(iter(joined.server.streams.values())))
+        joined.server.resume()
+    assert steps == 4
+    assert len(joined.calls) == 6
