@@ -20,9 +20,11 @@ class Limits:
     max_streams_per_connection: int = 256
 
     # Header blocks: as sent (in HEADERS and CONTINUATION frames), as decoded (RFC 9113, 6.5.2), and how many
-    # of them each direction of a connection remembers.
-    max_header_block_bytes: int = 32 * KIB
+    # of them each direction of a connection remembers. A larger one is decoded up to `max_refused_list_bytes`
+    # to refuse its call alone: the header tables of both ends must agree. Beyond that, the connection ends.
+    max_header_block_bytes: int = 64 * KIB
     max_header_list_bytes: int = 16 * KIB
+    max_refused_list_bytes: int = 256 * KIB
     max_continuation_frames: int = 16
     max_cached_header_blocks: int = 256
 

@@ -147,3 +147,41 @@ def test_empty_data_on_a_closed_stream_is_counted():
     ours, theirs = joined.call()
     joined.server.refuse(theirs, RESPONSE)
     flood(joined.server, frames.frame(frames.DATA, 0, ours.id))
+
+
+LARGE = "y" * 17 * 1024
+
+
+async def test_metadata_that_is_too_large():
+    async with watched({UNARY: echo}) as channel:
+        for _ in range(3):
+            with pytest.raises(RpcError, match="exceeds the limit of 16384") as caught:
+                await channel.unary(UNARY, b"x", timeout=None, metadata={"large": LARGE})
+            assert caught.value.status is Status.RESOURCE_EXHAUSTED
+            assert await channel.unary(UNARY, b"x", timeout=None, metadata={"small": "y"}) == b"x"
+
+
+async def test_an_answer_whose_metadata_is_too_large():
+    async def generous(request, call):
+        call.trailing_metadata["large"] = LARGE
+        return request
+
+    async with watched({UNARY: generous}) as channel:
+        with pytest.raises(RpcError) as caught:
+            await channel.unary(UNARY, b"x", timeout=None)
+        assert caught.value.status is Status.RESOURCE_EXHAUSTED
+
+
+async def test_metadata_that_is_too_large_leaves_the_header_tables_alike():
+    """The block that is refused adds an entry to the table, which later blocks name by its index."""
+    async with wired() as wire:
+        peer = await wire.raw()
+        await peer.start()
+        await peer.send(peer.request(1, UNARY.path, ("large", "y" * 1000), *[("b", "z" * 1000)] * 20))
+        assert (await peer.fields(1))["grpc-status"] == str(Status.RESOURCE_EXHAUSTED.value)
+        await peer.send(
+            peer.request(3, UNARY.path, ("large", "y" * 1000), ("b", "z" * 1000)),
+            DataFrame(3, message(b"x"), flags=["END_STREAM"]),
+        )
+        assert (await peer.fields(3))[":status"] == "200"
+        assert (await peer.fields(3))["grpc-status"] == "0"

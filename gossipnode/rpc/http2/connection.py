@@ -14,7 +14,7 @@ from gossipnode.rpc.head import Head
 from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.http2.control_frames import ControlFrames
 from gossipnode.rpc.http2.headers import HeaderDecoder, UnfinishedBlock
-from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, StreamFault
+from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, OversizedHead, StreamFault
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.status import RpcError, Status, reset_error
@@ -193,7 +193,8 @@ class Connection(ControlFrames):
             self.write(frames.reset_frame(stream_id, fault.code))
         elif stream.error is None:
             self.reset(stream, fault.code)
-            stream.fail(RpcError(Status.INTERNAL, str(fault)))
+            status = Status.RESOURCE_EXHAUSTED if isinstance(fault, OversizedHead) else Status.INTERNAL
+            stream.fail(RpcError(status, str(fault)))
 
     def _on_data(self, stream_id: int, flags: int, payload: bytes) -> None:
         size = len(payload)
@@ -261,6 +262,9 @@ class Connection(ControlFrames):
             raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, f"header block of {len(block)} bytes")
         try:
             head = self._decoder.decode(block)
+        except OversizedHead as fault:
+            self.headers_oversized(stream_id, fault, end=ends_stream)
+            return
         except StreamFault:
             self.headers_malformed(stream_id)
             raise
@@ -268,6 +272,11 @@ class Connection(ControlFrames):
 
     def headers_malformed(self, stream_id: int) -> None:
         """A header block was decoded but is malformed; the stream is about to be reset."""
+
+    def headers_oversized(self, stream_id: int, fault: OversizedHead, *, end: bool) -> None:
+        """A header block was decoded but is too large: the stream ends, and the connection goes on."""
+        self.headers_malformed(stream_id)
+        raise fault
 
     def _on_reset(self, stream_id: int, flags: int, payload: bytes) -> None:
         if len(payload) != frames.RST_STREAM_BYTES:

@@ -11,10 +11,10 @@ from types import MappingProxyType
 from typing import Final
 
 from grpclib.metadata import decode_bin_value
-from hpack import Decoder, Encoder, HPACKError, OversizedHeaderListError
+from hpack import Decoder, Encoder, HeaderTuple, HPACKError, OversizedHeaderListError
 
 from gossipnode.rpc.head import Fields, Head
-from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, StreamFault
+from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, OversizedHead, StreamFault
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.status import MetadataValue
 
@@ -26,6 +26,7 @@ _LENGTH_BITS: Final = 7
 _SHORT_LENGTH: Final = 0x7F
 # HPACK's default, above which our own table never grows.
 _MAX_TABLE_BYTES: Final = 4096
+_FIELD_OVERHEAD_BYTES: Final = 32
 _FORBIDDEN = frozenset(["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"])
 _NOT_METADATA = frozenset(["te", "content-type", "user-agent"])
 
@@ -122,10 +123,11 @@ class HeaderEncoder:
 class HeaderDecoder:
     """Decodes the header blocks of one direction of one connection."""
 
-    __slots__ = ("_decoder", "_heads", "_max_heads")
+    __slots__ = ("_decoder", "_heads", "_max_heads", "_max_list_bytes")
 
     def __init__(self, limits: Limits) -> None:
-        self._decoder = Decoder(limits.max_header_list_bytes)
+        self._decoder = Decoder(limits.max_refused_list_bytes)
+        self._max_list_bytes = limits.max_header_list_bytes
         self._heads: dict[bytes, Head] = {}
         self._max_heads = limits.max_cached_header_blocks
 
@@ -133,7 +135,7 @@ class HeaderDecoder:
         """The head that `block` encodes.
 
         Raises ConnectionFault if the tables of both ends no longer agree, and StreamFault if the block was
-        decoded but is no valid head (RFC 9113, 8.1.1).
+        decoded but is no valid head (RFC 9113, 8.1.1): an OversizedHead if it is too large.
         """
         head = self._heads.get(block)
         return self._decode_unknown(block) if head is None else head
@@ -144,16 +146,24 @@ class HeaderDecoder:
         try:
             pairs = self._decoder.decode(block, raw=True)
         except OversizedHeaderListError as error:
-            raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, str(error)) from error
+            raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "header block of too many fields") from error
         except (HPACKError, IndexError, ValueError) as error:
-            raise ConnectionFault(ErrorCodes.COMPRESSION_ERROR, f"bad header block: {error}") from error
+            raise ConnectionFault(ErrorCodes.COMPRESSION_ERROR, "bad header block") from error
         entries = table.dynamic_entries
         if size != table.maxsize or newest is not (entries[0] if entries else None):
             self._heads.clear()
+        size = sum(map(_field_bytes, pairs))
+        if size > self._max_list_bytes:
+            raise OversizedHead(size, self._max_list_bytes)
         head = parse_head([(bytes(name), bytes(value)) for name, value in pairs])
         if block and min(block) >= _INDEXED and len(self._heads) < self._max_heads:
             self._heads[block] = head
         return head
+
+
+def _field_bytes(pair: HeaderTuple) -> int:
+    """What a field counts against the limit, and in HPACK's tables (RFC 9113, 6.5.2)."""
+    return len(pair[0]) + len(pair[1]) + _FIELD_OVERHEAD_BYTES
 
 
 def parse_head(pairs: Sequence[tuple[bytes, bytes]]) -> Head:

@@ -9,9 +9,11 @@ from typing import Final
 from gossipnode.rpc.head import Fields, Head
 from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.http2.connection import Connection
-from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, StreamFault
+from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, OversizedHead, StreamFault
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.limits import Limits
+from gossipnode.rpc.metadata import status_fields
+from gossipnode.rpc.status import Status
 
 # What one field of a refusal counts against `Limits.max_control_bytes`, whatever its exact length.
 _REFUSAL_FIELD_BYTES: Final = 32
@@ -39,20 +41,25 @@ class ServerConnection(Connection):
         if stream_id & 1:
             self.highest_peer_stream_id = max(self.highest_peer_stream_id, stream_id)
 
+    def headers_oversized(self, stream_id: int, fault: OversizedHead, *, end: bool) -> None:
+        """Answer a request whose metadata is too large on its own stream; it starts no call."""
+        if self._opens(stream_id):
+            self.floods.idle_frame()
+            stream = self.new_stream(stream_id)
+            stream.remote_ended = end
+            self.refuse(stream, *status_fields(Status.RESOURCE_EXHAUSTED, str(fault), False))
+        elif stream_id in self.streams:
+            raise fault
+        else:
+            self.floods.idle_frame()
+
     def headers_received(self, stream_id: int, head: Head, *, end: bool) -> None:
         """Take the head of a new call, or the trailers of a running one."""
         if stream_id <= self.highest_peer_stream_id:
             self._trailers_received(stream_id, head, end=end)
             return
-        if not stream_id & 1:
-            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, f"a client cannot open stream {stream_id}")
-        if self.draining or self.closing:
-            self.floods.idle_frame()
-            self.write(frames.reset_frame(stream_id, ErrorCodes.REFUSED_STREAM))
-            return  # the stream is above the last one of our GOAWAY, which must not move
-        self.highest_peer_stream_id = stream_id
-        if not self._has_place:
-            raise StreamFault(ErrorCodes.REFUSED_STREAM, "too many streams")
+        if not self._opens(stream_id):
+            return
         if ":method" not in head.pseudo or ":path" not in head.pseudo or ":status" in head.pseudo:
             raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "not a request")
         self.floods.work_done()
@@ -61,6 +68,21 @@ class ServerConnection(Connection):
         stream.remote_ended = end
         self._start_call(stream, head)
         self.crowded = len(self.streams) > self.limits.max_streams_per_connection
+
+    def _opens(self, stream_id: int) -> bool:
+        """Whether a header block on `stream_id` may open it now. Raises as `headers_received` does."""
+        if stream_id <= self.highest_peer_stream_id:
+            return False
+        if not stream_id & 1:
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, f"a client cannot open stream {stream_id}")
+        if self.draining or self.closing:
+            self.floods.idle_frame()
+            self.write(frames.reset_frame(stream_id, ErrorCodes.REFUSED_STREAM))
+            return False  # the stream is above the last one of our GOAWAY, which must not move
+        self.highest_peer_stream_id = stream_id
+        if not self._has_place:
+            raise StreamFault(ErrorCodes.REFUSED_STREAM, "too many streams")
+        return True
 
     @property
     def _has_place(self) -> bool:
