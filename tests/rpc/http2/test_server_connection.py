@@ -151,3 +151,17 @@ def test_input_waits_for_handlers_that_are_being_stopped():
         joined.server.resume()
     assert steps == 4
     assert len(joined.calls) == 6
+
+
+async def test_a_stream_below_a_known_one_ends_the_connection(caplog):
+    async with against(caplog) as peer:
+        await peer.send(peer.request(5, FLOW.path), peer.request(3, FLOW.path))
+        assert await peer.goaway() == ErrorCodes.PROTOCOL_ERROR
+
+
+async def test_trailers_of_a_call_that_has_ended_are_dropped(caplog):
+    async with against(caplog) as peer:
+        await peer.send(peer.request(1, "/no/method"), peer.headers(1, [("checksum", "1")], end=True))
+        await peer.send(peer.request(3), DataFrame(3, message(b"x"), flags=["END_STREAM"]))
+        await peer.fields(3)
+        assert (await peer.fields(3))["grpc-status"] == "0"
