@@ -5,12 +5,13 @@ connection consists of indexed fields only. Such a block changes no table, so th
 until another block changes the table. This is the only module that imports hpack.
 """
 
+import re
+from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from grpclib.metadata import decode_bin_value
 from hpack import Decoder, Encoder, HeaderTuple, HPACKError, OversizedHeaderListError
 
 from gossipnode.rpc.head import Fields, Head
@@ -27,7 +28,14 @@ _SHORT_LENGTH: Final = 0x7F
 # HPACK's default, above which our own table never grows.
 _MAX_TABLE_BYTES: Final = 4096
 _FIELD_OVERHEAD_BYTES: Final = 32
+# Base64 comes in groups of as many characters.
+_BASE64_CHARS: Final = 4
 _FORBIDDEN = frozenset(["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"])
+_PSEUDO = frozenset([":method", ":scheme", ":authority", ":path", ":status"])
+# The characters of a field's name, all of them lower case (RFC 9110, 5.6.2; RFC 9113, 8.2.1), and those that
+# no value has: controls but the tab. Octets beyond ASCII are opaque, so each stands for one character.
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+_NO_VALUE: Final = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
 _NOT_METADATA = frozenset(["te", "content-type", "user-agent"])
 
 
@@ -172,33 +180,43 @@ def parse_head(pairs: Sequence[tuple[bytes, bytes]]) -> Head:
     fields: dict[str, str] = {}
     metadata: dict[str, MetadataValue] = {}
     for raw_name, raw_value in pairs:
-        try:
-            name, value = raw_name.decode("ascii"), raw_value.decode("ascii")
-        except UnicodeDecodeError:
-            raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "a header is not ASCII") from None
-        if not name or name != name.lower() or name in _FORBIDDEN or not value.isprintable():
-            raise StreamFault(ErrorCodes.PROTOCOL_ERROR, f"header {name!r} is not allowed")
-        if name[0] == ":":
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        if name in _PSEUDO:
             if fields or metadata or name in pseudo:
                 raise StreamFault(ErrorCodes.PROTOCOL_ERROR, f"pseudo-header {name} is repeated or late")
-            pseudo[name] = value
+            pseudo[name] = _ascii(name, value)
+        elif name in _FORBIDDEN or not _NAME.fullmatch(name) or _NO_VALUE.search(value):
+            raise StreamFault(ErrorCodes.PROTOCOL_ERROR, f"header {name!r} is not allowed")
         elif name in _NOT_METADATA or name.startswith("grpc-"):
-            fields[name] = value
+            fields[name] = _ascii(name, value)
         else:
             _add_metadata(metadata, name, value)
     return Head(MappingProxyType(pseudo), MappingProxyType(fields), MappingProxyType(metadata))
 
 
+def _ascii(name: str, value: str) -> str:
+    """The value of a field that this package reads itself. Raises StreamFault if it is not ASCII."""
+    if not (value.isascii() and value.isprintable()):
+        raise StreamFault(ErrorCodes.PROTOCOL_ERROR, f"header {name} is not printable ASCII")
+    return value
+
+
 def _add_metadata(metadata: dict[str, MetadataValue], name: str, value: str) -> None:
     """Add one value: a repeated text key becomes one comma-separated value (RFC 9110, 5.2).
 
-    Of a repeated binary key, the last value counts.
+    A binary value may be several, joined by commas; of those and of a repeated key, the last value counts.
     """
     if name.endswith("-bin"):
         try:
-            metadata[name] = decode_bin_value(value.encode())
+            metadata[name] = [_decode_base64(part) for part in value.split(",")][-1]
         except ValueError:
             raise StreamFault(ErrorCodes.PROTOCOL_ERROR, f"metadata {name} is not base64") from None
     else:
         known = metadata.get(name)
         metadata[name] = value if known is None else f"{known!s},{value}"
+
+
+def _decode_base64(text: str) -> bytes:
+    """The bytes of a binary value, with or without padding. Raises ValueError if it is not base64."""
+    bare = text.strip(" ").rstrip("=")
+    return b64decode(bare + "=" * (-len(bare) % _BASE64_CHARS), validate=True)

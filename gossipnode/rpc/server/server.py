@@ -220,6 +220,8 @@ def _context(head: Head, client: _Client) -> CallContext:
         timeout = parse_timeout(head)
     except ValueError as error:
         raise RpcError(Status.INVALID_ARGUMENT, str(error)) from error
+    if timeout == 0:
+        raise RpcError(Status.DEADLINE_EXCEEDED, "the deadline had passed before the call began")
     if head.fields.get("grpc-encoding", "identity") != "identity":
         raise RpcError(Status.UNIMPLEMENTED, "compressed messages are not supported")
     deadline = None if timeout is None else trio.current_time() + timeout

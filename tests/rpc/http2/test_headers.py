@@ -119,3 +119,32 @@ def test_a_block_grows_to_its_limits_and_no_further():
         block.add(b"", limits)
     with pytest.raises(ConnectionFault, match="without end"):
         UnfinishedBlock(1, bytearray(10), ends_stream=False).add(b"x", limits)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(b"a\tb", "a\tb"), ("ä".encode("latin-1"), "ä"), (b"\xff\x80", "\xff\x80")]
+)
+def test_a_value_may_have_tabs_and_octets_beyond_ascii(value, text):
+    assert parse_head([(b"x", value)]).metadata == {"x": text}
+
+
+@pytest.mark.parametrize(
+    ("value", "data"),
+    [
+        (b"AQI=,AwQ=", b"\3\4"),
+        (b"AQI, AwQ", b"\3\4"),
+        (b"AP8", b"\0\xff"),
+        (b"AP8=", b"\0\xff"),
+        (b"", b""),
+        (b"+/+/", b"\xfb\xff\xbf"),
+    ],
+)
+def test_binary_values(value, data):
+    assert parse_head([(b"x-bin", value)]).metadata == {"x-bin": data}
+
+
+async def test_the_reason_of_a_goaway_shows_no_memory_address(caplog):
+    async with against(caplog) as peer:
+        await peer.send(HeadersFrame(1, b"\xff\xff", flags=["END_HEADERS"]))
+        await peer.goaway()
+        assert b"0x" not in peer.received[-1].additional_data

@@ -23,8 +23,15 @@ BAD_REQUESTS = {
     "pseudo-header late": [(":method", "POST"), ("te", "trailers"), (":path", "/x/y")],
     "connection field": [(":method", "POST"), (":path", "/x/y"), ("connection", "close")],
     "control character": [(":method", "POST"), (":path", "/x/y"), ("x", "a\nb")],
-    "not ascii": [(":method", "POST"), (":path", "/x/y"), ("x", "ä")],
+    "name not ascii": [(":method", "POST"), (":path", "/x/y"), ("ä", "x")],
+    "name with a space": [(":method", "POST"), (":path", "/x/y"), ("a b", "x")],
+    "name with a colon": [(":method", "POST"), (":path", "/x/y"), ("a:b", "x")],
+    "empty name": [(":method", "POST"), (":path", "/x/y"), ("", "x")],
+    "unknown pseudo-header": [(":method", "POST"), (":path", "/x/y"), (":x", "y")],
+    "path not ascii": [(":method", "POST"), (":path", "/x/ä")],
+    "null character": [(":method", "POST"), (":path", "/x/y"), ("x", "a\0b")],
     "not base64": [(":method", "POST"), (":path", "/x/y"), ("x-bin", "A")],
+    "not base64 at all": [(":method", "POST"), (":path", "/x/y"), ("x-bin", "!!!")],
 }
 
 

@@ -17,6 +17,7 @@ from gossipnode.rpc.server.health import (
     encode_reply,
     encode_request,
 )
+from tests.rpc.methods import UNARY
 from tests.rpc.wired import wired
 
 
@@ -30,6 +31,21 @@ async def test_check():
         health.set("pkg.Svc", ServingStatus.NOT_SERVING)
         assert await channel.unary(CHECK, "pkg.Svc", timeout=5) is ServingStatus.NOT_SERVING
         assert health.get("pkg.Svc") is ServingStatus.NOT_SERVING
+
+
+async def test_services_have_the_status_of_the_server_unless_one_is_set():
+    health = HealthService()
+    health.follow([CHECK, UNARY])
+    async with wired(health.handlers()) as wire, wire.channel() as channel:
+        assert await channel.unary(CHECK, "test.Test", timeout=5) is ServingStatus.SERVING
+        assert health.get("other.Service") is None
+        async with channel.stream(WATCH, timeout=5) as stream:
+            await stream.send("test.Test")
+            assert await stream.recv() is ServingStatus.SERVING
+            health.set("", ServingStatus.NOT_SERVING)
+            assert await stream.recv() is ServingStatus.NOT_SERVING
+            health.set("test.Test", ServingStatus.SERVING)
+            assert await stream.recv() is ServingStatus.SERVING
 
 
 async def test_watch_tells_every_change_once():

@@ -50,6 +50,16 @@ async def test_malformed_timeout(caplog, value):
             assert await peer.reset(1) == ErrorCodes.PROTOCOL_ERROR
 
 
+@pytest.mark.parametrize("value", ["0n", "0S", "00000000H"])
+async def test_a_timeout_of_nothing_has_passed(caplog, value):
+    async with against(caplog) as peer:
+        await peer.send(
+            peer.request(1, UNARY.path, ("grpc-timeout", value)),
+            DataFrame(1, message(b"x"), flags=["END_STREAM"]),
+        )
+        assert (await peer.fields(1))["grpc-status"] == str(Status.DEADLINE_EXCEEDED.value)
+
+
 async def test_connections_beyond_the_limit_are_refused():
     async with wired(limits=Limits(max_connections=2)) as wire, wire.channel() as channel:
         await channel.unary(UNARY, b"x", timeout=5)
