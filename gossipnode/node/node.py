@@ -127,7 +127,7 @@ class Node:
         self._health.follow(handlers)
         handlers |= ReflectionService(handlers).handlers()
         access = Access(parts.settings, parts.local.registry)
-        self._server = Server(handlers, authorize=access.authorize)
+        self._server = Server(handlers, authorize=access.authorize, is_member=access.names_member)
 
     @property
     def address(self) -> Address:

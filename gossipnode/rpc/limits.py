@@ -17,6 +17,10 @@ class Limits:
     # Messages and connections.
     max_message_bytes: int = 4 * MIB
     max_connections: int = 512
+    # Of these, what one address may hold, and what is kept for members if the server can tell them apart.
+    max_connections_per_address: int = 256
+    connections_kept_for_members: int = 128
+    max_handshakes: int = 128
     max_streams_per_connection: int = 256
 
     # Header blocks: as sent (in HEADERS and CONTINUATION frames), as decoded (RFC 9113, 6.5.2), and how many

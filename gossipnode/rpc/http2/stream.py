@@ -28,6 +28,7 @@ class Stream:
         "at_client",
         "bytes_received",
         "bytes_sent",
+        "ending",
         "error",
         "head",
         "headers_sent",
@@ -61,6 +62,8 @@ class Stream:
         self.local_ended = False
         self.headers_sent = False
         self.error: RpcError | None = None
+        # The status with which this end has decided to end the call, although its work is not done.
+        self.ending: RpcError | None = None
         # The tasks that wait, one for what arrives and one for room to send.
         self.reader: Wakeable = NOBODY
         self.sender: Wakeable = NOBODY
@@ -99,6 +102,13 @@ class Stream:
             raise RpcError(Status.CANCELLED, "the server ended the call without reading everything")
         if self.local_ended:
             raise RpcError(Status.INTERNAL, "this end has already ended its side of the call")
+
+    def end_with(self, status: RpcError) -> None:
+        """Stop the work of the call at the server, and answer it with `status`."""
+        if self.ending is None:
+            self.ending = status
+        if self.scope is not None:
+            self.scope.cancel()
 
     def fail(self, error: RpcError) -> None:
         """End the stream for the tasks that use it: they meet `error` at their next step."""

@@ -89,6 +89,7 @@ WATCH: Final = Method(
     decode_request,
     encode_reply,
     decode_reply,
+    endless=True,
 )
 
 

@@ -64,6 +64,20 @@ async def test_watch_tells_every_change_once():
         assert wire.server.call_count == 0
 
 
+async def test_a_watch_ends_at_once_when_the_server_drains(autojump_clock):
+    async with wired(HealthService().handlers()) as wire, wire.channel() as channel:
+        async with channel.stream(WATCH, timeout=None) as stream:
+            await stream.send("")
+            assert await stream.recv() is ServingStatus.SERVING
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(wire.server.drain, 30)
+                with pytest.raises(RpcError, match="the server is stopping") as caught:
+                    await stream.recv()
+                assert caught.value.status is Status.UNAVAILABLE
+        assert trio.current_time() == 0
+        assert wire.server.connection_count == 0
+
+
 async def test_watch_needs_a_request():
     async with wired(HealthService().handlers()) as wire, wire.channel() as channel:
         async with channel.stream(WATCH, timeout=5) as stream:
