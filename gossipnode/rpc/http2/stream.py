@@ -79,6 +79,11 @@ class Stream:
         return self.head.metadata if self.head is not None else NO_METADATA
 
     @property
+    def gzip(self) -> bool:
+        """Whether the peer said that it may compress its messages with gzip."""
+        return self.head is not None and self.head.fields.get("grpc-encoding") == "gzip"
+
+    @property
     def trailing_metadata(self) -> Metadata:
         """The metadata of the peer's trailers; empty before they came."""
         return self.trailers.metadata if self.trailers is not None else NO_METADATA

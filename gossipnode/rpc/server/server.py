@@ -20,7 +20,7 @@ from gossipnode.rpc.http2.server_connection import ServerConnection
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.log import log
-from gossipnode.rpc.metadata import ACCEPTED_CONTENT_TYPES, parse_timeout, status_fields
+from gossipnode.rpc.metadata import ACCEPTED_CONTENT_TYPES, ACCEPTED_ENCODINGS, parse_timeout, status_fields
 from gossipnode.rpc.server.answer import AnyMethod, Handler, Observe, answer, judge, report
 from gossipnode.rpc.server.calls import CallContext
 from gossipnode.rpc.server.connection_slots import ConnectionSlots, HandshakeSlot, Slot
@@ -34,6 +34,12 @@ IsMember = Callable[[Sequence[str]], bool]
 _ACCEPT_RETRY: Final = frozenset([errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
 # A connection that closes writes its last bytes, and then says goodbye, each within `Limits.close_seconds`.
 _CLOSING_STEPS: Final = 2
+
+_REFUSED_ENCODING: Final = status_fields(Status.UNIMPLEMENTED, "unknown compression", False)
+_UNKNOWN_ENCODING: Final = (
+    _REFUSED_ENCODING[0],
+    [("grpc-accept-encoding", ",".join(ACCEPTED_ENCODINGS)), *_REFUSED_ENCODING[1]],
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +206,9 @@ class Server:
         if entry is None:
             connection.refuse(stream, *status_fields(Status.UNIMPLEMENTED, "unknown method", False))
             return
+        if head.fields.get("grpc-encoding", "identity") not in ACCEPTED_ENCODINGS:
+            connection.refuse(stream, *_UNKNOWN_ENCODING)
+            return
         try:
             call = _context(head, client)
             if self._authorize is not None:
@@ -251,8 +260,6 @@ def _context(head: Head, client: _Client) -> CallContext:
         raise RpcError(Status.INVALID_ARGUMENT, str(error)) from error
     if timeout == 0:
         raise RpcError(Status.DEADLINE_EXCEEDED, "the deadline had passed before the call began")
-    if head.fields.get("grpc-encoding", "identity") != "identity":
-        raise RpcError(Status.UNIMPLEMENTED, "compressed messages are not supported")
     deadline = None if timeout is None else trio.current_time() + timeout
     return CallContext(
         head.pseudo[":path"], head.metadata, client.name, client.certificate_names, deadline, client.replies
