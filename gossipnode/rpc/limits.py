@@ -24,13 +24,15 @@ class Limits:
     max_streams_per_connection: int = 256
 
     # Header blocks: as sent (in HEADERS and CONTINUATION frames), as decoded (RFC 9113, 6.5.2), and how many
-    # of them each direction of a connection remembers. A larger one is decoded up to `max_refused_list_bytes`
-    # to refuse its call alone: the header tables of both ends must agree. Beyond that, the connection ends.
+    # of them, and bytes of them decoded, each direction of a connection remembers. A larger one is decoded up
+    # to `max_refused_list_bytes` to refuse its call alone, as the header tables of both ends must agree.
+    # Beyond that, the connection ends.
     max_header_block_bytes: int = 64 * KIB
     max_header_list_bytes: int = 16 * KIB
     max_refused_list_bytes: int = 256 * KIB
     max_continuation_frames: int = 16
     max_cached_header_blocks: int = 256
+    max_cached_head_bytes: int = 128 * KIB
 
     # Flow control. What the application has not read is at most one connection window, and for each stream
     # at most one stream window and one unfinished message. The unfinished messages of a whole connection are

@@ -131,13 +131,14 @@ class HeaderEncoder:
 class HeaderDecoder:
     """Decodes the header blocks of one direction of one connection."""
 
-    __slots__ = ("_decoder", "_heads", "_max_heads", "_max_list_bytes")
+    __slots__ = ("_decoder", "_heads", "_heads_bytes", "_limits")
 
     def __init__(self, limits: Limits) -> None:
         self._decoder = Decoder(limits.max_refused_list_bytes)
-        self._max_list_bytes = limits.max_header_list_bytes
+        self._limits = limits
         self._heads: dict[bytes, Head] = {}
-        self._max_heads = limits.max_cached_header_blocks
+        # The blocks and the fields of `_heads`, as they count against the limit.
+        self._heads_bytes = 0
 
     def decode(self, block: bytes) -> Head:
         """The head that `block` encodes.
@@ -160,13 +161,22 @@ class HeaderDecoder:
         entries = table.dynamic_entries
         if size != table.maxsize or newest is not (entries[0] if entries else None):
             self._heads.clear()
+            self._heads_bytes = 0
         size = sum(map(_field_bytes, pairs))
-        if size > self._max_list_bytes:
-            raise OversizedHead(size, self._max_list_bytes)
+        if size > self._limits.max_header_list_bytes:
+            raise OversizedHead(size, self._limits.max_header_list_bytes)
         head = parse_head([(bytes(name), bytes(value)) for name, value in pairs])
-        if block and min(block) >= _INDEXED and len(self._heads) < self._max_heads:
-            self._heads[block] = head
+        if block and min(block) >= _INDEXED:
+            self._remember(block, head, size)
         return head
+
+    def _remember(self, block: bytes, head: Head, size: int) -> None:
+        """Keep `head` if there is room: a block of a few bytes may name many long fields."""
+        head_bytes = len(block) + size
+        fits = self._heads_bytes + head_bytes <= self._limits.max_cached_head_bytes
+        if fits and len(self._heads) < self._limits.max_cached_header_blocks:
+            self._heads[block] = head
+            self._heads_bytes += head_bytes
 
 
 def _field_bytes(pair: HeaderTuple) -> int:

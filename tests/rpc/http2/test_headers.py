@@ -1,5 +1,6 @@
 """Header blocks: what is remembered says what HPACK says, and no block grows without end."""
 
+import tracemalloc
 from contextlib import suppress
 
 import pytest
@@ -49,7 +50,7 @@ def test_remembered_blocks_say_what_hpack_says(script, table_bytes):
     encoder, decoder = HeaderEncoder(Limits(max_cached_header_blocks=4)), Decoder(1 << 20)
     for number, (fields, once) in enumerate([(spelled(a), spelled(b)) for a, b in script] * 2):
         if number == len(script):
-            encoder.resize(table_bytes)
+            encoder.resize(table_bytes, table_bytes)
         pairs = tuple((name.encode(), value.encode()) for name, value in fields)
         block = encoder.encode(pairs, once)
         assert [tuple(field) for field in decoder.decode(block)] == fields + once
@@ -148,3 +149,18 @@ async def test_the_reason_of_a_goaway_shows_no_memory_address(caplog):
         await peer.send(HeadersFrame(1, b"\xff\xff", flags=["END_HEADERS"]))
         await peer.goaway()
         assert b"0x" not in peer.received[-1].additional_data
+
+
+def test_remembered_heads_are_bounded_in_bytes():
+    """Blocks of two or three octets, each of which names fields of thousands of bytes, all different."""
+    encoder, decoder = Encoder(), HeaderDecoder(Limits())
+    decoder.decode(encoder.encode([("a", "y" * 3000)]))
+    decoder.decode(encoder.encode([("b", "1")]))
+    tracemalloc.start()
+    for number in range(200):
+        choice = [b"\xbf" if number >> bit & 1 else b"\xbe" for bit in range(8)]
+        with suppress(StreamFault):
+            decoder.decode(b"".join(choice) + b"\xbf")
+    kept_bytes = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept_bytes < 2 * Limits().max_cached_head_bytes
