@@ -64,7 +64,9 @@ async def test_stock_client_unary():
             with pytest.raises(grpc.RpcError) as caught:
                 call(b"x" * 2000, timeout=SECONDS, compression=grpc.Compression.Deflate)
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
-            squeezed = call(b"xy" * 2000, timeout=SECONDS, compression=grpc.Compression.Gzip)
+            squeezed = call(
+                b"xy" * 2000, timeout=SECONDS, metadata=metadata, compression=grpc.Compression.Gzip
+            )
             assert squeezed == b"yx" * 2000
 
     async with our_server({UNARY: handler}) as (_, target):
