@@ -124,9 +124,10 @@ class Node:
         self._log = structlog.get_logger("gossipnode.node").bind(node=parts.local.own_name)
         self._health = HealthService({"": ServingStatus.NOT_SERVING})
         handlers: dict[Any, Any] = {**self._health.handlers(), **make_handlers(parts, world)}
+        self._health.follow(handlers)
         handlers |= ReflectionService(handlers).handlers()
         access = Access(parts.settings, parts.local.registry)
-        self._server = Server(handlers, authorize=access.authorize)
+        self._server = Server(handlers, authorize=access.authorize, is_member=access.names_member)
 
     @property
     def address(self) -> Address:

@@ -6,7 +6,7 @@ from members alone, and a caller's name is the DNS name in its certificate, neve
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 
 from gossipnode.config.settings import Settings
 from gossipnode.node.local.registry import Registry
@@ -57,6 +57,10 @@ class Access:
                 Status.PERMISSION_DENIED,
                 f"the certificate names {', '.join(sorted(names)) or 'nobody'}: only members may call this",
             )
+
+    def names_member(self, certificate_names: Sequence[str]) -> bool:
+        """Whether a verified certificate with these names is one of a member."""
+        return self._names_count and not self._members().isdisjoint(certificate_names)
 
     def _members(self) -> Set[str]:
         # A forgotten member still hands over what it has.
