@@ -32,17 +32,18 @@ class Committer:
     """Carries out jobs on the writer's connection, those of one call in one transaction.
 
     Remembers what it would otherwise have to read in each transaction: numbers of shards and indexes, the
-    next rid, the stamp, and whether the file is still marked clean.
+    stamp, and whether the file is still marked clean.
     """
 
-    __slots__ = ("_clean", "_connection", "_index_rows", "_indexes", "_next_rid", "_sids", "_stamp")
+    __slots__ = ("_clean", "_connection", "_index_rows", "_indexes", "_sids", "_stamp")
 
     def __init__(self, connection: sqlite3.Connection, index_rows: IndexRows) -> None:
         self._connection = connection
         self._index_rows = index_rows
         self._indexes: dict[int, dict[str, int]] = {}
         self._sids: dict[ShardId, int] = {}
-        self._next_rid = last_rid(connection) + 1
+        # Damage at the place where the next record goes is met here, and not by the first write.
+        last_rid(connection)
         self._stamp = meta_number(connection, "last_stamp")
         self._clean = bool(meta_number(connection, "clean"))
 
@@ -72,7 +73,7 @@ class Committer:
                 # A step may have removed shards, and added or removed indexes: read their numbers again.
                 sids, indexes = {}, {}
             if stamp != self._stamp:
-                connection.execute("UPDATE meta SET value = ? WHERE key = 'last_stamp'", (stamp,))
+                connection.execute("UPDATE meta SET value = max(value, ?) WHERE key = 'last_stamp'", (stamp,))
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -112,6 +113,9 @@ class Committer:
     def _store(self, held: dict[LeafPlace, HeldLeaf], changed: dict[LeafPlace, Record]) -> None:
         leaves: list[Sequence[SqlValue]] = []
         payloads: list[Sequence[SqlValue]] = []
+        new_payloads: list[Sequence[SqlValue]] = []
+        # Read in this transaction: were a number given twice, one record would take the payload of another.
+        rid = last_rid(self._connection)
         counts: dict[tuple[int, int], list[int]] = {}
         self._follow_changes(held, changed)
         # In the order of keys, rows that share a page are written one after the other.
@@ -119,12 +123,12 @@ class Committer:
             before = held.get(place)
             version = record.version
             if before is None:
-                rid = self._next_rid
-                self._next_rid += 1
+                rid += 1
+                leaves.append((*place, *version, rid))
+                new_payloads.append((rid, record.payload))
             else:
-                rid = before.rid
-            leaves.append((*place, *version, rid))
-            payloads.append((rid, record.payload))
+                leaves.append((*place, *version, before.rid))
+                payloads.append((before.rid, record.payload))
             count = counts.setdefault(place[:2], [0, 0, 0])
             count[1 if version.delete_time else 0] += 1
             if before is not None:
@@ -132,6 +136,7 @@ class Committer:
             count[2] += before is None or before.hashed
         execute_rows(self._connection, _LEAF_SQL, leaves)
         execute_rows(self._connection, _PAYLOAD_SQL, payloads)
+        execute_rows(self._connection, _NEW_PAYLOAD_SQL, new_payloads, filler=(None, None))
         # The statement adds to the counters, so the row that fills it up must add nothing.
         slots = [(*slot, *count) for slot, count in counts.items()]
         execute_rows(self._connection, _SLOT_SQL, slots, filler=(*slots[-1][:2], 0, 0, 0))
@@ -201,6 +206,13 @@ _LEAF_SQL = RowsSql(
 )
 _PAYLOAD_SQL = RowsSql(
     "INSERT INTO payload (rid, bytes) VALUES ", "(?,?)", " ON CONFLICT DO UPDATE SET bytes = excluded.bytes"
+)
+# A number that is in use already is an error: the row is that of another record. The rows that only fill the
+# statement up have no number.
+_NEW_PAYLOAD_SQL = RowsSql(
+    "WITH new(rid, bytes) AS (VALUES ",
+    "(?,?)",
+    ") INSERT INTO payload (rid, bytes) SELECT rid, bytes FROM new WHERE rid IS NOT NULL",
 )
 _SLOT_SQL = RowsSql(
     "INSERT INTO slot (sid, slot, generation, records, tombstones, unhashed) VALUES ",
