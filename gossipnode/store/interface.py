@@ -57,6 +57,10 @@ class StoreDamagedError(StoreError):
     """The file is damaged, or it is not a store."""
 
 
+class RecordDamagedError(StoreError):
+    """One record is damaged and was set aside; the others are served. A replica's version of it heals it."""
+
+
 class StoreTooNewError(StoreError):
     """The file was written by a newer version of gossipnode."""
 
@@ -120,8 +124,14 @@ class Store(Protocol):
         """
         ...
 
-    async def read(self, shard: ShardId, entities: Sequence[Entity]) -> list[Record | None]:
-        """What is stored of these entities, in their order: a record, a tombstone, or None."""
+    async def read(
+        self, shard: ShardId, entities: Sequence[Entity], *, skip_damaged: bool = False
+    ) -> list[Record | None]:
+        """What is stored of these entities, in their order: a record, a tombstone, or None.
+
+        Raises:
+            RecordDamagedError: one of them was set aside. With `skip_damaged` it counts as not stored.
+        """
         ...
 
     async def leaves(
@@ -135,7 +145,7 @@ class Store(Protocol):
     ) -> list[Record]:
         """Up to `limit` records of a shard that come after `after`, in entity order, tombstones included.
 
-        With `name`, only the records of that name.
+        With `name`, only the records of that name. A record that was set aside is left out.
         """
         ...
 

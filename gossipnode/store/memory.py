@@ -134,7 +134,9 @@ class MemoryStore:
         self._stamp = max(self._stamp, stamp)
         return [self._put(each) for each in prepared]
 
-    async def read(self, shard: ShardId, entities: Sequence[Entity]) -> list[Record | None]:
+    async def read(
+        self, shard: ShardId, entities: Sequence[Entity], *, skip_damaged: bool = False
+    ) -> list[Record | None]:
         """See `Store.read`."""
         held = await self._held(shard)
         return [held.records.get(entity) for entity in entities]

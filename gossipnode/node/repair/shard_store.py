@@ -82,7 +82,7 @@ class ShardStore:
 
     async def records(self, asked: FetchRecords) -> list[Record | None]:
         """Records by key."""
-        return await self._local.store.read(self._named(), asked.entities)
+        return await self._local.store.read(self._named(), asked.entities, skip_damaged=True)
 
     async def write(self, write: Write) -> list[WriteOutcome]:
         """Store records; returns once they are durable.

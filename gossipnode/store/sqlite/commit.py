@@ -25,6 +25,7 @@ from gossipnode.store.sqlite.tables.rows import (
     last_rid,
     meta_number,
 )
+from gossipnode.store.sqlite.tables.set_aside import aside_versions, forget_aside
 from gossipnode.store.sqlite.tables.statements import RowsSql, SqlValue, execute_rows
 
 
@@ -52,7 +53,6 @@ class Committer:
 
         Raises:
             sqlite3.Error: SQLite could not carry out the transaction.
-            DamageError: an index had to be changed, and a payload that is replaced is not what was written.
         """
         connection, indexes = self._connection, self._indexes
         # What is remembered must change only once the transaction is committed.
@@ -90,12 +90,14 @@ class Committer:
         placed = [[(self._place(keyed, sids), keyed.prepared) for keyed in job.records] for job in jobs]
         places = {place for rows in placed for place, _ in rows if place is not None}
         held = held_leaves(self._connection, list(places))
+        aside = aside_versions(self._connection, places - held.keys())
         changed: dict[LeafPlace, Record] = {}
         for job, rows in zip(jobs, placed, strict=True):
-            job.results = [_decide(place, prepared, held, changed) for place, prepared in rows]
+            job.results = [_decide(place, prepared, held, aside, changed) for place, prepared in rows]
             assert len(job.results) == len(job.records)
         if changed:
             self._store(held, changed)
+            forget_aside(self._connection, aside.keys() & changed.keys())
 
     def _place(self, keyed: KeyedRecord, sids: dict[ShardId, int]) -> LeafPlace | None:
         """Where the record belongs, or None if there can be nothing. Numbers the shard if it is new."""
@@ -180,9 +182,13 @@ def _decide(
     place: LeafPlace | None,
     prepared: PreparedRecord,
     held: dict[LeafPlace, HeldLeaf],
+    aside: dict[LeafPlace, Version],
     changed: dict[LeafPlace, Record],
 ) -> WriteResult:
-    """Compare a record with what is held, or with an earlier record of the same transaction."""
+    """Compare a record with what is held, or with an earlier record of the same transaction.
+
+    The version of a record that was set aside is stored again, or a newer one.
+    """
     current: Version | None = None
     if place is not None:
         if place in changed:
@@ -192,6 +198,8 @@ def _decide(
     if prepared.problem or place is None:
         return WriteResult(WriteOutcome.REFUSED, current, prepared.problem)
     version = prepared.record.version
+    if current is None and place in aside and version < aside[place]:
+        return WriteResult(WriteOutcome.OLDER, aside[place])
     if current is None or version > current:
         changed[place] = prepared.record
         return WriteResult(WriteOutcome.STORED, version)

@@ -12,12 +12,11 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from gossipnode.core.model.version import Version
 from gossipnode.store.interface import StoreDamagedError, StoreError
 from gossipnode.store.sqlite.directory_lock import DirectoryLock
 from gossipnode.store.sqlite.schema import check_identity, migrate
 from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
-from gossipnode.store.sqlite.tables.damage import DamageError, intact
+from gossipnode.store.sqlite.tables.set_aside import set_all_aside
 
 WRITER_CACHE_KIB = 16 << 10
 READER_CACHE_KIB = 8 << 10
@@ -143,10 +142,11 @@ def _open_existing(path: Path, *, thorough: bool) -> sqlite3.Connection:
         clean = _is_clean(connection)
         if thorough:
             _check_pages(connection, path, "integrity_check")
-            _check_payloads(connection, path)
         elif not clean:
             _check_pages(connection, path, "quick_check")
         migrate(connection, version)
+        if thorough:
+            _set_rotten_aside(connection)
     except BaseException:
         connection.close()
         raise
@@ -160,14 +160,11 @@ def _check_pages(connection: sqlite3.Connection, path: Path, check: str) -> None
         raise damaged(path, str(finding).replace("\n", " "))
 
 
-def _check_payloads(connection: sqlite3.Connection, path: Path) -> None:
-    """SQLite does not notice rot inside a payload. Left in the file, it would end the store again."""
-    columns = "mod_revision, delete_time, digest, bytes"
-    for *version, payload in connection.execute(f"SELECT {columns} FROM leaf JOIN payload USING (rid)"):
-        try:
-            intact(payload, Version(*version))
-        except DamageError as finding:
-            raise damaged(path, str(finding)) from finding
+def _set_rotten_aside(connection: sqlite3.Connection) -> None:
+    """SQLite does not notice rot inside a record. The other records of the file are sound, and stay."""
+    connection.execute("BEGIN IMMEDIATE")
+    set_all_aside(connection)
+    connection.execute("COMMIT")
 
 
 def _read_ahead(path: Path) -> None:

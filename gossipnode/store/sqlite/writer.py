@@ -20,8 +20,7 @@ from gossipnode.concurrency.waker import Waker
 from gossipnode.store.interface import IndexRows, StoreClosedError, StoreError, StoreFullError
 from gossipnode.store.sqlite.commit import Committer
 from gossipnode.store.sqlite.jobs import Job, job_weight
-from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, damaged, store_error
-from gossipnode.store.sqlite.tables.damage import DamageError
+from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, store_error
 
 WRITE_QUEUE_RECORDS = 4096
 WRITE_QUEUE_BYTES = 32 << 20
@@ -174,8 +173,6 @@ class Writer:
                 self._committer.commit([queued.job for queued in batch])
             except sqlite3.Error as raised:
                 error = store_error(raised, self._path)
-            except DamageError as finding:
-                error = damaged(self._path, str(finding))
             except Exception as raised:  # noqa: BLE001 (reported: to every waiting task and to the node)
                 error = StoreError(f"{self._path}: {raised!r}")
         if error is None:

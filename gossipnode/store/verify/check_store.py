@@ -26,6 +26,7 @@ from gossipnode.store.sqlite.schema import MIGRATIONS, check_identity
 from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
 from gossipnode.store.sqlite.tables.entity_key import DamagedKeyError, entity_key, key_entity
 from gossipnode.store.sqlite.tables.rows import SlotRow, all_shards, slot_rows
+from gossipnode.store.sqlite.tables.set_aside import list_aside
 from gossipnode.store.verify.check_indexes import ShardIndexes
 
 FINDINGS_KEPT = 300
@@ -192,6 +193,8 @@ class _Check:
         return true_sha
 
     def _strays(self, sids: list[int]) -> None:
+        for record in list_aside(self.connection):
+            self._wrong(f"{record.name}: set aside: {record.reason}")
         marks = ",".join(map(str, sids))
         for what, sql in (
             ("leaves of no shard", f"SELECT count(*) FROM leaf WHERE sid NOT IN ({marks})"),

@@ -30,6 +30,7 @@ def drop_step(connection: sqlite3.Connection, shard: ShardId) -> int:
     if clear_given_up(connection, INDEX_CLEAR_ROWS) or _drop_leaves(connection, sid):
         return 1
     # The shard itself goes last: after a crash it is still listed, so the drop can be continued.
+    connection.execute("DELETE FROM set_aside WHERE sid = ?", (sid,))
     connection.execute("DELETE FROM slot WHERE sid = ?", (sid,))
     connection.execute("DELETE FROM shard WHERE sid = ?", (sid,))
     return 0
