@@ -28,6 +28,7 @@ from gossipnode.store.interface import (
     no_index_rows,
 )
 from gossipnode.store.sqlite.digests import Digests
+from gossipnode.store.sqlite.disk_watch import WATCH_SECONDS, DiskWatch
 from gossipnode.store.sqlite.file import StoreFile, close_file, close_readers, open_file
 from gossipnode.store.sqlite.indexes import Indexes
 from gossipnode.store.sqlite.jobs import KeyedRecord, StepJob, WriteJob, keyed_record
@@ -97,12 +98,22 @@ async def open_sqlite_store(
 class SqliteStore:
     """Implements `Store`. Made by `open_sqlite_store`."""
 
-    __slots__ = ("_digests", "_file", "_indexes", "_mending", "_reads", "_state", "_writer")
+    __slots__ = (
+        "_digests",
+        "_file",
+        "_indexes",
+        "_mending",
+        "_reads",
+        "_state",
+        "_watch",
+        "_writer",
+    )
 
     def __init__(self, file: StoreFile, leaf_digest: LeafDigest, index_rows: IndexRows) -> None:
         self._file = file
         self._state = OpenState(file.path)
         self._reads = Reads(file, self._state)
+        self._watch = DiskWatch(file.path)
         self._writer = Writer(file.writer, file.path, index_rows, self._state.fail)
         self._digests = Digests(self._writer, self._reads, self._state, leaf_digest)
         self._mending = Mending(self._writer, self._state)
@@ -119,8 +130,15 @@ class SqliteStore:
         return self._state.failure
 
     async def wait_failed(self) -> StoreError:
-        """See `Store.wait_failed`."""
-        return await self._state.wait_failed()
+        """See `Store.wait_failed`. Looks at the files meanwhile: they may be removed."""
+        while self._state.failure is None:
+            with trio.move_on_after(WATCH_SECONDS):
+                await self._state.wait_failed()
+            if not self._state.closed:
+                gone = await trio.to_thread.run_sync(self._watch.look, abandon_on_cancel=True)
+                if gone is not None and not self._state.closed:
+                    self._state.fail(gone)
+        return self._state.failure
 
     async def write(
         self, shard_records: Sequence[tuple[ShardId, Record]], *, stamp: int = 0

@@ -148,7 +148,7 @@ def read_payloads(
         try:
             found[position] = version, intact(payload, version)
         except DamageError as finding:
-            slot, key = keys[position]
+            slot, key = keys[int(position)]
             raise DamagedLeafError((find_shard(connection, shard) or 0, slot, key), finding) from finding
     return found
 
