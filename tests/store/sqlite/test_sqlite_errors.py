@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -159,3 +162,48 @@ def test_an_io_error_without_space_means_a_full_disk(
     assert type(store_error(raised, directory / "store.db")) is StoreFullError
     # Of a disk that is gone, nobody can ask whether it was full.
     assert type(store_error(raised, directory / "gone" / "store.db")) is StoreError
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond a size, as with `ulimit -f`."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_limit_on_the_size_of_files_is_a_full_disk(sqlite: SqliteHandle) -> None:
+    await sqlite.store.write(placed(make_record("first", payload=BIG)))
+    log = (sqlite.directory / "store.db-wal").stat().st_size
+    many = [make_record(str(number), payload=BIG) for number in range(100)]
+    with largest_file(log + 10_000):
+        for _ in range(2):
+            with pytest.raises(StoreFullError, match="no space left"):
+                await sqlite.store.write(placed(*many))
+        assert [each.entity.id for each in await scan_all(sqlite.store)] == ["first"]
+    assert sqlite.sqlite.failure is None
+    assert not (sqlite.directory / "store.probe").exists()
+    await sqlite.store.write(placed(*many))
+    await sqlite.restart()
+    assert len(await scan_all(sqlite.store)) == 101
+
+
+@pytest.mark.parametrize(
+    ("code", "full"), [(errno.EDQUOT, True), (errno.EFBIG, True), (errno.ENOSPC, True), (errno.EIO, False)]
+)
+def test_a_probing_write_tells_a_quota_from_a_broken_disk(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, code: int, full: bool
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(code, "refused")
+
+    (directory / "store.db").write_bytes(b"")
+    monkeypatch.setattr(os, "pwrite", refuse)
+    raised = sqlite3.OperationalError("disk I/O error")
+    raised.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+    error = store_error(raised, directory / "store.db")
+    assert type(error) is (StoreFullError if full else StoreError)
+    assert [each.name for each in directory.iterdir()] == ["store.db"]
