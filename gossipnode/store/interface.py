@@ -107,13 +107,20 @@ class Store(Protocol):
     """
 
     async def write(
-        self, shard_records: Sequence[tuple[ShardId, Record]], *, stamp: int = 0
+        self,
+        shard_records: Sequence[tuple[ShardId, Record]],
+        *,
+        stamp: int = 0,
+        doubt_equal: bool = False,
     ) -> list[WriteResult]:
         """Store each record that is newer than what is held. Returns once the commit is durable.
 
         The results are in the order of the records. A record that cannot be stored is refused in its own
         result; the others are stored. `stamp` is the node's clock: the largest one ever given is kept in the
         same transaction, so that a restarted node goes on with larger stamps.
+
+        With `doubt_equal`, the digests of a record that is held already are computed again. A session sends a
+        record only where digests differ, so one that turns out equal shows that a kept digest is wrong.
 
         Once the write has been handed to the store, a cancellation takes effect only after the commit,
         because the records may be stored already.

@@ -93,7 +93,8 @@ class ShardStore:
         shard = self._named()
         if not self._leaving and self._local.shards.current(shard) != shard:
             raise ShardGoneError(f"shard {shard} is held here no more")
-        results = await self._local.writer.write([(shard, record) for record in write.records])
+        sent = [(shard, record) for record in write.records]
+        results = await self._local.writer.write(sent, doubt_equal=True)
         return [result.outcome for result in results]
 
     def _named(self) -> ShardId:

@@ -7,6 +7,7 @@ competes for the interpreter's lock (see `statements`): so there are few stateme
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 
 from gossipnode.core.model.property import Record, ShardId
@@ -98,6 +99,31 @@ class Committer:
         if changed:
             self._store(held, changed)
             forget_aside(self._connection, aside.keys() & changed.keys())
+        self._forget_digests(jobs, placed, held, changed)
+
+    def _forget_digests(
+        self,
+        jobs: Sequence[WriteJob],
+        placed: Sequence[Sequence[tuple[LeafPlace | None, PreparedRecord]]],
+        held: dict[LeafPlace, HeldLeaf],
+        changed: dict[LeafPlace, Record],
+    ) -> None:
+        """Forget the digests of records that turned out equal, and of their slots, if a job asks for it."""
+        doubted = {
+            place
+            for job, rows in zip(jobs, placed, strict=True)
+            if job.doubt_equal
+            for (place, _), result in zip(rows, job.results, strict=True)
+            if result.outcome is WriteOutcome.EQUAL
+            and place is not None
+            and place not in changed
+            and held[place].hashed
+        }
+        if doubted:
+            execute_rows(self._connection, _LEAF_SHA_SQL, [(*place, None) for place in sorted(doubted)])
+            counts = Counter(place[:2] for place in doubted)
+            slots = [(*slot, 0, 0, count) for slot, count in counts.items()]
+            execute_rows(self._connection, _SLOT_SQL, slots, filler=(*slots[-1][:2], 0, 0, 0))
 
     def _place(self, keyed: KeyedRecord, sids: dict[ShardId, int]) -> LeafPlace | None:
         """Where the record belongs, or None if there can be nothing. Numbers the shard if it is new."""

@@ -141,7 +141,11 @@ class SqliteStore:
         return self._state.failure
 
     async def write(
-        self, shard_records: Sequence[tuple[ShardId, Record]], *, stamp: int = 0
+        self,
+        shard_records: Sequence[tuple[ShardId, Record]],
+        *,
+        stamp: int = 0,
+        doubt_equal: bool = False,
     ) -> list[WriteResult]:
         """See `Store.write`."""
         self._state.check_open()
@@ -150,7 +154,7 @@ class SqliteStore:
             records.append(keyed_record(shard, record))
             if len(records) % STATEMENT_ROWS == 0:
                 await trio.lowlevel.checkpoint()
-        job = WriteJob(records, stamp)
+        job = WriteJob(records, stamp, doubt_equal)
         await self._writer.do(job)
         assert len(job.results) == len(records), "a record was committed without a result"
         return job.results

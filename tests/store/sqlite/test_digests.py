@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.tree import Tree
 from gossipnode.store.interface import ShardCounts, StoreClosedError
 from gossipnode.store.sqlite import digests
@@ -21,6 +22,7 @@ from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
 from tests.store.support import (
     SHARD,
     SqliteHandle,
+    assert_sound,
     leaf_digest,
     make_record,
     other_digest,
@@ -253,3 +255,37 @@ async def test_a_digest_of_a_dropped_shard_cannot_reach_the_next(sqlite: SqliteH
     await sqlite.store.write(placed(newer))
     await sqlite.sqlite._writer.do(DigestJob(slots=[SlotSha(row[0], slot, row[1], bytes(64))]))
     assert await sqlite.store.tree(SHARD) == rebuilt([newer])
+
+
+async def test_a_wrong_digest_is_computed_again_once_a_session_brings_the_record(
+    sqlite: SqliteHandle,
+) -> None:
+    records = [make_record(str(number)) for number in range(40)]
+    await sqlite.store.write(placed(*records))
+    right = await sqlite.store.tree(SHARD)
+    writer = sqlite.sqlite._file.writer
+    writer.execute("UPDATE leaf SET sha = zeroblob(64) WHERE rid IN (7, 8)")
+    writer.execute("UPDATE slot SET sha = NULL, generation = generation + 1")
+    assert await sqlite.store.tree(SHARD) != right
+    # A client's write that comes twice costs no digest.
+    await sqlite.store.write(placed(*records))
+    assert (await sqlite.store.counts(SHARD)).unhashed == 0
+    results = await sqlite.store.write(placed(*records, records[0]), doubt_equal=True)
+    assert {result.outcome for result in results} == {WriteOutcome.EQUAL}
+    assert (await sqlite.store.counts(SHARD)).unhashed == 40
+    assert await sqlite.store.tree(SHARD) == right
+    assert (await sqlite.store.counts(SHARD)).unhashed == 0
+    await assert_sound(sqlite)
+
+
+async def test_a_rotten_record_is_found_once_a_session_brings_it(sqlite: SqliteHandle) -> None:
+    records = [make_record(str(number)) for number in range(40)]
+    await sqlite.store.write(placed(*records))
+    right = await sqlite.store.tree(SHARD)
+    sqlite.sqlite._file.writer.execute("UPDATE payload SET bytes = x'00' WHERE rid = 7")
+    # The kept digest hides the rot. What brings the record doubts it, and the next session heals it.
+    await sqlite.store.write(placed(*records), doubt_equal=True)
+    assert await sqlite.store.tree(SHARD) != right
+    await sqlite.store.write(placed(*records), doubt_equal=True)
+    assert await sqlite.store.tree(SHARD) == right
+    await assert_sound(sqlite)
