@@ -6,6 +6,7 @@ competes for the interpreter's lock (see `statements`): so there are few stateme
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
@@ -81,6 +82,11 @@ class Committer:
                 connection.execute("ROLLBACK")
             raise
         self._sids, self._indexes, self._stamp, self._clean = sids, indexes, stamp, False
+
+    def reuse_log(self) -> None:
+        """Move the log into the database, so that the next commit can write over it instead of after it."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _mark_in_use(self) -> None:
         """From the first change on, the next start checks the file, unless the store is closed in order."""

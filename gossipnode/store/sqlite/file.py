@@ -12,7 +12,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from gossipnode.store.interface import StoreDamagedError, StoreError
+from gossipnode.store.interface import StoreDamagedError, StoreError, StoreFullError
 from gossipnode.store.sqlite.directory_lock import DirectoryLock
 from gossipnode.store.sqlite.schema import check_identity, migrate
 from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
@@ -28,6 +28,13 @@ WAL_CHECKPOINT_PAGES = 16_000
 """Pages in the write-ahead log from which on a commit moves them into the database."""
 WAL_KEPT_BYTES = 64 << 20
 """A write-ahead log that has grown beyond this is cut to it when it is begun again."""
+
+RESERVE_NAME = "store.reserve"
+RESERVE_BYTES = 1 << 20
+"""Space that is kept for a full disk: a start, or the first step of giving up a shard, needs less."""
+
+RESERVE_MIN_FREE_BYTES = 16 * RESERVE_BYTES
+"""Free space below which no reserve is made: it would only hasten what it is for."""
 
 FILE_NAME = "store.db"
 OLDEST_SQLITE = (3, 35, 0)
@@ -54,8 +61,41 @@ def open_file(directory: Path, *, dialect: str, reseed: bool) -> StoreFile:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 is needed")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / FILE_NAME
+    try:
+        file = _open_files(path, dialect=dialect, reseed=reseed)
+    except StoreFullError:
+        if not give_up_reserve(path):
+            raise
+        file = _open_files(path, dialect=dialect, reseed=reseed)
+    else:
+        make_reserve(path)
+    return file
+
+
+def make_reserve(path: Path) -> None:
+    """Keep some space for a full disk, unless that is done already or there is little left."""
+    reserve = path.with_name(RESERVE_NAME)
+    with contextlib.suppress(OSError):
+        space = os.statvfs(path.parent)
+        if not reserve.exists() and space.f_bavail * space.f_frsize >= RESERVE_MIN_FREE_BYTES:
+            try:
+                reserve.write_bytes(bytes(RESERVE_BYTES))
+            except OSError:
+                reserve.unlink()
+
+
+def give_up_reserve(path: Path) -> bool:
+    """Use the space that was kept; returns whether there was any."""
+    try:
+        path.with_name(RESERVE_NAME).unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _open_files(path: Path, *, dialect: str, reseed: bool) -> StoreFile:
     with contextlib.ExitStack() as undo:
-        lock = DirectoryLock(directory)
+        lock = DirectoryLock(path.parent)
         undo.callback(lock.release)
         try:
             moved_aside, writer = _open_writer(path, reseed=reseed)
@@ -185,6 +225,8 @@ def _create(path: Path) -> None:
         new.with_name(new.name + side).unlink(missing_ok=True)
     with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
+        # It has to be said before the first table is made, so older files stay as they are.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         migrate(connection, 0)
         connection.execute("PRAGMA journal_mode = WAL")
     new.rename(path)

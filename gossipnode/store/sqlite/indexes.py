@@ -59,7 +59,7 @@ class Indexes:
         if tag not in self.states(shard):
             return
         step = partial(give_up_index, shard=shard, tag=tag, limit=INDEX_CLEAR_ROWS)
-        while await self._step(step, INDEX_CLEAR_ROWS):
+        while await self._writer.free(step, INDEX_CLEAR_ROWS):
             pass
 
     def states(self, shard: ShardId) -> dict[str, IndexState]:

@@ -5,6 +5,7 @@ A node opens its store first and closes it last.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -25,11 +26,12 @@ from gossipnode.store.interface import (
     LeafDigest,
     ShardCounts,
     StoreError,
+    StoreFullError,
     no_index_rows,
 )
 from gossipnode.store.sqlite.digests import Digests
 from gossipnode.store.sqlite.disk_watch import WATCH_SECONDS, DiskWatch
-from gossipnode.store.sqlite.file import StoreFile, close_file, close_readers, open_file
+from gossipnode.store.sqlite.file import StoreFile, close_file, close_readers, make_reserve, open_file
 from gossipnode.store.sqlite.indexes import Indexes
 from gossipnode.store.sqlite.jobs import KeyedRecord, StepJob, WriteJob, keyed_record
 from gossipnode.store.sqlite.mending import Mending
@@ -37,7 +39,7 @@ from gossipnode.store.sqlite.open_state import OpenState
 from gossipnode.store.sqlite.reads import Reads
 from gossipnode.store.sqlite.sqlite_errors import record_damaged, store_error
 from gossipnode.store.sqlite.tables.damage import leaf_checked
-from gossipnode.store.sqlite.tables.drop import DROP_STEP_RECORDS, drop_step
+from gossipnode.store.sqlite.tables.drop import DROP_STEP_RECORDS, drop_step, return_pages
 from gossipnode.store.sqlite.tables.entity_key import entity_key, key_entity
 from gossipnode.store.sqlite.tables.rows import (
     all_shards,
@@ -135,6 +137,7 @@ class SqliteStore:
             with trio.move_on_after(WATCH_SECONDS):
                 await self._state.wait_failed()
             if not self._state.closed:
+                await trio.to_thread.run_sync(make_reserve, self._file.path, abandon_on_cancel=True)
                 gone = await trio.to_thread.run_sync(self._watch.look, abandon_on_cancel=True)
                 if gone is not None and not self._state.closed:
                     self._state.fail(gone)
@@ -255,11 +258,12 @@ class SqliteStore:
         with self._reads.transaction() as connection:
             if find_shard(connection, shard) is None:
                 return
-        left = 1
-        while left:
-            job = StepJob(partial(drop_step, shard=shard), DROP_STEP_RECORDS)
-            await self._writer.do(job)
-            left = job.result
+        while await self._writer.free(partial(drop_step, shard=shard), DROP_STEP_RECORDS):
+            pass
+        # Nobody needs to wait for the pages on a full disk: the next records are written to them.
+        with contextlib.suppress(StoreFullError):
+            while await self._writer.free(return_pages, DROP_STEP_RECORDS):
+                pass
 
     async def note(self, key: str) -> bytes | None:
         """See `Store.note`."""

@@ -13,8 +13,10 @@ from gossipnode.store.interface import StoreClosedError
 from gossipnode.store.sqlite import disk_watch, sqlite_store
 from tests.store.support import SqliteHandle, make_record, placed, scan_all
 
+pytestmark = pytest.mark.usefixtures("look_at_once")
 
-@pytest.fixture(autouse=True)
+
+@pytest.fixture
 def look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_store, "WATCH_SECONDS", 0)
 
