@@ -48,6 +48,12 @@ UNHASHED_PAGE_LEAVES = 32
 DIGEST_BATCH_LEAVES = 256
 """Computed leaf digests that are written together."""
 
+SNAPSHOT_UNHASHED_LEAVES = 256
+"""Leaf digests that may be missing when the snapshot of a tree is taken. They are computed inside it."""
+
+FILL_PASSES_MAX = 64
+"""Passes that fill in digests before a tree. Writes that never pause must not delay it for ever."""
+
 LOOP_SLICE_SECONDS = 0.002
 """How long digests may be computed before other tasks get their turn."""
 
@@ -168,15 +174,20 @@ class Digests:
             current.done.set()
 
     async def _compute(self, shard: ShardId, current: _Computation) -> Tree:
-        with self._reads.transaction() as connection:
-            sid = find_shard(connection, shard)
-            rows = slot_rows(connection, sid) if sid else []
-        if sid is None:
-            return make_tree(())
-        if any(row.unhashed for row in rows):
-            # This is the long part. It is done in short reads, so that the snapshot is needed only for a
-            # moment.
-            await self._fill_shard(sid, sys.maxsize)
+        # This is the long part. It is done in short reads, so that the snapshot is needed only for a moment.
+        # Writes go on meanwhile, so it is done until few digests are missing.
+        for filled in range(FILL_PASSES_MAX):
+            with self._reads.transaction() as connection:
+                sid = find_shard(connection, shard)
+                rows = slot_rows(connection, sid) if sid else []
+            if sid is None:
+                return make_tree(())
+            missing = sum(row.unhashed for row in rows)
+            if not missing or (filled and missing <= SNAPSHOT_UNHASHED_LEAVES):
+                break
+            # On a full disk none is kept, and another pass would not help.
+            if not await self._fill_shard(sid, sys.maxsize):
+                break
         async with self._snapshot_turn:
             current.reading = True
             with self._reads.snapshot() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.tree import Tree
 from gossipnode.store.interface import ShardCounts, StoreClosedError
 from gossipnode.store.sqlite import digests
+from gossipnode.store.sqlite.digests import Digests
 from gossipnode.store.sqlite.jobs import DigestJob, SlotSha
 from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
+from gossipnode.store.sqlite.tables.rows import slot_rows
 from tests.store.support import (
     SHARD,
     SqliteHandle,
@@ -29,6 +32,7 @@ from tests.store.support import (
     placed,
     quick_directory,
     rebuilt,
+    scan_all,
 )
 
 
@@ -289,3 +293,35 @@ async def test_a_rotten_record_is_found_once_a_session_brings_it(sqlite: SqliteH
     await sqlite.store.write(placed(*records), doubt_equal=True)
     assert await sqlite.store.tree(SHARD) == right
     await assert_sound(sqlite)
+
+
+async def test_a_snapshot_is_taken_once_few_digests_are_missing(
+    sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digests, "SNAPSHOT_UNHASHED_LEAVES", 5)
+    fill, read_tree = Digests._fill_shard, Digests._read_tree
+    records = [make_record(str(number)) for number in range(200)]
+    await sqlite.store.write(placed(*records[:100]))
+    missing: list[int] = []
+
+    async def fill_beside_writes(self: Digests, sid: int, limit: int) -> int:
+        kept = await fill(self, sid, limit)
+        # As many as are written while the digests of the others are computed, each time fewer.
+        written = 100 - len(missing) * 30
+        missing.append(0)
+        await sqlite.store.write(placed(*records[200 - written :], *changed(written)) if written > 0 else [])
+        return kept
+
+    def changed(count: int) -> list[Record]:
+        return [make_record(each.entity.id, revision=len(missing) + 1) for each in records[:count]]
+
+    async def look(self: Digests, connection: sqlite3.Connection, sid: int) -> Tree:
+        missing.append(sum(row.unhashed for row in slot_rows(connection, sid)))
+        return await read_tree(self, connection, sid)
+
+    monkeypatch.setattr(Digests, "_fill_shard", fill_beside_writes)
+    monkeypatch.setattr(Digests, "_read_tree", look)
+    tree = await sqlite.store.tree(SHARD)
+    assert missing[-1] <= 5
+    assert len(missing) > 2
+    assert tree == rebuilt(await scan_all(sqlite.store))
