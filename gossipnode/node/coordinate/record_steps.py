@@ -229,7 +229,7 @@ class RecordSteps:
         return draft.stamped(create_revision=born, mod_revision=stamp, updated_at_ns=stamp)
 
     def tombstone(self, existing: Record) -> Record:
-        """The tombstone of a record."""
+        """The tombstone of a record, without its tags: nobody reads them, and every replica keeps them."""
         stamp = self._clock.next_over(existing)
-        draft = draft_of(existing)
+        draft = draft_of(existing).without_tags()
         return draft.stamped(create_revision=draft.create_revision, mod_revision=stamp, delete_time=stamp)
