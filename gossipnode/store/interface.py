@@ -57,6 +57,10 @@ class StoreDamagedError(StoreError):
     """The file is damaged, or it is not a store."""
 
 
+class RecordDamagedError(StoreError):
+    """One record is damaged and was set aside; the others are served. A replica's version of it heals it."""
+
+
 class StoreTooNewError(StoreError):
     """The file was written by a newer version of gossipnode."""
 
@@ -103,13 +107,20 @@ class Store(Protocol):
     """
 
     async def write(
-        self, shard_records: Sequence[tuple[ShardId, Record]], *, stamp: int = 0
+        self,
+        shard_records: Sequence[tuple[ShardId, Record]],
+        *,
+        stamp: int = 0,
+        doubt_equal: bool = False,
     ) -> list[WriteResult]:
         """Store each record that is newer than what is held. Returns once the commit is durable.
 
         The results are in the order of the records. A record that cannot be stored is refused in its own
         result; the others are stored. `stamp` is the node's clock: the largest one ever given is kept in the
         same transaction, so that a restarted node goes on with larger stamps.
+
+        With `doubt_equal`, the digests of a record that is held already are computed again. A session sends a
+        record only where digests differ, so one that turns out equal shows that a kept digest is wrong.
 
         Once the write has been handed to the store, a cancellation takes effect only after the commit,
         because the records may be stored already.
@@ -120,8 +131,14 @@ class Store(Protocol):
         """
         ...
 
-    async def read(self, shard: ShardId, entities: Sequence[Entity]) -> list[Record | None]:
-        """What is stored of these entities, in their order: a record, a tombstone, or None."""
+    async def read(
+        self, shard: ShardId, entities: Sequence[Entity], *, skip_damaged: bool = False
+    ) -> list[Record | None]:
+        """What is stored of these entities, in their order: a record, a tombstone, or None.
+
+        Raises:
+            RecordDamagedError: one of them was set aside. With `skip_damaged` it counts as not stored.
+        """
         ...
 
     async def leaves(
@@ -135,7 +152,7 @@ class Store(Protocol):
     ) -> list[Record]:
         """Up to `limit` records of a shard that come after `after`, in entity order, tombstones included.
 
-        With `name`, only the records of that name.
+        With `name`, only the records of that name. A record that was set aside is left out.
         """
         ...
 

@@ -125,7 +125,11 @@ class MemoryStore:
         self._full = full
 
     async def write(
-        self, shard_records: Sequence[tuple[ShardId, Record]], *, stamp: int = 0
+        self,
+        shard_records: Sequence[tuple[ShardId, Record]],
+        *,
+        stamp: int = 0,
+        doubt_equal: bool = False,
     ) -> list[WriteResult]:
         """See `Store.write`."""
         await self._begin()
@@ -134,7 +138,9 @@ class MemoryStore:
         self._stamp = max(self._stamp, stamp)
         return [self._put(each) for each in prepared]
 
-    async def read(self, shard: ShardId, entities: Sequence[Entity]) -> list[Record | None]:
+    async def read(
+        self, shard: ShardId, entities: Sequence[Entity], *, skip_damaged: bool = False
+    ) -> list[Record | None]:
         """See `Store.read`."""
         held = await self._held(shard)
         return [held.records.get(entity) for entity in entities]

@@ -15,7 +15,14 @@ from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.cluster.view import SYSTEM_GROUP
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.query.newest import NewestRecords
-from gossipnode.core.query.replica_messages import Done, ReadRecords, RecordsRead, Wanted, WriteRecords
+from gossipnode.core.query.replica_messages import (
+    Done,
+    ReadRecords,
+    RecordsRead,
+    Refusal,
+    Wanted,
+    WriteRecords,
+)
 from gossipnode.core.query.write_answers import WriteAnswers
 from gossipnode.node.coordinate.entity_locks import EntityLocks
 from gossipnode.node.coordinate.read_repair import ReadRepair
@@ -29,6 +36,7 @@ from gossipnode.node.refusals.request_errors import (
     TooFewReplicasError,
     UnknownGroupError,
 )
+from gossipnode.store.interface import RecordDamagedError
 from gossipnode.wire.property.draft import Draft, draft_of
 
 APPLY_ATTEMPTS = 8
@@ -155,7 +163,7 @@ class RecordSteps:
             request = ReadRecords(
                 shard, placement.fence, tuple(Wanted(entity, None) for entity in entities), request_id
             )
-            reply = await self.replicas.own.read(request)
+            reply = await self._read_here(request, level)
             if isinstance(reply, RecordsRead):
                 own_reply = reply
                 own[: len(reply.held)] = [held if isinstance(held, Record) else None for held in reply.held]
@@ -180,6 +188,15 @@ class RecordSteps:
             everyone=everyone,
         )
         return RecordsFound(newest.records(), newest.done, tally.acknowledged)
+
+    async def _read_here(self, request: ReadRecords, level: AckLevel) -> RecordsRead | Refusal | None:
+        """What our own copy says; None if a record is damaged there, so that the other replicas are asked."""
+        try:
+            return await self.replicas.own.read(request)
+        except RecordDamagedError:
+            if level is AckLevel.LOCAL:
+                raise
+            return None
 
     async def write(
         self,
@@ -230,7 +247,7 @@ class RecordSteps:
         return draft.stamped(create_revision=born, mod_revision=stamp, updated_at_ns=stamp)
 
     def tombstone(self, existing: Record) -> Record:
-        """The tombstone of a record."""
+        """The tombstone of a record, without its tags: nobody reads them, and every replica keeps them."""
         stamp = self._clock.next_over(existing)
-        draft = draft_of(existing)
+        draft = draft_of(existing).without_tags()
         return draft.stamped(create_revision=draft.create_revision, mod_revision=stamp, delete_time=stamp)

@@ -84,7 +84,7 @@ class Reader:
             by_shard.setdefault(shard, []).append(entity)
         found: dict[Target, Record] = {}
         for shard, entities in by_shard.items():
-            for record in await self.store.read(shard, entities):
+            for record in await self.store.read(shard, entities, skip_damaged=True):
                 if record is not None:
                     found[Target(record.entity, shard)] = record
         self.rows_read += len(found)

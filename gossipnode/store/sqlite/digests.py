@@ -23,7 +23,7 @@ from gossipnode.store.sqlite.jobs import DigestJob, LeafSha, SlotSha
 from gossipnode.store.sqlite.open_state import OpenState
 from gossipnode.store.sqlite.reads import Reads
 from gossipnode.store.sqlite.sqlite_errors import StoreBusyError
-from gossipnode.store.sqlite.tables.damage import DamageError, intact
+from gossipnode.store.sqlite.tables.damage import intact, leaf_checked
 from gossipnode.store.sqlite.tables.rows import (
     LeafPlace,
     LeafRow,
@@ -47,6 +47,12 @@ UNHASHED_PAGE_LEAVES = 32
 
 DIGEST_BATCH_LEAVES = 256
 """Computed leaf digests that are written together."""
+
+SNAPSHOT_UNHASHED_LEAVES = 256
+"""Leaf digests that may be missing when the snapshot of a tree is taken. They are computed inside it."""
+
+FILL_PASSES_MAX = 64
+"""Passes that fill in digests before a tree. Writes that never pause must not delay it for ever."""
 
 LOOP_SLICE_SECONDS = 0.002
 """How long digests may be computed before other tasks get their turn."""
@@ -142,19 +148,18 @@ class Digests:
                 continue
             version, sha, payload = current
             if sha is None:
-                sha = self._digest(payload, version)
+                sha = self._digest(place, payload, version)
                 done.append(LeafSha(place, version, sha))
             complete.append(LeafRow(row.key, version, sha))
             await turn.step()
         await self._keep(done)
         return complete
 
-    def _digest(self, payload: bytes, version: Version) -> bytes:
+    def _digest(self, place: LeafPlace, payload: bytes | None, version: Version) -> bytes:
         """The digest of a leaf. A payload that has rotted must not become part of a tree."""
-        try:
-            return self._leaf_digest(intact(payload, version), version.delete_time)
-        except DamageError as finding:
-            raise self._state.damage(str(finding)) from finding
+        with leaf_checked(*place):
+            sound = intact(payload, version)
+        return self._leaf_digest(sound, version.delete_time)
 
     async def _lead(self, shard: ShardId) -> Tree:
         assert shard not in self._computations, "two computations of one tree at a time"
@@ -169,15 +174,20 @@ class Digests:
             current.done.set()
 
     async def _compute(self, shard: ShardId, current: _Computation) -> Tree:
-        with self._reads.transaction() as connection:
-            sid = find_shard(connection, shard)
-            rows = slot_rows(connection, sid) if sid else []
-        if sid is None:
-            return make_tree(())
-        if any(row.unhashed for row in rows):
-            # This is the long part. It is done in short reads, so that the snapshot is needed only for a
-            # moment.
-            await self._fill_shard(sid, sys.maxsize)
+        # This is the long part. It is done in short reads, so that the snapshot is needed only for a moment.
+        # Writes go on meanwhile, so it is done until few digests are missing.
+        for filled in range(FILL_PASSES_MAX):
+            with self._reads.transaction() as connection:
+                sid = find_shard(connection, shard)
+                rows = slot_rows(connection, sid) if sid else []
+            if sid is None:
+                return make_tree(())
+            missing = sum(row.unhashed for row in rows)
+            if not missing or (filled and missing <= SNAPSHOT_UNHASHED_LEAVES):
+                break
+            # On a full disk none is kept, and another pass would not help.
+            if not await self._fill_shard(sid, sys.maxsize):
+                break
         async with self._snapshot_turn:
             current.reading = True
             with self._reads.snapshot() as connection:
@@ -225,8 +235,9 @@ class Digests:
         for sha, rid, key, mod_revision, delete_time, digest in chunk:
             if sha is None:
                 version = Version(mod_revision, delete_time, digest)
-                computed = self._digest(payload_of(connection, rid), version)
-                done.append(LeafSha(LeafPlace(sid, slot, key), version, computed))
+                place = LeafPlace(sid, slot, key)
+                computed = self._digest(place, payload_of(connection, rid), version)
+                done.append(LeafSha(place, version, computed))
                 shas.append(computed)
                 await turn.step()
             else:
@@ -245,7 +256,7 @@ class Digests:
             with self._reads.transaction() as connection:
                 due = unhashed_page(connection, sid, after, end, min(limit, UNHASHED_PAGE_LEAVES))
             for leaf in due:
-                sha = self._digest(leaf.payload, leaf.version)
+                sha = self._digest(leaf.place, leaf.payload, leaf.version)
                 done.append(LeafSha(leaf.place, leaf.version, sha))
                 after = leaf.rid
                 await turn.step()

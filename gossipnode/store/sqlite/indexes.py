@@ -15,7 +15,7 @@ from gossipnode.store.prepared import check_index, no_index, too_many_indexes
 from gossipnode.store.sqlite.jobs import StepJob
 from gossipnode.store.sqlite.reads import Reads
 from gossipnode.store.sqlite.tables.drop import INDEX_CLEAR_ROWS
-from gossipnode.store.sqlite.tables.entity_key import entity_key, key_entity
+from gossipnode.store.sqlite.tables.entity_key import entity_key, is_key, key_entity
 from gossipnode.store.sqlite.tables.index_table import (
     RawHit,
     after_key,
@@ -27,6 +27,7 @@ from gossipnode.store.sqlite.tables.index_table import (
     find_index,
     give_up_index,
     index_states,
+    remove_hit,
     want_index,
 )
 from gossipnode.store.sqlite.writer import Writer
@@ -58,7 +59,7 @@ class Indexes:
         if tag not in self.states(shard):
             return
         step = partial(give_up_index, shard=shard, tag=tag, limit=INDEX_CLEAR_ROWS)
-        while await self._step(step, INDEX_CLEAR_ROWS):
+        while await self._writer.free(step, INDEX_CLEAR_ROWS):
             pass
 
     def states(self, shard: ShardId) -> dict[str, IndexState]:
@@ -89,12 +90,17 @@ class Indexes:
     ) -> list[IndexHit]:
         """See `Store.find`."""
         await trio.lowlevel.checkpoint()
-        with self._reads.transaction() as connection:
-            index = find_index(connection, shard, tag)
-            if index is None or not index[1]:
-                raise no_index(shard, tag, building=index is not None)
-            page = _find_page(connection, index[0], int(kind), low, high, after, descending, limit)
-            return [IndexHit(key, key_entity(entity)) for key, entity in page]
+        while True:
+            with self._reads.transaction() as connection:
+                index = find_index(connection, shard, tag)
+                if index is None or not index[1]:
+                    raise no_index(shard, tag, building=index is not None)
+                page = _find_page(connection, index[0], int(kind), low, high, after, descending, limit)
+            rotten = next((hit for hit in page if not is_key(hit[1])), None)
+            if rotten is None:
+                return [IndexHit(key, key_entity(entity)) for key, entity in page]
+            # It leads to no record. The row that the record itself had is there again once it is written.
+            await self._step(partial(remove_hit, iid=index[0], kind=int(kind), hit=rotten), 1)
 
     async def _step(self, run: Callable[[sqlite3.Connection], int], records: int) -> int:
         job = StepJob(run, records)

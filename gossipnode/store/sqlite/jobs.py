@@ -44,6 +44,8 @@ class WriteJob:
 
     records: Sequence[KeyedRecord]
     stamp: int
+    doubt_equal: bool = False
+    """Whether the digests of records that are held already are forgotten, to be computed again."""
     results: list[WriteResult] = field(default_factory=list[WriteResult])
 
 

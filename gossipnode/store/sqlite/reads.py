@@ -14,14 +14,13 @@ from gossipnode.store.interface import StoreDamagedError
 from gossipnode.store.sqlite.file import StoreFile
 from gossipnode.store.sqlite.open_state import OpenState
 from gossipnode.store.sqlite.sqlite_errors import store_error
-from gossipnode.store.sqlite.tables.damage import DamageError
 
 
 class Reads:
     """Gives the reading connections, and turns SQLite's errors into those of the store.
 
-    Every block raises StoreClosedError if the store is closed or has failed. Damage that a block meets makes
-    the store fail.
+    Every block raises StoreClosedError if the store is closed or has failed. Damage that SQLite itself finds
+    makes the store fail; see `mending` for what happens to a rotten record.
     """
 
     __slots__ = ("_file", "_state")
@@ -58,8 +57,6 @@ class Reads:
             if isinstance(error, StoreDamagedError):
                 self._state.fail(error)
             raise error from raised
-        except DamageError as raised:
-            raise self._state.damage(str(raised)) from raised
 
 
 @contextmanager

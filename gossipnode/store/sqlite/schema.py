@@ -48,6 +48,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE tag_row (iid INT NOT NULL, kind INT NOT NULL, key BLOB NOT NULL, entity BLOB NOT NULL,"
         " PRIMARY KEY (iid, kind, key, entity)) WITHOUT ROWID",
     ),
+    (
+        # Records that rotted. What is left of the payload is kept, null if nothing is.
+        "CREATE TABLE set_aside (sid INT NOT NULL, slot INT NOT NULL, entity BLOB NOT NULL,"
+        " mod_revision INT NOT NULL, delete_time INT NOT NULL, digest BLOB NOT NULL, bytes BLOB,"
+        " reason TEXT NOT NULL, PRIMARY KEY (sid, slot, entity)) WITHOUT ROWID",
+    ),
 )
 """Entry i has the statements that lead from schema version i to i + 1. Entries are only added."""
 

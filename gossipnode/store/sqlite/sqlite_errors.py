@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
 
-from gossipnode.store.interface import StoreDamagedError, StoreError, StoreFullError
+from gossipnode.store.interface import RecordDamagedError, StoreDamagedError, StoreError, StoreFullError
 
 FULL_BELOW_BYTES = 1 << 20
 """An I/O error counts as a full disk if the disk has less free space than this."""
+
+PROBE_NAME = "store.probe"
+PROBE_BYTES = 1 << 20
+"""What a probing write adds to the size of the largest file. It is removed at once."""
 
 
 class StoreBusyError(StoreError):
@@ -37,9 +42,42 @@ def damaged(path: Path, finding: str) -> StoreDamagedError:
     )
 
 
+def record_damaged(name: str) -> RecordDamagedError:
+    """The error for reading a record that was set aside."""
+    return RecordDamagedError(
+        f"record {name} is damaged on this node's disk and set aside: the next repair round brings it back"
+        " from a replica"
+    )
+
+
 def _disk_full(path: Path) -> bool:
     try:
         space = os.statvfs(path.parent)
     except OSError:
         return False
-    return space.f_bavail * space.f_frsize < FULL_BELOW_BYTES
+    return space.f_bavail * space.f_frsize < FULL_BELOW_BYTES or _growth_refused(path)
+
+
+def _growth_refused(path: Path) -> bool:
+    """Whether a quota or a limit on the size of files keeps the store from growing. A probing write tells."""
+    probe = path.with_name(PROBE_NAME)
+    try:
+        size = max(
+            file.stat().st_size for file in (path, path.with_name(path.name + "-wal")) if file.exists()
+        )
+        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except (OSError, ValueError) as error:
+        return isinstance(error, OSError) and error.errno in _NO_SPACE
+    try:
+        # Beyond the end of the largest file, since a limit may be on the size of one file.
+        written = os.pwrite(descriptor, bytes(PROBE_BYTES), size)
+    except OSError as error:
+        return error.errno in _NO_SPACE
+    else:
+        return written < PROBE_BYTES
+    finally:
+        os.close(descriptor)
+        probe.unlink(missing_ok=True)
+
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

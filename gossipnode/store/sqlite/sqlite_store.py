@@ -5,6 +5,7 @@ A node opens its store first and closes it last.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -25,16 +26,20 @@ from gossipnode.store.interface import (
     LeafDigest,
     ShardCounts,
     StoreError,
+    StoreFullError,
     no_index_rows,
 )
 from gossipnode.store.sqlite.digests import Digests
-from gossipnode.store.sqlite.file import StoreFile, close_file, close_readers, open_file
+from gossipnode.store.sqlite.disk_watch import WATCH_SECONDS, DiskWatch
+from gossipnode.store.sqlite.file import StoreFile, close_file, close_readers, make_reserve, open_file
 from gossipnode.store.sqlite.indexes import Indexes
 from gossipnode.store.sqlite.jobs import KeyedRecord, StepJob, WriteJob, keyed_record
+from gossipnode.store.sqlite.mending import Mending
 from gossipnode.store.sqlite.open_state import OpenState
 from gossipnode.store.sqlite.reads import Reads
-from gossipnode.store.sqlite.sqlite_errors import store_error
-from gossipnode.store.sqlite.tables.drop import DROP_STEP_RECORDS, drop_step
+from gossipnode.store.sqlite.sqlite_errors import record_damaged, store_error
+from gossipnode.store.sqlite.tables.damage import leaf_checked
+from gossipnode.store.sqlite.tables.drop import DROP_STEP_RECORDS, drop_step, return_pages
 from gossipnode.store.sqlite.tables.entity_key import entity_key, key_entity
 from gossipnode.store.sqlite.tables.rows import (
     all_shards,
@@ -47,6 +52,7 @@ from gossipnode.store.sqlite.tables.rows import (
     scan_page,
     slot_rows,
 )
+from gossipnode.store.sqlite.tables.set_aside import aside_of, key_name
 from gossipnode.store.sqlite.tables.statements import STATEMENT_ROWS, statement_rows
 from gossipnode.store.sqlite.writer import Writer
 
@@ -94,14 +100,25 @@ async def open_sqlite_store(
 class SqliteStore:
     """Implements `Store`. Made by `open_sqlite_store`."""
 
-    __slots__ = ("_digests", "_file", "_indexes", "_reads", "_state", "_writer")
+    __slots__ = (
+        "_digests",
+        "_file",
+        "_indexes",
+        "_mending",
+        "_reads",
+        "_state",
+        "_watch",
+        "_writer",
+    )
 
     def __init__(self, file: StoreFile, leaf_digest: LeafDigest, index_rows: IndexRows) -> None:
         self._file = file
         self._state = OpenState(file.path)
         self._reads = Reads(file, self._state)
+        self._watch = DiskWatch(file.path)
         self._writer = Writer(file.writer, file.path, index_rows, self._state.fail)
         self._digests = Digests(self._writer, self._reads, self._state, leaf_digest)
+        self._mending = Mending(self._writer, self._state)
         self._indexes = Indexes(self._writer, self._reads, index_rows)
 
     @property
@@ -110,11 +127,23 @@ class SqliteStore:
         return self._file.moved_aside
 
     async def wait_failed(self) -> StoreError:
-        """See `Store.wait_failed`."""
-        return await self._state.wait_failed()
+        """See `Store.wait_failed`. Looks at the files meanwhile: they may be removed."""
+        while self._state.failure is None:
+            with trio.move_on_after(WATCH_SECONDS):
+                await self._state.wait_failed()
+            if not self._state.closed:
+                await trio.to_thread.run_sync(make_reserve, self._file.path, abandon_on_cancel=True)
+                gone = await trio.to_thread.run_sync(self._watch.look, abandon_on_cancel=True)
+                if gone is not None and not self._state.closed:
+                    self._state.fail(gone)
+        return self._state.failure
 
     async def write(
-        self, shard_records: Sequence[tuple[ShardId, Record]], *, stamp: int = 0
+        self,
+        shard_records: Sequence[tuple[ShardId, Record]],
+        *,
+        stamp: int = 0,
+        doubt_equal: bool = False,
     ) -> list[WriteResult]:
         """See `Store.write`."""
         self._state.check_open()
@@ -123,13 +152,20 @@ class SqliteStore:
             records.append(keyed_record(shard, record))
             if len(records) % STATEMENT_ROWS == 0:
                 await trio.lowlevel.checkpoint()
-        job = WriteJob(records, stamp)
+        job = WriteJob(records, stamp, doubt_equal)
         await self._writer.do(job)
         assert len(job.results) == len(records), "a record was committed without a result"
         return job.results
 
-    async def read(self, shard: ShardId, entities: Sequence[Entity]) -> list[Record | None]:
+    async def read(
+        self, shard: ShardId, entities: Sequence[Entity], *, skip_damaged: bool = False
+    ) -> list[Record | None]:
         """See `Store.read`."""
+        return await self._mending.read(partial(self._read, shard, entities, skip_damaged))
+
+    async def _read(
+        self, shard: ShardId, entities: Sequence[Entity], skip_damaged: bool
+    ) -> list[Record | None]:
         records: list[Record | None] = []
         for start in range(0, len(entities), READ_STATEMENT_ROWS):
             part = entities[start : start + READ_STATEMENT_ROWS]
@@ -138,6 +174,10 @@ class SqliteStore:
             (asked,) = statement_rows(keys, READ_STATEMENT_ROWS)
             with self._reads.statement() as connection:
                 found = read_payloads(connection, shard, asked)
+                lacks = [key for position, key in enumerate(keys) if position not in found]
+                aside = aside_of(connection, shard, lacks) if lacks and not skip_damaged else {}
+            if aside:
+                raise record_damaged(key_name(next(iter(aside)).key))
             for position, entity in enumerate(part):
                 held = found.get(position)
                 records.append(Record(entity, *held) if held else None)
@@ -147,13 +187,19 @@ class SqliteStore:
         self, shard: ShardId, slot: int, *, after: Entity | None = None, limit: int
     ) -> list[Leaf]:
         """See `Store.leaves`."""
+        return await self._mending.read(partial(self._leaves, shard, slot, after, limit))
+
+    async def _leaves(self, shard: ShardId, slot: int, after: Entity | None, limit: int) -> list[Leaf]:
         await trio.lowlevel.checkpoint()
         with self._reads.transaction() as connection:
             sid = find_shard(connection, shard)
             if sid is None:
                 return []
             rows = leaf_page(connection, sid, slot, after, limit)
-            entities = {row.key: key_entity(row.key) for row in rows}
+            entities: dict[bytes, Entity] = {}
+            for row in rows:
+                with leaf_checked(sid, slot, row.key):
+                    entities[row.key] = key_entity(row.key)
         if any(row.sha is None for row in rows):
             rows = await self._digests.complete(sid, slot, rows)
         return [Leaf(slot, entities[row.key], row.sha.hex(), row.version) for row in rows if row.sha]
@@ -162,6 +208,9 @@ class SqliteStore:
         self, shard: ShardId, *, after: Entity | None = None, limit: int, name: str | None = None
     ) -> list[Record]:
         """See `Store.scan`."""
+        return await self._mending.read(partial(self._scan, shard, after, limit, name))
+
+    async def _scan(self, shard: ShardId, after: Entity | None, limit: int, name: str | None) -> list[Record]:
         await trio.lowlevel.checkpoint()
         with self._reads.transaction() as connection:
             sid = find_shard(connection, shard)
@@ -169,7 +218,7 @@ class SqliteStore:
 
     async def tree(self, shard: ShardId) -> Tree:
         """See `Store.tree`. The digests are those of one moment, even while the shard is written to."""
-        return await self._digests.tree(shard)
+        return await self._mending.read(partial(self._digests.tree, shard))
 
     async def counts(self, shard: ShardId) -> ShardCounts:
         """See `Store.counts`."""
@@ -191,7 +240,7 @@ class SqliteStore:
 
     async def fill_digests(self, *, limit: int) -> int:
         """See `Store.fill_digests`. On a full disk no digest can be kept, and 0 is returned."""
-        return await self._digests.fill(limit=limit)
+        return await self._mending.read(partial(self._digests.fill, limit=limit))
 
     def shards(self) -> list[ShardId]:
         """See `Store.shards`. Ordered by group, shard and incarnation."""
@@ -204,11 +253,12 @@ class SqliteStore:
         with self._reads.transaction() as connection:
             if find_shard(connection, shard) is None:
                 return
-        left = 1
-        while left:
-            job = StepJob(partial(drop_step, shard=shard), DROP_STEP_RECORDS)
-            await self._writer.do(job)
-            left = job.result
+        while await self._writer.free(partial(drop_step, shard=shard), DROP_STEP_RECORDS):
+            pass
+        # Nobody needs to wait for the pages on a full disk: the next records are written to them.
+        with contextlib.suppress(StoreFullError):
+            while await self._writer.free(return_pages, DROP_STEP_RECORDS):
+                pass
 
     async def note(self, key: str) -> bytes | None:
         """See `Store.note`."""

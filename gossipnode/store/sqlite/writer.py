@@ -19,9 +19,9 @@ import trio
 from gossipnode.concurrency.waker import Waker
 from gossipnode.store.interface import IndexRows, StoreClosedError, StoreError, StoreFullError
 from gossipnode.store.sqlite.commit import Committer
-from gossipnode.store.sqlite.jobs import Job, job_weight
-from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, damaged, store_error
-from gossipnode.store.sqlite.tables.damage import DamageError
+from gossipnode.store.sqlite.file import give_up_reserve
+from gossipnode.store.sqlite.jobs import Job, StepJob, job_weight
+from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, store_error
 
 WRITE_QUEUE_RECORDS = 4096
 WRITE_QUEUE_BYTES = 32 << 20
@@ -115,6 +115,23 @@ class Writer:
         if queued.error is not None:
             raise queued.error
 
+    async def free(self, run: Callable[[sqlite3.Connection], int], records: int) -> int:
+        """Have a step carried out that frees space, on a full disk too; returns its result.
+
+        If there is no space, the reserve is given up and the step is tried once more.
+
+        Raises:
+            StoreFullError: there is no space even for that.
+        """
+        job = StepJob(run, records)
+        try:
+            await self.do(job)
+        except StoreFullError:
+            if not give_up_reserve(self._path):
+                raise
+            await self.do(job)
+        return job.result
+
     async def stop(self) -> None:
         """Refuse new jobs, carry out those that were handed in, and end the thread."""
         self._stopping = True
@@ -170,14 +187,10 @@ class Writer:
     def _commit(self, batch: Sequence[_Queued]) -> None:
         error = self._failed and StoreClosedError(f"the store has failed: {self._failed}")
         if error is None:
-            try:
-                self._committer.commit([queued.job for queued in batch])
-            except sqlite3.Error as raised:
-                error = store_error(raised, self._path)
-            except DamageError as finding:
-                error = damaged(self._path, str(finding))
-            except Exception as raised:  # noqa: BLE001 (reported: to every waiting task and to the node)
-                error = StoreError(f"{self._path}: {raised!r}")
+            error = self._try(batch)
+        if isinstance(error, StoreFullError):
+            self._committer.reuse_log()
+            error = self._try(batch)
         if error is None:
             return
         if not isinstance(error, StoreFullError | StoreBusyError | StoreClosedError):
@@ -189,6 +202,15 @@ class Writer:
             # Each task gets an exception of its own, since a raised exception collects the traceback of its
             # task.
             queued.error = type(error)(str(error))
+
+    def _try(self, batch: Sequence[_Queued]) -> StoreError | None:
+        try:
+            self._committer.commit([queued.job for queued in batch])
+        except sqlite3.Error as raised:
+            return store_error(raised, self._path)
+        except Exception as raised:  # noqa: BLE001 (reported: to every waiting task and to the node)
+            return StoreError(f"{self._path}: {raised!r}")
+        return None
 
     def _tell(self, function: Callable[..., object], *arguments: object) -> None:
         try:

@@ -21,11 +21,12 @@ from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.core.session.tree import SlotDigest, SlotHash, make_tree
 from gossipnode.store.interface import IndexRows, LeafDigest, StoreDamagedError, StoreError, StoreSummary
 from gossipnode.store.sqlite.directory_lock import DirectoryLock
-from gossipnode.store.sqlite.file import FILE_NAME, connect_reader
+from gossipnode.store.sqlite.file import FILE_NAME, connect_reader, lost_commits
 from gossipnode.store.sqlite.schema import MIGRATIONS, check_identity
 from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
 from gossipnode.store.sqlite.tables.entity_key import DamagedKeyError, entity_key, key_entity
 from gossipnode.store.sqlite.tables.rows import SlotRow, all_shards, slot_rows
+from gossipnode.store.sqlite.tables.set_aside import list_aside
 from gossipnode.store.verify.check_indexes import ShardIndexes
 
 FINDINGS_KEPT = 300
@@ -73,7 +74,7 @@ def verify_store(
             (dialect,) = found.execute("SELECT value FROM meta WHERE key = 'dialect'").fetchone()
             (total,) = found.execute("SELECT count(*) FROM leaf").fetchone()
             indexes = ShardIndexes(found, index_rows) if index_rows else None
-            check = _Check(found, leaf_digest_for(dialect), indexes, progress, total)
+            check = _Check(found, leaf_digest_for(dialect), indexes, progress, total, lost_commits(path))
             return check.run()
     except sqlite3.Error as error:
         raise store_error(error, path) from error
@@ -88,6 +89,7 @@ class _Check:
     indexes: ShardIndexes | None
     progress: CheckProgress | None
     total: int
+    lost_commits: int
     done: int = 0
     records: int = 0
     tombstones: int = 0
@@ -104,6 +106,8 @@ class _Check:
                 self.records, self.tombstones = before
             else:
                 roots.append((shard, root))
+        if self.lost_commits:
+            self._wrong(f"the log is damaged: {self.lost_commits} commits after the damage are lost")
         self._strays([sid for sid, _ in shards])
         self._report_progress()
         return StoreSummary(self.records, self.tombstones, tuple(self.wrong), self.wrong_count, tuple(roots))
@@ -190,6 +194,8 @@ class _Check:
         return true_sha
 
     def _strays(self, sids: list[int]) -> None:
+        for record in list_aside(self.connection):
+            self._wrong(f"{record.name}: set aside: {record.reason}")
         marks = ",".join(map(str, sids))
         for what, sql in (
             ("leaves of no shard", f"SELECT count(*) FROM leaf WHERE sid NOT IN ({marks})"),

@@ -49,6 +49,13 @@ class Draft:
         result.tags.extend(merged.values())
         return Draft(self.entity, result)
 
+    def without_tags(self) -> Draft:
+        """This draft with its metadata and key alone."""
+        bare = Property()
+        bare.CopyFrom(self._message)
+        bare.ClearField("tags")
+        return Draft(self.entity, bare)
+
     def stamped(
         self,
         *,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import pytest
 import trio
 import trio.testing
 
+from gossipnode.store.interface import StoreClosedError
+from gossipnode.store.sqlite import commit
 from gossipnode.store.verify.check_store import verify_store
 from tests.store.support import (
     OTHER_SHARD,
@@ -22,6 +26,7 @@ from tests.store.support import (
     copy_live_files,
     index_rows,
     leaf_digest,
+    make_record,
     placed,
     rebuilt,
     scan_all,
@@ -141,3 +146,26 @@ def _run_and_kill(directory: Path, lines: int) -> dict[str, int]:
                 acknowledged[identity] = max(acknowledged.get(identity, 0), int(revision))
     assert process.returncode == -signal.SIGKILL
     return acknowledged
+
+
+async def test_a_row_of_another_writer_is_never_overwritten(sqlite: SqliteHandle) -> None:
+    await sqlite.store.write(placed(make_record("1")))
+    with closing(sqlite3.connect(sqlite.directory / "store.db", isolation_level=None)) as intruder:
+        intruder.execute("INSERT INTO payload VALUES (2, x'07'), (3, x'08')")
+    await sqlite.store.write(placed(make_record("2"), make_record("3")))
+    reader = sqlite.sqlite._file.reader
+    others = reader.execute("SELECT bytes FROM payload WHERE rid IN (2, 3)").fetchall()
+    assert others == [(b"\7",), (b"\x08",)]
+    assert await scan_all(sqlite.store) == [make_record("1"), make_record("2"), make_record("3")]
+
+
+async def test_a_new_payload_takes_the_place_of_none(
+    sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sqlite.store.write(placed(make_record("1")))
+    monkeypatch.setattr(commit, "last_rid", lambda _: 0)
+    with pytest.raises(StoreClosedError, match="UNIQUE"):
+        await sqlite.store.write(placed(make_record("2", payload=b"other")))
+    await sqlite.close()
+    await sqlite.open()
+    assert await scan_all(sqlite.store) == [make_record("1")]

@@ -15,22 +15,26 @@ from hypothesis import strategies as st
 
 from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.tree import Leaf, Tree
 from gossipnode.store.interface import ShardCounts, StoreClosedError
 from gossipnode.store.sqlite import digests
+from gossipnode.store.sqlite.digests import Digests
 from gossipnode.store.sqlite.jobs import DigestJob, LeafSha, SlotSha
 from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
 from gossipnode.store.sqlite.tables.entity_key import entity_key
-from gossipnode.store.sqlite.tables.rows import LeafPlace
+from gossipnode.store.sqlite.tables.rows import LeafPlace, slot_rows
 from tests.store.support import (
     SHARD,
     SqliteHandle,
+    assert_sound,
     leaf_digest,
     make_record,
     other_digest,
     placed,
     quick_directory,
     rebuilt,
+    scan_all,
 )
 
 
@@ -312,3 +316,69 @@ async def test_digests_that_cannot_be_kept_are_right_all_the_same(sqlite: Sqlite
         intruder.execute("ROLLBACK")
     assert await sqlite.store.fill_digests(limit=100) == 30
     assert await sqlite.store.tree(SHARD) == rebuilt(records)
+
+
+async def test_a_wrong_digest_is_computed_again_once_a_session_brings_the_record(
+    sqlite: SqliteHandle,
+) -> None:
+    records = [make_record(str(number)) for number in range(40)]
+    await sqlite.store.write(placed(*records))
+    right = await sqlite.store.tree(SHARD)
+    writer = sqlite.sqlite._file.writer
+    writer.execute("UPDATE leaf SET sha = zeroblob(64) WHERE rid IN (7, 8)")
+    writer.execute("UPDATE slot SET sha = NULL, generation = generation + 1")
+    assert await sqlite.store.tree(SHARD) != right
+    # A client's write that comes twice costs no digest.
+    await sqlite.store.write(placed(*records))
+    assert (await sqlite.store.counts(SHARD)).unhashed == 0
+    results = await sqlite.store.write(placed(*records, records[0]), doubt_equal=True)
+    assert {result.outcome for result in results} == {WriteOutcome.EQUAL}
+    assert (await sqlite.store.counts(SHARD)).unhashed == 40
+    assert await sqlite.store.tree(SHARD) == right
+    assert (await sqlite.store.counts(SHARD)).unhashed == 0
+    await assert_sound(sqlite)
+
+
+async def test_a_rotten_record_is_found_once_a_session_brings_it(sqlite: SqliteHandle) -> None:
+    records = [make_record(str(number)) for number in range(40)]
+    await sqlite.store.write(placed(*records))
+    right = await sqlite.store.tree(SHARD)
+    sqlite.sqlite._file.writer.execute("UPDATE payload SET bytes = x'00' WHERE rid = 7")
+    # The kept digest hides the rot. What brings the record doubts it, and the next session heals it.
+    await sqlite.store.write(placed(*records), doubt_equal=True)
+    assert await sqlite.store.tree(SHARD) != right
+    await sqlite.store.write(placed(*records), doubt_equal=True)
+    assert await sqlite.store.tree(SHARD) == right
+    await assert_sound(sqlite)
+
+
+async def test_a_snapshot_is_taken_once_few_digests_are_missing(
+    sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(digests, "SNAPSHOT_UNHASHED_LEAVES", 5)
+    fill, read_tree = Digests._fill_shard, Digests._read_tree
+    records = [make_record(str(number)) for number in range(200)]
+    await sqlite.store.write(placed(*records[:100]))
+    missing: list[int] = []
+
+    async def fill_beside_writes(self: Digests, sid: int, limit: int) -> int:
+        kept = await fill(self, sid, limit)
+        # As many as are written while the digests of the others are computed, each time fewer.
+        written = 100 - len(missing) * 30
+        missing.append(0)
+        await sqlite.store.write(placed(*records[200 - written :], *changed(written)) if written > 0 else [])
+        return kept
+
+    def changed(count: int) -> list[Record]:
+        return [make_record(each.entity.id, revision=len(missing) + 1) for each in records[:count]]
+
+    async def look(self: Digests, connection: sqlite3.Connection, sid: int) -> Tree:
+        missing.append(sum(row.unhashed for row in slot_rows(connection, sid)))
+        return await read_tree(self, connection, sid)
+
+    monkeypatch.setattr(Digests, "_fill_shard", fill_beside_writes)
+    monkeypatch.setattr(Digests, "_read_tree", look)
+    tree = await sqlite.store.tree(SHARD)
+    assert missing[-1] <= 5
+    assert len(missing) > 2
+    assert tree == rebuilt(await scan_all(sqlite.store))

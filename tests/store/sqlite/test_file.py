@@ -80,7 +80,7 @@ async def test_a_half_made_file_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "store.db.new-journal").write_bytes(b"half")
     async with open_sqlite_store(tmp_path, leaf_digest=leaf_digest, dialect="d") as store:
         await store.write(placed(make_record()))
-    assert sorted(os.listdir(tmp_path)) == ["store.db", "store.lock"]
+    assert sorted(os.listdir(tmp_path)) == ["store.db", "store.lock", "store.reserve"]
 
 
 async def test_damage_met_while_starting_leaves_nothing_open(sqlite: SqliteHandle) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from gossipnode.core.model.write_result import WriteOutcome
-from gossipnode.store.interface import StoreDamagedError, StoreError, StoreFullError
-from gossipnode.store.sqlite import sqlite_errors
+from gossipnode.store.interface import ShardCounts, StoreDamagedError, StoreError, StoreFullError
+from gossipnode.store.sqlite import file, sqlite_errors
+from gossipnode.store.sqlite.file import RESERVE_NAME
 from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, store_error
 from gossipnode.store.verify.check_store import verify_store
 from tests.store.support import (
@@ -82,6 +86,55 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield target
     finally:
         subprocess.run(["umount", str(target)], check=True)
+
+
+def _fill_disk(disk: Path) -> None:
+    with (disk / "more").open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+
+
+@pytest.fixture
+def small_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reserve that a disk of 2 MiB has room for."""
+    monkeypatch.setattr(file, "RESERVE_BYTES", 300_000)
+    monkeypatch.setattr(file, "RESERVE_MIN_FREE_BYTES", 600_000)
+
+
+@pytest.mark.usefixtures("small_reserve")
+async def test_a_shard_is_dropped_from_a_full_disk(small_disk: Path) -> None:
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(700_000))
+    handle = SqliteHandle(small_disk / "data")
+    await handle.open()
+    try:
+        assert (handle.directory / RESERVE_NAME).stat().st_size == 300_000
+        await _fill_up(handle)
+        _fill_disk(small_disk)
+        with pytest.raises(StoreFullError):
+            await handle.store.write(placed(*(make_record(str(n), payload=BIG) for n in range(300))))
+        await handle.store.drop(SHARD)
+        assert not (handle.directory / RESERVE_NAME).exists()
+        assert await handle.store.counts(SHARD) == ShardCounts(0, 0, 0)
+        filler.unlink()
+        await handle.store.write(placed(*(make_record(f"new {n}", payload=BIG) for n in range(30))))
+    finally:
+        await handle.close()
+    assert verify_store(handle.directory, lambda _: leaf_digest).wrong_count == 0
+
+
+@pytest.mark.usefixtures("small_reserve")
+async def test_a_node_starts_on_a_full_disk(small_disk: Path) -> None:
+    handle = SqliteHandle(small_disk / "data")
+    await handle.open()
+    try:
+        await handle.store.write(placed(make_record(payload=BIG)))
+        await handle.close()
+        _fill_disk(small_disk)
+        await handle.open()
+        assert await scan_all(handle.store) == [make_record(payload=BIG)]
+    finally:
+        await handle.close()
 
 
 @pytest.mark.slow
@@ -159,3 +212,48 @@ def test_an_io_error_without_space_means_a_full_disk(
     assert type(store_error(raised, directory / "store.db")) is StoreFullError
     # Of a disk that is gone, nobody can ask whether it was full.
     assert type(store_error(raised, directory / "gone" / "store.db")) is StoreError
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond a size, as with `ulimit -f`."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_limit_on_the_size_of_files_is_a_full_disk(sqlite: SqliteHandle) -> None:
+    await sqlite.store.write(placed(make_record("first", payload=BIG)))
+    log = (sqlite.directory / "store.db-wal").stat().st_size
+    many = [make_record(str(number), payload=BIG) for number in range(100)]
+    with largest_file(log + 10_000):
+        for _ in range(2):
+            with pytest.raises(StoreFullError, match="no space left"):
+                await sqlite.store.write(placed(*many))
+        assert [each.entity.id for each in await scan_all(sqlite.store)] == ["first"]
+    assert sqlite.sqlite.failure is None
+    assert not (sqlite.directory / "store.probe").exists()
+    await sqlite.store.write(placed(*many))
+    await sqlite.restart()
+    assert len(await scan_all(sqlite.store)) == 101
+
+
+@pytest.mark.parametrize(
+    ("code", "full"), [(errno.EDQUOT, True), (errno.EFBIG, True), (errno.ENOSPC, True), (errno.EIO, False)]
+)
+def test_a_probing_write_tells_a_quota_from_a_broken_disk(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, code: int, full: bool
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(code, "refused")
+
+    (directory / "store.db").write_bytes(b"")
+    monkeypatch.setattr(os, "pwrite", refuse)
+    raised = sqlite3.OperationalError("disk I/O error")
+    raised.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+    error = store_error(raised, directory / "store.db")
+    assert type(error) is (StoreFullError if full else StoreError)
+    assert [each.name for each in directory.iterdir()] == ["store.db"]

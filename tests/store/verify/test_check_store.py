@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
 from gossipnode.core.cluster.view import SYSTEM_SHARD
 from gossipnode.core.model.property import ShardId
@@ -18,6 +19,7 @@ from tests.store.support import (
     OTHER_SHARD,
     SHARD,
     SqliteHandle,
+    copy_live_files,
     leaf_digest,
     make_record,
     placed,
@@ -160,3 +162,35 @@ async def test_progress_is_told_now_and_then(sqlite: SqliteHandle, monkeypatch: 
     told: list[tuple[int, int]] = []
     verify_store(directory, lambda _: leaf_digest, progress=lambda done, total: told.append((done, total)))
     assert told == [(20, 45), (40, 45), (45, 45)]
+
+
+async def test_commits_lost_in_a_rotten_log_are_told(sqlite: SqliteHandle) -> None:
+    for number in range(20):
+        await sqlite.store.write(placed(make_record(str(number))))
+    copy = sqlite.directory.parent / "copy"
+    copy_live_files(sqlite.directory, copy)
+    await sqlite.close()
+    assert verify_store(copy, lambda _: leaf_digest).wrong == ()
+    log = copy / "store.db-wal"
+    content = bytearray(log.read_bytes())
+    content[len(content) // 4] ^= 1
+    log.write_bytes(content)
+    (finding,) = verify_store(copy, lambda _: leaf_digest).wrong
+    assert re.fullmatch(r"the log is damaged: 1\d commits after the damage are lost", finding)
+    sqlite.directory = copy
+    with structlog.testing.capture_logs() as logs:
+        await sqlite.open()
+    (told,) = [log for log in logs if "log of the store is damaged" in log["event"]]
+    assert told["commits"] >= 10
+
+
+async def test_one_commit_that_was_cut_off_is_no_damage(sqlite: SqliteHandle) -> None:
+    for number in range(20):
+        await sqlite.store.write(placed(make_record(str(number))))
+    copy = sqlite.directory.parent / "copy"
+    copy_live_files(sqlite.directory, copy)
+    log = copy / "store.db-wal"
+    content = bytearray(log.read_bytes())
+    content[-1] ^= 1
+    log.write_bytes(content)
+    assert verify_store(copy, lambda _: leaf_digest).wrong == ()

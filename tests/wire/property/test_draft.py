@@ -85,6 +85,15 @@ def test_a_stored_record_is_stamped_as_deleted_with_its_moment_kept() -> None:
     assert read_property(tombstone.payload).updated_at == (5, 6)
 
 
+def test_a_draft_without_its_tags_keeps_everything_else() -> None:
+    stored = decode_record(build_property(ENTITY, {"a": "x" * 2000}, create_revision=3, mod_revision=4), 0)
+    bare = draft_of(stored).without_tags().stamped(create_revision=3, mod_revision=9, delete_time=9)
+    assert draft_of(bare).tag_count == 0
+    assert len(bare.payload) < 60
+    assert bare == decode_record(build_property(ENTITY, {}, create_revision=3, mod_revision=9), 9)
+    assert draft_of(stored).tag_count == 1
+
+
 def test_fields_that_we_do_not_know_survive() -> None:
     message = Property.FromString(build_property(ENTITY, {"a": 1, "b": 2}))
     message.tags[0].MergeFromString(b"\x7a\x03tag")

@@ -6,6 +6,9 @@ record.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 from gossipnode.core.model.version import Version, payload_digest
 
 
@@ -13,12 +16,36 @@ class DamageError(ValueError):
     """Bytes in the file are not what was written. The text says which."""
 
 
-def intact(payload: bytes, version: Version) -> bytes:
+class DamagedLeafError(DamageError):
+    """One record is not what was written."""
+
+    def __init__(self, place: tuple[int, int, bytes], finding: DamageError) -> None:
+        """`place` is the primary key of its leaf: sid, slot and entity key."""
+        super().__init__(str(finding))
+        self.place = place
+
+
+@contextmanager
+def leaf_checked(sid: int, slot: int, key: bytes) -> Generator[None]:
+    """Within the block, damage is that of the leaf at this place.
+
+    Raises:
+        DamagedLeafError: the block met damage.
+    """
+    try:
+        yield
+    except DamageError as finding:
+        raise DamagedLeafError((sid, slot, key), finding) from finding
+
+
+def intact(payload: bytes | None, version: Version) -> bytes:
     """The payload, if it is still the one that its version was made from.
 
     Raises:
-        DamageError: the payload has changed since it was written.
+        DamageError: the payload is gone, or it has changed since it was written.
     """
+    if payload is None:
+        raise DamageError(f"the payload of mod_revision {version.mod_revision} is missing")
     if payload_digest(payload) != version.digest:
         raise DamageError(f"a payload of mod_revision {version.mod_revision} is not what was written")
     return payload

@@ -15,6 +15,9 @@ from gossipnode.store.sqlite.tables.rows import find_shard
 INDEX_CLEAR_ROWS = 1024
 """Index rows that one step removes."""
 
+RETURN_STEP_PAGES = 1024
+"""Free pages that one step gives back to the disk."""
+
 DROP_STEP_RECORDS = 256
 DROP_STEP_BYTES = 8 << 20
 """Records, and bytes of payload, that one step removes. Other writes get their turn between two steps."""
@@ -30,9 +33,21 @@ def drop_step(connection: sqlite3.Connection, shard: ShardId) -> int:
     if clear_given_up(connection, INDEX_CLEAR_ROWS) or _drop_leaves(connection, sid):
         return 1
     # The shard itself goes last: after a crash it is still listed, so the drop can be continued.
+    connection.execute("DELETE FROM set_aside WHERE sid = ?", (sid,))
     connection.execute("DELETE FROM slot WHERE sid = ?", (sid,))
     connection.execute("DELETE FROM shard WHERE sid = ?", (sid,))
     return 0
+
+
+def return_pages(connection: sqlite3.Connection) -> int:
+    """Give some free pages of the file back to the disk; returns 0 once none is left, else 1.
+
+    A file that an older gossipnode made keeps its pages, for the records that come.
+    """
+    (before,) = connection.execute("PRAGMA freelist_count").fetchone()
+    connection.execute(f"PRAGMA incremental_vacuum({RETURN_STEP_PAGES})").fetchall()
+    (after,) = connection.execute("PRAGMA freelist_count").fetchone()
+    return int(0 < after < before)
 
 
 def _drop_leaves(connection: sqlite3.Connection, sid: int) -> bool:

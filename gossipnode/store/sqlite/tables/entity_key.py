@@ -37,6 +37,15 @@ def key_entity(key: bytes) -> Entity:
         raise DamagedKeyError(f"{key[:80]!r} is no key") from None
 
 
+def is_key(key: bytes) -> bool:
+    """Whether these bytes are the key of an entity."""
+    try:
+        key_entity(key)
+    except DamagedKeyError:
+        return False
+    return True
+
+
 def name_range(group: bytes, name: str) -> tuple[bytes, bytes]:
     """Two keys strictly between which lie all keys of one name. `group` is from `key_group`."""
     start = group + b"\0" + _escape(name)

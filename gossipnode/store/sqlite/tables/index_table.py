@@ -7,7 +7,7 @@ them runs in the transaction that changes the records, so that an index always a
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import groupby
 from typing import NamedTuple, TypeAlias
@@ -16,7 +16,7 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.store.interface import IndexRows, IndexState
 from gossipnode.store.prepared import INDEXES_PER_SHARD_MAX
-from gossipnode.store.sqlite.tables.damage import intact
+from gossipnode.store.sqlite.tables.damage import DamageError, intact
 from gossipnode.store.sqlite.tables.entity_key import END_KEY
 from gossipnode.store.sqlite.tables.rows import HeldLeaf, LeafPlace, add_shard, find_shard
 from gossipnode.store.sqlite.tables.statements import RowsSql, execute_rows, statement_rows
@@ -188,11 +188,7 @@ def clear_given_up(connection: sqlite3.Connection, limit: int) -> int:
 
 
 def follow_changes(connection: sqlite3.Connection, index_rows: IndexRows, changes: Sequence[Change]) -> None:
-    """Replace the rows of changed records. Must run before their old payloads are overwritten.
-
-    Raises:
-        DamageError: an old payload is not what was written, so its rows are not known.
-    """
+    """Replace the rows of changed records. Must run before their old payloads are overwritten."""
     gone: set[TagRow] = set()
     new: set[TagRow] = set()
     for start in range(0, len(changes), INDEX_READ_ROWS):
@@ -201,8 +197,12 @@ def follow_changes(connection: sqlite3.Connection, index_rows: IndexRows, change
         for change in part:
             before = after = set[TagRow]()
             if change.before is not None:
-                payload = intact(payloads.get(change.before.rid, b""), change.before.version)
-                before = rows_of(index_rows, payload, change.indexes, change.entity)
+                payload = _sound(payloads.get(change.before.rid), change.before.version)
+                if payload is None:
+                    # Its rows are not known, so they are looked for.
+                    remove_entity(connection, change.indexes.values(), change.entity)
+                else:
+                    before = rows_of(index_rows, payload, change.indexes, change.entity)
             if change.after is not None:
                 after = rows_of(index_rows, change.after, change.indexes, change.entity)
             gone |= before - after
@@ -235,8 +235,10 @@ def build_step(connection: sqlite3.Connection, index_rows: IndexRows, limit: int
         rows: set[TagRow] = set()
         for leaf in leaves:
             if not leaf.version.delete_time:
-                payload = intact(leaf.payload, leaf.version)
-                rows |= rows_of(index_rows, payload, indexes, leaf.place.key)
+                # A rotten record has no rows. The next read of it sets it aside.
+                payload = _sound(leaf.payload, leaf.version)
+                if payload is not None:
+                    rows |= rows_of(index_rows, payload, indexes, leaf.place.key)
             size += len(leaf.payload)
         execute_rows(connection, _ADD_SQL, sorted(rows))
         reached = max(leaf.place for leaf in leaves)[1:] if leaves else (None, b"")
@@ -247,6 +249,26 @@ def build_step(connection: sqlite3.Connection, index_rows: IndexRows, limit: int
         taken += len(leaves)
     assert taken <= limit
     return taken
+
+
+def remove_entity(connection: sqlite3.Connection, indexes: Iterable[int], entity: bytes) -> None:
+    """Remove all rows of a record whose payload is not known any more. It goes through the whole index."""
+    for iid in indexes:
+        connection.execute("DELETE FROM tag_row WHERE iid = ? AND entity = ?", (iid, entity))
+
+
+def remove_hit(connection: sqlite3.Connection, iid: int, kind: int, hit: RawHit) -> int:
+    """Remove a row whose entity key is damaged; returns how many rows that were."""
+    sql = "DELETE FROM tag_row WHERE iid = ? AND kind = ? AND key = ? AND entity = ?"
+    return connection.execute(sql, (iid, kind, *hit)).rowcount
+
+
+def _sound(payload: bytes | None, version: Version) -> bytes | None:
+    """The payload, or None if it has rotted."""
+    try:
+        return intact(payload, version)
+    except DamageError:
+        return None
 
 
 def rows_of(index_rows: IndexRows, payload: bytes, indexes: Mapping[str, int], entity: bytes) -> set[TagRow]:

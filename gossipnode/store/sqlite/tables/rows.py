@@ -17,7 +17,7 @@ from typing import NamedTuple
 from gossipnode.core.model.limits import SLOT_COUNT
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
-from gossipnode.store.sqlite.tables.damage import intact
+from gossipnode.store.sqlite.tables.damage import DamagedLeafError, DamageError, intact
 from gossipnode.store.sqlite.tables.entity_key import (
     END_KEY,
     after_group,
@@ -70,7 +70,7 @@ class UnhashedLeaf(NamedTuple):
     place: LeafPlace
     rid: int
     version: Version
-    payload: bytes
+    payload: bytes | None
 
 
 def find_shard(connection: sqlite3.Connection, shard: ShardId) -> int | None:
@@ -136,13 +136,20 @@ def read_payloads(
 
     `keys` must be a list that `statement_rows` gives. All is read by one statement, which needs no
     transaction around it to see one state.
+
+    Raises:
+        DamagedLeafError: one of the records is not what was written.
     """
     parameters: list[int | bytes] = [value for key in keys for value in key]
     rows = connection.execute(_read_sql(len(keys)), [*parameters, *_shard_row(shard)]).fetchall()
     found: dict[int, tuple[Version, bytes]] = {}
     for position, mod_revision, delete_time, digest, payload in rows:
         version = Version(mod_revision, delete_time, digest)
-        found[position] = version, intact(payload, version)
+        try:
+            found[position] = version, intact(payload, version)
+        except DamageError as finding:
+            slot, key = keys[int(position)]
+            raise DamagedLeafError((find_shard(connection, shard) or 0, slot, key), finding) from finding
     return found
 
 
@@ -167,6 +174,9 @@ def scan_page(
     """Up to `limit` records of a shard that come after the entity `after`, in entity order.
 
     With `name`, only the records of that name.
+
+    Raises:
+        DamagedLeafError: one of the records is not what was written.
     """
     records: list[Record] = []
     low = entity_key(after) if after else b""
@@ -211,10 +221,15 @@ def slot_leaves(
     )
 
 
-def leaf_at(connection: sqlite3.Connection, place: LeafPlace) -> tuple[Version, bytes | None, bytes] | None:
-    """Version, raw digest (None if not computed yet) and payload of one leaf; None if it is not held."""
+def leaf_at(
+    connection: sqlite3.Connection, place: LeafPlace
+) -> tuple[Version, bytes | None, bytes | None] | None:
+    """Version, raw digest (None if not computed yet) and payload (None if it is gone) of one leaf.
+
+    None if the leaf is not held.
+    """
     row = connection.execute(
-        "SELECT mod_revision, delete_time, digest, sha, bytes FROM leaf JOIN payload USING (rid)"
+        "SELECT mod_revision, delete_time, digest, sha, bytes FROM leaf LEFT JOIN payload USING (rid)"
         " WHERE sid = ? AND slot = ? AND entity = ?",
         place,
     ).fetchone()
@@ -235,7 +250,7 @@ def unhashed_page(
         "SELECT leaf.slot, leaf.entity, leaf.rid, mod_revision, delete_time, digest, bytes"
         " FROM (SELECT sid, slot, entity, rid FROM leaf INDEXED BY leaf_unhashed"
         "   WHERE sha IS NULL AND sid = ? AND rid > ? AND rid <= ? ORDER BY rid LIMIT ?) AS due"
-        " CROSS JOIN leaf USING (sid, slot, entity) CROSS JOIN payload ON payload.rid = leaf.rid"
+        " CROSS JOIN leaf USING (sid, slot, entity) LEFT JOIN payload ON payload.rid = leaf.rid"
         " ORDER BY leaf.rid",
         (sid, after_rid, last, limit),
     ).fetchall()
@@ -245,10 +260,10 @@ def unhashed_page(
     ]
 
 
-def payload_of(connection: sqlite3.Connection, rid: int) -> bytes:
-    """The payload of a leaf that was read in the same transaction."""
-    payload: bytes = connection.execute("SELECT bytes FROM payload WHERE rid = ?", (rid,)).fetchone()[0]
-    return payload
+def payload_of(connection: sqlite3.Connection, rid: int) -> bytes | None:
+    """The payload of a leaf that was read in the same transaction; None if its row is gone."""
+    row = connection.execute("SELECT bytes FROM payload WHERE rid = ?", (rid,)).fetchone()
+    return row[0] if row else None
 
 
 def last_rid(connection: sqlite3.Connection) -> int:
@@ -277,9 +292,12 @@ def _scan_range(
             for sql in _SCAN_SLOT_SQL
         ]
         rows = list(islice(heapq.merge(*slots), limit))
-    for key, mod_revision, delete_time, digest, rid in rows:
+    for key, mod_revision, delete_time, digest, rid, slot in rows:
         version = Version(mod_revision, delete_time, digest)
-        yield Record(key_entity(key), version, intact(payload_of(connection, rid), version))
+        try:
+            yield Record(key_entity(key), version, intact(payload_of(connection, rid), version))
+        except DamageError as finding:
+            raise DamagedLeafError((sid, slot, key), finding) from finding
 
 
 def _first_key(connection: sqlite3.Connection, sid: int, low: bytes) -> bytes | None:
@@ -289,7 +307,7 @@ def _first_key(connection: sqlite3.Connection, sid: int, low: bytes) -> bytes | 
 
 # One text for each slot: a scan reads all slots at once, and for one text only one statement stays prepared.
 _SCAN_SLOT_SQL = tuple(
-    "SELECT entity, mod_revision, delete_time, digest, rid FROM leaf"
+    f"SELECT entity, mod_revision, delete_time, digest, rid, {slot} FROM leaf"
     f" WHERE sid = ? AND slot = {slot} AND entity > ? AND entity < ? ORDER BY entity LIMIT ?"
     for slot in range(SLOT_COUNT)
 )
@@ -313,5 +331,5 @@ def _read_sql(count: int) -> str:
         f"WITH asked(position, slot, entity) AS (VALUES {asked})"
         " SELECT position, mod_revision, delete_time, digest, bytes FROM asked CROSS JOIN leaf"
         f" ON leaf.sid = ({_FIND_SQL}) AND leaf.slot = asked.slot AND leaf.entity = asked.entity"
-        " CROSS JOIN payload ON payload.rid = leaf.rid"
+        " LEFT JOIN payload ON payload.rid = leaf.rid"
     )

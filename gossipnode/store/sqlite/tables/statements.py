@@ -12,14 +12,23 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple, TypeAlias, TypeVar
 
-STATEMENT_ROWS = 256
-"""Rows of the largest statement. A power of two."""
+STATEMENT_ROWS = 128
+"""Rows of the largest statement. A power of two.
+
+From 3.45 on, SQLite plans an UPDATE about 256 leaves as a scan of all leaves: 12 ms for 100,000 of them, and
+0.6 ms with 128.
+"""
 
 T = TypeVar("T")
 SqlValue: TypeAlias = int | bytes | None
 
-# The powers of two, and the numbers half way between them.
-_LENGTHS = sorted({1 << power for power in range(9)} | {3 << power for power in range(7)})
+LENGTHS = sorted(
+    size
+    for power in range(STATEMENT_ROWS.bit_length())
+    for size in (1 << power, 3 << power)
+    if size <= STATEMENT_ROWS
+)
+"""The numbers of rows that statements have: the powers of two, and the numbers half way between them."""
 
 
 class RowsSql(NamedTuple):
@@ -40,9 +49,10 @@ def statement_rows(
     The last list is filled up to its length with `filler`. Without one its own last row is repeated, so the
     statement must be one in which a repeated row does no harm.
     """
+    assert largest <= STATEMENT_ROWS
     for start in range(0, len(rows), largest):
         part = list(rows[start : start + largest])
-        size = next(size for size in _LENGTHS if size >= len(part))
+        size = next(size for size in LENGTHS if size >= len(part))
         part += [part[-1] if filler is None else filler] * (min(size, largest) - len(part))
         yield part
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from functools import partial
 from itertools import pairwise
 
@@ -84,3 +86,33 @@ async def test_a_step_is_bounded_in_bytes(sqlite: SqliteHandle, monkeypatch: pyt
     taken = [before - after for before, after in pairwise(left)]
     assert max(taken) == 3
     assert min(taken) >= 1
+
+
+async def test_the_pages_of_a_dropped_shard_go_back_to_the_disk(
+    sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drop, "RETURN_STEP_PAGES", 50)
+    await sqlite.store.write(placed(make_record("stays"), shard=OTHER_SHARD))
+    empty = sqlite.sqlite._file.reader.execute("PRAGMA page_count").fetchone()[0]
+    await sqlite.store.write(placed(*(make_record(str(n), payload=bytes(2000)) for n in range(1000))))
+    await sqlite.store.drop(SHARD)
+    assert sqlite.sqlite._file.reader.execute("PRAGMA freelist_count").fetchone() == (0,)
+    await sqlite.close()
+    assert (sqlite.directory / "store.db").stat().st_size <= (empty + 5) * 4096
+    await sqlite.open()
+    assert await scan_all(sqlite.store, OTHER_SHARD) == [make_record("stays")]
+    await assert_sound(sqlite)
+
+
+async def test_a_file_of_an_older_gossipnode_keeps_its_pages(sqlite: SqliteHandle) -> None:
+    await sqlite.close()
+    with closing(sqlite3.connect(sqlite.directory / "store.db", isolation_level=None)) as connection:
+        # As it was made before: SQLite gives no page of such a file back.
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        connection.execute("VACUUM")
+    await sqlite.open()
+    await sqlite.store.write(placed(*(make_record(str(n), payload=bytes(2000)) for n in range(100))))
+    await sqlite.store.drop(SHARD)
+    assert sqlite.sqlite._file.reader.execute("PRAGMA freelist_count").fetchone() != (0,)
+    await assert_sound(sqlite)

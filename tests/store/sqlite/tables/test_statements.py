@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gossipnode.store.sqlite.tables.statements import statement_rows
+from gossipnode.store.sqlite.tables.statements import LENGTHS, statement_rows
 
 
 @settings(deadline=None)
-@given(st.integers(0, 2000), st.sampled_from([1, 64, 256]), st.booleans())
+@given(st.integers(0, 2000), st.sampled_from([1, 64, 128]), st.booleans())
 def test_statements_cover_all_rows_in_order(count: int, largest: int, filled: bool) -> None:
     rows = [(row,) for row in range(count)]
     parts = list(statement_rows(rows, largest, filler=(-1,) if filled else None))
@@ -21,6 +21,7 @@ def test_statements_cover_all_rows_in_order(count: int, largest: int, filled: bo
 
 
 def test_statements_have_few_lengths() -> None:
-    lengths = {len(part) for count in range(1, 257) for part in statement_rows(list(range(count)))}
-    assert len(lengths) == 16
-    assert max(lengths) == 256
+    lengths = {len(part) for count in range(1, 129) for part in statement_rows(list(range(count)))}
+    assert lengths == set(LENGTHS)
+    assert len(lengths) == 14
+    assert max(lengths) == 128
