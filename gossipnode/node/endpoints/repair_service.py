@@ -30,7 +30,7 @@ from gossipnode.wire import services
 TREE_ROOT_SECONDS = 10.0
 """How long a client may take to send its tree_root. An honest one sends it as it opens the stream."""
 
-CLIENT_SILENCE_SECONDS = 120.0
+CLIENT_SILENCE_SECONDS = 300.0
 """How long the client of a session may say nothing, and read nothing, before its slot is given to another."""
 
 
