@@ -6,6 +6,7 @@ message waits or is held, its origin hears that we are alive.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
@@ -19,6 +20,7 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.admission import Admission, Mailbox
 from gossipnode.core.ring.round import Ended, Forwarded, Hop, InSession, Report
 from gossipnode.core.ring.turn import EndRound, Forward, HolderTurn, HopEnd, RepairWith, RoundMessage
+from gossipnode.node.repair.session_slots import places_for
 
 SIGN_OF_LIFE_SECONDS = 5.0
 """How often a node tells the origins of the messages it has that it is alive."""
@@ -56,13 +58,15 @@ class Holder:
         half_interval: Callable[[], float],
         rng: Random,
     ) -> None:
-        """`max_sessions` bounds the sessions that this node opens at once, over all shards.
+        """`max_sessions` bounds the sessions that this node has with one peer at once, over all shards.
 
         `half_interval` gives half of the seconds between two scheduled rounds.
         """
         self._own_name = own_name
         self._peers = peers
-        self._slots = trio.Semaphore(max_sessions)
+        self._slots = trio.Semaphore(places_for(max_sessions))
+        # A peer that hangs must leave slots to the sessions with other peers.
+        self._slots_of = defaultdict[str, trio.Semaphore](lambda: trio.Semaphore(max_sessions))
         self._half_interval = half_interval
         self._rng = rng
         self._mailbox = Mailbox()
@@ -192,7 +196,7 @@ class Holder:
             longest = min(BUSY_WAIT_MAX_SECONDS, BUSY_WAIT_MIN_SECONDS * 2**step.attempt)
             await trio.sleep(self._rng.uniform(longest / 2, longest))
         log = self._bound(message).bind(hop=turn.count + 1, peer=step.peer)
-        async with self._slots:
+        async with self._slots_of[step.peer], self._slots:
             log.debug("hop started")
             hop = await self._peers.repair(step.peer, message)
         log.info(

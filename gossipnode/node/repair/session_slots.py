@@ -1,4 +1,4 @@
-"""The places for sessions that other nodes open with this one, and what one caller may have of them.
+"""The places for sessions with other nodes, and what one of those may have of them.
 
 No caller may have all places of a purpose, as long as there is more than one. This module waits for nothing:
 it admits a session or says why not.
