@@ -21,6 +21,9 @@ RING_MAX_NODES = 1024
 BUSY_RETRIES = 3
 """How often a holder asks a successor again when all of its session slots are taken."""
 
+NO_SUCCESSOR_LEFT = "no successor is left"
+"""Why a round ends when no successor took the message. The hops before say more."""
+
 
 class Cause(Enum):
     """Why a round was started."""
@@ -155,7 +158,7 @@ class HolderTurn:
         if self._message.count >= self._message.limit:
             return EndRound("")
         if not self._successors:
-            return EndRound("no successor is left")
+            return EndRound(NO_SUCCESSOR_LEFT)
         return RepairWith(self._successors[-1], self._attempt)
 
     def repaired(self, end: HopEnd) -> Step:
