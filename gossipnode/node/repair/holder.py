@@ -19,15 +19,28 @@ from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.admission import Admission, Mailbox
 from gossipnode.core.ring.round import Ended, Forwarded, Hop, InSession, Report
-from gossipnode.core.ring.turn import EndRound, Forward, HolderTurn, HopEnd, RepairWith, RoundMessage
+from gossipnode.core.ring.turn import (
+    BUSY_RETRIES,
+    EndRound,
+    Forward,
+    HolderTurn,
+    HopEnd,
+    RepairWith,
+    RoundMessage,
+)
 from gossipnode.node.repair.session_slots import places_for
 
 SIGN_OF_LIFE_SECONDS = 5.0
 """How often a node tells the origins of the messages it has that it is alive."""
 
-BUSY_WAIT_MIN_SECONDS = 0.2
-BUSY_WAIT_MAX_SECONDS = 2.0
-"""How long a holder waits before it asks a busy successor again; doubles, jittered."""
+BUSY_PAUSES_SECONDS = (0.4, 0.8, 30.0)
+"""The longest pause before each time that a holder asks a busy successor again; half of it is the shortest.
+
+A slot is often free again in a moment. If it is not, a healthy successor has sessions on slow disks; they end
+during the last pause.
+"""
+
+assert len(BUSY_PAUSES_SECONDS) == BUSY_RETRIES
 
 
 class RingPeers(Protocol):
@@ -193,7 +206,7 @@ class Holder:
 
     async def _repair(self, step: RepairWith, turn: HolderTurn, message: RoundMessage) -> Hop:
         if step.attempt:
-            longest = min(BUSY_WAIT_MAX_SECONDS, BUSY_WAIT_MIN_SECONDS * 2**step.attempt)
+            longest = BUSY_PAUSES_SECONDS[step.attempt - 1]
             await trio.sleep(self._rng.uniform(longest / 2, longest))
         log = self._bound(message).bind(hop=turn.count + 1, peer=step.peer)
         async with self._slots_of[step.peer], self._slots:
