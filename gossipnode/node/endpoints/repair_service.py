@@ -21,7 +21,7 @@ from gossipnode.node.local.node_state import NodeState
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.repair.repair_stream import REPAIR_BATCH_MESSAGES, RepairStream
-from gossipnode.node.repair.session_slots import Purpose, SessionSlots
+from gossipnode.node.repair.session_slots import Purpose, SessionSlots, caller_of
 from gossipnode.node.repair.sessions import SessionBounds, reasons_text
 from gossipnode.node.repair.shard_store import CallerView, ShardStore
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
@@ -62,7 +62,8 @@ class RepairService:
 
     @contextmanager
     def _place(self, call: CallContext, purpose: Purpose) -> Generator[None]:
-        place = self._slots.admit(_caller(call), purpose)
+        said = call_metadata.text(call.metadata, call_metadata.NODE)
+        place = self._slots.admit(caller_of(call.peer_certificate_names, said, call.peer), purpose)
         if isinstance(place, str):
             raise RpcError(Status.RESOURCE_EXHAUSTED, place)
         try:
@@ -136,11 +137,6 @@ async def _first_messages(
     except trio.TooSlowError:
         reason = f"the client said nothing for {seconds:g} s: expected tree_root"
         raise RpcError(Status.DEADLINE_EXCEEDED, reason) from None
-
-
-def _caller(call: CallContext) -> str:
-    """The names in the caller's certificate, else its address without the port of the connection."""
-    return " ".join(sorted(call.peer_certificate_names)) or call.peer.rpartition(":")[0] or call.peer
 
 
 def _purpose(call: CallContext, first: Sequence[ClientMessage]) -> Purpose:

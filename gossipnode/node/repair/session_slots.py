@@ -7,6 +7,7 @@ it admits a session or says why not.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
@@ -91,3 +92,14 @@ class SessionSlots:
                 f"{caller[:80]} has {per_caller} session slots, the most for one caller: end a session first"
             )
         return ""
+
+
+def caller_of(certificate_names: Collection[str], said: str, address: str) -> str:
+    """The text that tells the caller of a session from other callers.
+
+    It is the name that it says if its certificate has that name, else all names of the certificate. Without a
+    certificate it is the address without the port, for anybody can say a name or open one more connection.
+    """
+    if said in certificate_names:
+        return said
+    return " ".join(sorted(certificate_names)) or address.rpartition(":")[0] or address

@@ -14,6 +14,7 @@ from gossipnode.node.repair.session_slots import (
     Purpose,
     SessionPlace,
     SessionSlots,
+    caller_of,
     places_for,
 )
 
@@ -97,3 +98,21 @@ def test_always_within_the_bounds_and_all_free_in_the_end(
     for place in held:
         slots.free(place)
     take(slots, "d", Purpose.ROUND, 4)
+
+
+@pytest.mark.parametrize(
+    ("names", "said", "address", "caller"),
+    [
+        (("a", "a.example"), "a", "10.0.0.1:4711", "a"),
+        (("a", "b"), "b", "10.0.0.1:4711", "b"),
+        (("b", "a"), "mallory", "10.0.0.1:4711", "a b"),
+        (("a",), "", "10.0.0.1:4711", "a"),
+        ((), "a", "10.0.0.1:4711", "10.0.0.1"),
+        ((), "", "[2001:db8::1]:4711", "[2001:db8::1]"),
+        ((), "", "unix", "unix"),
+    ],
+)
+def test_a_caller_is_told_by_its_certificate_or_its_address(
+    names: tuple[str, ...], said: str, address: str, caller: str
+) -> None:
+    assert caller_of(names, said, address) == caller
