@@ -7,6 +7,7 @@ its origin is told that we are alive.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
@@ -19,17 +20,28 @@ from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.admission import Admission, Mailbox
 from gossipnode.core.ring.round import Ended, Forwarded, Hop, InSession, Report
-from gossipnode.core.ring.turn import EndRound, Forward, HolderTurn, HopEnd, RepairWith, RoundMessage
+from gossipnode.core.ring.turn import (
+    BUSY_RETRIES,
+    EndRound,
+    Forward,
+    HolderTurn,
+    HopEnd,
+    RepairWith,
+    RoundMessage,
+)
+from gossipnode.node.repair.session_slots import places_for
 
 SIGN_OF_LIFE_SECONDS = 5.0
 """How often a node tells the origins of the messages it has that it is alive."""
 
-BUSY_WAIT_MIN_SECONDS = 0.2
-BUSY_WAIT_MAX_SECONDS = 2.0
-"""How long a holder waits before it asks a busy successor again.
+BUSY_PAUSES_SECONDS = (0.4, 0.8, 30.0)
+"""The longest pause before each time that a holder asks a busy successor again; half of it is the shortest.
 
-The wait doubles each time. It is drawn at random between half of it and all of it.
+A slot is often free again in a moment. If it is not, a healthy successor has sessions on slow disks; they end
+during the last pause.
 """
+
+assert len(BUSY_PAUSES_SECONDS) == BUSY_RETRIES
 
 
 class RingPeers(Protocol):
@@ -60,13 +72,18 @@ class Holder:
         half_interval: Callable[[], float],
         rng: Random,
     ) -> None:
-        """`max_sessions` bounds the sessions that this node opens at once, over all shards.
+        """`max_sessions` bounds the sessions that this node has with one peer at once, over all shards.
 
         `half_interval` gives half of the seconds between two scheduled rounds.
         """
         self._own_name = own_name
         self._peers = peers
-        self._slots = trio.Semaphore(max_sessions, max_value=max_sessions)
+        slots = places_for(max_sessions)
+        self._slots = trio.Semaphore(slots, max_value=slots)
+        # A peer that hangs must leave slots to the sessions with other peers.
+        self._slots_of = defaultdict[str, trio.Semaphore](
+            lambda: trio.Semaphore(max_sessions, max_value=max_sessions)
+        )
         self._half_interval = half_interval
         self._rng = rng
         self._mailbox = Mailbox()
@@ -195,10 +212,10 @@ class Holder:
 
     async def _repair(self, step: RepairWith, turn: HolderTurn, message: RoundMessage) -> Hop:
         if step.attempt:
-            longest = min(BUSY_WAIT_MAX_SECONDS, BUSY_WAIT_MIN_SECONDS * 2**step.attempt)
+            longest = BUSY_PAUSES_SECONDS[step.attempt - 1]
             await trio.sleep(self._rng.uniform(longest / 2, longest))
         log = self._bound(message).bind(hop=turn.count + 1, peer=step.peer)
-        async with self._slots:
+        async with self._slots_of[step.peer], self._slots:
             log.debug("hop started")
             hop = await self._peers.repair(step.peer, message)
         log.info(

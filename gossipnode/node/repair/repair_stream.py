@@ -7,7 +7,8 @@ peers with more to say than the channels hold cannot wait for each other. No rul
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar, cast
 
 import trio
@@ -111,7 +112,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
         """Drive `session` over `stream`. `half_close` ends our half of a client's stream.
 
         The session counts as broken when the peer is silent for `end_wait_seconds` after that, or for
-        `silence_seconds` before. The time that our own tree takes does not count.
+        `silence_seconds` before. The time that our own store works does not count.
         """
         self._stream = stream
         self._session = session
@@ -121,6 +122,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
         self._silence_seconds = silence_seconds
         self._changed = ChangeEvent()
         self._ends_by = trio.CancelScope()
+        self._own_work = 0
         self._half_closed = False
         self._read_error: Exception | None = None
 
@@ -180,7 +182,8 @@ class RepairStream(Generic[Incoming, Outgoing]):
         if self._ends_by.cancelled_caught:
             if self._half_closed:
                 raise TimeoutError(f"the server did not end the session in {self._end_wait_seconds:.0f} s")
-            raise TimeoutError(f"the client said nothing for {self._silence_seconds:.0f} s")
+            peer = "client" if self._half_close is None else "server"
+            raise TimeoutError(f"the {peer} said nothing for {self._silence_seconds:.0f} s")
 
     async def _commit(self) -> None:
         session = self._session
@@ -189,8 +192,9 @@ class RepairStream(Generic[Incoming, Outgoing]):
             if write is None:
                 await self._changed.wait()
                 continue
-            session.written(await self._store.write(write))
-            self._extend_wait()
+            with self._our_turn():
+                outcomes = await self._store.write(write)
+            session.written(outcomes)
             self._changed.notify()
 
     async def _act(self, outbound: trio.MemorySendChannel[Sequence[Outgoing]]) -> SessionEnd:
@@ -217,15 +221,18 @@ class RepairStream(Generic[Incoming, Outgoing]):
             case Send() | HalfClose() | Finish():
                 return (command,)
             case ReadTree(shard):
-                self._ends_by.deadline = math.inf
-                tree = await self._store.tree(shard)
-                self._extend_wait()
+                with self._our_turn():
+                    tree = await self._store.tree(shard)
                 return self._session.tree_read(tree)
             case ReadLeaves():
-                page = self._session.leaves_read(command, await self._store.leaves(command))
+                with self._our_turn():
+                    leaves = await self._store.leaves(command)
+                page = self._session.leaves_read(command, leaves)
                 return () if page is None else (page,)
             case FetchRecords():
-                answers = self._session.records_read(await self._store.records(command))
+                with self._our_turn():
+                    records = await self._store.records(command)
+                answers = self._session.records_read(records)
                 return () if answers is None else (answers,)
 
     async def _write(self, outbound: trio.MemoryReceiveChannel[Sequence[Outgoing]]) -> None:
@@ -239,7 +246,20 @@ class RepairStream(Generic[Incoming, Outgoing]):
                     self._half_closed = True
                     self._extend_wait()
 
+    @contextmanager
+    def _our_turn(self) -> Generator[None]:
+        """While our own store works the peer may well have nothing to say."""
+        self._own_work += 1
+        self._ends_by.deadline = math.inf
+        try:
+            yield
+        finally:
+            self._own_work -= 1
+            self._extend_wait()
+
     def _extend_wait(self) -> None:
         """Begin the wait for the peer again, because the peer or the store has just done something."""
+        if self._own_work:
+            return
         wait = self._end_wait_seconds if self._half_closed else self._silence_seconds
         self._ends_by.deadline = trio.current_time() + wait

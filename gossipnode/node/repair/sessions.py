@@ -5,6 +5,7 @@ What goes wrong with a peer becomes the outcome of the session, never an error.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -29,8 +30,14 @@ from gossipnode.rpc.status import NO_METADATA
 from gossipnode.store.interface import StoreError
 from gossipnode.wire.services import REPAIR
 
-SERVER_END_SECONDS = 60.0
-"""How long a client that has sent its last message waits, in silence, for the server to end the stream."""
+SERVER_SILENCE_SECONDS = 300.0
+"""How long a server may say nothing before we have said all: more than slow disks and tree builds take."""
+
+SERVER_END_SECONDS = 300.0
+"""How long a client that has said all it has to say waits in silence for the server to end the stream.
+
+A foreign server rebuilds its tree first, which may take any time: the session's deadline alone bounds it.
+"""
 
 VERDICT_END_SECONDS = 5.0
 """How long it waits for that when the session was over with the verdict on the roots."""
@@ -161,7 +168,8 @@ class _ClientRun:
                 session,
                 self._store,
                 half_close=stream.half_close,
-                end_wait_seconds=SERVER_END_SECONDS,
+                end_wait_seconds=math.inf if self._peer.foreign else SERVER_END_SECONDS,
+                silence_seconds=SERVER_SILENCE_SECONDS,
             ).run()
             self._peer.answered()
             if end is not SessionEnd.REPAIRED:
