@@ -22,6 +22,7 @@ from gossipnode.core.session.commands import (
     Finish,
     HalfClose,
     ReadLeaves,
+    Rest,
     Send,
     SessionCounts,
     SessionEnd,
@@ -46,6 +47,9 @@ from gossipnode.core.session.tree import Leaf, Tree
 
 SEND_BATCH_MESSAGES = 256
 """Messages without a record in them that are sent in one step."""
+
+MERGE_STEP_LEAVES = 512
+"""Leaves of a page that are compared in one step: about a millisecond. A page may hold many times more."""
 
 PENDING_PAGES_MAX = 4
 """Pages that may wait for us. A compatible server sends none before we have said `wait_next_differ`."""
@@ -289,7 +293,11 @@ class TreeClient:
     def _merge(self) -> Command | None:
         """Merge-join the page with our own leaves, in the order of entities; None when the page is done."""
         page = self._page
+        compared = 0
         while page:
+            if compared == MERGE_STEP_LEAVES:
+                return Rest()
+            compared += 1
             theirs = page[0]
             if self._own is None or self._own.slot != theirs.slot:
                 command = self._enter_slot(theirs.slot)
