@@ -13,6 +13,7 @@ import structlog
 import trio
 
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.session.lanes import stamp_max
 from gossipnode.core.session.messages import ClientMessage, ServerMessage
 from gossipnode.core.session.tree_server import TreeServer
 from gossipnode.node.local.local_state import LocalState
@@ -59,7 +60,11 @@ class RepairService:
             self._free_slots += 1
 
     async def _serve(self, stream: ServerStream[ClientMessage, ServerMessage]) -> None:
-        session = TreeServer(self._local.shards.groups, page_leaves=self._bounds.page_leaves)
+        session = TreeServer(
+            self._local.shards.groups,
+            page_leaves=self._bounds.page_leaves,
+            stamp_max=stamp_max(foreign=not call_metadata.text(stream.call.metadata, call_metadata.NODE)),
+        )
         log = self._log.bind(
             peer=call_metadata.text(stream.call.metadata, call_metadata.NODE) or stream.call.peer,
             round=call_metadata.text(stream.call.metadata, call_metadata.ROUND),
