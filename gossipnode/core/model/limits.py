@@ -18,6 +18,13 @@ Stamps are 64-bit numbers on the wire. A record stamped near their end could nev
 one.
 """
 
+PEER_STAMP_MAX_NANOSECONDS = STAMP_MAX_NANOSECONDS - (1 << 56)
+"""The largest stamp that is taken from a foreign peer, in the year 2113.
+
+The version that replaces a record needs a larger stamp than the record has. This leaves room for it: 2^56
+nanoseconds are more than two years.
+"""
+
 MAX_CLOCK_SKEW_NANOSECONDS = 10 * 60 * 1_000_000_000
 """How far ahead of our clock a stamp may be and still move our clock forward.
 

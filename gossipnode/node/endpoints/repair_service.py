@@ -14,6 +14,7 @@ import trio
 
 from gossipnode.core.cluster.view import SYSTEM_GROUP
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.session.lanes import stamp_max
 from gossipnode.core.session.messages import ClientMessage, ServerMessage, TreeRoot
 from gossipnode.core.session.tree_server import TreeServer
 from gossipnode.node.local.local_state import LocalState
@@ -72,7 +73,11 @@ class RepairService:
             self._slots.free(place)
 
     async def _serve(self, stream: _ReadAhead) -> None:
-        session = TreeServer(self._local.shards.groups, page_leaves=self._bounds.page_leaves)
+        session = TreeServer(
+            self._local.shards.groups,
+            page_leaves=self._bounds.page_leaves,
+            stamp_max=stamp_max(foreign=not call_metadata.text(stream.call.metadata, call_metadata.NODE)),
+        )
         log = self._log.bind(
             peer=call_metadata.text(stream.call.metadata, call_metadata.NODE) or stream.call.peer,
             round=call_metadata.text(stream.call.metadata, call_metadata.ROUND),

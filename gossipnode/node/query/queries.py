@@ -167,7 +167,10 @@ class ClusterQuery:
 
     def _matches(self, record: Record) -> bool:
         criteria = self._query.criteria
-        return not record.deleted and (criteria is None or matches(criteria, read_tags(record.payload)))
+        try:
+            return not record.deleted and (criteria is None or matches(criteria, read_tags(record.payload)))
+        except WireError:
+            return False
 
     async def _search_page(self) -> list[Record] | None:
         """The next records of the merged candidates.

@@ -24,6 +24,7 @@ from gossipnode.core.session.commands import (
     HalfClose,
     ReadLeaves,
     ReadTree,
+    Rest,
     Send,
     SessionEnd,
     Write,
@@ -218,6 +219,9 @@ class RepairStream(Generic[Incoming, Outgoing]):
     async def _follow(self, command: Command) -> Sequence[Send | HalfClose | Finish]:
         """Carry out what a command reads, and give what is to be sent."""
         match command:
+            case Rest():
+                await trio.lowlevel.checkpoint()
+                return ()
             case Send() | HalfClose() | Finish():
                 return (command,)
             case ReadTree(shard):

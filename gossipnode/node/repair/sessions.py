@@ -17,6 +17,7 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import Hop
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.core.session.commands import SessionCounts, SessionEnd
+from gossipnode.core.session.lanes import stamp_max
 from gossipnode.core.session.messages import ClientMessage, ServerMessage
 from gossipnode.core.session.tree_client import TreeClient
 from gossipnode.node.local.local_state import LocalState
@@ -157,6 +158,7 @@ class _ClientRun:
             self._shards,
             tree,
             page_leaves=self._bounds.page_leaves,
+            stamp_max=stamp_max(foreign=self._peer.foreign),
         )
         self.counts = session.counts
         async with self._peer.channel.stream(

@@ -31,11 +31,11 @@ from gossipnode.store.sqlite.tables.rows import (
     find_shard,
     last_rid,
     leaf_at,
+    next_unhashed_shard,
     payload_of,
     slot_leaves,
     slot_rows,
     unhashed_page,
-    unhashed_shards,
 )
 from gossipnode.store.sqlite.writer import Writer
 
@@ -123,12 +123,14 @@ class Digests:
     async def fill(self, *, limit: int) -> int:
         """Compute up to `limit` missing leaf digests, of any shard; returns how many were kept."""
         await trio.lowlevel.checkpoint()
-        with self._reads.transaction() as connection:
-            sids = unhashed_shards(connection)
-        kept = 0
-        for sid in sids:
-            if kept >= limit:
+        kept = sid = 0
+        while kept < limit:
+            # One shard is looked for at a time: to list them all costs far more than a batch of digests.
+            with self._reads.transaction() as connection:
+                found = next_unhashed_shard(connection, sid)
+            if found is None:
                 break
+            sid = found
             kept += await self._fill_shard(sid, limit - kept)
         return kept
 

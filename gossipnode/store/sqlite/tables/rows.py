@@ -236,10 +236,13 @@ def leaf_at(
     return (Version(*row[:3]), row[3], row[4]) if row else None
 
 
-def unhashed_shards(connection: sqlite3.Connection) -> list[int]:
-    """The numbers of the shards in which leaf digests are missing."""
-    rows = connection.execute("SELECT sid FROM slot GROUP BY sid HAVING sum(unhashed) > 0").fetchall()
-    return [sid for (sid,) in rows]
+def next_unhashed_shard(connection: sqlite3.Connection, after: int) -> int | None:
+    """The first shard with a number above `after` in which leaf digests are missing, or None."""
+    row = connection.execute(
+        "SELECT sid FROM leaf INDEXED BY leaf_unhashed WHERE sha IS NULL AND sid > ? ORDER BY sid LIMIT 1",
+        (after,),
+    ).fetchone()
+    return row[0] if row else None
 
 
 def unhashed_page(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gossipnode.core.model.property import Entity
+from gossipnode.core.model.property import Entity, ShardId
 from gossipnode.store.sqlite.tables import rows
 from gossipnode.store.sqlite.tables.entity_key import entity_key
 from gossipnode.store.sqlite.tables.rows import (
@@ -13,6 +13,7 @@ from gossipnode.store.sqlite.tables.rows import (
     held_leaves,
     leaf_at,
     leaf_page,
+    next_unhashed_shard,
     read_payloads,
     scan_page,
     slot_rows,
@@ -38,8 +39,20 @@ TABLE_SCANS = ("SCAN leaf", "SCAN payload", "SCAN slot", "SCAN shard")
         lambda connection: scan_page(connection, 1, AFTER, 10, "name"),
         lambda connection: slot_rows(connection, 1),
         lambda connection: unhashed_page(connection, 1, 3, 30, 10),
+        lambda connection: next_unhashed_shard(connection, 0),
     ],
-    ids=["shard", "held", "payloads", "leaf", "leaves", "scan", "scan of a name", "slots", "unhashed"],
+    ids=[
+        "shard",
+        "held",
+        "payloads",
+        "leaf",
+        "leaves",
+        "scan",
+        "scan of a name",
+        "slots",
+        "unhashed",
+        "next shard",
+    ],
 )
 async def test_a_read_seeks_what_it_reads(sqlite: SqliteHandle, read) -> None:
     await sqlite.store.write(placed(*(make_record(str(number)) for number in range(50))))
@@ -63,3 +76,31 @@ async def test_what_is_held_is_found_by_place(sqlite: SqliteHandle) -> None:
     assert held == (place, rows.HeldLeaf(RECORD.version, 1, hashed=False))
     assert leaf_at(connection, place) == (RECORD.version, None, RECORD.payload)
     assert leaf_at(connection, place._replace(sid=2)) is None
+
+
+@pytest.mark.parametrize("shards", [10, 400])
+async def test_the_next_shard_without_digests_is_found_whatever_the_number_of_shards(
+    sqlite: SqliteHandle, shards: int
+) -> None:
+    written = [(ShardId("sw", number), RECORD) for number in range(shards)]
+    await sqlite.store.write(written)
+    while await sqlite.store.fill_digests(limit=1000):
+        pass
+    dirty = [written[number][0] for number in (3, 7)]
+    await sqlite.store.write([(shard, make_record("8")) for shard in dirty])
+    connection = sqlite.sqlite._file.reader
+    steps = 0
+
+    def step() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    first = next_unhashed_shard(connection, 0)
+    assert first == find_shard(connection, dirty[0])
+    connection.set_progress_handler(step, 1)
+    second = next_unhashed_shard(connection, first or 0)
+    third = next_unhashed_shard(connection, second or 0)
+    connection.set_progress_handler(None, 0)
+    assert (second, third) == (find_shard(connection, dirty[1]), None)
+    assert steps < 50
