@@ -115,6 +115,8 @@ def _open(job: _Job, stack: ExitStack) -> tuple[AsyncGenerator[Batch], int | Non
         records = list(unicode_records(job.group))
         return _batches_of_records(job, records), len(records), False
     if job.file == "-":
+        if sys.stdin is None:
+            raise Failure("standard input: it is closed, so there is nothing to import", FAILED)
         return _batches_of_lines(job, sys.stdin.buffer), None, True
     try:
         opened = Path(job.file).open("rb")  # noqa: SIM115 - closed by the stack

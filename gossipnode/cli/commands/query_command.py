@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from gossipnode.cli.options import NodeTarget, ack_option, output_option, run_async, target_options
-from gossipnode.cli.output import print_properties_json, print_table, printable, say, shown_tags
+from gossipnode.cli.output import TableWriter, print_properties_json, say, say_json, shown_tags
 from gossipnode.client.values.expression import GRAMMAR, parse_expression
-from gossipnode.client.values.property_json import dump_json
 from gossipnode.client.values.tag_arguments import parse_key
 
 if TYPE_CHECKING:
     from gossipnode.client.calls.node_client import QueryOptions
-    from gossipnode.client.values.stored_property import StoredProperty
     from gossipnode.wire.generated.bp.banyandb.common import v1 as common
 
 LIMIT_MAX = (1 << 32) - 1
@@ -87,18 +85,18 @@ def command(
 
 
 async def _query(target: NodeTarget, options: QueryOptions, output: str, trace: bool) -> None:
-    found: list[StoredProperty] = []
+    table = TableWriter("key", "tags", "revision")
     traces: list[common.Trace] = []
     async with target.connect() as node:
         async with node.query(options, on_trace=traces.append if trace else None) as batches:
             async for batch in batches:
                 if output == "json":
                     print_properties_json(batch)
-                else:
-                    found += batch
+                    continue
+                for record in batch:
+                    table.add((record.entity.text, shown_tags(record.tags), record.mod_revision))
     if output == "table":
-        rows = [(record.entity.text, shown_tags(record.tags), record.mod_revision) for record in found]
-        print_table(("key", "tags", "revision"), rows)
+        table.end()
     if trace:
         sys.stdout.flush()
         _say_trace(traces, output)
@@ -110,9 +108,9 @@ def _say_trace(traces: list[common.Trace], output: str) -> None:
     if not traces:
         say("the node sent no trace")
     elif output == "json":
-        say(dump_json({"trace": trace_shape(traces[0])}))
+        say_json({"trace": trace_shape(traces[0])})
     else:
-        say(f"trace {printable(traces[0].trace_id)}")
+        say(f"trace {traces[0].trace_id}")
         for span in traces[0].spans:
             _say_span(span, 1)
 
@@ -121,6 +119,6 @@ def _say_span(span: common.Span, depth: int) -> None:
     told = [span.message, *(f"{tag.key}={tag.value}" for tag in span.tags), f"{span.duration / 1e6:.3f} ms"]
     if span.error:
         told.append("failed")
-    say("  " * depth + printable("  ".join(told)))
+    say("  " * depth + "  ".join(told))
     for child in span.children:
         _say_span(child, depth + 1)

@@ -16,6 +16,7 @@ import click
 from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
 from gossipnode.cli.options import ManyValues, output_option, run_async
 from gossipnode.cli.output import counted, print_json, print_line, say
+from gossipnode.cli.standard_streams import drop_stdout
 
 if TYPE_CHECKING:
     import trio
@@ -185,8 +186,13 @@ class _Control:
         if value is None:
             return
         self._node = value
-        print_line(f"ready {self._name} {value.address}")
-        sys.stdout.flush()
+        try:
+            print_line(f"ready {self._name} {value.address}")
+            sys.stdout.flush()
+        except OSError as error:
+            # The node serves all the same. Only the program that started it does not hear of it.
+            drop_stdout()
+            say(f"gossipnode: ready {self._name} {value.address}, but standard output: {error.strerror}")
 
     async def follow_signals(self, signals: AsyncIterator[int]) -> None:
         """Do what a signal asks for."""

@@ -41,7 +41,8 @@ async def _tree(target: NodeTarget, group: str, shard: int, leaves: bool, output
     if output == "json":
         print_json(shown)
         return
-    print_line(f"{group}/{shard} at {target.address}: {shown['state']}, root {shown['root'] or '(empty)'}\n")
+    print_line(f"{group}/{shard} at {target.address}: {shown['state']}, root {shown['root'] or '(empty)'}")
+    print_line("")
     print_table(("slot", "sha"), [(slot["slot"], slot["sha"]) for slot in slots])
     if leaves:
         print_line("")
