@@ -18,6 +18,7 @@ from gossipnode.client.values.tag_checks import check_text
 from gossipnode.client.values.tls_files import TlsFiles, tls_context
 from gossipnode.config.address import Address, AddressError, parse_address
 from gossipnode.core.model.errors import InvalidEntityError
+from gossipnode.core.model.limits import RETENTION_MAX_SECONDS
 from gossipnode.core.model.property import Entity, check_entity, parse_entity
 from gossipnode.core.query.criteria import Criteria, InvalidCriteriaError, check_criteria
 from gossipnode.wire.criteria_codec import encode_criteria
@@ -131,6 +132,10 @@ def seconds(span: timedelta | None) -> int | None:
         raise InvalidInputError(f"tombstone_retention is a timedelta, not a {type(span).__name__}")
     if span < timedelta(seconds=1):
         raise InvalidInputError("tombstone_retention is one second at least")
+    if span > timedelta(seconds=RETENTION_MAX_SECONDS):
+        raise InvalidInputError(
+            f"tombstone_retention is {timedelta(seconds=RETENTION_MAX_SECONDS).days} days at most"
+        )
     return int(span.total_seconds())
 
 

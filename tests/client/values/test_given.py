@@ -77,6 +77,7 @@ def too_deep() -> Any:
         ("create_group", ("g",), {"replicas": "3"}, "replicas is a whole number, not a str"),
         ("create_group", ("g",), {"indexes": "tag"}, "indexes is a list of texts"),
         ("create_group", ("g",), {"tombstone_retention": 7}, "tombstone_retention is a timedelta, not a int"),
+        ("alter_group", ("g",), {"tombstone_retention": timedelta(days=36_501)}, "36500 days at most"),
         ("alter_group", ("g",), {"tombstone_retention": timedelta(0)}, "one second at least"),
         ("alter_group", ("g",), {"ack": "two"}, "ack is one of"),
         ("delete_group", (1,), {}, "name is a text"),
