@@ -44,6 +44,16 @@ def text(value: object) -> str:
     return value
 
 
+def texts(value: object) -> tuple[str, ...]:
+    """A list of texts, none of them empty."""
+    return tuple(text(item) for item in _list(value, '["a", "b"]'))
+
+
+def named(value: object) -> list[str]:
+    """The items of a text such as "a, b", one of them at least."""
+    return comma_list(text(value)) or [text("")]
+
+
 def _shown(value: object) -> str:
     kinds: dict[type[object], str] = {
         bool: "a truth value",

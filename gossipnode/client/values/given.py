@@ -98,16 +98,20 @@ def entity(group: str, name_: str, id_: str) -> Entity:
     return key
 
 
-def place(after: Property | str | None) -> Entity | None:
-    """The key of the record after which an answer is to begin."""
+def place(after: Property | str | None, asked: Sequence[str]) -> Entity | None:
+    """The key of the record after which an answer of the groups asked is to begin."""
     if after is None:
         return None
     if isinstance(after, Property):
-        return Entity(after.group, after.name, after.id)
-    try:
-        return parse_entity(text("after", after))
-    except InvalidEntityError as error:
-        raise InvalidInputError(f"after: {error}") from None
+        key = Entity(after.group, after.name, after.id)
+    else:
+        try:
+            key = parse_entity(text("after", after))
+        except InvalidEntityError as error:
+            raise InvalidInputError(f"after: {error}") from None
+    if key.group not in asked:
+        raise InvalidInputError(f"after: {key.text[:80]!r} is of a group that the query does not ask")
+    return key
 
 
 def limit(value: int | None) -> int | None:

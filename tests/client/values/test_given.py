@@ -58,6 +58,7 @@ def too_deep() -> Any:
         ("query", ("g",), {"name": None}, "name is a text, not a NoneType"),
         ("query", ("g",), {"limit": 0}, "limit is a number from 1"),
         ("query", ("g",), {"limit": 1.5}, "limit is a whole number, not a float"),
+        ("query", ("g",), {"after": "h/n/i"}, "after: 'h/n/i' is of a group that the query does not ask"),
         ("query", ("g",), {"limit": True}, "limit is a whole number, not a bool"),
         ("query", ("g",), {"after": "g/n"}, "after: 'g/n' is no key: expected GROUP/NAME/ID"),
         ("query", ("g",), {"after": ("g", "n", "i")}, "after is a text, not a tuple"),
