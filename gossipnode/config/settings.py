@@ -203,7 +203,8 @@ def _take_group_table(path: Path, name: str, table: object, groups: _Groups) -> 
 def _read_toml(path: Path) -> dict[str, object]:
     text = ""
     try:
-        text = path.read_bytes().decode()
+        # Some editors put a mark of Unicode before the text.
+        text = path.read_bytes().decode("utf-8-sig")
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}, {values.toml_problem(error, text)}") from None

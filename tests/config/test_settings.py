@@ -224,6 +224,10 @@ def test_wrong_files_are_named_with_their_key(tmp_path: Path, text: str, words: 
         assert word in message
 
 
+def test_a_mark_before_the_text_of_a_file_is_skipped(tmp_path: Path) -> None:
+    assert load_settings(write(tmp_path, "\ufeff" + NODE)).node.name == "a"
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no such configuration file"):
         load_settings(tmp_path / "missing.toml")

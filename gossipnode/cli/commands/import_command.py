@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -179,6 +180,8 @@ def _read_lines(file: IO[bytes]) -> list[bytes]:
 
 
 def _add_line(job: _Job, batch: Batch, line: bytes, number: int) -> None:
+    # Some editors put a mark of Unicode before the text, and where files are joined it stands within.
+    line = line.removeprefix(codecs.BOM_UTF8)
     if not line.strip():
         return
     try:
