@@ -101,14 +101,15 @@ def command(
             "tls.key": tls_key,
         },
     )
+    for line in settings.without_effect:
+        say(f"gossipnode: {line}")
     if check_config:
+        _check_as_run(settings)
         _print_settings(settings, output)
         return
     from gossipnode.observe.logs import configure_logs
 
     configure_logs()
-    for line in settings.without_effect:
-        say(f"gossipnode: {line}")
     run_async(_run, settings, reseed, until_stdin_closes)
 
 
@@ -119,6 +120,16 @@ def load_or_fail(config: Path | None, overrides: dict[str, object]) -> Settings:
     try:
         return load_settings(config, os.environ, overrides)
     except SettingsError as error:
+        raise Failure(str(error), WRONG_USE) from None
+
+
+def _check_as_run(settings: Settings) -> None:
+    """Judge what `run` judges before it opens anything: the certificates, and each group by itself."""
+    from gossipnode.node.peers.certificates import CertificateError, Certificates
+
+    try:
+        Certificates(settings.tls)
+    except CertificateError as error:
         raise Failure(str(error), WRONG_USE) from None
 
 
