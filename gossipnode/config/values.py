@@ -330,11 +330,6 @@ def schedule(value: object) -> str | None:
     return expression
 
 
-def set_by_kubernetes(key: str) -> bool:
-    """Whether a variable's name looks like what Kubernetes sets for a service that bears our name."""
-    return bool(re.fullmatch(r"(.*_)?(service_(host|port)(_.*)?|port(_[0-9]+_.*)?)", key))
-
-
 def toml_problem(error: tomllib.TOMLDecodeError, document: str) -> str:
     """`line 3, column 5: what is wrong`, from an error of the standard parser."""
     found = re.fullmatch(r"(?P<what>.*) \(at (?P<where>.*)\)", str(error))

@@ -248,6 +248,22 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
             {},
             r"GOSSIPNODE_NODE_LISEN: \[node\] has no key 'lisen': did you",
         ),
+        (
+            {"GOSSIPNODE_NOED_NAME": "b"},
+            {},
+            "GOSSIPNODE_NOED_NAME: no setting has this name: did you mean GOSSIPNODE_NODE_NAME?",
+        ),
+        ({"GOSSIPNODE_NODE": "b"}, {}, r"GOSSIPNODE_NODE: \[node\] has no key ''"),
+        ({"GOSSIPNODE_GROUP": "b:1:1"}, {}, "did you mean GOSSIPNODE_GROUPS"),
+        ({"GOSSIPNODE_": "b"}, {}, "GOSSIPNODE_: no setting has this name"),
+        ({"GOSSIPNODE_ZZZZZZZ": "b"}, {}, "no setting has this name: unset it"),
+        (
+            {"GOSSIPNODE_NODE_LISTEN": "0.0.0.0:7400"},
+            {"node.listen": None},
+            "nobody can dial 0.0.0.0:7400: give",
+        ),
+        ({}, {"node.listen": "[::]:7400"}, r"nobody can dial \[::\]:7400: .* --advertise"),
+        ({}, {"node.advertise": "0.0.0.0:7400"}, "nobody can dial 0.0.0.0:7400"),
         ({"GOSSIPNODE_TLS_REQUIRE_CLIENT": "maybe"}, {}, "GOSSIPNODE_TLS_REQUIRE_CLIENT: expected true"),
         ({"GOSSIPNODE_CLUSTER_PEERS": "b"}, {}, "GOSSIPNODE_CLUSTER_PEERS: 'b' is no peer: expected NAME="),
         ({}, {"node.listen": "x"}, "--listen: 'x' has no port"),
@@ -274,6 +290,21 @@ def test_wrong_variables_and_options_are_named(
 ) -> None:
     with pytest.raises(SettingsError, match=message):
         load_settings(None, environ, MINIMAL | overrides)
+
+
+def test_variables_that_are_no_settings_are_left_alone() -> None:
+    """A container platform sets some for services that bear our name."""
+    names = [
+        "AT", "CA", "CERT", "KEY", "DEBUG", "SERVICE_HOST", "SERVICE_PORT_GRPC", "PORT", "PORT_7400_TCP_ADDR",
+        "B_SERVICE_HOST", "B_PORT_7400_TCP",
+    ]  # fmt: skip
+    environ = {f"GOSSIPNODE_{name}": "x" for name in names} | {"GOSSIPNODES": "x"}
+    assert load_settings(None, environ, MINIMAL) == load_settings(overrides=MINIMAL)
+
+
+def test_one_may_listen_everywhere_and_advertise_one_address() -> None:
+    settings = load_settings(overrides=MINIMAL | {"node.listen": "0.0.0.0:7400", "node.advertise": "h:7400"})
+    assert settings.node.advertise == Address("h", 7400)
 
 
 def test_one_list_of_members_may_serve_all_nodes() -> None:
