@@ -41,5 +41,8 @@ SHARDS_MAX = 1024
 REPLICAS_MAX = 1024
 """Replicas of one group."""
 
+RETENTION_MAX_SECONDS = 36_500 * 24 * 3600
+"""How long tombstones can be kept, which is a hundred years. Times beyond that do not fit a stamp."""
+
 GROUP_INDEXES_MAX = 16
 """Tags that a group may declare as indexed."""

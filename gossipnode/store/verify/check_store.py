@@ -6,9 +6,13 @@ minutes if there are a million records.
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
+import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -19,8 +23,15 @@ from gossipnode.core.model.errors import CoreError
 from gossipnode.core.model.property import Entity, Record, ShardId, check_record
 from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.core.session.tree import SlotDigest, SlotHash, make_tree
-from gossipnode.store.interface import IndexRows, LeafDigest, StoreDamagedError, StoreError, StoreSummary
-from gossipnode.store.sqlite.directory_lock import DirectoryLock
+from gossipnode.store.interface import (
+    IndexRows,
+    LeafDigest,
+    StoreDamagedError,
+    StoreError,
+    StoreLockedError,
+    StoreSummary,
+)
+from gossipnode.store.sqlite.directory_lock import LOCK_NAME, DirectoryLock
 from gossipnode.store.sqlite.file import FILE_NAME, connect_reader, lost_commits
 from gossipnode.store.sqlite.schema import MIGRATIONS, check_identity
 from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
@@ -60,10 +71,11 @@ def verify_store(
     path = directory / FILE_NAME
     if not path.exists():
         raise StoreDamagedError(f"there is no store in {directory}: name the data directory of a node")
-    lock = DirectoryLock(directory)
+    lock = _lock(directory)
     try:
         # Opened for reading alone: this connection does not even move the log into the file when it closes.
-        with closing(connect_reader(path, uri=True, target=path.absolute().as_uri() + "?mode=ro")) as found:
+        how = "mode=ro" if lock is not None else _how_read_only(path)
+        with closing(connect_reader(path, uri=True, target=f"{path.absolute().as_uri()}?{how}")) as found:
             if (version := check_identity(found, path)) < len(MIGRATIONS):
                 raise StoreError(
                     f"{path} has schema version {version}, of an older gossipnode: start a node on it once"
@@ -79,7 +91,53 @@ def verify_store(
     except sqlite3.Error as error:
         raise store_error(error, path) from error
     finally:
-        lock.release()
+        if lock is not None:
+            lock.release()
+
+
+def _lock(directory: Path) -> DirectoryLock | None:
+    """The lock of the directory; None if it cannot be written to. A node of another user may run there."""
+    try:
+        return DirectoryLock(directory)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        _refuse_running(directory)
+        return None
+
+
+def _refuse_running(directory: Path) -> None:
+    """Refuse a directory whose lock is held, where the lock itself cannot be taken."""
+    for path in (directory, directory / LOCK_NAME):
+        with contextlib.suppress(FileNotFoundError, PermissionError), _opened(path) as descriptor:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreLockedError(f"{directory} is in use by another process: stop that node") from None
+            except OSError:
+                # Some network file systems lock only what is open for writing.
+                continue
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _how_read_only(path: Path) -> str:
+    """How SQLite opens a file beside which it can make no other file.
+
+    Raises:
+        StoreError: there is a log beside it, which it could not read then.
+    """
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        raise StoreError(f"{log} holds writes, and cannot be opened for writing: copy the directory first")
+    return "mode=ro&immutable=1"
 
 
 @dataclass(slots=True)

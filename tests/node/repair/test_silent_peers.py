@@ -124,7 +124,9 @@ async def test_no_work_of_our_own_store_counts_as_silence_of_the_peer(
     ours, theirs = stream_pair(100)
     stores = {name: memory_store() for name in ("client", "server")}
     for name, store in stores.items():
-        await store.write([(SHARD, record(f"n/{name}")), (SHARD, record("n/both", k=name, revision=len(name)))])
+        await store.write(
+            [(SHARD, record(f"n/{name}")), (SHARD, record("n/both", k=name, revision=len(name)))]
+        )
     work = {name: ShardStore(make_local(store), SHARD) for name, store in stores.items()}
     quick: Callable[..., Awaitable[Any]] = getattr(work[side], slow)
 
