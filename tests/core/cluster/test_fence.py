@@ -1,0 +1,117 @@
+"""The fence: what a replica serves, and what it refuses since its caller sees other members than it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gossipnode.core.cluster.fence import ViewConflict, session_conflict, view_conflict
+from gossipnode.core.cluster.placement import Placement
+from gossipnode.core.cluster.view import SYSTEM_SHARD, ClusterView, Group, Member
+from gossipnode.core.model.property import ShardId
+from tests.core.support import examples
+
+SHARD = ShardId("g", 0, 7)
+
+ages = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 1), min_size=1)
+
+
+def view(members: Mapping[str, int], settled: Mapping[str, int] | None = None) -> ClusterView:
+    """A view of members with their stamps of joining, and a group of two replicas."""
+    known = {name: Member(name, f"{name}:1", joined) for name, joined in members.items()}
+    return ClusterView(known, {"g": Group("g", replicas=2, incarnation=7)}, settled or members)
+
+
+def placed(seen: ClusterView, shard: ShardId = SHARD) -> Placement:
+    placement = seen.placement(shard)
+    assert placement is not None
+    return placement
+
+
+# The fence of a request
+
+
+def test_every_holder_serves_what_is_asked_in_its_own_view() -> None:
+    seen = view(dict.fromkeys("abcd", 0))
+    placement = placed(seen)
+    assert len(placement.holders) == 2
+    for name in placement.holders:
+        assert view_conflict(seen, name, SHARD, placement.fence) is None
+
+
+def test_a_member_without_a_copy_serves_nothing() -> None:
+    seen = view(dict.fromkeys("abcd", 0))
+    placement = placed(seen)
+    (other, *_) = sorted(set("abcd") - set(placement.holders))
+    found = view_conflict(seen, other, SHARD, placement.fence)
+    assert found == ViewConflict(f"{other} holds no copy of g/0")
+
+
+@pytest.mark.parametrize("shard", [ShardId("g", 1, 7), ShardId("g", 0, 6), ShardId("g", 0), ShardId("h", 0)])
+def test_an_unknown_shard_is_told_from_an_unknown_view(shard: ShardId) -> None:
+    seen = view({"a": 0})
+    found = view_conflict(seen, "a", shard, placed(seen).fence)
+    assert found == ViewConflict(f"a knows no shard {shard} of that incarnation", unknown_shard=True)
+
+
+def test_another_fence_is_refused() -> None:
+    seen = view({"a": 0, "b": 0})
+    for fence in (b"", b"12345678", placed(view({"a": 0, "b": 1}, {"a": 0, "b": 0})).fence):
+        assert view_conflict(seen, "a", SHARD, fence) == ViewConflict("a sees other members for g/0")
+
+
+@pytest.mark.parametrize("name", ["a", "nobody"])
+def test_every_node_serves_the_registry_in_any_view(name: str) -> None:
+    """By it the views become one again."""
+    seen = view({"a": 0, "b": 0})
+    assert view_conflict(seen, name, SYSTEM_SHARD, b"any", reborn={"a", "b"}) is None
+
+
+def test_a_holder_that_is_known_to_have_lost_its_store_stops_requests_of_a_view_that_does_not_say_so() -> (
+    None
+):
+    seen = view({"a": 0, "b": 0})
+    fence = placed(seen).fence
+    lost = ViewConflict("a sees that b has lost them")
+    assert view_conflict(seen, "a", SHARD, fence, reborn={"b", "c"}) == lost
+    assert view_conflict(seen, "a", SHARD, fence, reborn={"c"}) is None
+
+
+@examples(200)
+@given(asker=st.tuples(ages, ages), replica=st.tuples(ages, ages), name=st.sampled_from("abcd"))
+def test_a_request_is_served_by_the_holders_that_see_the_same_placement(
+    asker: tuple[dict[str, int], dict[str, int]], replica: tuple[dict[str, int], dict[str, int]], name: str
+) -> None:
+    theirs, ours = placed(view(*asker)), placed(view(*replica))
+    found = view_conflict(view(*replica), name, SHARD, theirs.fence)
+    assert (found is None) == (theirs == ours and name in ours.holders)
+
+
+# The fence of a session
+
+
+@pytest.mark.parametrize("incarnation", ["", "7"])
+@pytest.mark.parametrize("fenced", [True, False])
+def test_a_session_is_let_in_by_what_its_caller_says_if_anything(incarnation: str, fenced: bool) -> None:
+    placement = placed(view({"a": 0, "b": 0}))
+    fence = placement.fence.hex() if fenced else ""
+    assert session_conflict("a", placement, incarnation=incarnation, fence=fence) == ""
+
+
+@pytest.mark.parametrize("incarnation", ["0", "6", "07", "x"])
+def test_a_session_over_another_incarnation_is_refused(incarnation: str) -> None:
+    placement = placed(view({"a": 0, "b": 0}))
+    for fence in ("", "ab", placement.fence.hex()):
+        found = session_conflict("a", placement, incarnation=incarnation, fence=fence)
+        assert found == "a has another incarnation of group 'g'"
+
+
+def test_a_session_with_another_fence_is_refused() -> None:
+    placement = placed(view({"a": 0, "b": 0}))
+    moving = placed(view({"a": 0, "b": 1}, {"a": 0, "b": 0}))
+    for fence in ("ab", moving.fence.hex()):
+        found = session_conflict("a", placement, incarnation="7", fence=fence)
+        assert found == "a sees other members for g/0"
