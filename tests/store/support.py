@@ -22,7 +22,7 @@ from gossipnode.core.model.tag_value import IntArray, StrArray, TagValue
 from gossipnode.core.query import index_key
 from gossipnode.core.query.index_key import IndexKind, IndexRow
 from gossipnode.core.session.tree import SlotDigest, Tree, make_tree, slot_sha
-from gossipnode.store.interface import IndexHit, IndexState, ShardCounts, Store
+from gossipnode.store.interface import IndexHit, IndexState, ShardCounts, Store, StoreError
 from gossipnode.store.memory import MemoryStore
 from gossipnode.store.sqlite.sqlite_store import SqliteStore, open_sqlite_store
 from gossipnode.store.verify.check_store import verify_store
@@ -197,6 +197,11 @@ class SqliteHandle(Handle):
     def sqlite(self) -> SqliteStore:
         assert isinstance(self.store, SqliteStore)
         return self.store
+
+    @property
+    def failure(self) -> StoreError | None:
+        """What ended the store, if anything did."""
+        return self.sqlite._state.failure
 
     async def open(
         self, *, reseed: bool = False, digest: Callable[[bytes, int], bytes] = leaf_digest

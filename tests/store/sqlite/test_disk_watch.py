@@ -57,7 +57,7 @@ async def test_a_store_that_is_there_is_left_alone(sqlite: SqliteHandle) -> None
         await sqlite.store.write(placed(make_record(str(number))))
         assert sqlite.sqlite._watch.look() is None
     await sqlite.close()
-    assert sqlite.sqlite.failure is None
+    assert sqlite.failure is None
 
 
 async def test_a_log_that_grows_is_told_once(sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch) -> None:

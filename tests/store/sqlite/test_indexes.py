@@ -34,7 +34,7 @@ async def test_rot_met_while_an_index_follows_a_write_is_written_over(sqlite: Sq
     await sqlite.open()
     # The old rows of the record cannot be told from its payload, so they are looked for.
     await sqlite.store.write(placed(tagged(revision=2, n=2)))
-    assert sqlite.sqlite.failure is None
+    assert sqlite.failure is None
     await check_indexes(sqlite.store)
     await assert_sound(sqlite)
 
@@ -47,7 +47,7 @@ async def test_rot_met_while_an_index_is_built_leaves_the_record_out(sqlite: Sql
     await sqlite.open()
     while await sqlite.store.build_indexes(limit=10):
         pass
-    assert sqlite.sqlite.failure is None
+    assert sqlite.failure is None
     assert await scan_all(sqlite.store) == []
     await check_indexes(sqlite.store)
     await sqlite.store.write(placed(tagged(n=1)))

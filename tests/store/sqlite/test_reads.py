@@ -43,7 +43,7 @@ async def _check_one_aside(sqlite: SqliteHandle, keys: Sequence[Entity]) -> None
     left = await scan_all(store)
     (lost,) = set(keys) - {record.entity for record in left}
     assert len(left) == len(keys) - 1
-    assert sqlite.sqlite.failure is None
+    assert sqlite.failure is None
     assert await store.tree(SHARD) == rebuilt(left)
     assert (await store.counts(SHARD)).records == len(left)
     with pytest.raises(RecordDamagedError, match=f"{lost.text} is damaged"):
@@ -109,7 +109,7 @@ async def test_a_rotten_key_is_set_aside(sqlite: SqliteHandle, way: str) -> None
     await _meet(sqlite.store, way, [])
     assert await scan_all(sqlite.store) == []
     assert await find_all(sqlite.store, "n") == []
-    assert sqlite.sqlite.failure is None
+    assert sqlite.failure is None
     assert (await sqlite.store.counts(SHARD)).records == 0
     await sqlite.store.write(placed(tagged(n=1)))
     assert await scan_all(sqlite.store) == [tagged(n=1)]
@@ -141,7 +141,7 @@ async def test_a_rotten_record_with_index_rows_is_replaced(sqlite: SqliteHandle)
     await sqlite.store.write(placed(tagged("1", n=1), tagged("2", n=2)))
     sqlite.sqlite._file.writer.execute("UPDATE payload SET bytes = x'00' WHERE rid = 1")
     await sqlite.store.write(placed(tagged("1", revision=2, n=3), tagged("2", revision=2, n=4)))
-    assert sqlite.sqlite.failure is None
+    assert sqlite.failure is None
     await check_indexes(sqlite.store)
     await assert_sound(sqlite)
 
@@ -162,7 +162,7 @@ async def test_a_shared_payload_stays_with_its_record(sqlite: SqliteHandle) -> N
     # The number of a payload has rotted: it is now that of the other record.
     sqlite.sqlite._file.writer.execute("UPDATE leaf SET rid = 1")
     assert len(await scan_all(sqlite.store)) == 1
-    assert sqlite.sqlite.failure is None
+    assert sqlite.failure is None
 
 
 async def test_reseeding_sets_rotten_records_aside(sqlite: SqliteHandle) -> None:

@@ -65,7 +65,7 @@ async def test_a_limit_on_pages(sqlite: SqliteHandle) -> None:
     connection.execute("PRAGMA max_page_count = 100000")
     (result,) = await sqlite.store.write(placed(make_record("later", payload=BIG)))
     assert result.outcome is WriteOutcome.STORED
-    assert sqlite.sqlite._state.failure is None
+    assert sqlite.failure is None
     await sqlite.restart()
     assert len(await scan_all(sqlite.store)) == len(kept) + 1
 
@@ -234,7 +234,7 @@ async def test_a_limit_on_the_size_of_files_is_a_full_disk(sqlite: SqliteHandle)
             with pytest.raises(StoreFullError, match="no space left"):
                 await sqlite.store.write(placed(*many))
         assert [each.entity.id for each in await scan_all(sqlite.store)] == ["first"]
-    assert sqlite.sqlite.failure is None
+    assert sqlite.failure is None
     assert not (sqlite.directory / "store.probe").exists()
     await sqlite.store.write(placed(*many))
     await sqlite.restart()

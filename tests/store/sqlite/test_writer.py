@@ -81,7 +81,7 @@ async def test_an_unexpected_error_ends_the_store(
         with pytest.raises(StoreClosedError, match="a defect"):
             await sqlite.store.write(placed(make_record("2")))
     assert "a defect" in str(await sqlite.sqlite.wait_failed())
-    assert sqlite.sqlite._state.failure is not None
+    assert sqlite.failure is not None
     with pytest.raises(StoreClosedError):
         await sqlite.store.write(placed(make_record("3")))
     # Nothing of the failed write was kept. The next start checks the file and goes on.

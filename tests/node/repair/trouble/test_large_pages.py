@@ -10,7 +10,8 @@ from gossipnode.core.session.messages import DifferSummary, PageLeaf, RootCompar
 from gossipnode.core.session.tree_client import TreeClient
 from gossipnode.node.repair.repair_stream import RepairStream
 from gossipnode.node.repair.shard_store import ShardStore
-from tests.node.support import FakeStream, make_local, memory_store, stream_pair
+from tests.node.repair.streams import FakeStream, stream_pair
+from tests.node.support import make_local, memory_store
 
 SHARD = ShardId("sw", 0)
 
