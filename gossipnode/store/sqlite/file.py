@@ -33,8 +33,11 @@ WAL_KEPT_BYTES = 64 << 20
 """A write-ahead log that has grown beyond this is cut to it when it is begun again."""
 
 RESERVE_NAME = "store.reserve"
-RESERVE_BYTES = 1 << 20
-"""Space that is kept for a full disk: a start, or the first step of giving up a shard, needs less."""
+RESERVE_BYTES = 48 << 10
+"""Space that is kept for a full disk: a start, or the first step of giving up a shard, needs less.
+
+An index of the log takes 32 KiB of it, the first commits the rest. Less than the smallest database has.
+"""
 
 RESERVE_MIN_FREE_BYTES = 16 * RESERVE_BYTES
 """Free space below which no reserve is made: it would only hasten what it is for."""
