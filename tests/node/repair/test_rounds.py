@@ -95,8 +95,10 @@ async def test_no_round_is_started_by_a_node_that_does_not_run_or_stops() -> Non
         # What is under way goes on.
         assert [message.round for message in made.held] == ["r1"]
         assert watch.now().outcome is None
+    async with started(local) as ended:
+        pass
     with refused():
-        made.rounds.start(SHARD, Cause.ASKED)
+        ended.rounds.start(SHARD, Cause.ASKED)
 
 
 def running_clock() -> int:
