@@ -58,7 +58,7 @@ def make_local(
     store: MemoryStore | None = None,
     *,
     groups: dict[str, int] | None = None,
-    wall_clock: WallClock | None = None,
+    wall_clock: Callable[[], int] | None = None,
     own_name: str = "a",
     members: Sequence[str] = ("a", "b"),
     replicas: int = 3,

@@ -1,100 +1,95 @@
-"""Replicas that are new, or lost their disks: from how many members they are filled, and when they count."""
+"""Filling: with whom a new replica compares, and when a shard counts as filled."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-import trio
 
-from gossipnode.node.refusals.request_errors import TooFewReplicasError
-from gossipnode.sim import Cluster
-from tests.node.hand_off.placed import SHARD, fill, joiner_of
-from tests.node.moving import eventually, moving, moving_cluster, put_one, settled, tidy, value
+from gossipnode.core.cluster.placement import replicas_of
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.turn import HopEnd
+from gossipnode.node.hand_off.fill import SHARDS_FILLED_AT_ONCE, Filler
+from gossipnode.node.local.fill_state import FILLED_NOTE
+from gossipnode.node.local.local_state import LocalState
+from tests.node.hand_off.alone import Compared, FakeSessions, members_of, peer
+from tests.node.members_and_groups import member
+from tests.node.support import make_local
 
-pytestmark = pytest.mark.slow
-
-
-async def test_a_move_waits_for_enough_of_those_that_have_the_records(autojump_clock: object) -> None:
-    """What two of three acknowledged, the one that is left may lack."""
-    cluster = moving_cluster(groups=("sw:1:3",))
-    async with moving(cluster) as nursery:
-        await cluster.isolate("a")
-        await put_one(cluster, "b", "n/1", 1)
-        cluster.faults.heal()
-        joiner = joiner_of(cluster, SHARD, with_="a")
-        await cluster.end("b")
-        await cluster.end("c")
-        await cluster.join(nursery, joiner)
-        await trio.sleep(60)
-        assert not cluster.view("a").is_settled
-        for name in ("a", joiner):
-            with pytest.raises(TooFewReplicasError, match="for the shard is being moved"):
-                await value(cluster, name, "n/1")
-        await cluster.start(nursery, "c")
-        await settled(cluster, ["a", "b", "c", joiner])
-        assert await value(cluster, joiner, "n/1") == 1
+SHARD = ShardId("sw", 0)
 
 
-async def test_a_member_without_its_disk_fills_itself_before_it_counts(autojump_clock: object) -> None:
-    cluster = moving_cluster(groups=("sw:2:3",))
-    async with moving(cluster) as nursery:
-        await cluster.isolate("c")
-        await fill_from(cluster, "ab", 20)
-        cluster.faults.heal()
-        await cluster.lose_disk("b")
-        await cluster.end("a")
-        await cluster.start(nursery, "b")
-        # Of what a and b acknowledged, c has nothing and b has nothing any more.
-        for name in "bc":
-            with pytest.raises(TooFewReplicasError):
-                await value(cluster, name, "n/1")
-        await cluster.start(nursery, "a")
-        await settled(cluster, "abc")
-        assert cluster.view("a").members["b"].joined > 0
-        await cluster.end("a")
-        for name in "bc":
-            for number in range(20):
-                assert await value(cluster, name, f"n/{number}") == number
+def joined(shards: int = 1) -> LocalState:
+    """What d knows, which has just joined a, b and c as a replica of everything."""
+    local = make_local(own_name="d", groups={"sw": shards}, members="abc", replicas=5)
+    local.registry.took([member("d", joined=5)])
+    return local
 
 
-async def test_a_member_without_its_disk_that_found_nobody_counts_as_new_when_it_does(
-    autojump_clock: object,
-) -> None:
-    cluster = moving_cluster(groups=("sw:2:3",))
-    async with moving(cluster) as nursery:
-        await fill(cluster, 20)
-        await cluster.lose_disk("b")
-        await cluster.isolate("b")
-        await cluster.start(nursery, "b")
-        assert cluster.view("b").members["b"].joined == 0
-        cluster.faults.heal()
-        await eventually(lambda: cluster.view("b").members["b"].joined > 0)
-        await settled(cluster, "abc")
-        await tidy(cluster)
-        await cluster.end("a")
-        for number in range(20):
-            assert await value(cluster, "b", f"n/{number}") == number
+async def fill(local: LocalState, sessions: FakeSessions, *peers: Any) -> list[ShardId]:
+    """Try to fill what is unfilled; gives what is still unfilled then."""
+    asked: Any = sessions
+    view = local.shards.view
+    await Filler(local, members_of(local.own_name, *(peers or map(peer, "abc"))), asked).fill_all(view)
+    return [placement.shard for placement in local.fill.unfilled(local.shards.view)]
 
 
-async def test_an_empty_replica_that_nobody_knows_of_yet_hides_nothing(autojump_clock: object) -> None:
-    """a and b acknowledged; b then lost it all and found nobody; c, which never had it, asks b."""
-    cluster = moving_cluster(groups=("sw:1:3",))
-    async with moving(cluster) as nursery:
-        await cluster.isolate("c")
-        await put_one(cluster, "a", "n/1", 1)
-        await cluster.lose_disk("b")
-        await cluster.isolate("b")
-        await cluster.start(nursery, "b")
-        await cluster.isolate("a")
-        cluster.faults.mend(("b", "c"), ("c", "b"))
-        for name in "cb":
-            with pytest.raises(TooFewReplicasError):
-                await value(cluster, name, "n/1")
-        cluster.faults.heal()
-        await settled(cluster, "abc")
-        for name in "abc":
-            assert await value(cluster, name, "n/1") == 1
+async def test_a_new_replica_compares_with_all_that_hold_the_shard() -> None:
+    local, sessions = joined(), FakeSessions()
+    fence = local.shards.placement(SHARD).fence.hex()
+    assert await fill(local, sessions) == []
+    assert sessions.compared == [Compared(name, SHARD, fence, leaving=False) for name in "abc"]
+    # It is not filled a second time.
+    assert await fill(local, sessions) == []
+    assert len(sessions.compared) == 3
 
 
-async def fill_from(cluster: Cluster, names: str, count: int) -> None:
-    for number in range(count):
-        await put_one(cluster, names[number % len(names)], f"n/{number}", number)
+@pytest.mark.parametrize(
+    ("failed", "filled"), [("", True), ("a", True), ("c", True), ("ab", False), ("abc", False)]
+)
+async def test_it_is_filled_once_it_has_compared_with_enough_of_them(failed: str, filled: bool) -> None:
+    """Of three that hold the records, one may lack a write that a quorum acknowledged."""
+    name = next(each for each in "defghijk" if each in replicas_of(SHARD, [*"abc", each], 3))
+    local = make_local(own_name=name, members="abc", replicas=3)
+    local.registry.took([member(name, joined=5)])
+    placement = local.shards.placement(SHARD)
+    assert (placement.sources, placement.sources_needed) == (("a", "b", "c"), 2)
+    sessions = FakeSessions(dict.fromkeys(failed, HopEnd.FAILED))
+    assert (await fill(local, sessions) == []) == filled
+    assert len(sessions.compared) == 3
+
+
+async def test_a_session_that_left_records_out_is_not_complete() -> None:
+    assert await fill(joined(), FakeSessions(skipped=1)) == [SHARD]
+
+
+async def test_another_new_replica_is_no_source() -> None:
+    local, sessions = joined(), FakeSessions()
+    local.registry.took([member("e", joined=6)])
+    assert local.shards.placement(SHARD).joining == ("d", "e")
+    assert await fill(local, sessions, *map(peer, "abce")) == []
+    assert [each.peer for each in sessions.compared] == ["a", "b", "c"]
+
+
+async def test_those_that_lack_our_services_and_those_that_are_not_known_are_not_asked() -> None:
+    local, sessions = joined(), FakeSessions()
+    await fill(local, sessions, peer("a"), peer("b", foreign=True))
+    assert [each.peer for each in sessions.compared] == ["a"]
+
+
+async def test_what_was_filled_while_members_changed_does_not_count() -> None:
+    local = joined()
+
+    async def change() -> None:
+        local.registry.took([member("e", joined=9)])
+
+    assert await fill(local, FakeSessions(meanwhile=change)) == [SHARD]
+    assert await local.store.note(FILLED_NOTE) is None
+    assert await fill(local, FakeSessions()) == []
+
+
+async def test_a_few_shards_are_filled_at_once() -> None:
+    local, sessions = joined(shards=8), FakeSessions()
+    assert await fill(local, sessions) == []
+    assert len(sessions.compared) == 24
+    assert sessions.most_open == SHARDS_FILLED_AT_ONCE

@@ -1,0 +1,63 @@
+"""One node of a cluster that changes, and stand-ins for all that it asks of other members."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import trio
+
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.round import Hop
+from gossipnode.core.ring.turn import HopEnd
+from gossipnode.node.local.fill_state import FillProgress
+from gossipnode.node.peers import call_metadata
+from gossipnode.node.peers.members import MemberState
+
+
+def members_of(own_name: str, *peers: Any) -> Any:
+    """The members as one of them knows them."""
+    named = {peer.name: peer for peer in peers}
+    return SimpleNamespace(own_name=own_name, peers=named, metadata={call_metadata.NODE: own_name})
+
+
+def peer(name: str, *, filled_view: bytes = b"", state: MemberState = "up", foreign: bool = False) -> Any:
+    """A member that said in its last hello for which view it is filled."""
+    return SimpleNamespace(name=name, state=state, foreign=foreign, progress=FillProgress(filled_view))
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A session that was opened."""
+
+    peer: str
+    shard: ShardId
+    fence: str
+    leaving: bool
+
+
+@dataclass
+class FakeSessions:
+    """Sessions of which the test says how they end: equal, if it says nothing."""
+
+    ends: Mapping[str, HopEnd] = field(default_factory=dict)
+    skipped: int = 0
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+    compared: list[Compared] = field(default_factory=list)
+    open: int = 0
+    most_open: int = 0
+
+    async def compare(
+        self, peer: Any, shard: ShardId, metadata: Mapping[str, str], *, leaving: bool = False
+    ) -> Hop:
+        self.compared.append(Compared(peer.name, shard, metadata[call_metadata.FENCE], leaving))
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        await trio.lowlevel.checkpoint()
+        if self.meanwhile is not None:
+            await self.meanwhile()
+        self.open -= 1
+        end = self.ends.get(peer.name, HopEnd.EQUAL)
+        return Hop("me", peer.name, end, end.value, skipped=self.skipped)
