@@ -6,7 +6,6 @@ A command's module is imported only when it is called, so that `--help` needs no
 from __future__ import annotations
 
 import errno
-import io
 import os
 import sys
 import traceback
@@ -18,6 +17,8 @@ import click
 
 from gossipnode import __version__
 from gossipnode.cli.failure import DONE, FAILED, INTERRUPTED, Failure, failure_of
+from gossipnode.cli.output import say
+from gossipnode.cli.standard_streams import drop_stdout, end_stderr, hold_streams
 from gossipnode.client.errors import ClientError, sole_error
 
 _COMMANDS = {
@@ -65,7 +66,7 @@ class _LazyCommands(click.Group):
                     raise Failure("interrupted", INTERRUPTED) from None
                 case BrokenPipeError():
                     # The reader of our output has seen enough, as with `| head`.
-                    _drop_stdout()
+                    drop_stdout()
                     raise Failure("", DONE) from None
                 case error:
                     raise error from None
@@ -89,20 +90,18 @@ def gossipnode() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and end the process."""
-    for stream in (sys.stdout, sys.stderr):
-        # Stored texts are Unicode, whatever the locale is.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    hold_streams()
     code = run(arguments)
     try:
         sys.stdout.flush()
     except OSError as error:
-        _drop_stdout()
-        if not isinstance(error, BrokenPipeError):
+        drop_stdout()
+        # What the command itself met says more than that its output could not be printed either.
+        if code == DONE and not isinstance(error, BrokenPipeError):
             code = _ended(error)
+    end_stderr()
     if code == INTERRUPTED:
         # A thread may still be reading standard input. The interpreter would wait for it, or complain.
-        sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
 
@@ -124,7 +123,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _ended(error: BaseException) -> int:
     match error:
         case click.exceptions.NoArgsIsHelpError():
-            print(error.format_message(), file=sys.stderr)
+            for line in error.format_message().splitlines():
+                say(line)
             return error.exit_code
         case click.UsageError():
             command = error.ctx.command_path if error.ctx else "gossipnode"
@@ -150,20 +150,13 @@ def _ended(error: BaseException) -> int:
 
 def _defect(error: BaseException) -> int:
     if os.environ.get("GOSSIPNODE_DEBUG"):
-        traceback.print_exception(error)
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            say(line)
     name = type(error).__name__
     return _say(f"a defect of gossipnode: {name}: {error} (GOSSIPNODE_DEBUG=1 shows where)", FAILED)
 
 
 def _say(message: str, code: int) -> int:
     if message:
-        print("gossipnode:", " ".join(message.splitlines()), file=sys.stderr)
+        say(f"gossipnode: {' '.join(message.splitlines())}")
     return code
-
-
-def _drop_stdout() -> None:
-    """Let the interpreter's last flush go nowhere, instead of into the broken pipe."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -11,8 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gossipnode.cli.failure import WRONG_USE, Failure
 from gossipnode.client.values.defaults import DEFAULT_TIMEOUT_SECONDS
 from gossipnode.config.address import Address, AddressError, parse_address
+from gossipnode.config.environment import setting_variables
+from gossipnode.config.keys import SettingsError
 from gossipnode.config.values import Parser, WrongValueError
 
 if TYPE_CHECKING:
@@ -132,17 +136,28 @@ _TARGET_OPTIONS = (
         help="How long to wait while nothing arrives.",
     ),
     click.option(
-        "--ca", "tls_ca", type=click.Path(path_type=Path), metavar="FILE", help="TLS: the cluster's CA."
+        "--ca",
+        "tls_ca",
+        type=click.Path(path_type=Path),
+        envvar="GOSSIPNODE_CA",
+        metavar="FILE",
+        help="TLS: the cluster's CA (or GOSSIPNODE_CA).",
     ),
     click.option(
-        "--cert", "tls_cert", type=click.Path(path_type=Path), metavar="FILE", help="TLS: our certificate."
+        "--cert",
+        "tls_cert",
+        type=click.Path(path_type=Path),
+        envvar="GOSSIPNODE_CERT",
+        metavar="FILE",
+        help="TLS: our certificate (or GOSSIPNODE_CERT).",
     ),
     click.option(
         "--key",
         "tls_key",
         type=click.Path(path_type=Path),
+        envvar="GOSSIPNODE_KEY",
         metavar="FILE",
-        help="TLS: our certificate's key.",
+        help="TLS: our certificate's key (or GOSSIPNODE_KEY).",
     ),
 )
 
@@ -160,6 +175,10 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
         tls_key: Path | None,
         **options: Any,
     ) -> Any:
+        try:
+            setting_variables(os.environ)
+        except SettingsError as error:
+            raise Failure(str(error), WRONG_USE) from None
         if (tls_cert is None) != (tls_key is None):
             raise click.UsageError("--cert and --key belong together: give both")
         if tls_cert is not None and tls_ca is None:

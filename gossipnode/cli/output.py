@@ -1,48 +1,68 @@
 """What a command prints: results as JSON or tables on stdout, messages and progress on stderr.
 
-Rich is imported only where a table or a progress bar is drawn. Colours appear on a terminal alone.
+Every text passes the gate of `observe.printable` here. Rich is imported only where a live table or a bar is
+drawn. Colours appear on a terminal alone.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from gossipnode.cli.standard_streams import write_message
+from gossipnode.cli.table_layout import (
+    SAMPLE_CHARACTERS,
+    SAMPLE_ROWS,
+    Layout,
+    head_lines,
+    lay_out,
+    row_lines,
+)
 from gossipnode.client.values.property_json import dump_json, property_to_json, tags_to_json
+from gossipnode.observe.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from gossipnode.client.values.stored_property import StoredProperty
     from gossipnode.core.model.tag_value import TagValue
 
 Advance = Callable[[int], None]
 
-_FOLDED_COLUMNS = ("key", "tag", "tags", "value", "sha", "indexes")
-"""Columns that take more lines on a narrow terminal; the other columns keep their words whole."""
-
 
 def print_line(line: str) -> None:
     """One line on stdout, as UTF-8 whatever the locale."""
-    sys.stdout.buffer.write(line.encode() + b"\n")
+    _write([printable(line)])
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Many lines on stdout, in one write."""
+    """Many lines of JSON on stdout, in one write. On a terminal they hold no control characters."""
+    _write(map(printable_json, lines) if sys.stdout.isatty() else lines)
+
+
+def _write(lines: Iterable[str]) -> None:
     sys.stdout.buffer.write("".join([line + "\n" for line in lines]).encode())
 
 
 def print_json(value: object) -> None:
     """One line of JSON on stdout."""
-    print_line(dump_json(value))
+    print_lines([dump_json(value)])
 
 
 def say(message: str) -> None:
-    """A message on stderr."""
-    print(message, file=sys.stderr, flush=True)
+    """A message on stderr, in one line."""
+    write_message(printable(message))
+
+
+def say_json(value: object) -> None:
+    """One line of JSON on stderr."""
+    line = dump_json(value)
+    write_message(printable_json(line) if sys.stderr.isatty() else line)
 
 
 def say_spread(acknowledged: int, members: int) -> None:
@@ -59,31 +79,61 @@ def console() -> Console:
     return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=width)
 
 
-def make_table(*headers: str, title: str | None = None) -> Table:
-    """A plain table."""
+def make_table(*headers: str) -> Table:
+    """A plain table for rich, which folds cells that do not fit. Its cells are made by `cell`."""
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for header in headers:
-        table.add_column(header, overflow="fold", no_wrap=header not in _FOLDED_COLUMNS)
+        table.add_column(header, overflow="fold")
     return table
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table of texts."""
+def cell(text: str, style: str = "") -> Text:
+    """A cell of a table for rich: what stands in a record or a name is never markup."""
     from rich.text import Text
 
-    table = make_table(*headers)
+    return Text(printable(text), style)
+
+
+class TableWriter:
+    """Prints a table while its rows arrive. It keeps the first rows, until the columns have their widths."""
+
+    def __init__(self, *headers: str) -> None:
+        self._headers = headers
+        self._sample: list[list[str]] = []
+        self._sample_characters = 0
+        self._layout: Layout | None = None
+
+    def add(self, row: Iterable[object]) -> None:
+        """Print a row, now or when the widths are known."""
+        cells = [printable(str(value)) for value in row]
+        if self._layout is not None:
+            _write(row_lines(self._layout, cells))
+            return
+        self._sample.append(cells)
+        self._sample_characters += sum(map(len, cells))
+        if len(self._sample) >= SAMPLE_ROWS or self._sample_characters >= SAMPLE_CHARACTERS:
+            self.end()
+
+    def end(self) -> None:
+        """Print what was kept. Rows may still follow."""
+        if self._layout is None:
+            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+            self._layout = lay_out(self._headers, self._sample, width)
+            _write(head_lines(self._layout))
+            for cells in self._sample:
+                _write(row_lines(self._layout, cells))
+            self._sample.clear()
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """A table of texts."""
+    table = TableWriter(*headers)
     for row in rows:
-        # Cells are Text, because what stands in a record is never markup.
-        table.add_row(*[Text(printable(str(cell))) for cell in row])
-    console().print(table)
-
-
-def printable(text: str) -> str:
-    """The text without control characters, which could play tricks on a terminal."""
-    return "".join([letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text])
+        table.add(row)
+    table.end()
 
 
 def shown_tags(tags: Mapping[str, TagValue]) -> str:
@@ -134,9 +184,9 @@ def progress(
     )
 
     count: Any = DownloadColumn() if is_bytes else MofNCompleteColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), count, TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(printable(what), total=total)
         yield lambda done: bar.advance(task, done)
 
 

@@ -144,7 +144,7 @@ class Client:
             select=given.texts("select", select),
             order_by=given.text("order_by", order_by),
             descending=descending,
-            after=given.place(after),
+            after=given.place(after, groups),
             ack=given.ack(ack),
         )
         return Records(partial(self._begin_query, options, given.limit(limit)))

@@ -39,3 +39,15 @@ class ChangeEvent:
     async def wait(self) -> None:
         """Wait for the next change from now on."""
         await self._pending.wait()
+
+
+async def first_of(*events: trio.Event) -> None:
+    """Wait until one of several events is set."""
+
+    async def wait_for(event: trio.Event) -> None:
+        await event.wait()
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for event in events:
+            nursery.start_soon(wait_for, event)

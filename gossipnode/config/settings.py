@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -17,15 +16,12 @@ import msgspec
 
 from gossipnode.config import values as values
 from gossipnode.config.address import Address
+from gossipnode.config.environment import ENVIRONMENT_PREFIX, GROUPS_VARIABLE, setting_variables
+from gossipnode.config.keys import GROUP_KEYS, SECTIONS, hint
+from gossipnode.config.keys import SettingsError as SettingsError
 from gossipnode.config.values import Parser, WrongValueError
-from gossipnode.core.model.limits import REPLICAS_MAX, SHARDS_MAX
 
-ENVIRONMENT_PREFIX = "GOSSIPNODE_"
 DEFAULT_TOMBSTONE_RETENTION_SECONDS = 7 * 24 * 3600
-
-
-class SettingsError(ValueError):
-    """A configuration that is wrong in itself: the message names key and origin, and what is expected."""
 
 
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,43 +97,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return dict(sorted(everyone.items()))
 
 
-_SECTIONS: dict[str, dict[str, Parser]] = {
-    "node": {
-        "name": values.member_name,
-        "listen": values.listen_address,
-        "advertise": values.address,
-        "data_dir": values.path,
-        "status_listen": values.listen_address,
-    },
-    "cluster": {
-        "name": values.cluster_name,
-        "secret": values.text,
-        "discovery": values.discovery,
-        "peers": values.peers,
-        "join": values.addresses,
-    },
-    "repair": {
-        "schedule": values.schedule,
-        "session_deadline_seconds": values.seconds,
-        "max_sessions": values.whole_number(1, 1024),
-        "page_leaves": values.whole_number(1, 100_000),
-        "leaf_json": values.one_of("none", "commas"),
-    },
-    "tls": {
-        "ca": values.existing_file,
-        "cert": values.existing_file,
-        "key": values.existing_file,
-        "require_client": values.yes_or_no,
-    },
-}
-_GROUP_KEYS: dict[str, Parser] = {
-    "shards": values.whole_number(1, SHARDS_MAX),
-    "replicas": values.whole_number(1, REPLICAS_MAX),
-    "tombstone_retention": values.duration,
-    "ack": values.one_of("local", "one", "quorum", "all"),
-    "indexes": values.tag_keys,
-}
 _OPTIONS = {"cluster.peers": "--peer", "cluster.name": "--cluster", "groups": "--group"}
+
+_EVERY_ADDRESS = ("0.0.0.0", "::")
+"""Hosts that stand for all addresses of a machine. One can listen there, and nobody can dial them."""
 
 _WITHOUT_EFFECT = {
     ("node", "status_listen"): "[node] status_listen is set, but status over HTTP is not served yet",
@@ -166,7 +129,7 @@ def load_settings(
     Raises:
         SettingsError: one line that names the key, its file, variable or option, and what is expected.
     """
-    sections: _Sections = {name: {} for name in _SECTIONS}
+    sections: _Sections = {name: {} for name in SECTIONS}
     groups: _Groups = {}
     if path is not None:
         _take_file(path, sections, groups)
@@ -179,14 +142,14 @@ def load_settings(
 
 def _take_file(path: Path, sections: _Sections, groups: _Groups) -> None:
     document = _read_toml(path)
-    _refuse_unknown(document, [*_SECTIONS, "groups"], f"{path}: unknown section")
+    _refuse_unknown(document, [*SECTIONS, "groups"], f"{path}: unknown section")
     for section, table in document.items():
         entries = _table(table, f"{path}: [{section}]")
         if section == "groups":
             for name, keys in entries.items():
                 _take_group_table(path, name, keys, groups)
             continue
-        known = _SECTIONS[section]
+        known = SECTIONS[section]
         _refuse_unknown(entries, list(known), f"{path}: in [{section}], unknown key")
         for key, value in entries.items():
             sections[section][key] = _parse(known[key], value, f"{path}: [{section}] {key}")
@@ -196,14 +159,15 @@ def _take_group_table(path: Path, name: str, table: object, groups: _Groups) -> 
     where = f"{path}: [groups.{name}]"
     _parse(values.group_name, name, where)
     entries = _table(table, where)
-    _refuse_unknown(entries, list(_GROUP_KEYS), f"{path}: in [groups.{name}], unknown key")
-    groups[name] = {key: _parse(_GROUP_KEYS[key], value, f"{where} {key}") for key, value in entries.items()}
+    _refuse_unknown(entries, list(GROUP_KEYS), f"{path}: in [groups.{name}], unknown key")
+    groups[name] = {key: _parse(GROUP_KEYS[key], value, f"{where} {key}") for key, value in entries.items()}
 
 
 def _read_toml(path: Path) -> dict[str, object]:
     text = ""
     try:
-        text = path.read_bytes().decode()
+        # Some editors put a mark of Unicode before the text.
+        text = path.read_bytes().decode("utf-8-sig")
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}, {values.toml_problem(error, text)}") from None
@@ -226,12 +190,7 @@ def _table(value: object, where: str) -> dict[str, object]:
 def _refuse_unknown(entries: Iterable[str], known: Sequence[str], what: str) -> None:
     for key in entries:
         if key not in known:
-            raise SettingsError(f"{what} {key!r}: {_hint(key, known)}")
-
-
-def _hint(key: str, known: Sequence[str]) -> str:
-    near = get_close_matches(key, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+            raise SettingsError(f"{what} {key!r}: {hint(key, known)}")
 
 
 def _parse(parser: Parser, value: object, where: str) -> Any:
@@ -242,19 +201,13 @@ def _parse(parser: Parser, value: object, where: str) -> Any:
 
 
 def _take_environment(environ: Mapping[str, str], sections: _Sections, groups: _Groups) -> None:
-    for variable in sorted(environ):
-        if not variable.startswith(ENVIRONMENT_PREFIX):
-            continue
+    for variable in setting_variables(environ):
         rest = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-        if rest == "groups":
+        if rest == GROUPS_VARIABLE:
             _merge_groups(values.comma_list(environ[variable]), variable, groups)
-        section, _, key = rest.partition("_")
-        if section not in _SECTIONS or values.set_by_kubernetes(key):
             continue
-        known = _SECTIONS[section]
-        if key not in known:
-            raise SettingsError(f"{variable}: [{section}] has no key {key!r}: {_hint(key, list(known))}")
-        sections[section][key] = _parse(known[key], environ[variable], variable)
+        section, _, key = rest.partition("_")
+        sections[section][key] = _parse(SECTIONS[section][key], environ[variable], variable)
 
 
 def _take_option(key: str, value: object, sections: _Sections, groups: _Groups) -> None:
@@ -263,7 +216,7 @@ def _take_option(key: str, value: object, sections: _Sections, groups: _Groups) 
     if key == "groups":
         _merge_groups(cast("Sequence[str]", value), option, groups)
     else:
-        sections[section][name] = _parse(_SECTIONS[section][name], value, option)
+        sections[section][name] = _parse(SECTIONS[section][name], value, option)
 
 
 def _merge_groups(specs: Sequence[str], where: str, groups: _Groups) -> None:
@@ -274,7 +227,7 @@ def _merge_groups(specs: Sequence[str], where: str, groups: _Groups) -> None:
             raise SettingsError(f"{where}: group {name!r} is given twice")
         seen.add(name)
         for key, number in (("shards", shards), ("replicas", replicas)):
-            groups.setdefault(name, {})[key] = _parse(_GROUP_KEYS[key], number, f"{where} {spec}: {key}")
+            groups.setdefault(name, {})[key] = _parse(GROUP_KEYS[key], number, f"{where} {spec}: {key}")
 
 
 def _assemble(sections: _Sections, groups: _Groups) -> Settings:
@@ -286,6 +239,11 @@ def _assemble(sections: _Sections, groups: _Groups) -> Settings:
                 f"or as GOSSIPNODE_NODE_{key.upper()}"
             )
     node.setdefault("advertise", node["listen"])
+    if node["advertise"].host in _EVERY_ADDRESS:
+        raise SettingsError(
+            f"[node] advertise: nobody can dial {node['advertise']}: give the address at which others reach "
+            "this node, in the file, as --advertise, or as GOSSIPNODE_NODE_ADVERTISE"
+        )
     node.setdefault("data_dir", Path("data") / node["name"])
     cluster = dict(sections["cluster"])
     cluster["peers"] = _other_members(cluster.get("peers", {}), node)

@@ -15,11 +15,17 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from gossipnode.config.address import Address, AddressError, parse_address
-from gossipnode.core.model.limits import GROUP_INDEXES_MAX, GROUP_MAX_BYTES, TAG_KEY_MAX_BYTES
+from gossipnode.core.model.limits import (
+    GROUP_INDEXES_MAX,
+    GROUP_MAX_BYTES,
+    RETENTION_MAX_SECONDS,
+    TAG_KEY_MAX_BYTES,
+)
 
 Parser: TypeAlias = Callable[[object], Any]
 
 MEMBER_NAME_MAX_BYTES = 255
+_CRON_FIELDS = 5
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MEMBER_NAME = re.compile(r"[\x21-\x7e]+")
 _NOT_IN_MEMBER_NAME = frozenset("/=,")
@@ -36,6 +42,16 @@ def text(value: object) -> str:
     if not value:
         raise WrongValueError("expected text, got nothing")
     return value
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """A list of texts, none of them empty."""
+    return tuple(text(item) for item in _list(value, '["a", "b"]'))
+
+
+def named(value: object) -> list[str]:
+    """The items of a text such as "a, b", one of them at least."""
+    return comma_list(text(value)) or [text("")]
 
 
 def _shown(value: object) -> str:
@@ -90,9 +106,17 @@ def _size(name: str) -> int:
         raise WrongValueError(f"{name[:40]!r} is no UTF-8 text") from None
 
 
+def new_group_name(value: object) -> str:
+    """The name of a group that is to be created. One that exists may have another, of an earlier version."""
+    name = any_group_name(value)
+    if not name.isprintable():
+        raise WrongValueError(f"group name {name!r} holds characters that cannot be printed")
+    return name
+
+
 def group_name(value: object) -> str:
     """The name of a group that clients may use."""
-    name = any_group_name(value)
+    name = new_group_name(value)
     if name.startswith("_"):
         raise WrongValueError(
             f'group name {name!r} begins with "_", which is kept for the node\'s own groups'
@@ -244,6 +268,8 @@ def duration(value: object) -> float:
     total = int(found[1]) * _UNIT_SECONDS[found[2]]
     if total == 0:
         raise WrongValueError(f"expected a time above 0, got {value!r}")
+    if total > RETENTION_MAX_SECONDS:
+        raise WrongValueError(f"expected {format_duration(RETENTION_MAX_SECONDS)} at most, got {value!r}")
     return float(total)
 
 
@@ -292,17 +318,16 @@ def schedule(value: object) -> str | None:
     from cronsim import CronSim, CronSimError
 
     try:
+        # Of six fields, the first would be seconds.
+        wrong = len(expression.split()) != _CRON_FIELDS
         next(CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC)))
     except (CronSimError, StopIteration):
+        wrong = True
+    if wrong:
         raise WrongValueError(
             f'{expression[:80]!r} is no cron schedule: expected five fields such as "0 2 * * *" (02:00 UTC)'
-        ) from None
+        )
     return expression
-
-
-def set_by_kubernetes(key: str) -> bool:
-    """Whether a variable's name looks like what Kubernetes sets for a service that bears our name."""
-    return bool(re.fullmatch(r"(.*_)?(service_(host|port)(_.*)?|port(_[0-9]+_.*)?)", key))
 
 
 def toml_problem(error: tomllib.TOMLDecodeError, document: str) -> str:

@@ -2,12 +2,12 @@
 
 run_node
  |- store            opened first, closed last
- |- members          a channel, and a stream of requests, to each
+ |- members          a channel, and a stream of requests, to each other member
  |- reports          to origins; goes on while the rest stops
  |- endpoint         listeners -> a task per connection -> a task per call
  |- holder           a task per shard that holds a message
  |- rounds           a task per round that this node started, and the schedule
- |- membership       boot, then hellos, registries compared, channels that follow
+ |- membership       boot, then hellos, comparing registries, following the members
  |- hand-off         fill, settle, give up
  |- coordination     requests that outlive their callers, read repair
  `- local            indexes, leaf digests
@@ -43,13 +43,13 @@ from gossipnode.wire.property.canonical_json import leaf_digest
 from gossipnode.wire.property.index_rows import payload_rows
 
 DRAIN_SECONDS = 10.0
-"""From the first signal to the end, whatever is still running."""
+"""From `request_drain` to the end. What is still running then is cancelled."""
 
 DRAIN_SESSIONS_SECONDS = 6.0
-"""The part of it that running sessions and calls get to finish."""
+"""The part of `DRAIN_SECONDS` in which running sessions and calls may finish."""
 
 DRAIN_CLOSE_SECONDS = 1.0
-"""The part of it that is kept for closing what is left, the store last."""
+"""The part of `DRAIN_SECONDS` that is kept for closing what is left. The store closes last."""
 
 
 class NodeFailedError(Exception):
@@ -98,7 +98,7 @@ async def run_node(
 
 @asynccontextmanager
 async def _closing(listeners: Sequence[trio.abc.Listener[Any]]) -> AsyncGenerator[None]:
-    """Close what nobody came to serve. Closing twice does no harm."""
+    """Close the listeners at the end, in case no server has. Closing twice does no harm."""
     try:
         yield
     finally:
@@ -124,9 +124,10 @@ class Node:
         self._log = structlog.get_logger("gossipnode.node").bind(node=parts.local.own_name)
         self._health = HealthService({"": ServingStatus.NOT_SERVING})
         handlers: dict[Any, Any] = {**self._health.handlers(), **make_handlers(parts, world)}
+        self._health.follow(handlers)
         handlers |= ReflectionService(handlers).handlers()
         access = Access(parts.settings, parts.local.registry)
-        self._server = Server(handlers, authorize=access.authorize)
+        self._server = Server(handlers, authorize=access.authorize, is_member=access.names_member)
 
     @property
     def address(self) -> Address:
@@ -163,7 +164,7 @@ class Node:
     ) -> None:
         """Serve `listeners` until `request_drain` or a `failure`, then stop in order.
 
-        `birth` is when the store was made: another store is another, empty member.
+        `birth` is when the store was made. A member that comes back with another store is a new, empty one.
         """
         self._state.address = self._world.network.bound(listeners, self._settings.node.listen)
         repair = self.parts.repair
@@ -184,13 +185,13 @@ class Node:
                 ends_by = trio.current_time() + DRAIN_SECONDS - DRAIN_CLOSE_SECONDS
                 await self._stop()
                 working.cancel_scope.cancel()
-            # What the holders here had to give up is still told to its origins.
+            # Origins are still told what the holders here had to give up.
             repair.reports.stop()
             reporting.cancel_scope.deadline = ends_by
         self._log.info("stopped")
 
     async def _stop(self) -> None:
-        """No new work; what runs gets a grace period."""
+        """Take no new work, and give what runs a grace period."""
         self._become("unhealthy" if self.failure else "draining")
         self._health.set("", ServingStatus.NOT_SERVING)
         self.parts.repair.rounds.stop()
@@ -200,7 +201,7 @@ class Node:
             stopping.start_soon(self.parts.repair.holder.drain, DRAIN_SESSIONS_SECONDS)
 
     async def _watch_store(self) -> None:
-        """The store's failure is the node's: it stops, and says why."""
+        """Stop the node when its store fails, and say why."""
         error = await self.parts.local.store.wait_failed()
         self._state.failure = str(error)
         self._log.error("store failed", reason=self.failure)

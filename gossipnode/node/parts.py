@@ -4,10 +4,10 @@ local        what this node holds and knows
 members      a channel, and a stream of requests, to each other member
 repair       sessions, the holder of messages, rounds
 replica      this node's own copy, for coordinators here and elsewhere
-membership   who is a member, which groups there are
+membership   which members and which groups there are
 coordination clients' requests over the replicas of a record
 hand_off     shards follow the members
-queries      what replicas find, merged
+queries      searches of all replicas, merged into one answer
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Parts:
     async def run(self, birth: int, *, task_status: trio.TaskStatus[None]) -> None:
         """Become a member, then do what a member does, until cancelled.
 
-        `birth` is when the store was made: another store is another, empty member.
+        `birth` is when the store was made. A member that comes back with another store is a new, empty one.
 
         Raises:
             NotAMemberError: the cluster forgot this node, refuses it, or cannot be found.
@@ -109,7 +109,7 @@ def make_parts(
 
 
 def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
-    """The handlers of every service of a node but health, by method."""
+    """The handlers of every service but health and reflection, by method."""
     local, repair, membership = parts.local, parts.repair, parts.membership
     coordination, queries, rng = parts.coordination, parts.queries, world.rng
     status = StatusReport(

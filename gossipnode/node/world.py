@@ -20,7 +20,7 @@ from gossipnode.store.interface import IndexRows, LeafDigest, Store
 
 
 class Network(Protocol):
-    """How a node reaches others and is reached."""
+    """How a node reaches other nodes, and is reached by them."""
 
     async def connect(self, address: Address) -> trio.abc.Stream:
         """Open a stream to a listener.
@@ -34,12 +34,12 @@ class Network(Protocol):
         """Listen at an address; port 0 takes any free one.
 
         Raises:
-            OSError: the address is taken or is none of ours.
+            OSError: the address is taken, or does not belong to this machine.
         """
         ...
 
     def bound(self, listeners: Sequence[trio.abc.Listener[Any]], asked: Address) -> Address:
-        """The address that `listen(asked)` came to listen at."""
+        """The address that `listen(asked)` listens at, with the port that it got."""
         ...
 
 
@@ -58,7 +58,7 @@ class World:
 
 
 class TcpNetwork:
-    """Sockets."""
+    """The network of the operating system: TCP sockets."""
 
     async def connect(self, address: Address) -> trio.abc.Stream:
         """Open a TCP connection."""
@@ -68,7 +68,7 @@ class TcpNetwork:
         """Listen on every address that the host name stands for."""
         listeners = await trio.open_tcp_listeners(address.port, host=address.host)
         if address.port == 0 and len(listeners) > 1:
-            # Each address got a port of its own: one that all can tell is enough.
+            # Each address got another free port. Callers are told one port, so one listener is enough.
             for extra in listeners[1:]:
                 await extra.aclose()
             return listeners[:1]

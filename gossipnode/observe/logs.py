@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from collections.abc import MutableMapping
+from typing import Any, TextIO
 
 import structlog
+
+from gossipnode.observe.printable import printable, printable_json, printable_lines
 
 
 def configure_logs(level: str = "info", *, json: bool | None = None) -> None:
@@ -32,13 +35,16 @@ def configure_logs(level: str = "info", *, json: bool | None = None) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    renderer: Any = (
-        structlog.processors.JSONRenderer(ensure_ascii=False)
-        if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
-    last = [structlog.processors.format_exc_info, renderer] if as_json else [renderer]
-    handler = logging.StreamHandler(sys.stderr)
+    last: list[Any] = [structlog.processors.format_exc_info]
+    if as_json:
+        last.append(structlog.processors.JSONRenderer(ensure_ascii=False))
+        if sys.stderr.isatty():
+            last.append(_printable_line)
+    else:
+        plain = structlog.dev.plain_traceback
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+        last += [_printable_event, renderer]
+    handler = _LossyHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -49,3 +55,26 @@ def configure_logs(level: str = "info", *, json: bool | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("gossipnode").setLevel(level.upper())
+
+
+class _LossyHandler(logging.StreamHandler[TextIO]):
+    """Drops the lines that stderr does not take, because it is full or closed. The node goes on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name that logging calls
+        """Say nothing: it could only be said on stderr."""
+
+
+def _printable_line(_logger: object, _method: str, line: str) -> str:
+    return printable_json(line)
+
+
+def _printable_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+    """The event as it may stand on a terminal: names and values come from clients and peers."""
+    return {printable(str(key)): _printable_value(key, value) for key, value in event.items()}
+
+
+def _printable_value(key: str, value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else repr(value)
+    return printable_lines(text) if key in ("exception", "stack") else printable(text)

@@ -60,6 +60,21 @@ async def _handshake(stream: "trio.SSLStream[trio.abc.Stream]", limits: Limits) 
 
 def peer_name(stream: trio.abc.Stream) -> str:
     """The peer's address as text, for logs and `CallContext.peer`."""
+    address = _socket_address(stream)
+    if isinstance(address, tuple):
+        host, port = cast("tuple[str, int]", address[:2])
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return str(address) or "unix"
+
+
+def peer_host(stream: trio.abc.Stream) -> str:
+    """The IP address of the peer; "" if it has none."""
+    address = _socket_address(stream)
+    return str(cast("tuple[str, int]", address)[0]) if isinstance(address, tuple) else ""
+
+
+def _socket_address(stream: trio.abc.Stream) -> object:
+    """What the operating system says of the peer, or what there is to say without it."""
     inner: trio.abc.Stream = stream
     if isinstance(stream, trio.SSLStream):
         inner = cast("trio.SSLStream[trio.abc.Stream]", stream).transport_stream
@@ -69,10 +84,7 @@ def peer_name(stream: trio.abc.Stream) -> str:
         address: object = inner.socket.getpeername()
     except OSError:
         return "unknown"
-    if isinstance(address, tuple):
-        host, port = cast("tuple[str, int]", address[:2])
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return str(address) or "unix"
+    return address
 
 
 def peer_dns_names(stream: trio.abc.Stream) -> tuple[str, ...]:

@@ -17,14 +17,22 @@ class Limits:
     # Messages and connections.
     max_message_bytes: int = 4 * MIB
     max_connections: int = 512
+    # Of these, what one address may hold, and what is kept for members if the server can tell them apart.
+    max_connections_per_address: int = 256
+    connections_kept_for_members: int = 128
+    max_handshakes: int = 128
     max_streams_per_connection: int = 256
 
     # Header blocks: as sent (in HEADERS and CONTINUATION frames), as decoded (RFC 9113, 6.5.2), and how many
-    # of them each direction of a connection remembers.
-    max_header_block_bytes: int = 32 * KIB
+    # of them, and bytes of them decoded, each direction of a connection remembers. A larger one is decoded up
+    # to `max_refused_list_bytes` to refuse its call alone, as the header tables of both ends must agree.
+    # Beyond that, the connection ends.
+    max_header_block_bytes: int = 64 * KIB
     max_header_list_bytes: int = 16 * KIB
+    max_refused_list_bytes: int = 256 * KIB
     max_continuation_frames: int = 16
     max_cached_header_blocks: int = 256
+    max_cached_head_bytes: int = 128 * KIB
 
     # Flow control. What the application has not read is at most one connection window, and for each stream
     # at most one stream window and one unfinished message. The unfinished messages of a whole connection are
@@ -41,9 +49,11 @@ class Limits:
     gather_bytes: int = 16 * KIB
 
     # Abuse. The peer leaves replies to control frames unread, opens streams only to reset them, or sends
-    # frames that carry nothing (SETTINGS, PING, empty DATA, unknown types) faster than this.
+    # frames that carry nothing (SETTINGS, PING, empty DATA, unknown types) faster than this. More resets than
+    # `max_resets` are allowed up to a share of the streams that were opened.
     max_control_bytes: int = 128 * KIB
-    max_resets: int = 500
+    max_resets: int = 4000
+    max_reset_share: float = 0.5
     reset_interval_seconds: float = 10.0
     max_idle_frames: int = 2000
     idle_frames_interval_seconds: float = 10.0

@@ -16,6 +16,7 @@ from gossipnode.rpc.status import RpcError
 
 CONTENT_TYPE: Final = b"application/grpc+proto"
 ACCEPTED_CONTENT_TYPES: Final = frozenset(["application/grpc", "application/grpc+proto"])
+ACCEPTED_ENCODINGS: Final = ("identity", "gzip")
 RESPONSE_FIELDS: Final[Fields] = ((b":status", b"200"), (b"content-type", CONTENT_TYPE))
 _TIMEOUT = re.compile(r"[0-9]{1,8}[HMSmun]")
 _UNITS: Final = ((1e-6, "u"), (1e-3, "m"))

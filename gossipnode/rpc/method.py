@@ -18,7 +18,10 @@ Reply = TypeVar("Reply")
 
 @dataclass(frozen=True, slots=True)
 class Method(Generic[Request, Reply]):
-    """One gRPC method. A decoder raises ValueError for bytes that are not a message of its kind."""
+    """One gRPC method. A decoder raises ValueError for bytes that are not a message of its kind.
+
+    A call of an `endless` method goes on until its client ends it. A server that drains does not wait for it.
+    """
 
     path: str
     cardinality: Cardinality
@@ -26,6 +29,7 @@ class Method(Generic[Request, Reply]):
     decode_request: Callable[[bytes], Request]
     encode_reply: Callable[[Reply], bytes]
     decode_reply: Callable[[bytes], Reply]
+    endless: bool = False
 
     def __post_init__(self) -> None:
         service, _, name = self.path.removeprefix("/").partition("/")

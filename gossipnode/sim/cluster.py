@@ -58,7 +58,7 @@ class RoundRun:
         self._done.set()
 
     async def result(self) -> Round:
-        """What became of it, once it is over."""
+        """The round as it ended. Waits for the end."""
         await self._done.wait()
         assert self._round is not None
         return self._round
@@ -83,7 +83,7 @@ class Cluster:
     ack: str = "quorum"
     """The acknowledgement level of every group in the configuration."""
     through: dict[str, str] = field(default_factory=dict[str, str])
-    """The member that a node joins through which is not in the configuration."""
+    """For each node that is not in the configuration: the member that it joins through."""
     keeps_errors: bool = False
     """Whether a node that stops by itself is noted in `errors`, and does not end the simulation."""
 
@@ -128,7 +128,7 @@ class Cluster:
         return msgspec.structs.replace(settings, groups=groups)
 
     def world(self, name: str) -> World:
-        """The world of a node: its part of the network, its disk, its clock and its chance."""
+        """The world of a node: its part of the network, its disk, its clock and its randomness."""
 
         @asynccontextmanager
         async def open_store(
@@ -151,7 +151,7 @@ class Cluster:
     # The life of a node
 
     async def start(self, nursery: trio.Nursery, *names: str, **overrides: object) -> None:
-        """Start nodes, those of the configuration if none is named, and wait until each of them serves.
+        """Start the nodes of these names, or those of the configuration, and wait until all of them serve.
 
         Raises:
             RuntimeError: a node has not started; `errors` says why if `keeps_errors`.
@@ -192,17 +192,17 @@ class Cluster:
         """End a node, and lose everything that it has stored."""
         if name in self.running:
             await self.end(name)
-        # Stores are told apart by the time of their making.
+        # Stores are told apart by the time at which they were made.
         await trio.sleep(1)
         del self.stores[name]
 
     async def join(self, nursery: trio.Nursery, name: str, through: str = "a") -> None:
-        """Start a node that is in nobody's configuration."""
+        """Start a node that is in no configuration."""
         self.through[name] = through
         await self.start(nursery, name)
 
     async def refused(self, name: str, **overrides: object) -> str:
-        """Start a node that is not to come up; gives why. Needs `keeps_errors`."""
+        """Start a node that must fail to start; gives why it did. Needs `keeps_errors`."""
         async with trio.open_nursery() as nursery:
             try:
                 await self.start(nursery, name, **overrides)
@@ -223,7 +223,7 @@ class Cluster:
             self.faults.hold((name, other), (other, name))
 
     async def isolate(self, name: str) -> None:
-        """Part a node from all others, until `faults.heal`."""
+        """Cut a node off from all other nodes, until `faults.heal`."""
         for other in self.others(name):
             await self.faults.cut((name, other), (other, name))
 
@@ -260,7 +260,7 @@ class Cluster:
         return run
 
     async def round(self, origin: str = "a", group: str = "sw", shard: int = 0) -> Round:
-        """Start a round at a node, and wait for what becomes of it."""
+        """Start a round at a node, and wait for its end."""
         watch = self.parts(origin).repair.rounds.start(ShardId(group, shard), Cause.ASKED)
         while watch.now().outcome is None:
             await watch.changed.wait()

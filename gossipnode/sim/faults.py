@@ -19,7 +19,7 @@ Direction: TypeAlias = tuple[str, str]
 
 
 class Faults:
-    """What is wrong between which nodes."""
+    """The faults between nodes, each in one direction."""
 
     def __init__(self) -> None:
         """Nothing is wrong."""
@@ -29,7 +29,7 @@ class Faults:
         self._healed = ChangeEvent()
 
     def hold(self, *directions: Direction) -> None:
-        """Let bytes wait, as before a peer that is stopped or a router that drops them."""
+        """Hold bytes up, as a peer that is stopped or a router that drops them would."""
         self._held.update(directions)
 
     async def cut(self, *directions: Direction) -> None:

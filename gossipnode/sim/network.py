@@ -14,7 +14,7 @@ import trio.testing
 from gossipnode.config.address import Address
 
 BACKLOG_CONNECTIONS = 64
-"""Connections that wait to be accepted, on the network in memory."""
+"""Connections to one listener that may wait to be accepted."""
 
 
 class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
@@ -75,7 +75,7 @@ class MemoryConnection(trio.abc.HalfCloseableStream):
 
 
 class MemoryNetwork:
-    """Addresses and the listeners behind them. Links can be cut, which breaks connections over them."""
+    """Listeners by their addresses. `cut` breaks the connections to an address."""
 
     def __init__(self) -> None:
         """Start with nobody listening."""

@@ -1,7 +1,7 @@
-"""What a store promises, whatever keeps it. SQLite keeps it on disk; the twin in memory keeps it for tests.
+"""What a store promises. The SQLite store keeps it on disk, and its twin in memory keeps it for tests.
 
-A store compares versions inside its own transaction, so the newest version wins whoever writes at the same
-time. Digests and rows come from the same transaction: they cannot disagree.
+A store compares versions inside its own transaction, so the newest version wins even if several tasks write
+at the same time. Digests and records change in the same transaction, so they always agree.
 """
 
 from __future__ import annotations
@@ -17,37 +17,36 @@ from gossipnode.core.query.index_key import IndexKind, IndexRow
 from gossipnode.core.session.tree import Leaf, Tree
 
 LeafDigest: TypeAlias = Callable[[bytes, int], bytes]
-"""(payload, delete_time) -> the 64 raw bytes of the leaf's sha512. Handed in: a store knows no encoding."""
-
+"""(payload, delete_time) -> the 64 raw bytes of the leaf's digest. Handed in: a store knows no encoding."""
 
 IndexRows: TypeAlias = Callable[[bytes, Collection[str]], Sequence[IndexRow]]
 """(payload, tags) -> the rows of a live record in the indexes of these tags. Handed in, as `LeafDigest` is.
 
-A payload that it cannot read, and raises for, has no rows: it may have come from a peer as it is.
+If it raises, the record has no rows: a payload may come from a peer, and need not be readable.
 """
 
 
 def no_index_rows(_payload: bytes, _tags: Collection[str]) -> Sequence[IndexRow]:
-    """The `IndexRows` of a store whose payloads nobody looks into: every index stays empty."""
+    """The `IndexRows` of a store that reads no payload: every index stays empty."""
     return ()
 
 
 class IndexHit(NamedTuple):
-    """A row of an index, and the place behind which the next page begins."""
+    """A row of an index. The last one of a page says where the next page begins."""
 
     key: bytes
     entity: Entity
 
 
 class IndexState(Enum):
-    """How far the index of a tag is."""
+    """Whether the index of a tag holds all records of its shard."""
 
     BUILDING = "building"
     READY = "ready"
 
 
 class StoreError(Exception):
-    """Base of the errors of a store. The message says what a user can do."""
+    """The base of all errors of a store. The message says what a user can do."""
 
 
 class StoreLockedError(StoreError):
@@ -55,7 +54,11 @@ class StoreLockedError(StoreError):
 
 
 class StoreDamagedError(StoreError):
-    """The file is damaged, or is no store at all."""
+    """The file is damaged, or it is not a store."""
+
+
+class RecordDamagedError(StoreError):
+    """One record is damaged and was set aside; the others are served. A replica's version of it heals it."""
 
 
 class StoreTooNewError(StoreError):
@@ -63,54 +66,64 @@ class StoreTooNewError(StoreError):
 
 
 class StoreFullError(StoreError):
-    """The disk is full: nothing of the write was kept. Reads go on; a later write may work again."""
+    """The disk is full, and nothing of the write was kept. Reads go on, and a later write may work again."""
 
 
 class StoreClosedError(StoreError):
-    """The store is closed, or failed in a way that it cannot go on after."""
+    """The store is closed, or it has failed and takes no more calls until it is opened again."""
 
 
 class IndexRefusedError(StoreError):
-    """A shard cannot have this index. It has too many, or the tag's name is none that a client may write."""
+    """A shard cannot have this index: it has too many, or a client could not write a tag of this name."""
 
 
 class ShardCounts(NamedTuple):
-    """How much a shard holds. `records` counts live ones only."""
+    """How much a shard holds. `records` counts live records, without tombstones."""
 
     records: int
     tombstones: int
     unhashed: int
-    """Leaves whose digest is still to be computed."""
+    """Leaves of both kinds whose digest is still to be computed."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreSummary:
-    """What a check of the whole store found. The system group is checked too, but is in no figure or root."""
+    """What a check of the whole store found. Counts and roots leave out the system group."""
 
     records: int
     tombstones: int
     wrong: tuple[str, ...]
-    """One line a finding, naming the entity or slot. A few hundred are kept; `wrong_count` counts all."""
+    """A line for each finding, which names the entity or slot. A few hundred are kept."""
     wrong_count: int
+    """The number of all findings."""
     roots: tuple[tuple[ShardId, str], ...]
 
 
 class Store(Protocol):
-    """The records of one node. Every method may be called from many tasks at once.
+    """The records of one node. Many tasks may call it at once.
 
-    Records are kept under the `ShardId` that they are written with. Group, name and id order means the order
-    of `Entity` tuples.
+    A record is kept under the `ShardId` that it is written with. Entity order is the order of `Entity`
+    tuples.
     """
 
     async def write(
-        self, shard_records: Sequence[tuple[ShardId, Record]], *, stamp: int = 0
+        self,
+        shard_records: Sequence[tuple[ShardId, Record]],
+        *,
+        stamp: int = 0,
+        doubt_equal: bool = False,
     ) -> list[WriteResult]:
-        """Store each record that is newer than what is held; return, in order, after the commit is durable.
+        """Store each record that is newer than what is held. Returns once the commit is durable.
 
-        `stamp` is the node's clock: the largest one ever given is kept in the same transaction, so that a
-        restarted node goes on behind it.
+        The results are in the order of the records. A record that cannot be stored is refused in its own
+        result; the others are stored. `stamp` is the node's clock: the largest one ever given is kept in the
+        same transaction, so that a restarted node goes on with larger stamps.
 
-        Cancelling does not take effect before the commit is known: the rows may already be there.
+        With `doubt_equal`, the digests of a record that is held already are computed again. A session sends a
+        record only where digests differ, so one that turns out equal shows that a kept digest is wrong.
+
+        Once the write has been handed to the store, a cancellation takes effect only after the commit,
+        because the records may be stored already.
 
         Raises:
             StoreFullError: nothing of this write was kept.
@@ -118,31 +131,37 @@ class Store(Protocol):
         """
         ...
 
-    async def read(self, shard: ShardId, entities: Sequence[Entity]) -> list[Record | None]:
-        """The stored versions, tombstones included, in the order asked."""
+    async def read(
+        self, shard: ShardId, entities: Sequence[Entity], *, skip_damaged: bool = False
+    ) -> list[Record | None]:
+        """What is stored of these entities, in their order: a record, a tombstone, or None.
+
+        Raises:
+            RecordDamagedError: one of them was set aside. With `skip_damaged` it counts as not stored.
+        """
         ...
 
     async def leaves(
         self, shard: ShardId, slot: int, *, after: Entity | None = None, limit: int
     ) -> list[Leaf]:
-        """Up to `limit` leaves of one slot in entity order, behind `after`, each with its sha."""
+        """Up to `limit` leaves of one slot that come after `after`, in entity order, each with its digest."""
         ...
 
     async def scan(
         self, shard: ShardId, *, after: Entity | None = None, limit: int, name: str | None = None
     ) -> list[Record]:
-        """Up to `limit` records of a shard in entity order behind `after`, tombstones included.
+        """Up to `limit` records of a shard that come after `after`, in entity order, tombstones included.
 
-        With `name`, only the records of that name.
+        With `name`, only the records of that name. A record that was set aside is left out.
         """
         ...
 
     async def tree(self, shard: ShardId) -> Tree:
-        """The digests of a shard, computed where writes have made them stale. A new shard's tree is empty."""
+        """The digests of a shard. They are computed where writes have made them stale."""
         ...
 
     async def counts(self, shard: ShardId) -> ShardCounts:
-        """How much a shard holds, from kept counters: costs the same whatever the size."""
+        """How much a shard holds. It is read from counters, so it costs the same for a large shard."""
         ...
 
     async def last_stamp(self) -> int:
@@ -150,39 +169,39 @@ class Store(Protocol):
         ...
 
     async def fill_digests(self, *, limit: int) -> int:
-        """Compute and keep up to `limit` leaf digests that are still missing; returns how many were done.
+        """Compute and keep up to `limit` leaf digests that are still missing; returns how many were kept.
 
-        Called by a background task of the node, so that a round seldom has to wait for them.
+        A background task of the node calls it, so that a round seldom has to wait for digests.
         """
         ...
 
     def shards(self) -> list[ShardId]:
-        """Every shard that holds anything: records, or an index, though it be empty."""
+        """Every shard that holds a record or has an index, even an empty one."""
         ...
 
     async def drop(self, shard: ShardId) -> None:
-        """Forget a shard: records, digests, counters and indexes. In steps, each of them durable.
+        """Remove a shard: its records, digests, counters and indexes. Done in steps, each of them durable.
 
-        A crash on the way leaves a part, of which every digest is right; another call goes on with it.
-        Writes to the shard meanwhile are the caller's to keep away.
+        After a crash between two steps a part of the shard is left, with right digests; another call removes
+        the rest. The caller must see to it that nothing is written to the shard meanwhile.
         """
         ...
 
     async def note(self, key: str) -> bytes | None:
-        """A note of the node's own, kept with the records; None when there is none."""
+        """A note that the node keeps beside its records, by its key; None if there is no such note."""
         ...
 
     async def keep_note(self, key: str, value: bytes | None) -> None:
-        """Keep a note (None: forget it). Returns once that is durable."""
+        """Keep a note, or remove it if `value` is None. Returns once that is durable."""
         ...
 
     # Tag indexes
 
     async def want_index(self, shard: ShardId, tag: str) -> None:
-        """Have an index of a tag from now on. It is of use once `build_indexes` has gone through the shard.
+        """Have an index of a tag from now on. It can be read once `build_indexes` has gone through the shard.
 
-        From then on every write, on whatever path, keeps it right in its own transaction. An empty shard's
-        is ready at once; one that is there already stays as it is.
+        From now on every write to the shard keeps the index right in its own transaction. The index of an
+        empty shard is ready at once. An index that exists already stays as it is.
 
         Raises:
             IndexRefusedError: the shard has INDEXES_PER_SHARD_MAX already, or the tag's name is too long.
@@ -191,7 +210,7 @@ class Store(Protocol):
         ...
 
     async def drop_index(self, shard: ShardId, tag: str) -> None:
-        """Do without the index of a tag: gone for all at once, its rows removed in steps."""
+        """Give up the index of a tag. It is gone for readers at once, and its rows are removed in steps."""
         ...
 
     def indexes(self, shard: ShardId) -> dict[str, IndexState]:
@@ -199,9 +218,9 @@ class Store(Protocol):
         ...
 
     async def build_indexes(self, *, limit: int) -> int:
-        """Take up to `limit` more records into indexes that are being built; 0 when all are ready.
+        """Take up to `limit` more records into indexes that are being built; returns 0 once all are ready.
 
-        Goes on where it was after a restart. What a crash left of indexes that were given up is removed too.
+        After a restart it continues where it was. It also removes what a crash has left of given up indexes.
         """
         ...
 
@@ -217,15 +236,16 @@ class Store(Protocol):
         descending: bool = False,
         limit: int,
     ) -> list[IndexHit]:
-        """Up to `limit` rows of a READY index with `low` <= key <= `high`, behind `after`.
+        """Up to `limit` rows of a READY index with `low` <= key <= `high`, those that come after `after`.
 
-        In the order of (key, entity); `descending` turns the keys round, not the entities of a key.
+        The order is that of (key, entity). With `descending` the keys descend; the entities of a key still
+        ascend.
 
         Raises:
-            LookupError: there is no such index, or it is not ready.
+            LookupError: there is no such index, or it is still being built.
         """
         ...
 
     async def wait_failed(self) -> StoreError:
-        """Return, with the reason, once the store can take no more writes until it is opened again."""
+        """Wait until the store has failed and takes no more calls; returns the reason."""
         ...

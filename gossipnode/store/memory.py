@@ -1,16 +1,18 @@
 """The store's twin in memory, for tests and simulations: the same promises, kept in the simplest way.
 
-A write counts once its commit has taken `commit_seconds` of Trio's time; a crash loses what has not got
-there. Never for real data: nothing outlives the process.
+A commit takes `commit_seconds` of Trio's time, and a crash loses what has not been committed. It must not
+hold real data, since nothing outlives the process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import trio
 
+from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.limits import SLOT_COUNT
 from gossipnode.core.model.property import Entity, Record, ShardId
@@ -40,30 +42,31 @@ from gossipnode.store.prepared import (
 
 
 @dataclass(slots=True)
-class _Index:
-    """An index that is wanted. Its rows are made from the records whenever it is asked."""
+class _WantedIndex:
+    """An index of a tag. It has no rows: each call of `find` makes them from the records."""
 
     ready: bool
     reached: Entity | None = None
-    """As far as building has come."""
+    """The last entity that building has taken in."""
 
 
 @dataclass(slots=True)
 class _Shard:
-    """What is held of a shard; leaf digests by the version they were computed for."""
+    """What is held of a shard."""
 
     records: dict[Entity, Record] = field(default_factory=dict[Entity, Record])
     shas: dict[Entity, tuple[Version, str]] = field(default_factory=dict[Entity, tuple[Version, str]])
+    """Leaf digests, each with the version that it was computed from."""
     slots: dict[int, str] = field(default_factory=dict[int, str])
-    """Digests of the slots that no write has made stale."""
-    indexes: dict[str, _Index] = field(default_factory=dict[str, _Index])
+    """Digests of slots, without those that a write has made stale."""
+    indexes: dict[str, _WantedIndex] = field(default_factory=dict[str, _WantedIndex])
 
     def ordered(self) -> list[Record]:
         return sorted(self.records.values(), key=lambda record: record.entity)
 
 
 class MemoryStore:
-    """Implements `Store`, and what a test does to one: crash, reopen, fill the disk."""
+    """Implements `Store`. A test can also make it crash, open it again, or fill its disk."""
 
     def __init__(
         self,
@@ -74,7 +77,7 @@ class MemoryStore:
     ) -> None:
         self._leaf_digest = leaf_digest
         self._index_rows = index_rows
-        self._commit_seconds = commit_seconds
+        self.commit_seconds = commit_seconds
         self._shards: dict[ShardId, _Shard] = {}
         self._notes: dict[str, bytes] = {}
         self._stamp = 0
@@ -82,32 +85,31 @@ class MemoryStore:
         self._closed = False
         self._crashed = trio.Event()
         self._writing = 0
-        self._idle = trio.Event()
+        self._ended = ChangeEvent()
 
     def crash(self) -> None:
-        """Lose what is not committed: those who wait for it, and all later calls, get StoreClosedError."""
+        """Lose what is not committed. Calls that wait, and all later calls, raise StoreClosedError."""
         self._closed = True
         self._crashed.set()
 
     async def wait_failed(self) -> StoreError:
-        """Return once the store has crashed."""
+        """See `Store.wait_failed`. This store fails only by a crash."""
         await self._crashed.wait()
         return StoreClosedError("the store has crashed")
 
     async def close(self) -> None:
-        """Let the writes under way finish, then refuse further calls."""
+        """Refuse further calls, and wait for the writes that have begun."""
         self._closed = True
         with trio.CancelScope(shield=True):
             while self._writing:
-                self._idle = trio.Event()
-                await self._idle.wait()
+                await self._ended.wait()
 
     def reopen(self, *, leaf_digest: LeafDigest | None = None) -> MemoryStore:
-        """The store after a restart of a crashed or closed one. Another `leaf_digest` forgets all digests."""
+        """The store after a restart. With another `leaf_digest` it has forgotten all digests."""
         store = MemoryStore(
             leaf_digest=leaf_digest or self._leaf_digest,
             index_rows=self._index_rows,
-            commit_seconds=self._commit_seconds,
+            commit_seconds=self.commit_seconds,
         )
         store._stamp = self._stamp
         store._notes.update(self._notes)
@@ -119,11 +121,15 @@ class MemoryStore:
         return store
 
     def set_full(self, full: bool) -> None:
-        """Whether the disk is full: writes fail, reads go on."""
+        """Say whether the disk is full. While it is, writes fail and reads go on."""
         self._full = full
 
     async def write(
-        self, shard_records: Sequence[tuple[ShardId, Record]], *, stamp: int = 0
+        self,
+        shard_records: Sequence[tuple[ShardId, Record]],
+        *,
+        stamp: int = 0,
+        doubt_equal: bool = False,
     ) -> list[WriteResult]:
         """See `Store.write`."""
         await self._begin()
@@ -132,7 +138,9 @@ class MemoryStore:
         self._stamp = max(self._stamp, stamp)
         return [self._put(each) for each in prepared]
 
-    async def read(self, shard: ShardId, entities: Sequence[Entity]) -> list[Record | None]:
+    async def read(
+        self, shard: ShardId, entities: Sequence[Entity], *, skip_damaged: bool = False
+    ) -> list[Record | None]:
         """See `Store.read`."""
         held = await self._held(shard)
         return [held.records.get(entity) for entity in entities]
@@ -142,12 +150,12 @@ class MemoryStore:
     ) -> list[Leaf]:
         """See `Store.leaves`."""
         held = await self._held(shard)
-        leaves = [
+        leaves = (
             Leaf(slot, record.entity, self._sha(held, record), record.version)
             for record in held.ordered()
-            if slot_of(record.entity) == slot and (after is None or record.entity > after)
-        ]
-        return leaves[:limit]
+            if (after is None or record.entity > after) and slot_of(record.entity) == slot
+        )
+        return list(islice(leaves, limit))
 
     async def scan(
         self, shard: ShardId, *, after: Entity | None = None, limit: int, name: str | None = None
@@ -205,7 +213,7 @@ class MemoryStore:
         return sorted(self._shards)
 
     async def drop(self, shard: ShardId) -> None:
-        """See `Store.drop`. In one step."""
+        """See `Store.drop`. Here it is a single step."""
         await self._begin()
         if shard in self._shards:
             await self._commit()
@@ -234,7 +242,7 @@ class MemoryStore:
         held = self._shards.setdefault(shard, _Shard())
         if tag not in held.indexes and len(held.indexes) >= INDEXES_PER_SHARD_MAX:
             raise too_many_indexes(shard, tag)
-        held.indexes.setdefault(tag, _Index(ready=not held.records))
+        held.indexes.setdefault(tag, _WantedIndex(ready=not held.records))
 
     async def drop_index(self, shard: ShardId, tag: str) -> None:
         """See `Store.drop_index`."""
@@ -265,8 +273,8 @@ class MemoryStore:
             await self._commit()
         taken = 0
         for held, index in due:
-            behind = [e for e in sorted(held.records) if index.reached is None or e > index.reached]
-            part = behind[: limit - taken]
+            rest = [e for e in sorted(held.records) if index.reached is None or e > index.reached]
+            part = rest[: limit - taken]
             index.ready = taken + len(part) < limit
             index.reached = part[-1] if part else index.reached
             taken += len(part)
@@ -298,20 +306,20 @@ class MemoryStore:
         if descending:
             hits.sort(key=lambda hit: hit.key, reverse=True)
         if after is not None:
-            hits = [hit for hit in hits if _is_behind(hit, after, descending=descending)]
+            hits = [hit for hit in hits if _comes_after(hit, after, descending=descending)]
         return hits[:limit]
 
     async def _commit(self) -> None:
-        """The time that a commit takes. A caller that is cancelled meanwhile still learns its end."""
+        """Let the time of a commit pass. A caller that is cancelled meanwhile still waits for the end."""
         self._writing += 1
         try:
             await self._pass_commit_time()
         finally:
             self._writing -= 1
-            self._idle.set()
+            self._ended.notify()
 
     async def _pass_commit_time(self) -> None:
-        with trio.move_on_after(self._commit_seconds) as scope:
+        with trio.move_on_after(self.commit_seconds) as scope:
             scope.shield = True
             await self._crashed.wait()
         await trio.lowlevel.cancel_shielded_checkpoint()
@@ -341,7 +349,7 @@ class MemoryStore:
             return set()
         try:
             return set(self._index_rows(record.payload, (tag,)))
-        except Exception:  # noqa: BLE001 (whatever a peer's payload is, it must not keep others from being found)
+        except Exception:  # noqa: BLE001 (a payload of a peer that cannot be read has no rows)
             return set()
 
     def _sha(self, held: _Shard, record: Record) -> str:
@@ -367,7 +375,7 @@ class MemoryStore:
             raise StoreClosedError("the store is closed")
 
 
-def _is_behind(hit: IndexHit, after: IndexHit, *, descending: bool) -> bool:
+def _comes_after(hit: IndexHit, after: IndexHit, *, descending: bool) -> bool:
     if hit.key == after.key:
         return hit.entity > after.entity
     return (hit.key < after.key) is descending

@@ -1,4 +1,4 @@
-"""What callers hand a store, judged once, on their side, the same way for every store."""
+"""What callers hand to a store, judged on the caller's side and by the same rules for every store."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.errors import CoreError, InvalidEntityError
 from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS, TAG_KEY_MAX_BYTES
 from gossipnode.core.model.property import SHARD_MAX, Record, ShardId, check_entity, check_record
-from gossipnode.store.entity_key import entity_key
 from gossipnode.store.interface import IndexRefusedError
 
 INDEXES_PER_SHARD_MAX = 32
-"""Tags of a shard that are indexed: those that its group declares, and as many that queries asked for."""
+"""Tags of a shard that may be indexed: twice what a group may declare, so that queries can add as many."""
 
 
 class PreparedRecord(NamedTuple):
-    """A record to be written. With a `problem` it is refused; `key` is then empty if nothing can be held."""
+    """A record to be written, with the slot that it belongs to. One with a `problem` is refused."""
 
     shard: ShardId
     record: Record
     slot: int
-    key: bytes
     problem: str
+    can_be_held: bool = True
+    """Whether a store can hold anything under this shard and entity. If not, there is no slot either."""
 
 
 def prepare_record(shard: ShardId, record: Record) -> PreparedRecord:
@@ -34,15 +34,15 @@ def prepare_record(shard: ShardId, record: Record) -> PreparedRecord:
     except CoreError as error:
         problem = str(error)
         if not _can_be_held(shard, record):
-            return PreparedRecord(shard, record, 0, b"", problem)
-    return PreparedRecord(shard, record, slot_of(record.entity), entity_key(record.entity), problem)
+            return PreparedRecord(shard, record, 0, problem, can_be_held=False)
+    return PreparedRecord(shard, record, slot_of(record.entity), problem)
 
 
 def check_shard(shard: ShardId) -> None:
     """Refuse a shard that nothing can be kept under.
 
     Raises:
-        InvalidEntityError: says what is wrong with it.
+        InvalidEntityError: says what is wrong with the shard.
     """
     if not 0 <= shard.shard <= SHARD_MAX:
         raise InvalidEntityError(f"shard {shard.shard} is not between 0 and {SHARD_MAX}")
@@ -73,14 +73,14 @@ def check_index(shard: ShardId, tag: str) -> None:
 
 
 def too_many_indexes(shard: ShardId, tag: str) -> IndexRefusedError:
-    """The error for an index more than a shard can have."""
+    """The error for wanting an index on a shard that has `INDEXES_PER_SHARD_MAX` already."""
     return IndexRefusedError(
         f"no index of tag {tag!r} in {shard}: it has {INDEXES_PER_SHARD_MAX} already; give one up first"
     )
 
 
 def no_index(shard: ShardId, tag: str, *, building: bool) -> LookupError:
-    """The error for asking an index that has no answer."""
+    """The error for reading an index that does not exist, or that is still being built."""
     reason = "it is still being built" if building else "there is none"
     return LookupError(f"index of tag {tag[:80]!r} in {shard}: {reason}")
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from gossipnode.core.query.criteria import Criteria, check_criteria
+from gossipnode.core.model.property import Entity
+from gossipnode.core.query.criteria import check_criteria
+from gossipnode.core.query.query import Query
 from gossipnode.wire.criteria_codec import decode_criteria
 from gossipnode.wire.envelope.tables import make
 from gossipnode.wire.generated.bp.banyandb.common import v1 as common
@@ -14,22 +15,8 @@ from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.wire_errors import WireError
 
 
-@dataclass(frozen=True, slots=True)
-class AskedQuery:
-    """The values of a query message. Empty `name`, `ids` and `select` mean all; limit 0 means the default."""
-
-    groups: tuple[str, ...]
-    name: str
-    ids: frozenset[str]
-    criteria: Criteria | None
-    select: tuple[str, ...]
-    order_by: str
-    descending: bool
-    limit: int
-
-
-def decode_query(request: banyandb.QueryRequest) -> AskedQuery:
-    """What a query asks for.
+def decode_query(request: banyandb.QueryRequest, *, after: Entity | None = None, ack: str = "") -> Query:
+    """What a query asks for. `after` and `ack` come beside the message, from wherever the service has them.
 
     Raises:
         WireError: names the field.
@@ -38,7 +25,7 @@ def decode_query(request: banyandb.QueryRequest) -> AskedQuery:
     if not request.groups:
         raise WireError("groups: expected at least one")
     criteria = decode_criteria(request.criteria)
-    return AskedQuery(
+    return Query(
         groups=tuple(request.groups),
         name=request.name,
         ids=frozenset(request.ids),
@@ -47,6 +34,8 @@ def decode_query(request: banyandb.QueryRequest) -> AskedQuery:
         order_by=request.order_by.tag_name,
         descending=request.order_by.sort == model.Sort.DESC,
         limit=request.limit,
+        after=after,
+        ack=ack,
     )
 
 

@@ -17,6 +17,8 @@ from google.protobuf.message import DecodeError, Message
 
 from gossipnode.core.session.messages import ClientMessage, ServerMessage
 from gossipnode.rpc import Cardinality, Method
+from gossipnode.wire.bounds.element_count import check_elements
+from gossipnode.wire.bounds.message_bounds import ANSWER_FIELDS_MAX, FIELDS_MAX
 from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.envelope.strict import decoder_of
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
@@ -45,7 +47,12 @@ _SHAPES = {
 
 
 def _method(
-    service: type[ServiceBase], name: str, request: type[Request], reply: type[Reply]
+    service: type[ServiceBase],
+    name: str,
+    request: type[Request],
+    reply: type[Reply],
+    *,
+    reply_fields_max: int = FIELDS_MAX,
 ) -> Method[Request, Reply]:
     """The method of a generated service whose messages are betterproto's, read strictly.
 
@@ -55,7 +62,8 @@ def _method(
     made: Any = service()  # betterproto declares __mapping__ in its generated classes alone
     for path, handler in made.__mapping__().items():
         if path.endswith(f"/{name}") and (handler.request_type, handler.reply_type) == (request, reply):
-            return Method(path, handler.cardinality, encode, decoder_of(request), encode, decoder_of(reply))
+            read_reply = decoder_of(reply, reply_fields_max)
+            return Method(path, handler.cardinality, encode, decoder_of(request), encode, read_reply)
     raise TypeError(f"{service.__name__} has no {name}({request.__name__}) -> {reply.__name__}")
 
 
@@ -82,6 +90,7 @@ def _pb_method(
 
 def _pb_decoder(cls: type[PbRequest]) -> Callable[[bytes], PbRequest]:
     def read(data: bytes) -> PbRequest:
+        check_elements(cls, data, cls.__name__)
         try:
             return cls.FromString(data)
         except DecodeError:
@@ -95,7 +104,9 @@ def _pb_decoder(cls: type[PbRequest]) -> Callable[[bytes], PbRequest]:
 _property = banyandb.PropertyServiceBase
 APPLY = _method(_property, "Apply", banyandb.ApplyRequest, banyandb.ApplyResponse)
 DELETE = _method(_property, "Delete", banyandb.DeleteRequest, banyandb.DeleteResponse)
-QUERY = _method(_property, "Query", banyandb.QueryRequest, banyandb.QueryResponse)
+QUERY = _method(
+    _property, "Query", banyandb.QueryRequest, banyandb.QueryResponse, reply_fields_max=ANSWER_FIELDS_MAX
+)
 
 # --- what replicas say to each other, in the compatible protocol ---
 
@@ -115,20 +126,27 @@ PROPAGATION = _method(
 # --- our own protocol ---
 
 _node = node.NodeServiceBase
-NODE_APPLY = _method(_node, "Apply", node.ApplyRequest, node.ApplyResponse)
-NODE_DELETE = _method(_node, "Delete", node.DeleteRequest, node.DeleteResponse)
-NODE_GET = _method(_node, "Get", node.GetRequest, node.GetResponse)
-NODE_QUERY = _method(_node, "Query", node.QueryRequest, node.RecordBatch)
-NODE_IMPORT = _method(_node, "Import", node.ImportRequest, node.ImportResponse)
-NODE_EXPORT = _method(_node, "Export", node.ExportRequest, node.RecordBatch)
-NODE_STATUS = _method(_node, "Status", node.StatusRequest, node.StatusResponse)
-NODE_TREE = _method(_node, "Tree", node.TreeRequest, node.TreeResponse)
-NODE_REPAIR = _method(_node, "Repair", node.RepairRequest, node.RoundEvent)
-NODE_CREATE_GROUP = _method(_node, "CreateGroup", node.CreateGroupRequest, node.GroupResponse)
-NODE_ALTER_GROUP = _method(_node, "AlterGroup", node.AlterGroupRequest, node.GroupResponse)
-NODE_DELETE_GROUP = _method(_node, "DeleteGroup", node.DeleteGroupRequest, node.GroupResponse)
-NODE_LIST_GROUPS = _method(_node, "ListGroups", node.ListGroupsRequest, node.ListGroupsResponse)
-NODE_FORGET_MEMBER = _method(_node, "ForgetMember", node.ForgetMemberRequest, node.ForgetMemberResponse)
+
+
+def _node_method(name: str, request: type[Request], reply: type[Reply]) -> Method[Request, Reply]:
+    """A method of our own service for clients, which show operators a whole cluster."""
+    return _method(_node, name, request, reply, reply_fields_max=ANSWER_FIELDS_MAX)
+
+
+NODE_APPLY = _node_method("Apply", node.ApplyRequest, node.ApplyResponse)
+NODE_DELETE = _node_method("Delete", node.DeleteRequest, node.DeleteResponse)
+NODE_GET = _node_method("Get", node.GetRequest, node.GetResponse)
+NODE_QUERY = _node_method("Query", node.QueryRequest, node.RecordBatch)
+NODE_IMPORT = _node_method("Import", node.ImportRequest, node.ImportResponse)
+NODE_EXPORT = _node_method("Export", node.ExportRequest, node.RecordBatch)
+NODE_STATUS = _node_method("Status", node.StatusRequest, node.StatusResponse)
+NODE_TREE = _node_method("Tree", node.TreeRequest, node.TreeResponse)
+NODE_REPAIR = _node_method("Repair", node.RepairRequest, node.RoundEvent)
+NODE_CREATE_GROUP = _node_method("CreateGroup", node.CreateGroupRequest, node.GroupResponse)
+NODE_ALTER_GROUP = _node_method("AlterGroup", node.AlterGroupRequest, node.GroupResponse)
+NODE_DELETE_GROUP = _node_method("DeleteGroup", node.DeleteGroupRequest, node.GroupResponse)
+NODE_LIST_GROUPS = _node_method("ListGroups", node.ListGroupsRequest, node.ListGroupsResponse)
+NODE_FORGET_MEMBER = _node_method("ForgetMember", node.ForgetMemberRequest, node.ForgetMemberResponse)
 REPORT = _method(node.RoundServiceBase, "Report", node.ReportRequest, node.ReportResponse)
 
 _replica = replica.DESCRIPTOR.services_by_name["ReplicaService"]

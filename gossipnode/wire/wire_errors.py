@@ -8,6 +8,10 @@ class WireError(ValueError):
     """
 
 
+class CrowdedError(WireError):
+    """A message with more elements than one of its fields may hold, or with more fields than any may have."""
+
+
 class UnstorableError(WireError):
     """A property that is well-formed, but that no replica may store; the text says why."""
 

@@ -83,3 +83,21 @@ def test_values_are_neither_lost_nor_moved(arguments: list[str]) -> None:
     assert [each for each in spread if each != "--many"] == [each for each in arguments if each != "--many"]
     assert spread_values(arguments, ()) == arguments
     assert spread_values(spread, {"--many"}) == spread
+
+
+def test_a_misspelt_variable_is_an_error_of_every_command(
+    ask_peer: Cli, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOSSIPNODE_ATT", "127.0.0.1:7401")
+    ended = ask_peer("status")
+    assert (ended.code, ended.out, peer.asked) == (2, "", [])
+    assert "GOSSIPNODE_ATT: no setting has this name: did you mean GOSSIPNODE_AT?" in ended.problem
+
+
+@pytest.mark.parametrize("name", ["ca", "cert", "key"])
+def test_certificates_come_from_the_environment(cli: Cli, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for each in ("ca", "cert", "key"):
+        monkeypatch.setenv(f"GOSSIPNODE_{each.upper()}", "/nowhere/x" if each == name else __file__)
+    ended = cli("status")
+    assert ended.code == 2
+    assert ended.problem

@@ -3,7 +3,7 @@ from __future__ import annotations
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.concurrency.change_event import ChangeEvent, first_of
 
 
 async def test_every_waiter_hears_of_a_change() -> None:
@@ -37,4 +37,14 @@ async def test_one_change_is_told_once() -> None:
     assert not changed.pending.is_set()
     with trio.move_on_after(0) as patience:
         await changed.wait()
+    assert patience.cancelled_caught
+
+
+async def test_the_first_of_several_changes_is_enough() -> None:
+    one, other = ChangeEvent(), ChangeEvent()
+    pending = one.pending, other.pending
+    other.notify()
+    await first_of(*pending)
+    with trio.move_on_after(0) as patience:
+        await first_of(one.pending, other.pending)
     assert patience.cancelled_caught

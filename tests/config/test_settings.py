@@ -170,6 +170,7 @@ NODE = '[node]\nname = "a"\nlisten = "127.0.0.1:7400"\n'
         ("[repair]\nsession_deadline_seconds = inf\n", ["expected a number of seconds above 0"]),
         ("[repair]\nsession_deadline_seconds = true\n", ["expected a number of seconds, got a truth"]),
         ('[repair]\nschedule = "often"\n', ["[repair] schedule: 'often' is no cron schedule"]),
+        ('[repair]\nschedule = "0 0 2 * * *"\n', ["'0 0 2 * * *' is no cron schedule: expected five fields"]),
         ('[repair]\nschedule = "0 0 30 2 *"\n', ["is no cron schedule"]),
         ('[repair]\nleaf_json = "spaces"\n', ["expected one of none, commas, got 'spaces'"]),
         ('[cluster]\ndiscovery = "dns"\n', ["[cluster] discovery: 'dns' is not supported yet", '"static"']),
@@ -180,6 +181,8 @@ NODE = '[node]\nname = "a"\nlisten = "127.0.0.1:7400"\n'
         ("[cluster]\npeers = { b = 5 }\n", ["peer 'b': expected text"]),
         ('[cluster]\nname = "a b"\n', ["is no cluster name"]),
         ('[groups."a/b"]\n', ["""group name 'a/b' holds a "/\""""]),
+        ('[groups."a\\u001b[2J"]\n', ["group name 'a\\x1b[2J' holds characters that cannot be printed"]),
+        ('[groups.sw]\ntombstone_retention = "99999999d"\n', ["expected 36500d at most, got '99999999d'"]),
         ("[groups._x]\n", ["""group name '_x' begins with "_\""""]),
         ("[groups." + "x" * 256 + "]\n", ["longer than 255 bytes"]),
         ("[groups.sw]\nshards = 1025\n", ["[groups.sw] shards: expected 1 to 1024, got 1025"]),
@@ -221,6 +224,10 @@ def test_wrong_files_are_named_with_their_key(tmp_path: Path, text: str, words: 
         assert word in message
 
 
+def test_a_mark_before_the_text_of_a_file_is_skipped(tmp_path: Path) -> None:
+    assert load_settings(write(tmp_path, "\ufeff" + NODE)).node.name == "a"
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no such configuration file"):
         load_settings(tmp_path / "missing.toml")
@@ -241,6 +248,22 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
             {},
             r"GOSSIPNODE_NODE_LISEN: \[node\] has no key 'lisen': did you",
         ),
+        (
+            {"GOSSIPNODE_NOED_NAME": "b"},
+            {},
+            "GOSSIPNODE_NOED_NAME: no setting has this name: did you mean GOSSIPNODE_NODE_NAME?",
+        ),
+        ({"GOSSIPNODE_NODE": "b"}, {}, r"GOSSIPNODE_NODE: \[node\] has no key ''"),
+        ({"GOSSIPNODE_GROUP": "b:1:1"}, {}, "did you mean GOSSIPNODE_GROUPS"),
+        ({"GOSSIPNODE_": "b"}, {}, "GOSSIPNODE_: no setting has this name"),
+        ({"GOSSIPNODE_ZZZZZZZ": "b"}, {}, "no setting has this name: unset it"),
+        (
+            {"GOSSIPNODE_NODE_LISTEN": "0.0.0.0:7400"},
+            {"node.listen": None},
+            "nobody can dial 0.0.0.0:7400: give",
+        ),
+        ({}, {"node.listen": "[::]:7400"}, r"nobody can dial \[::\]:7400: .* --advertise"),
+        ({}, {"node.advertise": "0.0.0.0:7400"}, "nobody can dial 0.0.0.0:7400"),
         ({"GOSSIPNODE_TLS_REQUIRE_CLIENT": "maybe"}, {}, "GOSSIPNODE_TLS_REQUIRE_CLIENT: expected true"),
         ({"GOSSIPNODE_CLUSTER_PEERS": "b"}, {}, "GOSSIPNODE_CLUSTER_PEERS: 'b' is no peer: expected NAME="),
         ({}, {"node.listen": "x"}, "--listen: 'x' has no port"),
@@ -251,6 +274,11 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ({}, {"groups": ["\udcff:1:3"]}, "--group: .* is no UTF-8 text"),
         ({}, {"cluster.peers": ["b=h:1", "b=h:2"]}, "--peer: peer 'b' is given twice"),
         ({}, {"cluster.peers": ["=h:1"]}, "--peer: '=h:1' is no peer"),
+        (
+            {},
+            {"groups": ["a\x07:1:3"]},
+            r"--group: group name 'a\\x07' holds characters that cannot be printed",
+        ),
         ({}, {"groups": ["sw"]}, "--group: 'sw' is no group: expected NAME:SHARDS:REPLICAS"),
         ({}, {"groups": ["sw:0:3"]}, "--group sw:0:3: shards: expected 1 to 1024, got 0"),
         ({}, {"groups": ["sw:1:3", "sw:2:3"]}, "--group: group 'sw' is given twice"),
@@ -262,6 +290,21 @@ def test_wrong_variables_and_options_are_named(
 ) -> None:
     with pytest.raises(SettingsError, match=message):
         load_settings(None, environ, MINIMAL | overrides)
+
+
+def test_variables_that_are_no_settings_are_left_alone() -> None:
+    """A container platform sets some for services that bear our name."""
+    names = [
+        "AT", "CA", "CERT", "KEY", "DEBUG", "SERVICE_HOST", "SERVICE_PORT_GRPC", "PORT", "PORT_7400_TCP_ADDR",
+        "B_SERVICE_HOST", "B_PORT_7400_TCP",
+    ]  # fmt: skip
+    environ = {f"GOSSIPNODE_{name}": "x" for name in names} | {"GOSSIPNODES": "x"}
+    assert load_settings(None, environ, MINIMAL) == load_settings(overrides=MINIMAL)
+
+
+def test_one_may_listen_everywhere_and_advertise_one_address() -> None:
+    settings = load_settings(overrides=MINIMAL | {"node.listen": "0.0.0.0:7400", "node.advertise": "h:7400"})
+    assert settings.node.advertise == Address("h", 7400)
 
 
 def test_one_list_of_members_may_serve_all_nodes() -> None:

@@ -10,8 +10,9 @@ import trio.testing
 
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.query.criteria import matches, sort_key
+from gossipnode.core.query.query import Query
 from gossipnode.node.node import Node
-from gossipnode.node.query.queries import Queries, Query
+from gossipnode.node.query.queries import Queries
 from gossipnode.sim import Cluster
 from gossipnode.wire.property.property_edit import read_tags
 from tests.records import entity

@@ -116,7 +116,7 @@ async def test_a_node_that_is_cancelled_ends_without_an_error(autojump_clock: ob
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
         await cluster.put("a", *(record(f"n/{i}") for i in range(100)))
-        cluster.stores["b"]._commit_seconds = 5
+        cluster.stores["b"].commit_seconds = 5
         run = cluster.start_round(nursery)
         await trio.sleep(2)
         cluster.stop()
@@ -132,7 +132,7 @@ async def test_draining_ends_in_time_whatever_is_still_running(autojump_clock: o
         # The origin of the round that b held listens, but never answers.
         await cluster.network.listen(cluster.address("c"))
         await cluster.put("b", record("n/1"))
-        cluster.stores["a"]._commit_seconds = 20
+        cluster.stores["a"].commit_seconds = 20
         run = cluster.start_round(nursery, "b")
         await trio.sleep(1)
         async with cluster.channel("b") as channel, channel.stream(NODE_IMPORT, timeout=None) as stream:
@@ -155,7 +155,7 @@ async def test_work_that_finishes_within_the_grace_period_is_finished(autojump_c
     cluster = Cluster(names="ab")
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
-        cluster.stores["a"]._commit_seconds = 3
+        cluster.stores["a"].commit_seconds = 3
         async with cluster.channel("a") as channel:
             answers: list[v1.ApplyResponse] = []
 
@@ -180,7 +180,7 @@ async def test_a_session_that_ends_within_the_grace_period_is_finished(autojump_
     cluster = Cluster(names="ab")
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
-        cluster.stores["b"]._commit_seconds = 3
+        cluster.stores["b"].commit_seconds = 3
         await cluster.put("a", record("n/1"))
         run = cluster.start_round(nursery, "a")
         await trio.sleep(1)
@@ -195,7 +195,7 @@ async def test_a_round_of_ours_that_has_a_session_elsewhere_ends_with_a_reason(
     cluster = Cluster()
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
-        cluster.stores["c"]._commit_seconds = 100
+        cluster.stores["c"].commit_seconds = 100
         await cluster.put("b", record("n/1"))
         run = cluster.start_round(nursery, "a")
         await trio.sleep(5)
@@ -209,7 +209,7 @@ async def test_what_the_node_held_is_told_to_the_origin_while_it_stops(autojump_
     cluster = Cluster()
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
-        cluster.stores["c"]._commit_seconds = 100
+        cluster.stores["c"].commit_seconds = 100
         await cluster.put("b", record("n/1"))
         run = cluster.start_round(nursery, "a")
         await trio.sleep(5)
@@ -230,7 +230,7 @@ async def test_waiting_for_a_slot_is_no_death(autojump_clock: object) -> None:
         for i in range(10):
             one = record(f"n/{i}")
             await cluster.stores["a"].write([(shards.shard_of(one.entity), one)])
-        cluster.stores["b"]._commit_seconds = 1.5 * SILENCE_MAX_SECONDS
+        cluster.stores["b"].commit_seconds = 1.5 * SILENCE_MAX_SECONDS
         watches = [
             cluster.nodes["b"].parts.repair.rounds.start(ShardId("sw", number), Cause.ASKED)
             for number in range(2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -69,3 +71,46 @@ def test_a_terminal_gets_readable_lines(capsys: pytest.CaptureFixture[str]) -> N
     assert "ready" in said
     assert "address=127.0.0.1:7400" in said
     assert not said.startswith("{")
+
+
+NASTY = "\x1b[2J\x9b31m\r"
+
+
+def test_no_value_of_a_line_plays_tricks_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(json=False)
+    log = structlog.get_logger("gossipnode.node")
+    log.info(f"ready{NASTY}", group=NASTY, many=[NASTY], **{f"key{NASTY}": 1})
+    logging.getLogger("gossipnode.rpc").warning("connection of %s ended", NASTY)
+    try:
+        raise ValueError(NASTY)
+    except ValueError:
+        log.exception("defect")
+    said = capsys.readouterr().err
+    assert "ready\\x1b[2J\\x9b31m\\r" in said
+    assert "ValueError: \\x1b[2J" in said
+    assert "Traceback (most recent call last):\n" in said
+    assert all(line.isprintable() for line in said.split("\n"))
+
+
+def test_json_on_a_terminal_keeps_its_value(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    configure_logs(json=True)
+    structlog.get_logger("gossipnode.node").info("ready", group=NASTY)
+    said = capsys.readouterr().err.rstrip("\n")
+    assert said.isprintable()
+    assert json.loads(said)["group"] == NASTY
+
+
+class _Full(io.StringIO):
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_line_that_stderr_does_not_take_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", full := _Full())
+    configure_logs(json=True)
+    monkeypatch.setattr("sys.stderr", told := io.StringIO())
+    structlog.get_logger("gossipnode.node").info("ready")
+    assert (full.getvalue(), told.getvalue()) == ("", "")

@@ -62,10 +62,12 @@ async def test_stock_client_unary():
                 channel.unary_unary("/no/Method")(b"x", timeout=SECONDS)
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
             with pytest.raises(grpc.RpcError) as caught:
-                channel.unary_unary(UNARY.path)(
-                    b"x" * 2000, timeout=SECONDS, compression=grpc.Compression.Gzip
-                )
+                call(b"x" * 2000, timeout=SECONDS, compression=grpc.Compression.Deflate)
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+            squeezed = call(
+                b"xy" * 2000, timeout=SECONDS, metadata=metadata, compression=grpc.Compression.Gzip
+            )
+            assert squeezed == b"yx" * 2000
 
     async with our_server({UNARY: handler}) as (_, target):
         await trio.to_thread.run_sync(client, target)

@@ -70,6 +70,7 @@ def test_links_that_lead_nowhere(problems: Problems, text: str, problem: str) ->
         "core/model/limits.py:3",
         "core/",
         "limits.py",
+        "model/limits.py",
         "docs/client.md",
         "tests/golden/vectors/*.json",
         "tests/ROOM/",
@@ -90,6 +91,8 @@ def test_paths_that_exist_or_are_none(problems: Problems, path: str) -> None:
     "path",
     [
         "gossipnode/none",
+        "gossipnode/limits.py",
+        "tests/model/limits.py",
         "core/none.py",
         "core/none/",
         "none.py",

@@ -1,35 +1,40 @@
-"""Records to write, the tree rebuilt from them, and both stores behind one handle."""
+"""Records to write, the tree that they must have, and one handle for both stores."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import tempfile
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import trio
 
 from gossipnode.core.model.entity_hash import slot_of
-from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.tag_value import IntArray, StrArray, TagValue
 from gossipnode.core.query import index_key
 from gossipnode.core.query.index_key import IndexKind, IndexRow
 from gossipnode.core.session.tree import SlotDigest, Tree, make_tree, slot_sha
-from gossipnode.store.interface import IndexHit, IndexState, Store
+from gossipnode.store.interface import IndexHit, IndexState, ShardCounts, Store, StoreError
 from gossipnode.store.memory import MemoryStore
 from gossipnode.store.sqlite.sqlite_store import SqliteStore, open_sqlite_store
+from gossipnode.store.verify.check_store import verify_store
 from tests.records import bare_record
 
 T = TypeVar("T")
+MEMORY_DISK = Path("/dev/shm")
+MEMORY_DISK_MIN_BYTES = 256 << 20
 SHARD = ShardId("sw", 0)
 OTHER_SHARD = ShardId("sw", 1)
-ANEW_SHARD = ShardId("sw", 0, 7)
-"""SHARD of the group when it was deleted and made anew."""
+REMADE_SHARD = ShardId("sw", 0, 7)
+"""SHARD in the next incarnation of its group, which was deleted and made again."""
 
 
 def leaf_digest(payload: bytes, delete_time: int) -> bytes:
@@ -40,13 +45,26 @@ def other_digest(payload: bytes, delete_time: int) -> bytes:
     return hashlib.sha512(b"other" + payload + str(delete_time).encode()).digest()
 
 
+def make_record(
+    identity: str = "1",
+    *,
+    revision: int = 1,
+    deleted: int = 0,
+    payload: bytes = b"payload",
+    name: str = "name",
+    group: str = "sw",
+) -> Record:
+    """A record of `tests.records`, by the part of its key that differs here."""
+    return bare_record(Entity(group, name, identity), payload, revision=revision, delete_time=deleted)
+
+
 def tagged(identity: str = "1", *, revision: int = 1, name: str = "name", **tags: object) -> Record:
     """A record that `index_rows` can read."""
-    return bare_record(f"{name}/{identity}", json.dumps(tags).encode(), revision=revision)
+    return make_record(identity, revision=revision, name=name, payload=json.dumps(tags).encode())
 
 
 def index_rows(payload: bytes, wanted: Collection[str]) -> list[IndexRow]:
-    """The rows of a payload that is a JSON object; of any other it raises."""
+    """The index rows of a payload that is a JSON object. Any other payload makes it raise."""
     tags = {tag: _tag_value(value) for tag, value in json.loads(payload).items()}
     return index_key.index_rows(tags, wanted)
 
@@ -59,7 +77,7 @@ def _tag_value(value: object) -> TagValue:
 
 
 def hits(records: Iterable[Record], tag: str, kind: IndexKind, *, descending: bool = False) -> list[IndexHit]:
-    """The index of a tag, made anew from the records."""
+    """What the index of a tag must hold, made from the records."""
     found: list[IndexHit] = []
     for record in records:
         try:
@@ -94,13 +112,23 @@ async def find_all(
 
 
 async def check_indexes(store: Store) -> None:
-    """Every index that is ready says exactly what the payloads say."""
+    """Every index that is ready holds exactly what the payloads say."""
     for shard in store.shards():
         records = await scan_all(store, shard, page=500)
         for tag, state in store.indexes(shard).items():
             if state is IndexState.READY:
                 for kind in IndexKind:
                     assert await find_all(store, tag, kind, shard=shard, page=500) == hits(records, tag, kind)
+
+
+async def assert_empty(store: Store, shard: ShardId) -> None:
+    """Nothing is left of a shard that had records."""
+    assert shard not in store.shards()
+    assert await store.counts(shard) == ShardCounts(0, 0, 0)
+    assert await store.tree(shard) == Tree("", ())
+    assert await scan_all(store, shard) == []
+    assert await store.read(shard, [make_record(each).entity for each in "012"]) == [None] * 3
+    assert store.indexes(shard) == {}
 
 
 def placed(*records: Record, shard: ShardId = SHARD) -> list[tuple[ShardId, Record]]:
@@ -125,8 +153,28 @@ async def scan_all(
     return found
 
 
+@contextmanager
+def quick_directory() -> Iterator[Path]:
+    """A directory in memory if the machine has room for one, else on disk.
+
+    Three quarters of the time of these tests went into waiting for the disk to confirm commits. Files in
+    memory behave the same; only a power cut shows a difference, and no test can cut the power.
+    """
+    with tempfile.TemporaryDirectory(dir=_memory_disk()) as directory:
+        yield Path(directory)
+
+
+def _memory_disk() -> Path | None:
+    try:
+        space = os.statvfs(MEMORY_DISK)
+    except OSError:
+        return None
+    roomy = space.f_bavail * space.f_frsize >= MEMORY_DISK_MIN_BYTES
+    return MEMORY_DISK if roomy and os.access(MEMORY_DISK, os.W_OK) else None
+
+
 class Handle(ABC):
-    """A store of either kind, and what can happen to it from outside."""
+    """A store of either kind, and what can happen to it."""
 
     store: Store
 
@@ -136,7 +184,7 @@ class Handle(ABC):
 
     @abstractmethod
     async def crash(self) -> None:
-        """Come back with what a power cut at this moment would have left."""
+        """Start again with what a power cut at this moment would have left."""
 
 
 class SqliteHandle(Handle):
@@ -149,6 +197,11 @@ class SqliteHandle(Handle):
     def sqlite(self) -> SqliteStore:
         assert isinstance(self.store, SqliteStore)
         return self.store
+
+    @property
+    def failure(self) -> StoreError | None:
+        """What ended the store, if anything did."""
+        return self.sqlite._state.failure
 
     async def open(
         self, *, reseed: bool = False, digest: Callable[[bytes, int], bytes] = leaf_digest
@@ -180,8 +233,16 @@ class SqliteHandle(Handle):
         await self.open()
 
 
+async def assert_sound(sqlite: SqliteHandle) -> None:
+    """The offline check finds nothing wrong."""
+    await sqlite.close()
+    summary = verify_store(sqlite.directory, lambda _: leaf_digest, index_rows=index_rows)
+    assert summary.wrong == ()
+    await sqlite.open()
+
+
 def copy_live_files(directory: Path, copy: Path) -> None:
-    """What a power cut would leave, as long as the log is too short for a checkpoint."""
+    """Copy what a power cut would leave. Right only as long as the log is too short for a checkpoint."""
     copy.mkdir()
     for name in ("store.db", "store.db-wal"):
         if (directory / name).exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gossipnode.core.query.criteria import Condition, InvalidCriteriaError, Op
+from gossipnode.core.query.query import Query
 from gossipnode.wire.criteria_codec import encode_criteria
 from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.envelope.strict import decode
@@ -13,7 +14,7 @@ from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.pb.banyandb.property.v1 import rpc_pb2
 from gossipnode.wire.property.property_edit import build_property
-from gossipnode.wire.query_codec import AskedQuery, decode_query, encode_answer
+from gossipnode.wire.query_codec import decode_query, encode_answer
 from gossipnode.wire.wire_errors import WireError
 from tests.wire.support import ENTITY
 
@@ -29,7 +30,7 @@ def test_a_query_with_everything_in_it() -> None:
         order_by=model.QueryOrder(tag_name="t", sort=model.Sort.DESC),
         limit=5,
     )
-    expected = AskedQuery(
+    expected = Query(
         groups=("g", "h"),
         name="n",
         ids=frozenset(("1", "2")),
@@ -46,7 +47,7 @@ def test_a_query_with_everything_in_it() -> None:
 @pytest.mark.parametrize("sort", [model.Sort.UNSPECIFIED, model.Sort.ASC])
 def test_what_a_query_leaves_out_has_a_default(sort: model.Sort) -> None:
     order = model.QueryOrder(sort=sort)
-    assert decode_query(banyandb.QueryRequest(groups=["g"], order_by=order)) == AskedQuery(
+    assert decode_query(banyandb.QueryRequest(groups=["g"], order_by=order)) == Query(
         groups=("g",),
         name="",
         ids=frozenset(),

@@ -37,7 +37,7 @@ from gossipnode.wire.session_codec import (
 )
 from gossipnode.wire.wire_errors import WireError
 from tests.records import record
-from tests.wire.support import TEXTS, TRANSCRIPTS, examples, payloads, transcript_messages
+from tests.wire.support import TEXTS, TRANSCRIPTS, examples, field, payloads, transcript_messages
 
 RECORDS = [decode_record(payload, index % 2 * 10**18) for index, payload in enumerate(payloads("types"))]
 SHAS = st.text("0123456789abcdef", max_size=128)
@@ -235,3 +235,15 @@ def test_whatever_comes_is_a_message_or_a_wire_error(
         for read in (decode_client_message, decode_server_message):
             with suppress(WireError):
                 read(candidate)
+
+
+def test_a_property_with_too_many_tags_is_left_out_of_a_session_that_goes_on() -> None:
+    crowded = RECORDS[0].payload + b"\x1a\x00" * 500_000
+    sync = field(2, crowded)
+    for message in (
+        decode_client_message(field(4, sync)),
+        decode_server_message(field(3, field(2, sync))),
+        decode_client_message(field(4, sync + field(9, b""))),
+    ):
+        assert isinstance(message, (PropertySync, PropertyAnswer))
+        assert message.record == Unreadable("Property.tags: more than 4096 elements")

@@ -14,7 +14,7 @@ import click
 
 from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
 from gossipnode.cli.options import output_option, run_async
-from gossipnode.cli.output import console, make_table, print_json, print_line
+from gossipnode.cli.output import cell, console, make_table, print_json, print_line
 
 if TYPE_CHECKING:
     import trio
@@ -208,12 +208,13 @@ class _Watch:
         for node in self._cluster.nodes:
             status = self._statuses.get(node.name)
             if status is None:
-                table.add_row(node.name, str(node.address), "[red]down[/]" if node.process is None else "...")
+                state = cell("down", "red") if node.process is None else cell("...")
+                table.add_row(cell(node.name), cell(str(node.address)), state)
                 continue
             for place, shard in enumerate(status.shards):
                 key = f"{shard.group}/{shard.shard}"
                 colour = "green" if len(roots[key]) == 1 else "yellow"
                 head = (node.name, str(node.address), status.state) if place == 0 else ("", "", "")
-                root = f"[{colour}]{shard.root[:16] or '(empty)'}[/]"
-                table.add_row(*head, key, f"{shard.records:,}", f"{shard.tombstones:,}", root)
+                texts = (*head, key, f"{shard.records:,}", f"{shard.tombstones:,}")
+                table.add_row(*map(cell, texts), cell(shard.root[:16] or "(empty)", colour))
         return table

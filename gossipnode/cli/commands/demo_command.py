@@ -15,7 +15,7 @@ import click
 
 from gossipnode.cli.failure import FAILED, Failure
 from gossipnode.cli.options import output_option, run_async
-from gossipnode.cli.output import print_json, print_line, shown_bytes
+from gossipnode.cli.output import print_json, print_line, say, shown_bytes
 
 if TYPE_CHECKING:
     from gossipnode.cli.demo_story import Plan, View
@@ -80,7 +80,7 @@ class _Demo:
         """Tell a line of the story, on stdout unless the result is asked for as JSON."""
         line = f"{time.monotonic() - self.began:5.1f} s  {text}"
         if self.as_json:
-            print(line, file=sys.stderr, flush=True)
+            say(line)
         else:
             print_line(line)
             sys.stdout.flush()

@@ -9,7 +9,7 @@ import click
 from gossipnode.cli.failure import NOT_FOUND, Failure
 from gossipnode.cli.options import ManyValues, NodeTarget, checked, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_table, say_spread
-from gossipnode.config.values import any_group_name, duration, tag_keys
+from gossipnode.config.values import any_group_name, duration, new_group_name, tag_keys
 from gossipnode.core.model.limits import REPLICAS_MAX, SHARDS_MAX
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 GROUP_ACK_LEVELS = ("one", "quorum", "all")
 
 _NAME = click.argument("name", callback=checked(any_group_name))
+_NEW_NAME = click.argument("name", callback=checked(new_group_name))
 _ACK = click.option(
     "--ack",
     type=click.Choice(GROUP_ACK_LEVELS),
@@ -49,7 +50,7 @@ def command() -> None:
 
 
 @command.command("create", cls=ManyValues)
-@_NAME
+@_NEW_NAME
 @click.option(
     "--shards",
     type=click.IntRange(1, SHARDS_MAX),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable
@@ -115,6 +116,8 @@ def _open(job: _Job, stack: ExitStack) -> tuple[AsyncGenerator[Batch], int | Non
         records = list(unicode_records(job.group))
         return _batches_of_records(job, records), len(records), False
     if job.file == "-":
+        if sys.stdin is None:
+            raise Failure("standard input: it is closed, so there is nothing to import", FAILED)
         return _batches_of_lines(job, sys.stdin.buffer), None, True
     try:
         opened = Path(job.file).open("rb")  # noqa: SIM115 - closed by the stack
@@ -177,6 +180,8 @@ def _read_lines(file: IO[bytes]) -> list[bytes]:
 
 
 def _add_line(job: _Job, batch: Batch, line: bytes, number: int) -> None:
+    # Some editors put a mark of Unicode before the text, and where files are joined it stands within.
+    line = line.removeprefix(codecs.BOM_UTF8)
     if not line.strip():
         return
     try:

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gossipnode.cli.options import NodeTarget, ack_option, output_option, run_async, target_options
-from gossipnode.cli.output import print_properties_json, print_table, printable, say, shown_tags
+from gossipnode.cli.options import NodeTarget, ack_option, checked, output_option, run_async, target_options
+from gossipnode.cli.output import TableWriter, print_properties_json, say, say_json, shown_tags
 from gossipnode.client.values.expression import GRAMMAR, parse_expression
-from gossipnode.client.values.property_json import dump_json
 from gossipnode.client.values.tag_arguments import parse_key
+from gossipnode.config.values import named, text, texts
 
 if TYPE_CHECKING:
     from gossipnode.client.calls.node_client import QueryOptions
-    from gossipnode.client.values.stored_property import StoredProperty
     from gossipnode.wire.generated.bp.banyandb.common import v1 as common
 
 LIMIT_MAX = (1 << 32) - 1
@@ -23,13 +22,20 @@ LIMIT_MAX = (1 << 32) - 1
 
 @click.command("query", epilog=f"EXPR: {GRAMMAR}")
 @click.argument("groups", nargs=-1, required=True, metavar="GROUP...")
-@click.option("--name", default="", metavar="N", help="Only records of this name.")
-@click.option("--id", "ids", multiple=True, metavar="I", help="Only records with this id; may be repeated.")
+@click.option("--name", callback=checked(text), metavar="N", help="Only records of this name.")
+@click.option(
+    "--id",
+    "ids",
+    multiple=True,
+    callback=checked(texts),
+    metavar="I",
+    help="Only records with this id; may be repeated.",
+)
 @click.option("--where", metavar="EXPR", help="Only records whose tags match, as in 'status = \"ok\"'.")
-@click.option("--select", default="", metavar="TAG,...", help="Show these tags only.")
+@click.option("--select", callback=checked(named), metavar="TAG,...", help="Show these tags only.")
 @click.option(
     "--order-by",
-    default="",
+    callback=checked(text),
     metavar="TAG",
     help="Order by this tag instead of by key: numbers before text, records without the tag last.",
 )
@@ -49,11 +55,11 @@ LIMIT_MAX = (1 << 32) - 1
 @target_options
 def command(
     groups: tuple[str, ...],
-    name: str,
+    name: str | None,
     ids: tuple[str, ...],
     where: str | None,
-    select: str,
-    order_by: str,
+    select: list[str] | None,
+    order_by: str | None,
     desc: bool,
     limit: int,
     after: str | None,
@@ -69,36 +75,49 @@ def command(
     if desc and not order_by:
         raise click.UsageError("--desc needs --order-by TAG")
     criteria = None if where is None else parse_expression(where)
+    place = None if after is None else parse_key(after)
+    if place is not None and place.group not in groups:
+        raise click.BadParameter(
+            f"{after!r} is of group {place.group!r}, and the query asks {' '.join(groups)}",
+            param_hint="--after",
+        )
     from gossipnode.client.calls.node_client import QueryOptions
 
     options = QueryOptions(
         groups=groups,
-        name=name,
+        name=name or "",
         ids=ids,
         where=criteria,
-        select=[tag.strip() for tag in select.split(",") if tag.strip()],
-        order_by=order_by,
+        select=select or (),
+        order_by=order_by or "",
         descending=desc,
-        limit=limit,
-        after=None if after is None else parse_key(after),
+        # One more tells whether the limit cuts something off.
+        limit=min(limit + 1, LIMIT_MAX),
+        after=place,
         ack=ack,
     )
-    run_async(_query, target, options, output, trace)
+    run_async(_query, target, options, limit, output, trace)
 
 
-async def _query(target: NodeTarget, options: QueryOptions, output: str, trace: bool) -> None:
-    found: list[StoredProperty] = []
+async def _query(target: NodeTarget, options: QueryOptions, limit: int, output: str, trace: bool) -> None:
+    table = TableWriter("key", "tags", "revision")
+    done = 0
     traces: list[common.Trace] = []
     async with target.connect() as node:
         async with node.query(options, on_trace=traces.append if trace else None) as batches:
             async for batch in batches:
+                wanted = batch[: limit - done]
+                done += len(batch)
                 if output == "json":
-                    print_properties_json(batch)
-                else:
-                    found += batch
+                    print_properties_json(wanted)
+                    continue
+                for record in wanted:
+                    table.add((record.entity.text, shown_tags(record.tags), record.mod_revision))
     if output == "table":
-        rows = [(record.entity.text, shown_tags(record.tags), record.mod_revision) for record in found]
-        print_table(("key", "tags", "revision"), rows)
+        table.end()
+    if done > limit:
+        sys.stdout.flush()
+        say(f"the first {limit:,} of more: --limit N")
     if trace:
         sys.stdout.flush()
         _say_trace(traces, output)
@@ -110,9 +129,9 @@ def _say_trace(traces: list[common.Trace], output: str) -> None:
     if not traces:
         say("the node sent no trace")
     elif output == "json":
-        say(dump_json({"trace": trace_shape(traces[0])}))
+        say_json({"trace": trace_shape(traces[0])})
     else:
-        say(f"trace {printable(traces[0].trace_id)}")
+        say(f"trace {traces[0].trace_id}")
         for span in traces[0].spans:
             _say_span(span, 1)
 
@@ -121,6 +140,6 @@ def _say_span(span: common.Span, depth: int) -> None:
     told = [span.message, *(f"{tag.key}={tag.value}" for tag in span.tags), f"{span.duration / 1e6:.3f} ms"]
     if span.error:
         told.append("failed")
-    say("  " * depth + printable("  ".join(told)))
+    say("  " * depth + "  ".join(told))
     for child in span.children:
         _say_span(child, depth + 1)

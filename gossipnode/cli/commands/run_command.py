@@ -16,6 +16,7 @@ import click
 from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
 from gossipnode.cli.options import ManyValues, output_option, run_async
 from gossipnode.cli.output import counted, print_json, print_line, say
+from gossipnode.cli.standard_streams import drop_stdout
 
 if TYPE_CHECKING:
     import trio
@@ -100,14 +101,15 @@ def command(
             "tls.key": tls_key,
         },
     )
+    for line in settings.without_effect:
+        say(f"gossipnode: {line}")
     if check_config:
+        _check_as_run(settings)
         _print_settings(settings, output)
         return
     from gossipnode.observe.logs import configure_logs
 
     configure_logs()
-    for line in settings.without_effect:
-        say(f"gossipnode: {line}")
     run_async(_run, settings, reseed, until_stdin_closes)
 
 
@@ -118,6 +120,16 @@ def load_or_fail(config: Path | None, overrides: dict[str, object]) -> Settings:
     try:
         return load_settings(config, os.environ, overrides)
     except SettingsError as error:
+        raise Failure(str(error), WRONG_USE) from None
+
+
+def _check_as_run(settings: Settings) -> None:
+    """Judge what `run` judges before it opens anything: the certificates, and each group by itself."""
+    from gossipnode.node.peers.certificates import CertificateError, Certificates
+
+    try:
+        Certificates(settings.tls)
+    except CertificateError as error:
         raise Failure(str(error), WRONG_USE) from None
 
 
@@ -185,8 +197,13 @@ class _Control:
         if value is None:
             return
         self._node = value
-        print_line(f"ready {self._name} {value.address}")
-        sys.stdout.flush()
+        try:
+            print_line(f"ready {self._name} {value.address}")
+            sys.stdout.flush()
+        except OSError as error:
+            # The node serves all the same. Only the program that started it does not hear of it.
+            drop_stdout()
+            say(f"gossipnode: ready {self._name} {value.address}, but standard output: {error.strerror}")
 
     async def follow_signals(self, signals: AsyncIterator[int]) -> None:
         """Do what a signal asks for."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
-from gossipnode.cli.output import counted, print_json, print_line, print_table, printable
+from gossipnode.cli.output import counted, print_json, print_line, print_table
 from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ async def _status(target: NodeTarget, output: str) -> None:
 
 def _print(status: messages.StatusResponse) -> None:
     print_line(f"node {status.node} at {status.address}: {status.state} (gossipnode {status.version})")
-    print_line(f"{_counters(status)}\n")
+    print_line(_counters(status))
+    print_line("")
     print_table(
         ("member", "address", "state"),
         [(member.name, member.address, member.state) for member in status.members],
@@ -95,10 +96,8 @@ def _print_shards(shards: Sequence[messages.ShardStatus]) -> None:
         print_line("")
     for shard in moving:
         move = shard.moving
-        to = printable(",".join(move.to))
-        print_line(
-            f"{printable(shard.group)}/{shard.shard} moving to {to}: {move.done:,}/{move.total:,} records"
-        )
+        to = ",".join(move.to)
+        print_line(f"{shard.group}/{shard.shard} moving to {to}: {move.done:,}/{move.total:,} records")
 
 
 def _age(stamp: int) -> str:

@@ -6,9 +6,13 @@ from typing import Any
 
 import click
 
+from gossipnode.cli.failure import NOT_FOUND, Failure
 from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_line, print_table
 from gossipnode.core.model.property import SHARD_MAX
+
+MISSING = "missing"
+"""The state of a tree whose shard the node does not hold."""
 
 
 @click.command("tree")
@@ -38,12 +42,23 @@ async def _tree(target: NodeTarget, group: str, shard: int, leaves: bool, output
     shown["slots"] = slots
     if leaves:
         shown["leaves"] = found
+    missing = shown["state"] == MISSING
     if output == "json":
         print_json(shown)
-        return
-    print_line(f"{group}/{shard} at {target.address}: {shown['state']}, root {shown['root'] or '(empty)'}\n")
-    print_table(("slot", "sha"), [(slot["slot"], slot["sha"]) for slot in slots])
-    if leaves:
+    elif not missing:
+        _print(shown, target)
+    if missing:
+        raise Failure(
+            f"{group}/{shard}: {target.address} holds no copy of it; `status` names the replicas", NOT_FOUND
+        )
+
+
+def _print(shown: dict[str, Any], target: NodeTarget) -> None:
+    where = f"{shown['group']}/{shown['shard']} at {target.address}"
+    print_line(f"{where}: {shown['state']}, root {shown['root'] or '(empty)'}")
+    print_line("")
+    print_table(("slot", "sha"), [(slot["slot"], slot["sha"]) for slot in shown["slots"]])
+    if "leaves" in shown:
         print_line("")
         print_table(
             ("slot", "key", "sha", "revision", "deleted"),
@@ -55,6 +70,6 @@ async def _tree(target: NodeTarget, group: str, shard: int, leaves: bool, output
                     leaf["mod_revision"],
                     "yes" if leaf["delete_time"] else "",
                 )
-                for leaf in found
+                for leaf in shown["leaves"]
             ],
         )

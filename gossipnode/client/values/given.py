@@ -18,6 +18,7 @@ from gossipnode.client.values.tag_checks import check_text
 from gossipnode.client.values.tls_files import TlsFiles, tls_context
 from gossipnode.config.address import Address, AddressError, parse_address
 from gossipnode.core.model.errors import InvalidEntityError
+from gossipnode.core.model.limits import RETENTION_MAX_SECONDS
 from gossipnode.core.model.property import Entity, check_entity, parse_entity
 from gossipnode.core.query.criteria import Criteria, InvalidCriteriaError, check_criteria
 from gossipnode.wire.criteria_codec import encode_criteria
@@ -97,16 +98,20 @@ def entity(group: str, name_: str, id_: str) -> Entity:
     return key
 
 
-def place(after: Property | str | None) -> Entity | None:
-    """The key of the record after which an answer is to begin."""
+def place(after: Property | str | None, asked: Sequence[str]) -> Entity | None:
+    """The key of the record after which an answer of the groups asked is to begin."""
     if after is None:
         return None
     if isinstance(after, Property):
-        return Entity(after.group, after.name, after.id)
-    try:
-        return parse_entity(text("after", after))
-    except InvalidEntityError as error:
-        raise InvalidInputError(f"after: {error}") from None
+        key = Entity(after.group, after.name, after.id)
+    else:
+        try:
+            key = parse_entity(text("after", after))
+        except InvalidEntityError as error:
+            raise InvalidInputError(f"after: {error}") from None
+    if key.group not in asked:
+        raise InvalidInputError(f"after: {key.text[:80]!r} is of a group that the query does not ask")
+    return key
 
 
 def limit(value: int | None) -> int | None:
@@ -131,6 +136,10 @@ def seconds(span: timedelta | None) -> int | None:
         raise InvalidInputError(f"tombstone_retention is a timedelta, not a {type(span).__name__}")
     if span < timedelta(seconds=1):
         raise InvalidInputError("tombstone_retention is one second at least")
+    if span > timedelta(seconds=RETENTION_MAX_SECONDS):
+        raise InvalidInputError(
+            f"tombstone_retention is {timedelta(seconds=RETENTION_MAX_SECONDS).days} days at most"
+        )
     return int(span.total_seconds())
 
 

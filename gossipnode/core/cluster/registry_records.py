@@ -27,6 +27,7 @@ from gossipnode.core.model.limits import (
     GROUP_INDEXES_MAX,
     GROUP_MAX_BYTES,
     REPLICAS_MAX,
+    RETENTION_MAX_SECONDS,
     SHARDS_MAX,
     STAMP_MAX_NANOSECONDS,
     TAG_KEY_MAX_BYTES,
@@ -112,6 +113,18 @@ def check_group(group: Group) -> None:
     Raises:
         InvalidGroupError: names the field that is wrong.
     """
+    _check_stored_group(group)
+    if not group.name.isprintable():
+        raise InvalidGroupError(f"name: expected printable characters, got {group.name[:80]!r}")
+    if group.tombstone_retention_seconds > RETENTION_MAX_SECONDS:
+        raise InvalidGroupError(
+            f"tombstone_retention: expected {RETENTION_MAX_SECONDS} s at most, "
+            f"got {group.tombstone_retention_seconds} s"
+        )
+
+
+def _check_stored_group(group: Group) -> None:
+    """Refuse a record that defines no group. What an earlier version allowed is a group all the same."""
     try:
         size = len(group.name.encode())
     except UnicodeEncodeError:
@@ -241,7 +254,7 @@ def group_of(name: str, tags: Tags) -> Group | None:
             incarnation or 0,
             NEVER_DELETED if follows is None else follows,
         )
-        check_group(group)
+        _check_stored_group(group)
     except (ValueError, CoreError):
         return None
     return group

@@ -18,6 +18,13 @@ Stamps are 64-bit numbers on the wire. A record stamped near their end could nev
 one.
 """
 
+PEER_STAMP_MAX_NANOSECONDS = STAMP_MAX_NANOSECONDS - (1 << 56)
+"""The largest stamp that is taken from a foreign peer, in the year 2113.
+
+The version that replaces a record needs a larger stamp than the record has. This leaves room for it: 2^56
+nanoseconds are more than two years.
+"""
+
 MAX_CLOCK_SKEW_NANOSECONDS = 10 * 60 * 1_000_000_000
 """How far ahead of our clock a stamp may be and still move our clock forward.
 
@@ -33,6 +40,9 @@ SHARDS_MAX = 1024
 
 REPLICAS_MAX = 1024
 """Replicas of one group."""
+
+RETENTION_MAX_SECONDS = 36_500 * 24 * 3600
+"""How long tombstones can be kept, which is a hundred years. Times beyond that do not fit a stamp."""
 
 GROUP_INDEXES_MAX = 16
 """Tags that a group may declare as indexed."""

@@ -20,6 +20,12 @@ from gossipnode.core.model.tag_value import IntArray, NoValue, StrArray, TagValu
 CRITERIA_DEPTH_MAX = 64
 """How deep logical expressions may be nested. A long chain of ORs can be built as a balanced tree instead."""
 
+CRITERIA_VALUES_MAX = 4096
+"""How many values criteria may hold in all: each condition counts one, or as many as its array has elements.
+
+A node compares them with record after record, so without a bound one query could occupy it for seconds.
+"""
+
 ANALYZERS = ("keyword", "simple", "standard", "url")
 
 
@@ -66,6 +72,13 @@ class Condition:
     op: Op
     value: TagValue
     match_option: MatchOption = field(default_factory=MatchOption)
+    elements: frozenset[str | int] = field(init=False, repr=False, compare=False)
+    """The elements of `value` if it is an array, to be looked up in one step."""
+
+    def __post_init__(self) -> None:
+        value = self.value
+        elements = frozenset[str | int](value if isinstance(value, StrArray | IntArray) else ())
+        object.__setattr__(self, "elements", elements)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +109,18 @@ def check_criteria(criteria: Criteria) -> Criteria:
     Raises:
         InvalidCriteriaError: names the tag and operator, and what the operator takes.
     """
-    return _checked(criteria, 1)
+    checked = _checked(criteria, 1)
+    if (values := _count_values(checked)) > CRITERIA_VALUES_MAX:
+        raise InvalidCriteriaError(
+            f"criteria hold {values:,} values in all, over {CRITERIA_VALUES_MAX:,}: ask in several queries"
+        )
+    return checked
+
+
+def _count_values(criteria: Criteria) -> int:
+    if isinstance(criteria, Condition):
+        return len(criteria.value) if isinstance(criteria.value, StrArray | IntArray) else 1
+    return sum(_count_values(side) for side in (criteria.left, criteria.right) if side is not None)
 
 
 def _checked(criteria: Criteria, depth: int) -> Criteria:
@@ -130,6 +154,11 @@ def _check_condition(condition: Condition) -> None:
         takes = "a text, a number, or an array of either"
     if not fits:
         raise InvalidCriteriaError(f"{op.name} on tag {name!r} takes {takes}, not {_kind(value)}")
+    if isinstance(value, StrArray | IntArray) and len(value) > CRITERIA_VALUES_MAX:
+        raise InvalidCriteriaError(
+            f"{op.name} on tag {name!r} takes {CRITERIA_VALUES_MAX:,} values at most, not {len(value):,}: "
+            f"ask in several queries"
+        )
     if op is Op.MATCH and condition.match_option.analyzer not in ANALYZERS:
         raise InvalidCriteriaError(
             f"MATCH on tag {name!r} has an unknown analyzer {condition.match_option.analyzer[:40]!r}: "
@@ -177,7 +206,7 @@ def _positive(op: Op, condition: Condition, tag: TagValue) -> bool | None:
     """Whether an operator holds, other than a negated one; None when the types do not fit each other."""
     value = condition.value
     if op is Op.IN:
-        return tag in value if _is_element(tag, value) and isinstance(value, tuple) else None
+        return tag in condition.elements if _is_element(tag, value) else None
     if op is Op.HAVING:
         wanted = _as_array(value)
         if not isinstance(tag, StrArray | IntArray) or not isinstance(wanted, type(tag)):

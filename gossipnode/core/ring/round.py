@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.ring.turn import HopEnd, hop_limit
+from gossipnode.core.ring.turn import EndRound, HopEnd, hop_limit
 
 SILENCE_MAX_SECONDS = 30.0
 """A holder of our own reports every few seconds. One that is silent for this long counts as gone."""
@@ -227,10 +227,13 @@ class OpenRound:
             self._final_count = reached
             self._expires = now + LATE_REPORT_SECONDS
             reason = then.reason
-            if not reason and reached < limit:
+            explained = not all(hop.successful for hop in report.hops)
+            if explained and reason == EndRound.NO_SUCCESSOR:
+                reason = ""
+            elif not explained and not reason and reached < limit:
                 # A holder that knows fewer members than we do ends the round after fewer hops.
                 reason = f"ended after {reached} of {limit} hops"
-            if reason and all(hop.successful for hop in report.hops):
+            if reason:
                 self._complain(report.holder, reason)
         if self._final_count is not None and self._successes() >= self._final_count:
             self._finish(now)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from gossipnode.core.model.errors import InvalidRoundError
 from gossipnode.core.model.property import ShardId
@@ -124,6 +124,9 @@ class Forward:
 class EndRound:
     """The round is over. `reason` is empty when its hops are used up."""
 
+    NO_SUCCESSOR: ClassVar[str] = "no successor is left"
+    """The reason when no successor took the message. The hops that failed say more."""
+
     reason: str
 
 
@@ -155,7 +158,7 @@ class HolderTurn:
         if self._message.count >= self._message.limit:
             return EndRound("")
         if not self._successors:
-            return EndRound("no successor is left")
+            return EndRound(EndRound.NO_SUCCESSOR)
         return RepairWith(self._successors[-1], self._attempt)
 
     def repaired(self, end: HopEnd) -> Step:

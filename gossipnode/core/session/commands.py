@@ -87,7 +87,12 @@ class Finish:
     end: SessionEnd
 
 
-Command: TypeAlias = Send | HalfClose | ReadTree | ReadLeaves | FetchRecords | Finish
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Let other tasks run, then ask for the next command: a large page is compared in several steps."""
+
+
+Command: TypeAlias = Send | HalfClose | Rest | ReadTree | ReadLeaves | FetchRecords | Finish
 
 
 @dataclass(slots=True)

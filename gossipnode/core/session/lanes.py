@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gossipnode.core.model.entity_hash import entity_hash
+from gossipnode.core.model.limits import PEER_STAMP_MAX_NANOSECONDS, STAMP_MAX_NANOSECONDS
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.session.commands import Write
 from gossipnode.core.session.messages import AnswerTo
@@ -138,6 +139,15 @@ class OwedLane:
 def _key_bytes(entity: Entity) -> int:
     # Text takes one to four bytes a character. Counting them exactly would cost an encoding.
     return OWED_KEY_OVERHEAD_BYTES + 4 * (len(entity.name) + len(entity.id))
+
+
+def stamp_max(*, foreign: bool) -> int:
+    """The largest stamp that a session takes, in nanoseconds.
+
+    From a foreign peer it is well below the largest that we give, so that every record can be replaced and
+    deleted. Members pass such replacements on to each other.
+    """
+    return PEER_STAMP_MAX_NANOSECONDS if foreign else STAMP_MAX_NANOSECONDS
 
 
 def present(records: Sequence[Record | None]) -> list[Record]:

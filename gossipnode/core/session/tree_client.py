@@ -13,7 +13,7 @@ from enum import Enum, auto
 
 from gossipnode.core.model.entity_hash import shard_of
 from gossipnode.core.model.errors import InvalidEntityError, SessionViolationError
-from gossipnode.core.model.limits import SLOT_COUNT
+from gossipnode.core.model.limits import PEER_STAMP_MAX_NANOSECONDS, SLOT_COUNT
 from gossipnode.core.model.property import Entity, Record, ShardId, parse_entity
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.commands import (
@@ -22,6 +22,7 @@ from gossipnode.core.session.commands import (
     Finish,
     HalfClose,
     ReadLeaves,
+    Rest,
     Send,
     SessionCounts,
     SessionEnd,
@@ -46,6 +47,9 @@ from gossipnode.core.session.tree import Leaf, Tree
 
 SEND_BATCH_MESSAGES = 256
 """Messages without a record in them that are sent in one step."""
+
+MERGE_STEP_LEAVES = 512
+"""Leaves of a page that are compared in one step: about a millisecond. A page may hold many times more."""
 
 PENDING_PAGES_MAX = 4
 """Pages that may wait for us. A compatible server sends none before we have said `wait_next_differ`."""
@@ -87,16 +91,26 @@ class _OwnSlot:
 class TreeClient:
     """One tree session, on the client's side. `core.session.commands` says what a caller owes it."""
 
-    def __init__(self, shard: ShardId, shards: int, tree: Tree, *, page_leaves: int) -> None:
+    def __init__(
+        self,
+        shard: ShardId,
+        shards: int,
+        tree: Tree,
+        *,
+        page_leaves: int,
+        stamp_max: int = PEER_STAMP_MAX_NANOSECONDS,
+    ) -> None:
         """Compare `tree`, our own tree of `shard`, with the tree of the server.
 
         The group has `shards` shards. `page_leaves` is how many of our own leaves are read at a time.
+        Records stamped above `stamp_max` are left out.
         """
         self.counts = SessionCounts()
         self._shard = shard
         self._shards = shards
         self._tree = tree
         self._page_leaves = page_leaves
+        self._stamp_max = stamp_max
         self._phase = _ClientPhase.ROOT
         self._end = SessionEnd.REPAIRED
         self._finished = False
@@ -170,6 +184,8 @@ class TreeClient:
             shard_of(record.entity, self._shards) != self._shard.shard
         ):
             self.counts.skip("of another group or shard")
+        elif record.version.stamp > self._stamp_max:
+            self.counts.skip("stamped too far ahead")
         else:
             self._writes.add(Taken(record, answer.answer_to))
 
@@ -289,7 +305,11 @@ class TreeClient:
     def _merge(self) -> Command | None:
         """Merge-join the page with our own leaves, in the order of entities; None when the page is done."""
         page = self._page
+        compared = 0
         while page:
+            if compared == MERGE_STEP_LEAVES:
+                return Rest()
+            compared += 1
             theirs = page[0]
             if self._own is None or self._own.slot != theirs.slot:
                 command = self._enter_slot(theirs.slot)

@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 from gossipnode.core.model.entity_hash import shard_of
 from gossipnode.core.model.errors import InvalidEntityError, SessionViolationError
-from gossipnode.core.model.limits import SLOT_COUNT
+from gossipnode.core.model.limits import PEER_STAMP_MAX_NANOSECONDS, SLOT_COUNT
 from gossipnode.core.model.property import Entity, Record, ShardId, parse_entity
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.commands import (
@@ -92,15 +92,18 @@ _MAY_SYNC = (_ServerPhase.SLOTS, *_MAY_ASK, _ServerPhase.DRAIN)
 class TreeServer:
     """One tree session, on the server's side. `core.session.commands` says what a caller owes it."""
 
-    def __init__(self, shards: dict[str, int], *, page_leaves: int) -> None:
+    def __init__(
+        self, shards: dict[str, int], *, page_leaves: int, stamp_max: int = PEER_STAMP_MAX_NANOSECONDS
+    ) -> None:
         """Serve the groups of `shards`, which maps each to its number of shards.
 
-        `page_leaves` is how many leaves a page holds at most.
+        `page_leaves` is how many leaves a page holds at most. Records stamped above `stamp_max` are left out.
         """
         self.counts = SessionCounts()
         self.shard: ShardId | None = None
         self._shards = shards
         self._page_leaves = page_leaves
+        self._stamp_max = stamp_max
         self._phase = _ServerPhase.ROOT
         self._end = SessionEnd.REPAIRED
         self._client_ended = False
@@ -196,6 +199,8 @@ class TreeServer:
             self.counts.skip("not storable")
         elif not self._is_ours(record.entity):
             self.counts.skip("of another group or shard")
+        elif record.version.stamp > self._stamp_max:
+            self.counts.skip("stamped too far ahead")
         else:
             self._writes.add(Taken(record, AnswerTo.SYNC))
 

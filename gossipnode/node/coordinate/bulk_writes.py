@@ -36,13 +36,13 @@ CHECKED_BETWEEN_TURNS = 64
 """Properties that are checked or stamped before other tasks get their turn: a few milliseconds."""
 
 WRITE_MAX_BYTES = 1 << 20
-"""Records in one request to a replica: the requests of others, which share the stream, go in between."""
+"""Bytes of records in one request to a replica, so that requests of other clients get their turn."""
 
 STAMPS_MAX_BYTES = 64
-"""What fresh stamps add to a property, generously: two revisions and a timestamp."""
+"""More than fresh stamps can add to a property: two revisions and a timestamp."""
 
 Renew = Callable[[Entity, Record | None], Record | None]
-"""(entity, newest stored version) -> the version to be written over it; None when there is nothing to do."""
+"""(entity, newest stored version) -> the version to write over it; None when nothing is to be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class PreparedImport:
         return self._records
 
     def release(self) -> None:
-        """Let others write these records. Harmless when repeated."""
+        """Let other requests write these records. Harmless when repeated."""
         self._held.release()
 
 
@@ -90,7 +90,7 @@ class BulkWrites:
     """Writes batches through the replicas of their shards."""
 
     def __init__(self, local: LocalState, steps: RecordSteps) -> None:
-        """Use the steps, and the locks, of single requests."""
+        """Write by `steps`, which single requests use, too, with their locks."""
         self._steps = steps
         self._shards = local.shards
         self._clock = local.clock
@@ -119,7 +119,7 @@ class BulkWrites:
         drafts = await _read_drafts(group, batch)
         if isinstance(drafts, BadRecord):
             return drafts
-        # Of a record that comes twice the last one counts, as if they had come in two batches.
+        # If a record comes twice, the last one counts, as if they had come in two batches.
         latest = {draft.entity: draft for draft in drafts}
         held = await self._steps.locks.acquire(latest)
         return PreparedImport(len(drafts), partial(self._replace, latest, level), held)
@@ -146,7 +146,7 @@ class BulkWrites:
             await self.renew_all(dict.fromkeys(entities), level, renew)
 
     async def renew_all(self, entities: Mapping[Entity, object], level: AckLevel, renew: Renew) -> None:
-        """Read records, whose locks are held, and write their new versions; again where one was overtaken.
+        """Read records and write new versions, again for those that were overtaken. Their locks are held.
 
         Raises: as `PreparedImport.commit`.
         """
@@ -169,7 +169,7 @@ class BulkWrites:
     async def _renew_shard(
         self, entities: Sequence[Entity], level: AckLevel, renew: Renew, placement: Placement
     ) -> list[Entity]:
-        """One try for the records of a shard; gives those that newer versions have overtaken."""
+        """One try for the records of a shard; gives those that were overtaken by newer versions."""
         records: list[Record] = []
         at = 0
         while at < len(entities):
@@ -189,7 +189,7 @@ class BulkWrites:
         return overtaken
 
     async def write_versions(self, records: Sequence[Record], level: AckLevel) -> None:
-        """Write records as they are, to wherever they belong; a newer stored version wins.
+        """Write records as they are to the shards where they belong; a newer stored version wins.
 
         Raises:
             UnknownGroupError, TooFewReplicasError, StoreError.
@@ -208,11 +208,11 @@ class BulkWrites:
     async def _write_chunk(
         self, placement: Placement, level: AckLevel, records: Sequence[Record], overtaken: list[Entity] | None
     ) -> None:
-        """Write some records of a shard; with None for `overtaken`, a newer version counts as written."""
+        """Write some records of a shard; with None for `overtaken`, a newer stored version counts, too."""
         answers = WriteAnswers(records, newer_counts=overtaken is None, names_records=True)
         took = await self._steps.write(placement, records, level, answers)
         if took is None and overtaken is not None:
-            # The other records of the chunk may not have enough replicas: the whole chunk is written again.
+            # Its other records may not be on enough replicas, so the whole chunk is written again.
             overtaken += [record.entity for record in records]
 
     async def _prepare_versions(
@@ -239,7 +239,7 @@ class BulkWrites:
 
     async def _write_here(self, writes: Sequence[tuple[ShardId, Record]]) -> None:
         for result in await self._writer.write(writes):
-            # A newer one that is held wins, as it would in a session.
+            # A newer version that is held here wins, as it would in a session.
             _check_stored(result)
 
     def _own_shard(self, entity: Entity) -> ShardId:
@@ -273,7 +273,7 @@ async def _read_drafts(group: str, batch: Sequence[ImportedRecord]) -> list[Draf
             if item.delete_time:
                 raise InvalidPropertyError("delete_time: a deleted record needs --keep-versions")
             if len(item.payload) > PROPERTY_MAX_BYTES - STAMPS_MAX_BYTES:
-                # What is too large with its stamps must be found before any of the batch is written.
+                # A record that is too large with its stamps must be found before any of the batch is written.
                 draft.stamped(create_revision=INT64_MAX, mod_revision=INT64_MAX, updated_at_ns=INT64_MAX)
         except WireError as error:
             return BadRecord(position, str(error))
@@ -282,7 +282,7 @@ async def _read_drafts(group: str, batch: Sequence[ImportedRecord]) -> list[Draf
 
 
 async def _take_turns(position: int) -> None:
-    """Let other tasks have their turn now and then in a long loop of ours."""
+    """Let other tasks have their turn, now and then in a long loop."""
     if position % CHECKED_BETWEEN_TURNS == 0:
         await trio.lowlevel.checkpoint()
 

@@ -2,7 +2,7 @@
 
 Coordination
  |- replicas      requests to replicas, which may outlive the client's request that made them
- `- read repair   stale copies get the newest version
+ `- read repair   writes the newest version to stale copies
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class ApplyResult:
-    """What an apply came to: whether the record is new, the record as stored, and who has it."""
+    """The result of an apply: whether the record is new, the stored record, how many replicas have it."""
 
     created: bool
     record: Record
@@ -35,7 +35,7 @@ class ApplyResult:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """What a delete came to: the tombstone, or None when nothing live was there."""
+    """The result of a delete: the tombstone, or None when no live record was there."""
 
     tombstone: Record | None
     acknowledged: int
@@ -44,7 +44,7 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class Got:
-    """The live record, if there is one, and how many replicas were heard."""
+    """The result of a get: the live record, if there is one, and how many replicas answered."""
 
     record: Record | None
     acknowledged: int
@@ -147,7 +147,7 @@ class Coordinator:
     async def _again(
         self, placement: Placement, done: Done, newest: Record | None, level: AckLevel, request_id: str
     ) -> ApplyResult | None:
-        """Answer a request that was carried out before: only its acknowledgement may be missing.
+        """Answer a request that was carried out before. Only its acknowledgement may be missing.
 
         Other requests may have written since, so it is the newest version that enough replicas must have.
         """

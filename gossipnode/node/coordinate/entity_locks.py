@@ -16,7 +16,7 @@ from gossipnode.core.model.property import Entity
 
 
 class EntityLocks:
-    """First come, first served, for each entity."""
+    """A lock for each entity. Those who wait for one get it in the order in which they came."""
 
     __slots__ = ("_held",)
 
@@ -59,6 +59,7 @@ class EntityLocks:
         waiting.append(turn)
         try:
             await turn.wait()
+            assert entity in self._held, entity
         except trio.Cancelled:
             if turn.is_set():
                 self.give_back(entity)
@@ -67,7 +68,8 @@ class EntityLocks:
             raise
 
     def give_back(self, entity: Entity) -> None:
-        """Let the next in line have the lock."""
+        """Give a lock back: the next task that waits for it has it now."""
+        assert entity in self._held, f"{entity.text} is not held"
         waiting = self._held[entity]
         if waiting:
             waiting.popleft().set()
@@ -77,7 +79,7 @@ class EntityLocks:
 
 @dataclass(slots=True)
 class HeldLocks:
-    """Locks that somebody holds until `release`."""
+    """Locks that are held until `release`."""
 
     locks: EntityLocks
     entities: list[Entity] = field(default_factory=list[Entity])

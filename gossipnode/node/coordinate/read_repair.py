@@ -1,6 +1,6 @@
-"""Read repair: replicas that a read found stale get the newest version, outside the reader's wait.
+"""Read repair: replicas that a read found stale get the newest version, after the reader has its answer.
 
-What does not fit the queue is dropped and counted: a round repairs it later.
+A stale copy that does not fit into the queue is dropped and counted. A round repairs it later.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from gossipnode.store.interface import StoreError
 
 READ_REPAIR_QUEUE_RECORDS = 1024
 READ_REPAIR_QUEUE_BYTES = 16 << 20
+"""Stale copies that may wait, and the bytes of the records that are to be written to them."""
+
 READ_REPAIR_WORKERS = 4
-"""Stale copies that wait to be written to, the bytes of their records, and how many are written at once."""
+"""Stale copies that are written to at once."""
 
 
 class ReadRepair:
@@ -42,7 +44,7 @@ class ReadRepair:
         self._log = structlog.get_logger("gossipnode.coordinator")
 
     def offer(self, stale: Iterable[Stale]) -> None:
-        """Have stale copies written to, as far as there is room."""
+        """Have stale copies repaired, as far as the queue has room."""
         for each in stale:
             size = len(each.record.payload)
             if self._waiting_bytes + size > READ_REPAIR_QUEUE_BYTES:
@@ -64,6 +66,7 @@ class ReadRepair:
     async def _work(self) -> None:
         async for stale in self._out:
             self._waiting_bytes -= len(stale.record.payload)
+            assert self._waiting_bytes >= 0, self._waiting_bytes
             try:
                 taken = await self._write(stale)
             except StoreError:
@@ -90,7 +93,8 @@ class ReadRepair:
         try:
             await peer.link.ask(request, timeout=REPLICA_SECONDS)
         except RpcError as error:
-            # What else waits for one that hangs must not hold up the others.
+            # From now on, repairs of a replica that hangs are dropped, and do not hold up those of other
+            # replicas.
             peer.request_failed(error)
             return False
         return True

@@ -1,6 +1,6 @@
 """The steps of which requests are made: read records of a shard from enough replicas, write them to enough.
 
-Every step is made in one view of the cluster, see `in_one_view`.
+Every step takes place in one view of the cluster, see `in_one_view`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.cluster.view import SYSTEM_GROUP
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.query.newest import NewestRecords
-from gossipnode.core.query.replica_messages import Done, ReadRecords, RecordsRead, Wanted, WriteRecords
+from gossipnode.core.query.replica_messages import (
+    Done,
+    ReadRecords,
+    RecordsRead,
+    Refusal,
+    Wanted,
+    WriteRecords,
+)
 from gossipnode.core.query.write_answers import WriteAnswers
 from gossipnode.node.coordinate.entity_locks import EntityLocks
 from gossipnode.node.coordinate.read_repair import ReadRepair
@@ -29,17 +36,24 @@ from gossipnode.node.refusals.request_errors import (
     TooFewReplicasError,
     UnknownGroupError,
 )
+from gossipnode.store.interface import RecordDamagedError
 from gossipnode.wire.property.draft import Draft, draft_of
 
 APPLY_ATTEMPTS = 8
-"""How often a write starts over when newer versions keep coming in between."""
+"""How often a write is tried when newer versions keep overtaking it."""
 
 APPLY_PAUSE_MIN_SECONDS = 0.002
 APPLY_PAUSE_MAX_SECONDS = 0.25
 """The longest pause before a write starts over; it doubles with each try. The pause itself is random."""
 
+COMPARE_SECONDS = 2.0
+"""How long a request waits for registries to be compared with one member, before it turns to another one."""
+
+COMPARED_MEMBERS_MAX = 3
+"""Members that a request turns to at most."""
+
 VIEW_ATTEMPTS = 5
-"""How often a request starts over because a replica sees other members than we do."""
+"""How often a request is tried when replicas see other members than we do."""
 
 Result = TypeVar("Result")
 
@@ -48,9 +62,9 @@ class RecordsFound(NamedTuple):
     """What a read found."""
 
     records: list[Record | None]
-    """The newest versions, of as many of the entities, from the first one on, as fitted every answer."""
+    """The newest versions of the entities, from the first one on, as far as every answer had room."""
     done: Done | None
-    """What the request came to when it came before, if it did."""
+    """What the request did when it came before, if it did."""
     heard: int
     """How many replicas answered."""
 
@@ -95,7 +109,10 @@ class RecordSteps:
         return known.ack
 
     async def in_one_view(self, entity: Entity, attempt: Callable[[Placement], Awaitable[Result]]) -> Result:
-        """Try with the placement of an entity's shard; again when a replica sees other members than we do."""
+        """Make an attempt with the placement of an entity's shard.
+
+        When a replica sees other members than we do, compare registries with it and start over.
+        """
         for _ in range(VIEW_ATTEMPTS - 1):
             try:
                 return await attempt(self.shards.placement(self.shards.shard_of(entity)))
@@ -106,14 +123,23 @@ class RecordSteps:
     async def step_aside(self, tried: int) -> None:
         """Wait a moment before a write that was overtaken starts over.
 
-        Nodes that write the same record would otherwise meet again and again.
+        Otherwise nodes that write the same record would meet again and again.
         """
         longest = min(APPLY_PAUSE_MIN_SECONDS * 2**tried, APPLY_PAUSE_MAX_SECONDS)
         await trio.sleep(self._rng.uniform(0, longest))
 
     async def compare_views(self, peer: str) -> None:
-        """Compare registries with a peer that sees other members than we do."""
-        await self._sync.compare(peer)
+        """Compare registries with a peer that sees other members than we do.
+
+        A peer that hangs must not keep the request, and the locks that it holds, waiting. Then any member
+        that is up will do: all of them are told of a change.
+        """
+        others = [name for name in self._sync.members_up() if name != peer]
+        for name in [peer, *others][:COMPARED_MEMBERS_MAX]:
+            with trio.move_on_after(COMPARE_SECONDS) as patience:
+                await self._sync.compare(name)
+            if not patience.cancelled_caught:
+                return
 
     async def read(
         self,
@@ -127,8 +153,8 @@ class RecordSteps:
     ) -> RecordsFound:
         """The newest versions that enough replicas hold.
 
-        With `repair`, stale replicas are written to after the answer. With `everyone`, every replica that can
-        be asked is waited for.
+        With `repair`, stale replicas are repaired after the answer. With `everyone`, the answer waits for
+        every replica that can be asked.
         """
         shard = placement.shard
         own: list[Record | None] = [None] * len(entities)
@@ -137,7 +163,7 @@ class RecordSteps:
             request = ReadRecords(
                 shard, placement.fence, tuple(Wanted(entity, None) for entity in entities), request_id
             )
-            reply = await self.replicas.own.read(request)
+            reply = await self._read_here(request, level)
             if isinstance(reply, RecordsRead):
                 own_reply = reply
                 own[: len(reply.held)] = [held if isinstance(held, Record) else None for held in reply.held]
@@ -163,6 +189,15 @@ class RecordSteps:
         )
         return RecordsFound(newest.records(), newest.done, tally.acknowledged)
 
+    async def _read_here(self, request: ReadRecords, level: AckLevel) -> RecordsRead | Refusal | None:
+        """What our own copy says; None if a record is damaged there, so that the other replicas are asked."""
+        try:
+            return await self.replicas.own.read(request)
+        except RecordDamagedError:
+            if level is AckLevel.LOCAL:
+                raise
+            return None
+
     async def write(
         self,
         placement: Placement,
@@ -173,7 +208,7 @@ class RecordSteps:
         request_id: str = "",
         created: bool = False,
     ) -> int | None:
-        """Write records of a shard; gives how many replicas have them, None when a newer version came first.
+        """Write records of a shard; gives how many replicas have them, None if one was overtaken.
 
         Args:
             placement: the shard and its replicas, in the view of this try.
@@ -206,13 +241,13 @@ class RecordSteps:
         return None if reason else 1
 
     def stamped(self, draft: Draft, existing: Record | None, *, created: bool) -> Record:
-        """A fresh version, above the one that it takes the place of."""
+        """A fresh version, above the one that it replaces."""
         stamp = self._clock.next_over(existing)
         born = stamp if created or existing is None else draft_of(existing).create_revision
         return draft.stamped(create_revision=born, mod_revision=stamp, updated_at_ns=stamp)
 
     def tombstone(self, existing: Record) -> Record:
-        """The tombstone of a record."""
+        """The tombstone of a record, without its tags: nobody reads them, and every replica keeps them."""
         stamp = self._clock.next_over(existing)
-        draft = draft_of(existing)
+        draft = draft_of(existing).without_tags()
         return draft.stamped(create_revision=draft.create_revision, mod_revision=stamp, delete_time=stamp)

@@ -1,7 +1,7 @@
 """One request to all replicas of a shard at once; its caller waits only for as many as it needs.
 
-The others may answer later: a slow replica delays nobody. One that lets a request time out is avoided, as
-long as there are enough others, until it answers again.
+The other replicas may answer later, so a slow one delays nobody. A replica that lets a request time out is
+not asked until it has answered again, as long as there are enough replicas without it.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreError, StoreFullError
 
 LATE_ANSWERS_SECONDS = 0.1
-"""How long a request that has failed waits for the other replicas, so that its error says what they did."""
+"""How long a request that has failed waits for the other replicas, so that its error tells what they did."""
 
 Take = Callable[[str, ReplicaReply], str]
-"""(replica, answer) -> "" when the answer counts, else why not."""
+"""(replica, answer) -> why the answer does not count; "" when it counts."""
 
 
 class ReplicaCall:
@@ -42,9 +42,9 @@ class ReplicaCall:
     def __init__(
         self, tally: Tally, take: Take, ended: Callable[[], None] | None, *, everyone: bool = False
     ) -> None:
-        """`take` judges each answer; `ended` is called when no other one will come.
+        """`take` judges each answer; `ended` is called after the last one.
 
-        With `everyone`, enough is not enough: it is decided when each has answered or failed.
+        With `everyone`, the request is decided only when every replica has answered or failed.
         """
         self.tally = tally
         self.other_view = ""
@@ -52,6 +52,7 @@ class ReplicaCall:
         self.full: set[str] = set()
         """Replicas that have no room left."""
         self.under_way = 0
+        """How many replicas have neither answered nor failed."""
         self._take = take
         self._ended = ended
         self._everyone = everyone
@@ -78,6 +79,7 @@ class ReplicaCall:
         self._one_less()
 
     def _one_less(self) -> None:
+        assert self.under_way > 0, "more answers than replicas that were asked"
         self.under_way -= 1
         enough = self.tally.reached and not self._everyone
         if enough or self.tally.impossible or not self.under_way:
@@ -88,9 +90,10 @@ class ReplicaCall:
                 self._ended()
 
     async def decided(self) -> None:
-        """Wait until enough replicas have answered, or cannot.
+        """Wait until enough replicas have answered, or can no longer.
 
-        Where they cannot, the others get a moment to answer: who is told so is told what they did.
+        If they can no longer, the other replicas get a moment to answer, so that the error tells what they
+        did.
         """
         await self._decided.wait()
         if not self.tally.reached and not self.other_view:
@@ -99,17 +102,17 @@ class ReplicaCall:
 
 
 class ReplicaCalls:
-    """The replicas of every shard, this node's own copy among them."""
+    """Sends requests to the replicas of a shard, this node's own copy among them."""
 
     def __init__(self, members: Members, own: Replica) -> None:
-        """Ask `own` here, and the other replicas over their links. `run` first."""
+        """Ask `own` here, and the other replicas over their links. Nothing is asked before `run`."""
         self._members = members
         self.own = own
         self._nursery: trio.Nursery | None = None
         self._log = structlog.get_logger("gossipnode.coordinator")
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Let requests go on behind their callers, until cancelled."""
+        """Let requests go on after their callers have an answer, until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             task_status.started()
@@ -132,13 +135,13 @@ class ReplicaCalls:
     ) -> Tally:
         """Ask all replicas, and wait until `level` is reached.
 
-        With `own_reply`, this node's own answer is known already; the others are asked only if it alone is
-        not enough. With `everyone`, whoever is asked is waited for, which takes one timeout at most.
+        With `own_reply`, this node's own answer is known already, and the other replicas are asked only if it
+        is not enough. With `everyone`, every replica that is asked is waited for, one timeout at most.
 
         Raises:
-            TooFewReplicasError: it cannot be; what was written stays, and will spread.
-            OtherViewError: because replicas see other members.
-            ReplicasFullError: because those that did not do it are full.
+            TooFewReplicasError: `level` cannot be reached. What was written stays, and will spread.
+            OtherViewError: the same, because replicas see other members.
+            ReplicasFullError: the same, because the replicas that failed are full.
         """
         nursery = self._nursery
         if nursery is None:

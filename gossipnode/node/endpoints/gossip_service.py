@@ -1,6 +1,6 @@
-"""GossipService: the message of a round, handed to this node by the holder before it.
+"""GossipService: the message of a round, which its present holder hands to this node.
 
-Thin: decode, check, call, encode. What a message means is decided in `core.ring`.
+What a message means is decided in `core.ring`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class GossipService:
     async def propagation(
         self, request: banyandb.PropagationRequest, call: CallContext
     ) -> banyandb.PropagationResponse:
-        """Take a round's message; answered at once, before the work is done."""
+        """Take the message of a round. The answer comes at once, before the work is done."""
         shard = self._shards.current(ShardId(request.group, request.shard_id))
         if shard is None:
             raise RpcError(

@@ -1,8 +1,8 @@
 """One import call: batches in, answers out, in order.
 
-A batch is checked and stamped while the one before it is on its way to the disk. After a bad record nothing
-more is prepared, so that no later batch is written. A client that reads no answers must not keep locks: what
-is prepared gets written, and only then the answers wait.
+A batch is checked while the one before it is on its way to the disk. After a bad record no batch is prepared,
+so that no later batch is written. A client that reads no answers must not keep the locks of its records:
+batches are written without waiting for it, and only their answers wait.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ IMPORT_MAX_RECORDS = 4096
 """Records in one message of an import."""
 
 IMPORT_BATCHES_UNANSWERED = 3
-"""Batches of an import that are prepared, written or waiting to be answered. Only then more are read."""
+"""Batches of one import that may be under way, from being prepared until their answer is sent."""
 
 Prepared: TypeAlias = PreparedImport | BadRecord
-Answer: TypeAlias = v1.ImportResponse
 
 
 class ImportCall:
@@ -36,7 +35,7 @@ class ImportCall:
         self._stream = stream
         self._bulk = bulk
         self._unwritten: set[PreparedImport] = set()
-        self._unanswered = trio.Semaphore(IMPORT_BATCHES_UNANSWERED)
+        self._unanswered = trio.Semaphore(IMPORT_BATCHES_UNANSWERED, max_value=IMPORT_BATCHES_UNANSWERED)
 
     async def run(self) -> None:
         """Serve the call to its end.
@@ -44,9 +43,9 @@ class ImportCall:
         Raises:
             RpcError: the status that ends it.
         """
-        # The semaphore is the bound: neither channel is ever full.
+        # The semaphore bounds what is under way, so neither channel is ever full.
         prepared_in, prepared_out = trio.open_memory_channel[Prepared](IMPORT_BATCHES_UNANSWERED)
-        answers_in, answers_out = trio.open_memory_channel[Answer](IMPORT_BATCHES_UNANSWERED)
+        answers_in, answers_out = trio.open_memory_channel[v1.ImportResponse](IMPORT_BATCHES_UNANSWERED)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._commit, prepared_out, answers_in)
@@ -77,7 +76,9 @@ class ImportCall:
         )
 
     async def _commit(
-        self, prepared_out: trio.MemoryReceiveChannel[Prepared], answers_in: trio.MemorySendChannel[Answer]
+        self,
+        prepared_out: trio.MemoryReceiveChannel[Prepared],
+        answers_in: trio.MemorySendChannel[v1.ImportResponse],
     ) -> None:
         async with prepared_out, answers_in:
             async for prepared in prepared_out:
@@ -90,7 +91,7 @@ class ImportCall:
                     self._unwritten.discard(prepared)
                 await answers_in.send(answer)
 
-    async def _answer(self, answers_out: trio.MemoryReceiveChannel[Answer]) -> None:
+    async def _answer(self, answers_out: trio.MemoryReceiveChannel[v1.ImportResponse]) -> None:
         async with answers_out:
             async for answer in answers_out:
                 await self._stream.send(answer)

@@ -1,7 +1,4 @@
-"""The part of NodeService for those who run the cluster: groups and members.
-
-Thin: decode, check, call, encode.
-"""
+"""The part of NodeService for those who run the cluster: groups and members."""
 
 from __future__ import annotations
 
@@ -78,7 +75,7 @@ class NodeAdmin:
     async def forget_member(
         self, request: v1.ForgetMemberRequest, call: CallContext
     ) -> v1.ForgetMemberResponse:
-        """Let a name be no member any more."""
+        """Remove a member."""
         with as_status():
             acknowledged = await self._members.forget(request.name)
         members = len(self._registry.view.members)

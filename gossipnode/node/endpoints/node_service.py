@@ -1,7 +1,4 @@
-"""NodeService, what the command line asks of a node, but for groups and members (see `node_admin`).
-
-Thin: decode, check, call, encode.
-"""
+"""NodeService: all that the command line asks of a node, but for groups and members (see `node_admin`)."""
 
 from __future__ import annotations
 
@@ -11,14 +8,15 @@ from contextlib import nullcontext
 from typing import Any
 
 from gossipnode.core.model.property import Entity, ShardId, parse_entity
+from gossipnode.core.query.query import Query
 from gossipnode.core.ring.round import Hop
 from gossipnode.core.ring.turn import Cause
 from gossipnode.node.coordinate.coordination import Coordination
 from gossipnode.node.endpoints.import_call import ImportCall
-from gossipnode.node.endpoints.record_sender import QueryTimer, decode_query, new_trace_id, record_sender
+from gossipnode.node.endpoints.record_sender import QueryTimer, new_trace_id, record_sender
 from gossipnode.node.endpoints.status_report import StatusReport
 from gossipnode.node.local.local_state import LocalState
-from gossipnode.node.query.queries import Queries, Query
+from gossipnode.node.query.queries import Queries
 from gossipnode.node.query.query_turns import QueryTurns
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.repair.origin import RoundWatch
@@ -26,11 +24,13 @@ from gossipnode.node.repair.repair import Repair
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.query_codec import decode_query
 from gossipnode.wire.record_codec import decode_strategy, encode_applied, encode_deleted, encode_got
 from gossipnode.wire.round_codec import encode_finished, encode_hop_made, encode_started
 from gossipnode.wire.tree_codec import encode_leaves, encode_tree
 
 TREE_PAGE_LEAVES = 1024
+"""Leaves in one message of a tree."""
 
 
 class NodeService:
@@ -111,9 +111,12 @@ class NodeService:
         with as_status():
             after = parse_entity(asked.after) if asked.after else None
             query = decode_query(asked.query, after=after, ack=asked.ack)
-            ordered = self._turns.ordered_stream() if query.order_by else nullcontext()
-            with ordered:
-                async with self._queries.open(query) as answer, record_sender(stream) as sender:
+            # A search for records that the query names is short: it never waits behind other queries.
+            by_key = bool(query.name and query.ids)
+            turn = self._turns.ordered_stream() if query.order_by and not by_key else nullcontext()
+            # The sender comes first: a query that waits for its turn shows that it is alive.
+            async with record_sender(stream) as sender, turn as sender.place:
+                async with self._queries.open(query) as answer:
                     await sender.send_all(answer)
             trace = None
             if asked.query.trace:

@@ -1,7 +1,4 @@
-"""The property service that clients of the compatible protocol call. Any node answers for the whole cluster.
-
-Thin: decode, check, call, encode.
-"""
+"""The property service of the compatible protocol. Any node answers for the whole cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import Any
 
 from gossipnode.core.model.property import Entity
 from gossipnode.node.coordinate.coordination import Coordination
-from gossipnode.node.endpoints.record_sender import QueryTimer, decode_query, new_trace_id
+from gossipnode.node.endpoints.record_sender import QueryTimer, new_trace_id
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.query.delete_by_name import delete_by_name
@@ -22,7 +19,7 @@ from gossipnode.node.refusals.request_errors import QueryTooLargeError
 from gossipnode.rpc import CallContext
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
-from gossipnode.wire.query_codec import encode_answer
+from gossipnode.wire.query_codec import decode_query, encode_answer
 from gossipnode.wire.record_codec import (
     decode_strategy,
     encode_compatible_applied,
@@ -31,17 +28,17 @@ from gossipnode.wire.record_codec import (
 
 REPLY_MAX_BYTES = 4 << 20
 REPLY_RECORD_OVERHEAD_BYTES = 5
-"""A unary reply, of which each record takes its key and length beside its bytes.
+"""The size of a unary reply, and what each record takes of it beside its own bytes: a field key and a length.
 
-A message of a stream ends well below it, at `STREAM_MESSAGE_BYTES`.
+A message of a stream ends well below that, at `STREAM_MESSAGE_BYTES`.
 """
 
 
 class PropertyService:
     """Apply, Delete and Query of the compatible service.
 
-    The call metadata `gossipnode-ack` asks for an acknowledgement level, and `gossipnode-request-id` makes
-    a retry known as one.
+    The call metadata `gossipnode-ack` asks for an acknowledgement level. By `gossipnode-request-id` a retry
+    is recognised as one.
     """
 
     def __init__(

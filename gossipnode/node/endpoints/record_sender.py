@@ -1,6 +1,6 @@
-"""Answering queries and exports: from the request to records in messages of a good size.
+"""Answers queries and exports: sends records in messages of a good size, and makes the trace of a query.
 
-Thin: decode, check, call, encode. Shared by the compatible service and our own.
+The compatible service and our own share it.
 """
 
 from __future__ import annotations
@@ -12,20 +12,19 @@ from typing import Any
 
 import trio
 
+from gossipnode.concurrency.fair_turns import Turn
 from gossipnode.concurrency.nursery_errors import one_error
-from gossipnode.core.model.property import Entity, Record
-from gossipnode.node.query.queries import ClusterQuery, Query, QueryTrace
+from gossipnode.core.model.property import Record
+from gossipnode.node.query.queries import ClusterQuery, QueryTrace
 from gossipnode.node.replica.scan import STREAM_MESSAGE_BYTES
 from gossipnode.rpc import ServerStream
-from gossipnode.wire import query_codec
 from gossipnode.wire.generated.bp.banyandb.common import v1 as common
-from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.record_codec import encode_batch, encode_record
 from gossipnode.wire.trace_codec import TraceSpan, encode_trace
 
 STREAM_PAUSE_SECONDS = 2.0
-"""A stream of records says something this often while it searches, be it nothing: a client gives up else."""
+"""A stream of records sends a message this often, an empty one if need be, or its client would give up."""
 
 TRACE_ID_BITS = 64
 
@@ -33,27 +32,6 @@ TRACE_ID_BITS = 64
 def new_trace_id(rng: random.Random) -> str:
     """The id of a trace, in hex."""
     return f"{rng.getrandbits(TRACE_ID_BITS):016x}"
-
-
-def decode_query(request: banyandb.QueryRequest, *, after: Entity | None = None, ack: str = "") -> Query:
-    """The query of a request, going on behind `after`.
-
-    Raises:
-        WireError: names the field.
-    """
-    asked = query_codec.decode_query(request)
-    return Query(
-        groups=asked.groups,
-        name=asked.name,
-        ids=asked.ids,
-        criteria=asked.criteria,
-        select=asked.select,
-        order_by=asked.order_by,
-        descending=asked.descending,
-        limit=asked.limit,
-        after=after,
-        ack=ack,
-    )
 
 
 class QueryTimer:
@@ -90,9 +68,9 @@ class QueryTimer:
 
 
 class RecordSender:
-    """Sends records in messages of a good size, however small the pages are, and something now and then.
+    """Sends records in messages of a good size, however small the pages are.
 
-    A long search with little to find must not look like a node that is gone.
+    Now and then it sends an empty message, because a long search must not look like a node that is gone.
     """
 
     def __init__(self, stream: ServerStream[Any, v1.RecordBatch]) -> None:
@@ -101,8 +79,10 @@ class RecordSender:
         self._batch: list[v1.Record] = []
         self._size = 0
         self.sending = trio.Lock()
-        """Held while a message is being sent: whoever cancels that would lose what is in it."""
+        """Held while a message is being sent. Cancelling that would lose the records in it."""
         self._sent_at = trio.current_time()
+        self.place: Turn | None = None
+        """The place that the answer holds, if it is an ordered one."""
         self.sent = 0
 
     async def add(self, records: Sequence[Record]) -> None:
@@ -121,9 +101,11 @@ class RecordSender:
             self._batch, self._size = [], 0
             await self._stream.send(batch)
             self._sent_at = trio.current_time()
+            if self.place is not None:
+                self.place.took()
 
     async def show_life(self) -> None:
-        """Send what is kept, be it nothing, whenever nothing was sent for a while."""
+        """Send what is kept, or an empty message, whenever nothing was sent for a while."""
         while True:
             await trio.sleep_until(self._sent_at + STREAM_PAUSE_SECONDS)
             if trio.current_time() >= self._sent_at + STREAM_PAUSE_SECONDS:

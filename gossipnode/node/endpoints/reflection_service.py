@@ -1,7 +1,4 @@
-"""Server reflection, for tools that ask a node what can be asked of it.
-
-Thin: the questions are answered in `wire.reflection`.
-"""
+"""Server reflection, for tools that ask a node which calls it serves. `wire.reflection` has the answers."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from gossipnode.wire.generated.pb.grpc.reflection.v1.reflection_pb2 import (
 from gossipnode.wire.reflection import REFLECT, REFLECT_ALPHA, Reflection
 
 REFLECTION_SILENCE_SECONDS = 60.0
-"""How long a tool may have no question before its call ends. Tools keep the call open, and make another."""
+"""How long a tool may ask nothing before its call ends. Tools keep calls open, and can make another."""
 
 
 class ReflectionService:

@@ -1,31 +1,37 @@
 """RepairService: tree sessions that other replicas open with this node, by the compatible protocol.
 
-Thin: decode, check, call, encode. What a message means is decided in `core.session`.
+What a message means is decided in `core.session`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import structlog
 import trio
 
+from gossipnode.core.cluster.view import SYSTEM_GROUP
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.session.messages import ClientMessage, ServerMessage
+from gossipnode.core.session.lanes import stamp_max
+from gossipnode.core.session.messages import ClientMessage, ServerMessage, TreeRoot
 from gossipnode.core.session.tree_server import TreeServer
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.node_state import NodeState
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.refusals.error_status import as_status
-from gossipnode.node.repair.repair_stream import RepairStream
+from gossipnode.node.repair.repair_stream import REPAIR_BATCH_MESSAGES, RepairStream
+from gossipnode.node.repair.session_slots import Purpose, SessionSlots, caller_of
 from gossipnode.node.repair.sessions import SessionBounds, reasons_text
 from gossipnode.node.repair.shard_store import CallerView, ShardStore
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
 
-CLIENT_SILENCE_SECONDS = 120.0
+TREE_ROOT_SECONDS = 10.0
+"""How long a client may take to send its tree_root. An honest one sends it as it opens the stream."""
+
+CLIENT_SILENCE_SECONDS = 300.0
 """How long the client of a session may say nothing, and read nothing, before its slot is given to another."""
 
 
@@ -35,11 +41,11 @@ class RepairService:
     def __init__(
         self, local: LocalState, bounds: SessionBounds, state: NodeState, *, max_sessions: int
     ) -> None:
-        """`max_sessions` bounds the sessions that others open with us at once, over all shards."""
+        """`max_sessions` bounds the sessions that one caller has with us at once, over all shards."""
         self._local = local
         self._bounds = bounds
         self._state = state
-        self._free_slots = max_sessions
+        self._slots = SessionSlots(max_sessions)
         self._log = structlog.get_logger("gossipnode.session")
 
     def handlers(self) -> Mapping[Any, Any]:
@@ -47,19 +53,31 @@ class RepairService:
         return {services.REPAIR: self.repair}
 
     async def repair(self, stream: ServerStream[ClientMessage, ServerMessage]) -> None:
-        """Serve one tree session; refused at once when all slots are taken."""
+        """Serve one tree session; refused at once when all slots are taken, or the caller's share of them."""
         if self._state.stopping.is_set():
             raise RpcError(Status.UNAVAILABLE, "the node is stopping")
-        if self._free_slots == 0:
-            raise RpcError(Status.RESOURCE_EXHAUSTED, "all session slots are taken: try again")
-        self._free_slots -= 1
-        try:
-            await self._serve(stream)
-        finally:
-            self._free_slots += 1
+        with self._place(stream.call, Purpose.UNSAID):
+            first = await _first_messages(stream, min(TREE_ROOT_SECONDS, self._bounds.deadline_seconds))
+        with self._place(stream.call, _purpose(stream.call, first)):
+            await self._serve(_ReadAhead(stream, first))
 
-    async def _serve(self, stream: ServerStream[ClientMessage, ServerMessage]) -> None:
-        session = TreeServer(self._local.shards.groups, page_leaves=self._bounds.page_leaves)
+    @contextmanager
+    def _place(self, call: CallContext, purpose: Purpose) -> Generator[None]:
+        said = call_metadata.text(call.metadata, call_metadata.NODE)
+        place = self._slots.admit(caller_of(call.peer_certificate_names, said, call.peer), purpose)
+        if isinstance(place, str):
+            raise RpcError(Status.RESOURCE_EXHAUSTED, place)
+        try:
+            yield
+        finally:
+            self._slots.free(place)
+
+    async def _serve(self, stream: _ReadAhead) -> None:
+        session = TreeServer(
+            self._local.shards.groups,
+            page_leaves=self._bounds.page_leaves,
+            stamp_max=stamp_max(foreign=not call_metadata.text(stream.call.metadata, call_metadata.NODE)),
+        )
         log = self._log.bind(
             peer=call_metadata.text(stream.call.metadata, call_metadata.NODE) or stream.call.peer,
             round=call_metadata.text(stream.call.metadata, call_metadata.ROUND),
@@ -68,7 +86,7 @@ class RepairService:
         began = trio.current_time()
         outcome = "broken"
         try:
-            # The caller's own deadline may be later, or none: the slot must not be held for ever.
+            # The caller may have a later deadline or no deadline, but must not hold the slot for ever.
             with as_status(), _deadline(self._bounds.deadline_seconds):
                 end = await RepairStream(
                     stream,
@@ -97,6 +115,40 @@ class RepairService:
                 reason=reasons_text(session.counts.reasons),
                 seconds=round(trio.current_time() - began, 3),
             )
+
+
+class _ReadAhead:
+    """A stream whose first messages were read to see its purpose. `recv_batch` gives them once more."""
+
+    def __init__(
+        self, stream: ServerStream[ClientMessage, ServerMessage], first: Sequence[ClientMessage]
+    ) -> None:
+        self.call = stream.call
+        self.send_batch = stream.send_batch
+        self._stream = stream
+        self._first: Sequence[ClientMessage] | None = first
+
+    async def recv_batch(self, max_messages: int) -> Sequence[ClientMessage]:
+        first, self._first = self._first, None
+        return await self._stream.recv_batch(max_messages) if first is None else first
+
+
+async def _first_messages(
+    stream: ServerStream[ClientMessage, ServerMessage], seconds: float
+) -> Sequence[ClientMessage]:
+    try:
+        with trio.fail_after(seconds):
+            return await stream.recv_batch(REPAIR_BATCH_MESSAGES)
+    except trio.TooSlowError:
+        reason = f"the client said nothing for {seconds:g} s: expected tree_root"
+        raise RpcError(Status.DEADLINE_EXCEEDED, reason) from None
+
+
+def _purpose(call: CallContext, first: Sequence[ClientMessage]) -> Purpose:
+    """What the session is for. A caller may lie about it, so a share bounds each purpose."""
+    of_registry = bool(first) and isinstance(first[0], TreeRoot) and first[0].group == SYSTEM_GROUP
+    handed_over = bool(call_metadata.text(call.metadata, call_metadata.FENCE))
+    return Purpose.CLUSTER if of_registry or handed_over else Purpose.ROUND
 
 
 def _caller_view(call: CallContext) -> CallerView:

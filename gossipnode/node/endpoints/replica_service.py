@@ -1,7 +1,4 @@
-"""ReplicaService: what nodes of one cluster ask each other beside rounds.
-
-Thin: decode, check, call, encode.
-"""
+"""ReplicaService: what the nodes of one cluster ask each other, apart from rounds of repair."""
 
 from __future__ import annotations
 
@@ -48,14 +45,14 @@ class ReplicaService:
         }
 
     async def hello(self, request: pb.HelloRequest, call: CallContext) -> pb.HelloReply:
-        """Hear of another member, and say the same of us."""
+        """Take the hello of another member, and answer with ours."""
         said = call_metadata.text(call.metadata, call_metadata.NODE)
         if said != request.node:
             raise RpcError(Status.PERMISSION_DENIED, "hello: its node is not the caller")
         return self._hellos.answer(request)
 
     async def join(self, request: pb.JoinRequest, call: CallContext) -> pb.JoinReply:
-        """Take a node in, and tell it who else there is."""
+        """Take a node in as a member, and give it the registry."""
         if call_metadata.text(call.metadata, call_metadata.NODE) != request.name:
             raise RpcError(Status.PERMISSION_DENIED, "join: its name is not the caller's")
         with as_status():

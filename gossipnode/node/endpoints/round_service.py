@@ -1,7 +1,4 @@
-"""RoundService: what holders report to the origin of a round.
-
-Thin: decode, check, call, encode.
-"""
+"""RoundService: what holders report to the origin of a round."""
 
 from __future__ import annotations
 
@@ -28,9 +25,9 @@ class RoundService:
         return {services.REPORT: self.report}
 
     async def report(self, request: v1.ReportRequest, call: CallContext) -> v1.ReportResponse:
-        """Take what a holder reports of a round that we started. It speaks for itself alone.
+        """Take what a holder reports of a round that we started. A caller may report only as itself.
 
-        Under TLS the caller's name was checked against its certificate.
+        Under TLS the caller's name was checked against its certificate before.
         """
         if request.holder != call_metadata.text(call.metadata, call_metadata.NODE):
             raise RpcError(Status.PERMISSION_DENIED, "report: its holder is not the caller")

@@ -22,7 +22,7 @@ ROUNDS_SHOWN = 20
 """Rounds in a status."""
 
 STATUS_TREE_SECONDS = 2.0
-"""How long a status request waits for digests, of all shards, before it says that they are being built."""
+"""How long a status request waits for the digests of all shards before it says that they are being built."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class StatusReport:
         return [known[name] for name in sorted(known)]
 
     async def _shard(self, shard: ShardId, patience: float) -> v1.ShardStatus:
-        """The status of a shard; without its root when leaf digests are missing beyond `patience`."""
+        """The status of a shard; without its root if leaf digests are still missing at `patience`."""
         counts = await self.local.store.counts(shard)
         root, tree = "", "building"
         with trio.move_on_at(patience if counts.unhashed else math.inf):

@@ -1,7 +1,7 @@
-"""Filling: a replica that is new to a shard compares with enough of those that hold it.
+"""Filling: a replica that is new to a shard compares with enough of the replicas that hold it.
 
-They refuse requests of the older view from the moment they know the newer one, so that no acknowledged write
-can be missed (`Placement.sources_needed`).
+From the moment these know the new view, they refuse requests made in the old one. So no acknowledged write
+can be missed, see `Placement.sources_needed`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gossipnode.node.peers.members import Members, Peer
 from gossipnode.node.repair.sessions import Sessions
 
 SHARDS_FILLED_AT_ONCE = 2
-"""Shards that fill at the same time: the node serves its clients meanwhile."""
+"""Shards that are filled at the same time. They are few, because the node also serves its clients."""
 
 
 class Filler:
@@ -51,6 +51,7 @@ class Filler:
 
     async def _fill(self, placement: Placement) -> None:
         """Compare with all that hold the shard; it is filled once enough comparisons were complete."""
+        assert self._shards.own_name in placement.joining, placement
         view = self._shards.view
         done = 0
         for name in placement.sources:

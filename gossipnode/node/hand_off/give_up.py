@@ -17,10 +17,10 @@ from gossipnode.node.search.feeds import SCAN_PAGE_RECORDS
 
 
 class Leaver:
-    """Hands over the shards that this node is to hold no longer."""
+    """Hands over the shards that this node is no longer to hold."""
 
     def __init__(self, local: LocalState, members: Members, sessions: Sessions, bulk: BulkWrites) -> None:
-        """Push to `members` by `sessions`; `bulk` moves the records of a group's definition that lost."""
+        """Push to `members` by `sessions`; `bulk` moves the records of a group that was created twice."""
         self._shards = local.shards
         self._store = local.store
         self._members = members
@@ -29,7 +29,7 @@ class Leaver:
         self._log = structlog.get_logger("gossipnode.hand_off")
 
     def leftovers(self) -> list[ShardId]:
-        """The shards that this node has records of, and is to hold no longer."""
+        """The shards that this node has records of and is no longer to hold."""
         held = self._store.shards()
         return [shard for shard in held if self._shards.view.gives_up(shard, self._shards.own_name)]
 
@@ -48,11 +48,12 @@ class Leaver:
         else:
             done = await self._push(shard)
         if done and self._shards.view is view:
+            assert not self._shards.holds(shard), shard
             await self._store.drop(shard)
             self._log.info("shard given up", shard=str(shard), incarnation=shard.incarnation, why=fate.value)
 
     async def _push(self, shard: ShardId) -> bool:
-        """Compare with every replica of a shard; whether none of them lacks anything now."""
+        """Compare with every replica of a shard; gives whether each of them has all of our records now."""
         placement = self._shards.view.placement(shard)
         if placement is None:
             return False
@@ -66,7 +67,7 @@ class Leaver:
         return bool(placement.coming)
 
     async def _move_to_winner(self, shard: ShardId) -> bool:
-        """Write the records of a lost definition of a group to the one that won; whether all are there."""
+        """Write the records of a group that lost to the one that won; gives whether all are there now."""
         after = None
         while page := await self._store.scan(shard, after=after, limit=SCAN_PAGE_RECORDS):
             after = page[-1].entity

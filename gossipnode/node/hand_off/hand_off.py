@@ -12,6 +12,7 @@ from __future__ import annotations
 import structlog
 import trio
 
+from gossipnode.concurrency.change_event import first_of
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.coordinate.bulk_writes import BulkWrites
 from gossipnode.node.hand_off.fill import Filler
@@ -23,8 +24,9 @@ from gossipnode.node.peers.members import Members
 from gossipnode.node.repair.sessions import Sessions
 from gossipnode.store.interface import StoreError
 
-HAND_OFF_PAUSE_SECONDS = 1.0
-"""The pause before a hand-off that is not finished is tried again."""
+HAND_OFF_PAUSE_MIN_SECONDS = 1.0
+HAND_OFF_PAUSE_MAX_SECONDS = 60.0
+"""The pause before a hand-off that is not finished is tried again. It doubles as long as there is no news."""
 
 
 class HandOff:
@@ -43,7 +45,7 @@ class HandOff:
         self._log = structlog.get_logger("gossipnode.hand_off")
 
     def moved(self, shard: ShardId) -> tuple[int, int]:
-        """How many records the new replicas of a shard have, of how many, as far as is known."""
+        """How many records the new replicas of a shard have, and are to have, as far as this node knows."""
         placement = self._local.shards.view.placement(shard)
         if placement is None:
             return 0, 0
@@ -66,8 +68,9 @@ class HandOff:
             await self._work()
 
     async def _work(self) -> None:
+        pause = HAND_OFF_PAUSE_MIN_SECONDS
         while True:
-            changed = self._local.shards.changed.pending
+            changed, news = self._local.shards.changed.pending, self._members.news.pending
             try:
                 at_rest = await self._step()
             except StoreError as error:
@@ -75,12 +78,18 @@ class HandOff:
                 at_rest = False
             if at_rest:
                 await changed.wait()
+                continue
+            with trio.move_on_after(HAND_OFF_PAUSE_MIN_SECONDS):
+                await changed.wait()
+            with trio.move_on_after(pause - HAND_OFF_PAUSE_MIN_SECONDS):
+                await first_of(changed, news)
+            if changed.is_set() or news.is_set():
+                pause = HAND_OFF_PAUSE_MIN_SECONDS
             else:
-                with trio.move_on_after(HAND_OFF_PAUSE_SECONDS):
-                    await changed.wait()
+                pause = min(2 * pause, HAND_OFF_PAUSE_MAX_SECONDS)
 
     async def _step(self) -> bool:
-        """Do what can be done now; whether there is nothing left to do until the registry changes."""
+        """Do what can be done now; gives whether nothing is left to do until the registry changes."""
         shards = self._local.shards
         view = shards.view
         await self._filler.fill_all(view)

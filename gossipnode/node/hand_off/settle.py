@@ -15,7 +15,7 @@ from gossipnode.node.peers.members import Members
 
 
 class Settler:
-    """Writes down that the members are settled, where that is this node's to do."""
+    """Writes down that the members are settled, if it is this node's turn to do so."""
 
     def __init__(self, local: LocalState, members: Members, sync: RegistrySync) -> None:
         """Judge by what `members` last said of themselves."""

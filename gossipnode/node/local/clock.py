@@ -36,5 +36,5 @@ class Clock:
         return self.next(above=0 if replaced is None else replaced.version.stamp)
 
     def saw(self, stamp: int) -> bool:
-        """Take note of a peer's stamp. False, with the clock unmoved, when it is too far ahead."""
+        """Take note of a peer's stamp. One that is too far ahead leaves the clock alone, and gives False."""
         return self._hybrid.saw(stamp, self._wall_clock())

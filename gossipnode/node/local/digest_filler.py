@@ -12,14 +12,16 @@ from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.store.interface import Store, StoreClosedError, StoreError
 
 FILL_BATCH_LEAVES = 64
+"""Leaf digests that are computed in one step."""
+
 FILL_QUIET_SECONDS = 0.5
-"""Leaf digests are computed once nothing has been written for this time,"""
+"""Leaf digests are computed once nothing has been written for this time."""
 
 FILL_LATEST_SECONDS = 30.0
-"""and at the latest this long after the first write."""
+"""Leaf digests are computed this long after the first write at the latest, even if writes go on."""
 
 FILL_PAUSE_SECONDS = 0.25
-"""The pause after every batch while writes go on: the filler then takes a few percent of a core."""
+"""The pause after every batch while writes go on. With it, the filler takes a few percent of a core."""
 
 
 async def fill_digests(store: Store, writes: ChangeEvent) -> None:
@@ -44,7 +46,7 @@ async def fill_digests(store: Store, writes: ChangeEvent) -> None:
 
 
 async def _fill_some(store: Store) -> int:
-    """Fill in a batch; gives how many, 0 when nothing is missing or nothing can be kept just now."""
+    """Compute a batch of digests; gives how many, 0 when none is missing or the store cannot keep any now."""
     try:
         return await store.fill_digests(limit=FILL_BATCH_LEAVES)
     except StoreClosedError:

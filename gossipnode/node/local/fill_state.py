@@ -1,6 +1,6 @@
-"""Which shards this node has filled in the present view, and how far it is with the others.
+"""Which shards this node has filled in the present view, and how far it is with the other ones.
 
-Kept here, below the tasks that fill shards, since every hello tells other members of it.
+It stands in this room, below the tasks that fill shards, because every hello tells it to other members.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class FillProgress:
 
 
 class FillState:
-    """Remembers what is filled, also over a restart. `recall` it before its first use."""
+    """Remembers what is filled, also over a restart. Call `recall` before its first use."""
 
     def __init__(self, shards: ShardMap, store: Store) -> None:
         """Nothing is known to be filled yet."""
@@ -71,6 +71,9 @@ class FillState:
         Raises:
             StoreError: the note was not kept.
         """
+        placement = view.placement(shard)
+        assert placement is not None, shard
+        assert self._shards.own_name in placement.joining, shard
         if self._filled_view != view.view_id:
             self._filled_view = view.view_id
             self._filled = set()

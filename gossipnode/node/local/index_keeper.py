@@ -1,6 +1,7 @@
-"""Tag indexes: those that a group declares, and those that a query would have liked to have.
+"""Keeps tag indexes: those that a group declares, and those that a query could have used.
 
-Built in the background, some records at a time; a scan answers meanwhile.
+They are built in the background, a few records at a time. Until an index is ready, a scan answers in its
+place.
 """
 
 from __future__ import annotations
@@ -19,21 +20,23 @@ from gossipnode.store.interface import IndexRefusedError, Store, StoreClosedErro
 
 INDEX_BUILD_RECORDS = 64
 INDEX_BUILD_PAUSE_SECONDS = 0.005
-"""Records taken into new indexes in one step, and the pause between two: others write meanwhile."""
+"""Records taken into new indexes in one step, and the pause after it, in which other tasks write."""
 
 INDEX_RETRY_SECONDS = 30.0
+"""The pause after the store has failed to build."""
+
 INDEX_TAGS_PER_SEARCH = 4
-"""Tags that one search may have an index built for: each index makes every write dearer."""
+"""Tags of one search that may get an index. Each index makes every write cost more."""
 
 INDEXES_WANTED_MAX = 65_536
-"""Indexes (of one tag of one shard) that wait to be made."""
+"""Indexes that may wait to be made. An index is of one tag of one shard."""
 
 INDEXES_REFUSED_MAX = 4096
-"""Indexes that a shard cannot have, so that not every query asks for them again. The oldest go first."""
+"""Refused indexes that are remembered, so that not every query asks for them again. The oldest go first."""
 
 
 class IndexKeeper:
-    """Has indexes made and built."""
+    """Makes, builds and drops the indexes of a store."""
 
     def __init__(self, shards: ShardMap, store: Store) -> None:
         """Keep the indexes of `store` for the shards that this node holds."""
@@ -48,7 +51,7 @@ class IndexKeeper:
         self._log = structlog.get_logger("gossipnode.index")
 
     def asked(self, search: Search) -> None:
-        """A search came: have what would help the next one like it."""
+        """Note a search: have the indexes made that would help the next one like it."""
         tags = sorted(wanted_indexes(search))[:INDEX_TAGS_PER_SEARCH]
         if tags:
             self._want((shard, tag) for shard in search.shards for tag in tags)
@@ -78,7 +81,7 @@ class IndexKeeper:
                     nursery.cancel_scope.cancel()
                     return
                 except StoreError as error:
-                    # A full disk, most likely: a scan answers meanwhile.
+                    # Most likely the disk is full. Until there is room, scans answer.
                     self._log.warning("index not built", reason=str(error))
                     await trio.sleep(INDEX_RETRY_SECONDS)
                     continue
@@ -111,9 +114,9 @@ class IndexKeeper:
             self._wanted.pop((shard, tag), None)
 
     async def _follow_groups(self) -> None:
-        """Want what groups declare on every shard that is held here; give up what they declare no longer.
+        """Want the indexes that groups declare, on every shard held here; drop those they declare no longer.
 
-        An index that a query asked for was declared by no group, and stays.
+        An index that only a query asked for was never declared, so it stays.
         """
         declared: dict[ShardId, frozenset[str]] = {}
         while True:

@@ -16,7 +16,7 @@ from gossipnode.store.interface import Store
 
 @dataclass(frozen=True, slots=True)
 class LocalState:
-    """The parts that other rooms read, and the one that they write by."""
+    """The parts that other rooms read, and the writer through which they write."""
 
     own_name: str
     store: Store
@@ -32,7 +32,10 @@ class LocalState:
 def local_state(
     own_name: str, store: Store, registry: Registry, wall_clock: Callable[[], int], last_stamp: int = 0
 ) -> LocalState:
-    """The state of the node of this name. `registry` is loaded already; `last_stamp` is the store's."""
+    """Put the parts together for the node of this name.
+
+    `registry` is loaded already; `last_stamp` is the largest stamp that the store has kept.
+    """
     shards = ShardMap(own_name, registry)
     clock = Clock(wall_clock, last_stamp)
     return LocalState(

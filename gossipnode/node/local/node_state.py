@@ -1,4 +1,4 @@
-"""How this node itself is: where it listens, whether it serves, and why it had to stop."""
+"""The state of the process: where it listens, whether it serves, and why it had to stop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Phase: TypeAlias = Literal["starting", "ready", "draining", "unhealthy"]
 
 @dataclass(slots=True)
 class NodeState:
-    """Written by the node, read by whatever answers for it."""
+    """Written by `node.node`, read by the endpoints."""
 
     address: Address
     """Where the node listens, once it does."""

@@ -19,7 +19,7 @@ from gossipnode.store.interface import Store
 
 
 class RecordWriter:
-    """Writes records to the store, and tells those that must know."""
+    """Writes records to the store, and tells registry, clock and digest filler of them."""
 
     def __init__(self, store: Store, registry: Registry, clock: Clock) -> None:
         """Write to `store`; records of the system group also go to `registry`."""
@@ -30,9 +30,11 @@ class RecordWriter:
         """Tells of every write."""
         self._log = structlog.get_logger("gossipnode.store")
 
-    async def write(self, shard_records: Sequence[tuple[ShardId, Record]]) -> list[WriteResult]:
+    async def write(
+        self, shard_records: Sequence[tuple[ShardId, Record]], *, doubt_equal: bool = False
+    ) -> list[WriteResult]:
         """Store records of our own or of a peer; see `Store.write`. Our clock moves on past their stamps."""
-        results = await self._store.write(shard_records, stamp=self._clock.last)
+        results = await self._store.write(shard_records, stamp=self._clock.last, doubt_equal=doubt_equal)
         stored = [
             (shard, record)
             for (shard, record), result in zip(shard_records, results, strict=True)

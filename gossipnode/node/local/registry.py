@@ -1,4 +1,4 @@
-"""The registry of this node: the records of the system group, and the view that they stand for.
+"""The registry of this node: the records of the system group, and the view that follows from them.
 
 Every record of that group that the store takes, on whatever path, is told here at once, so that the view is
 never older than the store.
@@ -41,9 +41,10 @@ from gossipnode.wire.property.property_edit import build_property, read_tags
 from gossipnode.wire.wire_errors import WireError
 
 REGISTRY_PAGE_RECORDS = 256
-"""Records of the registry read in one step at the start."""
+"""Records of the registry that are read in one step at the start."""
 
 ROOT_BYTES = 16
+"""The length of the digest of a registry."""
 
 
 class Registry:
@@ -52,7 +53,7 @@ class Registry:
     def __init__(self, store: Store, groups: Mapping[str, Group], *, adopt_configured: bool = False) -> None:
         """Keep the view of the system group's records in `store`; `groups` are the configured ones.
 
-        With `adopt_configured`, other nodes' configured groups are taken over: this node joined them.
+        With `adopt_configured`, for a node that joined, the configured groups of other nodes are taken over.
         """
         self._store = store
         self._adopt_configured = adopt_configured
@@ -61,13 +62,16 @@ class Registry:
         self._entries: dict[Entity, Entry] = {}
         self.view = ClusterView({}, dict(groups))
         self.root = ""
-        """A digest of the registry in hex: two nodes with the same one have the same view."""
+        """A digest of the registry in hex. Two nodes with the same digest have the same view."""
         self.changed = ChangeEvent()
         """Tells of every new view."""
         self.reborn: set[str] = set()
         """Members that have another store than before, and must count as new ones."""
         self.unaware: set[str] = set()
-        """Groups made anew by somebody who did not know of the deletion: our view does, their record not."""
+        """Groups that were created again by a member that did not know of their deletion.
+
+        Our view takes the deletion into account already; the stored record does not.
+        """
         self._log = structlog.get_logger("gossipnode.registry")
 
     @property
@@ -84,7 +88,7 @@ class Registry:
         self._rebuild()
 
     def took(self, records: Iterable[Record]) -> None:
-        """The store has taken these records of the system group."""
+        """Take note of records of the system group that the store has taken."""
         if self._take(records):
             self._rebuild()
 
@@ -97,13 +101,13 @@ class Registry:
         return [self._records[entity] for entity in sorted(self._records)]
 
     def has_forgotten(self, name: str, birth: int) -> bool:
-        """Whether a member was forgotten that had this very store."""
+        """Whether the member of this name was forgotten while it had the store of this birth."""
         entry = self._entries.get(member_entity(name))
         was = member_of(name, entry.tags) if entry is not None and entry.deleted else None
         return was is not None and was.birth == birth
 
     async def seed(self, seeds: Iterable[Record]) -> None:
-        """Add what the configuration says, where nothing is known yet."""
+        """Write records of the configuration, where there is no record of the same entity yet."""
         missing = [record for record in seeds if record.entity not in self._records]
         if missing:
             await self._store.write([(SYSTEM_SHARD, record) for record in missing])
@@ -126,7 +130,10 @@ class Registry:
         return changed
 
     def _compare(self, before: Entry, now: Entry) -> None:
-        """Notice what two definitions of the same name mean when they meet."""
+        """Compare a definition with the one that it replaces.
+
+        A member may have come back with another store, and a group may have been created twice.
+        """
         name = now.entity.id
         if now.entity.name == MEMBER_NAME:
             member, newer = member_of(name, before.tags), member_of(name, now.tags)
@@ -143,7 +150,11 @@ class Registry:
                 )
 
     def _over_tombstone(self, tombstone: Entry, now: Entry) -> Entry:
-        """Keep what a deleted group's name stands for from a creator that knew nothing of the deletion."""
+        """The entry that takes the place of a tombstone.
+
+        The creator of a group may not have known that the name was deleted before. Then the deletion is
+        added, so that the records of the deleted group stay deleted.
+        """
         name, deleted_at = now.entity.id, tombstone.stamp
         group = group_of(name, now.tags) if now.entity.name == GROUP_NAME and not now.deleted else None
         if group is None or group.follows >= deleted_at:
@@ -190,16 +201,16 @@ def _configured_group(name: str, group: GroupSettings) -> Group:
 
 
 def configured_records(settings: Settings) -> list[Record]:
-    """What the configuration says of members and groups, as records alike on every node that says it.
+    """The members and groups of a configuration as records, equal on all nodes with equal configurations.
 
-    The groups are for those who join and have no configuration of them.
+    The groups are for nodes that join, whose own configuration lacks them.
     """
     seeds: list[Record] = [
         _seed(member_entity(name), member_tags(Member(name, str(address))))
         for name, address in settings.members.items()
     ]
     for name, group in configured_groups(settings).items():
-        # Only a configuration can say local, for a node alone; the registry is everybody's.
+        # The level local is for the configuration of a single node; the registry is shared by all members.
         ack = AckLevel.ONE if group.ack is AckLevel.LOCAL else group.ack
         seeds.append(_seed(group_entity(name), group_tags(replace(group, ack=ack))))
     return [*seeds, _seed(SETTLED_ENTITY, settled_tags(dict.fromkeys(settings.members, 0)))]

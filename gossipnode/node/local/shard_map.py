@@ -1,4 +1,4 @@
-"""Which shards there are, which members hold each, and to which an entity belongs, in the view of now."""
+"""Which shards there are, which members hold each, and to which an entity belongs, in the present view."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gossipnode.node.refusals.request_errors import UnknownGroupError
 
 
 class ShardMap:
-    """The shards of every group, looked up in the view of now."""
+    """The shards of every group, looked up in the present view."""
 
     def __init__(self, own_name: str, registry: Registry) -> None:
         """Look at the view of `registry`, as the node of this name."""

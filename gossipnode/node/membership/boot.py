@@ -1,6 +1,7 @@
 """How a node becomes a member when it starts: by its configuration, or by asking a member.
 
-Before it serves, it compares its registry with whoever is there, so that it does not answer from an old one.
+Before it is ready, it compares its registry with those of the members that are up, so that it does not answer
+from an old one.
 """
 
 from __future__ import annotations
@@ -30,21 +31,21 @@ from gossipnode.wire.wire_errors import WireError
 
 JOIN_SECONDS = 30.0
 JOIN_PAUSE_SECONDS = 1.0
-"""How long, and how often, a node tries to find a member of the cluster that it is to join."""
+"""How long a node tries to reach a member of the cluster that it is to join, and the pause between tries."""
 
 BOOT_GREETING_SECONDS = 1.5
-"""How long a node that starts waits for the members that it compares registries with before it serves."""
+"""How long a node that starts compares registries with other members, before it is ready all the same."""
 
 BIRTH_NOTE = "birth"
 """The store's note of when it was made, in nanoseconds."""
 
 
 class NotAMemberError(Exception):
-    """This node is no member of its cluster, and cannot become one; the text says why, and what to do."""
+    """This node is not a member of its cluster and cannot become one. The text says why, and what to do."""
 
 
 async def birth_of(store: Store, now: int) -> int:
-    """When a store was made: `now` for one that has no note of it yet."""
+    """When a store was made, by its note. A store without one gets a note that says `now`."""
     note = await store.note(BIRTH_NOTE)
     if note is not None:
         return int(note)
@@ -77,7 +78,7 @@ class Boot:
         self._log = structlog.get_logger("gossipnode.membership")
 
     async def run(self, birth: int) -> None:
-        """Become a member, and get to know the others.
+        """Become a member, and get to know the other members.
 
         Raises:
             NotAMemberError: the cluster forgot this node, refuses it, or cannot be found, or another node has
@@ -106,11 +107,12 @@ class Boot:
             await self._sync.compare(peer.name)
 
     async def _announce(self, birth: int) -> None:
-        """Register where we are, if that is not known; as a new member, if we have lost our records."""
+        """Register our address, if it is not known; as a new member, if we have lost our records."""
         registry = self._registry
         name, address = self._members.own_name, str(self._settings.node.advertise)
         known = registry.view.members.get(name)
-        # One that was restarted after it had handed over has its old store still, though nothing in it.
+        # A forgotten node that was restarted after it had handed over still has its old store, without
+        # records.
         kept = registry.has_forgotten(name, birth) or len(self._store.shards()) > 1
         if known is None and name in registry.view.forgotten and kept:
             raise NotAMemberError(

@@ -21,7 +21,7 @@ from gossipnode.store.interface import StoreError
 
 @dataclass(frozen=True, slots=True)
 class GroupUpdate:
-    """A group after a change, and how many members know of it, of how many."""
+    """A group after a change, how many members know of the change, and how many members there are."""
 
     group: Group
     acknowledged: int
@@ -37,7 +37,7 @@ class GroupAdmin:
         self._clock = local.clock
         self._sync = sync
         self._changing = trio.Lock()
-        """Whoever looks at a definition to change it keeps others from doing so meanwhile."""
+        """Held while a definition is read, changed and written, so that no change of this node is lost."""
         self._log = structlog.get_logger("gossipnode.registry")
 
     def groups(self, name: str = "") -> list[Group]:
@@ -114,7 +114,8 @@ class GroupAdmin:
             if indexes is not None:
                 group = replace(group, indexes=_distinct(indexes))
             if group.ack is AckLevel.LOCAL:
-                # Only a configuration can say so, for a node alone; the registry is everybody's.
+                # The level local is for the configuration of a single node; the registry is shared by all
+                # members.
                 group = replace(group, ack=AckLevel.ONE)
             record = await self._put(group)
         return self._changed(group, await self._sync.spread(record))
@@ -137,7 +138,7 @@ class GroupAdmin:
         return self._changed(group, await self._sync.spread(record))
 
     async def follow(self) -> None:
-        """Follow the registry, until cancelled: definitions that ignore a deletion are told of it."""
+        """Correct groups whose creator did not know of a deletion, now and later, until cancelled."""
         registry = self._registry
         while True:
             changed = registry.changed.pending

@@ -1,4 +1,4 @@
-"""Who is a member: taking nodes in, forgetting them, and what follows when the registry changes."""
+"""Which nodes are members: takes nodes in, forgets them, and keeps channels as the registry says."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from gossipnode.node.peers.members import Members
 from gossipnode.node.refusals.request_errors import MemberError, UnknownMemberError
 from gossipnode.store.interface import StoreError
 
-JOINED_ANEW_PAUSE_SECONDS = 1.0
-"""How often it is tried to write down that a member has lost its store."""
+REBORN_PAUSE_SECONDS = 1.0
+"""The pause before the next try to write down that a member has lost its store."""
 
 
 class MemberAdmin:
-    """Changes who is a member."""
+    """Changes which nodes are members."""
 
     def __init__(self, settings: Settings, local: LocalState, members: Members, sync: RegistrySync) -> None:
         """Keep `members` as the registry of `local` has it."""
@@ -43,12 +43,12 @@ class MemberAdmin:
             changed = registry.changed.pending
             await self._members.sync(addresses(self._settings, registry))
             for name in sorted(registry.reborn):
-                await self._joined_anew(name)
-            with trio.move_on_after(JOINED_ANEW_PAUSE_SECONDS if registry.reborn else math.inf):
+                await self._count_as_new(name)
+            with trio.move_on_after(REBORN_PAUSE_SECONDS if registry.reborn else math.inf):
                 await changed.wait()
 
-    async def _joined_anew(self, name: str) -> None:
-        """A member came back without its records, and did not know: it counts as a new one."""
+    async def _count_as_new(self, name: str) -> None:
+        """Write down that a member, which came back without its records and did not know it, is a new one."""
         registry = self._registry
         member = registry.view.members.get(name)
         if member is None:
@@ -71,10 +71,10 @@ class MemberAdmin:
             await registry.changed.wait()
 
     async def join(self, name: str, address: str, birth: int) -> None:
-        """Take a node in, or know it again.
+        """Take a node in, or recognise it as a member.
 
         Raises:
-            MemberError: its name or address is none, another node has its name, or it was forgotten.
+            MemberError: its name or address is not valid, another node has its name, or it was forgotten.
         """
         try:
             member_name(name)
@@ -94,7 +94,7 @@ class MemberAdmin:
 
     def _check_newcomer(self, name: str, address: str, birth: int) -> None:
         peer = self._members.peers.get(name)
-        # At the same address it can only have come in the place of the one that we knew.
+        # A node at the same address can only have replaced the one that we knew.
         elsewhere = peer is not None and peer.state == "up" and str(peer.address) != address
         if name == self._members.own_name or elsewhere:
             raise MemberError(f"a member {name!r} is running already: give every node a name of its own")
@@ -104,7 +104,7 @@ class MemberAdmin:
             )
 
     async def forget(self, name: str) -> int:
-        """Let a name be no member any more; gives how many members know of it.
+        """Remove a member; gives how many members know of it.
 
         Raises:
             UnknownMemberError: no member has the name.

@@ -1,10 +1,12 @@
-"""Keeping registries alike: a change is sent to every member at once, and whoever differs compares.
+"""Keeps registries alike: a change is sent to every member at once, and members that differ compare.
 
-Two registries are compared by a tree session over the system group, like all records. A member that is down
+Two registries are compared by a tree session over the system group, as all records are. A member that is down
 gets what it missed when it says hello again.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import structlog
 import trio
@@ -23,7 +25,7 @@ from gossipnode.wire.property.draft import draft_of
 from gossipnode.wire.property.property_edit import read_property
 
 REGISTRY_SPREAD_SECONDS = 2.0
-"""How long a change of the registry waits for the members that are there."""
+"""How long a change of the registry waits for members to take it."""
 
 
 class RegistrySync:
@@ -45,7 +47,8 @@ class RegistrySync:
         async with trio.open_nursery() as nursery:
             while True:
                 told = self._members.told.pending
-                # A member that is being compared with is told of again by its next hello.
+                # A comparison that is under way may miss the difference. The member's next hello tells of it
+                # again.
                 differing = sorted(self._members.differing - self._comparing.keys())
                 self._members.differing.clear()
                 for name in differing:
@@ -53,7 +56,7 @@ class RegistrySync:
                 await told.wait()
 
     async def compare(self, name: str) -> None:
-        """Compare with a member. A comparison that is under way already is waited for instead."""
+        """Compare with a member. If a comparison with it is under way already, wait for that one."""
         under_way = self._comparing.get(name)
         if under_way is not None:
             await under_way.wait()
@@ -70,8 +73,12 @@ class RegistrySync:
             del self._comparing[name]
             done.set()
 
+    def members_up(self) -> Iterable[str]:
+        """The members that a comparison is likely to reach."""
+        return [name for name, peer in self._members.peers.items() if peer.state == "up" and not peer.foreign]
+
     async def put(self, entity: Entity, tags: Tags) -> Record:
-        """Write a record of the registry here; `spread` sends it to the others.
+        """Write a record of the registry here; `spread` sends it to the other members.
 
         Raises:
             StoreError: it was not kept.

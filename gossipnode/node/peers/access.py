@@ -1,11 +1,12 @@
-"""Which calls are let in: none of another cluster, and under TLS those between members from members alone.
+"""Decides which calls are let in.
 
-Under TLS a caller's name is the DNS name in its certificate, never what a message says.
+A call of another cluster is always refused. Under TLS, the calls that members make of each other are taken
+from members alone, and a caller's name is the DNS name in its certificate, never what a message says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 
 from gossipnode.config.settings import Settings
 from gossipnode.node.local.registry import Registry
@@ -56,6 +57,10 @@ class Access:
                 Status.PERMISSION_DENIED,
                 f"the certificate names {', '.join(sorted(names)) or 'nobody'}: only members may call this",
             )
+
+    def names_member(self, certificate_names: Sequence[str]) -> bool:
+        """Whether a verified certificate with these names is one of a member."""
+        return self._names_count and not self._members().isdisjoint(certificate_names)
 
     def _members(self) -> Set[str]:
         # A forgotten member still hands over what it has.

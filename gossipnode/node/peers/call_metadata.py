@@ -31,7 +31,7 @@ def text(metadata: Mapping[str, str | bytes], key: str) -> str:
 
 
 def refuse_other_clusters(call: CallContext, own_cluster: str) -> None:
-    """Refuse a call that says it belongs to another cluster. One that says nothing is a foreign peer's.
+    """Refuse a call that says it belongs to another cluster. A foreign peer says nothing, and is let in.
 
     Raises:
         RpcError: PERMISSION_DENIED, naming both clusters.

@@ -12,8 +12,20 @@ import trio
 from gossipnode.config.address import Address
 from gossipnode.config.settings import TlsSettings
 from gossipnode.node.world import Network
-from gossipnode.rpc import Channel
+from gossipnode.rpc import Channel, Limits
 from gossipnode.rpc.tls import client_ssl_context, server_ssl_context, tls_listeners
+
+PEER_STREAM_WINDOW_BYTES = 512 << 10
+PEER_STREAMS_MAX = 256
+PEER_LIMITS = Limits(
+    max_streams_per_connection=PEER_STREAMS_MAX,
+    stream_window_bytes=PEER_STREAM_WINDOW_BYTES,
+    connection_window_bytes=PEER_STREAMS_MAX * PEER_STREAM_WINDOW_BYTES,
+)
+"""The limits of a channel to another member. Searches, sessions and the requests of all clients share it, and
+some of its streams are read only as fast as a client reads. All of them together fit the connection's window:
+a stream that nobody reads stops no other one.
+"""
 
 
 class CertificateError(Exception):
@@ -21,7 +33,7 @@ class CertificateError(Exception):
 
 
 class Certificates:
-    """The files of `[tls]`, read. Without `[tls]` there are none, and all bytes travel as they are."""
+    """The files of `[tls]`, read. Without `[tls]` there are no files, and connections are not encrypted."""
 
     def __init__(self, tls: TlsSettings | None) -> None:
         """Read the files.
@@ -99,6 +111,7 @@ class PeerDialer:
             connect,
             authority=str(address) if context is None or name is None else name,
             scheme="http" if context is None else "https",
+            limits=PEER_LIMITS,
             rng=self._rng,
         )
 

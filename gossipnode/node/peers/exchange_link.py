@@ -1,7 +1,7 @@
 """The asking end between two nodes: requests of many clients, in batches on one long stream to one peer.
 
-Nothing waits for a batch to fill: what is asked while the one before is on its way goes with the next. Every
-request ends by its timeout, whatever the peer does, and nothing is ever sent twice.
+No batch waits to be filled: requests that come while one is being sent go with the next. Every request ends
+by its timeout, whatever the peer does, and no request is ever sent twice.
 """
 
 from __future__ import annotations
@@ -30,36 +30,40 @@ REPLICA_SECONDS = 2.0
 
 EXCHANGE_BATCH_REQUESTS = 128
 EXCHANGE_BATCH_BYTES = 256 << 10
-"""Requests, or replies, in one message between coordinator and replica: read in a few milliseconds.
+"""Requests, or replies, in one message between coordinator and replica. It is read in a few milliseconds.
 
-A larger one goes alone.
+A request or reply that is larger by itself goes alone.
 """
 
 EXCHANGE_REQUEST_MAX_BYTES = 3 << 20
-"""One request, or one reply: well below what a message may have."""
+"""The size of one request or one reply, well below the limit of a gRPC message."""
 
 EXCHANGE_UNDER_WAY_MAX = 4096
 EXCHANGE_UNDER_WAY_BYTES = 16 << 20
-"""Requests that one peer has still to answer; one more is refused at once."""
+"""Requests that one peer has still to answer. More of them wait for room, until their timeouts."""
+
+EXCHANGE_WAITING_MAX = 4096
+EXCHANGE_WAITING_BYTES = 64 << 20
+"""Requests to one peer that wait for room; one more is refused at once."""
 
 EXCHANGE_FOREIGN_SECONDS = 10.0
 """How long a peer that does not know our requests is not asked again."""
 
 EXCHANGE_REDIAL_SECONDS = 0.1
-"""The same for one that cannot be reached: many clients' requests must not become as many dials."""
+"""How long a peer that cannot be reached is not asked again, so that many requests share one dial."""
 
 Answer: TypeAlias = RecordsRead | RecordsWritten
 TakeAnswer: TypeAlias = Callable[[Answer | RpcError], None]
-"""Hears once what became of a request. It must neither wait nor raise."""
+"""Is called once, with the result of a request. It must neither wait nor raise."""
 
 _ExchangeStream: TypeAlias = ClientStream[ExchangeRequest, ExchangeReply]
 
 
 class RefusedByPeerError(RpcError):
-    """The peer did nothing of a request. With `other_view`, it and we do not see the same members."""
+    """The peer refused a request and did nothing of it. With `other_view`, it sees other members than we."""
 
     def __init__(self, refusal: Refusal) -> None:
-        """Take status and text over."""
+        """Take over the status and the text of a refusal."""
         super().__init__(_status(refusal.status), refusal.message, never_processed=True)
         self.other_view = refusal.other_view
 
@@ -70,7 +74,7 @@ class Asked:
     __slots__ = ("deadline", "number", "request", "size", "timeout", "told")
 
     def __init__(self, number: int, request: ReplicaRequest, told: TakeAnswer, timeout: float) -> None:
-        """`told` hears what became of it, after `timeout` seconds at the latest."""
+        """`told` is called with the result, after `timeout` seconds at the latest."""
         self.number = number
         self.request = request
         self.told = told
@@ -80,7 +84,7 @@ class Asked:
 
 
 class ExchangeLink:
-    """The requests to one peer. `run` first."""
+    """The requests to one peer. They are refused while `run` does not run."""
 
     def __init__(self, channel: Channel, metadata: Mapping[str, str]) -> None:
         """Ask over `channel`. `metadata` goes with the stream: it says which cluster and node we are."""
@@ -88,24 +92,27 @@ class ExchangeLink:
         self._metadata = dict(metadata)
         self._running = False
         self._last_number = 0
-        # By number, in the order asked. What is queued is under way as well.
+        # By number, in the order in which they were asked. A queued request is under way, too.
         self._under_way: dict[int, Asked] = {}
         self._queued: dict[int, Asked] = {}
         self._bytes = 0
+        # Those that wait for room, first come first served: small ones do not overtake a large one for ever.
+        self._waiting: dict[int, Asked] = {}
+        self._waiting_bytes = 0
         self._sender = Waker()
-        # One for all: a cancel scope for each request would cost as much as all the rest of it.
+        # One timer for all: a cancel scope for each request would cost as much as the rest of the request.
         self._timer = trio.CancelScope()
         self._failure: RpcError | None = None
         self._asks_again_at = -math.inf
         self._log = structlog.get_logger("gossipnode.replica")
 
-    # For those who ask
+    # Asking
 
     async def ask(self, request: ReplicaRequest, *, timeout: float) -> Answer:  # noqa: ASYNC109 - one timer for all
-        """The peer's answer. Cancelling forgets the request; the peer may have it all the same.
+        """Ask, and wait for the answer. If cancelled, the peer may carry the request out all the same.
 
         Raises:
-            RefusedByPeerError: the peer did nothing of it.
+            RefusedByPeerError: the peer refused the request.
             RpcError: DEADLINE_EXCEEDED after `timeout` seconds, UNAVAILABLE where the peer cannot be reached
                 or was lost, UNIMPLEMENTED by a foreign peer, RESOURCE_EXHAUSTED at once when too much is
                 under way or the request is too large, INTERNAL for an answer that makes no sense.
@@ -148,29 +155,61 @@ class ExchangeLink:
                 Status.RESOURCE_EXHAUSTED,
                 f"a request of {asked.size} bytes to a replica is over {EXCHANGE_REQUEST_MAX_BYTES} bytes",
             )
-        if (
-            len(self._under_way) >= EXCHANGE_UNDER_WAY_MAX
-            or self._bytes + asked.size > EXCHANGE_UNDER_WAY_BYTES
+        if not self._waiting and self._has_room_for(asked):
+            self._let_in(asked)
+        elif (
+            len(self._waiting) < EXCHANGE_WAITING_MAX
+            and self._waiting_bytes + asked.size <= EXCHANGE_WAITING_BYTES
         ):
+            self._waiting[asked.number] = asked
+            self._waiting_bytes += asked.size
+        else:
             raise _unsent(
                 Status.RESOURCE_EXHAUSTED,
-                f"{self._channel.authority} has {len(self._under_way)} requests still to answer",
+                f"{self._channel.authority} has {len(self._under_way)} requests still to answer, and "
+                f"{len(self._waiting)} wait for room",
             )
-        self._under_way[asked.number] = self._queued[asked.number] = asked
-        self._bytes += asked.size
         if asked.deadline < self._timer.deadline:
             self._timer.deadline = asked.deadline
-        self._sender.wake()
         return asked
 
+    def _has_room_for(self, asked: Asked) -> bool:
+        return (
+            len(self._under_way) < EXCHANGE_UNDER_WAY_MAX
+            and self._bytes + asked.size <= EXCHANGE_UNDER_WAY_BYTES
+        )
+
+    def _let_in(self, asked: Asked) -> None:
+        self._under_way[asked.number] = self._queued[asked.number] = asked
+        self._bytes += asked.size
+        self._sender.wake()
+
+    def _let_in_those_that_fit(self) -> None:
+        while self._waiting:
+            first = next(iter(self._waiting.values()))
+            if not self._has_room_for(first):
+                return
+            self._leave_waiting(first)
+            self._let_in(first)
+
+    def _leave_waiting(self, asked: Asked) -> bool:
+        if self._waiting.pop(asked.number, None) is None:
+            return False
+        self._waiting_bytes -= asked.size
+        return True
+
     def forget(self, asked: Asked) -> None:
-        """Do without an answer: `told` will not be called any more. Harmless after the answer."""
+        """Give an answer up: `told` will not be called any more. Harmless after the answer."""
         if self._under_way.pop(asked.number, None) is not None:
             self._queued.pop(asked.number, None)
             self._bytes -= asked.size
+            assert self._bytes >= 0 if self._under_way else self._bytes == 0, self._bytes
+        elif not self._leave_waiting(asked):
+            return
+        self._let_in_those_that_fit()
 
     def try_again(self) -> None:
-        """The peer has shown itself: what failed before says nothing any more."""
+        """The peer has answered elsewhere, so ask it again at once, whatever failed before."""
         self._failure = None
 
     def _check_reachable(self) -> None:
@@ -182,7 +221,7 @@ class ExchangeLink:
     # The life of the link
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Send requests and tell of answers until cancelled. A stream is opened when there is a request."""
+        """Send requests and hand out answers, until cancelled. The first request opens a stream."""
         self._running = True
         try:
             async with trio.open_nursery() as nursery:
@@ -194,16 +233,21 @@ class ExchangeLink:
         finally:
             self._running = False
             self._fail_all(RpcError(Status.UNAVAILABLE, f"the link to {self._channel.authority} was closed"))
+            assert not any((self._under_way, self._queued, self._bytes)), self._bytes
 
     async def _expire(self) -> None:
-        """End what has had its time. Wakes about as often as there is a timeout, not for every request."""
+        """End the requests whose time is over. It wakes about once a timeout, and not for every request."""
         while True:
             with self._timer:
                 await trio.sleep_forever()
             now = trio.current_time()
             for asked in [asked for asked in self._under_way.values() if asked.deadline <= now]:
                 self._end(asked, RpcError(Status.DEADLINE_EXCEEDED, f"no answer within {asked.timeout:g} s"))
-            deadlines = [asked.deadline for asked in self._under_way.values()]
+            for asked in [asked for asked in self._waiting.values() if asked.deadline <= now]:
+                # Our own end has kept it: that says nothing of the peer.
+                text = f"no room for it within {asked.timeout:g} s"
+                self._end(asked, _unsent(Status.RESOURCE_EXHAUSTED, text))
+            deadlines = [asked.deadline for asked in (*self._under_way.values(), *self._waiting.values())]
             self._timer = trio.CancelScope(deadline=min(deadlines, default=math.inf))
 
     async def _exchange(self) -> None:
@@ -225,7 +269,7 @@ class ExchangeLink:
             while True:
                 await self._wait_queued()
                 if conversation.over:
-                    return  # what is queued now is for the next stream
+                    return  # the next stream sends what is queued now
                 await stream.send(self._take_batch())
         except RpcError as error:
             self._broken(error, conversation)
@@ -237,7 +281,7 @@ class ExchangeLink:
                 conversation.answered = True
                 for reply in batch.replies:
                     asked = self._under_way.get(reply.id)
-                    if asked is not None:  # an answer may be too late
+                    if asked is not None:  # the answer may come too late
                         self._end(asked, _answer(reply, asked.request))
         except RpcError as error:
             end = error
@@ -248,7 +292,7 @@ class ExchangeLink:
             await self._sender.sleep()
 
     def _take_batch(self) -> ExchangeRequest:
-        """Of what is queued as much as one message should have."""
+        """Take as many of the queued requests as one message should have."""
         taken: list[Asked] = []
         size = 0
         for asked in self._queued.values():
@@ -259,7 +303,8 @@ class ExchangeLink:
         batch = ExchangeRequest()
         for asked in taken:
             if self._queued.pop(asked.number, None) is None:
-                continue  # forgotten by one who has just heard that another cannot be sent
+                continue  # forgotten by a `told` that has just learnt that another request cannot be sent
+            assert asked.number in self._under_way, asked.number
             try:
                 add_request(batch, asked.number, asked.request)
             except WireError as fault:
@@ -269,7 +314,7 @@ class ExchangeLink:
     # Ends
 
     def _broken(self, error: RpcError, conversation: _Conversation) -> None:
-        """The stream has ended, or could not be opened: so has all that is under way."""
+        """The stream has ended or could not be opened. Every request under way fails with it."""
         if conversation.over:
             return
         conversation.over = True
@@ -283,17 +328,17 @@ class ExchangeLink:
         self._fail_all(failure)
 
     def _fail_all(self, error: RpcError) -> None:
-        for asked in list(self._under_way.values()):
-            unseen = error.never_processed or asked.number in self._queued
+        for asked in [*self._under_way.values(), *self._waiting.values()]:
+            unseen = error.never_processed or asked.number in self._queued or asked.number in self._waiting
             self._end(asked, RpcError(error.status, error.message, never_processed=unseen))
 
     def _end(self, asked: Asked, answer: Answer | RpcError) -> None:
-        if asked.number not in self._under_way:
-            return  # forgotten by whoever has just heard of another one
+        if asked.number not in self._under_way and asked.number not in self._waiting:
+            return  # forgotten by a `told` that has just learnt of another request
         self.forget(asked)
         try:
             asked.told(answer)
-        except Exception:  # noqa: BLE001 - a defect of one who asks must not cost the others their answers
+        except Exception:  # noqa: BLE001 - a defect of one caller must not cost other callers their answers
             self._log.exception("an answer was not taken", peer=self._channel.authority)
 
 

@@ -1,8 +1,8 @@
 """Hellos: every member says hello to every other member now and then.
 
-A hello costs little and says much: that its sender is up, which registry it has, and how far it is with the
-shards that it is to hold. A member that tells of another registry than ours is noted in `Members.differing`,
-and `membership.registry_sync` compares with it.
+A hello is small. It says that its sender is up, which registry it has, and how far it is with the shards that
+it is to hold. A member whose registry differs from ours is noted in `Members.differing`, and
+`membership.registry_sync` compares with it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 
 HELLO_MIN_SECONDS = 1.0
 HELLO_MAX_SECONDS = 15.0
-"""The pause between two hellos to a member: the shorter one while something changes, then doubling."""
+"""The pause between two hellos to a member: the shortest while something changes, then doubled each time."""
 
 HELLO_TIMEOUT_SECONDS = 1.0
 """How long a hello waits for its answer."""
@@ -28,7 +28,7 @@ HELLO_TIMEOUT_SECONDS = 1.0
 FOREIGN_HELLO_SECONDS = 60.0
 """How often a member that lacks our services is asked whether it has them by now."""
 
-Hello = TypeVar("Hello", pb.HelloRequest, pb.HelloReply)
+HelloMessage = TypeVar("HelloMessage", pb.HelloRequest, pb.HelloReply)
 
 
 class Hellos:
@@ -41,7 +41,7 @@ class Hellos:
         self._fill = local.fill
 
     async def run(self) -> None:
-        """Follow the members, until cancelled."""
+        """Say hello to every member there is, until cancelled."""
         followed: set[Peer] = set()
         async with trio.open_nursery() as nursery:
             while True:
@@ -79,13 +79,13 @@ class Hellos:
         return before != (peer.state, peer.progress, self._registry.root)
 
     def answer(self, request: pb.HelloRequest) -> pb.HelloReply:
-        """Answer a hello. A caller whose registry differs will compare."""
+        """Answer a hello. The caller compares registries if ours differs."""
         peer = self._members.peers.get(request.node)
         if peer is not None:
             _heard(peer, request)
         return self._hello(pb.HelloReply)
 
-    def _hello(self, kind: type[Hello]) -> Hello:
+    def _hello(self, kind: type[HelloMessage]) -> HelloMessage:
         progress = self._fill.progress()
         return kind(
             node=self._members.own_name,
@@ -98,7 +98,7 @@ class Hellos:
         )
 
     async def _follow(self, peer: Peer) -> None:
-        """Say hello again and again, with pauses that grow as long as nothing changes."""
+        """Say hello again and again, with pauses that grow while nothing changes."""
         pause = 0.0
         while not peer.gone.is_set():
             registry_changed = self._registry.changed.pending
@@ -113,7 +113,8 @@ class Hellos:
             with trio.move_on_after(pause):
                 await registry_changed.wait()
             if registry_changed.is_set():
-                # Other members are being told of the change as well, which takes a moment.
+                # The change is on its way to other members, too. Before it arrives, a hello would only find a
+                # difference.
                 await trio.sleep(HELLO_MIN_SECONDS)
 
 
@@ -121,4 +122,4 @@ def _heard(peer: Peer, hello: pb.HelloRequest | pb.HelloReply) -> None:
     peer.foreign = False
     peer.answered()
     moving = {(count.group, count.shard): count.records for count in hello.moving}
-    peer.progress = FillProgress(hello.filled_view, moving)
+    peer.tells_progress(FillProgress(hello.filled_view, moving))

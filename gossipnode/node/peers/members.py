@@ -1,7 +1,7 @@
 """The members as this node sees them: a channel to each, and whether it answered last time.
 
-Who is a member is the registry's to say, and `sync` follows it. An address of our own configuration wins over
-the registry's; none is ever taken from anywhere else.
+The registry says which members there are, and `sync` follows it. An address in our own configuration wins
+over the one in the registry. An address is never taken from anywhere else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PROBE_SECONDS = 1.0
 """How long a status request waits for a member to say that it is up."""
 
 PROBE_FRESH_SECONDS = 5.0
-"""How long what was last seen of a member is believed."""
+"""How long the last answer of a member is believed."""
 
 MemberState: TypeAlias = Literal["up", "down", "unknown"]
 OpenChannel: TypeAlias = Callable[[str, Address], Channel]
@@ -40,21 +40,24 @@ class Peer:
     address: Address
     channel: Channel
     link: ExchangeLink
-    """Where the requests of our clients share a stream."""
+    """Sends it the requests of coordinators here, which share a stream."""
     state: MemberState = "unknown"
     seen_at: float = float("-inf")
     """When the state was last learnt, by Trio's clock."""
     progress: FillProgress = field(default_factory=FillProgress)
-    """What it last said of itself."""
+    """How far it was with its shards when it last said hello."""
     foreign: bool = False
-    """It lacks our own services."""
+    """Whether it lacks our own services, and speaks the compatible protocol alone."""
     gone: trio.Event = field(default_factory=trio.Event)
-    """Set when it is no member any more, or has another address."""
+    """Set when it is no longer a member, or has another address."""
+    news: ChangeEvent = field(default_factory=ChangeEvent)
+    """See `Members.news`."""
 
     def answered(self) -> None:
-        """It did something for us just now."""
+        """It has answered just now."""
         if self.state != "up":
             self.link.try_again()
+            self.news.notify()
         self.state, self.seen_at = "up", trio.current_time()
 
     def failed(self, error: RpcError) -> None:
@@ -63,6 +66,12 @@ class Peer:
             self.state, self.seen_at = "down", trio.current_time()
         elif error.status is not Status.DEADLINE_EXCEEDED:
             self.answered()
+
+    def tells_progress(self, progress: FillProgress) -> None:
+        """It said how far it is with what it is to hold."""
+        if progress != self.progress:
+            self.progress = progress
+            self.news.notify()
 
     def request_failed(self, error: RpcError) -> None:
         """A request of a coordinator failed: the peer is not there, hangs, or is of another kind."""
@@ -76,7 +85,7 @@ class Peer:
             or error.status is Status.UNAVAILABLE
         ):
             self.failed(error)
-        # A refusal by our own end, when too much is under way already, says nothing of the peer.
+        # Any other error is a refusal by our own link, with too much under way. It says nothing of the peer.
 
     def hangs(self) -> None:
         """It took a request and let it time out: it is avoided until it answers."""
@@ -89,7 +98,7 @@ class Members:
     def __init__(
         self, own_name: str, own_address: Address, open_channel: OpenChannel, metadata: Mapping[str, str]
     ) -> None:
-        """See `open_members`. `metadata` goes with every call: it says which cluster and node we are."""
+        """Made by `open_members`. `metadata` goes with every call: it says which cluster and node we are."""
         self.own_name = own_name
         self.own_address = own_address
         self.metadata = dict(metadata)
@@ -98,9 +107,11 @@ class Members:
         self.changed = ChangeEvent()
         """Tells that a peer came or went."""
         self.differing: set[str] = set()
-        """Peers whose last hello told of another registry than ours. A comparison takes them out."""
+        """Peers whose last hello told of another registry than ours. A comparison removes them."""
         self.told = ChangeEvent()
         """Tells that `differing` has grown."""
+        self.news = ChangeEvent()
+        """Tells that a peer has come back, or is further with the shards that it fills."""
         self._open_channel = open_channel
         self._nursery: trio.Nursery | None = None
 
@@ -120,17 +131,18 @@ class Members:
         new = [name for name in wanted if name not in kept]
         for name in new:
             kept[name] = await self._nursery.start(self._keep, name, wanted[name])
+        assert self.own_name not in kept
         came_or_went = bool(new) or len(kept) != len(self.peers)
         self.peers = dict(sorted(kept.items()))
         if came_or_went:
             self.changed.notify()
 
     async def _keep(self, name: str, address: Address, *, task_status: trio.TaskStatus[Peer]) -> None:
-        """Keep the channel of a peer open for as long as it is one."""
+        """Keep the channel of a peer open until it is gone."""
         async with self._open_channel(name, address) as channel, trio.open_nursery() as nursery:
             link = ExchangeLink(channel, self.metadata)
             await nursery.start(link.run)
-            peer = Peer(name, address, channel, link)
+            peer = Peer(name, address, channel, link, news=self.news)
             task_status.started(peer)
             await peer.gone.wait()
             nursery.cancel_scope.cancel()
@@ -155,7 +167,7 @@ class Members:
         self.told.notify()
 
     async def probe(self) -> None:
-        """Ask the members that we have not heard of lately whether they are there."""
+        """Ask the members that have not answered lately whether they are up."""
         stale = trio.current_time() - PROBE_FRESH_SECONDS
         async with trio.open_nursery() as nursery:
             for peer in self.peers.values():
@@ -165,9 +177,10 @@ class Members:
     @asynccontextmanager
     async def opened(self) -> AsyncGenerator[Members]:
         """Channels can be opened for as long as the block lasts."""
-        # An error of the block is the caller's to know by its own kind.
+        # The caller tells the errors of the block by their kinds, so they must not come in a group.
         with one_error():
             async with trio.open_nursery() as nursery:
+                assert self._nursery is None, "opened twice"
                 self._nursery = nursery
                 try:
                     yield self

@@ -1,6 +1,6 @@
-"""The candidates of one search, from this node's own store or from a replica elsewhere: a stream in order.
+"""The candidates of one replica for a search, as a stream in order. The replica may be this node itself.
 
-A stream reads a little ahead, and never further: what it holds is bounded, whatever the search finds.
+A stream reads a page or two ahead and then waits, so what it holds is bounded, however much the search finds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gossipnode.wire.wire_errors import WireError
 
 
 class CandidateStream:
-    """What one replica finds. `run` fills it while another task takes from it."""
+    """The candidates of one replica. `run` adds to them while another task takes from them."""
 
     def __init__(self, replica: str, shards: Sequence[ShardId], fill: Fill) -> None:
         """`fill` searches, and adds what it finds."""
@@ -38,8 +38,9 @@ class CandidateStream:
         self.index = ""
         self.candidates = 0
         self.failure = ""
-        """Why it broke off; empty while it has not."""
+        """Why the search broke off; empty if it did not."""
         self.other_view = False
+        """Whether it broke off because the replica sees other members than we do."""
         self.began = self.ended_at = trio.current_time()
         self._fill = fill
         self._scope = trio.CancelScope()
@@ -48,8 +49,8 @@ class CandidateStream:
         self._log = structlog.get_logger("gossipnode.query")
 
     async def run(self) -> None:
-        """Read ahead until the end, or `stop`. Whatever goes wrong becomes `failure`."""
-        # The channel closes last: whoever finds it closed must find the failure as well.
+        """Read ahead until the end, or until `stop`. What goes wrong becomes `failure`."""
+        # The channel closes last, because a reader that finds it closed must find the failure, too.
         with self._in, self._scope:
             try:
                 await self._fill(self)
@@ -64,11 +65,11 @@ class CandidateStream:
         self.ended_at = trio.current_time()
 
     def stop(self) -> None:
-        """Search no more; nobody may take from it any more."""
+        """Stop searching. No candidate may be taken after this."""
         self._scope.cancel()
 
     async def add(self, page: Sequence[Candidate]) -> None:
-        """Add some candidates, [] while it searches. Waits until somebody has come near to needing them."""
+        """Add a page of candidates, [] when none were found yet. Waits while the page before is not taken."""
         self.ended_at = trio.current_time()
         if page:
             self.candidates += len(page)
@@ -78,7 +79,7 @@ class CandidateStream:
         """The first candidate that is left; None at the end, or when it broke off."""
         if not self._head:
             try:
-                # Taken from the end.
+                # In reverse, because `pop` takes from the end.
                 self._head = list(reversed(await self._out.receive()))
             except trio.EndOfChannel:
                 return None
@@ -128,7 +129,7 @@ def fill_from_peer(members: Members, peer: Peer, search: Search, asked: Sequence
     known = [each.shard for each in asked]
 
     async def receive(stream: CandidateStream) -> None:
-        # A replica that searches says something now and then; what we do not take holds up nobody but us.
+        # A replica that searches sends a page now and then. While we do not take one, its time stands still.
         with trio.move_on_after(REPLICA_SECONDS) as patience:
             async with peer.channel.stream(
                 services.REPLICA_SCAN, timeout=None, metadata=members.metadata, dial_now=True
@@ -150,7 +151,7 @@ def fill_from_peer(members: Members, peer: Peer, search: Search, asked: Sequence
             await receive(stream)
         except RpcError as error:
             peer.request_failed(error)
-            # Refused for the shards that it holds in its own view.
+            # With these, the replica refuses shards that it does not hold in its own view.
             stream.other_view = error.status in (Status.FAILED_PRECONDITION, Status.NOT_FOUND)
             raise
         peer.answered()

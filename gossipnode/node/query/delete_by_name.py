@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from gossipnode.core.model.property import Entity, check_entity
+from gossipnode.core.query.query import Query
 from gossipnode.node.coordinate.bulk_writes import BulkWrites
-from gossipnode.node.query.queries import Queries, Query
+from gossipnode.node.query.queries import Queries
 from gossipnode.node.refusals.request_checks import check_writable
 
 DELETE_PAGE_RECORDS = 256

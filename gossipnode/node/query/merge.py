@@ -1,7 +1,8 @@
 """One query under way: candidates of all replicas, merged in order and judged by their newest version.
 
-A record that all replicas asked report with the same version is what it seems. Any other candidate is read by
-key before it counts: a replica that is behind may match, or miss, what the newest version says otherwise.
+A record is certain if all replicas that were asked report it in the same version. Any other candidate is read
+by key before it counts: a stale replica may find a record whose newest version does not match, and miss one
+whose newest version does.
 """
 
 from __future__ import annotations
@@ -35,12 +36,14 @@ MERGE_BATCH_RECORDS = 64
 
 MERGE_MOVED_MAX_RECORDS = 4096
 MERGE_SEEN_MAX_RECORDS = 100_000
-"""What an ordered query remembers of records that are written while it runs. Over it, one may be missed or
-come twice."""
+"""Records that an ordered query keeps because they moved on in its order, and keys that it has found.
+
+Beyond either, a record that is written while the query runs may be missed, or come twice.
+"""
 
 
 class BrokenOffError(TooFewReplicasError):
-    """The one replica that was asked for a shard broke off; another one may go on."""
+    """The only replica that was asked for a shard broke off. Another one may go on."""
 
     def __init__(self, message: str, replica: str, failure: str) -> None:
         """Name the replica, and why."""
@@ -73,7 +76,7 @@ class QuerySources:
 
 
 class _Asked(NamedTuple):
-    """A shard of the query."""
+    """A shard of the query, and the replicas that search it."""
 
     placement: Placement
     level: AckLevel
@@ -81,7 +84,7 @@ class _Asked(NamedTuple):
 
 
 class _Next(NamedTuple):
-    """What comes next in the order: a record, or where that is not certain a candidate to be read by key."""
+    """The next entry in the order: a record that is certain, or else a candidate to be read by key."""
 
     key: tuple[Any, ...]
     place: Place
@@ -90,7 +93,7 @@ class _Next(NamedTuple):
 
 
 class RunningQuery:
-    """The records of a search, in its order, in lists of some."""
+    """The records of a search over all replicas, in order, a page at a time."""
 
     def __init__(
         self,
@@ -108,7 +111,7 @@ class RunningQuery:
         self.verified = 0
         """Candidates that had to be read by key."""
         self.reached: Place | None = None
-        """All up to this place has been told."""
+        """Everything up to this place has been given out."""
         self._local = sources.local
         self._shards = sources.local.shards
         self._members = sources.members
@@ -123,14 +126,17 @@ class RunningQuery:
         self._heads: list[tuple[tuple[Any, ...], int]] = []
         self._unheard: list[int] = []
         self._failures: dict[str, str] = {}
-        """Of the replicas that broke off and of which nothing is left to be taken."""
+        """Why replicas broke off. One stands here once its last candidate has been taken."""
         self._moved: list[tuple[tuple[Any, ...], int, Record]] = []
-        """Records whose newest version stands further on than an older one that was found, numbered."""
+        """Records whose newest version stands later in the order than the stale one that was found.
+
+        The number of each keeps records with equal keys from being compared.
+        """
         self._moves = 0
         self._seen = seen
 
     def begin(self) -> None:
-        """Ask the replicas, in the view of now.
+        """Ask the replicas, in the present view.
 
         Raises:
             UnknownGroupError: a group is gone.
@@ -179,9 +185,9 @@ class RunningQuery:
         """Some more records, in order; None at the end.
 
         Raises:
-            TooFewReplicasError: so many replicas broke off that not enough are left.
-            OtherViewError: because they see other members.
-            BrokenOffError: the one replica did that was asked for a shard.
+            TooFewReplicasError: replicas broke off, and not enough are left.
+            OtherViewError: the same, because one sees other members.
+            BrokenOffError: the only replica that was asked for a shard broke off.
         """
         group = await self._next_candidates()
         if group is None:
@@ -195,7 +201,7 @@ class RunningQuery:
         return await self._judged(batch)
 
     async def _next_candidates(self) -> _Next | None:
-        """The next place in the order."""
+        """The candidates at the next place in the order, as one entry."""
         while self._unheard:
             await self._hear(self._unheard[-1])
             self._unheard.pop()
@@ -224,7 +230,7 @@ class RunningQuery:
             self._check_enough(stream)
 
     def _check_enough(self, failed: CandidateStream) -> None:
-        """A replica broke off: are there enough others?"""
+        """Raise an error if, without this replica, too few are left for one of its shards."""
         for shard in sorted(failed.shards):
             asked = self._asked[shard]
             problem = f"{shard}: {failed.failure}"
@@ -246,7 +252,7 @@ class RunningQuery:
             raise TooFewReplicasError(problem)
 
     def _certain(self, key: tuple[Any, ...], found: Sequence[tuple[str, Candidate]]) -> _Next:
-        """Whether what replicas report is the newest version: all of them say the same."""
+        """The entry for what replicas report of one record. It is certain if all report the same version."""
         candidate = newest_candidate(found)
         asked = self._asked[candidate.shard]
         record = certain_record(candidate, found, asked.replicas - self._failures.keys())
@@ -266,9 +272,10 @@ class RunningQuery:
         return records
 
     async def _read(self, candidates: Sequence[Candidate]) -> dict[Entity, Record]:
-        """The newest versions of candidates; stale replicas are written to behind our back.
+        """The newest versions of candidates, read by key. Stale replicas are repaired afterwards.
 
-        Everyone is heard: who reported the newest version might not be among the first ones that are enough.
+        Every replica is waited for: the one with the newest version may not be among the first that are
+        enough.
         """
         by_shard: dict[ShardId, dict[Entity, None]] = {}
         for candidate in candidates:
@@ -287,7 +294,7 @@ class RunningQuery:
         return found
 
     def _placed_here(self, key: tuple[Any, ...], record: Record) -> bool:
-        """Whether a record is asked for, and stands at this place; one that stands further on is kept."""
+        """Whether a record matches and stands at this place. One that stands later is kept until then."""
         search = self._search
         criteria = None if record.deleted else search.criteria
         if record.deleted and not search.tombstones:
@@ -309,7 +316,7 @@ class RunningQuery:
         return place_of(record.entity, tags, order_by)
 
     def _if_new(self, record: Record) -> list[Record]:
-        """The record, unless it was found before: one that is written meanwhile may be at two places."""
+        """The record, or [] if it was found before: one that is written meanwhile may stand at two places."""
         if self._search.order_by:
             if record.entity in self._seen:
                 return []

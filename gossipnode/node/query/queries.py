@@ -11,9 +11,10 @@ import trio
 from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.model.property import Entity, Record, ShardId, check_entity
-from gossipnode.core.query.criteria import Criteria, matches
+from gossipnode.core.query.criteria import matches
+from gossipnode.core.query.query import Query
 from gossipnode.core.query.replica_messages import READ_MAX_RECORDS
-from gossipnode.core.query.search import QUERY_MAX_RECORDS, Place, Search, place_of
+from gossipnode.core.query.search import Place, Search, place_of
 from gossipnode.node.coordinate.record_steps import VIEW_ATTEMPTS, RecordSteps
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members
@@ -22,38 +23,10 @@ from gossipnode.node.refusals.request_errors import OtherViewError
 from gossipnode.wire.property.property_edit import project, read_tags
 from gossipnode.wire.wire_errors import WireError
 
-QUERY_DEFAULT_LIMIT = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What is asked for. Empty `name`, `ids` and `select` mean all; limit 0 means the default."""
-
-    groups: tuple[str, ...]
-    name: str = ""
-    ids: frozenset[str] = frozenset()
-    criteria: Criteria | None = None
-    select: tuple[str, ...] = ()
-    order_by: str = ""
-    descending: bool = False
-    limit: int = 0
-    after: Entity | None = None
-    """Only what comes behind this record, in the order of the query."""
-    ack: str = ""
-    everything: bool = False
-    """Without a limit."""
-    tombstones: bool = False
-    """Deleted records too, whatever the criteria."""
-
-    @property
-    def most(self) -> int:
-        """How many records the answer holds at most; 0: any number."""
-        return 0 if self.everything else min(self.limit or QUERY_DEFAULT_LIMIT, QUERY_MAX_RECORDS)
-
 
 @dataclass(slots=True)
 class QueryTrace:
-    """What a query did, for who wants to know."""
+    """What a query did, to be told in its trace."""
 
     reports: list[StreamReport] = field(default_factory=list[StreamReport])
     read_by_key: int = 0
@@ -89,7 +62,7 @@ class Queries:
                 nursery.cancel_scope.cancel()
 
     async def _after(self, query: Query, levels: dict[str, AckLevel]) -> Place | None:
-        """Where an answer goes on: the place of the record that it is to come behind."""
+        """The place after which the answer begins: that of the record `query.after`."""
         if query.after is None or not query.order_by:
             return None if query.after is None else Place(query.after)
         entity = query.after
@@ -111,7 +84,7 @@ class Queries:
 
 
 class ClusterQuery:
-    """The answer to a query, in order, in lists of some."""
+    """The answer to a query, in order, a page at a time."""
 
     def __init__(
         self, sources: QuerySources, query: Query, levels: dict[str, AckLevel], after: Place | None
@@ -146,7 +119,7 @@ class ClusterQuery:
         return sorted((each for each in entities if query.after is None or each > query.after), reverse=True)
 
     async def next_page(self) -> list[Record] | None:
-        """Some more records, [] while it searches, None at the end.
+        """The next records; [] when none were found yet, None at the end.
 
         Raises:
             TooFewReplicasError: not enough replicas of a shard answer.
@@ -194,12 +167,16 @@ class ClusterQuery:
 
     def _matches(self, record: Record) -> bool:
         criteria = self._query.criteria
-        return not record.deleted and (criteria is None or matches(criteria, read_tags(record.payload)))
+        try:
+            return not record.deleted and (criteria is None or matches(criteria, read_tags(record.payload)))
+        except WireError:
+            return False
 
     async def _search_page(self) -> list[Record] | None:
         """The next records of the merged candidates.
 
-        Where replicas see other members, or the only one broke off, it begins anew behind what was found.
+        If a replica sees other members, or the only one that was asked broke off, the search starts again
+        after the records found so far.
         """
         for _ in range(VIEW_ATTEMPTS - 1):
             running = self._running or self._begin()

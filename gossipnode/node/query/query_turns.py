@@ -1,16 +1,17 @@
 """How many queries may hold an answer in memory at once.
 
-A query's answer is put together whole, and stays until the client has taken it. What a client does not take
-holds up that client's connection alone.
+Some answers are put together whole, and stay in memory until the client has taken them. A client that does
+not take its answer holds up its own connection alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import trio
 
+from gossipnode.concurrency.fair_turns import FairTurns, StalledError, Turn
 from gossipnode.rpc import CallContext, RpcError, Status
 
 ANSWERS_MADE_AT_ONCE = 4
@@ -19,14 +20,17 @@ ANSWERS_MADE_AT_ONCE = 4
 ORDERED_STREAMS_AT_ONCE = 4
 """Ordered answers, each of which is kept whole while it is sent."""
 
+ORDERED_STALLED_SECONDS = 10.0
+"""An ordered answer of which its client takes nothing for this time gives its place to a query that waits."""
+
 
 class QueryTurns:
     """Turns for making whole answers, and places for ordered ones that are sent as a stream."""
 
     def __init__(self) -> None:
         """Start with all of them free."""
-        self._making = trio.Semaphore(ANSWERS_MADE_AT_ONCE)
-        self._streams = 0
+        self._making = trio.Semaphore(ANSWERS_MADE_AT_ONCE, max_value=ANSWERS_MADE_AT_ONCE)
+        self._ordered = FairTurns(ORDERED_STREAMS_AT_ONCE, stalled_seconds=ORDERED_STALLED_SECONDS)
 
     @asynccontextmanager
     async def making(self, call: CallContext) -> AsyncGenerator[None]:
@@ -42,20 +46,18 @@ class QueryTurns:
         finally:
             self._making.release()
 
-    @contextmanager
-    def ordered_stream(self) -> Generator[None]:
-        """Hold an ordered answer for as long as its stream takes.
+    @asynccontextmanager
+    async def ordered_stream(self) -> AsyncGenerator[Turn]:
+        """Hold a place for an ordered answer, as long as the block lasts. Waits until there is one.
 
         Raises:
-            RpcError: RESOURCE_EXHAUSTED, when all places are taken.
+            RpcError: RESOURCE_EXHAUSTED, when the client took nothing while other queries waited.
         """
-        if self._streams >= ORDERED_STREAMS_AT_ONCE:
+        try:
+            async with self._ordered.hold() as place:
+                yield place
+        except StalledError as error:
             raise RpcError(
                 Status.RESOURCE_EXHAUSTED,
-                f"{self._streams} ordered queries are under way: try again, or ask without an order",
-            )
-        self._streams += 1
-        try:
-            yield
-        finally:
-            self._streams -= 1
+                f"ordered query: {error}: read faster, or ask without an order",
+            ) from None

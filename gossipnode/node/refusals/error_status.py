@@ -1,4 +1,4 @@
-"""Which gRPC status each of our errors becomes at the door. The text of the error goes with it."""
+"""Which gRPC status each of our errors becomes for a caller. The text of the error goes with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is judged of a request before anything is done for it."""
+"""Checks of a request that come before anything is done for it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ REQUEST_ID_MAX_CHARACTERS = 128
 
 
 def ack_level(text: str) -> AckLevel:
-    """The level of a name.
+    """The level of this name.
 
     Raises:
-        UnknownLevelError: names those that there are.
+        UnknownLevelError: there is no such level; names the levels that there are.
     """
     try:
         return AckLevel(text)
@@ -44,7 +44,7 @@ def check_writable(group: str) -> None:
     """Refuse a group that is the system's own.
 
     Raises:
-        RefusedGroupError: it is.
+        RefusedGroupError: the group is the system's own.
     """
     if group.startswith(SYSTEM_GROUP_PREFIX):
         raise RefusedGroupError(f'group {group[:80]!r}: names beginning with "_" are the system\'s own')

@@ -14,7 +14,7 @@ class NotStoredError(Exception):
 
 
 class UnknownLevelError(ValueError):
-    """An acknowledgement level that there is not."""
+    """An acknowledgement level that does not exist."""
 
 
 class InvalidRequestIdError(ValueError):
@@ -26,11 +26,11 @@ class NotAReplicaError(Exception):
 
 
 class TooFewReplicasError(Exception):
-    """Not enough replicas did what was asked; the text says how many of how many did, and who did not."""
+    """Not enough replicas did what was asked; the text says how many did, and which ones did not."""
 
 
 class ReplicasFullError(TooFewReplicasError):
-    """Not enough replicas have room for what was to be written: another node could not help either."""
+    """Not enough replicas have room for what was to be written. Asking another node would not help."""
 
 
 class OtherViewError(TooFewReplicasError):
@@ -43,7 +43,7 @@ class OtherViewError(TooFewReplicasError):
 
 
 class ShardGoneError(Exception):
-    """A shard that this node held when a session over it began, and holds no more."""
+    """A shard that this node held when a session over it began, and no longer holds."""
 
 
 class ViewConflictError(Exception):
@@ -51,14 +51,14 @@ class ViewConflictError(Exception):
 
 
 class TooManyRoundsError(Exception):
-    """So many rounds of this node are under way that no other may start."""
+    """Too many rounds of this node are under way for another one to start."""
 
 
 class UnknownGroupError(LookupError):
     """A group that this node has no definition of."""
 
     def __init__(self, group: str, known: Iterable[str]) -> None:
-        """Name the group and those that there are."""
+        """Name the group, and the groups that there are."""
         has = ", ".join(sorted(known)) or "none"
         super().__init__(f"group {group[:80]!r} is unknown here; this node has: {has}")
 
@@ -68,7 +68,7 @@ class GroupExistsError(Exception):
 
 
 class ConfiguredGroupError(Exception):
-    """A group that is the configuration's to remove."""
+    """A group of this node's configuration, which only the configuration can remove."""
 
 
 class MemberError(Exception):

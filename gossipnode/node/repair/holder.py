@@ -1,11 +1,13 @@
-"""The messages that this node holds: one at a time a shard, repair with the successor, then hand it on.
+"""The messages of rounds that this node holds, one at a time for each shard.
 
-Every hop ends in an outcome, which the origin is told, and so is every message that is dropped. As long as a
-message waits or is held, its origin hears that we are alive.
+The holder of a message repairs with its successor, and then hands the message on. The origin of the round is
+told the outcome of every hop, and of every message that is dropped. While a message waits or is held here,
+its origin is told that we are alive.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
@@ -18,25 +20,39 @@ from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.admission import Admission, Mailbox
 from gossipnode.core.ring.round import Ended, Forwarded, Hop, InSession, Report
-from gossipnode.core.ring.turn import EndRound, Forward, HolderTurn, HopEnd, RepairWith, RoundMessage
+from gossipnode.core.ring.turn import (
+    BUSY_RETRIES,
+    EndRound,
+    Forward,
+    HolderTurn,
+    HopEnd,
+    RepairWith,
+    RoundMessage,
+)
+from gossipnode.node.repair.session_slots import places_for
 
 SIGN_OF_LIFE_SECONDS = 5.0
 """How often a node tells the origins of the messages it has that it is alive."""
 
-BUSY_WAIT_MIN_SECONDS = 0.2
-BUSY_WAIT_MAX_SECONDS = 2.0
-"""How long a holder waits before it asks a busy successor again; doubles, jittered."""
+BUSY_PAUSES_SECONDS = (0.4, 0.8, 30.0)
+"""The longest pause before each time that a holder asks a busy successor again; half of it is the shortest.
+
+A slot is often free again in a moment. If it is not, a healthy successor has sessions on slow disks; they end
+during the last pause.
+"""
+
+assert len(BUSY_PAUSES_SECONDS) == BUSY_RETRIES
 
 
 class RingPeers(Protocol):
     """What a holder needs of the other members."""
 
     async def repair(self, peer: str, message: RoundMessage) -> Hop:
-        """One session with a peer; whatever happens becomes the hop's outcome."""
+        """One session with a peer. What goes wrong becomes the outcome of the hop."""
         ...
 
     async def propagate(self, peer: str, message: RoundMessage) -> tuple[str, bool]:
-        """Hand a message on: why it was not taken ("" when it was), and whether the peer is foreign."""
+        """Hand a message on. Gives why it was not taken ("" if it was), and whether the peer is foreign."""
         ...
 
     def tell(self, origin: str, report: Report) -> None:
@@ -45,7 +61,7 @@ class RingPeers(Protocol):
 
 
 class Holder:
-    """Holds messages, one a shard; a newer one takes the place of one that still waits."""
+    """Holds one message for each shard. A newer message takes the place of one that still waits."""
 
     def __init__(
         self,
@@ -56,29 +72,34 @@ class Holder:
         half_interval: Callable[[], float],
         rng: Random,
     ) -> None:
-        """`max_sessions` bounds the sessions that this node opens at once, over all shards.
+        """`max_sessions` bounds the sessions that this node has with one peer at once, over all shards.
 
         `half_interval` gives half of the seconds between two scheduled rounds.
         """
         self._own_name = own_name
         self._peers = peers
-        self._slots = trio.Semaphore(max_sessions)
+        slots = places_for(max_sessions)
+        self._slots = trio.Semaphore(slots, max_value=slots)
+        # A peer that hangs must leave slots to the sessions with other peers.
+        self._slots_of = defaultdict[str, trio.Semaphore](
+            lambda: trio.Semaphore(max_sessions, max_value=max_sessions)
+        )
         self._half_interval = half_interval
         self._rng = rng
         self._mailbox = Mailbox()
         self._admission = Admission()
         self._busy_with: dict[RoundMessage, str] = {}
-        """Every message that we have: the peer that its holder deals with, "" before that."""
+        """Every message that is here, with the peer that is dealt with because of it, "" while it waits."""
         self._begun = ChangeEvent()
         self._running: set[ShardId] = set()
         self._idle = ChangeEvent()
         self._nursery: trio.Nursery | None = None
         self.refused = 0
-        """Messages that were dropped, by the rules of `core.ring.Admission`."""
+        """How many messages were dropped by the rules of `core.ring.admission`."""
         self._log = structlog.get_logger("gossipnode.ring")
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Hold messages until cancelled. Rounds that are then under way end with a reason."""
+        """Hold messages until cancelled. The rounds held then end, and their origins are told why."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             task_status.started()
@@ -128,7 +149,7 @@ class Holder:
             nursery.start_soon(self._run_shard, message.shard)
 
     def refuse_more(self) -> None:
-        """Begin nothing new from here on, not even what waits already."""
+        """Hold no further message from now on. Those that wait are dropped."""
         self._nursery = None
         for shard in self._running:
             self._drop_waiting(shard)
@@ -139,6 +160,7 @@ class Holder:
             self._end(waiting, "the node is stopping")
 
     async def _run_shard(self, shard: ShardId) -> None:
+        assert shard in self._running, shard
         try:
             while message := self._mailbox.take(shard):
                 try:
@@ -146,21 +168,22 @@ class Holder:
                 finally:
                     self._busy_with.pop(message, None)
         finally:
-            # Something is left only when we are cancelled.
+            # A message still waits only if this task was cancelled.
             self._drop_waiting(shard)
-            self._running.discard(shard)
+            self._running.remove(shard)
             if not self._running:
+                assert not self._busy_with, self._busy_with
                 self._idle.notify()
 
     async def _hold(self, message: RoundMessage) -> None:
         hops: list[Hop] = []
         try:
             then = await self._pass_on(message, hops)
-        except Exception:  # noqa: BLE001 - a defect in one round must not end the others; it is logged
+        except Exception:  # noqa: BLE001 - a defect in one round must not end other rounds
             self._bound(message).exception("holding a message failed")
             then = Ended(f"internal error at {self._own_name}")
         except BaseException:
-            # Cancelled; from within the nursery of a session it comes as a group.
+            # Cancelled. From the nursery of a session that comes as an exception group.
             self._tell(message, hops, Ended(f"holder {self._own_name} is stopping"))
             raise
         self._tell(message, hops, then)
@@ -183,16 +206,16 @@ class Holder:
             step = turn.repaired(hop.end)
             if isinstance(step, RepairWith) and step.attempt:
                 continue
-            # Busy to the last: for the round it is a successor that was left out.
+            # A successor that was busy at every try counts as one that was left out.
             hops.append(replace(hop, end=HopEnd.SKIPPED) if hop.end is HopEnd.BUSY else hop)
         return Ended(step.reason)
 
     async def _repair(self, step: RepairWith, turn: HolderTurn, message: RoundMessage) -> Hop:
         if step.attempt:
-            longest = min(BUSY_WAIT_MAX_SECONDS, BUSY_WAIT_MIN_SECONDS * 2**step.attempt)
+            longest = BUSY_PAUSES_SECONDS[step.attempt - 1]
             await trio.sleep(self._rng.uniform(longest / 2, longest))
         log = self._bound(message).bind(hop=turn.count + 1, peer=step.peer)
-        async with self._slots:
+        async with self._slots_of[step.peer], self._slots:
             log.debug("hop started")
             hop = await self._peers.repair(step.peer, message)
         log.info(
@@ -209,7 +232,7 @@ class Holder:
         return hop
 
     async def _show_life(self) -> None:
-        """A message may wait long, for its shard, for a session's slot or for a peer: origins must know."""
+        """Tell origins that we are alive: a message may wait long for its shard, for a slot or for a peer."""
         while True:
             if not self._busy_with:
                 await self._begun.wait()

@@ -1,6 +1,6 @@
-"""The other members as a holder of a round's message meets them.
+"""The other members as the holder of a round's message meets them.
 
-Names are looked up in our own membership; whatever goes wrong with a peer becomes an outcome, never an error.
+Names are looked up among our own members. What goes wrong with a peer becomes an outcome, never an error.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Neighbours:
         self._reports = reports
 
     async def repair(self, peer: str, message: RoundMessage) -> Hop:
-        """One session with a peer; whatever happens becomes the hop's outcome."""
+        """One session with a peer. What goes wrong becomes the outcome of the hop."""
         member = self._members.peers.get(peer)
         if member is None:
             return Hop(self._members.own_name, peer, HopEnd.SKIPPED, "no member of this cluster")
@@ -53,7 +53,7 @@ class Neighbours:
         self._reports.tell(origin, report)
 
     async def propagate(self, peer: str, message: RoundMessage) -> tuple[str, bool]:
-        """Hand a message on: why it was not taken ("" when it was), and whether the peer is foreign."""
+        """Hand a message on. Gives why it was not taken ("" if it was), and whether the peer is foreign."""
         member = self._members.peers.get(peer)
         if member is None:
             return "no member of this cluster", False
@@ -86,6 +86,6 @@ class Neighbours:
     def _call_metadata(self, message: RoundMessage) -> dict[str, str]:
         metadata = {**self._members.metadata, call_metadata.CAUSE: message.cause.value}
         if message.round:
-            # A foreign peer does not pass it on, and no metadata goes without a value.
+            # A round that came by way of a foreign peer has no id, and metadata must not be empty.
             metadata[call_metadata.ROUND] = message.round
         return metadata

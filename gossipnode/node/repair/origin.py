@@ -1,4 +1,4 @@
-"""The rounds that this node started: who takes the message first, what the holders report, how each ended."""
+"""The rounds that this node started: which node is the first holder, what holders report, how each ended."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ KEPT_ROUNDS = 100
 
 
 Offer = Callable[[str, RoundMessage], Awaitable[tuple[str, bool]]]
-"""(node, message) -> "" when it took the message, else why not; and whether it is a foreign one."""
+"""(node, message) -> why the node did not take the message ("" if it did), and whether it is foreign."""
 
 
 @dataclass(slots=True)
 class RoundWatch:
-    """A round of this node, to be followed to its end and remembered as long as somebody does."""
+    """A round of this node, for tasks that wait for its hops or its end. They may keep it after the end."""
 
     open_round: OpenRound
     hops_max: int
@@ -97,7 +97,7 @@ class Origin:
             log.exception("running a round failed")
             open_round.abandon("internal error at the origin", trio.current_time())
         except BaseException:
-            # Cancelled; from within the nursery of a call it comes as a group.
+            # Cancelled. From the nursery of a call that comes as an exception group.
             open_round.abandon("the origin is stopping", trio.current_time())
             raise
         finally:
@@ -113,13 +113,13 @@ class Origin:
         problem = "it has no replica"
         for node in message.nodes:
             if open_round.finished is not None:
-                # Nothing to do from the start, or a node took the message but its answer was lost.
+                # There was nothing to do, or a node took the message and only its answer was lost.
                 return
-            # Said before the call: the holder may report before the call comes back.
+            # Noted before the call, because the holder may report before the call returns.
             open_round.taken_by(node, trio.current_time())
             problem, foreign = await offer(node, message)
             if not problem:
-                # The call may have taken long: what the holder has to say is awaited from now on.
+                # The call may have taken long. The holder's time to report begins only now.
                 open_round.taken_by(node, trio.current_time(), foreign=foreign)
                 return
             self._log.warning("round not taken", round=message.round, peer=node, reason=problem)
@@ -134,15 +134,16 @@ class Origin:
             open_round.expire(trio.current_time())
 
     def _keep(self, finished: Round) -> None:
+        assert finished.outcome is not None, "a round that is not over"
         self._finished.appendleft(finished)
         if finished.outcome in (RoundOutcome.CONVERGED, RoundOutcome.REPAIRED):
-            # Repaired: every hop finished and left nothing out, so all were equal but for later writes.
+            # In a repaired round every hop left nothing out: all were equal then, but for later writes.
             self._last_converged[finished.shard] = self._wall_clock()
 
     def report(self, report: Report) -> None:
-        """Take what a holder reports. One of a round that we do not know, or that is over, is dropped.
+        """Take what a holder reports. A report of a round that is unknown or over is dropped.
 
-        So is one with a count that the round cannot reach: what is kept must not follow a holder's wishes.
+        So is a report with a count that the round cannot reach: a holder must not decide how much is kept.
         """
         watch = self._open.get(report.round) if report.round else self._watch_of(report.shard)
         if watch is not None and report.count < watch.hops_max:
@@ -150,7 +151,7 @@ class Origin:
             watch.changed.notify()
 
     def _watch_of(self, shard: ShardId) -> RoundWatch | None:
-        """The round under way of a shard: a foreign holder does not pass a round's id on."""
+        """The oldest round of a shard, for a report without an id: a foreign holder does not pass ids on."""
         return next((watch for watch in self._open.values() if watch.open_round.shard == shard), None)
 
     def rounds(self) -> list[Round]:

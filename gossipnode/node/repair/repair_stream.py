@@ -7,7 +7,8 @@ peers with more to say than the channels hold cannot wait for each other. No rul
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar, cast
 
 import trio
@@ -23,6 +24,7 @@ from gossipnode.core.session.commands import (
     HalfClose,
     ReadLeaves,
     ReadTree,
+    Rest,
     Send,
     SessionEnd,
     Write,
@@ -31,10 +33,13 @@ from gossipnode.core.session.tree import Leaf, Tree
 from gossipnode.rpc import RpcError
 
 REPAIR_CHANNEL_BATCHES = 1
-"""Lists that each channel of a repair stream holds: of large records one has 16 MiB, more gain nothing."""
+"""Lists of messages that each channel of a repair stream holds.
+
+One list of large records has 16 MiB already, and more lists gain nothing.
+"""
 
 REPAIR_BATCH_MESSAGES = 16
-"""Messages in one such list: a channel costs the same for a list as for a message."""
+"""Messages in one list. A channel costs as much for a whole list as for one message."""
 
 Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing")
@@ -47,7 +52,7 @@ class MessageStream(Protocol[Heard, Said]):
     """The two verbs that a session needs of a gRPC stream."""
 
     async def recv_batch(self, max_messages: int) -> Sequence[Heard]:
-        """At least one message of those that came; [] when the peer's half has ended in order."""
+        """Messages that came, at least one; [] when the peer's half has ended in order."""
         ...
 
     async def send_batch(self, messages: Sequence[Said]) -> None:
@@ -105,10 +110,10 @@ class RepairStream(Generic[Incoming, Outgoing]):
         end_wait_seconds: float = math.inf,
         silence_seconds: float = math.inf,
     ) -> None:
-        """Join them. `half_close` ends our half of a client's stream.
+        """Drive `session` over `stream`. `half_close` ends our half of a client's stream.
 
         The session counts as broken when the peer is silent for `end_wait_seconds` after that, or for
-        `silence_seconds` before; the time that our own tree takes does not count.
+        `silence_seconds` before. The time that our own store works does not count.
         """
         self._stream = stream
         self._session = session
@@ -118,6 +123,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
         self._silence_seconds = silence_seconds
         self._changed = ChangeEvent()
         self._ends_by = trio.CancelScope()
+        self._own_work = 0
         self._half_closed = False
         self._read_error: Exception | None = None
 
@@ -151,7 +157,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
                 try:
                     batch = await self._stream.recv_batch(REPAIR_BATCH_MESSAGES)
                 except RpcError as error:
-                    # What came before it counts first: it may have ended the session already.
+                    # The messages before the error count first: one of them may have ended the session.
                     self._read_error = error
                     return
                 if not batch:
@@ -177,7 +183,8 @@ class RepairStream(Generic[Incoming, Outgoing]):
         if self._ends_by.cancelled_caught:
             if self._half_closed:
                 raise TimeoutError(f"the server did not end the session in {self._end_wait_seconds:.0f} s")
-            raise TimeoutError(f"the client said nothing for {self._silence_seconds:.0f} s")
+            peer = "client" if self._half_close is None else "server"
+            raise TimeoutError(f"the {peer} said nothing for {self._silence_seconds:.0f} s")
 
     async def _commit(self) -> None:
         session = self._session
@@ -186,8 +193,9 @@ class RepairStream(Generic[Incoming, Outgoing]):
             if write is None:
                 await self._changed.wait()
                 continue
-            session.written(await self._store.write(write))
-            self._extend_wait()
+            with self._our_turn():
+                outcomes = await self._store.write(write)
+            session.written(outcomes)
             self._changed.notify()
 
     async def _act(self, outbound: trio.MemorySendChannel[Sequence[Outgoing]]) -> SessionEnd:
@@ -201,7 +209,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
                 if isinstance(step, Finish):
                     return step.end
                 if isinstance(step, HalfClose):
-                    # In its place among the messages: the writer closes our half when it comes to it.
+                    # An empty list keeps its place among the messages: there the writer closes our half.
                     await outbound.send(())
                     continue
                 for at in range(0, len(step.messages), REPAIR_BATCH_MESSAGES):
@@ -211,18 +219,24 @@ class RepairStream(Generic[Incoming, Outgoing]):
     async def _follow(self, command: Command) -> Sequence[Send | HalfClose | Finish]:
         """Carry out what a command reads, and give what is to be sent."""
         match command:
+            case Rest():
+                await trio.lowlevel.checkpoint()
+                return ()
             case Send() | HalfClose() | Finish():
                 return (command,)
             case ReadTree(shard):
-                self._ends_by.deadline = math.inf
-                tree = await self._store.tree(shard)
-                self._extend_wait()
+                with self._our_turn():
+                    tree = await self._store.tree(shard)
                 return self._session.tree_read(tree)
             case ReadLeaves():
-                page = self._session.leaves_read(command, await self._store.leaves(command))
+                with self._our_turn():
+                    leaves = await self._store.leaves(command)
+                page = self._session.leaves_read(command, leaves)
                 return () if page is None else (page,)
             case FetchRecords():
-                answers = self._session.records_read(await self._store.records(command))
+                with self._our_turn():
+                    records = await self._store.records(command)
+                answers = self._session.records_read(records)
                 return () if answers is None else (answers,)
 
     async def _write(self, outbound: trio.MemoryReceiveChannel[Sequence[Outgoing]]) -> None:
@@ -236,7 +250,20 @@ class RepairStream(Generic[Incoming, Outgoing]):
                     self._half_closed = True
                     self._extend_wait()
 
+    @contextmanager
+    def _our_turn(self) -> Generator[None]:
+        """While our own store works the peer may well have nothing to say."""
+        self._own_work += 1
+        self._ends_by.deadline = math.inf
+        try:
+            yield
+        finally:
+            self._own_work -= 1
+            self._extend_wait()
+
     def _extend_wait(self) -> None:
-        """Whatever the peer or the store does shows that the end is still coming."""
+        """Begin the wait for the peer again, because the peer or the store has just done something."""
+        if self._own_work:
+            return
         wait = self._end_wait_seconds if self._half_closed else self._silence_seconds
         self._ends_by.deadline = trio.current_time() + wait

@@ -19,9 +19,9 @@ REPORT_RETRY_MAX_SECONDS = 2.0
 """One call of Report, and its retries."""
 
 REPORT_QUEUE_MESSAGES = 4096
-"""Reports on their way to one origin. Over it new ones are dropped: an origin copes with silence.
+"""Reports that wait to be sent to one origin. Reports beyond are dropped: an origin copes with silence.
 
-Signs of life leave the second half of the queue to reports of what happened.
+Signs of life use the first half of the queue only. The second half is left to reports of what happened.
 """
 
 _REPORT_RETRY = RetryPolicy(
@@ -33,7 +33,7 @@ _REPORT_RETRY = RetryPolicy(
 
 
 class Reports:
-    """Takes reports, and sends them. `run` it first."""
+    """Takes reports and sends them, while `run` runs."""
 
     def __init__(self, members: Members, origin: Origin) -> None:
         """Reports of rounds that this node started go to `origin` at once."""

@@ -18,7 +18,7 @@ from gossipnode.node.repair.schedule import Schedule, run_schedule
 
 
 class Rounds:
-    """Starts rounds, each in a task of its own. `run` it first."""
+    """Starts rounds, each in a task of its own, while `run` runs."""
 
     def __init__(
         self,

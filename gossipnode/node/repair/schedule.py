@@ -12,7 +12,7 @@ from cronsim import CronSim
 
 SCHEDULE_JITTER_PART = 0.1
 SCHEDULE_JITTER_MAX_SECONDS = 300.0
-"""A scheduled round starts late by up to this part of the interval, so that not all nodes start at once."""
+"""A scheduled round starts late by up to this part of the interval: not all nodes should start at once."""
 
 CLOCK_LOOK_SECONDS = 600.0
 """The scheduler looks at the wall clock at least this often: it may be set while we sleep."""
@@ -26,17 +26,17 @@ class Schedule:
         self._expression = expression
 
     def next_after(self, moment: datetime) -> datetime:
-        """The first time behind `moment`."""
+        """The first time after `moment`."""
         return next(CronSim(self._expression, moment))
 
     def interval_seconds(self, moment: datetime) -> float:
-        """The time between the next two starts behind `moment`."""
+        """The seconds between the next two starts after `moment`."""
         times = CronSim(self._expression, moment)
         first = next(times)
         return (next(times) - first).total_seconds()
 
     def last_interval_seconds(self, moment: datetime) -> float:
-        """The time between the last two starts before `moment`: what a round that starts now follows."""
+        """The seconds between the last two starts before `moment`."""
         times = CronSim(self._expression, moment, reverse=True)
         last = next(times)
         return (last - next(times)).total_seconds()
@@ -50,9 +50,10 @@ def utc(wall_clock_ns: int) -> datetime:
 async def run_schedule(
     schedule: Schedule, *, wall_clock: Callable[[], int], rng: Random, start: Callable[[], None]
 ) -> None:
-    """Call `start` at every time of the schedule, each a little late by chance. Runs until cancelled.
+    """Call `start` at every time of the schedule, each time late by chance. Runs until cancelled.
 
-    A time that passes while the clock is set forward is made up for once; a clock set back repeats none.
+    When the clock is set forward past several times, `start` is called once for all of them. When it is set
+    back, no time is repeated.
     """
     log = structlog.get_logger("gossipnode.schedule")
     due = schedule.next_after(utc(wall_clock()))
@@ -73,5 +74,5 @@ async def _until(moment: datetime, wall_clock: Callable[[], int]) -> None:
         left = (moment - utc(wall_clock())).total_seconds()
         if left <= 0:
             return
-        # The wall clock may be set while we sleep, which no event tells.
+        # The wall clock may be set while we sleep, and no event tells of that.
         await trio.sleep(min(left, CLOCK_LOOK_SECONDS))

@@ -1,10 +1,11 @@
-"""Tree sessions that this node opens, each from our own tree to the server's end.
+"""Tree sessions that this node opens, each from reading our own tree to the end of the server's stream.
 
-Whatever goes wrong with a peer becomes the outcome of the session, never an error.
+What goes wrong with a peer becomes the outcome of the session, never an error.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import Hop
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.core.session.commands import SessionCounts, SessionEnd
+from gossipnode.core.session.lanes import stamp_max
 from gossipnode.core.session.messages import ClientMessage, ServerMessage
 from gossipnode.core.session.tree_client import TreeClient
 from gossipnode.node.local.local_state import LocalState
@@ -29,11 +31,17 @@ from gossipnode.rpc.status import NO_METADATA
 from gossipnode.store.interface import StoreError
 from gossipnode.wire.services import REPAIR
 
-SERVER_END_SECONDS = 60.0
-"""How long a client that has said all it has to say waits in silence for the server to end the stream."""
+SERVER_SILENCE_SECONDS = 300.0
+"""How long a server may say nothing before we have said all: more than slow disks and tree builds take."""
+
+SERVER_END_SECONDS = 300.0
+"""How long a client that has said all it has to say waits in silence for the server to end the stream.
+
+A foreign server rebuilds its tree first, which may take any time: the session's deadline alone bounds it.
+"""
 
 VERDICT_END_SECONDS = 5.0
-"""How long it waits for that when the verdict on the roots was all there was to say."""
+"""How long it waits for that when the session was over with the verdict on the roots."""
 
 _NOT_BEGUN = frozenset(
     [
@@ -44,7 +52,7 @@ _NOT_BEGUN = frozenset(
         Status.FAILED_PRECONDITION,
     ]
 )
-"""Statuses that say, before the root was judged, that no session came about."""
+"""Statuses that mean, when they come before the verdict on the roots, that no session took place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +75,15 @@ class Sessions:
     async def compare(
         self, peer: Peer, shard: ShardId, metadata: Mapping[str, str], *, leaving: bool = False
     ) -> Hop:
-        """One session with a member; `leaving`: this node no longer holds the shard, and hands it over."""
+        """One session with a member. With `leaving`, this node hands over a shard that it no longer holds."""
         began = trio.current_time()
         own_metadata = {**metadata, call_metadata.INCARNATION: str(shard.incarnation)}
         store = ShardStore(self._local, shard, leaving=leaving)
-        shards = self._local.shards.shard_count(shard.group)
+        shards = self._local.shards.view.shard_count(shard.group)
+        if shards is None:
+            # It was deleted while the session waited for its turn.
+            reason = f"there is no group {shard.group!r} any more"
+            return Hop(self._members.own_name, peer.name, HopEnd.FAILED, reason)
         run = _ClientRun(peer, shard, store, shards, self._bounds, own_metadata)
         end, reason = await run.outcome()
         counts = run.counts
@@ -92,7 +104,7 @@ class Sessions:
 
 
 class _ClientRun:
-    """One session that we open, from the tree to the server's end."""
+    """One session that we open, from reading the tree to the end of the server's stream."""
 
     def __init__(
         self,
@@ -115,7 +127,7 @@ class _ClientRun:
         self._stream: ClientStream[ClientMessage, ServerMessage] | None = None
 
     async def outcome(self) -> tuple[HopEnd, str]:
-        """Run it; gives how it ended and why, if not well."""
+        """Run the session; gives how it ended, and why if it did not end well."""
         try:
             return await self._run()
         except RpcError as error:
@@ -146,6 +158,7 @@ class _ClientRun:
             self._shards,
             tree,
             page_leaves=self._bounds.page_leaves,
+            stamp_max=stamp_max(foreign=self._peer.foreign),
         )
         self.counts = session.counts
         async with self._peer.channel.stream(
@@ -157,7 +170,8 @@ class _ClientRun:
                 session,
                 self._store,
                 half_close=stream.half_close,
-                end_wait_seconds=SERVER_END_SECONDS,
+                end_wait_seconds=math.inf if self._peer.foreign else SERVER_END_SECONDS,
+                silence_seconds=SERVER_SILENCE_SECONDS,
             ).run()
             self._peer.answered()
             if end is not SessionEnd.REPAIRED:
@@ -170,7 +184,7 @@ class _ClientRun:
         return HopEnd.REPAIRED, ""
 
     def _add_skipped_there(self, said: str) -> None:
-        """What an own server had to leave out, which the compatible messages cannot say."""
+        """Count what an own server left out. It says so in metadata, as no message has a field for it."""
         if said.isascii() and said.isdecimal() and len(said) < 10 and int(said):
             self.counts.skip("at the peer", int(said))
 
@@ -179,7 +193,7 @@ class _ClientRun:
         if judged:
             return HopEnd.FAILED, str(error)
         if error.status is Status.RESOURCE_EXHAUSTED and error.trailing_metadata is not NO_METADATA:
-            # Said by the peer: without its trailers it is a limit of ours that it has broken.
+            # The peer says so. Without its trailers, it has broken a limit of ours.
             return HopEnd.BUSY, str(error)
         if error.status in _NOT_BEGUN or self._stream is None:
             return HopEnd.SKIPPED, str(error)
@@ -187,7 +201,7 @@ class _ClientRun:
 
 
 async def _take_end(stream: ClientStream[ClientMessage, ServerMessage]) -> None:
-    """Let a server that has given its verdict end the stream: many resets would look like abuse."""
+    """Let a server that has given its verdict end the stream, because many resets would look like abuse."""
     with trio.move_on_after(VERDICT_END_SECONDS):
         try:
             await stream.finish()

@@ -1,4 +1,4 @@
-"""The store as one session sees it: a single shard, as long as this node holds it."""
+"""The store as one session sees it: a single shard, for as long as this node holds it."""
 
 from __future__ import annotations
 
@@ -82,18 +82,20 @@ class ShardStore:
 
     async def records(self, asked: FetchRecords) -> list[Record | None]:
         """Records by key."""
-        return await self._local.store.read(self._named(), asked.entities)
+        return await self._local.store.read(self._named(), asked.entities, skip_damaged=True)
 
     async def write(self, write: Write) -> list[WriteOutcome]:
         """Store records; returns once they are durable.
 
         Raises:
-            ShardGoneError: the shard was given up since the session began. What was dropped stays dropped.
+            ShardGoneError: the shard was given up since the session began. What was dropped must stay
+            dropped.
         """
         shard = self._named()
         if not self._leaving and self._local.shards.current(shard) != shard:
             raise ShardGoneError(f"shard {shard} is held here no more")
-        results = await self._local.writer.write([(shard, record) for record in write.records])
+        sent = [(shard, record) for record in write.records]
+        results = await self._local.writer.write(sent, doubt_equal=True)
         return [result.outcome for result in results]
 
     def _named(self) -> ShardId:

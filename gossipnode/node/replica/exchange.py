@@ -1,7 +1,8 @@
-"""The answering end between two nodes: takes batches of requests from a stream, and sends what they come to.
+"""The answering end between two nodes: takes batches of requests from a stream, and sends their answers.
 
 Requests are handled side by side and answered in any order: one that waits holds up no other. The writes of a
-batch go to the store together. Must never take more than it may keep: over that it does not read on.
+batch go to the store together. What one peer may have unanswered is bounded: at the bound this end reads no
+more until answers have been sent.
 """
 
 from __future__ import annotations
@@ -42,11 +43,14 @@ from gossipnode.wire.replica_codec import add_reply, decode_request, reply_size,
 from gossipnode.wire.wire_errors import WireError
 
 EXCHANGE_HANDLED_AT_ONCE = 64
-"""Requests of one peer being handled, each in a task; those to read several records count as many."""
+"""Requests of one peer that are handled at once. A read counts once for each record that it names."""
 
 EXCHANGE_UNANSWERED_MAX = 4096
 EXCHANGE_UNANSWERED_BYTES = 8 << 20
-"""Requests taken from one peer, with the replies that it has still to take. Over it, no more are read."""
+"""Requests of one peer that are not answered yet, and their bytes with those of replies not sent yet.
+
+At either bound no more requests are read.
+"""
 
 HandleRead: TypeAlias = Callable[[ReadRecords], Awaitable[RecordsRead | Refusal]]
 HandleWrite: TypeAlias = Callable[[Sequence[WriteRecords]], Awaitable[Sequence[RecordsWritten | Refusal]]]
@@ -60,7 +64,7 @@ class ReplicaExchange:
     """Serves the streams of all peers."""
 
     def __init__(self, handle_read: HandleRead, handle_write: HandleWrite) -> None:
-        """Answer with what these come to. An error that they raise refuses what they were given."""
+        """Answer with what these two give. An error that one of them raises refuses what it was given."""
         self._handle_read = handle_read
         self._handle_write = handle_write
         self._open: set[_Exchange] = set()
@@ -86,7 +90,7 @@ class ReplicaExchange:
             self._open.discard(exchange)
 
     def stop(self) -> None:
-        """Read no more requests, and end each stream once what was read is answered."""
+        """Read no more requests, and end each stream once all that was read is answered."""
         self._stopped = True
         for exchange in self._open:
             exchange.stop()
@@ -120,7 +124,7 @@ class _Ready(NamedTuple):
 
 
 class _Exchange:
-    """One stream: what was read, is being handled, and waits to be sent."""
+    """One stream, with the requests and replies that are in memory because of it."""
 
     def __init__(self, stream: _Stream, handle_read: HandleRead, handle_write: HandleWrite) -> None:
         self._stream = stream
@@ -130,7 +134,8 @@ class _Exchange:
         self._reader = Waker()
         self._sender = Waker()
         self._failure: RpcError | None = None
-        # Requests taken, until their replies are sent, and the bytes of both.
+        # Requests that were read and whose replies are not sent yet, and the bytes of these requests and
+        # replies.
         self._unanswered = 0
         self._bytes = 0
         self._ready: deque[_Ready] = deque()
@@ -142,7 +147,7 @@ class _Exchange:
         self._parked = trio.lowlevel.ParkingLot()
 
     def stop(self) -> None:
-        """Read no more."""
+        """Read no more requests."""
         self._reading.cancel()
 
     async def run(self) -> None:
@@ -157,12 +162,13 @@ class _Exchange:
                 await self._read()
             while self._unanswered:
                 await self._reader.sleep()
+            assert not any((self._bytes, self._unsent_bytes, self._handled_weight)), self._bytes
             self._nursery.cancel_scope.cancel()
         if self._failure is not None:
             raise self._failure
 
     def _fail(self, error: RpcError) -> None:
-        """End all. Raised in the nursery it would come in a group, with the cancellations of the others."""
+        """End everything by this error. Raised in the nursery, it would reach the caller in a group."""
         self._failure = self._failure or error
         self._nursery.cancel_scope.cancel()
 
@@ -181,7 +187,7 @@ class _Exchange:
             self._fail(error)
 
     def _take(self, batch: ExchangeRequest) -> None:
-        """Turn a batch into jobs. A request that cannot be read is refused; the others go on."""
+        """Turn a batch into jobs. A request that makes no sense is refused by itself."""
         writes = _Writes()
         reads: list[_Read] = []
         self._unanswered += len(batch.requests)
@@ -200,7 +206,7 @@ class _Exchange:
                 writes.sizes.append(size)
                 writes.requests.append(request)
         if writes.requests:
-            self._jobs.append(writes)  # first: while the disk works, we read
+            self._jobs.append(writes)  # first: reads are handled while the disk works
         self._jobs.extend(reads)
         self._start()
 
@@ -216,7 +222,7 @@ class _Exchange:
         return isinstance(job, _Writes) or self._unsent_bytes < EXCHANGE_UNANSWERED_BYTES
 
     def _start(self) -> None:
-        """Have a task look for each job, all in one turn: then the replies, too, are ready in one turn."""
+        """Wake or start a task for each job, all in one turn of the loop: then their replies go together."""
         if not self._jobs:
             return
         wanted = min(len(self._jobs), EXCHANGE_HANDLED_AT_ONCE)
@@ -276,8 +282,9 @@ class _Exchange:
                 self._unanswered -= count
                 self._bytes -= size
                 self._unsent_bytes -= size
+                assert min(self._unanswered, self._unsent_bytes, self._bytes) >= 0, self._bytes
                 self._reader.wake()
-                self._start()  # what came to an end may have held up several
+                self._start()  # the requests that are done may have held up jobs
         except RpcError as error:
             self._fail(error)
 

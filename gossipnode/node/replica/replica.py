@@ -41,7 +41,7 @@ class Replica:
         self._requests = RequestMemory()
 
     def refusal(self, shard: ShardId, fence: bytes) -> Refusal | None:
-        """Why a request is refused whose asker sees the cluster in another way than we do; None when not."""
+        """Why a request is refused, when its asker sees the cluster in another way than we do; else None."""
         conflict = view_conflict(
             self._shards.view, self._shards.own_name, shard, fence, reborn=self._registry.reborn
         )
@@ -91,7 +91,7 @@ class Replica:
         return [answer for answer in answers if answer is not None]
 
     def _remember(self, request: WriteRecords, results: Sequence[WriteResult]) -> None:
-        """A client's request writes one record: it is done if that is what we hold now."""
+        """Remember the request of a client, which writes one record, if we hold that version now."""
         if request.request_id and results and results[0].outcome in (WriteOutcome.STORED, WriteOutcome.EQUAL):
             record = request.records[0]
             self._requests.remember(
@@ -103,7 +103,7 @@ class Replica:
         if done is None or done.shard != request.shard:
             return None
         if all(wanted.entity != done.entity for wanted in request.wanted):
-            return None  # a client that gives one id to two requests
+            return None  # the client has given one id to two requests
         (record,) = await self._store.read(done.shard, (done.entity,))
         return None if record is None else Done(record, done.created)
 

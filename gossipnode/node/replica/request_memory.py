@@ -1,6 +1,7 @@
-"""The requests of clients that this replica has carried out lately, so that a retry is no second write.
+"""The requests of clients that this replica has carried out lately, so that a retry does not write again.
 
-Kept in memory alone: a restart forgets them. What is kept of a request is small, whatever its record was.
+They are kept in memory alone, and a restart forgets them. What is kept of a request is small, however large
+its record is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from gossipnode.node.refusals.request_checks import REQUEST_ID_MAX_CHARACTERS
 
 REQUESTS_REMEMBERED_SECONDS = 600.0
 REQUESTS_REMEMBERED_MAX = 65_536
-"""Requests of clients that a replica recognises when they come again; some 300 bytes each."""
+"""How long, and how many, requests are recognised when they come again. Each takes some 300 bytes."""
 
 
 class DoneRequest(NamedTuple):
@@ -36,7 +37,7 @@ class RequestMemory:
         self._done: OrderedDict[str, tuple[float, DoneRequest]] = OrderedDict()
 
     def remember(self, request_id: str, done: DoneRequest) -> None:
-        """A request was carried out. An empty id, or one that is absurdly long, is nobody's."""
+        """Remember that a request was carried out. An id that is empty or too long is not remembered."""
         if not request_id or len(request_id) > REQUEST_ID_MAX_CHARACTERS:
             return
         now = trio.current_time()
@@ -48,7 +49,7 @@ class RequestMemory:
             self._done.popitem(last=False)
 
     def recall(self, request_id: str) -> DoneRequest | None:
-        """What a request came to, if it came before."""
+        """What a request did, if it was carried out before."""
         kept = self._done.get(request_id) if request_id else None
         if kept is None or kept[0] <= trio.current_time():
             return None

@@ -1,13 +1,17 @@
-"""This node as a replica of a query: its candidates, in order, a page at a time as the caller takes them."""
+"""This node as a replica in a query: it sends its candidates in order, as fast as the caller takes them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 import trio
 
+from gossipnode.concurrency.fair_turns import FairTurns, StalledError, Turn
+from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.query.search import Search
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.shard_map import ShardMap
 from gossipnode.node.refusals.error_status import as_status
@@ -15,37 +19,42 @@ from gossipnode.node.replica.replica import Replica
 from gossipnode.node.search.local_search import LocalSearch
 from gossipnode.rpc import RpcError, ServerStream, Status
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.scan_codec import add_candidate, decode_search
+from gossipnode.wire.scan_codec import SearchedShard, add_candidate, decode_search
 from gossipnode.wire.wire_errors import WireError
 
 STREAM_MESSAGE_BYTES = 256 << 10
+"""A message of a stream of records ends with the record by which it reaches this size."""
 
 SCANS_SERVED_AT_ONCE = 64
-"""Searches of coordinators that a replica serves at the same time."""
+"""Searches of coordinators that a replica serves at the same time. More of them wait for their turn."""
+
+SCAN_STALLED_SECONDS = 10.0
+"""A search of which its coordinator takes nothing for this time gives its turn to one that waits."""
 
 SCAN_SHARDS_MAX = 65_536
-"""Shards of one search."""
+"""Shards that one search may name."""
 
 SCAN_PAUSE_SECONDS = 0.5
-"""A replica that searches says something this often, well within `REPLICA_SECONDS`."""
+"""A replica that searches sends a page this often, if need be an empty one, within `REPLICA_SECONDS`."""
 
 ScanStream: TypeAlias = ServerStream[pb.ScanRequest, pb.ScanPage]
 
 
 class HeldShards:
-    """The shards of a search, which this node may have to give up while the search goes on.
+    """Watches whether this node still holds the shards of a search while the search goes on.
 
-    A copy is dropped once this node is no longer a replica. A search that goes on then finds too little.
+    A shard is dropped once this node is no longer a replica of it. A search over it would then find too
+    little.
     """
 
     def __init__(self, shards: ShardMap, searched: Sequence[ShardId]) -> None:
-        """This node holds all of them now."""
+        """The shards `searched`, all of which this node holds now."""
         self._shards = shards
         self._searched = searched
         self._view = shards.view
 
     def lost(self) -> ShardId | None:
-        """A shard that is no longer held. Ask after each page, before the page is relied upon."""
+        """A shard that is no longer held, if there is one. Ask after each page, before relying on it."""
         view = self._shards.view
         if view is self._view:
             return None
@@ -62,7 +71,12 @@ class ReplicaScan:
         self._store = local.store
         self._indexes = local.indexes
         self._replica = replica
-        self._under_way = 0
+        self._turns = FairTurns(SCANS_SERVED_AT_ONCE, stalled_seconds=SCAN_STALLED_SECONDS)
+
+    @property
+    def under_way(self) -> int:
+        """How many searches are served now, but for those by key."""
+        return self._turns.held
 
     async def serve(self, stream: ScanStream) -> None:
         """Serve one search.
@@ -73,16 +87,42 @@ class ReplicaScan:
         request = await stream.recv()
         if request is None:
             raise RpcError(Status.INVALID_ARGUMENT, "expected one request, got none")
-        if self._under_way >= SCANS_SERVED_AT_ONCE:
-            raise RpcError(Status.RESOURCE_EXHAUSTED, f"{self._under_way} searches are under way: try again")
-        self._under_way += 1
-        try:
-            with as_status():
-                await self._serve(request, stream)
-        finally:
-            self._under_way -= 1
+        with as_status():
+            search, asked = self._read(request)
+            if search.by_key:
+                # It reads no more than it names, and never waits behind searches.
+                await self._serve(search, asked, stream, None)
+                return
+            try:
+                async with self._turn(stream) as turn:
+                    await self._serve(search, asked, stream, turn)
+            except StalledError as error:
+                raise RpcError(Status.RESOURCE_EXHAUSTED, f"search: {error}") from None
 
-    async def _serve(self, request: pb.ScanRequest, stream: ScanStream) -> None:
+    @asynccontextmanager
+    async def _turn(self, stream: ScanStream) -> AsyncGenerator[Turn]:
+        """Wait for a turn, and let the coordinator know meanwhile that this node is alive."""
+        has_turn, ended = trio.Event(), trio.Event()
+
+        async def show_life() -> None:
+            while not has_turn.is_set():
+                with trio.move_on_after(SCAN_PAUSE_SECONDS):
+                    await has_turn.wait()
+                if not has_turn.is_set():
+                    await stream.send(pb.ScanPage())
+            ended.set()
+
+        with one_error():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(show_life)
+                async with self._turns.hold() as turn:
+                    has_turn.set()
+                    # A page that is being sent is sent whole before the search sends its own.
+                    await ended.wait()
+                    yield turn
+
+    def _read(self, request: pb.ScanRequest) -> tuple[Search, Sequence[SearchedShard]]:
+        """Decode a request, and refuse one that was made in another view of the cluster than ours."""
         if len(request.shards) > SCAN_SHARDS_MAX:
             raise WireError(f"shards: {len(request.shards)}, expected {SCAN_SHARDS_MAX} at most")
         search, asked = decode_search(request)
@@ -90,6 +130,11 @@ class ReplicaScan:
             refusal = self._replica.refusal(each.shard, each.fence)
             if refusal is not None:
                 raise RpcError(Status(refusal.status), refusal.message)
+        return search, asked
+
+    async def _serve(
+        self, search: Search, asked: Sequence[SearchedShard], stream: ScanStream, turn: Turn | None
+    ) -> None:
         self._indexes.asked(search)
         properties = {each.shard: each.properties for each in asked}
         local = LocalSearch(self._store, search)
@@ -106,16 +151,18 @@ class ReplicaScan:
             for shard, record, place in found:
                 size += add_candidate(page, place, record, shard.shard, properties=properties[shard])
                 if size >= STREAM_MESSAGE_BYTES:
-                    await _send(stream, page, local)
+                    await _send(stream, page, local, turn)
                     page, size, sent_at = pb.ScanPage(), 0, trio.current_time()
             if size or trio.current_time() - sent_at >= SCAN_PAUSE_SECONDS:
-                await _send(stream, page, local)
+                await _send(stream, page, local, turn)
                 page, size, sent_at = pb.ScanPage(), 0, trio.current_time()
         page.finished = True
-        await _send(stream, page, local)
+        await _send(stream, page, local, turn)
 
 
-async def _send(stream: ScanStream, page: pb.ScanPage, local: LocalSearch) -> None:
+async def _send(stream: ScanStream, page: pb.ScanPage, local: LocalSearch, turn: Turn | None) -> None:
     page.rows_read = local.rows_read
     page.index = local.index
     await stream.send(page)
+    if turn is not None:
+        turn.took()

@@ -1,6 +1,6 @@
 """Where a search takes records from: a scan, a list of keys, or the rows of an index, a page at a time.
 
-Every page is a short read of its own, and nothing is held in the store from one to the next.
+Every page is a short read of its own: nothing stays open in the store between two pages.
 """
 
 from __future__ import annotations
@@ -16,52 +16,57 @@ from gossipnode.core.query.search import Search
 from gossipnode.store.interface import IndexHit, Store
 
 SCAN_PAGE_RECORDS = 64
+"""Records that one step of a scan reads, over all shards of the search."""
+
 SCAN_PAGE_MIN_RECORDS = 4
-"""Records read from the store in one step of a scan, over all its shards; at least the second of each."""
+"""Records that one step of a scan reads of each shard, however many shards there are."""
 
 INDEX_PAGE_ROWS = 1024
+"""Rows of indexes that are in memory while they are merged, over all shards."""
+
 INDEX_PAGE_MIN_ROWS = 8
-"""Rows of indexes that are held while they are merged, over all shards; at least the second of each."""
+"""Rows of each index that are in memory, however many indexes are merged."""
 
 INDEX_READ_MAX_ROWS = 256
 """Rows of an index that are read before other tasks get their turn: a millisecond or two."""
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-Row: TypeAlias = tuple[ShardId, Record]
+ShardRecord: TypeAlias = tuple[ShardId, Record]
+"""A record, and the shard that it is kept in."""
 
 
 class IndexGoneError(Exception):
-    """An index that was ready when the search began is there no more."""
+    """An index that was ready when the search began is no longer there."""
 
 
 class Target(NamedTuple):
-    """A record that may be there. Targets are in the order of their entities."""
+    """The key of a record that may exist. Targets compare by their entities."""
 
     entity: Entity
     shard: ShardId
 
 
-class Hit(NamedTuple):
-    """A row of an index, and the shard that it is of."""
+class ShardHit(NamedTuple):
+    """A row of an index: its key, and the record that it names."""
 
     key: bytes
     target: Target
 
 
 class Feed(Protocol[T_co]):
-    """Things in an order, a page at a time."""
+    """Items in an order, a page at a time."""
 
     async def next_page(self) -> Sequence[T_co] | None:
-        """Some more; [] when none were found as yet, None at the end."""
+        """The next page; [] when the feed goes on but has found nothing yet, None at the end."""
         ...
 
 
 class Reader:
-    """The store, and how much was read of it."""
+    """Reads from the store, and counts what it reads."""
 
     def __init__(self, store: Store) -> None:
-        """Nothing has been read."""
+        """Read from `store`. Nothing has been read yet."""
         self.store = store
         self.rows_read = 0
         """Records whose payload was read."""
@@ -72,14 +77,14 @@ class Reader:
         self.rows_read += len(records)
         return records
 
-    async def read(self, targets: Sequence[Target]) -> list[Row]:
-        """The records that are there, in the order of the targets, no two of which are equal."""
+    async def read(self, targets: Sequence[Target]) -> list[ShardRecord]:
+        """The records that exist, in the order of the targets. No two targets are equal."""
         by_shard: dict[ShardId, list[Entity]] = {}
         for entity, shard in targets:
             by_shard.setdefault(shard, []).append(entity)
         found: dict[Target, Record] = {}
         for shard, entities in by_shard.items():
-            for record in await self.store.read(shard, entities):
+            for record in await self.store.read(shard, entities, skip_damaged=True):
                 if record is not None:
                     found[Target(record.entity, shard)] = record
         self.rows_read += len(found)
@@ -130,14 +135,14 @@ class ShardScan:
     def __init__(
         self, reader: Reader, shard: ShardId, name: str, after: Entity | None, page_records: int
     ) -> None:
-        """Start behind `after`, or before the first record."""
+        """Start after the record `after`, or at the first one."""
         self._reader = reader
         self._shard = shard
         self._name = name
         self._after = after
         self._page_records = page_records
 
-    async def next_page(self) -> list[Row] | None:
+    async def next_page(self) -> list[ShardRecord] | None:
         """See `Feed`."""
         page = await self._reader.scan(
             self._shard, after=self._after, limit=self._page_records, name=self._name
@@ -149,7 +154,7 @@ class ShardScan:
 
 
 class Listed:
-    """The records of some targets, as far as they are there."""
+    """The records of some targets, as far as they exist."""
 
     def __init__(self, reader: Reader, targets: Iterable[Target], sizes: PageSizes) -> None:
         """`targets` are in order; they are taken as they are needed."""
@@ -157,7 +162,7 @@ class Listed:
         self._targets = iter(targets)
         self._sizes = sizes
 
-    async def next_page(self) -> list[Row] | None:
+    async def next_page(self) -> list[ShardRecord] | None:
         """See `Feed`."""
         part = list(islice(self._targets, self._sizes.next()))
         return await self._reader.read(part) if part else None
@@ -166,7 +171,7 @@ class Listed:
 class IndexWalk:
     """The rows in one span of a shard's index, in the order of (key, entity); see `Store.find`.
 
-    With a `name`, of a span with one key, only the rows of that name.
+    With a `name`, only the rows of that name. The span has one key then.
     """
 
     def __init__(
@@ -181,7 +186,7 @@ class IndexWalk:
         descending: bool = False,
         name: str = "",
     ) -> None:
-        """Start behind `after`, or at the beginning."""
+        """Start after the row `after`, or at the first one."""
         self._reader = reader
         self._shard = shard
         self._tag = tag
@@ -193,7 +198,7 @@ class IndexWalk:
         self._after = max(after, before_name) if after and before_name else after or before_name
         self._ended = False
 
-    async def next_page(self) -> list[Hit] | None:
+    async def next_page(self) -> list[ShardHit] | None:
         """See `Feed`."""
         if self._ended:
             return None
@@ -209,7 +214,7 @@ class IndexWalk:
         if hits:
             self._after = hits[-1]
         page = [
-            Hit(key, Target(entity, self._shard))
+            ShardHit(key, Target(entity, self._shard))
             for key, entity in hits
             if not self._name or entity.name == self._name
         ]
@@ -217,12 +222,12 @@ class IndexWalk:
 
 
 class HitRecords:
-    """The records with a row in a lookup's spans, each of which has one key."""
+    """The records that have a row in one of a lookup's spans. Each span has one key."""
 
     def __init__(
         self, reader: Reader, search: Search, shards: Sequence[ShardId], lookup: Lookup, after: Entity | None
     ) -> None:
-        """Start behind `after`, or before the first record."""
+        """Start after the record `after`, or at the first one."""
         self._reader = reader
         self._search = search
         feeds = len(shards) * len(lookup.spans)
@@ -239,17 +244,17 @@ class HitRecords:
             for shard in shards
             for span in lookup.spans
         ]
-        self._rows = Merge(walks, _target)
+        self._rows = MergedFeeds(walks, _target)
         self._targets: list[Target] = []
         self._sizes = record_page_sizes(search)
 
-    async def next_page(self) -> list[Row] | None:
+    async def next_page(self) -> list[ShardRecord] | None:
         """See `Feed`."""
         if not self._targets:
             page = await self._rows.next_page()
             if page is None:
                 return None
-            # A record can have several of the rows. They come in one page of the merge.
+            # A record can have several of the rows. They are equal in the order, so one page has all of them.
             found = dict.fromkeys(hit.target for hit in page)
             self._targets = [target for target in found if self._search.names(target.entity)]
         size = self._sizes.next() if self._targets else 0
@@ -258,26 +263,26 @@ class HitRecords:
 
 
 def record_page_sizes(search: Search) -> PageSizes:
-    """For the records that an index has found."""
+    """The sizes of pages of records that an index has found."""
     return PageSizes(search.expected, SCAN_PAGE_MIN_RECORDS, SCAN_PAGE_RECORDS)
 
 
 def index_page_sizes(search: Search, walks: int) -> PageSizes:
-    """For each of the walks that are merged."""
-    # Twice as many: often half of the walks, those for elements, find nothing.
+    """The sizes of pages of index rows, for each of some walks that are merged."""
+    # Twice the share of a walk: often half of the walks, those for elements of arrays, find nothing.
     expected = -(-2 * min(search.expected, INDEX_PAGE_ROWS) // walks)
     return PageSizes(expected, INDEX_PAGE_MIN_ROWS, min(INDEX_READ_MAX_ROWS, INDEX_PAGE_ROWS // walks))
 
 
-def _target(hit: Hit) -> Target:
+def _target(hit: ShardHit) -> Target:
     return hit.target
 
 
-class Merge(Generic[T]):
-    """Feeds of one order, in that order."""
+class MergedFeeds(Generic[T]):
+    """Merges feeds that have the same order. The items come in that order."""
 
     def __init__(self, feeds: Iterable[Feed[T]], key: Callable[[T], Any]) -> None:
-        """`key` is what things compare by."""
+        """`key` gives what an item compares by."""
         self._pages: dict[Feed[T], Sequence[T]] = dict.fromkeys(feeds, ())
         self._key = key
 
@@ -292,9 +297,10 @@ class Merge(Generic[T]):
         if not self._pages:
             return None
         if not all(self._pages.values()):
-            # What a feed that is still searching comes to may belong before all the others.
+            # A feed that has found nothing yet may find an item that comes before those of all other feeds.
             return []
-        # What lies behind the end of the shortest page cannot be ordered yet.
+        # Only items up to the smallest end of a page can be ordered: the next page of that feed may begin
+        # there.
         last = min(self._key(page[-1]) for page in self._pages.values())
         ready: list[T] = []
         for feed, page in self._pages.items():

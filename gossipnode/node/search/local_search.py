@@ -1,8 +1,8 @@
 """A replica's part of a query: the candidates among its own records, in the order of the query.
 
-Nothing is projected or left off here, and a record may have a newer version elsewhere: all that is for the
-coordinator. There is no snapshot: a record that changes meanwhile may be found at both of its places, or at
-none, and always as it was when it was read.
+No limit and no selection of tags is applied here, and a record may have a newer version on another replica:
+the coordinator sees to that. There is no snapshot. A record that changes during the search may be found at
+both of its places or at neither one, each time as it was when it was read.
 """
 
 from __future__ import annotations
@@ -25,58 +25,58 @@ from gossipnode.node.search.feeds import (
     IndexGoneError,
     IndexWalk,
     Listed,
-    Merge,
+    MergedFeeds,
     PageSizes,
     Reader,
-    Row,
+    ShardRecord,
     ShardScan,
     Target,
     record_page_sizes,
 )
-from gossipnode.node.search.ordering import Found, InKeyOrder, Judge, OrderWalk, Passes
+from gossipnode.node.search.ordering import FoundRecord, InKeyOrder, Judge, OrderWalk, Passes
 from gossipnode.store.interface import IndexState, Store
 
 PLAN_PROBED_LOOKUPS = 8
 PLAN_PROBE_ROWS = 64
-"""Lookups that are tried, and rows that are counted of each, to use the one that finds the fewest."""
+"""Lookups that are tried, and rows that are counted of each, to choose the one with the fewest rows."""
 
 PLAN_RANGE_MAX_ROWS = 4096
-"""Rows of a range, over all shards. What finds more is not used: it would cost more than a scan."""
+"""Rows of a range, over all shards. A range with more rows is not used: it would cost more than a scan."""
 
 PLAN_SORT_MAX_ROWS = 1024
 """Rows of a lookup that are read and sorted where the index of the order could be walked instead."""
 
 PLAN_LISTED_MAX_BYTES = 4 << 20
-"""Ids of such rows."""
+"""Bytes of the ids in a list of rows, over all shards. A lookup with more is not listed."""
 
 PLAN_WALKS_MAX = 1024
-"""Walks that are merged. A lookup of more keys, over all shards, is not used."""
+"""Walks along indexes that are merged. A lookup with more keys, over all shards, is not used."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How to come by all records of some shards that can match."""
+    """One way to read all records of some shards that can match."""
 
     label: str
     shards: int
-    feeds: Callable[[Entity | None], Sequence[Feed[Row]]]
-    """Begins, in the order of entities, behind one."""
+    feeds: Callable[[Entity | None], Sequence[Feed[ShardRecord]]]
+    """Opens feeds in the order of entities, which begin after the given one, or at the first one."""
 
 
 class LocalSearch:
     """The records of a store that a search is for."""
 
     def __init__(self, store: Store, search: Search) -> None:
-        """Nothing is read as yet."""
+        """Search `store`. Nothing is read yet."""
         self.index = ""
-        """What finds the records, as `status = "ok"`; empty for a scan. Known once there was a page."""
+        """The lookup that finds the records, as `status = "ok"`; empty for a scan. Known after a page."""
         self._store = store
         self._reader = Reader(store)
         self._search = search
         self._judge = Judge(search)
         self._lookups = lookups(search)
         self._indexed: Collection[str] = wanted_indexes(search)
-        self._feed: Feed[Found] | None = None
+        self._feed: Feed[FoundRecord] | None = None
         self._last = search.after
 
     @property
@@ -84,14 +84,14 @@ class LocalSearch:
         """Records whose payload was read so far."""
         return self._reader.rows_read
 
-    async def next_page(self) -> Sequence[Found] | None:
-        """Some more records in the order of the search; [] when it has to go on, None at the end."""
+    async def next_page(self) -> Sequence[FoundRecord] | None:
+        """The next records in the order of the search; [] when none were found yet, None at the end."""
         try:
             if self._feed is None:
                 self._feed = await self._begin()
             page = await self._feed.next_page()
         except IndexGoneError:
-            # It was dropped meanwhile. A scan goes on behind what was found.
+            # The index was dropped during the search. A scan goes on after the last record that was found.
             self._indexed = frozenset()
             self._search = replace(self._search, after=self._last)
             self._feed = None
@@ -100,7 +100,7 @@ class LocalSearch:
             self._last = page[-1].place
         return page
 
-    async def _begin(self) -> Feed[Found]:
+    async def _begin(self) -> Feed[FoundRecord]:
         search = self._search
         ways: list[_Way] = []
         classes = self._classes()
@@ -114,11 +114,11 @@ class LocalSearch:
         if search.order_by:
             return Passes(search, self._judge, lambda: [feed for way in ways for feed in way.feeds(None)])
         after = search.after.entity if search.after else None
-        rows = Merge([feed for way in ways for feed in way.feeds(after)], _target)
+        rows = MergedFeeds([feed for way in ways for feed in way.feeds(after)], _target)
         return InKeyOrder(rows, self._judge)
 
     def _classes(self) -> dict[frozenset[str], list[ShardId]]:
-        """The shards by the tags of which they have an index that is of use here."""
+        """The shards, grouped by the indexes that they have ready and that can help this search."""
         classes: dict[frozenset[str], list[ShardId]] = {}
         for shard in self._search.shards:
             states = self._store.indexes(shard) if self._indexed else {}
@@ -129,7 +129,7 @@ class LocalSearch:
         return classes
 
     def _walk(self) -> OrderWalk:
-        """Along the index of the order tag, within the range that the criteria leave of it."""
+        """A walk along the index of the order tag, within the range that the criteria leave of it."""
         search = self._search
         self.index = f"order by {search.order_by}"
         for lookup in self._lookups:
@@ -150,17 +150,17 @@ class LocalSearch:
         return way or _Way("", len(shards), partial(self._scans, shards))
 
     async def _few(self, shards: Sequence[ShardId], ready: frozenset[str]) -> _Way | None:
-        """A way by which so few records are found that sorting them beats a walk in their order."""
+        """A way that finds few enough records that sorting them costs less than a walk in their order."""
         lookup = await self._fewest(shards, ready)
         if lookup is not None:
             way = await self._small(shards, lookup, PLAN_SORT_MAX_ROWS)
             if way is not None:
                 return way
-        # A walk within the range is better still.
+        # A range of the order tag itself is left to the walk, which keeps within it.
         return await self._small_range(shards, ready - {self._search.order_by}, PLAN_SORT_MAX_ROWS)
 
     async def _fewest(self, shards: Sequence[ShardId], ready: frozenset[str]) -> Lookup | None:
-        """Of the lookups by whole keys one that finds the fewest rows, as far as that is soon seen."""
+        """The lookup by whole keys that finds the fewest rows, as far as a short count shows."""
         usable = [
             lookup
             for lookup in self._lookups
@@ -174,7 +174,7 @@ class LocalSearch:
         return usable[counts.index(min(counts))]
 
     async def _probed(self, shards: Sequence[ShardId], lookup: Lookup) -> int:
-        """How many rows a lookup finds, up to a few."""
+        """How many rows a lookup finds, counted up to `PLAN_PROBE_ROWS`."""
         rows = 0
         for shard in shards:
             for span in lookup.spans:
@@ -195,7 +195,7 @@ class LocalSearch:
         return None
 
     async def _small(self, shards: Sequence[ShardId], lookup: Lookup, most_rows: int) -> _Way | None:
-        """By all rows of a lookup, if these shards have no more than their part of `most_rows`."""
+        """List all rows of a lookup; None if these shards have more than their part of `most_rows`."""
         left = most_rows * len(shards) // len(self._search.shards)
         left_bytes = PLAN_LISTED_MAX_BYTES * len(shards) // len(self._search.shards)
         name = "" if lookup.kind is LookupKind.RANGE else self._search.name
@@ -213,21 +213,23 @@ class LocalSearch:
                         return None
         return _Way(lookup.label, len(shards), partial(self._listed, sorted(targets)))
 
-    # --- the feeds of each way ---
+    # The feeds of each way
 
-    def _named(self, shards: Sequence[ShardId], after: Entity | None) -> Sequence[Feed[Row]]:
+    def _named(self, shards: Sequence[ShardId], after: Entity | None) -> Sequence[Feed[ShardRecord]]:
         targets = _named_targets(shards, self._search.name, sorted(self._search.ids), after)
         return [Listed(self._reader, targets, PageSizes(0, 1, SCAN_PAGE_RECORDS))]
 
-    def _hits(self, shards: Sequence[ShardId], lookup: Lookup, after: Entity | None) -> Sequence[Feed[Row]]:
+    def _hits(
+        self, shards: Sequence[ShardId], lookup: Lookup, after: Entity | None
+    ) -> Sequence[Feed[ShardRecord]]:
         return [HitRecords(self._reader, self._search, shards, lookup, after)]
 
-    def _listed(self, targets: Sequence[Target], after: Entity | None) -> Sequence[Feed[Row]]:
-        behind = (target for target in targets if after is None or target.entity > after)
-        return [Listed(self._reader, behind, record_page_sizes(self._search))]
+    def _listed(self, targets: Sequence[Target], after: Entity | None) -> Sequence[Feed[ShardRecord]]:
+        later = (target for target in targets if after is None or target.entity > after)
+        return [Listed(self._reader, later, record_page_sizes(self._search))]
 
-    def _scans(self, shards: Sequence[ShardId], after: Entity | None) -> Sequence[Feed[Row]]:
-        # In a pass one scan follows the other. Else they are merged, and a page of each is held at once.
+    def _scans(self, shards: Sequence[ShardId], after: Entity | None) -> Sequence[Feed[ShardRecord]]:
+        # A pass reads one scan after the other. Otherwise they are merged, with a page of each in memory.
         at_once = 1 if self._search.order_by else len(self._search.shards)
         size = max(SCAN_PAGE_MIN_RECORDS, SCAN_PAGE_RECORDS // at_once)
         return [ShardScan(self._reader, shard, self._search.name, after, size) for shard in shards]
@@ -236,7 +238,7 @@ class LocalSearch:
 def _named_targets(
     shards: Sequence[ShardId], name: str, ids: Sequence[str], after: Entity | None
 ) -> Iterator[Target]:
-    """Each of the records named, in every shard that may have it."""
+    """Each record that is asked for by name and id, in every shard that may have it."""
     by_group: dict[str, list[ShardId]] = {}
     for shard in sorted(shards):
         by_group.setdefault(shard.group, []).append(shard)
@@ -247,13 +249,13 @@ def _named_targets(
                 yield from (Target(entity, shard) for shard in its_shards)
 
 
-def _target(row: Row) -> Target:
+def _target(row: ShardRecord) -> Target:
     shard, record = row
     return Target(record.entity, shard)
 
 
 def _label(ways: Iterable[_Way]) -> str:
-    """One label for all ways; a scan has none, and those that scan some shards say so."""
+    """One label for all ways. That of a scan is empty; beside one, other ways count their shards."""
     shards: Counter[str] = Counter()
     for way in ways:
         shards[way.label] += way.shards

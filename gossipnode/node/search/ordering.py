@@ -19,12 +19,12 @@ from gossipnode.core.query.search import Place, Search, place_of, tags_needed, w
 from gossipnode.node.search.feeds import (
     SCAN_PAGE_RECORDS,
     Feed,
-    Hit,
     HitRecords,
     IndexWalk,
-    Merge,
+    MergedFeeds,
     Reader,
-    Row,
+    ShardHit,
+    ShardRecord,
     Target,
     index_page_sizes,
     record_page_sizes,
@@ -43,19 +43,19 @@ PARSED_BETWEEN_TURNS_BYTES = 256 << 10
 """Payloads that are parsed before other tasks get their turn: a few milliseconds."""
 
 PASS_MIN_RECORDS = 256
-"""What the first pass keeps at least, however few records are expected."""
+"""Records that the first pass keeps, however few are expected."""
 
 PASS_FRESH_RECORDS = 1024
 """Records that a pass takes in before it sorts them in among those that it keeps."""
 
 PASS_GROWTH = 4
-"""How much more each pass keeps than the one before: whoever comes back for more wants many."""
+"""Each pass keeps this many times the records of the pass before: a caller that needs another wants many."""
 
 ELEMENT_OVERHEAD_BYTES = 64
 """What an element of an array costs in memory."""
 
 
-class Found(NamedTuple):
+class FoundRecord(NamedTuple):
     """A record that was found, the shard that it is kept in, and its place in the order of the search."""
 
     shard: ShardId
@@ -64,20 +64,20 @@ class Found(NamedTuple):
 
 
 class Judge:
-    """Says which records a search is for."""
+    """Decides which records match a search, and at which place of its order each stands."""
 
     def __init__(self, search: Search) -> None:
         self._search = search
         self._tags = tags_needed(search)
 
-    async def found(self, rows: Sequence[Row]) -> list[Found]:
-        """Those of the records that are asked for."""
-        found: list[Found] = []
+    async def found(self, rows: Sequence[ShardRecord]) -> list[FoundRecord]:
+        """The records that match, in the order in which they were given."""
+        found: list[FoundRecord] = []
         parsed_bytes = 0
         for shard, record in rows:
             place = self._place(record)
             if place is not None:
-                found.append(Found(shard, record, place))
+                found.append(FoundRecord(shard, record, place))
             parsed_bytes += len(record.payload)
             if parsed_bytes >= PARSED_BETWEEN_TURNS_BYTES:
                 parsed_bytes = 0
@@ -101,53 +101,55 @@ class Judge:
 
 
 class InKeyOrder:
-    """What is found in a feed, in its order."""
+    """The records of a feed that match, in the order of the feed."""
 
-    def __init__(self, rows: Feed[Row], judge: Judge) -> None:
+    def __init__(self, rows: Feed[ShardRecord], judge: Judge) -> None:
         self._rows = rows
         self._judge = judge
 
-    async def next_page(self) -> list[Found] | None:
+    async def next_page(self) -> list[FoundRecord] | None:
         """See `Feed`."""
         rows = await self._rows.next_page()
         return None if rows is None else await self._judge.found(rows)
 
 
-_Keyed: TypeAlias = tuple[tuple[Any, ...], Found]
+_Keyed: TypeAlias = tuple[tuple[Any, ...], FoundRecord]
 _key = itemgetter(0)
 
 
 class Passes:
-    """What is found, sorted. A pass goes through all records and keeps the first ones behind the last pass.
+    """The records that match, sorted in passes.
 
-    So memory does not grow with the records, and each further pass costs as much as the first.
+    Each pass reads all records, and keeps the first ones that come after those of the pass before. So memory
+    does not grow with the number of records, but each further pass costs as much as the first one.
     """
 
     def __init__(
         self,
         search: Search,
         judge: Judge,
-        open_feeds: Callable[[], Sequence[Feed[Row]]],
+        open_feeds: Callable[[], Sequence[Feed[ShardRecord]]],
         *,
-        accept: Callable[[Found], bool] = lambda found: True,
+        accept: Callable[[FoundRecord], bool] = lambda found: True,
     ) -> None:
-        """`open_feeds` begins a pass; what is not accepted counts as not found."""
+        """`open_feeds` begins a pass. A record that `accept` refuses counts as not found."""
         self._search = search
         self._judge = judge
         self._open_feeds = open_feeds
         self._accept = accept
-        self._behind = search.key(search.after) if search.after else None
+        self._passed = search.key(search.after) if search.after else None
+        """Records up to this key were given by an earlier pass, or are not asked for."""
         self._most = max(PASS_MIN_RECORDS, 2 * search.expected) if search.expected else sys.maxsize
-        self._feeds: list[Feed[Row]] | None = list(open_feeds())
-        """What is left of this pass; None when there is nothing behind the last one."""
+        self._feeds: list[Feed[ShardRecord]] | None = list(open_feeds())
+        """The feeds that this pass has still to read; None when no further pass is needed."""
         self._kept: list[_Keyed] = []
         self._fresh: list[_Keyed] = []
         self._bytes = 0
         self._end: tuple[Any, ...] | None = None
-        """What is behind it is left to a later pass; None while nothing is."""
-        self._sorted: deque[Found] = deque()
+        """Records after this key are left to a later pass; None while there are none."""
+        self._sorted: deque[FoundRecord] = deque()
 
-    async def next_page(self) -> list[Found] | None:
+    async def next_page(self) -> list[FoundRecord] | None:
         """See `Feed`."""
         if self._sorted:
             return [self._sorted.popleft() for _ in range(min(SCAN_PAGE_RECORDS, len(self._sorted)))]
@@ -163,12 +165,12 @@ class Passes:
             self._finish_pass()
         return []
 
-    def _take(self, found: Sequence[Found]) -> None:
+    def _take(self, found: Sequence[FoundRecord]) -> None:
         for each in found:
             key = self._search.key(each.place)
-            is_said = self._behind is not None and key <= self._behind
+            is_early = self._passed is not None and key <= self._passed
             is_later = self._end is not None and key > self._end
-            if not is_said and not is_later and self._accept(each):
+            if not is_early and not is_later and self._accept(each):
                 self._fresh.append((key, each))
                 self._bytes += _bytes_of(each)
         if len(self._fresh) >= PASS_FRESH_RECORDS or self._bytes > QUERY_MAX_BYTES:
@@ -178,7 +180,7 @@ class Passes:
         self._kept += self._fresh
         self._fresh = []
         self._kept.sort(key=_key)
-        # Well below the bound, so that not every page has to be sorted in by itself from now on.
+        # Well below the bound, or from now on every single page would have to be sorted in.
         most_bytes = QUERY_MAX_BYTES * 3 // 4 if self._bytes > QUERY_MAX_BYTES else QUERY_MAX_BYTES
         while len(self._kept) > 1 and (len(self._kept) > self._most or self._bytes > most_bytes):
             self._bytes -= _bytes_of(self._kept.pop()[1])
@@ -189,13 +191,13 @@ class Passes:
         self._sorted.extend(found for _, found in self._kept)
         self._feeds = None
         if self._end is not None:
-            self._behind = self._kept[-1][0]
+            self._passed = self._kept[-1][0]
             self._most *= PASS_GROWTH
             self._feeds = list(self._open_feeds())
         self._kept, self._bytes, self._end = [], 0, None
 
 
-def _bytes_of(found: Found) -> int:
+def _bytes_of(found: FoundRecord) -> int:
     """What a kept record takes in memory."""
     value = found.place.value
     size = QUERY_RECORD_OVERHEAD_BYTES + len(found.record.payload)
@@ -205,12 +207,12 @@ def _bytes_of(found: Found) -> int:
 
 
 class OrderWalk:
-    """What is found along the index of the order tag: first what has the tag, then what lacks it."""
+    """The records found along the index of the order tag: those with the tag, then those without it."""
 
     def __init__(
         self, reader: Reader, search: Search, judge: Judge, within: KeySpan, *, absent_too: bool
     ) -> None:
-        """Of the values those `within`; `absent_too`: also the records without the tag."""
+        """Walk over the values `within` a span; with `absent_too`, the records without the tag follow."""
         self._reader = reader
         self._search = search
         self._judge = judge
@@ -219,12 +221,12 @@ class OrderWalk:
         lacks = after.entity if after and not key else None
         self._values = None if lacks else self._merged(within, after, key)
         self._absent = self._records_of(KeySpan(IndexKind.ABSENT, b"", b""), lacks) if absent_too else None
-        self._hits: list[Hit] = []
+        self._hits: list[ShardHit] = []
         self._sizes = record_page_sizes(search)
         self._cut: Passes | None = None
         self._cut_key = b""
 
-    async def next_page(self) -> list[Found] | None:
+    async def next_page(self) -> list[FoundRecord] | None:
         """See `Feed`."""
         if self._cut is not None:
             page = await self._cut.next_page()
@@ -238,17 +240,17 @@ class OrderWalk:
             return None
         return [found for found in await self._judge.found(rows) if not order_key(found.place.value)]
 
-    def _merged(self, within: KeySpan, after: Place | None, key: bytes) -> Merge[Hit]:
-        """The rows of the values behind `after`, whose key is `key`, in the order of the walk."""
+    def _merged(self, within: KeySpan, after: Place | None, key: bytes) -> MergedFeeds[ShardHit]:
+        """The rows that come after the place `after`, whose key is `key`, in the order of the walk."""
         search = self._search
         kind, low, high = within
-        behind: IndexHit | None = None
+        last: IndexHit | None = None
         if after and not is_cut(key):
-            behind = IndexHit(key, after.entity)
+            last = IndexHit(key, after.entity)
         elif after and search.descending:
             high = min(high, key)
         elif after:
-            # The rows of one cut key are in no order of their values: they are looked at again, all of them.
+            # Rows with one cut key are not in the order of their values, so all of them are read again.
             low = max(low, key)
         walks = [
             IndexWalk(
@@ -257,14 +259,14 @@ class OrderWalk:
                 search.order_by,
                 KeySpan(kind, low, high),
                 index_page_sizes(search, len(search.shards)),
-                after=behind,
+                after=last,
                 descending=search.descending,
             )
             for shard in search.shards
         ]
-        return Merge(walks, lambda hit: walk_key(hit.key, hit.target.entity, search.descending))
+        return MergedFeeds(walks, lambda hit: walk_key(hit.key, hit.target.entity, search.descending))
 
-    async def _with_value(self, values: Merge[Hit]) -> list[Found]:
+    async def _with_value(self, values: MergedFeeds[ShardHit]) -> list[FoundRecord]:
         if not self._hits:
             page = await values.next_page()
             if page is None:
@@ -283,17 +285,18 @@ class OrderWalk:
         part, self._hits = self._hits[:end], self._hits[end:]
         return await self._read(part)
 
-    async def _read(self, hits: Sequence[Hit]) -> list[Found]:
-        """What is found of rows with keys that are not cut."""
+    async def _read(self, hits: Sequence[ShardHit]) -> list[FoundRecord]:
+        """The records of rows whose keys are not cut."""
         keys = {hit.target: hit.key for hit in hits if self._search.names(hit.target.entity)}
         found = await self._judge.found(await self._reader.read(list(keys)))
-        # What has another value by now is, or was, found at its place. With two rows in one page it stands at
-        # the first, having the value of the second.
+        # A record whose value is another by now belongs to another place, where it was found or will be. A
+        # record that changed while the page was read may have two rows in it. `keys` has it at the place of
+        # the first row with the key of the second, so the records must be sorted.
         held = [each for each in found if order_key(each.place.value) == keys[_target_of(each)]]
         return sorted(held, key=lambda each: self._search.key(each.place))
 
     def _of_cut_key(self, key: bytes) -> Passes:
-        """What has a value of this key, in exact order."""
+        """The records whose value has this cut key, in the exact order of their values."""
         return Passes(
             self._search,
             self._judge,
@@ -307,5 +310,5 @@ class OrderWalk:
         return HitRecords(self._reader, search, search.shards, lookup, after)
 
 
-def _target_of(found: Found) -> Target:
+def _target_of(found: FoundRecord) -> Target:
     return Target(found.record.entity, found.shard)

@@ -74,7 +74,7 @@ class ClientStream(Generic[Request, Reply]):
         await self._send(frame_messages([encode(message) for message in messages]))
 
     async def _send(self, data: bytes) -> None:
-        await trio.lowlevel.checkpoint()
+        await waiting.yield_if_due(self._connection)
         if data:
             await waiting.send(self._connection, self._stream, data)
 

@@ -87,6 +87,7 @@ class ClientConnection(Connection):
         elif not end or head.pseudo:
             raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "a second header block that is no trailers")
         if end:
+            self.floods.work_done()
             stream.trailers = head
             stream.remote_ended = True
             stream.sender.wake()
@@ -95,7 +96,9 @@ class ClientConnection(Connection):
     def _response_received(self, stream: Stream, head: Head, *, end: bool) -> None:
         http_status = head.pseudo.get(":status", "")
         if http_status.startswith("1") and not end:
+            self.floods.idle_frame()
             return  # an informational response: the real one is still to come
+        self.floods.work_done()
         stream.head = head
         if http_status != "200":
             stream.fail(http_error(http_status))

@@ -5,26 +5,22 @@ Whatever a peer sends can end no more than its own connection, with one Connecti
 is not used for this: DESIGN.md.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import Final
 
 from h2.settings import SettingCodes
 
 from gossipnode.rpc.head import Head
 from gossipnode.rpc.http2 import frames
+from gossipnode.rpc.http2.control_frames import ControlFrames
 from gossipnode.rpc.http2.headers import HeaderDecoder, UnfinishedBlock
-from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, StreamFault
-from gossipnode.rpc.http2.outbound import Outbound
+from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, OversizedHead, StreamFault
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.status import RpcError, Status, reset_error
 
-# What a peer says when it closes is cut off here: it goes into an error message.
-_MAX_GOAWAY_TEXT_BYTES: Final = 192
 
-
-class Connection(Outbound, ABC):
+class Connection(ControlFrames):
     """The state common to both roles. A subclass says what a peer's header block means.
 
     `now` tells the time in seconds, from any start.
@@ -34,10 +30,10 @@ class Connection(Outbound, ABC):
 
     def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
         super().__init__(limits, now)
-        self.streams: dict[int, Stream] = {}
         self.closing = False
         self.draining = False
-        self.settings_received = False
+        # Whether input waits until handlers that are being stopped have ended; see `resume`.
+        self.crowded = False
         self.idle_since = now()
         self.on_closing: Callable[[], None] = lambda: None
         self.highest_peer_stream_id = 0
@@ -46,19 +42,12 @@ class Connection(Outbound, ABC):
         self._inbound = b""
         self._preface_left = b"" if self.client else frames.PREFACE
         self._block: UnfinishedBlock | None = None
-        self._peer_stream_window = frames.DEFAULT_WINDOW_BYTES
-        self.peer_max_streams = frames.LAST_STREAM_ID
         self._dispatch: dict[int, Callable[[int, int, bytes], None]] = {
             frames.DATA: self._on_data,
             frames.HEADERS: self._on_headers,
-            frames.PRIORITY: self._on_priority,
             frames.RST_STREAM: self._on_reset,
-            frames.SETTINGS: self._on_settings,
-            frames.PUSH_PROMISE: self._on_push_promise,
-            frames.PING: self._on_ping,
-            frames.GOAWAY: self._on_goaway,
-            frames.WINDOW_UPDATE: self._on_window_update,
             frames.CONTINUATION: self._on_continuation,
+            **self.control_handlers,
         }
 
     # What a role decides.
@@ -66,13 +55,6 @@ class Connection(Outbound, ABC):
     @abstractmethod
     def headers_received(self, stream_id: int, head: Head, *, end: bool) -> None:
         """Take a whole header block of stream `stream_id`. Raises ConnectionFault or StreamFault."""
-
-    @abstractmethod
-    def knows(self, stream_id: int) -> bool:
-        """Whether either side has ever opened stream `stream_id`."""
-
-    def stream_finished(self) -> None:
-        """A stream was forgotten, or the peer allows another number of streams."""
 
     # The beginning.
 
@@ -95,8 +77,9 @@ class Connection(Outbound, ABC):
     def new_stream(self, stream_id: int) -> Stream:
         """Track a stream that one side just opened."""
         receive_window = max(self.limits.stream_window_bytes, frames.DEFAULT_WINDOW_BYTES)
-        stream = Stream(stream_id, self._peer_stream_window, receive_window, at_client=self.client)
+        stream = Stream(stream_id, self.peer_stream_window, receive_window, at_client=self.client)
         self.streams[stream_id] = stream
+        self.floods.stream_opened()
         return stream
 
     def finish(self, stream: Stream) -> None:
@@ -151,7 +134,10 @@ class Connection(Outbound, ABC):
     # Input.
 
     def receive(self, data: bytes) -> None:
-        """Take bytes from the peer. Raises ConnectionFault, with which the caller must then call `close`."""
+        """Take bytes from the peer. Raises ConnectionFault, with which the caller must then call `close`.
+
+        While the connection is `crowded` afterwards, the caller lets other tasks run and calls `resume`.
+        """
         if self._preface_left:
             data = self._check_preface(data)
         if self._inbound:
@@ -162,7 +148,7 @@ class Connection(Outbound, ABC):
             self._dispatch,
             self.limits.max_frame_bytes,
         )
-        while end - at >= frames.FRAME_HEADER_BYTES:
+        while end - at >= frames.FRAME_HEADER_BYTES and not self.crowded:
             high, low, kind, flags, stream_id = unpack(data, at)
             size = (high << 8) | low
             if size > max(largest, frames.DEFAULT_FRAME_BYTES):
@@ -186,6 +172,11 @@ class Connection(Outbound, ABC):
                 self._fail_stream(stream_id, fault)
         self._inbound = data[at:]
 
+    def resume(self) -> None:
+        """Go on with input that was left because the connection was crowded. Raises as `receive` does."""
+        self.crowded = False
+        self.receive(b"")
+
     def _check_preface(self, data: bytes) -> bytes:
         expected = self._preface_left
         common = min(len(expected), len(data))
@@ -202,7 +193,8 @@ class Connection(Outbound, ABC):
             self.write(frames.reset_frame(stream_id, fault.code))
         elif stream.error is None:
             self.reset(stream, fault.code)
-            stream.fail(RpcError(Status.INTERNAL, str(fault)))
+            status = Status.RESOURCE_EXHAUSTED if isinstance(fault, OversizedHead) else Status.INTERNAL
+            stream.fail(RpcError(status, str(fault)))
 
     def _on_data(self, stream_id: int, flags: int, payload: bytes) -> None:
         size = len(payload)
@@ -212,7 +204,7 @@ class Connection(Outbound, ABC):
         stream = self.streams.get(stream_id)
         if stream is None or stream.error is not None or stream.remote_ended:
             self.credit_connection(size)
-            self._on_late_data(stream_id, stream)
+            self._on_late_data(stream_id, stream, size)
             return
         stream.receive_window -= size
         if stream.receive_window < 0:
@@ -230,11 +222,16 @@ class Connection(Outbound, ABC):
             stream.remote_ended = True
         stream.reader.wake()
 
-    def _on_late_data(self, stream_id: int, stream: Stream | None) -> None:
-        """Take DATA for a stream that has ended. It was on its way when we ended the stream: no fault."""
+    def _on_late_data(self, stream_id: int, stream: Stream | None, size: int) -> None:
+        """Take DATA for a stream that has ended. It was on its way when we ended the stream: no fault.
+
+        A peer that fills its window with small frames may have thousands of them on their way, so DATA counts
+        as a frame that asks for nothing only if it is empty. Every other one has paid with its bytes.
+        """
         if stream is None and not self.knows(stream_id):
             raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, f"DATA on stream {stream_id}, which is not open")
-        self.floods.idle_frame()
+        if not size:
+            self.floods.idle_frame()
 
     def _on_headers(self, stream_id: int, flags: int, payload: bytes) -> None:
         if not stream_id:
@@ -263,9 +260,11 @@ class Connection(Outbound, ABC):
     def _on_block(self, stream_id: int, block: bytes, ends_stream: bool) -> None:
         if len(block) > self.limits.max_header_block_bytes:
             raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, f"header block of {len(block)} bytes")
-        self.floods.work_done()
         try:
             head = self._decoder.decode(block)
+        except OversizedHead as fault:
+            self.headers_oversized(stream_id, fault, end=ends_stream)
+            return
         except StreamFault:
             self.headers_malformed(stream_id)
             raise
@@ -274,10 +273,10 @@ class Connection(Outbound, ABC):
     def headers_malformed(self, stream_id: int) -> None:
         """A header block was decoded but is malformed; the stream is about to be reset."""
 
-    def _on_priority(self, stream_id: int, flags: int, payload: bytes) -> None:
-        if len(payload) != frames.PRIORITY_BYTES:
-            raise StreamFault(ErrorCodes.FRAME_SIZE_ERROR, "PRIORITY of a wrong size")
-        self.floods.idle_frame()
+    def headers_oversized(self, stream_id: int, fault: OversizedHead, *, end: bool) -> None:
+        """A header block was decoded but is too large: the stream ends, and the connection goes on."""
+        self.headers_malformed(stream_id)
+        raise fault
 
     def _on_reset(self, stream_id: int, flags: int, payload: bytes) -> None:
         if len(payload) != frames.RST_STREAM_BYTES:
@@ -295,91 +294,6 @@ class Connection(Outbound, ABC):
         if answered:
             return  # the answer is whole: the server only says that it wants no more of the request
         stream.fail(reset_error(frames.U32.unpack(payload)[0]))
-
-    def _on_settings(self, stream_id: int, flags: int, payload: bytes) -> None:
-        if stream_id:
-            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "SETTINGS on a stream")
-        if len(payload) % frames.SETTING.size or (flags & frames.ACK and payload):
-            raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "SETTINGS of a wrong size")
-        self.floods.idle_frame()
-        self.settings_received = True
-        if flags & frames.ACK:
-            return
-        for key, value in frames.SETTING.iter_unpack(payload):
-            self._apply_setting(key, value)
-        self._reply(frames.frame(frames.SETTINGS, frames.ACK, 0))
-
-    def _apply_setting(self, key: int, value: int) -> None:
-        if key == SettingCodes.INITIAL_WINDOW_SIZE:
-            if value > frames.LARGEST_WINDOW_BYTES:
-                raise ConnectionFault(ErrorCodes.FLOW_CONTROL_ERROR, "initial window too large")
-            change, self._peer_stream_window = value - self._peer_stream_window, value
-            for stream in self.streams.values():
-                stream.send_window += change
-            self.wake_blocked()
-        elif key == SettingCodes.MAX_FRAME_SIZE:
-            if not frames.DEFAULT_FRAME_BYTES <= value <= frames.LARGEST_FRAME_BYTES:
-                raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "largest frame out of range")
-            self.peer_frame_bytes = min(value, self.limits.max_frame_bytes)
-        elif key == SettingCodes.HEADER_TABLE_SIZE:
-            self.encoder.resize(value)
-        elif key == SettingCodes.MAX_CONCURRENT_STREAMS:
-            self.peer_max_streams = value
-            self.stream_finished()
-        elif key == SettingCodes.ENABLE_PUSH and value > 1:
-            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1")
-
-    def _on_push_promise(self, stream_id: int, flags: int, payload: bytes) -> None:
-        raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "PUSH_PROMISE was not allowed")
-
-    def _on_ping(self, stream_id: int, flags: int, payload: bytes) -> None:
-        if stream_id:
-            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "PING on a stream")
-        if len(payload) != frames.PING_BYTES:
-            raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "PING of a wrong size")
-        self.floods.idle_frame()
-        if not flags & frames.ACK:
-            self._reply(frames.frame(frames.PING, frames.ACK, 0, payload))
-
-    def _reply(self, data: bytes) -> None:
-        """Answer a control frame. Answers that the peer never reads must not pile up, so they are counted."""
-        self.floods.reply(len(data), len(self.out))
-        self.write(data)
-
-    def _on_goaway(self, stream_id: int, flags: int, payload: bytes) -> None:
-        fields = frames.GOAWAY_FIELDS
-        if stream_id or len(payload) < fields.size:
-            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "malformed GOAWAY")
-        last, code = fields.unpack_from(payload)
-        text = payload[fields.size : fields.size + _MAX_GOAWAY_TEXT_BYTES].decode("utf-8", "replace")
-        self.goaway_received(last & frames.LAST_STREAM_ID, code, text)
-
-    def goaway_received(self, last_stream_id: int, code: int, text: str) -> None:
-        """The peer opens no more streams, and processes no stream above `last_stream_id`."""
-
-    def _on_window_update(self, stream_id: int, flags: int, payload: bytes) -> None:
-        if len(payload) != frames.WINDOW_UPDATE_BYTES:
-            raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "WINDOW_UPDATE of a wrong size")
-        self.floods.idle_frame()
-        amount = frames.U32.unpack(payload)[0] & frames.LARGEST_WINDOW_BYTES
-        stream = self.streams.get(stream_id) if stream_id else None
-        if stream_id and stream is None:
-            if not self.knows(stream_id):
-                raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "WINDOW_UPDATE on a stream never opened")
-            return
-        fault = StreamFault if stream else ConnectionFault
-        if not amount:
-            raise fault(ErrorCodes.PROTOCOL_ERROR, "WINDOW_UPDATE of nothing")
-        if stream is not None:
-            stream.send_window += amount
-        else:
-            self.send_window += amount
-        if (stream.send_window if stream else self.send_window) > frames.LARGEST_WINDOW_BYTES:
-            raise fault(ErrorCodes.FLOW_CONTROL_ERROR, "window above its largest size")
-        if stream is None:
-            self.wake_blocked()
-        else:
-            stream.sender.wake()
 
 
 def _unpad(payload: bytes) -> bytes:

@@ -48,6 +48,9 @@ class _Driver:
             self.heard_at = trio.current_time()
             try:
                 connection.receive(bytes(data))
+                while connection.crowded and not connection.closing:
+                    await trio.lowlevel.checkpoint()
+                    connection.resume()
             except ConnectionFault as fault:
                 log.info("connection of %s ended: %s (%s)", self.peer, fault, fault.code.name)
                 connection.close(fault.code, str(fault))

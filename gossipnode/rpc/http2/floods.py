@@ -20,16 +20,25 @@ class Floods:
     `now` tells the time in seconds, from any start.
     """
 
-    __slots__ = ("_idle", "_idle_since", "_limits", "_now", "_reply_bytes", "_resets", "_resets_since")
+    __slots__ = (
+        "_idle",
+        "_idle_since",
+        "_limits",
+        "_now",
+        "_opened",
+        "_reply_bytes",
+        "_resets",
+        "_resets_since",
+    )
 
     def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
         self._limits = limits
         self._now = now
-        self._idle = self._resets = self._reply_bytes = 0
+        self._idle = self._resets = self._opened = self._reply_bytes = 0
         self._idle_since = self._resets_since = now()
 
     def work_done(self) -> None:
-        """A frame that carries data or headers came or went."""
+        """A frame that carries data, or headers of a running stream, came or went."""
         if self._idle > 0:
             self._idle -= _FRAMES_PAID_BY_WORK
 
@@ -42,14 +51,26 @@ class Floods:
                 raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "flood of frames that carry nothing")
             self._idle, self._idle_since = 0, now
 
+    def stream_opened(self) -> None:
+        """A stream was opened, by either end."""
+        self._opened += 1
+
     def reset(self) -> None:
-        """A stream was reset by the peer or because of its fault."""
+        """A stream was reset by the peer or because of its fault.
+
+        An honest client resets many streams when its deadlines pass or its users give up. So beyond
+        `max_resets` in an interval, only their share of the streams that were opened in it is judged.
+        """
+        limits = self._limits
         self._resets += 1
-        if self._resets > self._limits.max_resets:
-            now = self._now()
-            if now - self._resets_since < self._limits.reset_interval_seconds:
-                raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "flood of stream resets")
-            self._resets, self._resets_since = 0, now
+        if self._resets <= limits.max_resets:
+            return
+        now = self._now()
+        if now - self._resets_since >= limits.reset_interval_seconds:
+            self._resets = self._opened = 0
+            self._resets_since = now
+        elif self._resets > limits.max_reset_share * self._opened:
+            raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "flood of stream resets")
 
     def reply(self, size: int, unwritten: int) -> None:
         """A control frame gets a reply of `size` bytes, while `unwritten` bytes wait to be sent."""

@@ -5,16 +5,17 @@ connection consists of indexed fields only. Such a block changes no table, so th
 until another block changes the table. This is the only module that imports hpack.
 """
 
+import re
+from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from grpclib.metadata import decode_bin_value
-from hpack import Decoder, Encoder, HPACKError, OversizedHeaderListError
+from hpack import Decoder, Encoder, HeaderTuple, HPACKError, OversizedHeaderListError
 
 from gossipnode.rpc.head import Fields, Head
-from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, StreamFault
+from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, OversizedHead, StreamFault
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.status import MetadataValue
 
@@ -26,7 +27,15 @@ _LENGTH_BITS: Final = 7
 _SHORT_LENGTH: Final = 0x7F
 # HPACK's default, above which our own table never grows.
 _MAX_TABLE_BYTES: Final = 4096
+_FIELD_OVERHEAD_BYTES: Final = 32
+# Base64 comes in groups of as many characters.
+_BASE64_CHARS: Final = 4
 _FORBIDDEN = frozenset(["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"])
+_PSEUDO = frozenset([":method", ":scheme", ":authority", ":path", ":status"])
+# The characters of a field's name, all of them lower case (RFC 9110, 5.6.2; RFC 9113, 8.2.1), and those that
+# no value has: controls but the tab. Octets beyond ASCII are opaque, so each stands for one character.
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+_NO_VALUE: Final = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
 _NOT_METADATA = frozenset(["te", "content-type", "user-agent"])
 
 
@@ -64,15 +73,19 @@ class UnfinishedBlock:
 class HeaderEncoder:
     """Encodes the header blocks of one direction of one connection."""
 
-    __slots__ = ("_blocks", "_encoder", "_max_blocks")
+    __slots__ = ("_blocks", "_encoder", "_max_blocks", "_resize")
 
     def __init__(self, limits: Limits) -> None:
         self._encoder = Encoder()
         self._blocks: dict[Fields, bytes] = {}
         self._max_blocks = limits.max_cached_header_blocks
+        # The smallest and the last size of the peer's table since the last block; None if it did not change.
+        self._resize: tuple[int, int] | None = None
 
     def encode(self, fields: Fields, once: Sequence[tuple[str, str]] = ()) -> bytes:
         """The block of `fields`, which get a place in HPACK's table, and of `once`, which get none."""
+        if self._resize is not None:
+            self._apply_resize(self._resize)
         block = self._blocks.get(fields)
         if block is None:
             block = self._encode_unknown(fields)
@@ -92,27 +105,46 @@ class HeaderEncoder:
             self._blocks[fields] = block
         return block
 
-    def resize(self, table_bytes: int) -> None:
-        """The peer allows a table of `table_bytes`; use no more than that and HPACK's default."""
-        self._encoder.header_table_size = min(table_bytes, _MAX_TABLE_BYTES)
-        self._blocks.clear()
+    def resize(self, smallest_bytes: int, last_bytes: int) -> None:
+        """The peer's table shrank to `smallest_bytes` and has `last_bytes` now.
+
+        Our own table follows it, but never grows beyond HPACK's default.
+
+        Only the smallest and the last of all sizes since the last block are kept, and the next block begins
+        with them (RFC 7541, 4.2): so a peer that changes its mind in every frame costs nothing.
+        """
+        smallest, last = min(smallest_bytes, _MAX_TABLE_BYTES), min(last_bytes, _MAX_TABLE_BYTES)
+        if self._resize is not None:
+            smallest = min(smallest, self._resize[0])
+        assert smallest <= last, "the last size is one of those of which the smallest is taken"
+        self._resize = smallest, last
+
+    def _apply_resize(self, sizes: tuple[int, int]) -> None:
+        """Let hpack use the sizes, which it then tells the peer. A size that changes nothing is not told."""
+        self._resize = None
+        for size in sizes:
+            if size != self._encoder.header_table_size:
+                self._encoder.header_table_size = size
+                self._blocks.clear()
 
 
 class HeaderDecoder:
     """Decodes the header blocks of one direction of one connection."""
 
-    __slots__ = ("_decoder", "_heads", "_max_heads")
+    __slots__ = ("_decoder", "_heads", "_heads_bytes", "_limits")
 
     def __init__(self, limits: Limits) -> None:
-        self._decoder = Decoder(limits.max_header_list_bytes)
+        self._decoder = Decoder(limits.max_refused_list_bytes)
+        self._limits = limits
         self._heads: dict[bytes, Head] = {}
-        self._max_heads = limits.max_cached_header_blocks
+        # The blocks and the fields of `_heads`, as they count against the limit.
+        self._heads_bytes = 0
 
     def decode(self, block: bytes) -> Head:
         """The head that `block` encodes.
 
         Raises ConnectionFault if the tables of both ends no longer agree, and StreamFault if the block was
-        decoded but is no valid head (RFC 9113, 8.1.1).
+        decoded but is no valid head (RFC 9113, 8.1.1): an OversizedHead if it is too large.
         """
         head = self._heads.get(block)
         return self._decode_unknown(block) if head is None else head
@@ -123,16 +155,33 @@ class HeaderDecoder:
         try:
             pairs = self._decoder.decode(block, raw=True)
         except OversizedHeaderListError as error:
-            raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, str(error)) from error
+            raise ConnectionFault(ErrorCodes.ENHANCE_YOUR_CALM, "header block of too many fields") from error
         except (HPACKError, IndexError, ValueError) as error:
-            raise ConnectionFault(ErrorCodes.COMPRESSION_ERROR, f"bad header block: {error}") from error
+            raise ConnectionFault(ErrorCodes.COMPRESSION_ERROR, "bad header block") from error
         entries = table.dynamic_entries
         if size != table.maxsize or newest is not (entries[0] if entries else None):
             self._heads.clear()
+            self._heads_bytes = 0
+        size = sum(map(_field_bytes, pairs))
+        if size > self._limits.max_header_list_bytes:
+            raise OversizedHead(size, self._limits.max_header_list_bytes)
         head = parse_head([(bytes(name), bytes(value)) for name, value in pairs])
-        if block and min(block) >= _INDEXED and len(self._heads) < self._max_heads:
-            self._heads[block] = head
+        if block and min(block) >= _INDEXED:
+            self._remember(block, head, size)
         return head
+
+    def _remember(self, block: bytes, head: Head, size: int) -> None:
+        """Keep `head` if there is room: a block of a few bytes may name many long fields."""
+        head_bytes = len(block) + size
+        fits = self._heads_bytes + head_bytes <= self._limits.max_cached_head_bytes
+        if fits and len(self._heads) < self._limits.max_cached_header_blocks:
+            self._heads[block] = head
+            self._heads_bytes += head_bytes
+
+
+def _field_bytes(pair: HeaderTuple) -> int:
+    """What a field counts against the limit, and in HPACK's tables (RFC 9113, 6.5.2)."""
+    return len(pair[0]) + len(pair[1]) + _FIELD_OVERHEAD_BYTES
 
 
 def parse_head(pairs: Sequence[tuple[bytes, bytes]]) -> Head:
@@ -141,33 +190,43 @@ def parse_head(pairs: Sequence[tuple[bytes, bytes]]) -> Head:
     fields: dict[str, str] = {}
     metadata: dict[str, MetadataValue] = {}
     for raw_name, raw_value in pairs:
-        try:
-            name, value = raw_name.decode("ascii"), raw_value.decode("ascii")
-        except UnicodeDecodeError:
-            raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "a header is not ASCII") from None
-        if not name or name != name.lower() or name in _FORBIDDEN or not value.isprintable():
-            raise StreamFault(ErrorCodes.PROTOCOL_ERROR, f"header {name!r} is not allowed")
-        if name[0] == ":":
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        if name in _PSEUDO:
             if fields or metadata or name in pseudo:
                 raise StreamFault(ErrorCodes.PROTOCOL_ERROR, f"pseudo-header {name} is repeated or late")
-            pseudo[name] = value
+            pseudo[name] = _ascii(name, value)
+        elif name in _FORBIDDEN or not _NAME.fullmatch(name) or _NO_VALUE.search(value):
+            raise StreamFault(ErrorCodes.PROTOCOL_ERROR, f"header {name!r} is not allowed")
         elif name in _NOT_METADATA or name.startswith("grpc-"):
-            fields[name] = value
+            fields[name] = _ascii(name, value)
         else:
             _add_metadata(metadata, name, value)
     return Head(MappingProxyType(pseudo), MappingProxyType(fields), MappingProxyType(metadata))
 
 
+def _ascii(name: str, value: str) -> str:
+    """The value of a field that this package reads itself. Raises StreamFault if it is not ASCII."""
+    if not (value.isascii() and value.isprintable()):
+        raise StreamFault(ErrorCodes.PROTOCOL_ERROR, f"header {name} is not printable ASCII")
+    return value
+
+
 def _add_metadata(metadata: dict[str, MetadataValue], name: str, value: str) -> None:
     """Add one value: a repeated text key becomes one comma-separated value (RFC 9110, 5.2).
 
-    Of a repeated binary key, the last value counts.
+    A binary value may be several, joined by commas; of those and of a repeated key, the last value counts.
     """
     if name.endswith("-bin"):
         try:
-            metadata[name] = decode_bin_value(value.encode())
+            metadata[name] = [_decode_base64(part) for part in value.split(",")][-1]
         except ValueError:
             raise StreamFault(ErrorCodes.PROTOCOL_ERROR, f"metadata {name} is not base64") from None
     else:
         known = metadata.get(name)
         metadata[name] = value if known is None else f"{known!s},{value}"
+
+
+def _decode_base64(text: str) -> bytes:
+    """The bytes of a binary value, with or without padding. Raises ValueError if it is not base64."""
+    bare = text.strip(" ").rstrip("=")
+    return b64decode(bare + "=" * (-len(bare) % _BASE64_CHARS), validate=True)

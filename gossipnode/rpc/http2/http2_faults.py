@@ -5,7 +5,7 @@ The two exceptions never leave the connection on which the peer broke the rule.
 
 from h2.errors import ErrorCodes
 
-__all__ = ["ConnectionFault", "ErrorCodes", "StreamFault"]
+__all__ = ["ConnectionFault", "ErrorCodes", "OversizedHead", "StreamFault"]
 
 
 class ConnectionFault(Exception):  # noqa: N818 - the peer's fault, not an error of ours
@@ -22,3 +22,11 @@ class StreamFault(Exception):  # noqa: N818
     def __init__(self, code: ErrorCodes, text: str) -> None:
         super().__init__(text)
         self.code = code
+
+
+class OversizedHead(StreamFault):
+    """The peer sent more header fields than this end takes. The header tables of both ends still agree."""
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        text = f"metadata of {size_bytes} bytes exceeds the limit of {limit_bytes}"
+        super().__init__(ErrorCodes.ENHANCE_YOUR_CALM, text)

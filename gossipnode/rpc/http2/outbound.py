@@ -109,13 +109,13 @@ class Outbound:
     def take(self, stream: Stream, max_messages: int) -> list[bytes]:
         """Up to `max_messages` whole messages of what has arrived on `stream`, without waiting.
 
-        Raises RpcError: RESOURCE_EXHAUSTED for a message that announces too many bytes, or when unfinished
-        messages take too many on the whole connection; UNIMPLEMENTED for a compressed message.
+        Raises RpcError: RESOURCE_EXHAUSTED for a message that is too large, as it comes or inflated, or when
+        unfinished messages take too many bytes on the connection; INTERNAL for a wrong compression.
         """
         inbound, limits = stream.inbound, self.limits
         if not inbound:
             return []
-        messages, taken = cut_messages(inbound, max_messages, limits.max_message_bytes)
+        messages, taken = cut_messages(inbound, max_messages, limits.max_message_bytes, gzip=stream.gzip)
         if taken == len(inbound):
             stream.inbound = bytearray()
         elif taken:

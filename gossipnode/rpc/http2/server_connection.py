@@ -9,12 +9,16 @@ from typing import Final
 from gossipnode.rpc.head import Fields, Head
 from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.http2.connection import Connection
-from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, StreamFault
+from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, OversizedHead, StreamFault
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.limits import Limits
+from gossipnode.rpc.metadata import status_fields
+from gossipnode.rpc.status import Status
 
 # What one field of a refusal counts against `Limits.max_control_bytes`, whatever its exact length.
 _REFUSAL_FIELD_BYTES: Final = 32
+# All streams of a connection, those whose handlers are being stopped included, per stream that may run.
+_ENDING_STREAMS_FACTOR: Final = 2
 
 
 class ServerConnection(Connection):
@@ -37,34 +41,73 @@ class ServerConnection(Connection):
         if stream_id & 1:
             self.highest_peer_stream_id = max(self.highest_peer_stream_id, stream_id)
 
+    def headers_oversized(self, stream_id: int, fault: OversizedHead, *, end: bool) -> None:
+        """Answer a request whose metadata is too large on its own stream; it starts no call."""
+        if self._opens(stream_id):
+            self.floods.idle_frame()
+            stream = self.new_stream(stream_id)
+            stream.remote_ended = end
+            self.refuse(stream, *status_fields(Status.RESOURCE_EXHAUSTED, str(fault), False))
+        elif stream_id in self.streams:
+            raise fault
+        else:
+            self.floods.idle_frame()
+
     def headers_received(self, stream_id: int, head: Head, *, end: bool) -> None:
         """Take the head of a new call, or the trailers of a running one."""
         if stream_id <= self.highest_peer_stream_id:
             self._trailers_received(stream_id, head, end=end)
             return
+        if not self._opens(stream_id):
+            return
+        if ":method" not in head.pseudo or ":path" not in head.pseudo or ":status" in head.pseudo:
+            raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "not a request")
+        self.floods.work_done()
+        stream = self.new_stream(stream_id)
+        stream.head = head
+        stream.remote_ended = end
+        self._start_call(stream, head)
+        self.crowded = len(self.streams) > self.limits.max_streams_per_connection
+
+    def _opens(self, stream_id: int) -> bool:
+        """Whether a header block on `stream_id` may open it now. Raises as `headers_received` does."""
+        if stream_id <= self.highest_peer_stream_id:
+            return False
         if not stream_id & 1:
             raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, f"a client cannot open stream {stream_id}")
         if self.draining or self.closing:
             self.floods.idle_frame()
             self.write(frames.reset_frame(stream_id, ErrorCodes.REFUSED_STREAM))
-            return  # the stream is above the last one of our GOAWAY, which must not move
+            return False  # the stream is above the last one of our GOAWAY, which must not move
         self.highest_peer_stream_id = stream_id
-        if len(self.streams) >= self.limits.max_streams_per_connection:
+        if not self._has_place:
             raise StreamFault(ErrorCodes.REFUSED_STREAM, "too many streams")
-        if ":method" not in head.pseudo or ":path" not in head.pseudo or ":status" in head.pseudo:
-            raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "not a request")
-        stream = self.new_stream(stream_id)
-        stream.head = head
-        stream.remote_ended = end
-        self._start_call(stream, head)
+        return True
+
+    @property
+    def _has_place(self) -> bool:
+        """Whether another call may start.
+
+        The peer may open a stream as soon as it has reset another one, whose handler has still to hear of
+        that. So streams that have failed take no place, until there are as many of them again.
+        """
+        limit = self.limits.max_streams_per_connection
+        if len(self.streams) < limit:
+            return True
+        running = sum(stream.error is None for stream in self.streams.values())
+        return running < limit and len(self.streams) < limit * _ENDING_STREAMS_FACTOR
 
     def _trailers_received(self, stream_id: int, head: Head, *, end: bool) -> None:
         stream = self.streams.get(stream_id)
+        if stream is None and head.pseudo:
+            # Not late trailers, but a request: its stream is below one that is known (RFC 9113, 5.1.1).
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, f"stream {stream_id} cannot be opened any more")
         if stream is None or stream.remote_ended:
             self.floods.idle_frame()
             return
         if not end or head.pseudo:
             raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "a second header block that is no trailers")
+        self.floods.work_done()
         stream.trailers = head
         stream.remote_ended = True
         stream.reader.wake()

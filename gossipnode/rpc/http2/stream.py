@@ -28,6 +28,7 @@ class Stream:
         "at_client",
         "bytes_received",
         "bytes_sent",
+        "ending",
         "error",
         "head",
         "headers_sent",
@@ -61,6 +62,8 @@ class Stream:
         self.local_ended = False
         self.headers_sent = False
         self.error: RpcError | None = None
+        # The status with which this end has decided to end the call, although its work is not done.
+        self.ending: RpcError | None = None
         # The tasks that wait, one for what arrives and one for room to send.
         self.reader: Wakeable = NOBODY
         self.sender: Wakeable = NOBODY
@@ -74,6 +77,11 @@ class Stream:
     def initial_metadata(self) -> Metadata:
         """The metadata of the peer's first header block; empty before it came."""
         return self.head.metadata if self.head is not None else NO_METADATA
+
+    @property
+    def gzip(self) -> bool:
+        """Whether the peer said that it may compress its messages with gzip."""
+        return self.head is not None and self.head.fields.get("grpc-encoding") == "gzip"
 
     @property
     def trailing_metadata(self) -> Metadata:
@@ -99,6 +107,13 @@ class Stream:
             raise RpcError(Status.CANCELLED, "the server ended the call without reading everything")
         if self.local_ended:
             raise RpcError(Status.INTERNAL, "this end has already ended its side of the call")
+
+    def end_with(self, status: RpcError) -> None:
+        """Stop the work of the call at the server, and answer it with `status`."""
+        if self.ending is None:
+            self.ending = status
+        if self.scope is not None:
+            self.scope.cancel()
 
     def fail(self, error: RpcError) -> None:
         """End the stream for the tasks that use it: they meet `error` at their next step."""

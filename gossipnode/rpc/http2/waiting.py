@@ -55,6 +55,18 @@ async def receive(connection: Outbound, stream: Stream, max_messages: int) -> li
             stream.reader = NOBODY
 
 
+async def yield_if_due(connection: Outbound) -> None:
+    """Let other tasks run if the writer has enough to do; meet a cancellation in any case.
+
+    A checkpoint takes as long as sending a small message. A task that sends without end still yields after
+    every `gather_bytes`, since each message, also an empty one, adds to what the writer has to send.
+    """
+    if len(connection.out) >= connection.limits.gather_bytes:
+        await trio.lowlevel.checkpoint()
+    else:
+        await trio.lowlevel.checkpoint_if_cancelled()
+
+
 async def send(connection: Outbound, stream: Stream, data: bytes, *, end: bool = False) -> None:
     """Send `data`, waiting for the peer's windows and the transport; with `end`, half-close after it.
 

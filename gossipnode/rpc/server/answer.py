@@ -68,6 +68,10 @@ async def _run(
     connection: Connection, stream: Stream, method: AnyMethod, handler: Handler, call: CallContext
 ) -> GRPCError:
     """Run the handler until it ends, its deadline passes or its stream fails; return how the call ended."""
+    if stream.error is not None:
+        return stream.error  # the call has failed before its task began, and nobody could cancel it then
+    if stream.ending is not None:
+        return stream.ending
     scope = stream.scope = trio.CancelScope(deadline=math.inf if call.deadline is None else call.deadline)
     try:
         with scope:
@@ -79,7 +83,7 @@ async def _run(
         return judge(error, method.path)
     if not scope.cancelled_caught:
         return _OK
-    return stream.error or RpcError(Status.DEADLINE_EXCEEDED, "deadline exceeded")
+    return stream.error or stream.ending or RpcError(Status.DEADLINE_EXCEEDED, "deadline exceeded")
 
 
 async def _run_unary(

@@ -109,7 +109,7 @@ class ServerStream(Generic[Request, Reply]):
         send_initial_metadata(self._connection, self._stream, self.call)
 
     async def _send(self, data: bytes) -> None:
-        await trio.lowlevel.checkpoint()
+        await waiting.yield_if_due(self._connection)
         send_initial_metadata(self._connection, self._stream, self.call)
         await waiting.send(self._connection, self._stream, data)
 

@@ -4,7 +4,7 @@ Its two messages have one field each, so they are coded here by hand, strictly, 
 never report a status for a service that was never set.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Any, Final
 
@@ -89,6 +89,7 @@ WATCH: Final = Method(
     decode_request,
     encode_reply,
     decode_reply,
+    endless=True,
 )
 
 
@@ -97,7 +98,12 @@ class HealthService:
 
     def __init__(self, statuses: Mapping[str, ServingStatus] | None = None) -> None:
         self._statuses = dict(statuses) if statuses is not None else {"": ServingStatus.SERVING}
+        self._services: frozenset[str] = frozenset()
         self._changed = ChangeEvent()
+
+    def follow(self, methods: Iterable[Method[Any, Any]]) -> None:
+        """Let the services of `methods` have the status of the server as a whole, unless one is set."""
+        self._services = frozenset(method.path.split("/")[1] for method in methods)
 
     def set(self, service: str, status: ServingStatus) -> None:
         """Set a status, and tell every watcher."""
@@ -107,17 +113,18 @@ class HealthService:
         self._changed.notify()
 
     def get(self, service: str) -> ServingStatus | None:
-        """The status of `service`, None if it was never set."""
-        return self._statuses.get(service)
+        """The status of `service`, None if it was never set and is not followed."""
+        status = self._statuses.get(service)
+        return self._statuses.get("") if status is None and service in self._services else status
 
     def handlers(self) -> dict[Method[Any, Any], Handler]:
         """The entries to add to a server's handlers."""
         return {CHECK: self.check, WATCH: self.watch}
 
     async def check(self, service: str, call: CallContext) -> ServingStatus:
-        """Answer Check: NOT_FOUND for a service that was never set."""
+        """Answer Check: NOT_FOUND for an unknown service."""
         del call
-        status = self._statuses.get(service)
+        status = self.get(service)
         if status is None:
             raise RpcError(Status.NOT_FOUND, "unknown service")
         return status
@@ -130,7 +137,9 @@ class HealthService:
         sent: ServingStatus | None = None
         while True:
             change = self._changed.pending
-            status = self._statuses.get(service, ServingStatus.SERVICE_UNKNOWN)
+            status = self.get(service)
+            if status is None:
+                status = ServingStatus.SERVICE_UNKNOWN
             if status is not sent:
                 await stream.send(status)
                 sent = status

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import trio
 
-from gossipnode.rpc.byte_stream import HandshakeError, handshake, peer_dns_names, peer_name
+from gossipnode.rpc.byte_stream import HandshakeError, handshake, peer_dns_names, peer_host, peer_name
 from gossipnode.rpc.head import Head
 from gossipnode.rpc.http2.driver import drive
 from gossipnode.rpc.http2.http2_faults import ErrorCodes
@@ -20,18 +20,26 @@ from gossipnode.rpc.http2.server_connection import ServerConnection
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.log import log
-from gossipnode.rpc.metadata import ACCEPTED_CONTENT_TYPES, parse_timeout, status_fields
+from gossipnode.rpc.metadata import ACCEPTED_CONTENT_TYPES, ACCEPTED_ENCODINGS, parse_timeout, status_fields
 from gossipnode.rpc.server.answer import AnyMethod, Handler, Observe, answer, judge, report
 from gossipnode.rpc.server.calls import CallContext
+from gossipnode.rpc.server.connection_slots import ConnectionSlots, HandshakeSlot, Slot
 from gossipnode.rpc.server.reply_budget import ReplyBudget
 from gossipnode.rpc.status import RpcError, Status
 
 Authorize = Callable[[CallContext], None]
+IsMember = Callable[[Sequence[str]], bool]
 
 # The process or the machine has run out of a resource: accepting pauses, so that some of it can come back.
 _ACCEPT_RETRY: Final = frozenset([errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS])
 # A connection that closes writes its last bytes, and then says goodbye, each within `Limits.close_seconds`.
 _CLOSING_STEPS: Final = 2
+
+_REFUSED_ENCODING: Final = status_fields(Status.UNIMPLEMENTED, "unknown compression", False)
+_UNKNOWN_ENCODING: Final = (
+    _REFUSED_ENCODING[0],
+    [("grpc-accept-encoding", ",".join(ACCEPTED_ENCODINGS)), *_REFUSED_ENCODING[1]],
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,8 @@ class Server:
 
     A unary handler is `async (request, call) -> reply`; every other one is `async (stream) -> None`.
     `authorize` runs before each handler and refuses by raising RpcError. `observe(path, status, seconds)` is
-    called for every call that has ended.
+    called for every call that has ended. `is_member` tells by the DNS names of a certificate for whom room is
+    kept when connections are many.
     """
 
     def __init__(
@@ -58,6 +67,7 @@ class Server:
         limits: Limits | None = None,
         authorize: Authorize | None = None,
         observe: Observe | None = None,
+        is_member: IsMember | None = None,
     ) -> None:
         self._handlers: dict[str, tuple[AnyMethod, Handler]] = {
             method.path: (method, handler) for method, handler in handlers.items()
@@ -66,7 +76,8 @@ class Server:
         self._authorize = authorize
         self._observe = observe
         self._connections: set[ServerConnection] = set()
-        self._opening = 0
+        self._is_member = is_member
+        self._slots = ConnectionSlots(self.limits, keep_for_members=is_member is not None)
         self._draining = False
         self._accepting: set[trio.CancelScope] = set()
         self._all_closed = trio.Event()
@@ -74,7 +85,7 @@ class Server:
     @property
     def connection_count(self) -> int:
         """Connections now open, including those in their TLS handshake."""
-        return len(self._connections) + self._opening
+        return len(self._slots)
 
     @property
     def call_count(self) -> int:
@@ -119,35 +130,49 @@ class Server:
 
     async def serve_stream(self, stream: trio.abc.Stream) -> None:
         """Serve one connection until either side ends it. Raises nothing for what the peer does."""
-        peer = peer_name(stream)
-        if self._refuses(peer):
+        peer, address = peer_name(stream), peer_host(stream)
+        with trio.CancelScope() as scope:
+            if not await self._open(stream, peer, HandshakeSlot(address, scope)):
+                await trio.aclose_forcefully(stream)
+                return
+            names = peer_dns_names(stream)
+            member = self._is_member is not None and self._is_member(names)
+            await self._serve_connection(stream, peer, names, partial(Slot, address, scope, member))
+        if scope.cancelled_caught:
+            log.info("connection of %s ended: it made room for another one", peer)
             await trio.aclose_forcefully(stream)
-            return
-        self._opening += 1
+
+    async def _open(self, stream: trio.abc.Stream, peer: str, slot: HandshakeSlot) -> bool:
+        if self._draining:
+            log.warning("connection of %s refused: the server is stopping", peer)
+            return False
+        self._slots.begin_handshake(slot)
         try:
             await handshake(stream, self.limits)
         except HandshakeError as error:
             log.warning("connection of %s refused: %s", peer, error)
-            return
-        finally:
-            self._opening -= 1
-        if self._refuses(peer):
-            await trio.aclose_forcefully(stream)
-        else:
-            await self._serve_connection(stream, peer, peer_dns_names(stream))
-
-    def _refuses(self, peer: str) -> bool:
-        if not self._draining and self.connection_count < self.limits.max_connections:
             return False
-        log.warning("connection of %s refused: %d are open", peer, self.connection_count)
-        return True
+        finally:
+            self._slots.end_handshake(slot)
+        return not self._draining
 
-    async def _serve_connection(self, stream: trio.abc.Stream, peer: str, names: tuple[str, ...]) -> None:
+    async def _serve_connection(
+        self,
+        stream: trio.abc.Stream,
+        peer: str,
+        names: tuple[str, ...],
+        make_slot: Callable[[ServerConnection], Slot],
+    ) -> None:
         def start_call(call_stream: Stream, head: Head) -> None:
             self._start_call(calls, connection, call_stream, head, client)
 
         client = _Client(peer, names, ReplyBudget(self.limits.max_unsent_reply_bytes))
         connection = ServerConnection(self.limits, trio.current_time, start_call)
+        slot = make_slot(connection)
+        if not self._slots.admit(slot):
+            log.warning("connection of %s refused: %d are open", peer, self.connection_count)
+            await trio.aclose_forcefully(stream)
+            return
         self._connections.add(connection)
         try:
             async with trio.open_nursery() as calls:
@@ -157,6 +182,7 @@ class Server:
             # A defect of ours, but it ends no more than this connection.
             log.exception("connection of %s ended by a defect", peer)
         finally:
+            self._slots.release(slot)
             self._connections.discard(connection)
             if not self._connections:
                 self._all_closed.set()
@@ -180,6 +206,9 @@ class Server:
         if entry is None:
             connection.refuse(stream, *status_fields(Status.UNIMPLEMENTED, "unknown method", False))
             return
+        if head.fields.get("grpc-encoding", "identity") not in ACCEPTED_ENCODINGS:
+            connection.refuse(stream, *_UNKNOWN_ENCODING)
+            return
         try:
             call = _context(head, client)
             if self._authorize is not None:
@@ -192,9 +221,17 @@ class Server:
         run = partial(answer, connection, stream, *entry, call, self._observe)
         calls.start_soon(run, name=entry[0].path)
 
+    def _end_endless(self, connection: ServerConnection) -> None:
+        for stream in list(connection.streams.values()):
+            head = stream.head
+            assert head is not None, "a server's stream begins with its head"
+            if self._handlers[head.pseudo[":path"]][0].endless:
+                stream.end_with(RpcError(Status.UNAVAILABLE, "the server is stopping"))
+
     async def drain(self, grace_seconds: float) -> None:
         """Stop accepting, let running calls end for up to `grace_seconds`, then close every connection.
 
+        Calls of endless methods are answered with UNAVAILABLE at once: they would not end by themselves.
         GOAWAY tells the clients: they finish the calls that run, and take new calls elsewhere.
         """
         self._draining = True
@@ -205,6 +242,7 @@ class Server:
             return
         self._all_closed = trio.Event()
         for connection in list(self._connections):
+            self._end_endless(connection)
             connection.drain()
         with trio.move_on_after(grace_seconds):
             await self._all_closed.wait()
@@ -220,8 +258,8 @@ def _context(head: Head, client: _Client) -> CallContext:
         timeout = parse_timeout(head)
     except ValueError as error:
         raise RpcError(Status.INVALID_ARGUMENT, str(error)) from error
-    if head.fields.get("grpc-encoding", "identity") != "identity":
-        raise RpcError(Status.UNIMPLEMENTED, "compressed messages are not supported")
+    if timeout == 0:
+        raise RpcError(Status.DEADLINE_EXCEEDED, "the deadline had passed before the call began")
     deadline = None if timeout is None else trio.current_time() + timeout
     return CallContext(
         head.pseudo[":path"], head.metadata, client.name, client.certificate_names, deadline, client.replies

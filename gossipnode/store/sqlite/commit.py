@@ -1,12 +1,14 @@
-"""One transaction of the SQLite store: compare versions, write rows, keep the counters.
+"""One transaction of the store: compare versions, write rows, and keep counters and indexes right.
 
-Few statements with many rows each: Python in the writer's thread takes its time from the loop, and each
-statement's end competes for the interpreter's lock. Used by the writer thread alone.
+Runs in the writer's thread alone. Python code here takes time from the loop, and the end of each statement
+competes for the interpreter's lock (see `statements`): so there are few statements, each with many rows.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 
 from gossipnode.core.model.property import Record, ShardId
@@ -14,43 +16,48 @@ from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.store.interface import IndexRows
 from gossipnode.store.prepared import PreparedRecord
-from gossipnode.store.sqlite.index_table import Change, follow_changes, indexes_of
 from gossipnode.store.sqlite.jobs import DigestJob, Job, StepJob, WriteJob
-from gossipnode.store.sqlite.rows import (
+from gossipnode.store.sqlite.tables.index_table import Change, follow_changes, indexes_of
+from gossipnode.store.sqlite.tables.rows import (
     HeldLeaf,
-    Place,
+    LeafPlace,
     add_shard,
     find_shard,
     held_leaves,
     last_rid,
     meta_number,
 )
-from gossipnode.store.sqlite.statements import RowsSql, SqlValue, execute_rows
+from gossipnode.store.sqlite.tables.set_aside import aside_versions, forget_aside
+from gossipnode.store.sqlite.tables.statements import RowsSql, SqlValue, execute_rows
 
 
 class Committer:
-    """Carries out jobs on the writer's connection, all in one transaction."""
+    """Carries out jobs on the writer's connection, those of one call in one transaction.
 
-    __slots__ = ("_clean", "_connection", "_index_rows", "_indexes", "_next_rid", "_sids", "_stamp")
+    Remembers what it would otherwise have to read in each transaction: numbers of shards and indexes, the
+    stamp, and whether the file is still marked clean.
+    """
+
+    __slots__ = ("_clean", "_connection", "_index_rows", "_indexes", "_sids", "_stamp")
 
     def __init__(self, connection: sqlite3.Connection, index_rows: IndexRows) -> None:
         self._connection = connection
         self._index_rows = index_rows
         self._indexes: dict[int, dict[str, int]] = {}
         self._sids: dict[ShardId, int] = {}
-        self._next_rid = last_rid(connection) + 1
+        # Damage at the place where the next record goes is met here, and not by the first write.
+        last_rid(connection)
         self._stamp = meta_number(connection, "last_stamp")
         self._clean = bool(meta_number(connection, "clean"))
 
     def commit(self, jobs: Sequence[Job]) -> None:
-        """Carry out the jobs and make them durable, or leave no trace of any.
+        """Carry out the jobs and make them durable. After an error nothing of any job is kept.
 
         Raises:
-            sqlite3.Error: the transaction was rolled back, as it is after every other error.
-            DamageError: a payload that an index was to follow is not what was written.
+            sqlite3.Error: SQLite could not carry out the transaction.
         """
         connection, indexes = self._connection, self._indexes
-        # The writer's own numbers follow only what was really committed.
+        # What is remembered must change only once the transaction is committed.
         sids, stamp = dict(self._sids), self._stamp
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -65,10 +72,10 @@ class Committer:
                     case StepJob():
                         job.result = job.run(connection)
             if any(isinstance(job, StepJob) for job in jobs):
-                # Shards may have gone, and indexes come and gone: look again.
+                # A step may have removed shards, and added or removed indexes: read their numbers again.
                 sids, indexes = {}, {}
             if stamp != self._stamp:
-                connection.execute("UPDATE meta SET value = ? WHERE key = 'last_stamp'", (stamp,))
+                connection.execute("UPDATE meta SET value = max(value, ?) WHERE key = 'last_stamp'", (stamp,))
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
@@ -76,48 +83,87 @@ class Committer:
             raise
         self._sids, self._indexes, self._stamp, self._clean = sids, indexes, stamp, False
 
+    def reuse_log(self) -> None:
+        """Move the log into the database, so that the next commit can write over it instead of after it."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
     def _mark_in_use(self) -> None:
-        """From the first change on, only a proper close makes the file trusted unchecked."""
+        """From the first change on, the next start checks the file, unless the store is closed in order."""
         if self._clean:
             self._connection.execute("UPDATE meta SET value = 0 WHERE key = 'clean'")
 
     def _write(self, jobs: Sequence[WriteJob], sids: dict[ShardId, int]) -> None:
-        placed = [[(self._place(prepared, sids), prepared) for prepared in job.records] for job in jobs]
+        placed = [
+            [(self._place(prepared, key, sids), prepared) for prepared, key in job.records] for job in jobs
+        ]
         places = {place for rows in placed for place, _ in rows if place is not None}
         held = held_leaves(self._connection, list(places))
-        changed: dict[Place, Record] = {}
+        aside = aside_versions(self._connection, places - held.keys())
+        changed: dict[LeafPlace, Record] = {}
         for job, rows in zip(jobs, placed, strict=True):
-            job.results = [_decide(place, prepared, held, changed) for place, prepared in rows]
+            job.results = [_decide(place, prepared, held, aside, changed) for place, prepared in rows]
+            assert len(job.results) == len(job.records)
         if changed:
             self._store(held, changed)
+            forget_aside(self._connection, aside.keys() & changed.keys())
+        self._forget_digests(jobs, placed, held, changed)
 
-    def _place(self, prepared: PreparedRecord, sids: dict[ShardId, int]) -> Place | None:
+    def _forget_digests(
+        self,
+        jobs: Sequence[WriteJob],
+        placed: Sequence[Sequence[tuple[LeafPlace | None, PreparedRecord]]],
+        held: dict[LeafPlace, HeldLeaf],
+        changed: dict[LeafPlace, Record],
+    ) -> None:
+        """Forget the digests of records that turned out equal, and of their slots, if a job asks for it."""
+        doubted = {
+            place
+            for job, rows in zip(jobs, placed, strict=True)
+            if job.doubt_equal
+            for (place, _), result in zip(rows, job.results, strict=True)
+            if result.outcome is WriteOutcome.EQUAL
+            and place is not None
+            and place not in changed
+            and held[place].hashed
+        }
+        if doubted:
+            execute_rows(self._connection, _LEAF_SHA_SQL, [(*place, None) for place in sorted(doubted)])
+            counts = Counter(place[:2] for place in doubted)
+            slots = [(*slot, 0, 0, count) for slot, count in counts.items()]
+            execute_rows(self._connection, _SLOT_SQL, slots, filler=(*slots[-1][:2], 0, 0, 0))
+
+    def _place(self, prepared: PreparedRecord, key: bytes, sids: dict[ShardId, int]) -> LeafPlace | None:
+        """Where the record belongs, or None if there can be nothing. Numbers the shard if it is new."""
         sid = sids.get(prepared.shard)
         if sid is None:
-            sid = find_shard(self._connection, prepared.shard) if prepared.key else None
+            sid = find_shard(self._connection, prepared.shard) if key else None
             if sid is None and not prepared.problem:
                 sid = add_shard(self._connection, prepared.shard)
             if sid is None:
                 return None
             sids[prepared.shard] = sid
-        return Place(sid, prepared.slot, prepared.key) if prepared.key else None
+        return LeafPlace(sid, prepared.slot, key) if key else None
 
-    def _store(self, held: dict[Place, HeldLeaf], changed: dict[Place, Record]) -> None:
+    def _store(self, held: dict[LeafPlace, HeldLeaf], changed: dict[LeafPlace, Record]) -> None:
         leaves: list[Sequence[SqlValue]] = []
         payloads: list[Sequence[SqlValue]] = []
+        new_payloads: list[Sequence[SqlValue]] = []
+        # Read in this transaction: were a number given twice, one record would take the payload of another.
+        rid = last_rid(self._connection)
         counts: dict[tuple[int, int], list[int]] = {}
         self._follow_changes(held, changed)
-        # In key order, neighbours land on the same page one after the other.
+        # In the order of keys, rows that share a page are written one after the other.
         for place, record in sorted(changed.items()):
             before = held.get(place)
             version = record.version
             if before is None:
-                rid = self._next_rid
-                self._next_rid += 1
+                rid += 1
+                leaves.append((*place, *version, rid))
+                new_payloads.append((rid, record.payload))
             else:
-                rid = before.rid
-            leaves.append((*place, *version, rid))
-            payloads.append((rid, record.payload))
+                leaves.append((*place, *version, before.rid))
+                payloads.append((before.rid, record.payload))
             count = counts.setdefault(place[:2], [0, 0, 0])
             count[1 if version.delete_time else 0] += 1
             if before is not None:
@@ -125,11 +171,12 @@ class Committer:
             count[2] += before is None or before.hashed
         execute_rows(self._connection, _LEAF_SQL, leaves)
         execute_rows(self._connection, _PAYLOAD_SQL, payloads)
-        # Counters add up, so what fills up the statement adds nothing.
+        execute_rows(self._connection, _NEW_PAYLOAD_SQL, new_payloads, filler=(None, None))
+        # The statement adds to the counters, so the row that fills it up must add nothing.
         slots = [(*slot, *count) for slot, count in counts.items()]
         execute_rows(self._connection, _SLOT_SQL, slots, filler=(*slots[-1][:2], 0, 0, 0))
 
-    def _follow_changes(self, held: dict[Place, HeldLeaf], changed: dict[Place, Record]) -> None:
+    def _follow_changes(self, held: dict[LeafPlace, HeldLeaf], changed: dict[LeafPlace, Record]) -> None:
         indexes = {sid: self._indexes_of(sid) for sid in {place.sid for place in changed}}
         if not any(indexes.values()):
             return
@@ -150,7 +197,7 @@ class Committer:
 
     def _keep_digests(self, job: DigestJob) -> None:
         held = held_leaves(self._connection, [leaf.place for leaf in job.leaves])
-        due: dict[Place, bytes] = {}
+        due: dict[LeafPlace, bytes] = {}
         for leaf in job.leaves:
             now = held.get(leaf.place)
             if now is not None and not now.hashed and now.version == leaf.version:
@@ -165,12 +212,16 @@ class Committer:
 
 
 def _decide(
-    place: Place | None,
+    place: LeafPlace | None,
     prepared: PreparedRecord,
-    held: dict[Place, HeldLeaf],
-    changed: dict[Place, Record],
+    held: dict[LeafPlace, HeldLeaf],
+    aside: dict[LeafPlace, Version],
+    changed: dict[LeafPlace, Record],
 ) -> WriteResult:
-    """Judge one record against what is there, earlier records of the same transaction included."""
+    """Compare a record with what is held, or with an earlier record of the same transaction.
+
+    The version of a record that was set aside is stored again, or a newer one.
+    """
     current: Version | None = None
     if place is not None:
         if place in changed:
@@ -180,6 +231,8 @@ def _decide(
     if prepared.problem or place is None:
         return WriteResult(WriteOutcome.REFUSED, current, prepared.problem)
     version = prepared.record.version
+    if current is None and place in aside and version < aside[place]:
+        return WriteResult(WriteOutcome.OLDER, aside[place])
     if current is None or version > current:
         changed[place] = prepared.record
         return WriteResult(WriteOutcome.STORED, version)
@@ -194,6 +247,13 @@ _LEAF_SQL = RowsSql(
 )
 _PAYLOAD_SQL = RowsSql(
     "INSERT INTO payload (rid, bytes) VALUES ", "(?,?)", " ON CONFLICT DO UPDATE SET bytes = excluded.bytes"
+)
+# A number that is in use already is an error: the row is that of another record. The rows that only fill the
+# statement up have no number.
+_NEW_PAYLOAD_SQL = RowsSql(
+    "WITH new(rid, bytes) AS (VALUES ",
+    "(?,?)",
+    ") INSERT INTO payload (rid, bytes) SELECT rid, bytes FROM new WHERE rid IS NOT NULL",
 )
 _SLOT_SQL = RowsSql(
     "INSERT INTO slot (sid, slot, generation, records, tombstones, unhashed) VALUES ",

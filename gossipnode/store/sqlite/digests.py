@@ -1,61 +1,65 @@
-"""The digests of the SQLite store: computed on the loop in short slices, kept through the writer.
+"""The digests of the store: computed on the loop in short slices, and kept through the writer.
 
-A leaf digest is kept only for the version it was computed from, a slot digest only for the generation of the
-slot that was read, so a write in between can never leave a wrong one behind.
+A leaf digest is kept only if the leaf still has the version that it was computed from, and a slot digest only
+if the slot still has the generation that was read. A write in between therefore never leaves a wrong digest.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TypeAlias
 
 import trio
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.session.tree import SlotDigest, SlotHash, Tree, make_tree
-from gossipnode.store.damage import DamageError, intact
-from gossipnode.store.interface import LeafDigest, StoreClosedError, StoreError, StoreFullError
+from gossipnode.store.interface import LeafDigest, StoreFullError
 from gossipnode.store.sqlite.jobs import DigestJob, LeafSha, SlotSha
-from gossipnode.store.sqlite.rows import (
+from gossipnode.store.sqlite.open_state import OpenState
+from gossipnode.store.sqlite.reads import Reads
+from gossipnode.store.sqlite.sqlite_errors import StoreBusyError
+from gossipnode.store.sqlite.tables.damage import intact, leaf_checked
+from gossipnode.store.sqlite.tables.rows import (
+    LeafPlace,
     LeafRow,
-    Place,
     SlotRow,
     find_shard,
     last_rid,
     leaf_at,
+    next_unhashed_shard,
     payload_of,
     slot_leaves,
     slot_rows,
     unhashed_page,
-    unhashed_shards,
 )
-from gossipnode.store.sqlite.sqlite_errors import StoreBusyError
 from gossipnode.store.sqlite.writer import Writer
 
 SLOT_CHUNK_LEAVES = 1024
-"""Leaves of a slot that are hashed before other tasks get their turn."""
+"""Leaves of a slot that are read and hashed together."""
 
 UNHASHED_PAGE_LEAVES = 32
-"""Payloads held at once while leaf digests are computed."""
+"""Payloads that are in memory at once while leaf digests are computed."""
 
 DIGEST_BATCH_LEAVES = 256
 """Computed leaf digests that are written together."""
 
+SNAPSHOT_UNHASHED_LEAVES = 256
+"""Leaf digests that may be missing when the snapshot of a tree is taken. They are computed inside it."""
+
+FILL_PASSES_MAX = 64
+"""Passes that fill in digests before a tree. Writes that never pause must not delay it for ever."""
+
 LOOP_SLICE_SECONDS = 0.002
 """How long digests may be computed before other tasks get their turn."""
 
-Reading: TypeAlias = Callable[[], AbstractContextManager[sqlite3.Connection]]
-"""Gives a connection inside a read transaction; refuses when the store is closed."""
-
 
 class Slice:
-    """Lets other tasks run as soon as this one has had the loop for long enough."""
+    """The time that a task may keep the loop to itself before it lets other tasks run."""
 
     __slots__ = ("_began",)
 
@@ -63,7 +67,7 @@ class Slice:
         self._began = perf_counter()
 
     async def step(self) -> None:
-        """Between two pieces of work."""
+        """Let other tasks run if the time is up. To be called between two pieces of work."""
         if perf_counter() - self._began > LOOP_SLICE_SECONDS:
             await trio.lowlevel.checkpoint()
             self._began = perf_counter()
@@ -71,7 +75,7 @@ class Slice:
 
 @dataclass(slots=True, eq=False)
 class _Computation:
-    """A tree being computed, for all who ask while it has not yet begun to read."""
+    """A tree that is being computed. Calls that come before it begins to read share it."""
 
     reading: bool = False
     tree: Tree | None = None
@@ -79,73 +83,59 @@ class _Computation:
 
 
 class Digests:
-    """Computes what writes have made stale."""
+    """Computes the digests that writes have made stale."""
 
     __slots__ = (
-        "_closed",
         "_computations",
-        "_damage",
         "_leaf_digest",
-        "_reading",
-        "_snapshot",
+        "_reads",
         "_snapshot_turn",
+        "_state",
         "_writer",
     )
 
-    def __init__(
-        self,
-        writer: Writer,
-        reading: Reading,
-        snapshot: Reading,
-        leaf_digest: LeafDigest,
-        damage: Callable[[str], StoreError],
-    ) -> None:
-        """`reading` is for short reads, `snapshot` for those of a tree, one at a time.
-
-        `damage` is told of a payload that is not what was written, and gives the error to raise.
-        """
+    def __init__(self, writer: Writer, reads: Reads, state: OpenState, leaf_digest: LeafDigest) -> None:
         self._writer = writer
-        self._reading = reading
-        self._snapshot = snapshot
+        self._reads = reads
+        self._state = state
         self._snapshot_turn = trio.Lock()
         self._leaf_digest = leaf_digest
-        self._damage = damage
         self._computations: dict[ShardId, _Computation] = {}
-        self._closed = False
 
     async def close(self) -> None:
-        """End a running computation; afterwards no snapshot is open."""
-        self._closed = True
+        """Wait until a running computation has noticed that the store is closed. Then no snapshot is open."""
         async with self._snapshot_turn:
             return
 
     async def tree(self, shard: ShardId) -> Tree:
-        """The digests of a shard as of one moment after the call; callers at the same time share the work."""
+        """The digests of a shard at one moment after the call. Calls at the same time share the work."""
         await trio.lowlevel.checkpoint()
         while True:
             current = self._computations.get(shard)
             if current is None:
                 return await self._lead(shard)
-            # One that has begun to read may lack what this caller has written.
+            # A computation that has begun to read may lack what this caller has just written.
             fresh = not current.reading
             await current.done.wait()
             if fresh and current.tree is not None:
                 return current.tree
 
     async def fill(self, *, limit: int) -> int:
-        """Compute up to `limit` missing leaf digests of any shard; returns how many were kept."""
+        """Compute up to `limit` missing leaf digests, of any shard; returns how many were kept."""
         await trio.lowlevel.checkpoint()
-        with self._reading() as connection:
-            sids = unhashed_shards(connection)
-        kept = 0
-        for sid in sids:
-            if kept >= limit:
+        kept = sid = 0
+        while kept < limit:
+            # One shard is looked for at a time: to list them all costs far more than a batch of digests.
+            with self._reads.transaction() as connection:
+                found = next_unhashed_shard(connection, sid)
+            if found is None:
                 break
+            sid = found
             kept += await self._fill_shard(sid, limit - kept)
         return kept
 
     async def complete(self, sid: int, slot: int, rows: Sequence[LeafRow]) -> list[LeafRow]:
-        """The rows of a page with the digests that were missing. Such a row may be newer by then."""
+        """The rows of a page, with the digests that were missing. A row may have become newer meanwhile."""
         turn = Slice()
         complete: list[LeafRow] = []
         done: list[LeafSha] = []
@@ -153,50 +143,57 @@ class Digests:
             if row.sha is not None:
                 complete.append(row)
                 continue
-            place = Place(sid, slot, row.key)
-            with self._reading() as connection:
+            place = LeafPlace(sid, slot, row.key)
+            with self._reads.transaction() as connection:
                 current = leaf_at(connection, place)
             if current is None:
                 continue
             version, sha, payload = current
             if sha is None:
-                sha = self._digest(payload, version)
+                sha = self._digest(place, payload, version)
                 done.append(LeafSha(place, version, sha))
             complete.append(LeafRow(row.key, version, sha))
             await turn.step()
         await self._keep(done)
         return complete
 
-    def _digest(self, payload: bytes, version: Version) -> bytes:
-        """A leaf's digest. Bits that rotted in a payload must not become part of the tree."""
-        try:
-            return self._leaf_digest(intact(payload, version), version.delete_time)
-        except DamageError as finding:
-            raise self._damage(str(finding)) from finding
+    def _digest(self, place: LeafPlace, payload: bytes | None, version: Version) -> bytes:
+        """The digest of a leaf. A payload that has rotted must not become part of a tree."""
+        with leaf_checked(*place):
+            sound = intact(payload, version)
+        return self._leaf_digest(sound, version.delete_time)
 
     async def _lead(self, shard: ShardId) -> Tree:
+        assert shard not in self._computations, "two computations of one tree at a time"
         current = self._computations[shard] = _Computation()
         try:
             current.tree = await self._compute(shard, current)
             return current.tree
         finally:
-            # Also when cancelled: then one of those who wait takes over.
-            del self._computations[shard]
+            # Also after a cancellation: then one of the calls that wait takes the computation over.
+            ended = self._computations.pop(shard)
+            assert ended is current
             current.done.set()
 
     async def _compute(self, shard: ShardId, current: _Computation) -> Tree:
-        with self._reading() as connection:
-            sid = find_shard(connection, shard)
-            rows = slot_rows(connection, sid) if sid else []
-        if sid is None:
-            return make_tree(())
-        if any(row.unhashed for row in rows):
-            # The long part, in short reads: the snapshot then has little left to compute.
-            await self._fill_shard(sid, sys.maxsize)
+        # This is the long part. It is done in short reads, so that the snapshot is needed only for a moment.
+        # Writes go on meanwhile, so it is done until few digests are missing.
+        for filled in range(FILL_PASSES_MAX):
+            with self._reads.transaction() as connection:
+                sid = find_shard(connection, shard)
+                rows = slot_rows(connection, sid) if sid else []
+            if sid is None:
+                return make_tree(())
+            missing = sum(row.unhashed for row in rows)
+            if not missing or (filled and missing <= SNAPSHOT_UNHASHED_LEAVES):
+                break
+            # On a full disk none is kept, and another pass would not help.
+            if not await self._fill_shard(sid, sys.maxsize):
+                break
         async with self._snapshot_turn:
             current.reading = True
-            with self._snapshot() as connection:
-                # Asked again: meanwhile the shard may have been dropped, and begun anew.
+            with self._reads.snapshot() as connection:
+                # Look again: the shard may have been dropped since, and written to after that.
                 sid = find_shard(connection, shard)
                 return await self._read_tree(connection, sid) if sid else make_tree(())
 
@@ -218,8 +215,7 @@ class Digests:
         digest = SlotHash()
         with closing(slot_leaves(connection, sid, row.slot, with_versions=row.unhashed > 0)) as leaves:
             while chunk := leaves.fetchmany(SLOT_CHUNK_LEAVES):
-                if self._closed:
-                    raise StoreClosedError("the store is closed")
+                self._state.check_open()
                 if row.unhashed:
                     shas = await self._chunk_shas(connection, sid, row.slot, chunk, turn)
                 else:
@@ -241,8 +237,9 @@ class Digests:
         for sha, rid, key, mod_revision, delete_time, digest in chunk:
             if sha is None:
                 version = Version(mod_revision, delete_time, digest)
-                computed = self._digest(payload_of(connection, rid), version)
-                done.append(LeafSha(Place(sid, slot, key), version, computed))
+                place = LeafPlace(sid, slot, key)
+                computed = self._digest(place, payload_of(connection, rid), version)
+                done.append(LeafSha(place, version, computed))
                 shas.append(computed)
                 await turn.step()
             else:
@@ -251,17 +248,17 @@ class Digests:
         return shas
 
     async def _fill_shard(self, sid: int, limit: int) -> int:
-        """Compute missing leaf digests, once through in file order; returns how many were kept."""
+        """Compute missing leaf digests, going through the file once; returns how many were kept."""
         turn = Slice()
         kept = after = 0
         done: list[LeafSha] = []
-        with self._reading() as connection:
+        with self._reads.transaction() as connection:
             end = last_rid(connection)
         while True:
-            with self._reading() as connection:
+            with self._reads.transaction() as connection:
                 due = unhashed_page(connection, sid, after, end, min(limit, UNHASHED_PAGE_LEAVES))
             for leaf in due:
-                sha = self._digest(leaf.payload, leaf.version)
+                sha = self._digest(leaf.place, leaf.payload, leaf.version)
                 done.append(LeafSha(leaf.place, leaf.version, sha))
                 after = leaf.rid
                 await turn.step()
@@ -271,12 +268,12 @@ class Digests:
                 now_kept = await self._keep(done)
                 kept += now_kept
                 done.clear()
-                # Without space, computing more would be in vain.
+                # Nothing could be kept, since the disk is full: to compute more would be in vain.
                 if finished or not now_kept:
                     return kept
 
     async def _keep(self, leaves: Sequence[LeafSha], slots: Sequence[SlotSha] = ()) -> int:
-        """Keep digests; returns how many leaves were kept. A full disk keeps none and is no failure."""
+        """Keep digests; returns how many of the leaves were kept. On a full disk that is 0, and no error."""
         if not leaves and not slots:
             return 0
         job = DigestJob(tuple(leaves), tuple(slots))

@@ -1,7 +1,7 @@
-"""The database file of a store: made, recognised, checked, moved aside. Blocking: call it in a thread.
+"""The database file of a store: how it is opened, made, checked, moved aside and closed.
 
-A file that is not certainly ours and whole is never written to. A new file appears under its name only when
-it is complete, so an empty or foreign file under that name is damage, not a beginning.
+A file is written to only after it is certain to be ours and whole. A new file gets its name only when it is
+complete, so an empty or foreign file of that name is damage. The functions block: call them in a thread.
 """
 
 from __future__ import annotations
@@ -9,89 +9,107 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from gossipnode.core.model.version import Version
-from gossipnode.store.damage import DamageError, intact
-from gossipnode.store.interface import StoreDamagedError, StoreError, StoreTooNewError
+import structlog
+
+from gossipnode.store.interface import StoreDamagedError, StoreError, StoreFullError
 from gossipnode.store.sqlite.directory_lock import DirectoryLock
+from gossipnode.store.sqlite.schema import check_identity, migrate
 from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
+from gossipnode.store.sqlite.tables.set_aside import set_all_aside
 
 WRITER_CACHE_KIB = 16 << 10
 READER_CACHE_KIB = 8 << 10
 
 READ_AHEAD_BYTES = 1 << 20
+"""Bytes that are read at once to bring a file into the system's cache."""
 
 WAL_CHECKPOINT_PAGES = 16_000
+"""Pages in the write-ahead log from which on a commit moves them into the database."""
 WAL_KEPT_BYTES = 64 << 20
-"""What is left of a write-ahead log that had grown beyond it."""
+"""A write-ahead log that has grown beyond this is cut to it when it is begun again."""
+
+RESERVE_NAME = "store.reserve"
+RESERVE_BYTES = 48 << 10
+"""Space that is kept for a full disk: a start, or the first step of giving up a shard, needs less.
+
+An index of the log takes 32 KiB of it, the first commits the rest. Less than the smallest database has.
+"""
+
+RESERVE_MIN_FREE_BYTES = 16 * RESERVE_BYTES
+"""Free space below which no reserve is made: it would only hasten what it is for."""
+
+LOST_COMMITS_MIN = 2
+"""Commits after a broken place in the log that are damage. One may be a write that a crash cut off."""
+
+_WAL_HEADER_BYTES = 32
+_WAL_FRAME_HEADER_BYTES = 24
+_WAL_INDEX_LAST_FRAME = 16
+"""Where the index of the log (`-shm`) says how many of its frames SQLite takes for whole."""
 
 FILE_NAME = "store.db"
-APPLICATION_ID = 0x676F7370
 OLDEST_SQLITE = (3, 35, 0)
 _SIDE_FILES = ("", "-wal", "-shm")
-
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        "CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID",
-        "CREATE TABLE shard (sid INTEGER PRIMARY KEY, grp BLOB NOT NULL, number INT NOT NULL,"
-        " UNIQUE (grp, number))",
-        # Narrow rows in the order of the tree: a slot is hashed without touching a payload.
-        "CREATE TABLE leaf (sid INT NOT NULL, slot INT NOT NULL, entity BLOB NOT NULL,"
-        " mod_revision INT NOT NULL, delete_time INT NOT NULL, digest BLOB NOT NULL, sha BLOB,"
-        " rid INT NOT NULL, PRIMARY KEY (sid, slot, entity)) WITHOUT ROWID",
-        # In the order of rid a bulk load appends to it, and payloads are read nearly in file order.
-        "CREATE INDEX leaf_unhashed ON leaf (sid, rid) WHERE sha IS NULL",
-        "CREATE TABLE payload (rid INTEGER PRIMARY KEY, bytes BLOB NOT NULL)",
-        "CREATE TABLE slot (sid INT NOT NULL, slot INT NOT NULL, generation INT NOT NULL,"
-        " records INT NOT NULL, tombstones INT NOT NULL, unhashed INT NOT NULL, sha BLOB,"
-        " PRIMARY KEY (sid, slot)) WITHOUT ROWID",
-        "INSERT INTO meta VALUES ('clean', 1), ('last_stamp', 0), ('dialect', '')",
-    ),
-    (
-        # A number that stood for a dropped shard is never given again: a digest that was on its way then
-        # cannot reach another shard.
-        "CREATE TABLE new_shard (sid INTEGER PRIMARY KEY AUTOINCREMENT, grp BLOB NOT NULL,"
-        " number INT NOT NULL, incarnation INT NOT NULL, UNIQUE (grp, number, incarnation))",
-        "INSERT INTO new_shard SELECT sid, grp, number, 0 FROM shard",
-        "DROP TABLE shard",
-        "ALTER TABLE new_shard RENAME TO shard",
-        "CREATE TABLE note (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
-        # Built up to the leaf at (slot, entity); slot is null when all leaves are in it. An index that nobody
-        # wants any more has no sid until its last row is gone.
-        "CREATE TABLE tag_index (iid INTEGER PRIMARY KEY AUTOINCREMENT, sid INT, tag BLOB NOT NULL,"
-        " slot INT, entity BLOB, UNIQUE (sid, tag))",
-        "CREATE INDEX tag_index_due ON tag_index (iid) WHERE sid IS NULL OR slot IS NOT NULL",
-        "CREATE TABLE tag_row (iid INT NOT NULL, kind INT NOT NULL, key BLOB NOT NULL, entity BLOB NOT NULL,"
-        " PRIMARY KEY (iid, kind, key, entity)) WITHOUT ROWID",
-    ),
-)
-"""Statements that lead from schema version i to i + 1. Only ever added to."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoreFile:
-    """An open database file, checked, under its lock. `close_readers`, then `close_file` end it."""
+    """An open database file, checked and locked. Close it with `close_readers` and then `close_file`."""
 
     path: Path
     lock: DirectoryLock
     writer: sqlite3.Connection
     reader: sqlite3.Connection
     snapshot: sqlite3.Connection
-    """A second reader, for reads that stay in one transaction for longer."""
+    """A second reading connection, for reads that stay in one transaction for longer."""
     moved_aside: Path | None
-    """What a damaged file is called now, when there was one and reseeding was asked for."""
+    """Where a damaged file is now, if there was one and reseeding was asked for."""
 
 
 def open_file(directory: Path, *, dialect: str, reseed: bool) -> StoreFile:
-    """Open the store of a directory, or make a new one; see `open_sqlite_store` for the errors."""
+    """Open the file of a directory, or make a new one. `open_sqlite_store` lists the errors."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 is needed")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / FILE_NAME
+    try:
+        file = _open_files(path, dialect=dialect, reseed=reseed)
+    except StoreFullError:
+        if not give_up_reserve(path):
+            raise
+        file = _open_files(path, dialect=dialect, reseed=reseed)
+    else:
+        make_reserve(path)
+    return file
+
+
+def make_reserve(path: Path) -> None:
+    """Keep some space for a full disk, unless that is done already or there is little left."""
+    reserve = path.with_name(RESERVE_NAME)
+    with contextlib.suppress(OSError):
+        space = os.statvfs(path.parent)
+        if not reserve.exists() and space.f_bavail * space.f_frsize >= RESERVE_MIN_FREE_BYTES:
+            try:
+                reserve.write_bytes(bytes(RESERVE_BYTES))
+            except OSError:
+                reserve.unlink()
+
+
+def give_up_reserve(path: Path) -> bool:
+    """Use the space that was kept; returns whether there was any."""
+    try:
+        path.with_name(RESERVE_NAME).unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _open_files(path: Path, *, dialect: str, reseed: bool) -> StoreFile:
     with contextlib.ExitStack() as undo:
-        lock = DirectoryLock(directory)
+        lock = DirectoryLock(path.parent)
         undo.callback(lock.release)
         try:
             moved_aside, writer = _open_writer(path, reseed=reseed)
@@ -107,18 +125,18 @@ def open_file(directory: Path, *, dialect: str, reseed: bool) -> StoreFile:
 
 
 def close_readers(file: StoreFile) -> None:
-    """Close the readers' connections, which must not be in use."""
+    """Close the reading connections, which must not be in use."""
     file.reader.close()
     file.snapshot.close()
 
 
 def close_file(file: StoreFile, *, clean: bool) -> None:
-    """Close the writer's connection and let go of the lock. The readers' must be closed before.
+    """Close the writing connection and release the lock. The reading connections must be closed already.
 
-    `clean` says that the next start need not check the file.
+    With `clean` the next start does not check the file.
     """
     try:
-        # On a full disk the mark cannot be set: then the next start checks the file, which is harmless.
+        # On a full disk the mark cannot be set. The next start then checks the file, which does no harm.
         with contextlib.suppress(sqlite3.Error):
             file.writer.execute(
                 "UPDATE meta SET value = ?1 WHERE key = 'clean' AND value <> ?1", (int(clean),)
@@ -143,24 +161,6 @@ def connect_reader(path: Path, *, uri: bool = False, target: str = "") -> sqlite
     return connection
 
 
-def check_identity(connection: sqlite3.Connection, path: Path) -> int:
-    """The schema version of a file that is certainly ours.
-
-    Raises:
-        StoreDamagedError: it is not ours.
-        StoreTooNewError: a newer gossipnode wrote it.
-    """
-    if _number(connection, "PRAGMA application_id") != APPLICATION_ID:
-        raise damaged(path, "it lacks the mark of one")
-    version = _number(connection, "PRAGMA user_version")
-    if version > len(MIGRATIONS):
-        raise StoreTooNewError(
-            f"{path} has schema version {version}, this gossipnode knows up to {len(MIGRATIONS)}: start the"
-            " newer gossipnode that wrote it"
-        )
-    return version
-
-
 def _open_writer(path: Path, *, reseed: bool) -> tuple[Path | None, sqlite3.Connection]:
     if not _exists(path):
         _create(path)
@@ -177,7 +177,7 @@ def _open_writer(path: Path, *, reseed: bool) -> tuple[Path | None, sqlite3.Conn
 
 
 def _exists(path: Path) -> bool:
-    # A log without its database must not be replayed into a new one.
+    # A log without its database counts too: SQLite would replay it into a new database of this name.
     return path.exists() or path.with_name(path.name + "-wal").exists()
 
 
@@ -193,17 +193,49 @@ def _open_existing(path: Path, *, thorough: bool) -> sqlite3.Connection:
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
         connection.execute("PRAGMA secure_delete = FAST")
-        clean = _number(connection, "SELECT value FROM meta WHERE key = 'clean'")
+        clean = _is_clean(connection)
+        if not clean and (lost := lost_commits(path)):
+            structlog.get_logger("gossipnode.store").error(
+                "the log of the store is damaged: commits after the damage are lost",
+                path=str(path),
+                commits=lost,
+            )
         if thorough:
             _check_pages(connection, path, "integrity_check")
-            _check_payloads(connection, path)
         elif not clean:
             _check_pages(connection, path, "quick_check")
-        _migrate(connection, version)
+        migrate(connection, version)
+        if thorough:
+            _set_rotten_aside(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def lost_commits(path: Path) -> int:
+    """How many commits follow in the log after a place from which SQLite cannot read it; 0 if it is sound.
+
+    SQLite takes what follows a broken frame for the rest of a commit that was cut off. There can be one such
+    commit. Where more follow, with the same salts as the log, the log was whole and has rotted. What is lost
+    cannot be told from the log. A connection must have read the file before, and nothing been written yet.
+    """
+    log = path.with_name(path.name + "-wal")
+    try:
+        with log.open("rb") as file:
+            header = file.read(_WAL_HEADER_BYTES)
+            page_size, salts = int.from_bytes(header[8:12], "big"), header[16:24]
+            index = path.with_name(path.name + "-shm").read_bytes()
+            valid = int.from_bytes(index[_WAL_INDEX_LAST_FRAME : _WAL_INDEX_LAST_FRAME + 4], sys.byteorder)
+            frame = _WAL_FRAME_HEADER_BYTES + page_size
+            commits = 0
+            for number in range(valid, max(log.stat().st_size - _WAL_HEADER_BYTES, 0) // frame):
+                file.seek(_WAL_HEADER_BYTES + number * frame)
+                head = file.read(_WAL_FRAME_HEADER_BYTES)
+                commits += head[8:16] == salts and head[4:8] != bytes(4)
+    except FileNotFoundError:
+        return 0
+    return commits if commits >= LOST_COMMITS_MIN else 0
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path, check: str) -> None:
@@ -213,20 +245,18 @@ def _check_pages(connection: sqlite3.Connection, path: Path, check: str) -> None
         raise damaged(path, str(finding).replace("\n", " "))
 
 
-def _check_payloads(connection: sqlite3.Connection, path: Path) -> None:
-    """Rot inside a payload is no concern of SQLite's, and would be met again after the next start."""
-    columns = "mod_revision, delete_time, digest, bytes"
-    for *version, payload in connection.execute(f"SELECT {columns} FROM leaf JOIN payload USING (rid)"):
-        try:
-            intact(payload, Version(*version))
-        except DamageError as finding:
-            raise damaged(path, str(finding)) from finding
+def _set_rotten_aside(connection: sqlite3.Connection) -> None:
+    """SQLite does not notice rot inside a record. The other records of the file are sound, and stay."""
+    connection.execute("BEGIN IMMEDIATE")
+    set_all_aside(connection)
+    connection.execute("COMMIT")
 
 
 def _read_ahead(path: Path) -> None:
-    """Bring the file into the system's cache in order.
+    """Bring the file into the system's cache, from its beginning to its end.
 
-    The check reads pages in the order of its trees: from a cold disk 100 s for 2 GB, after this 7 s.
+    The check reads pages in the order of SQLite's trees. For 2 GB on a cold disk that takes 100 s, and 7 s
+    after this.
     """
     buffer = bytearray(READ_AHEAD_BYTES)
     with path.open("rb", buffering=0) as file:
@@ -240,26 +270,16 @@ def _create(path: Path) -> None:
         new.with_name(new.name + side).unlink(missing_ok=True)
     with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
-        _migrate(connection, 0)
+        # It has to be said before the first table is made, so older files stay as they are.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        migrate(connection, 0)
         connection.execute("PRAGMA journal_mode = WAL")
     new.rename(path)
     _sync_directory(path.parent)
 
 
-def _migrate(connection: sqlite3.Connection, version: int) -> None:
-    if version == len(MIGRATIONS):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    for statements in MIGRATIONS[version:]:
-        for statement in statements:
-            connection.execute(statement)
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-    connection.execute("COMMIT")
-
-
 def _take_dialect(connection: sqlite3.Connection, dialect: str) -> None:
-    """Forget the digests of another dialect: they are computed anew from the payloads."""
+    """Forget the digests of another dialect. They will be computed again from the payloads."""
     (kept,) = connection.execute("SELECT value FROM meta WHERE key = 'dialect'").fetchone()
     if kept == dialect:
         return
@@ -299,6 +319,6 @@ def _configure(connection: sqlite3.Connection, *, cache_kib: int) -> None:
     connection.execute("PRAGMA temp_store = MEMORY")
 
 
-def _number(connection: sqlite3.Connection, sql: str) -> int:
-    row = connection.execute(sql).fetchone()
-    return int(row[0]) if row else 0
+def _is_clean(connection: sqlite3.Connection) -> bool:
+    row = connection.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone()
+    return row is not None and bool(int(row[0]))

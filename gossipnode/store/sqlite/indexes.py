@@ -1,4 +1,4 @@
-"""The tag indexes of the SQLite store as tasks see them: read on the loop, changed through the writer."""
+"""The tag indexes of the store: read on the loop, changed through the writer. All SQL is in `index_table`."""
 
 from __future__ import annotations
 
@@ -10,43 +10,44 @@ import trio
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.query.index_key import IndexKind
-from gossipnode.store.entity_key import entity_key, key_entity
 from gossipnode.store.interface import IndexHit, IndexRows, IndexState
 from gossipnode.store.prepared import check_index, no_index, too_many_indexes
-from gossipnode.store.sqlite.digests import Reading
-from gossipnode.store.sqlite.drop import INDEX_CLEAR_ROWS
-from gossipnode.store.sqlite.index_table import (
-    Hit,
+from gossipnode.store.sqlite.jobs import StepJob
+from gossipnode.store.sqlite.reads import Reads
+from gossipnode.store.sqlite.tables.drop import INDEX_CLEAR_ROWS
+from gossipnode.store.sqlite.tables.entity_key import entity_key, is_key, key_entity
+from gossipnode.store.sqlite.tables.index_table import (
+    RawHit,
+    after_key,
     any_index_work,
     ascending_page,
     before_key,
-    behind_key,
     build_step,
     descending_page,
     find_index,
     give_up_index,
     index_states,
+    remove_hit,
     want_index,
 )
-from gossipnode.store.sqlite.jobs import StepJob
 from gossipnode.store.sqlite.writer import Writer
 
 
 class Indexes:
-    """See the methods of `Store` for what each does."""
+    """The methods of `Store` that are about indexes."""
 
-    __slots__ = ("_index_rows", "_reading", "_writer")
+    __slots__ = ("_index_rows", "_reads", "_writer")
 
-    def __init__(self, writer: Writer, reading: Reading, index_rows: IndexRows) -> None:
+    def __init__(self, writer: Writer, reads: Reads, index_rows: IndexRows) -> None:
         self._writer = writer
-        self._reading = reading
+        self._reads = reads
         self._index_rows = index_rows
 
     async def want(self, shard: ShardId, tag: str) -> None:
         """See `Store.want_index`."""
         check_index(shard, tag)
         await trio.lowlevel.checkpoint()
-        # Asking again, as a node does when it starts, costs no commit.
+        # A node wants its indexes again each time that it starts. Those that are there must cost no commit.
         if tag in self.states(shard):
             return
         if not await self._step(partial(want_index, shard=shard, tag=tag), 1):
@@ -58,18 +59,18 @@ class Indexes:
         if tag not in self.states(shard):
             return
         step = partial(give_up_index, shard=shard, tag=tag, limit=INDEX_CLEAR_ROWS)
-        while await self._step(step, INDEX_CLEAR_ROWS):
+        while await self._writer.free(step, INDEX_CLEAR_ROWS):
             pass
 
     def states(self, shard: ShardId) -> dict[str, IndexState]:
         """See `Store.indexes`."""
-        with self._reading() as connection:
+        with self._reads.transaction() as connection:
             return index_states(connection, shard)
 
     async def build(self, limit: int) -> int:
         """See `Store.build_indexes`."""
         await trio.lowlevel.checkpoint()
-        with self._reading() as connection:
+        with self._reads.transaction() as connection:
             due = any_index_work(connection)
         if not due:
             return 0
@@ -89,16 +90,22 @@ class Indexes:
     ) -> list[IndexHit]:
         """See `Store.find`."""
         await trio.lowlevel.checkpoint()
-        with self._reading() as connection:
-            index = find_index(connection, shard, tag)
-            if index is None or not index[1]:
-                raise no_index(shard, tag, building=index is not None)
-            page = _find_page(connection, index[0], int(kind), low, high, after, descending, limit)
-        return [IndexHit(key, key_entity(entity)) for key, entity in page]
+        while True:
+            with self._reads.transaction() as connection:
+                index = find_index(connection, shard, tag)
+                if index is None or not index[1]:
+                    raise no_index(shard, tag, building=index is not None)
+                page = _find_page(connection, index[0], int(kind), low, high, after, descending, limit)
+            rotten = next((hit for hit in page if not is_key(hit[1])), None)
+            if rotten is None:
+                return [IndexHit(key, key_entity(entity)) for key, entity in page]
+            # It leads to no record. The row that the record itself had is there again once it is written.
+            await self._step(partial(remove_hit, iid=index[0], kind=int(kind), hit=rotten), 1)
 
     async def _step(self, run: Callable[[sqlite3.Connection], int], records: int) -> int:
         job = StepJob(run, records)
         await self._writer.do(job)
+        assert 0 <= job.result <= records, "a step did more than it counted for in the writer's queue"
         return job.result
 
 
@@ -111,11 +118,15 @@ def _find_page(
     after: IndexHit | None,
     descending: bool,
     limit: int,
-) -> list[Hit]:
+) -> list[RawHit]:
+    """A page of `find`. The row `after` may be anywhere, even outside the range of `low` to `high`."""
     begin = (after.key, entity_key(after.entity)) if after else None
     if not descending:
         return ascending_page(connection, iid, kind, max(before_key(low), begin or (b"", b"")), high, limit)
     if begin is None or begin[0] > high:
-        return descending_page(connection, iid, kind, low, behind_key(high), limit)
+        return descending_page(connection, iid, kind, low, after_key(high), limit)
+    # The entities of a key ascend in both directions: first those of the key of `after`, then smaller keys.
     page = ascending_page(connection, iid, kind, begin, begin[0], limit) if begin[0] >= low else []
-    return page + descending_page(connection, iid, kind, low, before_key(begin[0]), limit - len(page))
+    rest = limit - len(page)
+    assert rest >= 0, "SQLite takes a negative limit for no limit"
+    return page + descending_page(connection, iid, kind, low, before_key(begin[0]), rest)

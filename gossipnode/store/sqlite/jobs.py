@@ -1,4 +1,4 @@
-"""What the loop hands the writer thread: jobs, each of which is carried out whole or not at all."""
+"""What the loop hands to the writer's thread: jobs, each of which is carried out as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,22 +7,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
+from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteResult
-from gossipnode.store.prepared import PreparedRecord
-from gossipnode.store.sqlite.rows import Place
+from gossipnode.store.prepared import PreparedRecord, prepare_record
+from gossipnode.store.sqlite.tables.entity_key import entity_key
+from gossipnode.store.sqlite.tables.rows import LeafPlace
+
+KeyedRecord: TypeAlias = tuple[PreparedRecord, bytes]
+"""A record to be written and the key of its row. The key is empty if no row can have one."""
+
+_DIGEST_WEIGHT_BYTES = 256
+"""What a digest counts for in the writer's queue: the digest, its key and the objects around them."""
 
 
 class LeafSha(NamedTuple):
-    """A leaf digest that was computed for exactly this version."""
+    """A leaf digest, and the version that it was computed from."""
 
-    place: Place
+    place: LeafPlace
     version: Version
     sha: bytes
 
 
 class SlotSha(NamedTuple):
-    """A slot digest that was computed for exactly this generation of the slot."""
+    """A slot digest, and the generation of the slot that it was computed from."""
 
     sid: int
     slot: int
@@ -32,43 +40,51 @@ class SlotSha(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class WriteJob:
-    """One call of `write`; the commit fills in the results."""
+    """One call of `write`. The commit fills in `results`, one for each record."""
 
-    records: Sequence[PreparedRecord]
+    records: Sequence[KeyedRecord]
     stamp: int
+    doubt_equal: bool = False
+    """Whether the digests of records that are held already are forgotten, to be computed again."""
     results: list[WriteResult] = field(default_factory=list[WriteResult])
 
 
 @dataclass(slots=True, eq=False)
 class DigestJob:
-    """Digests to keep. Those that a later write has overtaken are dropped; `kept` counts the leaves kept."""
+    """Digests to keep. A digest is dropped if a later write has changed what it was computed from."""
 
     leaves: Sequence[LeafSha] = ()
     slots: Sequence[SlotSha] = ()
     kept: int = 0
+    """How many of the leaf digests the commit has kept."""
 
 
 @dataclass(slots=True, eq=False)
 class StepJob:
-    """A function to run inside the transaction, behind its writes; `result` is what it returned.
-
-    It may change anything. `records` says how much it does at most, in records that a write would have.
-    """
+    """A function to run in the transaction, after the writes of the same commit. It may change anything."""
 
     run: Callable[[sqlite3.Connection], int]
     records: int = 1
+    """What the job counts for in the writer's queue: the records of a write that would take as long."""
     result: int = 0
+    """What the function returned."""
 
 
 Job: TypeAlias = WriteJob | DigestJob | StepJob
+
+
+def keyed_record(shard: ShardId, record: Record) -> KeyedRecord:
+    """Judge a record and make its key: on the loop, to leave the writer's thread less to do."""
+    prepared = prepare_record(shard, record)
+    return prepared, entity_key(record.entity) if prepared.can_be_held else b""
 
 
 def job_weight(job: Job) -> tuple[int, int]:
     """What a job counts for in the writer's queue: records and bytes."""
     match job:
         case WriteJob():
-            return len(job.records) + 1, sum(len(prepared.record.payload) for prepared in job.records)
+            return len(job.records) + 1, sum(len(prepared.record.payload) for prepared, _ in job.records)
         case DigestJob():
-            return len(job.leaves) + 1, 256 * (len(job.leaves) + len(job.slots))
+            return len(job.leaves) + 1, _DIGEST_WEIGHT_BYTES * (len(job.leaves) + len(job.slots))
         case StepJob():
             return job.records, 0

@@ -1,15 +1,20 @@
-"""What an error of SQLite means for a store. The only place that knows SQLite's codes."""
+"""What an error of SQLite means for a store. No other module knows SQLite's error codes."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from pathlib import Path
 
-from gossipnode.store.interface import StoreDamagedError, StoreError, StoreFullError
+from gossipnode.store.interface import RecordDamagedError, StoreDamagedError, StoreError, StoreFullError
 
 FULL_BELOW_BYTES = 1 << 20
-"""An I/O error with less free space than this counts as a full disk."""
+"""An I/O error counts as a full disk if the disk has less free space than this."""
+
+PROBE_NAME = "store.probe"
+PROBE_BYTES = 1 << 20
+"""What a probing write adds to the size of the largest file. It is removed at once."""
 
 
 class StoreBusyError(StoreError):
@@ -17,8 +22,8 @@ class StoreBusyError(StoreError):
 
 
 def store_error(error: sqlite3.Error, path: Path) -> StoreError:
-    """The store's error for one of SQLite's, about the database file `path`."""
-    # Errors of the sqlite3 module itself carry no code.
+    """The error to raise for an error of SQLite about the database file `path`."""
+    # Errors that Python's sqlite3 module raises of its own accord have no code.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return damaged(path, str(error))
@@ -30,10 +35,18 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
 
 
 def damaged(path: Path, finding: str) -> StoreDamagedError:
-    """The error for a file that cannot be used, saying what to do."""
+    """The error for a file that cannot be used. It says what to do."""
     return StoreDamagedError(
         f"{path} is damaged or no store of gossipnode ({finding}): start with --reseed to move it aside and"
         " fill this node again from its peers"
+    )
+
+
+def record_damaged(name: str) -> RecordDamagedError:
+    """The error for reading a record that was set aside."""
+    return RecordDamagedError(
+        f"record {name} is damaged on this node's disk and set aside: the next repair round brings it back"
+        " from a replica"
     )
 
 
@@ -42,4 +55,29 @@ def _disk_full(path: Path) -> bool:
         space = os.statvfs(path.parent)
     except OSError:
         return False
-    return space.f_bavail * space.f_frsize < FULL_BELOW_BYTES
+    return space.f_bavail * space.f_frsize < FULL_BELOW_BYTES or _growth_refused(path)
+
+
+def _growth_refused(path: Path) -> bool:
+    """Whether a quota or a limit on the size of files keeps the store from growing. A probing write tells."""
+    probe = path.with_name(PROBE_NAME)
+    try:
+        size = max(
+            file.stat().st_size for file in (path, path.with_name(path.name + "-wal")) if file.exists()
+        )
+        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except (OSError, ValueError) as error:
+        return isinstance(error, OSError) and error.errno in _NO_SPACE
+    try:
+        # Beyond the end of the largest file, since a limit may be on the size of one file.
+        written = os.pwrite(descriptor, bytes(PROBE_BYTES), size)
+    except OSError as error:
+        return error.errno in _NO_SPACE
+    else:
+        return written < PROBE_BYTES
+    finally:
+        os.close(descriptor)
+        probe.unlink(missing_ok=True)
+
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -1,14 +1,14 @@
-"""The store in one SQLite file: reads on the loop, a short page at a time; writes through one thread.
+"""The store in one SQLite file. It reads on the loop, a short page at a time, and writes through one thread.
 
-Opened first and closed last by a node. A read never holds a transaction across an await, except the bounded
-one of a tree.
+A node opens its store first and closes it last.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -19,26 +19,29 @@ from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.query.index_key import IndexKind
 from gossipnode.core.session.tree import Leaf, Tree
-from gossipnode.store.damage import DamageError
-from gossipnode.store.entity_key import entity_key, key_entity
 from gossipnode.store.interface import (
     IndexHit,
     IndexRows,
     IndexState,
     LeafDigest,
     ShardCounts,
-    StoreClosedError,
-    StoreDamagedError,
     StoreError,
+    StoreFullError,
     no_index_rows,
 )
-from gossipnode.store.prepared import PreparedRecord, prepare_record
 from gossipnode.store.sqlite.digests import Digests
-from gossipnode.store.sqlite.drop import DROP_STEP_RECORDS, drop_step
-from gossipnode.store.sqlite.file import StoreFile, close_file, close_readers, open_file
+from gossipnode.store.sqlite.disk_watch import WATCH_SECONDS, DiskWatch
+from gossipnode.store.sqlite.file import StoreFile, close_file, close_readers, make_reserve, open_file
 from gossipnode.store.sqlite.indexes import Indexes
-from gossipnode.store.sqlite.jobs import StepJob, WriteJob
-from gossipnode.store.sqlite.rows import (
+from gossipnode.store.sqlite.jobs import KeyedRecord, StepJob, WriteJob, keyed_record
+from gossipnode.store.sqlite.mending import Mending
+from gossipnode.store.sqlite.open_state import OpenState
+from gossipnode.store.sqlite.reads import Reads
+from gossipnode.store.sqlite.sqlite_errors import record_damaged, store_error
+from gossipnode.store.sqlite.tables.damage import leaf_checked
+from gossipnode.store.sqlite.tables.drop import DROP_STEP_RECORDS, drop_step, return_pages
+from gossipnode.store.sqlite.tables.entity_key import entity_key, key_entity
+from gossipnode.store.sqlite.tables.rows import (
     all_shards,
     find_shard,
     keep_note,
@@ -49,12 +52,12 @@ from gossipnode.store.sqlite.rows import (
     scan_page,
     slot_rows,
 )
-from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
-from gossipnode.store.sqlite.statements import STATEMENT_ROWS, statement_rows
+from gossipnode.store.sqlite.tables.set_aside import aside_of, key_name
+from gossipnode.store.sqlite.tables.statements import STATEMENT_ROWS, statement_rows
 from gossipnode.store.sqlite.writer import Writer
 
 READ_STATEMENT_ROWS = 64
-"""Records read before other tasks get their turn: well under a millisecond."""
+"""Records that are read before other tasks get their turn. It takes well under a millisecond."""
 
 
 @asynccontextmanager
@@ -66,15 +69,16 @@ async def open_sqlite_store(
     index_rows: IndexRows = no_index_rows,
     reseed: bool = False,
 ) -> AsyncGenerator[SqliteStore]:
-    """Open the store of a data directory, making both if need be, for the length of the block.
+    """Open the store of a data directory for the length of the block. Both are made if they do not exist.
 
-    `dialect` names what `leaf_digest` computes: digests kept under another name are computed anew.
-    `index_rows` must give the same rows for the same payload in every life of the file. With `reseed` the
-    whole file is checked, and moved aside if it is damaged (see `SqliteStore.moved_aside`).
+    `dialect` names the formula of `leaf_digest`. If the file has digests of another one, they are forgotten
+    and computed again. `index_rows` must always give the same rows for the same payload, as long as the file
+    exists. With `reseed` the whole file is checked, and moved aside if it is damaged (see
+    `SqliteStore.moved_aside`).
 
     Raises:
         StoreLockedError: another process has the directory open.
-        StoreDamagedError: the file is damaged or of another kind, and `reseed` is false.
+        StoreDamagedError: the file is damaged or not a store of ours, and `reseed` is false.
         StoreTooNewError: a newer gossipnode wrote the file.
         StoreFullError: there is no space for a new file.
         StoreError: SQLite is too old, or cannot open the file.
@@ -96,57 +100,84 @@ async def open_sqlite_store(
 class SqliteStore:
     """Implements `Store`. Made by `open_sqlite_store`."""
 
-    __slots__ = ("_closed", "_digests", "_failed", "_failure", "_file", "_indexes", "_writer")
+    __slots__ = (
+        "_digests",
+        "_file",
+        "_indexes",
+        "_mending",
+        "_reads",
+        "_state",
+        "_watch",
+        "_writer",
+    )
 
     def __init__(self, file: StoreFile, leaf_digest: LeafDigest, index_rows: IndexRows) -> None:
         self._file = file
-        self._closed = False
-        self._failure: StoreError | None = None
-        self._failed = trio.Event()
-        self._writer = Writer(file.writer, file.path, index_rows, self._fail)
-        self._digests = Digests(self._writer, self._reading, self._in_snapshot, leaf_digest, self._damage)
-        self._indexes = Indexes(self._writer, self._reading, index_rows)
+        self._state = OpenState(file.path)
+        self._reads = Reads(file, self._state)
+        self._watch = DiskWatch(file.path)
+        self._writer = Writer(file.writer, file.path, index_rows, self._state.fail)
+        self._digests = Digests(self._writer, self._reads, self._state, leaf_digest)
+        self._mending = Mending(self._writer, self._state)
+        self._indexes = Indexes(self._writer, self._reads, index_rows)
 
     @property
     def moved_aside(self) -> Path | None:
-        """What a damaged file is called now, if opening moved one aside."""
+        """Where a damaged file is now, if opening has moved one aside."""
         return self._file.moved_aside
 
-    @property
-    def failure(self) -> StoreError | None:
-        """Why the store cannot go on, once it has failed."""
-        return self._failure
-
     async def wait_failed(self) -> StoreError:
-        """Wait until the store has failed so that it cannot go on; the node should then stop."""
-        await self._failed.wait()
-        assert self._failure is not None
-        return self._failure
+        """See `Store.wait_failed`. Looks at the files meanwhile: they may be removed."""
+        while self._state.failure is None:
+            with trio.move_on_after(WATCH_SECONDS):
+                await self._state.wait_failed()
+            if not self._state.closed:
+                await trio.to_thread.run_sync(make_reserve, self._file.path, abandon_on_cancel=True)
+                gone = await trio.to_thread.run_sync(self._watch.look, abandon_on_cancel=True)
+                if gone is not None and not self._state.closed:
+                    self._state.fail(gone)
+        return self._state.failure
 
     async def write(
-        self, shard_records: Sequence[tuple[ShardId, Record]], *, stamp: int = 0
+        self,
+        shard_records: Sequence[tuple[ShardId, Record]],
+        *,
+        stamp: int = 0,
+        doubt_equal: bool = False,
     ) -> list[WriteResult]:
         """See `Store.write`."""
-        self._check_open()
-        prepared: list[PreparedRecord] = []
+        self._state.check_open()
+        records: list[KeyedRecord] = []
         for shard, record in shard_records:
-            prepared.append(prepare_record(shard, record))
-            if len(prepared) % STATEMENT_ROWS == 0:
+            records.append(keyed_record(shard, record))
+            if len(records) % STATEMENT_ROWS == 0:
                 await trio.lowlevel.checkpoint()
-        job = WriteJob(prepared, stamp)
+        job = WriteJob(records, stamp, doubt_equal)
         await self._writer.do(job)
+        assert len(job.results) == len(records), "a record was committed without a result"
         return job.results
 
-    async def read(self, shard: ShardId, entities: Sequence[Entity]) -> list[Record | None]:
+    async def read(
+        self, shard: ShardId, entities: Sequence[Entity], *, skip_damaged: bool = False
+    ) -> list[Record | None]:
         """See `Store.read`."""
+        return await self._mending.read(partial(self._read, shard, entities, skip_damaged))
+
+    async def _read(
+        self, shard: ShardId, entities: Sequence[Entity], skip_damaged: bool
+    ) -> list[Record | None]:
         records: list[Record | None] = []
         for start in range(0, len(entities), READ_STATEMENT_ROWS):
             part = entities[start : start + READ_STATEMENT_ROWS]
             keys = [(slot_of(entity), entity_key(entity)) for entity in part]
             await trio.lowlevel.checkpoint()
-            with self._errors():
-                (asked,) = statement_rows(keys, READ_STATEMENT_ROWS)
-                found = read_payloads(self._file.reader, shard, asked)
+            (asked,) = statement_rows(keys, READ_STATEMENT_ROWS)
+            with self._reads.statement() as connection:
+                found = read_payloads(connection, shard, asked)
+                lacks = [key for position, key in enumerate(keys) if position not in found]
+                aside = aside_of(connection, shard, lacks) if lacks and not skip_damaged else {}
+            if aside:
+                raise record_damaged(key_name(next(iter(aside)).key))
             for position, entity in enumerate(part):
                 held = found.get(position)
                 records.append(Record(entity, *held) if held else None)
@@ -156,33 +187,43 @@ class SqliteStore:
         self, shard: ShardId, slot: int, *, after: Entity | None = None, limit: int
     ) -> list[Leaf]:
         """See `Store.leaves`."""
+        return await self._mending.read(partial(self._leaves, shard, slot, after, limit))
+
+    async def _leaves(self, shard: ShardId, slot: int, after: Entity | None, limit: int) -> list[Leaf]:
         await trio.lowlevel.checkpoint()
-        with self._reading() as connection:
+        with self._reads.transaction() as connection:
             sid = find_shard(connection, shard)
             if sid is None:
                 return []
             rows = leaf_page(connection, sid, slot, after, limit)
+            entities: dict[bytes, Entity] = {}
+            for row in rows:
+                with leaf_checked(sid, slot, row.key):
+                    entities[row.key] = key_entity(row.key)
         if any(row.sha is None for row in rows):
             rows = await self._digests.complete(sid, slot, rows)
-        return [Leaf(slot, key_entity(row.key), row.sha.hex(), row.version) for row in rows if row.sha]
+        return [Leaf(slot, entities[row.key], row.sha.hex(), row.version) for row in rows if row.sha]
 
     async def scan(
         self, shard: ShardId, *, after: Entity | None = None, limit: int, name: str | None = None
     ) -> list[Record]:
         """See `Store.scan`."""
+        return await self._mending.read(partial(self._scan, shard, after, limit, name))
+
+    async def _scan(self, shard: ShardId, after: Entity | None, limit: int, name: str | None) -> list[Record]:
         await trio.lowlevel.checkpoint()
-        with self._reading() as connection:
+        with self._reads.transaction() as connection:
             sid = find_shard(connection, shard)
             return scan_page(connection, sid, after, limit, name) if sid else []
 
     async def tree(self, shard: ShardId) -> Tree:
-        """See `Store.tree`. The digests are those of one moment, whatever is written meanwhile."""
-        return await self._digests.tree(shard)
+        """See `Store.tree`. The digests are those of one moment, even while the shard is written to."""
+        return await self._mending.read(partial(self._digests.tree, shard))
 
     async def counts(self, shard: ShardId) -> ShardCounts:
         """See `Store.counts`."""
         await trio.lowlevel.checkpoint()
-        with self._reading() as connection:
+        with self._reads.transaction() as connection:
             sid = find_shard(connection, shard)
             rows = slot_rows(connection, sid) if sid else []
         return ShardCounts(
@@ -194,39 +235,40 @@ class SqliteStore:
     async def last_stamp(self) -> int:
         """See `Store.last_stamp`."""
         await trio.lowlevel.checkpoint()
-        with self._reading() as connection:
+        with self._reads.transaction() as connection:
             return meta_number(connection, "last_stamp")
 
     async def fill_digests(self, *, limit: int) -> int:
-        """See `Store.fill_digests`. On a full disk none can be kept, and 0 is returned."""
-        return await self._digests.fill(limit=limit)
+        """See `Store.fill_digests`. On a full disk no digest can be kept, and 0 is returned."""
+        return await self._mending.read(partial(self._digests.fill, limit=limit))
 
     def shards(self) -> list[ShardId]:
         """See `Store.shards`. Ordered by group, shard and incarnation."""
-        with self._reading() as connection:
+        with self._reads.transaction() as connection:
             return [shard for _, shard in all_shards(connection)]
 
     async def drop(self, shard: ShardId) -> None:
         """See `Store.drop`."""
         await trio.lowlevel.checkpoint()
-        with self._reading() as connection:
+        with self._reads.transaction() as connection:
             if find_shard(connection, shard) is None:
                 return
-        left = 1
-        while left:
-            job = StepJob(partial(drop_step, shard=shard), DROP_STEP_RECORDS)
-            await self._writer.do(job)
-            left = job.result
+        while await self._writer.free(partial(drop_step, shard=shard), DROP_STEP_RECORDS):
+            pass
+        # Nobody needs to wait for the pages on a full disk: the next records are written to them.
+        with contextlib.suppress(StoreFullError):
+            while await self._writer.free(return_pages, DROP_STEP_RECORDS):
+                pass
 
     async def note(self, key: str) -> bytes | None:
         """See `Store.note`."""
         await trio.lowlevel.checkpoint()
-        with self._reading() as connection:
+        with self._reads.transaction() as connection:
             return note(connection, key)
 
     async def keep_note(self, key: str, value: bytes | None) -> None:
         """See `Store.keep_note`."""
-        self._check_open()
+        self._state.check_open()
         await self._writer.do(StepJob(partial(keep_note, key=key, value=value)))
 
     async def want_index(self, shard: ShardId, tag: str) -> None:
@@ -263,65 +305,13 @@ class SqliteStore:
         )
 
     async def close(self) -> None:
-        """Carry out the writes handed in, then close the file. Further calls do nothing."""
-        if self._closed:
+        """Carry out the writes that were handed in, then close the file. Further calls do nothing."""
+        if self._state.closed:
             return
-        self._closed = True
+        self._state.closed = True
         with trio.CancelScope(shield=True):
             await self._writer.stop()
             await self._digests.close()
             close_readers(self._file)
-            clean = self._failure is None
+            clean = self._state.failure is None
             await trio.to_thread.run_sync(lambda: close_file(self._file, clean=clean))
-
-    @contextmanager
-    def _reading(self) -> Generator[sqlite3.Connection]:
-        with self._transaction(self._file.reader) as connection:
-            yield connection
-
-    @contextmanager
-    def _in_snapshot(self) -> Generator[sqlite3.Connection]:
-        with self._transaction(self._file.snapshot) as connection:
-            yield connection
-
-    @contextmanager
-    def _transaction(self, connection: sqlite3.Connection) -> Generator[sqlite3.Connection]:
-        """All reads of the block see one state."""
-        with self._errors():
-            connection.execute("BEGIN")
-            try:
-                yield connection
-            finally:
-                if connection.in_transaction:
-                    connection.execute("COMMIT")
-
-    @contextmanager
-    def _errors(self) -> Generator[None]:
-        """Turns SQLite's errors into our own. Damage that the block meets ends the store."""
-        self._check_open()
-        try:
-            yield
-        except sqlite3.Error as raised:
-            error = store_error(raised, self._file.path)
-            if isinstance(error, StoreDamagedError):
-                self._fail(error)
-            raise error from raised
-        except DamageError as raised:
-            raise self._damage(str(raised)) from raised
-
-    def _damage(self, finding: str) -> StoreError:
-        """Damage was met: the store has failed. Gives the error to raise."""
-        error = damaged(self._file.path, finding)
-        self._fail(error)
-        return error
-
-    def _fail(self, error: StoreError) -> None:
-        if self._failure is None:
-            self._failure = error
-            self._failed.set()
-
-    def _check_open(self) -> None:
-        if self._failure is not None:
-            raise StoreClosedError(f"the store has failed: {self._failure}")
-        if self._closed:
-            raise StoreClosedError("the store is closed")

@@ -1,7 +1,7 @@
-"""The writer thread: takes what tasks hand in, commits it together, and wakes them in one go.
+"""The writer's thread: it commits together the jobs that tasks hand in, and then wakes these tasks at once.
 
-Tasks wait for room before they hand in, so what is queued stays bounded. Once handed in, a job is carried
-out whatever becomes of its task.
+A task waits for room before it hands in a job, so the queue stays bounded. A job that has been handed in is
+carried out even if its task is cancelled.
 """
 
 from __future__ import annotations
@@ -16,21 +16,20 @@ from pathlib import Path
 
 import trio
 
-from gossipnode.store.damage import DamageError
+from gossipnode.concurrency.waker import Waker
 from gossipnode.store.interface import IndexRows, StoreClosedError, StoreError, StoreFullError
 from gossipnode.store.sqlite.commit import Committer
-from gossipnode.store.sqlite.jobs import Job, job_weight
-from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, damaged, store_error
+from gossipnode.store.sqlite.file import give_up_reserve
+from gossipnode.store.sqlite.jobs import Job, StepJob, job_weight
+from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, store_error
 
 WRITE_QUEUE_RECORDS = 4096
-"""Records that wait for the writer. A larger single write waits until the queue is empty."""
-
 WRITE_QUEUE_BYTES = 32 << 20
+"""What may wait for the writer. A single job that is larger waits until nothing else does."""
 
 COMMIT_RECORDS = 256
-"""The writer takes writes until it has this many records, then commits once."""
-
 COMMIT_BYTES = 8 << 20
+"""A commit takes jobs until it has this many records or bytes; the last job may exceed them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,10 +42,11 @@ class _Queued:
 
 
 class Writer:
-    """A thread that is handed one batch at a time. Made, used and stopped on the Trio thread.
+    """A thread that is handed one batch of jobs at a time. Made, used and stopped on the Trio thread.
 
-    The batch is put together on the loop, when all tasks that are ready have had their turn: a thread that
-    took jobs itself would begin with the first and make the others wait for a commit of their own.
+    The loop puts a batch together after every task that is ready has had its turn. If the thread took jobs
+    from the queue itself, it would begin with the first one, and those just after it would wait for another
+    commit.
     """
 
     __slots__ = (
@@ -75,7 +75,7 @@ class Writer:
         index_rows: IndexRows,
         on_failure: Callable[[StoreError], None],
     ) -> None:
-        """Start the thread. `on_failure` is called once, on the Trio thread, when it cannot go on."""
+        """Start the thread. `on_failure` is called once, on the Trio thread, if the writer cannot go on."""
         self._committer = Committer(connection, index_rows)
         self._path = path
         self._on_failure = on_failure
@@ -85,7 +85,7 @@ class Writer:
         self._flush_due = False
         self._queued_records = 0
         self._queued_bytes = 0
-        self._room = trio.Event()
+        self._room = Waker()
         self._line = trio.Lock()
         self._stopping = False
         self._stopped = trio.Event()
@@ -95,7 +95,7 @@ class Writer:
         self._thread.start()
 
     async def do(self, job: Job) -> None:
-        """Have a job carried out; its results are in it then. Cancellable only until it is handed in.
+        """Have a job carried out; afterwards its results are in it. Cancellable only until it is handed in.
 
         Raises:
             StoreError: nothing of the job was kept.
@@ -115,20 +115,39 @@ class Writer:
         if queued.error is not None:
             raise queued.error
 
+    async def free(self, run: Callable[[sqlite3.Connection], int], records: int) -> int:
+        """Have a step carried out that frees space, on a full disk too; returns its result.
+
+        If there is no space, the reserve is given up and the step is tried once more.
+
+        Raises:
+            StoreFullError: there is no space even for that.
+        """
+        job = StepJob(run, records)
+        try:
+            await self.do(job)
+        except StoreFullError:
+            if not give_up_reserve(self._path):
+                raise
+            await self.do(job)
+        return job.result
+
     async def stop(self) -> None:
-        """Refuse new jobs, carry out those handed in, and end the thread."""
+        """Refuse new jobs, carry out those that were handed in, and end the thread."""
         self._stopping = True
-        self._room.set()
+        self._room.wake()
         self._flush_soon()
         with trio.CancelScope(shield=True):
             await self._stopped.wait()
+        assert not self._pending
+        assert self._queued_records == self._queued_bytes == 0, "a job was taken and not carried out"
 
     async def _wait_for_room(self, records: int, size: int) -> None:
-        # Fair: a large write at the head of the line is not overtaken by small ones for ever.
+        # One task waits for room and the others wait behind it in line, so small jobs cannot overtake a large
+        # one.
         async with self._line:
             while not self._stopping and not self._has_room(records, size):
-                self._room = trio.Event()
-                await self._room.wait()
+                await self._room.sleep()
 
     def _has_room(self, records: int, size: int) -> bool:
         return self._queued_records == 0 or (
@@ -142,7 +161,7 @@ class Writer:
             self._token.run_sync_soon(self._flush)
 
     def _flush(self) -> None:
-        """Hand the thread what waits, up to the size of a commit; or its end, when nothing will come."""
+        """Give the thread what waits, up to the size of a commit. When nothing waits or will come, end it."""
         self._flush_due = False
         if self._busy:
             return
@@ -154,10 +173,12 @@ class Writer:
             records += queued.records
             size += queued.bytes
         if batch or self._stopping:
+            # From here until `_wake` the batch is the thread's; another one must wait.
             self._busy = True
             self._batches.put(batch or None)
 
     def _run(self) -> None:
+        """The life of the thread. What it has to say to the Trio thread goes through `_tell`."""
         while batch := self._batches.get():
             self._commit(batch)
             self._tell(self._wake, batch)
@@ -166,38 +187,45 @@ class Writer:
     def _commit(self, batch: Sequence[_Queued]) -> None:
         error = self._failed and StoreClosedError(f"the store has failed: {self._failed}")
         if error is None:
-            try:
-                self._committer.commit([queued.job for queued in batch])
-            except sqlite3.Error as raised:
-                error = store_error(raised, self._path)
-            except DamageError as finding:
-                error = damaged(self._path, str(finding))
-            except Exception as raised:  # noqa: BLE001 (reported: to every waiting task and to the node)
-                error = StoreError(f"{self._path}: {raised!r}")
+            error = self._try(batch)
+        if isinstance(error, StoreFullError):
+            self._committer.reuse_log()
+            error = self._try(batch)
         if error is None:
             return
         if not isinstance(error, StoreFullError | StoreBusyError | StoreClosedError):
-            # After a failed write of unknown outcome nothing more is certain about the file.
+            # It is not known what the failed write has done, so nothing is certain about the file any more.
             self._failed = error
             self._tell(self._on_failure, error)
             error = StoreClosedError(f"the store has failed: {error}")
         for queued in batch:
-            # One of its own for each task: a raised exception collects its task's traceback.
+            # Each task gets an exception of its own, since a raised exception collects the traceback of its
+            # task.
             queued.error = type(error)(str(error))
+
+    def _try(self, batch: Sequence[_Queued]) -> StoreError | None:
+        try:
+            self._committer.commit([queued.job for queued in batch])
+        except sqlite3.Error as raised:
+            return store_error(raised, self._path)
+        except Exception as raised:  # noqa: BLE001 (reported: to every waiting task and to the node)
+            return StoreError(f"{self._path}: {raised!r}")
+        return None
 
     def _tell(self, function: Callable[..., object], *arguments: object) -> None:
         try:
             self._token.run_sync_soon(function, *arguments)
         except trio.RunFinishedError:
-            # The run ended without closing the store: nobody is left to be told.
+            # The Trio run has ended without closing the store, so there is nobody to tell.
             return
 
     def _wake(self, batch: Sequence[_Queued]) -> None:
+        assert self._busy, "the thread may have only one batch at a time"
         for queued in batch:
             self._queued_records -= queued.records
             self._queued_bytes -= queued.bytes
             trio.lowlevel.reschedule(queued.task)
-        self._room.set()
+        self._room.wake()
         self._busy = False
         if self._pending or self._stopping:
             self._flush_soon()

@@ -1,4 +1,4 @@
-"""The check of tag indexes: each row must belong to a record, and each record must have its rows."""
+"""The check of the tag indexes: each record must have its rows, and each row must belong to a record."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from dataclasses import dataclass, field
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.store.interface import IndexRows
-from gossipnode.store.sqlite.index_table import Row, rows_of
+from gossipnode.store.sqlite.tables.index_table import TagRow, rows_of
 
 
 @dataclass(slots=True)
-class _Index:
+class _CheckedIndex:
     iid: int
     tag: str
     reached: tuple[int, bytes] | None
-    """(slot, key) of the last leaf that is certainly in it; None when all are."""
+    """(slot, key) of the last leaf that building has taken in; None once all are."""
     found: int = 0
-    """Rows that belong to a record."""
+    """Rows found that belong to a record."""
 
 
 @dataclass(slots=True)
 class ShardIndexes:
-    """The indexes of one shard, checked record by record."""
+    """The indexes of one shard at a time, checked record by record: `begin`, `record` for each, `end`."""
 
     connection: sqlite3.Connection
     index_rows: IndexRows
-    indexes: list[_Index] = field(default_factory=list[_Index])
+    indexes: list[_CheckedIndex] = field(default_factory=list[_CheckedIndex])
 
     def begin(self, sid: int) -> None:
-        """Go on to a shard."""
+        """Begin with the shard of this number."""
         rows = self.connection.execute("SELECT iid, tag, slot, entity FROM tag_index WHERE sid = ?", (sid,))
         self.indexes = [
-            _Index(iid, tag.decode(), None if slot is None else (slot, key))
+            _CheckedIndex(iid, tag.decode(), None if slot is None else (slot, key))
             for iid, tag, slot, key in rows.fetchall()
         ]
 
     def record(self, slot: int, key: bytes, payload: bytes) -> Iterator[str]:
-        """Check a live record, `key` being its entity's; gives what is wrong."""
+        """Check a live record, of which `key` is the entity's key; yields what is wrong."""
         if not self.indexes:
             return
         rows = rows_of(self.index_rows, payload, {index.tag: index.iid for index in self.indexes}, key)
@@ -50,7 +50,7 @@ class ShardIndexes:
                 yield f"{len(wanted) - found} rows missing in the index of tag {index.tag!r}"
 
     def end(self, shard: ShardId) -> Iterator[str]:
-        """What is wrong when all live records of the shard have been checked."""
+        """To be called after the last live record; yields what is wrong with rows of no record."""
         for index in self.indexes:
             (count,) = self.connection.execute(
                 "SELECT count(*) FROM tag_row WHERE iid = ?", (index.iid,)
@@ -58,6 +58,6 @@ class ShardIndexes:
             if count != index.found:
                 yield f"{shard}: {count - index.found} rows too many in the index of tag {index.tag!r}"
 
-    def _is_there(self, row: Row) -> bool:
+    def _is_there(self, row: TagRow) -> bool:
         sql = "SELECT 1 FROM tag_row WHERE iid = ? AND kind = ? AND key = ? AND entity = ?"
         return self.connection.execute(sql, row).fetchone() is not None

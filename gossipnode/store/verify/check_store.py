@@ -1,14 +1,18 @@
-"""The check of a whole store, offline: all that is kept beside the payloads is computed anew from them.
+"""The offline check of a whole store: all that is kept beside the payloads is computed again and compared.
 
-Takes the lock of the directory, so never beside a running node; writes nothing. Blocking: minutes for a
-million records.
+It takes the lock of the directory, so it cannot run beside a node, and it writes nothing. It blocks, for
+minutes if there are a million records.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
+import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -19,19 +23,28 @@ from gossipnode.core.model.errors import CoreError
 from gossipnode.core.model.property import Entity, Record, ShardId, check_record
 from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.core.session.tree import SlotDigest, SlotHash, make_tree
-from gossipnode.store.entity_key import DamagedKeyError, entity_key, key_entity
-from gossipnode.store.interface import IndexRows, LeafDigest, StoreDamagedError, StoreError, StoreSummary
-from gossipnode.store.sqlite.directory_lock import DirectoryLock
-from gossipnode.store.sqlite.file import FILE_NAME, MIGRATIONS, check_identity, connect_reader
-from gossipnode.store.sqlite.rows import SlotRow, all_shards, slot_rows
+from gossipnode.store.interface import (
+    IndexRows,
+    LeafDigest,
+    StoreDamagedError,
+    StoreError,
+    StoreLockedError,
+    StoreSummary,
+)
+from gossipnode.store.sqlite.directory_lock import LOCK_NAME, DirectoryLock
+from gossipnode.store.sqlite.file import FILE_NAME, connect_reader, lost_commits
+from gossipnode.store.sqlite.schema import MIGRATIONS, check_identity
 from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
+from gossipnode.store.sqlite.tables.entity_key import DamagedKeyError, entity_key, key_entity
+from gossipnode.store.sqlite.tables.rows import SlotRow, all_shards, slot_rows
+from gossipnode.store.sqlite.tables.set_aside import list_aside
 from gossipnode.store.verify.check_indexes import ShardIndexes
 
 FINDINGS_KEPT = 300
-"""Findings that a check of the whole store keeps; the others are counted."""
+"""Findings whose text is kept. Further ones are only counted."""
 
-Progress: TypeAlias = Callable[[int, int], None]
-"""(records done, records in all), called every `PROGRESS_RECORDS`."""
+CheckProgress: TypeAlias = Callable[[int, int], None]
+"""Called with (records done, records in all) after every `PROGRESS_RECORDS` records, and at the end."""
 
 PROGRESS_RECORDS = 1000
 
@@ -41,27 +54,28 @@ def verify_store(
     leaf_digest_for: Callable[[str], LeafDigest],
     *,
     index_rows: IndexRows | None = None,
-    progress: Progress | None = None,
-    payload_digest: Callable[[bytes], bytes] = payload_digest,
+    progress: CheckProgress | None = None,
 ) -> StoreSummary:
-    """Compute every digest and counter anew and list what is kept wrongly. Missing digests are not wrong.
+    """Compute every digest and counter again, and list what is kept wrongly. A missing digest is not wrong.
 
-    `leaf_digest_for` gives the digest of the dialect that the store was kept in. With `index_rows` the tag
-    indexes are checked too. The system group is checked like all others, and not in the summary's figures.
+    `leaf_digest_for` gives the digest of a dialect: the store names the one that it was kept in. With
+    `index_rows` the tag indexes are checked too. The system group is checked, but left out of the summary's
+    counts and roots.
 
     Raises:
         StoreLockedError: a node is running on the directory.
-        StoreDamagedError: there is no store, or SQLite finds its file broken.
+        StoreDamagedError: there is no store, or SQLite finds that its file is broken.
         StoreTooNewError: a newer gossipnode wrote it.
-        StoreError: an older gossipnode wrote it, and no node of this one has started on it yet.
+        StoreError: an older gossipnode wrote it, and no node of this version has been started on it yet.
     """
     path = directory / FILE_NAME
     if not path.exists():
         raise StoreDamagedError(f"there is no store in {directory}: name the data directory of a node")
-    lock = DirectoryLock(directory)
+    lock = _lock(directory)
     try:
-        # A connection that may only read does not even move the log into the file when it closes.
-        with closing(connect_reader(path, uri=True, target=path.absolute().as_uri() + "?mode=ro")) as found:
+        # Opened for reading alone: this connection does not even move the log into the file when it closes.
+        how = "mode=ro" if lock is not None else _how_read_only(path)
+        with closing(connect_reader(path, uri=True, target=f"{path.absolute().as_uri()}?{how}")) as found:
             if (version := check_identity(found, path)) < len(MIGRATIONS):
                 raise StoreError(
                     f"{path} has schema version {version}, of an older gossipnode: start a node on it once"
@@ -72,12 +86,58 @@ def verify_store(
             (dialect,) = found.execute("SELECT value FROM meta WHERE key = 'dialect'").fetchone()
             (total,) = found.execute("SELECT count(*) FROM leaf").fetchone()
             indexes = ShardIndexes(found, index_rows) if index_rows else None
-            check = _Check(found, leaf_digest_for(dialect), indexes, payload_digest, progress, total)
+            check = _Check(found, leaf_digest_for(dialect), indexes, progress, total, lost_commits(path))
             return check.run()
     except sqlite3.Error as error:
         raise store_error(error, path) from error
     finally:
-        lock.release()
+        if lock is not None:
+            lock.release()
+
+
+def _lock(directory: Path) -> DirectoryLock | None:
+    """The lock of the directory; None if it cannot be written to. A node of another user may run there."""
+    try:
+        return DirectoryLock(directory)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        _refuse_running(directory)
+        return None
+
+
+def _refuse_running(directory: Path) -> None:
+    """Refuse a directory whose lock is held, where the lock itself cannot be taken."""
+    for path in (directory, directory / LOCK_NAME):
+        with contextlib.suppress(FileNotFoundError, PermissionError), _opened(path) as descriptor:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreLockedError(f"{directory} is in use by another process: stop that node") from None
+            except OSError:
+                # Some network file systems lock only what is open for writing.
+                continue
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _how_read_only(path: Path) -> str:
+    """How SQLite opens a file beside which it can make no other file.
+
+    Raises:
+        StoreError: there is a log beside it, which it could not read then.
+    """
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        raise StoreError(f"{log} holds writes, and cannot be opened for writing: copy the directory first")
+    return "mode=ro&immutable=1"
 
 
 @dataclass(slots=True)
@@ -85,9 +145,9 @@ class _Check:
     connection: sqlite3.Connection
     leaf_digest: LeafDigest
     indexes: ShardIndexes | None
-    payload_digest: Callable[[bytes], bytes]
-    progress: Progress | None
+    progress: CheckProgress | None
     total: int
+    lost_commits: int
     done: int = 0
     records: int = 0
     tombstones: int = 0
@@ -104,6 +164,8 @@ class _Check:
                 self.records, self.tombstones = before
             else:
                 roots.append((shard, root))
+        if self.lost_commits:
+            self._wrong(f"the log is damaged: {self.lost_commits} commits after the damage are lost")
         self._strays([sid for sid, _ in shards])
         self._report_progress()
         return StoreSummary(self.records, self.tombstones, tuple(self.wrong), self.wrong_count, tuple(roots))
@@ -123,7 +185,7 @@ class _Check:
         return make_tree(slots).root
 
     def _slot(self, sid: int, shard: ShardId, slot: int, kept: SlotRow | None) -> str:
-        """The true digest of a slot, or "" for one without leaves."""
+        """Check one slot; returns its true digest, or "" if it has no leaves."""
         digest = SlotHash()
         counts = [0, 0, 0]
         rows = self.connection.execute(
@@ -178,7 +240,7 @@ class _Check:
                 self._wrong(f"{entity.text}: is kept in slot {slot} of {shard}, where it does not belong")
         except CoreError as error:
             self._wrong(f"{entity.text}: {error}")
-        if self.payload_digest(payload) != version.digest:
+        if payload_digest(payload) != version.digest:
             self._wrong(f"{entity.text}: payload differs from its digest")
         try:
             true_sha = self.leaf_digest(payload, version.delete_time)
@@ -190,6 +252,8 @@ class _Check:
         return true_sha
 
     def _strays(self, sids: list[int]) -> None:
+        for record in list_aside(self.connection):
+            self._wrong(f"{record.name}: set aside: {record.reason}")
         marks = ",".join(map(str, sids))
         for what, sql in (
             ("leaves of no shard", f"SELECT count(*) FROM leaf WHERE sid NOT IN ({marks})"),

@@ -13,6 +13,10 @@ from typing import Any, TypeAlias, TypeVar
 
 import betterproto
 
+from gossipnode.wire.bounds.message_bounds import FLAT_ELEMENTS_MAX, FLAT_TEXT_MAX_CHARACTERS
+
+_GENERATED = "gossipnode.wire.generated.bp."
+
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 """Wire types."""
 
@@ -39,6 +43,7 @@ class Field:
     """One field: its name and place, and the functions that read its wire value and write it."""
 
     __slots__ = (
+        "elements_max",
         "enclosed",
         "group",
         "key",
@@ -51,7 +56,7 @@ class Field:
         "write",
     )
 
-    def __init__(self, metadata: Any, name: str) -> None:
+    def __init__(self, message: str, metadata: Any, name: str) -> None:
         meta = metadata.meta_by_field_name[name]
         element = metadata.cls_by_field[name]
         self.name = name
@@ -59,12 +64,17 @@ class Field:
         self.group: str | None = meta.group
         self.optional: bool = bool(meta.optional)
         self.repeated: bool = metadata.default_gen[name] is list
+        # A repeated field without a bound fails here, when the table of its class is made.
+        self.elements_max: int = FLAT_ELEMENTS_MAX[f"{message}.{name}"] if self.repeated else 1
         self.enclosed: type[betterproto.Message] | None = None
         if meta.proto_type == betterproto.TYPE_MESSAGE:
             self.enclosed = element
         self.wire, self.read, self.write = _FORMS[meta.proto_type]
         if meta.proto_type == betterproto.TYPE_ENUM:
             self.read = _member_of(element)
+        text_max = FLAT_TEXT_MAX_CHARACTERS.get(f"{message}.{name}")
+        if text_max is not None:
+            self.read = _short_text(text_max)
         self.key = varint(meta.number << 3 | self.wire)
 
 
@@ -86,8 +96,9 @@ class Table:
         self.fields: list[Field] = []
         self.empty: Values = {"_serialized_on_wire": True, "_unknown_fields": b""}
         self.groups: dict[str, str | None] = dict.fromkeys(metadata.oneof_field_by_group)
+        package = cls.__module__.removeprefix(_GENERATED)
         for number, name in self.by_number.items():
-            field = Field(metadata, name)
+            field = Field(f"{package}.{cls.__name__.lower()}", metadata, name)
             self.fields.append(field)
             self.by_key[number << 3 | field.wire] = field
             if field.repeated and field.wire == VARINT:
@@ -188,6 +199,18 @@ def _text(raw: bytes) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         raise Malformed("is not valid UTF-8") from None
+
+
+def _short_text(most: int) -> Convert:
+    """A function that reads a text of up to `most` characters."""
+
+    def read(raw: bytes) -> str:
+        text = _text(raw)
+        if len(text) > most:
+            raise Malformed(f"{len(text)} characters, expected {most} at most")
+        return text
+
+    return read
 
 
 def _write_text(text: str) -> bytes:

@@ -10,9 +10,10 @@ from gossipnode.core.model.limits import PROPERTY_MAX_BYTES
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 from gossipnode.core.model.version import Version, payload_digest
+from gossipnode.wire.bounds.element_count import check_elements
 from gossipnode.wire.generated.pb.banyandb.property.v1.property_pb2 import Property
 from gossipnode.wire.property.payload import check_property
-from gossipnode.wire.wire_errors import InvalidPropertyError
+from gossipnode.wire.wire_errors import CrowdedError, InvalidPropertyError
 
 
 class Draft:
@@ -49,6 +50,13 @@ class Draft:
         result.tags.extend(merged.values())
         return Draft(self.entity, result)
 
+    def without_tags(self) -> Draft:
+        """This draft with its metadata and key alone."""
+        bare = Property()
+        bare.CopyFrom(self._message)
+        bare.ClearField("tags")
+        return Draft(self.entity, bare)
+
     def stamped(
         self,
         *,
@@ -60,7 +68,7 @@ class Draft:
         """The record with these stamps, all in nanoseconds; None leaves `updated_at` as it is.
 
         Raises:
-            InvalidPropertyError: it is larger than a property may be.
+            InvalidPropertyError: it is larger than a property may be, or it lives and holds more elements.
         """
         message = self._message
         metadata = message.metadata
@@ -74,6 +82,12 @@ class Draft:
         if len(payload) > PROPERTY_MAX_BYTES:
             size = len(payload)
             raise InvalidPropertyError(f"property of {size} bytes is over {PROPERTY_MAX_BYTES} bytes")
+        if not delete_time:
+            # What an older version stored may hold more, and can still be deleted.
+            try:
+                check_elements(Property, payload, "property")
+            except CrowdedError as fault:
+                raise InvalidPropertyError(str(fault)) from None
         version = Version(mod_revision, delete_time, payload_digest(payload))
         return Record(self.entity, version, payload)
 

@@ -16,7 +16,7 @@ from gossipnode.core.model.property import Entity, Record, check_entity, check_r
 from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.wire.generated.pb.banyandb.property.v1.property_pb2 import Property
 from gossipnode.wire.property.payload_parse import Parsed, parse
-from gossipnode.wire.wire_errors import InvalidPropertyError, UnstorableError
+from gossipnode.wire.wire_errors import CrowdedError, InvalidPropertyError, UnstorableError
 
 TIMESTAMP_SECONDS_MIN = -62_135_596_800
 """0001-01-01T00:00:00Z. An earlier moment, or one after the maximum, has no form in JSON and so no digest."""
@@ -36,7 +36,10 @@ def decode_record(payload: bytes, delete_time: int) -> Record:
         WireError: the bytes are malformed, or a known field has the wrong wire type.
         UnstorableError: they are well-formed, but no replica may store the property.
     """
-    parsed = parse(Property, payload)
+    try:
+        parsed = parse(Property, payload)
+    except CrowdedError as fault:
+        raise UnstorableError(str(fault)) from None
     message, canonical, _ = parsed
     if not message.HasField("metadata"):
         raise UnstorableError("Property.metadata: missing")
@@ -61,7 +64,10 @@ def check_property(data: bytes, path: str = "property") -> tuple[Entity, Parsed[
         WireError: the bytes are malformed, or a known field has the wrong wire type.
         InvalidPropertyError: a rule is broken; names the field.
     """
-    parsed = parse(Property, data, path)
+    try:
+        parsed = parse(Property, data, path)
+    except CrowdedError as fault:
+        raise InvalidPropertyError(str(fault)) from None
     message, canonical, _ = parsed
     if not message.HasField("metadata"):
         raise InvalidPropertyError(f"{path}.metadata is missing")

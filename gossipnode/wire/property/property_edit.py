@@ -13,9 +13,10 @@ from google.protobuf.struct_pb2 import NULL_VALUE
 
 from gossipnode.core.model.property import Entity
 from gossipnode.core.model.tag_value import NO_VALUE, IntArray, NoValue, StrArray, TagValue, Timestamp
+from gossipnode.wire.bounds.element_count import check_elements
 from gossipnode.wire.generated.pb.banyandb.model.v1 import common_pb2 as model
 from gossipnode.wire.generated.pb.banyandb.property.v1.property_pb2 import Property
-from gossipnode.wire.wire_errors import InvalidPropertyError, WireError
+from gossipnode.wire.wire_errors import CrowdedError, InvalidPropertyError, UnstorableError, WireError
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,12 @@ def read_tags(payload: bytes, keys: Collection[str] | None = None) -> dict[str, 
 
     Raises:
         WireError: the payload is malformed.
+        UnstorableError: it has more tags, or longer arrays, than a replica takes now; an older one took it.
     """
+    try:
+        check_elements(Property, payload, "Property")
+    except CrowdedError as fault:
+        raise UnstorableError(str(fault)) from None
     tags = _decoded(payload).tags
     if keys is None:
         return {tag.key: tag_value(tag.value) for tag in tags}

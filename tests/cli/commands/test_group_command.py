@@ -175,6 +175,11 @@ def test_help_of_the_retention_promises_no_purge(cli: Cli, command: str) -> None
         (["group", "create", "a/b", "--shards", "1", "--replicas", "1"], ["'a/b' holds a \"/\""]),
         (["group", "create", "x" * 256, "--shards", "1", "--replicas", "1"], ["longer than 255 bytes"]),
         (["group", "create", "a\udcff", "--shards", "1", "--replicas", "1"], ["is no UTF-8 text"]),
+        (
+            ["group", "create", "a\x1b[2J", "--shards", "1", "--replicas", "1"],
+            ["'a\\x1b[2J' holds characters"],
+        ),
+        (["group", "alter", "sw", "--retention", "99999999d"], ["--retention", "expected 36500d at most"]),
         (["group", "show", ""], ["'NAME'", "expected text, got nothing"]),
         (["group", "delete", ""], ["expected text, got nothing"]),
         (["group", "alter", "sw"], ["nothing to change"]),

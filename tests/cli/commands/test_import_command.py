@@ -9,7 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.cli.conftest import Cli, lines, refused
+from gossipnode.wire import services
+from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+from tests.cli.conftest import Cli, Peer, lines, refused
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,21 @@ def test_a_record_over_the_limit(ask: Cli, tmp_path: Path) -> None:
     assert ended.code == 1
     assert "line 2: the record has 1,048," in ended.problem
     assert ask("get", "sw/big/3").code == 3
+
+
+@pytest.mark.parametrize("mark_at", [0, 2])
+def test_a_mark_of_unicode_before_a_line_is_skipped(
+    ask_peer: Cli, peer: Peer, tmp_path: Path, mark_at: int
+) -> None:
+    """As some editors write it, and as it stands within files that were joined."""
+    found = [b'{"name": "n", "id": "%d", "tags": {"a": 1}}\n' % number for number in range(3)]
+    found[mark_at] = b"\xef\xbb\xbf" + found[mark_at]
+    (tmp_path / "marked").write_bytes(b"".join(found))
+    peer.answers[services.NODE_IMPORT] = lambda request: [
+        messages.ImportResponse(records=len(request.records))
+    ]
+    (result,) = lines(ask_peer("import", "sw", str(tmp_path / "marked"), "-o", "json"))
+    assert (result["records"], result["skipped"]) == (3, 0)
 
 
 @pytest.mark.slow

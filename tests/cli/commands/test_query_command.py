@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 import pytest
 
+from gossipnode.cli.output import TableWriter
+from gossipnode.cli.table_layout import SAMPLE_CHARACTERS, SAMPLE_ROWS
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.banyandb.common import v1 as common
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
@@ -21,6 +24,12 @@ from tests.cli.conftest import Cli, Peer, lines, refused
         (["query", "sw", "--desc"], ["--desc needs --order-by"]),
         (["query", "sw", "--limit", "0"], ["--limit", "0"]),
         (["query", "sw", "--after", "x"], ["'x' is no key"]),
+        (["query", "sw", "--after", "other/n/i"], ["--after", "'other/n/i' is of group 'other'", "asks sw"]),
+        (["query", "sw", "--name", ""], ["'--name'", "expected text, got nothing"]),
+        (["query", "sw", "--id", "1", "--id", ""], ["'--id'", "expected text, got nothing"]),
+        (["query", "sw", "--order-by", ""], ["'--order-by'", "expected text, got nothing"]),
+        (["query", "sw", "--select", " ,"], ["'--select'", "expected text, got nothing"]),
+        (["query", "sw", "--where", "n IN (" + "1," * 4096 + "1)"], ["4,096 values at most, not 4,097"]),
     ],
 )
 def test_wrong_arguments(cli: Cli, arguments: list[str], words: list[str]) -> None:
@@ -113,3 +122,46 @@ def test_a_node_that_sends_no_trace(ask_peer: Cli, peer: Peer, output: str) -> N
     peer.answers[services.NODE_QUERY] = []
     ended = ask_peer("query", "sw", "--trace", "-o", output)
     assert (ended.code, ended.err) == (0, "the node sent no trace\n")
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_query_that_stops_at_its_limit_says_so(ask_peer: Cli, peer: Peer, output: str) -> None:
+    def answer(request: messages.QueryRequest) -> list[messages.RecordBatch]:
+        return [messages.RecordBatch(records=[RECORD])] * min(request.query.limit, there)
+
+    peer.answers[services.NODE_QUERY] = answer
+    there = 101
+    ended = ask_peer("query", "sw", "-o", output)
+    assert (ended.code, ended.err) == (0, "the first 100 of more: --limit N\n")
+    assert ended.out.count("sw/n/i" if output == "table" else '"id": "i"') == 100
+    assert ask_peer("query", "sw", "-o", output, "--limit", "7").err == "the first 7 of more: --limit N\n"
+    assert ask_peer("query", "sw", "-o", output, "--limit", "101").err == ""
+    there = 100
+    ended = ask_peer("query", "sw", "-o", output)
+    assert (ended.code, ended.err) == (0, "")
+    assert ask_peer("query", "sw", "--limit", str((1 << 32) - 1)).err == ""
+
+
+def test_a_table_is_printed_while_its_rows_arrive(
+    ask_peer: Cli, peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+    add = TableWriter.add
+
+    def counting(table: TableWriter, row: Iterable[object]) -> None:
+        add(table, row)
+        kept.append(len(table._sample))
+
+    monkeypatch.setattr(TableWriter, "add", counting)
+    peer.answers[services.NODE_QUERY] = [messages.RecordBatch(records=[RECORD] * 64)] * 40
+    ended = ask_peer("query", "sw", "--limit", "3000")
+    assert (ended.code, len(ended.out.splitlines())) == (0, 2 + 64 * 40)
+    assert (len(kept), max(kept)) == (64 * 40, SAMPLE_ROWS - 1)
+
+
+def test_wide_rows_are_kept_in_lower_number(capsys: pytest.CaptureFixture[str]) -> None:
+    table = TableWriter("key", "tags")
+    table.add(("k", "x" * SAMPLE_CHARACTERS))
+    assert capsys.readouterr().out.startswith("key")
+    table.add(("l", "y"))
+    assert capsys.readouterr().out.startswith("l ")

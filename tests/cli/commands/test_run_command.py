@@ -80,6 +80,28 @@ def test_check_config_shows_what_it_read(cli: Cli, tmp_path: Path) -> None:
     assert "x1y2" not in ended.out
 
 
+def test_check_config_says_what_run_says_of_settings_without_effect(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(CONFIG + 'status_listen = "h:1"\n[cluster]\nsecret = "x1y2"\n')
+    ended = cli("run", "--config", str(path), "--check-config")
+    assert ended.code == 0
+    status, secret = ended.err.splitlines()
+    assert status.startswith("gossipnode: [node] status_listen is set, but")
+    assert secret.startswith("gossipnode: [cluster] secret is set, but")
+
+
+def test_check_config_reads_the_certificates_as_run_does(cli: Cli, tmp_path: Path) -> None:
+    files = {name: tmp_path / f"{name}.pem" for name in ("ca", "cert", "key")}
+    for file in files.values():
+        file.write_text("no certificate")
+    options = ["--name", "a", "--listen", "127.0.0.1:0", "--data-dir", str(tmp_path / "a")]
+    options += [word for name, file in files.items() for word in (f"--{name}", str(file))]
+    for extra in ([], ["--check-config"]):
+        ended = cli("run", *options, *extra)
+        assert (ended.code, ended.out) == (2, "")
+        assert f"{files['cert']} or {files['key']} cannot be used" in ended.problem
+
+
 def test_check_config_shows_whom_the_node_joins(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_text(
@@ -148,7 +170,7 @@ def test_settings_that_change_nothing_yet_are_named_at_the_start(tmp_path: Path)
         "gossipnode: [cluster] secret is set, but nothing checks it yet: only TLS keeps strangers out",
         "gossipnode: [cluster] discovery is set, but it changes nothing yet: members come from peers or join",
     ]
-    assert run_process("run", *given, "--check-config").err == ""
+    assert run_process("run", *given, "--check-config").err.splitlines() == named
 
 
 @pytest.mark.slow

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.cli.conftest import Cli, lines, refused
+from gossipnode.wire import services
+from gossipnode.wire.tree_codec import encode_tree
+from tests.cli.conftest import Cli, Peer, lines, refused
 
 
 @pytest.mark.parametrize(
@@ -16,6 +20,16 @@ from tests.cli.conftest import Cli, lines, refused
 )
 def test_wrong_arguments(cli: Cli, arguments: list[str], words: list[str]) -> None:
     refused(cli, arguments, words)
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_shard_that_the_node_does_not_hold(ask_peer: Cli, peer: Peer, output: str) -> None:
+    peer.answers[services.NODE_TREE] = [encode_tree(None)]
+    ended = ask_peer("tree", "sw", "--shard", "0", "--leaves", "-o", output)
+    assert ended.code == 3
+    assert ended.problem == f"sw/0: {peer.address} holds no copy of it; `status` names the replicas"
+    wanted = {"group": "sw", "shard": 0, "state": "missing", "root": "", "slots": [], "leaves": []}
+    assert ended.out == ("" if output == "table" else json.dumps(wanted) + "\n")
 
 
 @pytest.mark.slow

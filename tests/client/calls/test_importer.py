@@ -28,7 +28,6 @@ class FakeNode:
         self.stored: list[str] = []
         self.calls = 0
         self.waiting = 0
-        self.most_waiting = 0
 
     async def take(self, stream: Stream) -> None:
         self.calls += 1

@@ -223,6 +223,11 @@ def test_whatever_comes_there_is_a_view(tags: Tags, entity: Entity) -> None:
         ({"name": "a/b"}, 'without "/"'),
         ({"name": "\ud800"}, "no valid Unicode text"),
         ({"name": "é" * GROUP_MAX_BYTES}, "name: expected 1 to"),
+        ({"name": "a\x1b[2J"}, r"name: expected printable characters, got 'a\\x1b\[2J'"),
+        (
+            {"tombstone_retention_seconds": 99_999_999 * 86400},
+            "expected 3153600000 s at most, got",
+        ),
         ({"shards": 0}, "shards: expected 1 to 1024, got 0"),
         ({"replicas": 1025}, "replicas: expected 1 to 1024, got 1025"),
         ({"tombstone_retention_seconds": 0}, "tombstone_retention: expected a time above 0"),
@@ -234,6 +239,12 @@ def test_whatever_comes_there_is_a_view(tags: Tags, entity: Entity) -> None:
 def test_a_group_that_cannot_be_is_refused_by_its_field(change: dict[str, object], problem: str) -> None:
     with pytest.raises(InvalidGroupError, match=f"^.*{problem}"):
         check_group(replace(GROUP, **change))  # type: ignore[arg-type]
+
+
+def test_a_group_of_an_earlier_version_stays_one() -> None:
+    for change in ({"name": "a\x1b[2J"}, {"tombstone_retention_seconds": 99_999_999 * 86400}):
+        group = replace(GROUP, **change)  # type: ignore[arg-type]
+        assert group_of(group.name, group_tags(group)) == group
 
 
 def test_a_member_with_another_store_and_the_same_joining_is_reborn() -> None:

@@ -8,6 +8,7 @@ from gossipnode.core.model.property import Entity
 from gossipnode.core.model.tag_value import NO_VALUE, IntArray, StrArray, TagValue, Timestamp
 from gossipnode.core.query.criteria import (
     CRITERIA_DEPTH_MAX,
+    CRITERIA_VALUES_MAX,
     Condition,
     Criteria,
     InvalidCriteriaError,
@@ -220,6 +221,37 @@ def nested(depth: int) -> Criteria:
     for _ in range(depth - 1):
         criteria = LogicalExpression(LogicalOp.AND, criteria, TRUE)
     return criteria
+
+
+def test_the_number_of_values_is_bounded() -> None:
+    most = StrArray(map(str, range(CRITERIA_VALUES_MAX)))
+    for op in (Op.IN, Op.NOT_IN, Op.HAVING, Op.NOT_HAVING):
+        condition = Condition("a", op, most)
+        assert check_criteria(condition) is condition
+        problem = f"{op.name} on tag 'a' takes 4,096 values at most, not 4,097"
+        with pytest.raises(InvalidCriteriaError, match=problem):
+            check_criteria(Condition("a", op, IntArray(range(CRITERIA_VALUES_MAX + 1))))
+    with pytest.raises(InvalidCriteriaError, match="4,097 values in all, over 4,096"):
+        check_criteria(LogicalExpression(LogicalOp.OR, Condition("a", Op.IN, most), TRUE))
+
+
+def test_many_values_are_looked_up_in_one_step() -> None:
+    class Compared(str):
+        """A text that counts how often it is compared."""
+
+        __slots__ = ()
+        times = 0
+
+        def __eq__(self, other: object) -> bool:
+            Compared.times += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    condition = Condition("a", Op.IN, StrArray(map(str, range(CRITERIA_VALUES_MAX))))
+    assert matches(condition, {"a": Compared("4095")})
+    assert not matches(condition, {"a": Compared("x")})
+    assert Compared.times <= 2
 
 
 def test_nesting_is_bounded() -> None:

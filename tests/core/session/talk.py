@@ -20,6 +20,7 @@ from gossipnode.core.session.commands import (
     HalfClose,
     ReadLeaves,
     ReadTree,
+    Rest,
     Send,
     SessionEnd,
     Write,
@@ -79,6 +80,7 @@ class Side:
         self.todo: deque[Command] = deque()
         self.in_store: Write | None = None
         self.half_closed = False
+        self.rests = 0
         self.end: SessionEnd | None = None
         self.refuses: Callable[[Record], bool] = lambda record: False
 
@@ -110,6 +112,8 @@ class Side:
         elif isinstance(command, HalfClose):
             assert not self.half_closed
             self.half_closed = True
+        elif isinstance(command, Rest):
+            self.rests += 1
         elif isinstance(command, ReadTree):
             assert isinstance(session, TreeServer)
             assert command.shard == shelf.shard

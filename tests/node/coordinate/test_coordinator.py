@@ -205,3 +205,24 @@ async def test_a_node_without_a_copy_coordinates_all_but_local(autojump_clock: o
                 await request
         held = await cluster.held_of(N1)
         assert {name for name, record in held.items() if record is not None} == set(holders)
+
+
+async def test_a_tombstone_of_ours_carries_no_tags(autojump_clock: object) -> None:
+    async with running(Cluster()) as cluster:
+        await put(cluster, "a", ack="all", x=1, y=2)
+        assert (await cluster.coordinator("b").delete(N1, ack="all")).tombstone is not None
+        held = await cluster.held_of(N1)
+        assert [tags_of(record) for record in held.values() if record is not None] == [{}] * 3
+        assert await tags_at(cluster, "c") is None
+        await put(cluster, "c", z=3)
+        assert await tags_at(cluster, "a") == {"z": 3}
+
+
+async def test_a_foreign_tombstone_is_kept_as_it_is(autojump_clock: object) -> None:
+    async with running(Cluster()) as cluster:
+        record = (await put(cluster, "a", ack="all", x=1)).record
+        version = record.version._replace(delete_time=record.version.mod_revision + 1)
+        foreign = Record(record.entity, version, record.payload)
+        await cluster.put("a", foreign)
+        await cluster.round("a")
+        assert set((await cluster.held_of(N1)).values()) == {foreign}

@@ -131,7 +131,7 @@ async def test_a_message_is_answered_before_its_work_is_done(autojump_clock: obj
     cluster = Cluster()
     async with running(cluster, "b", "c"):
         await cluster.put("c", *(record(f"n/{i}") for i in range(10)))
-        cluster.stores["b"]._commit_seconds = 100
+        cluster.stores["b"].commit_seconds = 100
         began = trio.current_time()
         assert await propagate(cluster, request()) is None
         assert trio.current_time() - began < 1

@@ -190,7 +190,7 @@ async def test_repair_of_more_shards_than_rounds_are_remembered(autojump_clock: 
 async def test_repair_is_followed_while_the_round_goes_on(autojump_clock: object) -> None:
     cluster = Cluster()
     async with asked(cluster) as channel:
-        cluster.stores["c"]._commit_seconds = 20
+        cluster.stores["c"].commit_seconds = 20
         await cluster.put("a", record("n/1"))
         heard: list[tuple[str, float]] = []
         async with channel.stream(services.NODE_REPAIR, timeout=None) as stream:

@@ -40,6 +40,8 @@ async def test_a_session_that_says_nothing_gives_its_slot_back_at_the_deadline(
     cluster = Cluster(overrides={"repair.max_sessions": 1, "repair.session_deadline_seconds": 60})
     async with running(cluster, "b"), cluster.channel("b") as channel:
         async with channel.stream(REPAIR, timeout=None) as stream:
+            await stream.send(TreeRoot("sw", 0, "another"))
+            assert await stream.recv() == RootCompare(tree_found=True, root_match=False)
             with pytest.raises(RpcError) as caught, trio.fail_after(110):
                 await stream.recv()
             assert caught.value.status is Status.DEADLINE_EXCEEDED

@@ -32,7 +32,7 @@ async def tell(cluster: Cluster, caller: str, **fields: object) -> RpcError | No
 async def test_reports_of_strangers_and_in_anothers_name_are_ignored(autojump_clock: object) -> None:
     cluster = Cluster()
     async with running(cluster):
-        cluster.stores["b"]._commit_seconds = 3
+        cluster.stores["b"].commit_seconds = 3
         await cluster.put("a", record("n/1"))
         watch = cluster.nodes["a"].parts.repair.rounds.start(SHARD, Cause.ASKED)
         await trio.sleep(1)

@@ -113,7 +113,7 @@ async def test_a_round_under_way_has_no_outcome_yet(autojump_clock: object) -> N
     cluster = Cluster(names="ab")
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
-        cluster.stores["b"]._commit_seconds = 50
+        cluster.stores["b"].commit_seconds = 50
         await cluster.put("a", record("n/1"))
         watch = cluster.nodes["a"].parts.repair.rounds.start(ShardId("sw", 0), Cause.ASKED)
         await trio.sleep(10)

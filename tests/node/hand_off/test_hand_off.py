@@ -93,7 +93,7 @@ async def test_a_move_that_is_interrupted_goes_on(victim: str, after: float, aut
     async with moving(cluster) as nursery:
         await fill(cluster, 30)
         for store in cluster.stores.values():
-            store._commit_seconds = 0.05
+            store.commit_seconds = 0.05
         cluster.through["f"] = "c"
 
         async def join() -> None:

@@ -95,7 +95,7 @@ class Turmoil:
             except RuntimeError:
                 return  # it was killed while it started
             if name in self.cluster.stores:
-                self.cluster.stores[name]._commit_seconds = COMMIT_SECONDS
+                self.cluster.stores[name].commit_seconds = COMMIT_SECONDS
             self.ready.add(name)
 
         self.nursery.start_soon(start)
@@ -186,7 +186,7 @@ async def turmoil(seed: int, replicas: int = 3, steps: int = STEPS) -> Turmoil:
     async with moving(cluster) as nursery:
         run = Turmoil(cluster, nursery, rng)
         for name in cluster.names:
-            cluster.stores[name]._commit_seconds = COMMIT_SECONDS
+            cluster.stores[name].commit_seconds = COMMIT_SECONDS
         run.ready |= set(cluster.names)
         run.members |= set(cluster.names)
         keys = [f"n/{number}" for number in range(KEYS)]

@@ -11,9 +11,9 @@ import trio.testing
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.model.tag_value import TagValue
 from gossipnode.core.query.criteria import Condition, Op
+from gossipnode.core.query.query import Query
 from gossipnode.node.local import index_keeper
 from gossipnode.node.node import Node
-from gossipnode.node.query.queries import Query
 from gossipnode.sim import Cluster, running
 from gossipnode.store.interface import IndexState, StoreError
 from gossipnode.store.prepared import INDEXES_PER_SHARD_MAX

@@ -124,7 +124,7 @@ async def test_what_cannot_be_created_is_refused(
 async def test_two_clients_of_one_node_cannot_both_create_a_group(autojump_clock: object) -> None:
     cluster = moving_cluster()
     async with moving(cluster):
-        cluster.stores["a"]._commit_seconds = 0.01
+        cluster.stores["a"].commit_seconds = 0.01
         said: list[str] = []
 
         async def create() -> None:
@@ -171,7 +171,7 @@ async def test_two_changes_of_one_group_at_once_both_hold(autojump_clock: object
     cluster = moving_cluster()
     async with moving(cluster):
         await cluster.parts("a").membership.groups.create("new")
-        cluster.stores["a"]._commit_seconds = 0.01
+        cluster.stores["a"].commit_seconds = 0.01
 
         async def alter_ack() -> None:
             await cluster.parts("a").membership.groups.alter("new", ack="one")

@@ -28,6 +28,7 @@ from gossipnode.node.replica.exchange import ReplicaExchange
 from gossipnode.rpc import Channel, RpcError, Server, ServerStream
 from gossipnode.sim.network import MemoryNetwork
 from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import ExchangeReply, ExchangeRequest
+from gossipnode.wire.replica_codec import add_request
 from tests.node.support import memory_store
 from tests.records import entity
 
@@ -45,6 +46,13 @@ def read(*keys: str, known: Version | None = None) -> ReadRecords:
 
 def write(*records: Record, request_id: str = "") -> WriteRecords:
     return WriteRecords(SHARD, FENCE, records, request_id)
+
+
+def batch_of(*requests: ReadRecords | WriteRecords) -> ExchangeRequest:
+    batch = ExchangeRequest()
+    for number, request in enumerate(requests):
+        add_request(batch, number, request)
+    return batch
 
 
 def key_of(request: ReadRecords) -> str:

@@ -160,10 +160,11 @@ async def test_a_request_too_large_is_refused_at_once(autojump_clock: object) ->
 @pytest.mark.parametrize(
     ("limit", "size"), [("EXCHANGE_UNDER_WAY_MAX", 10), ("EXCHANGE_UNDER_WAY_BYTES", 10 * 1384)]
 )
-async def test_too_much_under_way_is_refused_at_once(
+async def test_what_has_no_room_waits_and_what_may_not_wait_is_refused_at_once(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch, limit: str, size: int
 ) -> None:
     monkeypatch.setattr(exchange_link, limit, size)
+    monkeypatch.setattr(exchange_link, limit.replace("UNDER_WAY", "WAITING"), size)
     request = write(record("n/a", k="x" * 1000))
     may_answer = trio.Event()
 
@@ -172,14 +173,14 @@ async def test_too_much_under_way_is_refused_at_once(
         return await Replica().write(requests)
 
     async with linked(handlers(write=wait)) as pair:
-        async with asking(pair.link, dict.fromkeys(range(12), request)) as answers:
+        async with asking(pair.link, dict.fromkeys(range(22), request)) as answers:
             await trio.testing.wait_all_tasks_blocked()
             refusals = [answer for answer in answers.values() if isinstance(answer, RpcError)]
             assert [(error.status, error.message) for error in refusals] == [
-                (Status.RESOURCE_EXHAUSTED, "b:1 has 10 requests still to answer")
+                (Status.RESOURCE_EXHAUSTED, "b:1 has 10 requests still to answer, and 10 wait for room")
             ] * 2
             may_answer.set()
-        assert [isinstance(answer, RecordsWritten) for answer in answers.values()].count(True) == 10
+        assert [isinstance(answer, RecordsWritten) for answer in answers.values()].count(True) == 20
         assert isinstance(await pair.link.ask(request, timeout=5), RecordsWritten)
         assert trio.current_time() == 0
 
@@ -225,7 +226,7 @@ async def test_who_is_cancelled_is_forgotten(autojump_clock: object) -> None:
             scope.cancel()
             await pair.link.ask(read("never sent"), timeout=5)
         assert scope.cancelled_caught
-        replica.store._commit_seconds = 10.0
+        replica.store.commit_seconds = 10.0
         with trio.move_on_after(1) as scope:
             await pair.link.ask(write(record("n/sent")), timeout=5)
         assert scope.cancelled_caught

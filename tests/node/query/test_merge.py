@@ -10,7 +10,7 @@ import trio.testing
 
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.query.criteria import Condition, Op
-from gossipnode.node.query.queries import Query
+from gossipnode.core.query.query import Query
 from gossipnode.node.refusals.request_errors import TooFewReplicasError
 from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster, running

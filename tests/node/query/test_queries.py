@@ -12,7 +12,7 @@ from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.property import Record
 from gossipnode.core.model.tag_value import TagValue
 from gossipnode.core.query.criteria import Condition, LogicalExpression, LogicalOp, Op
-from gossipnode.node.query.queries import Query
+from gossipnode.core.query.query import Query
 from gossipnode.node.refusals.request_errors import UnknownGroupError
 from gossipnode.node.search import ordering
 from gossipnode.store.memory import MemoryStore

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.model.tag_value import IntArray, StrArray, TagValue
 from gossipnode.core.query.criteria import Condition, Criteria, LogicalExpression, LogicalOp, MatchOption, Op
-from gossipnode.node.query.queries import QUERY_DEFAULT_LIMIT, Query
+from gossipnode.core.query.query import QUERY_DEFAULT_LIMIT, Query
 from gossipnode.sim import Cluster, running
 from gossipnode.wire.property.property_edit import read_tags
 from gossipnode.wire.wire_errors import WireError

@@ -11,17 +11,17 @@ import trio
 import trio.testing
 
 from gossipnode.core.model.property import Record
+from gossipnode.core.query.query import Query
 from gossipnode.core.query.search import Search
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
-from gossipnode.node.query.queries import Query
 from gossipnode.node.refusals.request_errors import TooFewReplicasError, UnknownGroupError, UnknownLevelError
 from gossipnode.node.replica import scan as replica_scan
 from gossipnode.node.search.local_search import LocalSearch
-from gossipnode.node.search.ordering import Found
+from gossipnode.node.search.ordering import FoundRecord
 from gossipnode.sim import Cluster, running
 from gossipnode.store.interface import Store
 from tests.node.queried import ALL, keys, put, queries_of, quiet
-from tests.node.replica.scanning import SHARD, has_room
+from tests.node.replica.scanning import SHARD, under_way
 from tests.records import prop, record
 
 # --- levels, and replicas that are not there ---
@@ -137,7 +137,7 @@ def stall_search(patch: pytest.MonkeyPatch, cluster: Cluster, names: str, *, aft
             stalls = any(store is cluster.stores[name] for name in names)
             self.left = after if stalls else sys.maxsize
 
-        async def next_page(self) -> Sequence[Found] | None:
+        async def next_page(self) -> Sequence[FoundRecord] | None:
             if self.left == 0:
                 await trio.sleep_forever()
             page = await super().next_page()
@@ -262,17 +262,16 @@ async def put_as(cluster: Cluster, view: str, names: str, *records: Record) -> N
 async def test_leaving_early_stops_the_replicas(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replica_scan, "SCANS_SERVED_AT_ONCE", 1)
     async with running(Cluster()) as cluster:
         count = 500
         await put(cluster, ALL, *(record(f"n/{i:04}") for i in range(count)))
         stall_search(monkeypatch, cluster, "bc", after=3)
-        async with queries_of(cluster.nodes["a"]).open(Query(("sw",), everything=True)) as under_way:
-            assert await under_way.next_page()
-            assert [await has_room(cluster, name) for name in "bc"] == [False, False]
+        async with queries_of(cluster.nodes["a"]).open(Query(("sw",), everything=True)) as query:
+            assert await query.next_page()
+            assert [under_way(cluster, name) for name in "bc"] == [1, 1]
         await quiet()
-        assert [await has_room(cluster, name) for name in "bc"] == [True, True]
-        assert all(report.rows_read < count for report in under_way.trace.reports)
+        assert [under_way(cluster, name) for name in "bc"] == [0, 0]
+        assert all(report.rows_read < count for report in query.trace.reports)
 
 
 @pytest.mark.slow

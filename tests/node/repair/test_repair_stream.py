@@ -47,7 +47,7 @@ def shard_store(store: MemoryStore, shard: ShardId | None = SHARD) -> ShardStore
 async def filled(*records: Record, **options: float) -> MemoryStore:
     store = memory_store()
     await store.write([(SHARD, one) for one in records])
-    store._commit_seconds = options.get("commit_seconds", 0.0)
+    store.commit_seconds = options.get("commit_seconds", 0.0)
     return store
 
 

@@ -226,7 +226,7 @@ async def test_draining_ends_a_session_within_the_grace_period_with_a_reason(aut
         await cluster.start(nursery)
         await cluster.put("b", *(record(f"n/{i}", k="x" * 2000) for i in range(3000)))
         # A commit that takes long makes a session that outlasts every grace period.
-        cluster.stores["a"]._commit_seconds = 3.0
+        cluster.stores["a"].commit_seconds = 3.0
         run = cluster.start_round(nursery)
         await trio.sleep(4)
         assert 0 < (await cluster.stores["a"].counts(ShardId("sw", 0))).records < 3000

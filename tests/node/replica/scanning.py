@@ -1,18 +1,21 @@
-"""Searches that a coordinator asks of a replica, and whether a replica has room for one."""
+"""Searches that a coordinator asks of a replica, and how many a replica serves."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
+
+import trio
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.query.search import Search
 from gossipnode.node.peers import call_metadata
-from gossipnode.rpc import RpcError, Status
+from gossipnode.rpc import Channel
 from gossipnode.sim import Cluster
 from gossipnode.wire import services
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.scan_codec import SearchedShard, encode_search
-from tests.node.asking import every_answer
 
 SHARD = ShardId("sw", 0)
 OURS = {call_metadata.NODE: "a", call_metadata.CLUSTER: "main"}
@@ -24,15 +27,17 @@ def scan_request(cluster: Cluster, *, fence: bytes | None = None, **options: Any
     return encode_search(Search((SHARD,), **options), [shard])
 
 
-async def has_room(cluster: Cluster, name: str) -> bool:
-    """Whether a node serves one more search, or has as many under way as it serves at once."""
-    async with cluster.channel(name) as channel:
-        try:
-            await every_answer(channel, services.REPLICA_SCAN, scan_request(cluster, name="nobody"), **OURS)
-        except RpcError as error:
-            if error.status is Status.RESOURCE_EXHAUSTED and error.message.endswith(
-                "are under way: try again"
-            ):
-                return False
-            raise
-    return True
+def under_way(cluster: Cluster, name: str) -> int:
+    """How many searches a node serves."""
+    return cluster.parts(name).scan.under_way
+
+
+@asynccontextmanager
+async def a_search_that_nobody_reads(channel: Channel, cluster: Cluster, name: str) -> AsyncGenerator[None]:
+    """Start a search of more than a stream's window holds, and take nothing of it."""
+    async with channel.stream(services.REPLICA_SCAN, timeout=None, metadata=OURS) as stream:
+        await stream.send(scan_request(cluster))
+        await stream.half_close()
+        await trio.sleep(0.1)
+        assert under_way(cluster, name) == 1
+        yield

@@ -13,36 +13,23 @@ from gossipnode.core.query.replica_messages import (
     ReadRecords,
     RecordsRead,
     RecordsWritten,
-    WriteRecords,
 )
 from gossipnode.node.peers.exchange_link import EXCHANGE_BATCH_BYTES, EXCHANGE_BATCH_REQUESTS
 from gossipnode.node.replica import exchange
 from gossipnode.node.replica.exchange import EXCHANGE_HANDLED_AT_ONCE
-from gossipnode.rpc import Status
-from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import ExchangeRequest
-from gossipnode.wire.replica_codec import add_request
 from gossipnode.wire.services import REPLICA_EXCHANGE
 from tests.node.peers.linked import (
-    PEER,
     Replica,
     ask_all,
     asking,
+    batch_of,
     handlers,
     key_of,
     linked,
     read,
-    refused,
     write,
 )
 from tests.records import record
-
-
-def batch_of(*requests: ReadRecords | WriteRecords) -> ExchangeRequest:
-    batch = ExchangeRequest()
-    for number, request in enumerate(requests):
-        add_request(batch, number, request)
-    return batch
-
 
 # Answers
 
@@ -87,7 +74,7 @@ async def test_a_read_that_waits_holds_up_no_other(autojump_clock: object) -> No
 
 async def test_the_writes_of_a_batch_reach_the_store_together(autojump_clock: object) -> None:
     replica = Replica()
-    replica.store._commit_seconds = 1.0
+    replica.store.commit_seconds = 1.0
     async with linked(replica) as pair:
         await ask_all(pair.link, {number: write(record(f"n/{number}")) for number in range(50)})
         assert [len(batch) for batch in replica.writes] == [50]
@@ -212,54 +199,3 @@ async def test_reads_of_many_records_are_handled_one_after_the_other(autojump_cl
         assert set(answers.values()) == {RecordsRead((None,))}
         assert EXCHANGE_HANDLED_AT_ONCE // 2 < most <= EXCHANGE_HANDLED_AT_ONCE
         assert 6 <= trio.current_time() <= 12
-
-
-# Ends
-
-
-async def test_stopping_answers_what_was_read_and_takes_no_more(autojump_clock: object) -> None:
-    replica = Replica()
-    replica.store._commit_seconds = 1.0
-    async with linked(replica) as pair:
-        async with asking(pair.link, {"write": write(record("n/a"))}) as answers:
-            await trio.testing.wait_all_tasks_blocked()
-            replica.exchange.stop()
-            await pair.server.drain(grace_seconds=60)
-            assert trio.current_time() == 1
-        assert isinstance(answers["write"], RecordsWritten)
-        assert (await refused(pair.link, read("a"))).status is Status.UNAVAILABLE
-
-
-async def test_a_stopped_exchange_refuses_new_streams(autojump_clock: object) -> None:
-    replica = Replica()
-    replica.exchange.stop()
-    async with linked(replica) as pair:
-        error = await refused(pair.link, read("a"))
-        assert (error.status, error.message) == (Status.UNAVAILABLE, "the node is stopping")
-
-
-async def test_a_peer_that_ends_its_half_still_gets_its_answers(autojump_clock: object) -> None:
-    async def slow(request: ReadRecords) -> RecordsRead:
-        await trio.sleep(1)
-        return RecordsRead((None,))
-
-    async with linked(handlers(read=slow)) as pair:
-        async with pair.channel.stream(REPLICA_EXCHANGE, timeout=5) as stream:
-            await stream.send(batch_of(read("a")))
-            await stream.half_close()
-            batch = await stream.recv()
-            assert batch is not None
-            assert len(batch.replies) == 1
-            assert await stream.recv() is None
-
-
-async def test_a_stream_that_breaks_while_the_node_stops_is_no_defect(autojump_clock: object) -> None:
-    async def never(request: ReadRecords) -> RecordsRead:
-        await trio.sleep_forever()
-        raise AssertionError
-
-    async with linked(handlers(read=never)) as pair:
-        async with asking(pair.link, {number: read("a") for number in range(3)}):
-            await trio.testing.wait_all_tasks_blocked()
-            await pair.network.cut(PEER)
-            await pair.kill()

@@ -139,7 +139,7 @@ async def test_a_write_of_the_old_view_that_ends_in_the_new_one_is_refused(autoj
     async with moving(cluster) as nursery:
         placement = placed(cluster, SHARD)
         request = WriteRecords(SHARD, placement.fence, (record("n/1"),))
-        cluster.stores["a"]._commit_seconds = 30
+        cluster.stores["a"].commit_seconds = 30
         answers: list[RecordsWritten | Refusal] = []
 
         async def write() -> None:
@@ -148,7 +148,7 @@ async def test_a_write_of_the_old_view_that_ends_in_the_new_one_is_refused(autoj
         async with trio.open_nursery() as writing:
             writing.start_soon(write)
             await trio.sleep(1)
-            cluster.stores["a"]._commit_seconds = 0
+            cluster.stores["a"].commit_seconds = 0
             await cluster.join(nursery, joiner_of(cluster, SHARD))
             await eventually(lambda: placed(cluster, SHARD).moving or len(cluster.view("a").members) == 4)
             assert answers == []

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from gossipnode.node.replica import scan as replica_scan
-from gossipnode.node.replica.scan import STREAM_MESSAGE_BYTES
+from gossipnode.node.replica.scan import SCAN_STALLED_SECONDS, STREAM_MESSAGE_BYTES
 from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster, running
 from gossipnode.wire import services
@@ -16,7 +16,7 @@ from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.scan_codec import decode_candidates
 from tests.node.asking import asked, every_answer
 from tests.node.queried import ALL, keys, put, slow
-from tests.node.replica.scanning import OURS, SHARD, has_room, scan_request
+from tests.node.replica.scanning import OURS, SHARD, a_search_that_nobody_reads, scan_request, under_way
 from tests.records import record
 
 
@@ -50,18 +50,38 @@ async def test_another_view_is_refused(autojump_clock: object) -> None:
 
 
 @pytest.mark.slow
-async def test_searches_beyond_what_is_served_at_once_are_refused(
+async def test_searches_beyond_what_is_served_at_once_wait_for_their_turn(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replica_scan, "SCANS_SERVED_AT_ONCE", 0)
+    monkeypatch.setattr(replica_scan, "SCANS_SERVED_AT_ONCE", 1)
     cluster = Cluster()
     async with asked(cluster, at="b") as channel:
-        with pytest.raises(RpcError, match="try again") as caught:
-            await every_answer(channel, services.REPLICA_SCAN, scan_request(cluster), **OURS)
-        assert caught.value.status is Status.RESOURCE_EXHAUSTED
-        # What was refused takes no room.
-        monkeypatch.setattr(replica_scan, "SCANS_SERVED_AT_ONCE", 1)
-        assert await has_room(cluster, "b")
+        await put(cluster, "b", *(record(f"n/{i:03}", s="x" * 100_000) for i in range(100)))
+        async with a_search_that_nobody_reads(channel, cluster, "b"):
+            with trio.move_on_after(SCAN_STALLED_SECONDS / 2) as waited:
+                await every_answer(channel, services.REPLICA_SCAN, scan_request(cluster), **OURS)
+            assert waited.cancelled_caught, "the turn is taken, and its holder may be slow"
+            by_key = scan_request(cluster, name="n", ids=frozenset({"007"}))
+            pages = await every_answer(channel, services.REPLICA_SCAN, by_key, **OURS)
+            assert len([each for page in pages for each in page.candidates]) == 1
+        await trio.sleep(0.1)
+        assert under_way(cluster, "b") == 0
+
+
+@pytest.mark.slow
+async def test_a_search_that_nobody_reads_gives_its_turn_to_one_that_waits(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replica_scan, "SCANS_SERVED_AT_ONCE", 1)
+    cluster = Cluster()
+    async with asked(cluster, at="b") as channel:
+        await put(cluster, "b", *(record(f"n/{i:03}", s="x" * 100_000) for i in range(100)))
+        async with a_search_that_nobody_reads(channel, cluster, "b"):
+            pages = await every_answer(channel, services.REPLICA_SCAN, scan_request(cluster), **OURS)
+            assert pages[-1].finished
+            assert not pages[0].finished, "it says that it is alive while it waits"
+            assert len([each for page in pages for each in page.candidates]) == 100
+        assert under_way(cluster, "b") == 0
 
 
 @pytest.mark.slow
@@ -90,10 +110,7 @@ async def test_a_search_of_a_shard_that_has_to_be_given_up_ends_with_an_error(
 
 
 @pytest.mark.slow
-async def test_a_client_that_goes_away_ends_the_search_everywhere(
-    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(replica_scan, "SCANS_SERVED_AT_ONCE", 1)
+async def test_a_client_that_goes_away_ends_the_search_everywhere(autojump_clock: object) -> None:
     cluster = Cluster()
     async with asked(cluster) as channel:
         await put(cluster, ALL, *(record(f"n/{i:04}", t=i) for i in range(1000)))
@@ -103,5 +120,4 @@ async def test_a_client_that_goes_away_ends_the_search_everywhere(
             await channel.unary(services.QUERY, banyandb.QueryRequest(groups=["sw"]), timeout=2)
         assert caught.value.status is Status.DEADLINE_EXCEEDED
         await trio.sleep(0.1)
-        for name in ALL:
-            assert await has_room(cluster, name)
+        assert [under_way(cluster, name) for name in ALL] == [0, 0, 0]

@@ -15,7 +15,7 @@ from gossipnode.core.query.criteria import Condition, Criteria, LogicalExpressio
 from gossipnode.core.query.index_key import IndexRow, index_rows
 from gossipnode.core.query.search import Search
 from gossipnode.node.search.local_search import LocalSearch
-from gossipnode.node.search.ordering import Found
+from gossipnode.node.search.ordering import FoundRecord
 from gossipnode.store.interface import IndexState, Store
 from gossipnode.store.memory import MemoryStore
 from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
@@ -62,8 +62,10 @@ async def nothing() -> None:
     await trio.lowlevel.checkpoint()
 
 
-async def pages_of(search: LocalSearch, *, pause: Pause = nothing, most: int | None = None) -> list[Found]:
-    found: list[Found] = []
+async def pages_of(
+    search: LocalSearch, *, pause: Pause = nothing, most: int | None = None
+) -> list[FoundRecord]:
+    found: list[FoundRecord] = []
     while (page := await search.next_page()) is not None:
         found += page
         if most is not None and len(found) >= most:

@@ -28,7 +28,7 @@ from gossipnode.core.query.criteria import Condition, Criteria, LogicalExpressio
 from gossipnode.core.query.search import Place, Search, place_key, place_of
 from gossipnode.node.search import feeds, local_search, ordering
 from gossipnode.node.search.local_search import LocalSearch
-from gossipnode.node.search.ordering import Found
+from gossipnode.node.search.ordering import FoundRecord
 from gossipnode.store.interface import Store
 from gossipnode.wire.property.property_edit import read_tags
 from tests.node.search.searching import LONG, THREE, open_store, pages_of, write
@@ -129,9 +129,9 @@ async def set_up(store: Store, scene: Scene) -> None:
         await store.want_index(shard, tag)
 
 
-def plainly(search: Search, records: Sequence[tuple[ShardId, Record]]) -> list[Found]:
+def plainly(search: Search, records: Sequence[tuple[ShardId, Record]]) -> list[FoundRecord]:
     """What is asked for, worked out by nothing but the rules of criteria and order."""
-    found: list[Found] = []
+    found: list[FoundRecord] = []
     for shard, each in records:
         tags = read_tags(each.payload)
         wanted = search.tombstones if each.deleted else not search.criteria or matches(search.criteria, tags)
@@ -142,7 +142,7 @@ def plainly(search: Search, records: Sequence[tuple[ShardId, Record]]) -> list[F
             and (not search.name or of.name == search.name)
             and (not search.ids or of.id in search.ids)
         ):
-            found.append(Found(shard, each, place_of(of, tags, search.order_by)))
+            found.append(FoundRecord(shard, each, place_of(of, tags, search.order_by)))
     return sorted(found, key=lambda each: place_key(each.place, search.order_by, search.descending))
 
 

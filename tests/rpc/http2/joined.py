@@ -47,6 +47,8 @@ class Joined:
             for sender, receiver in ((self.client, self.server), (self.server, self.client)):
                 data, sender.out = bytes(sender.out), bytearray()
                 receiver.receive(data)
+                while receiver.crowded:
+                    receiver.resume()
                 sender.written()
 
     def call(self) -> tuple[Stream, Stream]:

@@ -148,3 +148,13 @@ def test_replies_are_counted_only_while_the_peer_does_not_read():
         floods.reply(60, unwritten=0)
     with pytest.raises(ConnectionFault, match="not read"):
         floods.reply(60, unwritten=1)
+
+
+def test_resets_beyond_the_burst_are_judged_by_their_share():
+    floods = Floods(Limits(max_resets=10, max_reset_share=0.5, reset_interval_seconds=2.0), Clock().now)
+    for _ in range(100):
+        floods.stream_opened()
+    for _ in range(50):
+        floods.reset()
+    with pytest.raises(ConnectionFault, match="resets"):
+        floods.reset()

@@ -1,5 +1,6 @@
 """Header blocks: what is remembered says what HPACK says, and no block grows without end."""
 
+import tracemalloc
 from contextlib import suppress
 
 import pytest
@@ -49,7 +50,7 @@ def test_remembered_blocks_say_what_hpack_says(script, table_bytes):
     encoder, decoder = HeaderEncoder(Limits(max_cached_header_blocks=4)), Decoder(1 << 20)
     for number, (fields, once) in enumerate([(spelled(a), spelled(b)) for a, b in script] * 2):
         if number == len(script):
-            encoder.resize(table_bytes)
+            encoder.resize(table_bytes, table_bytes)
         pairs = tuple((name.encode(), value.encode()) for name, value in fields)
         block = encoder.encode(pairs, once)
         assert [tuple(field) for field in decoder.decode(block)] == fields + once
@@ -119,3 +120,47 @@ def test_a_block_grows_to_its_limits_and_no_further():
         block.add(b"", limits)
     with pytest.raises(ConnectionFault, match="without end"):
         UnfinishedBlock(1, bytearray(10), ends_stream=False).add(b"x", limits)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(b"a\tb", "a\tb"), ("ä".encode("latin-1"), "ä"), (b"\xff\x80", "\xff\x80")]
+)
+def test_a_value_may_have_tabs_and_octets_beyond_ascii(value, text):
+    assert parse_head([(b"x", value)]).metadata == {"x": text}
+
+
+@pytest.mark.parametrize(
+    ("value", "data"),
+    [
+        (b"AQI=,AwQ=", b"\3\4"),
+        (b"AQI, AwQ", b"\3\4"),
+        (b"AP8", b"\0\xff"),
+        (b"AP8=", b"\0\xff"),
+        (b"", b""),
+        (b"+/+/", b"\xfb\xff\xbf"),
+    ],
+)
+def test_binary_values(value, data):
+    assert parse_head([(b"x-bin", value)]).metadata == {"x-bin": data}
+
+
+async def test_the_reason_of_a_goaway_shows_no_memory_address(caplog):
+    async with against(caplog) as peer:
+        await peer.send(HeadersFrame(1, b"\xff\xff", flags=["END_HEADERS"]))
+        await peer.goaway()
+        assert b"0x" not in peer.received[-1].additional_data
+
+
+def test_remembered_heads_are_bounded_in_bytes():
+    """Blocks of two or three octets, each of which names fields of thousands of bytes, all different."""
+    encoder, decoder = Encoder(), HeaderDecoder(Limits())
+    decoder.decode(encoder.encode([("a", "y" * 3000)]))
+    decoder.decode(encoder.encode([("b", "1")]))
+    tracemalloc.start()
+    for number in range(200):
+        choice = [b"\xbf" if number >> bit & 1 else b"\xbe" for bit in range(8)]
+        with suppress(StreamFault):
+            decoder.decode(b"".join(choice) + b"\xbf")
+    kept_bytes = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert kept_bytes < 2 * Limits().max_cached_head_bytes

@@ -23,8 +23,15 @@ BAD_REQUESTS = {
     "pseudo-header late": [(":method", "POST"), ("te", "trailers"), (":path", "/x/y")],
     "connection field": [(":method", "POST"), (":path", "/x/y"), ("connection", "close")],
     "control character": [(":method", "POST"), (":path", "/x/y"), ("x", "a\nb")],
-    "not ascii": [(":method", "POST"), (":path", "/x/y"), ("x", "ä")],
+    "name not ascii": [(":method", "POST"), (":path", "/x/y"), ("ä", "x")],
+    "name with a space": [(":method", "POST"), (":path", "/x/y"), ("a b", "x")],
+    "name with a colon": [(":method", "POST"), (":path", "/x/y"), ("a:b", "x")],
+    "empty name": [(":method", "POST"), (":path", "/x/y"), ("", "x")],
+    "unknown pseudo-header": [(":method", "POST"), (":path", "/x/y"), (":x", "y")],
+    "path not ascii": [(":method", "POST"), (":path", "/x/ä")],
+    "null character": [(":method", "POST"), (":path", "/x/y"), ("x", "a\0b")],
     "not base64": [(":method", "POST"), (":path", "/x/y"), ("x-bin", "A")],
+    "not base64 at all": [(":method", "POST"), (":path", "/x/y"), ("x-bin", "!!!")],
 }
 
 
@@ -65,6 +72,19 @@ async def test_reset_cancels_the_handler_and_frees_its_place(caplog):
         assert not ended.is_set()
         await peer.send(RstStreamFrame(1))
         await ended.wait()
+
+
+async def test_a_call_that_was_reset_before_its_task_began_runs_no_handler(caplog):
+    begun = []
+
+    async def handler(stream):
+        begun.append(stream)
+        await trio.sleep_forever()
+
+    async with against(caplog, handlers={FLOW: handler, UNARY: echo}) as peer:
+        await peer.send(peer.request(1, FLOW.path), RstStreamFrame(1))
+        await trio.testing.wait_all_tasks_blocked()
+        assert begun == []
 
 
 # The same state without Trio.
@@ -109,3 +129,46 @@ def test_streams_above_the_limit_start_no_call():
     assert len(joined.calls) == 2
     assert joined.server.knows(5)
     assert not joined.server.knows(7)
+
+
+def test_a_stream_that_was_reset_makes_room_before_its_handler_has_ended():
+    joined = Joined(server_limits=Limits(max_streams_per_connection=2))
+    for _ in range(4):
+        joined.client.finish(joined.client.open(REQUEST, []))
+    joined.client.peer_max_streams = 100
+    joined.client.open(REQUEST, [])
+    joined.exchange()
+    assert len(joined.calls) == 4  # two run or may run, and two are being stopped
+    for stream, _ in joined.calls:
+        joined.server.finish(stream)
+    joined.client.open(REQUEST, [])
+    joined.exchange()
+    assert len(joined.calls) == 5
+
+
+def test_input_waits_for_handlers_that_are_being_stopped():
+    joined = Joined(server_limits=Limits(max_streams_per_connection=2))
+    for _ in range(6):
+        joined.client.finish(joined.client.open(REQUEST, []))
+    joined.server.receive(bytes(joined.client.out))
+    steps = 0
+    while joined.server.crowded:
+        steps += 1
+        joined.server.finish(next(iter(joined.server.streams.values())))
+        joined.server.resume()
+    assert steps == 4
+    assert len(joined.calls) == 6
+
+
+async def test_a_stream_below_a_known_one_ends_the_connection(caplog):
+    async with against(caplog) as peer:
+        await peer.send(peer.request(5, FLOW.path), peer.request(3, FLOW.path))
+        assert await peer.goaway() == ErrorCodes.PROTOCOL_ERROR
+
+
+async def test_trailers_of_a_call_that_has_ended_are_dropped(caplog):
+    async with against(caplog) as peer:
+        await peer.send(peer.request(1, "/no/method"), peer.headers(1, [("checksum", "1")], end=True))
+        await peer.send(peer.request(3), DataFrame(3, message(b"x"), flags=["END_STREAM"]))
+        await peer.fields(3)
+        assert (await peer.fields(3))["grpc-status"] == "0"

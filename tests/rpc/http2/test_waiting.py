@@ -146,3 +146,33 @@ async def test_a_task_is_attached_only_while_it_sleeps():
         assert ours.reader is not NOBODY
         nursery.cancel_scope.cancel()
     assert ours.reader is NOBODY
+
+
+async def test_sending_yields_once_for_each_batch_that_the_writer_takes():
+    """Other tasks run, but not after every small message."""
+    joined = Joined(server_limits=Limits(gather_bytes=1000))
+    _, theirs = joined.call()
+    turns = 0
+
+    async def writer():
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+            joined.server.out.clear()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(writer)
+        for _ in range(1000):
+            await waiting.yield_if_due(joined.server)
+            await waiting.send(joined.server, theirs, bytes(91))
+        nursery.cancel_scope.cancel()
+    assert 90 <= turns <= 300
+
+
+async def test_sending_meets_a_cancellation_without_yielding():
+    joined = Joined()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await waiting.yield_if_due(joined.server)
+    assert scope.cancelled_caught

@@ -1,5 +1,6 @@
 """One call at the server: its one request, its one status, and its end."""
 
+import gzip
 import logging
 
 import pytest
@@ -21,7 +22,7 @@ from tests.rpc.wired import against, wired
     [
         (b"\0\xff\xff\xff\xff", Status.RESOURCE_EXHAUSTED),
         (b"\0\0\x40\0\1", Status.RESOURCE_EXHAUSTED),
-        (message(b"x", flag=1), Status.UNIMPLEMENTED),
+        (message(b"x", flag=1), Status.INTERNAL),
     ],
 )
 @pytest.mark.parametrize("path", ["Unary", "Flow"])
@@ -30,6 +31,25 @@ async def test_message_that_is_refused_unread(caplog, data, status, path):
         await peer.send(peer.request(1, f"/test.Test/{path}"), DataFrame(1, data))
         assert (await peer.fields(1))["grpc-status"] == str(status.value)
         assert await peer.reset(1) == ErrorCodes.NO_ERROR
+
+
+async def test_requests_may_be_compressed(caplog):
+    squeezed = gzip.compress(b"hello" * 100)
+    async with against(caplog) as peer:
+        await peer.send(
+            peer.request(1, UNARY.path, ("grpc-encoding", "gzip")),
+            DataFrame(1, message(squeezed, flag=1), flags=["END_STREAM"]),
+        )
+        answer = await peer.until(lambda frame: isinstance(frame, DataFrame))
+        assert answer.data == message(b"hello" * 100)
+
+
+async def test_an_unknown_compression_is_answered_with_those_that_are_known(caplog):
+    async with against(caplog) as peer:
+        await peer.send(peer.request(1, UNARY.path, ("grpc-encoding", "deflate"), end=True))
+        fields = await peer.fields(1)
+        assert fields["grpc-status"] == str(Status.UNIMPLEMENTED.value)
+        assert fields["grpc-accept-encoding"] == "identity,gzip"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from gossipnode.rpc.server.health import (
     encode_reply,
     encode_request,
 )
+from tests.rpc.methods import UNARY
 from tests.rpc.wired import wired
 
 
@@ -30,6 +31,21 @@ async def test_check():
         health.set("pkg.Svc", ServingStatus.NOT_SERVING)
         assert await channel.unary(CHECK, "pkg.Svc", timeout=5) is ServingStatus.NOT_SERVING
         assert health.get("pkg.Svc") is ServingStatus.NOT_SERVING
+
+
+async def test_services_have_the_status_of_the_server_unless_one_is_set():
+    health = HealthService()
+    health.follow([CHECK, UNARY])
+    async with wired(health.handlers()) as wire, wire.channel() as channel:
+        assert await channel.unary(CHECK, "test.Test", timeout=5) is ServingStatus.SERVING
+        assert health.get("other.Service") is None
+        async with channel.stream(WATCH, timeout=5) as stream:
+            await stream.send("test.Test")
+            assert await stream.recv() is ServingStatus.SERVING
+            health.set("", ServingStatus.NOT_SERVING)
+            assert await stream.recv() is ServingStatus.NOT_SERVING
+            health.set("test.Test", ServingStatus.SERVING)
+            assert await stream.recv() is ServingStatus.SERVING
 
 
 async def test_watch_tells_every_change_once():
@@ -46,6 +62,20 @@ async def test_watch_tells_every_change_once():
                 assert await stream.recv() is status
         await trio.testing.wait_all_tasks_blocked()
         assert wire.server.call_count == 0
+
+
+async def test_a_watch_ends_at_once_when_the_server_drains(autojump_clock):
+    async with wired(HealthService().handlers()) as wire, wire.channel() as channel:
+        async with channel.stream(WATCH, timeout=None) as stream:
+            await stream.send("")
+            assert await stream.recv() is ServingStatus.SERVING
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(wire.server.drain, 30)
+                with pytest.raises(RpcError, match="the server is stopping") as caught:
+                    await stream.recv()
+                assert caught.value.status is Status.UNAVAILABLE
+        assert trio.current_time() == 0
+        assert wire.server.connection_count == 0
 
 
 async def test_watch_needs_a_request():

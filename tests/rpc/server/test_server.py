@@ -50,18 +50,48 @@ async def test_malformed_timeout(caplog, value):
             assert await peer.reset(1) == ErrorCodes.PROTOCOL_ERROR
 
 
+@pytest.mark.parametrize("value", ["0n", "0S", "00000000H"])
+async def test_a_timeout_of_nothing_has_passed(caplog, value):
+    async with against(caplog) as peer:
+        await peer.send(
+            peer.request(1, UNARY.path, ("grpc-timeout", value)),
+            DataFrame(1, message(b"x"), flags=["END_STREAM"]),
+        )
+        assert (await peer.fields(1))["grpc-status"] == str(Status.DEADLINE_EXCEEDED.value)
+
+
 async def test_connections_beyond_the_limit_are_refused():
     async with wired(limits=Limits(max_connections=2)) as wire, wire.channel() as channel:
-        await channel.unary(UNARY, b"x", timeout=5)
-        first = await wire.raw()
-        await first.start()
-        await trio.testing.wait_all_tasks_blocked()
-        second = await wire.raw()
-        assert await second.frame() is None
-        await trio.aclose_forcefully(first.stream)
-        await trio.testing.wait_all_tasks_blocked()
-        async with wire.channel() as other:
-            assert await other.unary(UNARY, b"x", timeout=5) == b"x"
+        async with channel.stream(FLOW, timeout=5) as running:
+            await running.send(b"x")
+            await running.recv()
+            first = await wire.raw()
+            await first.start()
+            await first.send(first.request(1, FLOW.path))
+            await trio.testing.wait_all_tasks_blocked()
+            second = await wire.raw()
+            assert await second.frame() is None
+            await trio.aclose_forcefully(first.stream)
+            await trio.testing.wait_all_tasks_blocked()
+            async with wire.channel() as other:
+                assert await other.unary(UNARY, b"x", timeout=5) == b"x"
+
+
+async def test_the_connection_that_was_idle_for_longest_gives_way():
+    async with wired(limits=Limits(max_connections=2)) as wire, wire.channel() as channel:
+        async with channel.stream(FLOW, timeout=5) as running:
+            await running.send(b"x")
+            assert await running.recv() == b"x"
+            for _ in range(5):
+                idle = await wire.raw()
+                await idle.start()
+                await trio.testing.wait_all_tasks_blocked()
+                assert wire.server.connection_count == 2
+                async with wire.channel() as other:
+                    assert await other.unary(UNARY, b"x", timeout=5) == b"x"
+                assert await idle.goaway() == ErrorCodes.NO_ERROR
+            await running.send(b"y")
+            assert await running.recv() == b"y"
 
 
 class Listener(trio.abc.Listener):

@@ -8,25 +8,25 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
 from gossipnode.core.cluster.view import SYSTEM_SHARD
 from gossipnode.core.model.property import ShardId
-from gossipnode.store.entity_key import entity_key
 from gossipnode.store.interface import StoreDamagedError
 from gossipnode.store.verify.check_store import verify_store
-from tests.records import bare_record
+from tests.store.sqlite.files import damage_pages, fill_file
 from tests.store.support import (
     OTHER_SHARD,
     SHARD,
     SqliteHandle,
-    index_rows,
+    copy_live_files,
     leaf_digest,
+    make_record,
     placed,
     rebuilt,
-    tagged,
 )
 
-RECORDS = [bare_record(f"name/{number}", b"%d" % number, delete_time=number % 3) for number in range(40)]
+RECORDS = [make_record(str(number), deleted=number % 3, payload=b"%d" % number) for number in range(40)]
 
 
 async def _store(handle: SqliteHandle, *, hashed: bool = True) -> Path:
@@ -98,57 +98,6 @@ async def test_a_wrong_row_is_found(sqlite: SqliteHandle, spoil: str, finding: s
     assert any(re.search(finding, line) for line in summary.wrong), summary.wrong
 
 
-async def _indexed_store(handle: SqliteHandle) -> Path:
-    await handle.store.want_index(SHARD, "n")
-    await handle.store.write(placed(*(tagged(str(number), n=[number, -1]) for number in range(20))))
-    await handle.store.write(
-        placed(bare_record("name/20", delete_time=1), bare_record("name/21", b"unreadable"))
-    )
-    await handle.store.want_index(SHARD, "late")
-    await handle.store.build_indexes(limit=7)
-    await handle.close()
-    return handle.directory
-
-
-async def test_sound_indexes(sqlite: SqliteHandle) -> None:
-    directory = await _indexed_store(sqlite)
-    summary = verify_store(directory, lambda _: leaf_digest, index_rows=index_rows)
-    assert summary.wrong == ()
-    assert summary.records == 21
-
-
-@pytest.mark.parametrize(
-    ("spoil", "finding"),
-    [
-        ("DELETE FROM tag_row WHERE iid = 1 AND kind = 0 AND of_3", "sw/name/3: 1 rows missing .*'n'"),
-        ("DELETE FROM tag_row WHERE iid = 2", "sw/name/.*: 1 rows missing .*'late'"),
-        ("UPDATE tag_row SET key = key || x'00' WHERE iid = 1 AND kind = 1 AND of_3", "2 rows too many.*'n'"),
-        ("INSERT INTO tag_row VALUES (1, 2, x'', x'00')", "sw/0: 1 rows too many in the index of tag 'n'"),
-        ("INSERT INTO tag_row VALUES (9, 2, x'', x'00')", "1 rows of no index"),
-        ("INSERT INTO tag_index VALUES (9, 77, x'41', NULL, NULL)", "1 indexes of no shard"),
-        ("UPDATE leaf SET delete_time = 3 WHERE rid = 1", "3 rows too many in the index of tag 'n'"),
-    ],
-)
-async def test_a_wrong_row_of_an_index_is_found(sqlite: SqliteHandle, spoil: str, finding: str) -> None:
-    directory = await _indexed_store(sqlite)
-    with closing(sqlite3.connect(directory / "store.db")) as connection:
-        key = entity_key(bare_record("name/3").entity).hex()
-        connection.execute(spoil.replace("of_3", f"entity = x'{key}'"))
-        connection.commit()
-    summary = verify_store(directory, lambda _: leaf_digest, index_rows=index_rows)
-    assert any(re.search(finding, line) for line in summary.wrong), summary.wrong
-
-
-async def test_an_index_is_checked_as_far_as_it_is_built(sqlite: SqliteHandle) -> None:
-    directory = await _indexed_store(sqlite)
-    with closing(sqlite3.connect(directory / "store.db")) as connection:
-        removed = connection.execute("DELETE FROM tag_row WHERE iid = 2").rowcount
-        connection.commit()
-    assert 5 <= removed <= 7
-    summary = verify_store(directory, lambda _: leaf_digest, index_rows=index_rows)
-    assert summary.wrong_count == removed
-
-
 async def test_the_system_group_is_checked_and_not_counted(sqlite: SqliteHandle) -> None:
     again = ShardId("sw", 0, 5)
     await sqlite.store.write(placed(*RECORDS[:3], shard=again))
@@ -186,3 +135,62 @@ async def test_a_broken_file(sqlite: SqliteHandle) -> None:
     (directory / "store.db").write_bytes(b"garbage" * 1000)
     with pytest.raises(StoreDamagedError):
         verify_store(directory, lambda _: leaf_digest)
+
+
+async def test_broken_pages(sqlite: SqliteHandle) -> None:
+    path = await fill_file(sqlite)
+    damage_pages(path)
+    with pytest.raises(StoreDamagedError, match=r"store\.db is damaged"):
+        verify_store(sqlite.directory, lambda _: leaf_digest)
+
+
+async def test_a_payload_that_cannot_be_read(sqlite: SqliteHandle) -> None:
+    directory = await _store(sqlite, hashed=False)
+
+    def unreadable(payload: bytes, _delete_time: int) -> bytes:
+        if payload == b"7":
+            raise ValueError("a tag without a name")
+        return leaf_digest(payload, _delete_time)
+
+    summary = verify_store(directory, lambda _: unreadable)
+    assert summary.wrong == ("sw/name/7: payload cannot be read: a tag without a name",)
+
+
+async def test_progress_is_told_now_and_then(sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = await _store(sqlite)
+    monkeypatch.setattr("gossipnode.store.verify.check_store.PROGRESS_RECORDS", 20)
+    told: list[tuple[int, int]] = []
+    verify_store(directory, lambda _: leaf_digest, progress=lambda done, total: told.append((done, total)))
+    assert told == [(20, 45), (40, 45), (45, 45)]
+
+
+async def test_commits_lost_in_a_rotten_log_are_told(sqlite: SqliteHandle) -> None:
+    for number in range(20):
+        await sqlite.store.write(placed(make_record(str(number))))
+    copy = sqlite.directory.parent / "copy"
+    copy_live_files(sqlite.directory, copy)
+    await sqlite.close()
+    assert verify_store(copy, lambda _: leaf_digest).wrong == ()
+    log = copy / "store.db-wal"
+    content = bytearray(log.read_bytes())
+    content[len(content) // 4] ^= 1
+    log.write_bytes(content)
+    (finding,) = verify_store(copy, lambda _: leaf_digest).wrong
+    assert re.fullmatch(r"the log is damaged: 1\d commits after the damage are lost", finding)
+    sqlite.directory = copy
+    with structlog.testing.capture_logs() as logs:
+        await sqlite.open()
+    (told,) = [log for log in logs if "log of the store is damaged" in log["event"]]
+    assert told["commits"] >= 10
+
+
+async def test_one_commit_that_was_cut_off_is_no_damage(sqlite: SqliteHandle) -> None:
+    for number in range(20):
+        await sqlite.store.write(placed(make_record(str(number))))
+    copy = sqlite.directory.parent / "copy"
+    copy_live_files(sqlite.directory, copy)
+    log = copy / "store.db-wal"
+    content = bytearray(log.read_bytes())
+    content[-1] ^= 1
+    log.write_bytes(content)
+    assert verify_store(copy, lambda _: leaf_digest).wrong == ()

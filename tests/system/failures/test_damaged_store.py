@@ -86,25 +86,36 @@ def test_damage_that_shows_only_when_it_is_read_stops_the_node(nodes: Nodes) -> 
     node.assert_no_defect()
 
 
-def test_a_rotten_payload_is_named(nodes: Nodes) -> None:
+def test_a_rotten_payload_is_set_aside_and_comes_back_from_a_replica(nodes: Nodes) -> None:
     """SQLite does not notice a changed payload. The node does, when it computes the digest of the record."""
-    (node,) = nodes.start("a")
-    with Stock(node.address) as stock:
-        stock.apply(property_of("sw", "n", "1", {"k": "v" * 500}))
-    assert node.stop() == 0
-    rotten_through_sqlite(node)
-    ended = node.try_start()
-    if ended is None:
-        assert node.wait() == 1
-    (said,) = [line for line in node.lines if line.startswith("gossipnode: ")]
-    assert str(node.data_dir) in said
-    assert "defect" not in said
+    a, b = nodes.start("a", "b", ack="local")
+    with Stock(a.address) as stock:
+        for number in range(3):
+            stock.apply(property_of("sw", "n", str(number), {"k": "v" * 500}))
+        assert stock.repair("sw").outcome in ("repaired", "converged")
+    assert b.stop() == 0
+    rotten_through_sqlite(b, "1")
+    b.start()
+    with Stock(a.address) as to_a, Stock(b.address) as to_b:
+        eventually(lambda: "record set aside" in "\n".join(b.lines), "a record set aside")
+        (said,) = [line for line in b.lines if "record set aside" in line]
+        assert "sw/n/1" in said
+        eventually(lambda: to_a.repair("sw").outcome == "converged", "round without a difference")
+        assert to_a.root("sw") == to_b.root("sw")
+        assert len(to_b.export("sw")) == 3
+    assert b.stop() == 0
+    assert verify(b)["records"] == 3
+    b.assert_no_defect()
 
 
-def rotten_through_sqlite(node: Node) -> None:
-    """Change the payload of every record, and have all digests computed once more."""
+def rotten_through_sqlite(node: Node, id_: str) -> None:
+    """Change the payload of one record, and have all digests computed once more."""
     with contextlib.closing(sqlite3.connect(node.data_dir / "store.db")) as connection, connection:
-        connection.execute("UPDATE payload SET bytes = zeroblob(100)")
+        changed = connection.execute(
+            "UPDATE payload SET bytes = zeroblob(100) WHERE rid IN (SELECT rid FROM leaf WHERE entity = ?)",
+            (b"sw\0n\0" + id_.encode(),),
+        )
+        assert changed.rowcount == 1
         connection.execute("UPDATE leaf SET sha = NULL")
         connection.execute("UPDATE slot SET sha = NULL, unhashed = records + tombstones")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
+from gossipnode.core.model.property import Record
 from gossipnode.core.model.tag_value import TagValue, Timestamp
 from gossipnode.core.model.version import Version, payload_digest
 from gossipnode.wire.generated.pb.banyandb.property.v1.property_pb2 import Property
@@ -85,6 +86,15 @@ def test_a_stored_record_is_stamped_as_deleted_with_its_moment_kept() -> None:
     assert read_property(tombstone.payload).updated_at == (5, 6)
 
 
+def test_a_draft_without_its_tags_keeps_everything_else() -> None:
+    stored = decode_record(build_property(ENTITY, {"a": "x" * 2000}, create_revision=3, mod_revision=4), 0)
+    bare = draft_of(stored).without_tags().stamped(create_revision=3, mod_revision=9, delete_time=9)
+    assert draft_of(bare).tag_count == 0
+    assert len(bare.payload) < 60
+    assert bare == decode_record(build_property(ENTITY, {}, create_revision=3, mod_revision=9), 9)
+    assert draft_of(stored).tag_count == 1
+
+
 def test_fields_that_we_do_not_know_survive() -> None:
     message = Property.FromString(build_property(ENTITY, {"a": 1, "b": 2}))
     message.tags[0].MergeFromString(b"\x7a\x03tag")
@@ -103,3 +113,18 @@ def test_what_merging_makes_too_large_is_refused() -> None:
     draft = read_draft(build_property(ENTITY, {"a": half})).over(build_property(ENTITY, {"b": half}))
     with pytest.raises(InvalidPropertyError, match="over 1048576 bytes"):
         draft.stamped(create_revision=1, mod_revision=2)
+
+
+def test_merging_does_not_gather_more_tags_than_a_property_may_have() -> None:
+    first = build_property(ENTITY, {f"a{number}": 1 for number in range(4096)})
+    full = read_draft(build_property(ENTITY, {"a1": 2})).over(first)
+    assert full.stamped(create_revision=5, mod_revision=6).payload
+    over = read_draft(build_property(ENTITY, {"b": 2})).over(first)
+    with pytest.raises(InvalidPropertyError, match=r"^property.tags: more than 4096 elements$"):
+        over.stamped(create_revision=5, mod_revision=6)
+
+
+def test_what_an_older_version_stored_with_too_many_tags_can_be_deleted() -> None:
+    stored = build_property(ENTITY, {f"a{number}": 1 for number in range(4097)}, mod_revision=4)
+    held = Record(ENTITY, Version(4, 0, payload_digest(stored)), stored)
+    assert draft_of(held).stamped(create_revision=4, mod_revision=6, delete_time=6).deleted

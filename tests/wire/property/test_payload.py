@@ -185,3 +185,30 @@ def test_whatever_comes_is_refused_or_settled(at: int, dropped: int, put: bytes)
     else:
         assert decode_record(record.payload, 0) == record
         canonical_json(record.payload, "commas")
+
+
+def test_a_peers_property_with_too_many_tags_is_left_out_and_breaks_nothing() -> None:
+    start = Property.FromString(SAMPLE)
+    start.ClearField("tags")
+    crowded = start.SerializeToString() + field(3, b"") * 500_000
+    with pytest.raises(UnstorableError, match=r"^Property.tags: more than 4096 elements$"):
+        decode_record(crowded, 0)
+    assert len(
+        Property.FromString(decode_record(start.SerializeToString() + field(3, b"") * 4096, 0).payload).tags
+    )
+
+
+def test_a_peers_property_with_too_many_unknown_fields_is_left_out() -> None:
+    with pytest.raises(UnstorableError, match="more than 131072 fields"):
+        decode_record(SAMPLE + b"\x78\x01" * 500_000, 0)
+    hidden = field(3, field(1, b"k") + b"\x78\x01" * 2000) * 100
+    with pytest.raises(UnstorableError, match="more than 131072 fields"):
+        decode_record(SAMPLE + hidden, 0)
+
+
+def test_a_clients_property_with_too_many_tags_is_refused() -> None:
+    tags = {f"k{number}": 1 for number in range(4097)}
+    with pytest.raises(InvalidPropertyError, match=r"^property.tags: more than 4096 elements$"):
+        check_property(build_property(ENTITY, tags))
+    del tags["k0"]
+    check_property(build_property(ENTITY, tags))

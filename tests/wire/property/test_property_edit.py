@@ -18,7 +18,7 @@ from gossipnode.wire.property.property_edit import (
     read_property,
     read_tags,
 )
-from gossipnode.wire.wire_errors import InvalidPropertyError, WireError
+from gossipnode.wire.wire_errors import InvalidPropertyError, UnstorableError, WireError
 from tests.wire.support import ENTITY, EVERY_TYPE, TAGS, TIMESTAMPS, examples
 
 
@@ -92,3 +92,11 @@ def test_a_broken_payload_is_a_wire_error() -> None:
     for read in (read_property, read_tags, lambda p: project(p, [])):
         with pytest.raises(WireError, match="Property: malformed"):
             read(b"\x0a")
+
+
+def test_tags_of_a_stored_property_with_too_many_are_not_read() -> None:
+    """An older version took it from a peer. It stays readable as a whole, but no query reads it again."""
+    stored = build_property(ENTITY, {f"k{number}": 1 for number in range(4097)})
+    with pytest.raises(UnstorableError, match=r"^Property.tags: more than 4096 elements"):
+        read_tags(stored, ("k1",))
+    assert len(read_property(stored).tags) == 4097

@@ -8,8 +8,16 @@ from gossipnode.core.model.limits import SLOT_COUNT
 from gossipnode.core.model.property import Entity
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.commands import FetchRecords, Finish, HalfClose, ReadLeaves, Send, SessionEnd
-from gossipnode.core.session.messages import AnswerTo, PropertyMissing, PropertySync, TreeRoot, TreeSlots
-from gossipnode.core.session.tree_client import TreeClient
+from gossipnode.core.session.messages import (
+    AnswerTo,
+    DifferSummary,
+    PageLeaf,
+    PropertyMissing,
+    PropertySync,
+    TreeRoot,
+    TreeSlots,
+)
+from gossipnode.core.session.tree_client import MERGE_STEP_LEAVES, TreeClient
 from tests.core.session.talk import (
     DIFFER,
     EQUAL,
@@ -147,3 +155,24 @@ def test_a_record_purged_since_its_leaf_was_read_is_not_sent() -> None:
     session.leaves_read(read, [leaf_of(record(A0, 1)), leaf_of(record(A1, 1))])
     assert client.settle() == [PropertySync(record(A1, 1)), PropertyMissing(f"g/n/{A2}"), WAIT]
     assert session.records_read([None]) is None
+
+
+@pytest.mark.parametrize(("leaves", "rests"), [(512, 0), (513, 1), (5000, 9)])
+def test_a_large_page_is_compared_in_steps(leaves: int, rests: int) -> None:
+    client = in_pages(record(A0, 1))
+    nothing = PageLeaf(3, True, "", "")
+    assert client.hear(DifferSummary((nothing,) * leaves)) == [WAIT]
+    assert client.rests == rests
+    assert client.session.counts.skipped == leaves
+
+
+def test_no_step_compares_more_than_its_leaves() -> None:
+    client = in_pages(record(A0, 1)).session
+    client.receive(DifferSummary((PageLeaf(3, True, "", ""),) * 5000))  # type: ignore[arg-type]
+    before = 0
+    while not isinstance(command := client.next_command(), Send):
+        if isinstance(command, ReadLeaves):
+            client.leaves_read(command, ())
+        assert client.counts.skipped - before <= MERGE_STEP_LEAVES
+        before = client.counts.skipped
+    assert client.counts.skipped == 5000

@@ -1,0 +1,74 @@
+"""What others can do to the files of an open store: remove them, or let their log grow without end.
+
+SQLite goes on with files that were removed, and each write would be acknowledged into nothing. So the names
+are looked at every few seconds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import structlog
+
+from gossipnode.store.interface import StoreError
+
+WATCH_SECONDS = 2.0
+"""Seconds between two looks at the files."""
+
+WAL_WARN_BYTES = 256 << 20
+"""A log above this is told: usually it stays below 64 MiB."""
+
+
+class DiskWatch:
+    """Compares the files with those that were opened. Its functions block: call them in a thread."""
+
+    __slots__ = ("_database", "_log", "_log_is_large", "_opened")
+
+    def __init__(self, database: Path) -> None:
+        """Watch the database file, its log and their directory, which must be open already."""
+        self._database = database
+        self._log = structlog.get_logger("gossipnode.store")
+        self._log_is_large = False
+        self._opened = dict(_identities((database.parent, database, _log_path(database))))
+
+    def look(self) -> StoreError | None:
+        """The error that ends the store, if its files are not there any more. Warns of a large log."""
+        for path, opened in self._opened.items():
+            if dict(_identities([path])).get(path, (0, 0)) != opened:
+                return StoreError(
+                    f"{path} was removed or replaced under the running node: put the directory back and start"
+                    " again, or start with an empty one to fill this node from its peers"
+                )
+        self._look_at_log()
+        return None
+
+    def _look_at_log(self) -> None:
+        path = _log_path(self._database)
+        try:
+            size = path.stat().st_size
+        except OSError:
+            return
+        large = size > WAL_WARN_BYTES
+        if large and not self._log_is_large:
+            self._log.warning(
+                "the log of the store grows: end the program that has it open in a long transaction",
+                path=str(path),
+                bytes=size,
+            )
+        self._log_is_large = large
+
+
+def _identities(paths: Iterable[Path]) -> Iterable[tuple[Path, tuple[int, int]]]:
+    """Device and inode of each path that is there. An error of the disk says nothing about that."""
+    for path in paths:
+        try:
+            found = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        yield path, (found.st_dev, found.st_ino)
+
+
+def _log_path(database: Path) -> Path:
+    return database.with_name(database.name + "-wal")

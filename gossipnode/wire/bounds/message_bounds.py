@@ -1,0 +1,105 @@
+"""How many elements each repeated field of each message may hold, and what else bounds the cost of reading.
+
+A message is bounded in bytes by `rpc`, but an element may take two bytes: 4 MiB can ask for two million
+objects. So elements are counted before objects are made of them, in the strict reader (`envelope.strict`) and
+before Google's runtime sees the bytes (`element_count`).
+
+The bounds hold off what no honest sender would send. They lie above the limits of the rooms that judge the
+content, whose errors can say more, and above all that a compatible peer sends.
+"""
+
+from __future__ import annotations
+
+FIELDS_MAX = 131_072
+"""Fields of one message that a node reads, those of enclosed messages included."""
+
+ANSWER_FIELDS_MAX = 1 << 20
+"""Fields of one answer that a client reads: the status of a large cluster has several 100,000."""
+
+TAGS_MAX = 4096
+"""Tags of one property."""
+
+ARRAY_MAX_ELEMENTS = 65_536
+"""Elements of a tag's array, or of an array in criteria."""
+
+PAGE_MAX_LEAVES = 73_728
+"""Leaves on one page of a tree. 10 MiB, the most that a compatible peer sends, hold fewer leaves: one takes
+143 bytes at least, 128 of them for its digest."""
+
+DIGEST_MAX_CHARACTERS = 128
+"""The digest of a slot in hex."""
+
+_SLOTS_MAX = 32
+_BATCH_MAX = 4096
+_LIST_MAX = 65_536
+_SHOWN_MAX = 1 << 18
+
+ELEMENTS_MAX = {
+    # Tree sessions and rounds
+    "banyandb.property.v1.TreeSlots.slot_sha": _SLOTS_MAX,
+    "banyandb.property.v1.DifferTreeSummary.nodes": PAGE_MAX_LEAVES,
+    "banyandb.property.v1.PropagationContext.nodes": _BATCH_MAX,
+    "gossipnode.v1.ReportRequest.hops": _BATCH_MAX,
+    # Properties and queries
+    "banyandb.property.v1.Property.tags": TAGS_MAX,
+    "banyandb.model.v1.StrArray.value": ARRAY_MAX_ELEMENTS,
+    "banyandb.model.v1.IntArray.value": ARRAY_MAX_ELEMENTS,
+    "banyandb.property.v1.QueryRequest.groups": _BATCH_MAX,
+    "banyandb.property.v1.QueryRequest.ids": _LIST_MAX,
+    "banyandb.property.v1.QueryRequest.tag_projection": _BATCH_MAX,
+    "gossipnode.v1.ImportRequest.records": 2 * _BATCH_MAX,
+    # What members ask each other
+    "gossipnode.v1.ExchangeRequest.requests": _BATCH_MAX,
+    "gossipnode.v1.ReadRecords.wanted": _BATCH_MAX,
+    "gossipnode.v1.WriteRecords.records": _BATCH_MAX,
+    "gossipnode.v1.ExchangeReply.replies": _BATCH_MAX,
+    "gossipnode.v1.RecordsRead.held": _BATCH_MAX,
+    "gossipnode.v1.RecordsWritten.outcomes": _BATCH_MAX,
+    "gossipnode.v1.ScanRequest.shards": _LIST_MAX,
+    "gossipnode.v1.ScanRequest.ids": _LIST_MAX,
+    "gossipnode.v1.ScanPage.candidates": _LIST_MAX,
+    "gossipnode.v1.HelloRequest.moving": _LIST_MAX,
+    "gossipnode.v1.HelloReply.moving": _LIST_MAX,
+    "gossipnode.v1.JoinReply.registry": _LIST_MAX,
+    # What operators ask, and what a client is told
+    "gossipnode.v1.CreateGroupRequest.indexes": _BATCH_MAX,
+    "gossipnode.v1.AlterGroupRequest.TagList.tags": _BATCH_MAX,
+    "gossipnode.v1.Group.indexes": _BATCH_MAX,
+    "gossipnode.v1.ListGroupsResponse.groups": _SHOWN_MAX,
+    "gossipnode.v1.RecordBatch.records": _SHOWN_MAX,
+    "gossipnode.v1.ShardStatus.replicas": _BATCH_MAX,
+    "gossipnode.v1.ShardStatus.Moving.to": _BATCH_MAX,
+    "gossipnode.v1.StatusResponse.members": _SHOWN_MAX,
+    "gossipnode.v1.StatusResponse.shards": _SHOWN_MAX,
+    "gossipnode.v1.StatusResponse.rounds": _SHOWN_MAX,
+    "gossipnode.v1.TreeResponse.slots": _SHOWN_MAX,
+    "gossipnode.v1.TreeResponse.leaves": _SHOWN_MAX,
+    "gossipnode.v1.Round.hops": _BATCH_MAX,
+    "banyandb.property.v1.QueryResponse.properties": _SHOWN_MAX,
+    "banyandb.common.v1.Trace.spans": _LIST_MAX,
+    "banyandb.common.v1.Span.tags": _BATCH_MAX,
+    "banyandb.common.v1.Span.children": _LIST_MAX,
+    # Descriptions of the services
+    "grpc.reflection.v1.FileDescriptorResponse.file_descriptor_proto": _BATCH_MAX,
+    "grpc.reflection.v1.ExtensionNumberResponse.extension_number": _BATCH_MAX,
+    "grpc.reflection.v1.ListServiceResponse.service": _BATCH_MAX,
+    "grpc.reflection.v1alpha.FileDescriptorResponse.file_descriptor_proto": _BATCH_MAX,
+    "grpc.reflection.v1alpha.ExtensionNumberResponse.extension_number": _BATCH_MAX,
+    "grpc.reflection.v1alpha.ListServiceResponse.service": _BATCH_MAX,
+}
+"""The most elements of each repeated field, by the full names of message and field."""
+
+TEXT_MAX_CHARACTERS = {"banyandb.property.v1.TreeSlotSHA.value": DIGEST_MAX_CHARACTERS}
+"""The longest text of the fields whose text is kept in numbers."""
+
+
+def flat_name(full_name: str) -> str:
+    """A field's full name as betterproto's classes spell it: enclosed messages joined, in lower case."""
+    *path, field = full_name.split(".")
+    package = [part for part in path if part.islower()]
+    message = "".join(part for part in path if not part.islower())
+    return ".".join([*package, message.lower(), field])
+
+
+FLAT_ELEMENTS_MAX = {flat_name(name): most for name, most in ELEMENTS_MAX.items()}
+FLAT_TEXT_MAX_CHARACTERS = {flat_name(name): most for name, most in TEXT_MAX_CHARACTERS.items()}

@@ -1,0 +1,111 @@
+"""Standard streams that are closed, full, or read by nobody."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gossipnode.wire import services
+from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+from tests.cli.answers import RECORD
+from tests.cli.conftest import COMMAND, ENVIRONMENT, WAIT_SECONDS, Ended, Peer, run_process
+
+
+def in_shell(redirected: str, *arguments: str) -> Ended:
+    """Run a command with redirections of a shell."""
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirected}', "sh", *COMMAND, *arguments],
+        capture_output=True,
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        timeout=WAIT_SECONDS,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@pytest.fixture
+def answering(peer: Peer) -> Peer:
+    peer.answers = {
+        services.NODE_STATUS: messages.StatusResponse(node="a", address="h:1", state="ready"),
+        services.NODE_GET: messages.GetResponse(),
+        services.NODE_QUERY: [messages.RecordBatch(records=[RECORD])],
+    }
+    return peer
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_result_without_an_output_is_an_error(answering: Peer, output: str) -> None:
+    ended = in_shell(">&-", "status", "-o", output, "--at", answering.address)
+    assert (ended.code, ended.problem) == (1, "standard output: it is closed")
+    ended = in_shell(">/dev/full", "status", "-o", output, "--at", answering.address)
+    assert (ended.code, ended.problem) == (1, "standard output: No space left on device")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full"])
+def test_a_message_without_an_output_changes_no_exit_code(answering: Peer, redirected: str) -> None:
+    ended = in_shell(redirected, "get", "sw/a/1", "--at", answering.address)
+    assert (ended.code, ended.out, ended.err) == (3, "", "")
+    ended = in_shell(redirected, "query", "sw", "--trace", "--at", answering.address)
+    assert (ended.code, ended.err) == (0, "")
+    assert "sw/n/i" in ended.out
+    assert in_shell(redirected, "get").code == 2
+
+
+@pytest.mark.slow
+def test_nothing_is_open_at_all(answering: Peer) -> None:
+    ended = in_shell("<&- >&- 2>&-", "status", "--at", answering.address)
+    assert (ended.code, ended.out, ended.err) == (1, "", "")
+
+
+@pytest.mark.slow
+def test_an_import_from_a_closed_input(answering: Peer) -> None:
+    ended = in_shell("<&-", "import", "sw", "-", "--at", answering.address)
+    assert ended.code == 1
+    assert ended.problem == "standard input: it is closed, so there is nothing to import"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("redirected", [">&- 2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full"])
+def test_a_node_serves_whatever_its_outputs_are(tmp_path: Path, redirected: str) -> None:
+    port = free_port()
+    given = ["--name", "a", "--listen", f"127.0.0.1:{port}", "--data-dir", str(tmp_path / "a")]
+    running = subprocess.Popen(
+        ["sh", "-c", f'exec "$@" {redirected}', "sh", *COMMAND, "run", *given, "--group", "sw:1:1"],
+        env=ENVIRONMENT,
+    )
+    try:
+        assert served(port, running)
+        assert run_process("apply", "sw/n/i", "a=x", "--at", f"127.0.0.1:{port}").code == 0
+        os.kill(running.pid, signal.SIGTERM)
+        assert running.wait(WAIT_SECONDS) == 0
+    finally:
+        if running.poll() is None:
+            running.kill()
+            running.wait(WAIT_SECONDS)
+    assert run_process("verify", "--data-dir", str(tmp_path / "a")).code == 0
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def served(port: int, running: subprocess.Popen[bytes]) -> bool:
+    """Ask until the node answers. Each question takes a process of its own, and so some time."""
+    for _ in range(100):
+        if running.poll() is not None:
+            return False
+        if run_process("status", "--at", f"127.0.0.1:{port}").code == 0:
+            return True
+    return False

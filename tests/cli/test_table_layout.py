@@ -1,0 +1,72 @@
+"""How a table stands on lines."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gossipnode.cli.table_layout import PADDED_MAX_CELLS, folded, head_lines, lay_out, row_lines
+
+ROUND = ("round", "shard", "origin", "outcome", "sent", "received", "skipped", "seconds")
+PAST = ("7f3a9c1e", "sw/0", "node-a", "converged", "12000", "35000", "0", "0.123")
+
+
+def drawn(headers: tuple[str, ...], rows: list[tuple[str, ...]], width: int | None) -> list[str]:
+    layout = lay_out(headers, rows, width)
+    return [*head_lines(layout), *(line for row in rows for line in row_lines(layout, row))]
+
+
+def test_a_table_that_fits() -> None:
+    rows = [("sw/0", "a=b c=d", "5"), ("sw/10", "x", "1234")]
+    wanted = [
+        "shard   tags      n",
+        "──────────────────────",
+        "sw/0    a=b c=d   5",
+        "sw/10   x         1234",
+    ]
+    assert drawn(("shard", "tags", "n"), rows, None) == wanted
+    assert drawn(("shard", "tags", "n"), rows, 22) == wanted
+
+
+def test_cells_are_folded_on_a_narrow_terminal() -> None:
+    lines = drawn(ROUND, [PAST], 60)
+    assert max(map(len, lines)) <= 60
+    columns = lay_out(ROUND, [PAST], 60).widths
+    assert max(columns) < len(PAST[0])
+    for cell, width in zip(PAST, columns, strict=True):
+        assert "".join(folded(cell, width)) == cell
+
+
+def test_a_terminal_too_narrow_for_columns_gets_a_line_a_cell() -> None:
+    assert drawn(("key", "sha"), [("sw/n/1", "abcdefgh"), ("sw/n/2", "ij")], 12) == [
+        "key: sw/n/1", "sha: abcdefgh", "", "key: sw/n/2", "sha: ij", "",
+    ]  # fmt: skip
+
+
+def test_off_a_terminal_one_wide_cell_does_not_widen_the_other_rows() -> None:
+    wide = "x" * 100_000
+    lines = drawn(("key", "n"), [(wide, "1"), ("k", "2")], None)
+    assert lines[2] == f"{wide}   1"
+    assert lines[3] == "k" + " " * (PADDED_MAX_CELLS - 1) + "   2"
+
+
+def test_a_cell_breaks_after_a_space_or_a_comma() -> None:
+    assert folded("node-a,node-b,node-c", 14) == ["node-a,node-b,", "node-c"]
+    assert folded("one two", 5) == ["one ", "two"]
+    assert folded("日本語", 4) == ["日本", "語"]
+
+
+@given(st.text(), st.integers(2, 30))
+def test_no_part_of_a_cell_is_lost(cell: str, width: int) -> None:
+    assert "".join(folded(cell, width)) == cell
+
+
+@given(
+    st.lists(st.text(st.characters(codec="ascii", exclude_categories=["Cc"])), min_size=1, max_size=8),
+    st.integers(20, 120),
+)
+def test_columns_fit_the_terminal(cells: list[str], width: int) -> None:
+    layout = lay_out(["h"] * len(cells), [cells], width)
+    lines = row_lines(layout, cells)
+    if layout.widths:
+        assert max(map(len, lines)) <= width

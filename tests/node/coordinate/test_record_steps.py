@@ -1,0 +1,48 @@
+"""The steps of requests: what they do about members that hang."""
+
+from __future__ import annotations
+
+import trio
+
+from gossipnode.node.coordinate.record_steps import COMPARE_SECONDS, COMPARED_MEMBERS_MAX
+from gossipnode.sim import Cluster, running
+from tests.node.moving import eventually
+
+
+def count_comparisons(cluster: Cluster, name: str) -> list[str]:
+    """With whom a node compares registries from now on."""
+    asked: list[str] = []
+    sync = cluster.parts(name).membership.sync
+    compare = sync.compare
+
+    async def counted(peer: str) -> None:
+        asked.append(peer)
+        await compare(peer)
+
+    sync.compare = counted  # type: ignore[method-assign]
+    return asked
+
+
+async def test_a_member_that_hangs_while_views_are_compared_is_left_for_another_one(
+    autojump_clock: object,
+) -> None:
+    async with running(Cluster()) as cluster:
+        await eventually(lambda: len(list(cluster.parts("a").membership.sync.members_up())) == 2)
+        asked = count_comparisons(cluster, "a")
+        cluster.hang("c")
+        began = trio.current_time()
+        await cluster.parts("a").coordination.steps.compare_views("c")
+        assert trio.current_time() - began <= COMPARE_SECONDS + 1
+        assert asked == ["c", "b"]
+
+
+async def test_views_are_compared_with_a_few_members_at_most(autojump_clock: object) -> None:
+    async with running(Cluster(names="abcdef", groups=("sw:1:6",))) as cluster:
+        await eventually(lambda: len(list(cluster.parts("a").membership.sync.members_up())) == 5)
+        asked = count_comparisons(cluster, "a")
+        for name in "bcdef":
+            cluster.hang(name)
+        began = trio.current_time()
+        await cluster.parts("a").coordination.steps.compare_views("c")
+        assert trio.current_time() - began <= COMPARED_MEMBERS_MAX * COMPARE_SECONDS + 1
+        assert len(asked) == COMPARED_MEMBERS_MAX

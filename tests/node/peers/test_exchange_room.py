@@ -1,0 +1,105 @@
+"""Requests to a peer that has much to answer: they wait for room, in turn, until their timeouts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from gossipnode.core.query.replica_messages import RecordsWritten
+from gossipnode.node.peers import exchange_link
+from gossipnode.rpc import RpcError, Status
+from gossipnode.sim import Cluster, running
+from tests.node.peers.linked import Replica, asking, handlers, linked, write
+from tests.node.support import tags_of
+from tests.records import entity, prop, record
+
+
+@pytest.mark.slow
+async def test_many_large_writes_at_once_are_all_acknowledged(autojump_clock: object) -> None:
+    async with running(Cluster()) as cluster:
+        took: list[int] = []
+
+        async def apply(number: int) -> None:
+            payload = prop(f"n/{number}", big="x" * 1_000_000)
+            took.append((await cluster.coordinator("a").apply(payload, replace=False)).acknowledged)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(24):
+                nursery.start_soon(apply, number)
+        assert len(took) == 24
+        assert min(took) >= 2
+        held = await cluster.held_of(entity("n/23"))
+        assert tags_of(held["b"])["big"] == "x" * 1_000_000
+
+
+async def test_a_request_that_finds_no_room_in_its_time_says_nothing_of_the_peer(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange_link, "EXCHANGE_UNDER_WAY_MAX", 1)
+
+    async def never(_: Any) -> Any:
+        await trio.sleep_forever()
+
+    async with linked(handlers(write=never)) as pair:
+        async with asking(pair.link, {"first": write(record("n/a"))}, seconds=5) as first:
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(RpcError) as caught:
+                await pair.link.ask(write(record("n/b")), timeout=2)
+            assert trio.current_time() == 2
+            assert caught.value.status is Status.RESOURCE_EXHAUSTED
+            assert caught.value.message == "no room for it within 2 s"
+            assert caught.value.never_processed
+        error = first["first"]
+        assert isinstance(error, RpcError)
+        assert error.status is Status.DEADLINE_EXCEEDED
+
+
+async def test_a_large_request_is_not_overtaken_for_ever_by_small_ones(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange_link, "EXCHANGE_UNDER_WAY_BYTES", 100_000)
+    replica = Replica()
+    may_answer = trio.Event()
+
+    async def wait(requests: Any) -> Any:
+        await may_answer.wait()
+        return await replica.write(requests)
+
+    large, small = write(record("n/large", k="x" * 90_000)), write(record("n/small", k="x" * 40_000))
+    async with linked(handlers(write=wait)) as pair:
+        answers: list[object] = []
+        for request in (small, large, small, small):
+            pair.link.start(request, answers.append, timeout=5)
+        await trio.testing.wait_all_tasks_blocked()
+        may_answer.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert [type(answer) for answer in answers] == [RecordsWritten] * 4
+    order = [request.records[0].entity.id for batch in replica.writes for request in batch]
+    assert order.index("large") == 1
+
+
+async def test_a_request_that_is_given_up_while_it_waits_leaves_no_trace(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange_link, "EXCHANGE_UNDER_WAY_MAX", 1)
+    monkeypatch.setattr(exchange_link, "EXCHANGE_WAITING_MAX", 1)
+    may_answer = trio.Event()
+    replica = Replica()
+
+    async def wait(requests: Any) -> Any:
+        await may_answer.wait()
+        return await replica.write(requests)
+
+    async with linked(handlers(write=wait)) as pair:
+        async with asking(pair.link, {"first": write(record("n/a"))}) as first:
+            await trio.testing.wait_all_tasks_blocked()
+            for _ in range(20):
+                with trio.move_on_after(0.01):
+                    await pair.link.ask(write(record("n/b")), timeout=5)
+            may_answer.set()
+        assert isinstance(first["first"], RecordsWritten)
+        assert isinstance(await pair.link.ask(write(record("n/c")), timeout=5), RecordsWritten)
+    assert [request.records[0].entity.id for batch in replica.writes for request in batch] == ["a", "c"]

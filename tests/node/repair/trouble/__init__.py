@@ -1,0 +1,1 @@
+"""Repair between peers that are busy, silent, slow, or lose the group meanwhile."""

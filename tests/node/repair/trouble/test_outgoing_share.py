@@ -1,0 +1,71 @@
+"""A successor that hangs holds some of the sessions that this node opens, and never all of them."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import trio
+
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.round import Hop, Report
+from gossipnode.core.ring.turn import Cause, HopEnd, RoundMessage
+from gossipnode.node.repair.holder import Holder
+from gossipnode.node.repair.session_slots import places_for
+
+
+class OneHangs:
+    """Peers of which c takes sessions and never ends them."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, int] = {}
+        self.ended: list[str] = []
+
+    async def repair(self, peer: str, message: RoundMessage) -> Hop:
+        self.open[peer] = self.open.get(peer, 0) + 1
+        if peer == "c":
+            await trio.sleep_forever()
+        await trio.sleep(1)
+        self.open[peer] -= 1
+        self.ended.append(peer)
+        return Hop("b", peer, HopEnd.EQUAL)
+
+    async def propagate(self, peer: str, message: RoundMessage) -> tuple[str, bool]:
+        await trio.lowlevel.checkpoint()
+        return "", False
+
+    def tell(self, origin: str, report: Report) -> None:
+        pass
+
+
+@pytest.mark.parametrize("max_sessions", [2, 3, 8])
+async def test_one_that_hangs_stops_no_round_with_others(max_sessions: int, autojump_clock: object) -> None:
+    peers = OneHangs()
+    holder = Holder("b", peers, max_sessions=max_sessions, half_interval=lambda: 0.0, rng=random.Random(1))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(holder.run)
+        for number in range(40):
+            nodes = ("a", "b", "c") if number < 20 else ("a", "b", "d")
+            shard = ShardId("sw", number)
+            holder.offer(RoundMessage(f"r{number}", shard, "a", nodes, 0, Cause.ASKED))
+        await trio.sleep(25)
+        assert peers.open["c"] == max_sessions
+        assert peers.ended == ["d"] * 20
+        nursery.cancel_scope.cancel()
+
+
+async def test_all_peers_together_stay_within_the_places(autojump_clock: object) -> None:
+    peers = OneHangs()
+    holder = Holder("b", peers, max_sessions=4, half_interval=lambda: 0.0, rng=random.Random(1))
+    most = 0
+    async with trio.open_nursery() as nursery:
+        await nursery.start(holder.run)
+        for number in range(40):
+            nodes = ("a", "b", "cdef"[number % 4])
+            shard = ShardId("sw", number)
+            holder.offer(RoundMessage(f"r{number}", shard, "a", nodes, 0, Cause.ASKED))
+        for _ in range(20):
+            await trio.sleep(0.5)
+            most = max(most, sum(peers.open.values()))
+        nursery.cancel_scope.cancel()
+    assert most == places_for(4)
