@@ -81,7 +81,7 @@ def too_many_indexes(shard: ShardId, tag: str) -> IndexRefusedError:
 
 def no_index(shard: ShardId, tag: str, *, building: bool) -> LookupError:
     """The error for reading an index that does not exist, or that is still being built."""
-    reason = "it is still being built" if building else "there is none"
+    reason = "it is still being built" if building else "it does not exist"
     return LookupError(f"index of tag {tag[:80]!r} in {shard}: {reason}")
 
 

@@ -86,7 +86,7 @@ class Reflection:
             raise ValueError(f"no descriptors of {', '.join(unknown)}")
 
     def answer(self, request: ServerReflectionRequest) -> ServerReflectionResponse:
-        """The answer to one question; an `error_response` if there is none. The call goes on."""
+        """The answer to one question, if need be an `error_response`. The call goes on."""
         response = ServerReflectionResponse(valid_host=request.host, original_request=request)
         match request.WhichOneof("message_request"):
             case "list_services":

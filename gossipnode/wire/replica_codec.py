@@ -230,7 +230,7 @@ def _decode_written(message: pb.RecordsWritten, expected: int) -> RecordsWritten
     for one in message.outcomes:
         outcome = _OUTCOME_OF_KIND.get(one.kind)
         if outcome is None:
-            raise WireError(f"RecordsWritten.outcomes[{len(results)}].kind: {one.kind} is none of ours")
+            raise WireError(f"RecordsWritten.outcomes[{len(results)}].kind: {one.kind} is unknown")
         held = _decode_version(one.held) if one.HasField("held") else None
         results.append(WriteResult(outcome, held, one.problem))
     if len(results) != expected:

@@ -205,7 +205,7 @@ async def test_indexes_of_shards_are_apart(handle: Handle) -> None:
     assert handle.store.indexes(REMADE_SHARD) == {"m": READY}
     assert len(await find_all(handle.store, "n")) == 1
     for shard in (OTHER_SHARD, REMADE_SHARD):
-        with pytest.raises(LookupError, match="there is none"):
+        with pytest.raises(LookupError, match="it does not exist"):
             await find_all(handle.store, "n", shard=shard)
 
 

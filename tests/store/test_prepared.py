@@ -72,4 +72,4 @@ def test_the_limits_themselves_are_allowed() -> None:
 def test_the_errors_name_tag_and_shard() -> None:
     assert "'n' in sw/0" in str(too_many_indexes(SHARD, "n"))
     assert str(no_index(SHARD, "n", building=True)) == "index of tag 'n' in sw/0: it is still being built"
-    assert str(no_index(SHARD, "n", building=False)) == "index of tag 'n' in sw/0: there is none"
+    assert str(no_index(SHARD, "n", building=False)) == "index of tag 'n' in sw/0: it does not exist"

@@ -12,9 +12,9 @@ import pytest
 
 from gossipnode.core.query.criteria import Condition, Criteria, LogicalExpression, LogicalOp, Op
 from gossipnode.wire import services
-from gossipnode.wire.criteria_codec import encode_criteria
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.pb.banyandb.model.v1 import query_pb2 as model
+from gossipnode.wire.query.criteria_codec import encode_criteria
 from tests.system.nodes import Nodes
 from tests.system.processes import Node, eventually
 from tests.system.stock_client import NODE_SERVICE, PROPERTY, Stock, refused

@@ -205,7 +205,7 @@ def test_sighup_reads_certificates_again(nodes: Nodes, tmp_path: Path) -> None:
         (files.directory / "a.pem").write_text("no certificate")
         node.send(signal.SIGHUP)
         assert node.log is not None
-        node.log.wait(lambda line: "certificates not read anew" in line, "word of the broken file")
+        node.log.wait(lambda line: "certificates not read again" in line, "word of the broken file")
         with Stock(local(node), credentials=files.credentials("client"), options=renewed) as fresh:
             assert fresh.status().node == "a"
     assert node.stop() == 0

@@ -288,7 +288,7 @@ def altered(change: Callable[[Any], object], reply: ReplicaReply) -> pb.ReplicaR
                 RecordsWritten((WriteResult(WriteOutcome.STORED, None),)),
             ),
             write_of(A),
-            r"outcomes\[0\].kind: 9 is none of ours",
+            r"outcomes\[0\].kind: 9 is unknown",
         ),
         (
             through_reply(RecordsWritten((WriteResult(WriteOutcome.STORED, Version(1, 0, b"x")),))),

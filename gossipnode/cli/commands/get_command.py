@@ -18,7 +18,7 @@ from gossipnode.core.model.property import Entity
 @output_option
 @target_options
 def command(key: str, ack: str, output: str, target: NodeTarget) -> None:
-    """Show the record GROUP/NAME/ID. Exit code 3 when there is none.
+    """Show the record GROUP/NAME/ID. Exit code 3 if it does not exist.
 
     The newest of what as many replicas hold as --ack says: at quorum, whatever a quorum has acknowledged.
     """

@@ -168,7 +168,7 @@ async def _list(target: NodeTarget, output: str) -> None:
 @output_option
 @target_options
 def show(name: str, output: str, target: NodeTarget) -> None:
-    """Show the group NAME. Exit code 3 when there is none."""
+    """Show the group NAME. Exit code 3 if it does not exist."""
     run_async(_show, target, name, output)
 
 
@@ -188,7 +188,7 @@ def delete(name: str, output: str, target: NodeTarget) -> None:
     """Delete the group NAME and all of its records, on every member, at once and for good.
 
     Nothing is asked before. A member that is away deletes them when it is back. A group that is later created
-    with the same name is another one, and starts empty. Exit code 3 when there is none.
+    with the same name is another one, and starts empty. Exit code 3 if it does not exist.
     """
     run_async(_delete, target, name, output)
 

@@ -21,7 +21,7 @@ def command() -> None:
 def forget(name: str, output: str, target: NodeTarget) -> None:
     """Remove the member NAME for good: what it held moves to the others.
 
-    A member that is only down stays one, and needs no command. Exit code 3 when there is none of this name.
+    A member that is only down stays one, and needs no command. Exit code 3 if no member has this name.
     """
     run_async(_forget, target, name, output)
 

@@ -46,9 +46,9 @@ LIMIT_MAX = (1 << 32) - 1
     default=100,
     show_default=True,
     metavar="N",
-    help="At most so many records.",
+    help="Show at most N records.",
 )
-@click.option("--after", metavar="KEY", help="Go on behind this record, in the order of the query.")
+@click.option("--after", metavar="KEY", help="Go on after this record, in the order of the query.")
 @click.option("--trace", is_flag=True, help="Then tell on stderr how the answer was found, and how fast.")
 @ack_option
 @output_option

@@ -84,7 +84,7 @@ def command(
     """Run one node. Prints `ready NAME ADDR` on stdout once it serves.
 
     SIGTERM and Ctrl-C let running sessions finish, for 10 s at most; a second one exits at once. SIGHUP reads
-    certificates anew. Every setting can also come from the environment, as GOSSIPNODE_NODE_NAME.
+    certificates again. Every setting can also come from the environment, as GOSSIPNODE_NODE_NAME.
     """
     settings = load_or_fail(
         config,
@@ -245,7 +245,7 @@ class _Control:
         try:
             self._node.reload_certificates()
         except CertificateError as error:
-            say(f"gossipnode: certificates not read anew: {error}")
+            say(f"gossipnode: certificates not read again: {error}")
 
 
 def _opener(reseed: bool) -> OpenStore:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 )
 @output_option
 def command(data_dir: Path, output: str) -> None:
-    """Compute every digest, and every index, in a data directory anew. Exit code 1 if one is wrong.
+    """Compute every digest and index in a data directory again. Exit code 1 if one is wrong.
 
     The node must not be running.
     """

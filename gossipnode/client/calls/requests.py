@@ -11,10 +11,10 @@ from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.core.model.limits import PROPERTY_MAX_BYTES
 from gossipnode.core.model.property import Entity
 from gossipnode.core.query.criteria import Criteria
-from gossipnode.wire.criteria_codec import encode_criteria
 from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+from gossipnode.wire.query.criteria_codec import encode_criteria
 
 _STRATEGY_MERGE, _STRATEGY_REPLACE = 1, 2
 _SORT_DESC, _SORT_ASC = 1, 2

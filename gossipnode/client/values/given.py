@@ -21,7 +21,7 @@ from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.limits import RETENTION_MAX_SECONDS
 from gossipnode.core.model.property import Entity, check_entity, parse_entity
 from gossipnode.core.query.criteria import Criteria, InvalidCriteriaError, check_criteria
-from gossipnode.wire.criteria_codec import encode_criteria
+from gossipnode.wire.query.criteria_codec import encode_criteria
 from gossipnode.wire.wire_errors import WireError
 
 ADDRESSES_MAX = 64

@@ -124,7 +124,7 @@ class ClusterView:
         return None if known is None else known.shards
 
     def shard(self, group: str, number: int) -> ShardId | None:
-        """The shard of this number in the present incarnation of a group; None when there is none."""
+        """The shard of this number in the present incarnation of a group, or None."""
         if group == SYSTEM_GROUP:
             return SYSTEM_SHARD if number == 0 else None
         known = self.groups.get(group)

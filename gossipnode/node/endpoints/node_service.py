@@ -24,7 +24,7 @@ from gossipnode.node.repair.repair import Repair
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1
-from gossipnode.wire.query_codec import decode_query
+from gossipnode.wire.query.query_codec import decode_query
 from gossipnode.wire.record_codec import decode_strategy, encode_applied, encode_deleted, encode_got
 from gossipnode.wire.round_codec import encode_finished, encode_hop_made, encode_started
 from gossipnode.wire.tree_codec import encode_leaves, encode_tree

@@ -19,7 +19,7 @@ from gossipnode.node.refusals.request_errors import QueryTooLargeError
 from gossipnode.rpc import CallContext
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
-from gossipnode.wire.query_codec import decode_query, encode_answer
+from gossipnode.wire.query.query_codec import decode_query, encode_answer
 from gossipnode.wire.record_codec import (
     decode_strategy,
     encode_compatible_applied,

@@ -20,8 +20,8 @@ from gossipnode.node.replica.scan import STREAM_MESSAGE_BYTES
 from gossipnode.rpc import ServerStream
 from gossipnode.wire.generated.bp.banyandb.common import v1 as common
 from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.query.trace_codec import TraceSpan, encode_trace
 from gossipnode.wire.record_codec import encode_batch, encode_record
-from gossipnode.wire.trace_codec import TraceSpan, encode_trace
 
 STREAM_PAUSE_SECONDS = 2.0
 """A stream of records sends a message this often, an empty one if need be, or its client would give up."""

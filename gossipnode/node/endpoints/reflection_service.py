@@ -40,5 +40,5 @@ class ReflectionService:
                 await stream.send(self._reflection.answer(request))
             if patience.cancelled_caught:
                 raise RpcError(
-                    Status.DEADLINE_EXCEEDED, f"no question for {REFLECTION_SILENCE_SECONDS:g} s: ask anew"
+                    Status.DEADLINE_EXCEEDED, f"no question for {REFLECTION_SILENCE_SECONDS:g} s: ask again"
                 )

@@ -54,7 +54,7 @@ class MemberAdmin:
         if member is None:
             registry.reborn.discard(name)
             return
-        self._log.warning("member came back with another store: it fills itself anew", member=name)
+        self._log.warning("member came back with another store: it fills itself again", member=name)
         stamp = self._clock.next()
         try:
             record = await self._sync.put(member_entity(name), member_tags(replace(member, joined=stamp)))

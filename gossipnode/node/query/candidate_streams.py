@@ -23,7 +23,7 @@ from gossipnode.node.search.local_search import LocalSearch
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreError
 from gossipnode.wire import services
-from gossipnode.wire.scan_codec import SearchedShard, decode_candidates, encode_search
+from gossipnode.wire.query.scan_codec import SearchedShard, decode_candidates, encode_search
 from gossipnode.wire.wire_errors import WireError
 
 

@@ -28,7 +28,7 @@ from gossipnode.node.peers.members import Members
 from gossipnode.node.query.candidate_streams import CandidateStream, fill_from_own, fill_from_peer
 from gossipnode.node.refusals.request_errors import OtherViewError, TooFewReplicasError
 from gossipnode.wire.property.property_edit import read_tags
-from gossipnode.wire.scan_codec import SearchedShard
+from gossipnode.wire.query.scan_codec import SearchedShard
 from gossipnode.wire.wire_errors import WireError
 
 MERGE_BATCH_RECORDS = 64

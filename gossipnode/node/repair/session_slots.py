@@ -61,7 +61,7 @@ class SessionSlots:
         self._taken: dict[Purpose, Counter[str]] = {purpose: Counter() for purpose in Purpose}
 
     def admit(self, caller: str, purpose: Purpose) -> SessionPlace | str:
-        """A place, to be given back to `free`; or the text that says why there is none.
+        """A place, to be given back to `free`; or the text that says why it is refused.
 
         A session that the cluster needs takes a place for rounds when its own places are taken.
         """

@@ -19,7 +19,7 @@ from gossipnode.node.replica.replica import Replica
 from gossipnode.node.search.local_search import LocalSearch
 from gossipnode.rpc import RpcError, ServerStream, Status
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.scan_codec import SearchedShard, add_candidate, decode_search
+from gossipnode.wire.query.scan_codec import SearchedShard, add_candidate, decode_search
 from gossipnode.wire.wire_errors import WireError
 
 STREAM_MESSAGE_BYTES = 256 << 10

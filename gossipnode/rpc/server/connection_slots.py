@@ -69,7 +69,7 @@ class ConnectionSlots:
         self._handshakes.pop(slot, None)
 
     def admit(self, slot: Slot) -> bool:
-        """Give `slot` a place; False if there is none, as no connection may give way."""
+        """Give `slot` a place; False if all are taken and no connection may give way."""
         if not self._make_room(slot):
             return False
         self._held[slot] = None

@@ -111,7 +111,7 @@ def _check_keys(message: Property, path: str) -> None:
 
 
 def _timestamp_problem(parsed: Parsed[Property]) -> str | None:
-    """The path and the fault of the first timestamp that JSON cannot express; None if there is none."""
+    """The path and the fault of the first timestamp that JSON cannot express, or None."""
     message = parsed.message
     if message.HasField("updated_at") and not _expressible(message.updated_at):
         return f"updated_at: {_OUT_OF_RANGE}"

@@ -65,13 +65,13 @@ async def test_an_import_replaces_what_is_there_and_keeps_its_create_revision(au
         assert gone.tombstone is not None
         await trio.sleep(1)
         await run_import(cluster, "b", batch(2))
-        kept, anew = await live(cluster, "c", "n/0"), await live(cluster, "c", "n/1")
+        kept, again = await live(cluster, "c", "n/0"), await live(cluster, "c", "n/1")
         assert kept is not None
-        assert anew is not None
+        assert again is not None
         assert tags_of(kept) == {"x": 0}
         assert read_property(kept.payload).create_revision == first.record.version.mod_revision
-        assert read_property(anew.payload).create_revision == anew.version.mod_revision
-        assert anew.version > gone.tombstone.version
+        assert read_property(again.payload).create_revision == again.version.mod_revision
+        assert again.version > gone.tombstone.version
 
 
 async def test_of_a_record_that_comes_twice_the_last_one_counts(autojump_clock: object) -> None:

@@ -58,7 +58,7 @@ async def test_a_write_is_stamped_above_whatever_was_read(autojump_clock: object
         assert stamps == sorted(set(stamps))
 
 
-async def test_a_deleted_record_is_created_anew(autojump_clock: object) -> None:
+async def test_a_deleted_record_is_created_again(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
         first = await put(cluster, "a", x=1)
         await trio.sleep(1)

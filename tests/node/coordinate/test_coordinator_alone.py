@@ -76,7 +76,7 @@ async def test_create_revision_stays_and_mod_revision_rises(start: Start, replac
     assert read_property(second.payload).updated_at == (second.version.mod_revision // SECOND, 0)
 
 
-async def test_an_apply_to_a_deleted_record_creates_it_anew(start: Start) -> None:
+async def test_an_apply_to_a_deleted_record_creates_it_again(start: Start) -> None:
     clock = WallClock()
     alone = await start(wall_clock=clock)
     await alone.coordinator.apply(prop("n/1", old=1), replace=False)

@@ -30,7 +30,7 @@ SETTLE_SECONDS = 2 * HELLO_MAX_SECONDS
 CALLER_SECONDS = 10.0
 
 Value: TypeAlias = frozenset[tuple[str, int]] | None
-"""The tags of a live record; None where there is none."""
+"""The tags of a live record, or None."""
 
 
 class Ask(NamedTuple):

@@ -19,11 +19,11 @@ from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster
 from gossipnode.wire import services
-from gossipnode.wire.criteria_codec import encode_criteria
 from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.property.payload import decode_record
+from gossipnode.wire.query.criteria_codec import encode_criteria
 from tests.node.asking import asked, every_answer
 from tests.node.queried import put
 from tests.records import entity, prop, record

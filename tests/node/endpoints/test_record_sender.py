@@ -14,9 +14,9 @@ from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.replica.scan import SCAN_PAUSE_SECONDS
 from gossipnode.sim import Cluster
 from gossipnode.wire import services
-from gossipnode.wire.criteria_codec import encode_criteria
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.query.criteria_codec import encode_criteria
 from tests.node.asking import asked
 from tests.node.queried import ALL, put, slow
 from tests.records import record

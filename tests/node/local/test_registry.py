@@ -118,7 +118,7 @@ async def test_a_member_that_lost_its_store_is_noticed() -> None:
     assert known.reborn == {"a"}
 
 
-async def test_a_member_that_says_itself_that_it_joined_anew_is_not() -> None:
+async def test_a_member_that_says_itself_that_it_joined_again_is_not() -> None:
     known = await registry()
     known.took([member("a", 2, birth=10)])
     known.took([member("a", 3, birth=11, joined=7)])

@@ -236,7 +236,7 @@ async def test_deleting_a_group_removes_its_records_everywhere(autojump_clock: o
         await eventually(lambda: not shards_of(cluster, "new"))
 
 
-async def test_a_group_made_anew_never_shows_old_records(autojump_clock: object) -> None:
+async def test_a_group_made_again_never_shows_old_records(autojump_clock: object) -> None:
     cluster = moving_cluster()
     async with moving(cluster) as nursery:
         await cluster.parts("a").membership.groups.create("new")

@@ -75,7 +75,7 @@ def test_a_node_that_joins_shows_a_certificate_with_its_own_name(certificates: I
     assert refusal(access, call(path, ["new"]))
 
 
-def test_who_is_a_member_is_asked_anew_for_each_call(certificates: Issuer) -> None:
+def test_who_is_a_member_is_asked_again_for_each_call(certificates: Issuer) -> None:
     registry = make_local(members=("a", "b")).registry
     access = Access(settings(**certificates.issue("a")), registry)
     assert refusal(access, call(names=["c"]))

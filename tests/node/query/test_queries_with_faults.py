@@ -234,7 +234,7 @@ async def test_with_one_the_next_replica_takes_over_from_one_that_breaks_off(
 
 
 @pytest.mark.slow
-async def test_replicas_of_another_view_are_compared_with_and_asked_anew(autojump_clock: object) -> None:
+async def test_replicas_of_another_view_are_compared_with_and_asked_again(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
         admin = cluster.nodes["b"].parts.membership.groups
         await admin.create("g")

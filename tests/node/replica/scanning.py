@@ -15,7 +15,7 @@ from gossipnode.rpc import Channel
 from gossipnode.sim import Cluster
 from gossipnode.wire import services
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.scan_codec import SearchedShard, encode_search
+from gossipnode.wire.query.scan_codec import SearchedShard, encode_search
 
 SHARD = ShardId("sw", 0)
 OURS = {call_metadata.NODE: "a", call_metadata.CLUSTER: "main"}

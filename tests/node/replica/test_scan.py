@@ -13,7 +13,7 @@ from gossipnode.sim import Cluster, running
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.scan_codec import decode_candidates
+from gossipnode.wire.query.scan_codec import decode_candidates
 from tests.node.asking import asked, every_answer
 from tests.node.queried import ALL, keys, put, slow
 from tests.node.replica.scanning import OURS, SHARD, a_search_that_nobody_reads, scan_request, under_way

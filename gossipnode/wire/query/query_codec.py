@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from gossipnode.core.model.property import Entity
 from gossipnode.core.query.criteria import check_criteria
 from gossipnode.core.query.query import Query
-from gossipnode.wire.criteria_codec import decode_criteria
 from gossipnode.wire.envelope.tables import make
 from gossipnode.wire.generated.bp.banyandb.common import v1 as common
 from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
+from gossipnode.wire.query.criteria_codec import decode_criteria
 from gossipnode.wire.wire_errors import WireError
 
 

@@ -19,12 +19,12 @@ from gossipnode.core.query.criteria import (
     Op,
     check_criteria,
 )
-from gossipnode.wire.criteria_codec import decode_criteria, encode_criteria
 from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.envelope.strict import decode
 from gossipnode.wire.generated.bp.banyandb.model import v1 as bp
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.pb.banyandb.model.v1 import query_pb2 as pb
+from gossipnode.wire.query.criteria_codec import decode_criteria, encode_criteria
 from gossipnode.wire.wire_errors import WireError
 from tests.wire.support import TAG_VALUES, TEXTS, examples
 

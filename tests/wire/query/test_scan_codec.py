@@ -24,7 +24,7 @@ from gossipnode.core.query.criteria import (
 from gossipnode.core.query.replica_messages import Candidate
 from gossipnode.core.query.search import Place, Search
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.scan_codec import (
+from gossipnode.wire.query.scan_codec import (
     SearchedShard,
     add_candidate,
     decode_candidates,

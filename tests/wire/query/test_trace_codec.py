@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.generated.pb.banyandb.common.v1 import trace_pb2 as pb
-from gossipnode.wire.trace_codec import TraceSpan, encode_trace
+from gossipnode.wire.query.trace_codec import TraceSpan, encode_trace
 
 SECOND = 1_000_000_000
 BEGAN = 1_800_000_000 * SECOND + 5

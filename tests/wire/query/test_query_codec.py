@@ -6,7 +6,6 @@ import pytest
 
 from gossipnode.core.query.criteria import Condition, InvalidCriteriaError, Op
 from gossipnode.core.query.query import Query
-from gossipnode.wire.criteria_codec import encode_criteria
 from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.envelope.strict import decode
 from gossipnode.wire.generated.bp.banyandb.common import v1 as common
@@ -14,7 +13,8 @@ from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.pb.banyandb.property.v1 import rpc_pb2
 from gossipnode.wire.property.property_edit import build_property
-from gossipnode.wire.query_codec import decode_query, encode_answer
+from gossipnode.wire.query.criteria_codec import encode_criteria
+from gossipnode.wire.query.query_codec import decode_query, encode_answer
 from gossipnode.wire.wire_errors import WireError
 from tests.wire.support import ENTITY
 

@@ -11,12 +11,12 @@ from gossipnode.core.model.version import Version
 from gossipnode.core.query.criteria import check_criteria
 from gossipnode.core.query.replica_messages import Candidate
 from gossipnode.core.query.search import Place, Search
-from gossipnode.wire.criteria_codec import decode_criteria, encode_criteria
 from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.envelope.strict import decode
 from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.property.property_edit import set_tag_value, tag_value
+from gossipnode.wire.query.criteria_codec import decode_criteria, encode_criteria
 from gossipnode.wire.wire_errors import WireError
 
 CANDIDATE_OVERHEAD_BYTES = 128
