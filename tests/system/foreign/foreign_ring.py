@@ -11,7 +11,7 @@ from tests.system.nodes import Nodes
 from tests.system.processes import Node
 from tests.system.stock_client import Stock
 
-FOREIGN_SILENCE_SECONDS = 1
+FOREIGN_SILENCE_SECONDS = 3
 """The deadline of a session, and of a round for a foreign holder."""
 SETTINGS = {"repair": {"schedule": "", "session_deadline_seconds": FOREIGN_SILENCE_SECONDS}}
 
