@@ -57,6 +57,29 @@ async def test_a_request_that_finds_no_room_in_its_time_says_nothing_of_the_peer
         assert error.status is Status.DEADLINE_EXCEEDED
 
 
+async def test_room_that_comes_with_the_timeout_comes_too_late(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peer is not sent a request that is given up at that moment, nor blamed for it."""
+    monkeypatch.setattr(exchange_link, "EXCHANGE_UNDER_WAY_MAX", 1)
+    sent: list[Any] = []
+
+    async def never(requests: Any) -> Any:
+        sent.extend(requests)
+        await trio.sleep_forever()
+
+    async with linked(handlers(write=never)) as pair:
+        told: list[object] = []
+        for name in ("n/a", "n/b"):
+            pair.link.start(write(record(name)), told.append, timeout=2)
+        await trio.sleep(3)
+        ends = sorted(
+            (error.status.name, error.never_processed) for error in told if isinstance(error, RpcError)
+        )
+        assert ends == [("DEADLINE_EXCEEDED", False), ("RESOURCE_EXHAUSTED", True)]
+        assert len(sent) == 1
+
+
 async def test_a_large_request_is_not_overtaken_for_ever_by_small_ones(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
