@@ -96,7 +96,7 @@ def folded(cell: str, width: int) -> list[str]:
     start = after_break = used = 0
     for place, letter in enumerate(cell):
         size = _width(letter)
-        if used + size > width and place > start:
+        while used + size > width and place > start:
             end = after_break if after_break > start else place
             pieces.append(cell[start:end])
             start, used = end, _width(cell[end:place])

@@ -56,9 +56,19 @@ def test_a_cell_breaks_after_a_space_or_a_comma() -> None:
     assert folded("日本語", 4) == ["日本", "語"]
 
 
+def test_a_wide_letter_after_a_break_does_not_outgrow_the_column() -> None:
+    assert folded(",aaaaa日", 6) == [",", "aaaaa", "日"]
+
+
 @given(st.text(), st.integers(2, 30))
 def test_no_part_of_a_cell_is_lost(cell: str, width: int) -> None:
     assert "".join(folded(cell, width)) == cell
+
+
+@given(st.text(st.sampled_from("ab, 日本")), st.integers(2, 12))
+def test_no_piece_of_a_cell_is_wider_than_its_column(cell: str, width: int) -> None:
+    for piece in folded(cell, width):
+        assert sum(2 if letter in "日本" else 1 for letter in piece) <= width
 
 
 @given(

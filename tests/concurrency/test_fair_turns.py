@@ -92,3 +92,15 @@ async def test_one_that_gives_up_after_it_was_handed_a_place_passes_it_on() -> N
         gives_up.cancel()
     assert began in (["next"], ["gives up", "next"])
     assert turns.held == 0
+
+
+async def test_one_that_gives_up_while_it_waits_is_handed_no_place() -> None:
+    turns = FairTurns(1, stalled_seconds=10)
+    async with turns.hold():
+        for _ in range(3):
+            with trio.move_on_after(0.01):
+                async with turns.hold():
+                    raise AssertionError("the place is held")
+    with trio.fail_after(1):
+        async with turns.hold():
+            assert turns.held == 1

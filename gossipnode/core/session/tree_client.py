@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from gossipnode.core.model.entity_hash import shard_of
 from gossipnode.core.model.errors import InvalidEntityError, SessionViolationError
 from gossipnode.core.model.limits import PEER_STAMP_MAX_NANOSECONDS, SLOT_COUNT
 from gossipnode.core.model.property import Entity, Record, ShardId, parse_entity
@@ -24,23 +23,21 @@ from gossipnode.core.session.commands import (
     ReadLeaves,
     Rest,
     Send,
-    SessionCounts,
     SessionEnd,
     Write,
 )
-from gossipnode.core.session.lanes import READ_BATCH_RECORDS, OwedLane, Taken, WriteLane, present
+from gossipnode.core.session.intake import Intake
+from gossipnode.core.session.lanes import READ_BATCH_RECORDS, OwedLane, present
 from gossipnode.core.session.messages import (
     AnswerTo,
     DifferSummary,
     PageLeaf,
-    PropertyAnswer,
     PropertyMissing,
     PropertySync,
     RootCompare,
     ServerMessage,
     TreeRoot,
     TreeSlots,
-    Unreadable,
     WaitNextDiffer,
 )
 from gossipnode.core.session.tree import Leaf, Tree
@@ -105,16 +102,14 @@ class TreeClient:
         The group has `shards` shards. `page_leaves` is how many of our own leaves are read at a time.
         Records stamped above `stamp_max` are left out.
         """
-        self.counts = SessionCounts()
         self._shard = shard
-        self._shards = shards
         self._tree = tree
         self._page_leaves = page_leaves
-        self._stamp_max = stamp_max
         self._phase = _ClientPhase.ROOT
         self._end = SessionEnd.REPAIRED
         self._finished = False
-        self._writes = WriteLane()
+        self._intake = Intake({shard.group: shards}, shard=shard, stamp_max=stamp_max)
+        self.counts = self._intake.counts
         self._owed = OwedLane()
         self._pages: deque[DifferSummary] = deque()
         self._page: deque[PageLeaf] | None = None
@@ -142,7 +137,7 @@ class TreeClient:
         elif isinstance(message, DifferSummary):
             self._page_received(message)
         else:
-            self._take(message)
+            self._intake.take(message.record, message.answer_to)
 
     def peer_ended(self) -> None:
         """Note that the server has ended the stream with OK.
@@ -175,20 +170,6 @@ class TreeClient:
             self._last_page_came = True
         self._pages.append(page)
 
-    def _take(self, answer: PropertyAnswer) -> None:
-        self.counts.received += 1
-        record = answer.record
-        if isinstance(record, Unreadable):
-            self.counts.skip("not storable")
-        elif record.entity.group != self._shard.group or (
-            shard_of(record.entity, self._shards) != self._shard.shard
-        ):
-            self.counts.skip("of another group or shard")
-        elif record.version.stamp > self._stamp_max:
-            self.counts.skip("stamped too far ahead")
-        else:
-            self._writes.add(Taken(record, answer.answer_to))
-
     @property
     def over(self) -> bool:
         """Whether the session is over for us, so that nothing that the peer may still say matters."""
@@ -199,18 +180,16 @@ class TreeClient:
     @property
     def unwritten_full(self) -> bool:
         """Whether reading must wait for the store."""
-        return self._writes.full
+        return self._intake.full
 
     def next_write(self) -> Write | None:
         """The next batch for the store, or None."""
-        return self._writes.next()
+        return self._intake.next_write()
 
     def written(self, outcomes: Sequence[WriteOutcome]) -> None:
         """Take the outcomes of the last `Write`, in the order of its records."""
-        for taken, outcome in zip(self._writes.done(), outcomes, strict=True):
-            if outcome is WriteOutcome.REFUSED:
-                self.counts.skip("not storable")
-            elif outcome is WriteOutcome.OLDER and taken.answer_to is not AnswerTo.MISSING:
+        for taken in self._intake.written(outcomes):
+            if taken.answer_to is not AnswerTo.MISSING:
                 self._answer_back(taken.record.entity)
 
     def _answer_back(self, entity: Entity) -> None:
@@ -242,7 +221,7 @@ class TreeClient:
         if self._phase is _ClientPhase.HALF_CLOSE:
             self._phase = _ClientPhase.SERVER_END
             return HalfClose()
-        if self._phase is _ClientPhase.OVER and self._writes.empty and not self._finished:
+        if self._phase is _ClientPhase.OVER and self._intake.durable and not self._finished:
             self._finished = True
             return Finish(self._end)
         return None
@@ -287,7 +266,7 @@ class TreeClient:
         command = self._leave_slot() or self._flush(1)
         if command is not None:
             return command
-        if not self._writes.empty:
+        if not self._intake.durable:
             # The store may hold newer versions, which must be sent as answers, and none can follow the last
             # wait.
             return None

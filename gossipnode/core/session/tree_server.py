@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from gossipnode.core.model.entity_hash import shard_of
 from gossipnode.core.model.errors import InvalidEntityError, SessionViolationError
 from gossipnode.core.model.limits import PEER_STAMP_MAX_NANOSECONDS, SLOT_COUNT
 from gossipnode.core.model.property import Entity, Record, ShardId, parse_entity
@@ -22,11 +21,11 @@ from gossipnode.core.session.commands import (
     ReadLeaves,
     ReadTree,
     Send,
-    SessionCounts,
     SessionEnd,
     Write,
 )
-from gossipnode.core.session.lanes import OwedLane, Taken, WriteLane
+from gossipnode.core.session.intake import Intake
+from gossipnode.core.session.lanes import OwedLane
 from gossipnode.core.session.messages import (
     AnswerTo,
     ClientMessage,
@@ -38,7 +37,6 @@ from gossipnode.core.session.messages import (
     RootCompare,
     TreeRoot,
     TreeSlots,
-    Unreadable,
 )
 from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, compare_slots
 
@@ -99,18 +97,15 @@ class TreeServer:
 
         `page_leaves` is how many leaves a page holds at most. Records stamped above `stamp_max` are left out.
         """
-        self.counts = SessionCounts()
-        self.shard: ShardId | None = None
-        self._shards = shards
+        self._intake = Intake(shards, stamp_max=stamp_max)
+        self.counts = self._intake.counts
         self._page_leaves = page_leaves
-        self._stamp_max = stamp_max
         self._phase = _ServerPhase.ROOT
         self._end = SessionEnd.REPAIRED
         self._client_ended = False
         self._drained = False
         self._root = ""
         self._tree = Tree("", ())
-        self._writes = WriteLane()
         self._owed = OwedLane()
         self._answering: list[tuple[Entity, AnswerTo]] = []
         self._client_slots: list[SlotDigest] = []
@@ -129,7 +124,7 @@ class TreeServer:
         phase = self._phase
         if isinstance(message, TreeRoot):
             self._require(phase is _ServerPhase.ROOT, "tree_root")
-            self.shard = ShardId(message.group, message.shard)
+            self._intake.shard = ShardId(message.group, message.shard)
             self._root = message.sha
             self._phase = _ServerPhase.READ_TREE
         elif isinstance(message, TreeSlots):
@@ -139,19 +134,10 @@ class TreeServer:
             # A recorded foreign client answers late records even after its last wait, or after our end.
             if self._drained:
                 return
-            open_phases = (
-                _ServerPhase.SLOTS,
-                _ServerPhase.PAGE,
-                _ServerPhase.WAIT,
-                _ServerPhase.LAST_WAIT,
-                _ServerPhase.DRAIN,
-            )
-            self._require(phase in open_phases, "property_sync")
-            self._take(message.record)
+            self._require(phase in _MAY_SYNC, "property_sync")
+            self._intake.take(message.record, AnswerTo.SYNC)
         elif isinstance(message, PropertyMissing):
-            self._require(
-                phase in (_ServerPhase.PAGE, _ServerPhase.WAIT, _ServerPhase.LAST_WAIT), "property_missing"
-            )
+            self._require(phase in _MAY_ASK, "property_missing")
             self._asked(message.entity)
         else:
             self._require(phase in _SERVING, "wait_next_differ")
@@ -193,35 +179,21 @@ class TreeServer:
         self._mismatch, self._missing = list(reversed(mismatch)), tuple(missing)
         self._phase = _ServerPhase.PAGE
 
-    def _take(self, record: Record | Unreadable) -> None:
-        self.counts.received += 1
-        if isinstance(record, Unreadable):
-            self.counts.skip("not storable")
-        elif not self._is_ours(record.entity):
-            self.counts.skip("of another group or shard")
-        elif record.version.stamp > self._stamp_max:
-            self.counts.skip("stamped too far ahead")
-        else:
-            self._writes.add(Taken(record, AnswerTo.SYNC))
-
     def _asked(self, text: str) -> None:
         try:
             entity = parse_entity(text)
         except InvalidEntityError:
             self.counts.skip("not storable")
             return
-        if not self._is_ours(entity):
+        if not self._intake.belongs(entity):
             self.counts.skip("of another group or shard")
         elif not self._owed.add(entity, AnswerTo.MISSING):
             self.counts.skip("too many answers owed")
 
-    def _is_ours(self, entity: Entity) -> bool:
-        shard = self.shard
-        return (
-            shard is not None
-            and entity.group == shard.group
-            and shard_of(entity, self._shards[shard.group]) == shard.shard
-        )
+    @property
+    def shard(self) -> ShardId | None:
+        """The shard that the client wants to compare; None until it has said so."""
+        return self._intake.shard
 
     @property
     def over(self) -> bool:
@@ -233,20 +205,16 @@ class TreeServer:
     @property
     def unwritten_full(self) -> bool:
         """Whether reading must wait for the store."""
-        return self._writes.full
+        return self._intake.full
 
     def next_write(self) -> Write | None:
         """The next batch for the store, or None."""
-        return self._writes.next()
+        return self._intake.next_write()
 
     def written(self, outcomes: Sequence[WriteOutcome]) -> None:
         """Take the outcomes of the last `Write`, in the order of its records."""
-        for taken, outcome in zip(self._writes.done(), outcomes, strict=True):
-            entity = taken.record.entity
-            if outcome is WriteOutcome.REFUSED:
-                self.counts.skip("not storable")
-            elif outcome is WriteOutcome.OLDER:
-                self._answer_back(entity)
+        for taken in self._intake.written(outcomes):
+            self._answer_back(taken.record.entity)
 
     def _answer_back(self, entity: Entity) -> None:
         """Send our version to a client that sent us an older one.
@@ -275,7 +243,7 @@ class TreeServer:
             return FetchRecords(tuple(entity for entity, _ in self._answering))
         if self._phase is _ServerPhase.PAGE:
             return self._next_page()
-        if self._phase is _ServerPhase.DRAIN and self._writes.empty:
+        if self._phase is _ServerPhase.DRAIN and self._intake.durable:
             self._phase = _ServerPhase.OVER
             self._drained = True
             return Finish(self._end)

@@ -241,12 +241,14 @@ class ExchangeLink:
             with self._timer:
                 await trio.sleep_forever()
             now = trio.current_time()
-            for asked in [asked for asked in self._under_way.values() if asked.deadline <= now]:
-                self._end(asked, RpcError(Status.DEADLINE_EXCEEDED, f"no answer within {asked.timeout:g} s"))
+            # Those that wait come first: the end of another request would let them in, too late.
             for asked in [asked for asked in self._waiting.values() if asked.deadline <= now]:
                 # Our own end has kept it: that says nothing of the peer.
                 text = f"no room for it within {asked.timeout:g} s"
                 self._end(asked, _unsent(Status.RESOURCE_EXHAUSTED, text))
+            for asked in [asked for asked in self._under_way.values() if asked.deadline <= now]:
+                text, unsent = f"no answer within {asked.timeout:g} s", asked.number in self._queued
+                self._end(asked, RpcError(Status.DEADLINE_EXCEEDED, text, never_processed=unsent))
             deadlines = [asked.deadline for asked in (*self._under_way.values(), *self._waiting.values())]
             self._timer = trio.CancelScope(deadline=min(deadlines, default=math.inf))
 

@@ -111,6 +111,23 @@ async def test_what_was_never_sent_says_so_when_the_connection_is_lost(autojump_
         assert unsent == list(range(unsent[0], 100))
 
 
+async def test_what_was_never_sent_says_so_at_its_timeout(autojump_clock: object) -> None:
+    async with linked(Replica()) as pair:
+        await pair.link.ask(read("a"), timeout=5)
+        pair.wires[0].freeze()
+        told: list[Answer | RpcError] = []
+        for number in range(100):
+            pair.link.start(write(record(f"n/{number}", k="x" * 100_000)), told.append, timeout=2)
+        await trio.sleep(3)
+        errors = [error for error in told if isinstance(error, RpcError)]
+        assert {error.status for error in errors} == {Status.DEADLINE_EXCEEDED}
+        unsent = [number for number, error in enumerate(errors) if error.never_processed]
+        assert unsent
+        assert unsent[0] > 0
+        assert unsent == list(range(unsent[0], 100))
+        pair.wires[0].thaw()
+
+
 @pytest.mark.slow
 async def test_requests_made_while_the_stream_breaks_go_on_the_next_one(autojump_clock: object) -> None:
     async with linked(hanging("hangs")) as pair:

@@ -57,6 +57,29 @@ async def test_a_request_that_finds_no_room_in_its_time_says_nothing_of_the_peer
         assert error.status is Status.DEADLINE_EXCEEDED
 
 
+async def test_room_that_comes_with_the_timeout_comes_too_late(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peer is not sent a request that is given up at that moment, nor blamed for it."""
+    monkeypatch.setattr(exchange_link, "EXCHANGE_UNDER_WAY_MAX", 1)
+    sent: list[Any] = []
+
+    async def never(requests: Any) -> Any:
+        sent.extend(requests)
+        await trio.sleep_forever()
+
+    async with linked(handlers(write=never)) as pair:
+        told: list[object] = []
+        for name in ("n/a", "n/b"):
+            pair.link.start(write(record(name)), told.append, timeout=2)
+        await trio.sleep(3)
+        ends = sorted(
+            (error.status.name, error.never_processed) for error in told if isinstance(error, RpcError)
+        )
+        assert ends == [("DEADLINE_EXCEEDED", False), ("RESOURCE_EXHAUSTED", True)]
+        assert len(sent) == 1
+
+
 async def test_a_large_request_is_not_overtaken_for_ever_by_small_ones(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,6 +109,7 @@ async def test_a_request_that_is_given_up_while_it_waits_leaves_no_trace(
 ) -> None:
     monkeypatch.setattr(exchange_link, "EXCHANGE_UNDER_WAY_MAX", 1)
     monkeypatch.setattr(exchange_link, "EXCHANGE_WAITING_MAX", 1)
+    monkeypatch.setattr(exchange_link, "EXCHANGE_WAITING_BYTES", 5 * len(record("n/b").payload) + 2000)
     may_answer = trio.Event()
     replica = Replica()
 
@@ -96,10 +120,29 @@ async def test_a_request_that_is_given_up_while_it_waits_leaves_no_trace(
     async with linked(handlers(write=wait)) as pair:
         async with asking(pair.link, {"first": write(record("n/a"))}) as first:
             await trio.testing.wait_all_tasks_blocked()
-            for _ in range(20):
+            for _ in range(100):
                 with trio.move_on_after(0.01):
                     await pair.link.ask(write(record("n/b")), timeout=5)
             may_answer.set()
         assert isinstance(first["first"], RecordsWritten)
         assert isinstance(await pair.link.ask(write(record("n/c")), timeout=5), RecordsWritten)
     assert [request.records[0].entity.id for batch in replica.writes for request in batch] == ["a", "c"]
+
+
+async def test_what_waits_for_room_ends_with_the_connection(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange_link, "EXCHANGE_UNDER_WAY_MAX", 1)
+
+    async def never(_: Any) -> Any:
+        await trio.sleep_forever()
+
+    async with linked(handlers(write=never)) as pair:
+        told: list[object] = []
+        for name in ("n/a", "n/b", "n/c"):
+            pair.link.start(write(record(name)), told.append, timeout=60)
+        await trio.testing.wait_all_tasks_blocked()
+        pair.wires[-1].snap()
+        await trio.testing.wait_all_tasks_blocked()
+        assert [type(error) for error in told] == [RpcError] * 3
+        assert [error.never_processed for error in told if isinstance(error, RpcError)] == [False, True, True]

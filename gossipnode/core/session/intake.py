@@ -1,0 +1,75 @@
+"""What either side of a session takes from its peer: records for the store, and a count of all others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gossipnode.core.model.entity_hash import shard_of
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.model.write_result import WriteOutcome
+from gossipnode.core.session.commands import SessionCounts, Write
+from gossipnode.core.session.lanes import Taken, WriteLane
+from gossipnode.core.session.messages import AnswerTo, Unreadable
+
+
+class Intake:
+    """Judges the records of the peer one by one: one bad record never ends a session."""
+
+    __slots__ = ("_groups", "_stamp_max", "_writes", "counts", "shard")
+
+    def __init__(self, groups: Mapping[str, int], *, stamp_max: int, shard: ShardId | None = None) -> None:
+        """Take records of `shard`, stamped `stamp_max` at most.
+
+        `groups` maps each group to its number of shards.
+        """
+        self.counts = SessionCounts()
+        self.shard = shard
+        """The shard that is compared; None until the client has said which one."""
+        self._groups = groups
+        self._stamp_max = stamp_max
+        self._writes = WriteLane()
+
+    def belongs(self, entity: Entity) -> bool:
+        """Whether the entity is one of the shard that is compared."""
+        shard = self.shard
+        return (
+            shard is not None
+            and entity.group == shard.group
+            and shard_of(entity, self._groups[shard.group]) == shard.shard
+        )
+
+    def take(self, record: Record | Unreadable, answer_to: AnswerTo) -> None:
+        """Take a record for the store, or leave it out, which is counted with the reason."""
+        self.counts.received += 1
+        if isinstance(record, Unreadable):
+            self.counts.skip("not storable")
+        elif not self.belongs(record.entity):
+            self.counts.skip("of another group or shard")
+        elif record.version.stamp > self._stamp_max:
+            self.counts.skip("stamped too far ahead")
+        else:
+            self._writes.add(Taken(record, answer_to))
+
+    @property
+    def full(self) -> bool:
+        """Whether reading must wait for the store."""
+        return self._writes.full
+
+    @property
+    def durable(self) -> bool:
+        """Whether everything taken is in the store."""
+        return self._writes.empty
+
+    def next_write(self) -> Write | None:
+        """The next batch for the store, or None."""
+        return self._writes.next()
+
+    def written(self, outcomes: Sequence[WriteOutcome]) -> list[Taken]:
+        """Take the outcomes of the last `Write`. Gives the records of which the store has a newer version."""
+        older: list[Taken] = []
+        for taken, outcome in zip(self._writes.done(), outcomes, strict=True):
+            if outcome is WriteOutcome.REFUSED:
+                self.counts.skip("not storable")
+            elif outcome is WriteOutcome.OLDER:
+                older.append(taken)
+        return older
