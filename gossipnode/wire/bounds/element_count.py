@@ -24,7 +24,10 @@ _PACKED_MIN_BYTES = 1
 
 
 class _Node:
-    """A message type: its repeated fields with their bounds, and the enclosed types that lead to others."""
+    """A message type: its repeated fields with their bounds, and the enclosed types that are looked into.
+
+    Elements without lists are not: an honest page of leaves has more fields than one message may have.
+    """
 
     __slots__ = ("enclosed", "harmless_bytes", "listed", "packable", "repeated")
 
@@ -45,7 +48,7 @@ def check_elements(cls: type[Message], data: bytes, path: str) -> None:
     """Refuse a message with more elements, or more fields, than it may hold. Malformed bytes pass.
 
     Each repeated field is counted where it stands. Messages of up to twice `FIELDS_MAX` bytes cannot hold
-    more fields; of a longer one, all fields that matter are counted together.
+    more fields; of a longer one, all fields are counted together except those in elements without lists.
 
     Raises:
         CrowdedError: names the field under `path`.
@@ -191,7 +194,7 @@ def _node_of(descriptor: Any) -> _Node:
             node.harmless_bytes = min(node.harmless_bytes, size * most)
         if field.message_type is not None:
             inner = _node_of(field.message_type)
-            if inner.harmless_bytes < sys.maxsize:
+            if inner.harmless_bytes < sys.maxsize or not field.is_repeated:
                 node.enclosed[field.number] = field.name, inner
-                node.harmless_bytes = min(node.harmless_bytes, inner.harmless_bytes)
+            node.harmless_bytes = min(node.harmless_bytes, inner.harmless_bytes)
     return node

@@ -99,6 +99,19 @@ def test_unknown_fields_are_counted_in_a_long_message() -> None:
         check(b"\x78\x01" * (FIELDS_MAX + 1))
 
 
+def test_fields_in_a_message_without_lists_are_counted_in_a_long_message() -> None:
+    """Google's runtime would make an object of each when a property's unknown fields are looked at."""
+    with pytest.raises(CrowdedError, match=f"more than {FIELDS_MAX} fields"):
+        check(field(1, b"\x78\x01" * (FIELDS_MAX + 1)))
+
+
+def test_fields_of_many_short_elements_are_counted_in_a_long_message() -> None:
+    tag = array(3, b"\x0a\x00" * 40)
+    check(tag * 3000)
+    with pytest.raises(CrowdedError, match=f"^P: more than {FIELDS_MAX} fields$"):
+        check(tag * 4000)
+
+
 @pytest.mark.parametrize(
     "end", [b"\x1a\xff", b"\x1a\xff\xff\xff\x7f", b"\x1a", b"\xff", b"\xff" * 20, b"\x78\xff"]
 )
