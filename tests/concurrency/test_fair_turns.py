@@ -42,6 +42,30 @@ async def test_who_comes_later_does_not_overtake_one_that_was_handed_a_place() -
     assert order == ["first", "second"]
 
 
+@pytest.mark.parametrize("handed", [False, True])
+async def test_who_gives_up_waiting_leaves_its_turn_to_the_next(handed: bool) -> None:
+    turns, order = turns_of(1), list[str]()
+    impatient = trio.CancelScope()
+
+    async def take(name: str, scope: trio.CancelScope) -> None:
+        with scope:
+            async with turns.hold():
+                order.append(name)
+
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            async with turns.hold():
+                nursery.start_soon(take, "impatient", impatient)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(take, "next", trio.CancelScope())
+                await trio.testing.wait_all_tasks_blocked()
+                impatient.cancel()
+                if not handed:
+                    await trio.testing.wait_all_tasks_blocked()
+            # If it was handed the place, it has not run since it was cancelled.
+    assert order == ["next"]
+
+
 async def test_the_holder_that_stalled_longest_loses_its_place(autojump_clock: object) -> None:
     turns, lost = turns_of(2), list[str]()
 

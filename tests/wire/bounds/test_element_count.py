@@ -37,6 +37,32 @@ def test_fields_of_every_wire_type_are_passed_over(before: bytes) -> None:
         check((before + TAG) * (TAGS_MAX + 1))
 
 
+@pytest.mark.parametrize(
+    "tag",
+    [
+        b"\x1a\x00",
+        b"\x9a\x00\x00",  # a key that is longer than it need be
+        b"\x1a\x80\x00",  # and a length
+        b"\x1a\x80\x80\x00",
+        field(3, field(1, bytes(125))),
+        field(3, field(1, bytes(200))),
+        field(3, field(1, bytes(20_000))),
+    ],
+)
+def test_elements_count_together_whatever_form_and_length_they_have(tag: bytes) -> None:
+    check(TAG * (TAGS_MAX - 20) + tag * 10 + TAG * 10)
+    with pytest.raises(CrowdedError, match=f"^P.tags: more than {TAGS_MAX} elements$"):
+        check(TAG * (TAGS_MAX - 20) + tag * 10 + TAG * 11)
+
+
+@pytest.mark.parametrize("size", [100, 200, 20_000])
+def test_an_element_is_entered_where_it_lies_in_its_list(size: int) -> None:
+    others = field(3, field(1, bytes(size))) * 3
+    crowd = array(3, b"\x0a\x00" * (ARRAY_MAX_ELEMENTS + 1))
+    with pytest.raises(CrowdedError, match=r"^P.tags.value.str_array.value: more than"):
+        check(others + crowd + others)
+
+
 def array(number: int, content: bytes) -> bytes:
     return field(3, field(2, field(number, content)))
 
@@ -71,6 +97,19 @@ def test_elements_of_many_arrays_are_counted_together_in_a_long_message() -> Non
 def test_unknown_fields_are_counted_in_a_long_message() -> None:
     with pytest.raises(CrowdedError, match=f"more than {FIELDS_MAX} fields"):
         check(b"\x78\x01" * (FIELDS_MAX + 1))
+
+
+def test_fields_in_a_message_without_lists_are_counted_in_a_long_message() -> None:
+    """Google's runtime would make an object of each when a property's unknown fields are looked at."""
+    with pytest.raises(CrowdedError, match=f"more than {FIELDS_MAX} fields"):
+        check(field(1, b"\x78\x01" * (FIELDS_MAX + 1)))
+
+
+def test_fields_of_many_short_elements_are_counted_in_a_long_message() -> None:
+    tag = array(3, b"\x0a\x00" * 40)
+    check(tag * 3000)
+    with pytest.raises(CrowdedError, match=f"^P: more than {FIELDS_MAX} fields$"):
+        check(tag * 4000)
 
 
 @pytest.mark.parametrize(
