@@ -7,7 +7,6 @@ are looked at every few seconds.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import structlog
@@ -31,12 +30,18 @@ class DiskWatch:
         self._database = database
         self._log = structlog.get_logger("gossipnode.store")
         self._log_is_large = False
-        self._opened = dict(_identities((database.parent, database, _log_path(database))))
+        watched = (database.parent, database, _log_path(database))
+        self._opened = {path: found for path in watched if (found := _identity(path))}
 
     def look(self) -> StoreError | None:
         """The error that ends the store, if its files are not there any more. Warns of a large log."""
         for path, opened in self._opened.items():
-            if dict(_identities([path])).get(path, (0, 0)) != opened:
+            try:
+                found = _identity(path)
+            except OSError:
+                # An error of the disk says nothing about the file. The next look may tell.
+                continue
+            if found != opened:
                 return StoreError(
                     f"{path} was removed or replaced under the running node: put the directory back and start"
                     " again, or start with an empty one to fill this node from its peers"
@@ -60,14 +65,13 @@ class DiskWatch:
         self._log_is_large = large
 
 
-def _identities(paths: Iterable[Path]) -> Iterable[tuple[Path, tuple[int, int]]]:
-    """Device and inode of each path that is there. An error of the disk says nothing about that."""
-    for path in paths:
-        try:
-            found = os.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        yield path, (found.st_dev, found.st_ino)
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a path, or None if nothing is there."""
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _log_path(database: Path) -> Path:

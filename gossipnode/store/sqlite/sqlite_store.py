@@ -52,7 +52,7 @@ from gossipnode.store.sqlite.tables.rows import (
     scan_page,
     slot_rows,
 )
-from gossipnode.store.sqlite.tables.set_aside import aside_of, key_name
+from gossipnode.store.sqlite.tables.set_aside import key_name
 from gossipnode.store.sqlite.tables.statements import STATEMENT_ROWS, statement_rows
 from gossipnode.store.sqlite.writer import Writer
 
@@ -173,11 +173,9 @@ class SqliteStore:
             await trio.lowlevel.checkpoint()
             (asked,) = statement_rows(keys, READ_STATEMENT_ROWS)
             with self._reads.statement() as connection:
-                found = read_payloads(connection, shard, asked)
-                lacks = [key for position, key in enumerate(keys) if position not in found]
-                aside = aside_of(connection, shard, lacks) if lacks and not skip_damaged else {}
-            if aside:
-                raise record_damaged(key_name(next(iter(aside)).key))
+                found, aside = read_payloads(connection, shard, asked)
+            if aside and not skip_damaged:
+                raise record_damaged(key_name(asked[aside[0]][1]))
             for position, entity in enumerate(part):
                 held = found.get(position)
                 records.append(Record(entity, *held) if held else None)

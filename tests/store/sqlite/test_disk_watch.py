@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +60,19 @@ async def test_a_store_that_is_there_is_left_alone(sqlite: SqliteHandle) -> None
         assert sqlite.sqlite._watch.look() is None
     await sqlite.close()
     assert sqlite.failure is None
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.ESTALE])
+async def test_an_error_of_the_disk_says_nothing_about_the_files(
+    sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: object, **__: object) -> os.stat_result:
+        raise OSError(code, "refused")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "stat", refuse)
+        assert sqlite.sqlite._watch.look() is None
+    await sqlite.store.write(placed(make_record()))
 
 
 async def test_a_log_that_grows_is_told_once(sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch) -> None:

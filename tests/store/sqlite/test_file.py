@@ -181,3 +181,11 @@ async def test_an_old_sqlite_is_refused(directory: Path, monkeypatch: pytest.Mon
         async with open_sqlite_store(directory / "data", leaf_digest=leaf_digest, dialect="d"):
             pass
     assert not (directory / "data").exists()
+
+
+async def test_what_an_earlier_log_left_is_no_damage(sqlite: SqliteHandle) -> None:
+    for number in range(5):
+        await sqlite.store.write(placed(make_record(str(number))))
+    sqlite.sqlite._file.writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+    await sqlite.store.write(placed(make_record("new")))
+    assert file.lost_commits(sqlite.directory / "store.db") == 0

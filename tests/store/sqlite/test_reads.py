@@ -180,3 +180,34 @@ async def test_what_was_set_aside_goes_with_its_shard(sqlite: SqliteHandle) -> N
     await sqlite.store.drop(SHARD)
     assert await sqlite.store.read(SHARD, [make_record("1").entity]) == [None]
     await assert_sound(sqlite)
+
+
+async def test_a_record_that_is_not_held_is_looked_for_by_one_statement(sqlite: SqliteHandle) -> None:
+    """Between two, a record that was set aside could be written again, and would seem to have never been."""
+    await sqlite.store.write(placed(make_record("1")))
+    sqlite.sqlite._file.writer.execute("UPDATE payload SET bytes = x'00'")
+    assert await scan_all(sqlite.store) == []
+    statements: list[str] = []
+    sqlite.sqlite._file.reader.set_trace_callback(statements.append)
+    with pytest.raises(RecordDamagedError, match="name/1 is damaged"):
+        await sqlite.store.read(SHARD, [make_record(each).entity for each in ("3", "1", "2")])
+    assert await sqlite.store.read(SHARD, [make_record("3").entity]) == [None]
+    assert len(statements) == 2
+
+
+async def test_a_record_that_is_set_aside_leaves_its_indexes(sqlite: SqliteHandle) -> None:
+    await sqlite.store.want_index(SHARD, "n")
+    while await sqlite.store.build_indexes(limit=64):
+        pass
+    await sqlite.store.write(placed(tagged("1", n=1)))
+    sqlite.sqlite._file.writer.execute("UPDATE payload SET bytes = x'00'")
+    assert await scan_all(sqlite.store) == []
+    assert await find_all(sqlite.store, "n") == []
+
+
+async def test_doubt_of_a_record_without_a_digest_counts_it_once(sqlite: SqliteHandle) -> None:
+    await sqlite.store.write(placed(make_record()))
+    for _ in range(2):
+        (result,) = await sqlite.store.write(placed(make_record()), doubt_equal=True)
+        assert result.outcome is WriteOutcome.EQUAL
+        assert (await sqlite.store.counts(SHARD)).unhashed == 1

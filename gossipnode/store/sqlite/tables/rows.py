@@ -131,26 +131,31 @@ def held_leaves(connection: sqlite3.Connection, places: Sequence[LeafPlace]) -> 
 
 def read_payloads(
     connection: sqlite3.Connection, shard: ShardId, keys: Sequence[tuple[int, bytes]]
-) -> dict[int, tuple[Version, bytes]]:
-    """Version and payload by position in `keys`, which are pairs (slot, key). What is not held is left out.
+) -> tuple[dict[int, tuple[Version, bytes]], list[int]]:
+    """Version and payload by position in `keys`, which are pairs (slot, key); and the positions set aside.
 
     `keys` must be a list that `statement_rows` gives. All is read by one statement, which needs no
-    transaction around it to see one state.
+    transaction around it to see one state: a record that was set aside may be written again at any time, and
+    must not look as if it had never been there.
 
     Raises:
         DamagedLeafError: one of the records is not what was written.
     """
     parameters: list[int | bytes] = [value for key in keys for value in key]
-    rows = connection.execute(_read_sql(len(keys)), [*parameters, *_shard_row(shard)]).fetchall()
+    rows = connection.execute(_read_sql(len(keys)), [*_shard_row(shard), *parameters]).fetchall()
     found: dict[int, tuple[Version, bytes]] = {}
+    aside: list[int] = []
     for position, mod_revision, delete_time, digest, payload in rows:
+        if mod_revision is None:
+            aside.append(position)
+            continue
         version = Version(mod_revision, delete_time, digest)
         try:
             found[position] = version, intact(payload, version)
         except DamageError as finding:
             slot, key = keys[int(position)]
             raise DamagedLeafError((find_shard(connection, shard) or 0, slot, key), finding) from finding
-    return found
+    return found, aside
 
 
 def leaf_page(
@@ -278,7 +283,7 @@ def _shard_row(shard: ShardId) -> tuple[bytes, int, int]:
     return shard.group.encode(), shard.shard, shard.incarnation
 
 
-_FIND_SQL = "SELECT sid FROM shard WHERE grp = ? AND number = ? AND incarnation = ?"
+_FIND_SQL = "SELECT sid FROM shard WHERE grp = ?1 AND number = ?2 AND incarnation = ?3"
 
 
 def _scan_range(
@@ -329,10 +334,12 @@ def _held_sql(count: int) -> str:
 
 @cache
 def _read_sql(count: int) -> str:
-    asked = ",".join(f"({position},?,?)" for position in range(count))
+    asked = ",".join(f"({each},?{2 * each + 4},?{2 * each + 5})" for each in range(count))
     return (
         f"WITH asked(position, slot, entity) AS (VALUES {asked})"
-        " SELECT position, mod_revision, delete_time, digest, bytes FROM asked CROSS JOIN leaf"
+        " SELECT position, mod_revision, delete_time, digest, bytes FROM asked LEFT JOIN leaf"
         f" ON leaf.sid = ({_FIND_SQL}) AND leaf.slot = asked.slot AND leaf.entity = asked.entity"
         " LEFT JOIN payload ON payload.rid = leaf.rid"
+        " WHERE leaf.sid IS NOT NULL OR EXISTS (SELECT 1 FROM set_aside AS lost"
+        f" WHERE lost.sid = ({_FIND_SQL}) AND lost.slot = asked.slot AND lost.entity = asked.entity)"
     )

@@ -11,12 +11,11 @@ import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from gossipnode.core.model.property import ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.store.sqlite.tables.damage import DamageError, intact
 from gossipnode.store.sqlite.tables.entity_key import DamagedKeyError, key_entity
 from gossipnode.store.sqlite.tables.index_table import indexes_of, remove_entity
-from gossipnode.store.sqlite.tables.rows import LeafPlace, find_shard
+from gossipnode.store.sqlite.tables.rows import LeafPlace
 
 
 class SetAside(NamedTuple):
@@ -69,14 +68,6 @@ def aside_versions(connection: sqlite3.Connection, places: Iterable[LeafPlace]) 
         if row is not None:
             found[place] = Version(*row)
     return found
-
-
-def aside_of(
-    connection: sqlite3.Connection, shard: ShardId, keys: Iterable[tuple[int, bytes]]
-) -> dict[LeafPlace, Version]:
-    """As `aside_versions`, by shard and pairs (slot, key)."""
-    sid = find_shard(connection, shard)
-    return aside_versions(connection, [LeafPlace(sid, *key) for key in keys]) if sid is not None else {}
 
 
 def forget_aside(connection: sqlite3.Connection, places: Iterable[LeafPlace]) -> None:
