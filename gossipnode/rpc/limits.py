@@ -17,8 +17,7 @@ class Limits:
     # Messages and connections.
     max_message_bytes: int = 4 * MIB
     max_connections: int = 512
-    # Of these, what one address may hold, and what is kept for members if the server can tell them apart.
-    max_connections_per_address: int = 256
+    # Of these, what is kept for members if the server can tell them apart.
     connections_kept_for_members: int = 128
     max_handshakes: int = 128
     max_streams_per_connection: int = 256
