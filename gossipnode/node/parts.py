@@ -18,6 +18,7 @@ from typing import Any
 
 import trio
 
+from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.settings import Settings
 from gossipnode.node.coordinate.coordination import Coordination, make_coordination
 from gossipnode.node.endpoints.gossip_service import GossipService
@@ -49,6 +50,7 @@ class Parts:
 
     settings: Settings
     state: NodeState
+    memory: MemoryBudget
     local: LocalState
     members: Members
     repair: Repair
@@ -83,6 +85,7 @@ def make_parts(
     settings: Settings,
     world: World,
     state: NodeState,
+    memory: MemoryBudget,
     local: LocalState,
     members: Members,
     dialer: PeerDialer,
@@ -95,6 +98,7 @@ def make_parts(
     return Parts(
         settings=settings,
         state=state,
+        memory=memory,
         local=local,
         members=members,
         repair=repair,
@@ -113,7 +117,13 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
     local, repair, membership = parts.local, parts.repair, parts.membership
     coordination, queries, rng = parts.coordination, parts.queries, world.rng
     status = StatusReport(
-        parts.state, local, parts.members, repair.origin, parts.hand_off, coordination.read_repair
+        parts.state,
+        local,
+        parts.members,
+        repair.origin,
+        parts.hand_off,
+        coordination.read_repair,
+        parts.memory,
     )
     max_sessions = parts.settings.repair.max_sessions
     endpoints = (

@@ -12,6 +12,7 @@ from gossipnode.node.query.query_turns import (
     QueryTurns,
 )
 from gossipnode.rpc import CallContext, ReplyBudget, RpcError, Status
+from tests.concurrency.accounts import account
 
 
 def call_of(budget: ReplyBudget) -> CallContext:
@@ -24,7 +25,7 @@ async def test_only_a_few_answers_are_made_at_once() -> None:
 
     async def make() -> None:
         nonlocal running, most
-        async with turns.making(call_of(ReplyBudget(10))):
+        async with turns.making(call_of(ReplyBudget(10, account()))):
             running += 1
             most = max(most, running)
             await trio.testing.wait_all_tasks_blocked()
@@ -38,7 +39,7 @@ async def test_only_a_few_answers_are_made_at_once() -> None:
 
 async def test_a_client_that_does_not_take_its_answers_holds_up_itself_alone() -> None:
     turns = QueryTurns()
-    deaf = ReplyBudget(10)
+    deaf = ReplyBudget(10, account())
     made: list[str] = []
 
     async def make(name: str, budget: ReplyBudget) -> None:
@@ -50,7 +51,7 @@ async def test_a_client_that_does_not_take_its_answers_holds_up_itself_alone() -
             for _ in range(3 * ANSWERS_MADE_AT_ONCE):
                 nursery.start_soon(make, "deaf", deaf)
             await trio.testing.wait_all_tasks_blocked()
-            await make("other", ReplyBudget(10))
+            await make("other", ReplyBudget(10, account()))
             assert made == ["other"]
         await trio.testing.wait_all_tasks_blocked()
         assert made.count("deaf") == 3 * ANSWERS_MADE_AT_ONCE
