@@ -9,8 +9,7 @@ from gossipnode.rpc.head import Fields, Head
 from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.http2.connection import Connection
 from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, StreamFault
-from gossipnode.rpc.http2.stream import Stream
-from gossipnode.rpc.http2.wakeable import Wakeable
+from gossipnode.rpc.http2.stream import Stream, Wakeable
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.status import RpcError, Status, http_error
 

@@ -12,8 +12,7 @@ from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.http2.floods import Floods
 from gossipnode.rpc.http2.headers import HeaderEncoder
 from gossipnode.rpc.http2.http2_faults import ErrorCodes
-from gossipnode.rpc.http2.stream import Stream
-from gossipnode.rpc.http2.wakeable import NOBODY, Wakeable
+from gossipnode.rpc.http2.stream import NOBODY, Stream, Wakeable
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.message_framing import cut_messages
 from gossipnode.rpc.status import RpcError, Status
