@@ -100,6 +100,7 @@ class Outbound:
 
     def reset(self, stream: Stream, code: ErrorCodes) -> None:
         """Queue RST_STREAM. What the peer still sends on the stream is dropped from now on."""
+        stream.cut_off = stream.cut_off or not stream.remote_ended
         stream.local_ended = stream.remote_ended = True
         self.write(frames.reset_frame(stream.id, code))
 

@@ -47,8 +47,10 @@ class Stream:
     __slots__ = (
         "already_credited",
         "at_client",
+        "body_left",
         "bytes_received",
         "bytes_sent",
+        "cut_off",
         "ending",
         "error",
         "head",
@@ -79,7 +81,11 @@ class Stream:
         self.uncredited = 0
         self.receive_window = receive_window
         self.send_window = send_window
+        # What is left of the body whose length the peer announced; None if it announced none.
+        self.body_left: int | None = None
         self.remote_ended = False
+        # Whether this end reset the stream before the peer had ended it: what is on its way then is no fault.
+        self.cut_off = False
         self.local_ended = False
         self.headers_sent = False
         self.error: RpcError | None = None
