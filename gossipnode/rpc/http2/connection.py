@@ -6,6 +6,7 @@ is not used for this: DESIGN.md.
 """
 
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -24,6 +25,9 @@ from gossipnode.rpc.status import RpcError, Status, reset_error
 # What a connection and a stream take besides the bytes that are counted: their objects and tasks.
 CONNECTION_BYTES: Final = 32 << 10
 STREAM_BYTES: Final = 8 << 10
+# Of the streams that the peer has ended, how many are remembered after the call is over. A frame on an older
+# one is ignored.
+_REMEMBERED_ENDS: Final = 64
 
 
 class Connection(ControlFrames):
@@ -31,8 +35,6 @@ class Connection(ControlFrames):
 
     `now` tells the time in seconds, from any start. `memory` is the account of the peer for this connection.
     """
-
-    client: bool
 
     def __init__(self, limits: Limits, now: Callable[[], float], memory: MemoryAccount) -> None:
         super().__init__(limits, now, memory)
@@ -47,6 +49,7 @@ class Connection(ControlFrames):
         self._now = now
         self._decoder = HeaderDecoder(limits, memory)
         self._inbound = b""
+        self._ended_by_peer: deque[int] = deque(maxlen=_REMEMBERED_ENDS)
         self._preface_left = b"" if self.client else frames.PREFACE
         self._block: UnfinishedBlock | None = None
         self._dispatch: dict[int, Callable[[int, int, bytes], None]] = {
@@ -98,6 +101,8 @@ class Connection(ControlFrames):
             self.reset(stream, ErrorCodes.CANCEL if self.client else ErrorCodes.NO_ERROR)
         if self.streams.pop(stream.id, None) is None:
             return
+        if stream.remote_ended and not stream.cut_off:
+            self._ended_by_peer.append(stream.id)
         self.drop_unread(stream)
         self.promise(stream, 0)
         self.memory.give_back(STREAM_BYTES)
@@ -197,7 +202,7 @@ class Connection(ControlFrames):
         """Reset one stream because of the peer's fault, and count it as a reset that the peer made."""
         self.floods.reset()
         stream = self.streams.get(stream_id)
-        if stream is None:
+        if stream is None or (stream.error is not None and fault.code is ErrorCodes.STREAM_CLOSED):
             self.write(frames.reset_frame(stream_id, fault.code))
         elif stream.error is None:
             self.reset(stream, fault.code)
@@ -220,6 +225,8 @@ class Connection(ControlFrames):
             raise StreamFault(ErrorCodes.FLOW_CONTROL_ERROR, "the stream's window was exceeded")
         if flags & frames.PADDED:
             payload = _unpad(payload)
+        if stream.body_left is not None or stream.head is None:
+            self._check_body(stream, len(payload), end=bool(flags & frames.END_STREAM))
         if payload:
             self.floods.work_done()
             self._keep_data(stream, payload)
@@ -243,14 +250,37 @@ class Connection(ControlFrames):
     def over_share(self, stream: Stream, error: RpcError) -> None:
         """End `stream` with `error`: there is no memory for what the peer sends on it."""
 
+    def _check_body(self, stream: Stream, size: int, *, end: bool) -> None:
+        """Refuse DATA of `size` bytes before any head, or against its content-length (RFC 9113, 8.1.1)."""
+        wrong = stream.head is None
+        if stream.body_left is not None:
+            stream.body_left -= size
+            wrong = stream.body_left < 0 or (end and stream.body_left > 0)
+        if wrong:
+            raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "DATA without a head, or against its content-length")
+
+    def check_not_closed(self, stream_id: int, stream: Stream | None) -> None:
+        """Judge DATA or HEADERS on a stream that is over, which is `stream` if its call still runs.
+
+        Raises StreamFault if the peer itself had ended the stream (RFC 9113, 5.1). If this end did, then what
+        the peer sent before it knew is no fault.
+        """
+        if stream is None:
+            closed = stream_id in self._ended_by_peer
+        else:
+            closed = stream.remote_ended and not stream.cut_off
+        if closed:
+            raise StreamFault(ErrorCodes.STREAM_CLOSED, "a frame on a stream that the peer had ended")
+
     def _on_late_data(self, stream_id: int, stream: Stream | None, size: int) -> None:
-        """Take DATA for a stream that has ended. It was on its way when we ended the stream: no fault.
+        """Take DATA for a stream that has ended. What was on its way when we ended the stream is no fault.
 
         A peer that fills its window with small frames may have thousands of them on their way, so DATA counts
         as a frame that asks for nothing only if it is empty. Every other one has paid with its bytes.
         """
         if stream is None and not self.knows(stream_id):
             raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, f"DATA on stream {stream_id}, which is not open")
+        self.check_not_closed(stream_id, stream)
         if not size:
             self.floods.idle_frame()
 
@@ -317,8 +347,16 @@ class Connection(ControlFrames):
         stream.fail(reset_error(frames.U32.unpack(payload)[0]))
 
 
+def check_whole(stream: Stream) -> None:
+    """Raise StreamFault if the body, which trailers have ended, is not as long as its content-length."""
+    if stream.body_left:
+        raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "the body is not as long as its content-length")
+
+
 def _unpad(payload: bytes) -> bytes:
-    padding = payload[0] if payload else 0
+    if not payload:
+        raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "padding without its length")
+    padding = payload[0]
     if len(payload) < 1 + padding:
         raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "padding longer than its frame")
     return payload[1 : len(payload) - padding]

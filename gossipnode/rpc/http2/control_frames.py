@@ -26,6 +26,8 @@ class ControlFrames(Outbound, ABC):
     `now` tells the time in seconds, from any start.
     """
 
+    client: bool
+
     def __init__(self, limits: Limits, now: Callable[[], float], memory: MemoryAccount) -> None:
         super().__init__(limits, now, memory)
         self.streams: dict[int, Stream] = {}
@@ -56,6 +58,8 @@ class ControlFrames(Outbound, ABC):
     # Input.
 
     def _on_priority(self, stream_id: int, flags: int, payload: bytes) -> None:
+        if not stream_id:
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "PRIORITY on stream 0")
         if len(payload) != frames.PRIORITY_BYTES:
             raise StreamFault(ErrorCodes.FRAME_SIZE_ERROR, "PRIORITY of a wrong size")
         self.floods.idle_frame()
@@ -73,7 +77,7 @@ class ControlFrames(Outbound, ABC):
         self._reply(frames.frame(frames.SETTINGS, frames.ACK, 0))
 
     def _apply_settings(self, payload: bytes) -> None:
-        settings = read_settings(payload)
+        settings = read_settings(payload, from_server=self.client)
         if settings.max_frame_bytes is not None:
             self.peer_frame_bytes = min(settings.max_frame_bytes, self.limits.max_frame_bytes)
         if settings.table_bytes is not None and settings.smallest_table_bytes is not None:
@@ -116,8 +120,10 @@ class ControlFrames(Outbound, ABC):
 
     def _on_goaway(self, stream_id: int, flags: int, payload: bytes) -> None:
         fields = frames.GOAWAY_FIELDS
-        if stream_id or len(payload) < fields.size:
-            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "malformed GOAWAY")
+        if stream_id:
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "GOAWAY on a stream")
+        if len(payload) < fields.size:
+            raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "GOAWAY of a wrong size")
         self.floods.idle_frame()
         last, code = fields.unpack_from(payload)
         text = payload[fields.size : fields.size + _MAX_GOAWAY_TEXT_BYTES].decode("utf-8", "replace")

@@ -13,8 +13,7 @@ from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.http2.floods import Floods
 from gossipnode.rpc.http2.headers import HeaderEncoder
 from gossipnode.rpc.http2.http2_faults import ErrorCodes
-from gossipnode.rpc.http2.stream import Stream
-from gossipnode.rpc.http2.wakeable import NOBODY, Wakeable
+from gossipnode.rpc.http2.stream import NOBODY, Stream, Wakeable
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.message_framing import cut_messages, first_message_bytes
 
@@ -104,6 +103,7 @@ class Outbound:
 
     def reset(self, stream: Stream, code: ErrorCodes) -> None:
         """Queue RST_STREAM. What the peer still sends on the stream is dropped from now on."""
+        stream.cut_off = stream.cut_off or not stream.remote_ended
         stream.local_ended = stream.remote_ended = True
         self.write(frames.reset_frame(stream.id, code))
 

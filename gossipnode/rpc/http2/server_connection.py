@@ -9,7 +9,8 @@ from typing import Final
 from gossipnode.concurrency.memory_budget import MemoryAccount
 from gossipnode.rpc.head import Fields, Head
 from gossipnode.rpc.http2 import frames
-from gossipnode.rpc.http2.connection import STREAM_BYTES, Connection
+from gossipnode.rpc.http2.connection import STREAM_BYTES, Connection, check_whole
+from gossipnode.rpc.http2.headers import content_length
 from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, OversizedHead, StreamFault
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.limits import Limits
@@ -65,11 +66,18 @@ class ServerConnection(Connection):
             return
         if not self._opens(stream_id):
             return
-        if ":method" not in head.pseudo or ":path" not in head.pseudo or ":status" in head.pseudo:
+        pseudo, body_bytes = head.pseudo, content_length(head)
+        if (
+            not (pseudo.get(":method") and pseudo.get(":scheme") and pseudo.get(":path"))
+            or ":status" in pseudo
+        ):
             raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "not a request")
+        if end and body_bytes:
+            raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "a request without the body that it announces")
         self.floods.work_done()
         stream = self.new_stream(stream_id)
         stream.head = head
+        stream.body_left = body_bytes
         stream.remote_ended = end
         self._start_call(stream, head)
         self.crowded = len(self.streams) > self.limits.max_streams_per_connection
@@ -106,6 +114,8 @@ class ServerConnection(Connection):
 
     def _trailers_received(self, stream_id: int, head: Head, *, end: bool) -> None:
         stream = self.streams.get(stream_id)
+        if stream is None or stream.remote_ended:
+            self.check_not_closed(stream_id, stream)
         if stream is None and head.pseudo:
             # Not late trailers, but a request: its stream is below one that is known (RFC 9113, 5.1.1).
             raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, f"stream {stream_id} cannot be opened any more")
@@ -114,6 +124,7 @@ class ServerConnection(Connection):
             return
         if not end or head.pseudo:
             raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "a second header block that is no trailers")
+        check_whole(stream)
         self.floods.work_done()
         stream.trailers = head
         stream.remote_ended = True

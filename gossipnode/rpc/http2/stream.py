@@ -5,12 +5,33 @@ then does the peer get its window back: that is all the back-pressure there is. 
 than one window or one message.
 """
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from gossipnode.rpc.head import Head
-from gossipnode.rpc.http2.wakeable import NOBODY, Wakeable
 from gossipnode.rpc.metadata import status_error
 from gossipnode.rpc.status import NO_METADATA, Metadata, RpcError, Status
+
+
+class Wakeable(Protocol):
+    """A task that sleeps until the state it looks at has changed, and attached itself there for as long.
+
+    That is all that the state knows of the tasks that wait for it: it needs no Trio, and a test can attach a
+    list.
+    """
+
+    def wake(self) -> None:
+        """Let the task look at the state again. Harmless if the task is awake."""
+
+
+class _Nobody:
+    __slots__ = ()
+
+    def wake(self) -> None:
+        """Nobody sleeps here."""
+
+
+#: Stands where no task waits.
+NOBODY: Final[Wakeable] = _Nobody()
 
 
 class Cancellable(Protocol):
@@ -25,8 +46,10 @@ class Stream:
 
     __slots__ = (
         "at_client",
+        "body_left",
         "bytes_received",
         "bytes_sent",
+        "cut_off",
         "ending",
         "error",
         "head",
@@ -58,7 +81,11 @@ class Stream:
         self.starved = False
         self.receive_window = receive_window
         self.send_window = send_window
+        # What is left of the body whose length the peer announced; None if it announced none.
+        self.body_left: int | None = None
         self.remote_ended = False
+        # Whether this end reset the stream before the peer had ended it: what is on its way then is no fault.
+        self.cut_off = False
         self.local_ended = False
         self.headers_sent = False
         self.error: RpcError | None = None

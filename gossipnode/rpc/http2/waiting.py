@@ -11,8 +11,7 @@ from gossipnode.rpc.head import Fields
 from gossipnode.rpc.http2.client_connection import ClientConnection
 from gossipnode.rpc.http2.http2_faults import ErrorCodes
 from gossipnode.rpc.http2.outbound import Outbound
-from gossipnode.rpc.http2.stream import Stream
-from gossipnode.rpc.http2.wakeable import NOBODY
+from gossipnode.rpc.http2.stream import NOBODY, Stream
 from gossipnode.rpc.status import RpcError, Status
 
 

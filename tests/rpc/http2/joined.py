@@ -10,7 +10,12 @@ from gossipnode.rpc.http2.server_connection import ServerConnection
 from gossipnode.rpc.http2.stream import Stream
 from tests.concurrency.accounts import account
 
-REQUEST = ((b":method", b"POST"), (b":path", b"/test.Test/Unary"), (b"content-type", b"application/grpc"))
+REQUEST = (
+    (b":method", b"POST"),
+    (b":scheme", b"http"),
+    (b":path", b"/test.Test/Unary"),
+    (b"content-type", b"application/grpc"),
+)
 RESPONSE = ((b":status", b"200"), (b"content-type", b"application/grpc"))
 OK = ((b"grpc-status", b"0"),)
 

@@ -94,7 +94,7 @@ BAD_FRAMES = {
     "broken hpack": (b"\0\0\4\1\4\0\0\0\1\xff\xff\xff\xff", ErrorCodes.COMPRESSION_ERROR),
     "hpack beyond its table": (b"\0\0\1\1\4\0\0\0\1\xfe", ErrorCodes.COMPRESSION_ERROR),
     "frame too long": (b"\xff\xff\xff\0\0\0\0\0\1", ErrorCodes.FRAME_SIZE_ERROR),
-    "goaway of a wrong size": (b"\0\0\4\7\0\0\0\0\0abcd", ErrorCodes.PROTOCOL_ERROR),
+    "goaway of a wrong size": (b"\0\0\4\7\0\0\0\0\0abcd", ErrorCodes.FRAME_SIZE_ERROR),
 }
 
 

@@ -11,7 +11,7 @@ from gossipnode.rpc.http2.connection import CONNECTION_BYTES, STREAM_BYTES
 from gossipnode.rpc.http2.frames import DEFAULT_WINDOW_BYTES
 from gossipnode.rpc.message_framing import frame_message
 from tests.concurrency.accounts import account
-from tests.rpc.http2.joined import REQUEST, Joined, Sleeper
+from tests.rpc.http2.joined import REQUEST, RESPONSE, Joined, Sleeper
 
 FIRST = Limits().first_window_bytes
 LARGEST = Limits().stream_window_bytes
@@ -129,6 +129,7 @@ def test_answers_that_are_more_than_the_share_of_the_peer_end_their_call():
     joined = Joined(client_memory=small_budget().account("test", Caller("peer")))
     calls = [joined.call() for _ in range(14)]
     for _, theirs in calls:
+        joined.server.write_headers(theirs, RESPONSE, [])
         assert send(joined, theirs, bytes(MIB), sender=joined.server) <= FIRST
     failed = [ours for ours, _ in calls if ours.error is not None]
     assert 0 < len(failed) < 14
