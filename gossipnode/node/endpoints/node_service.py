@@ -16,6 +16,7 @@ from gossipnode.node.endpoints.import_call import ImportCall
 from gossipnode.node.endpoints.record_sender import QueryTimer, new_trace_id, record_sender
 from gossipnode.node.endpoints.status_report import StatusReport
 from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.peers.callers import caller_of
 from gossipnode.node.query.queries import Queries
 from gossipnode.node.query.query_turns import QueryTurns, kind_of
 from gossipnode.node.refusals.error_status import as_status
@@ -83,6 +84,7 @@ class NodeService:
                 replace=decode_strategy(request.strategy),
                 ack=request.ack,
                 request_id=request.request_id,
+                caller=caller_of(call, self._shards.view.members),
             )
         return encode_applied(
             applied.record,
@@ -138,7 +140,7 @@ class NodeService:
 
     async def import_records(self, stream: ServerStream[v1.ImportRequest, v1.ImportResponse]) -> None:
         """Store batches, each answered when it is acknowledged; a bad record ends the call."""
-        await ImportCall(stream, self._bulk).run()
+        await ImportCall(stream, self._bulk, caller_of(stream.call, self._shards.view.members)).run()
 
     # The node
 

@@ -11,6 +11,7 @@ from gossipnode.node.coordinate.coordination import Coordination
 from gossipnode.node.endpoints.record_sender import QueryTimer, new_trace_id
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers import call_metadata
+from gossipnode.node.peers.callers import caller_of
 from gossipnode.node.query.delete_by_name import delete_by_name
 from gossipnode.node.query.queries import Queries
 from gossipnode.node.query.query_turns import QueryTurns
@@ -52,6 +53,7 @@ class PropertyService:
     ) -> None:
         """Have requests carried out by these; `rng` gives the ids of traces."""
         self._own_name = local.own_name
+        self._shards = local.shards
         self._clock = local.clock
         self._coordinator = coordination.coordinator
         self._bulk = coordination.bulk
@@ -75,6 +77,7 @@ class PropertyService:
                 replace=decode_strategy(request.strategy),
                 ack=_ack(call),
                 request_id=call_metadata.text(call.metadata, call_metadata.REQUEST_ID),
+                caller=caller_of(call, self._shards.view.members),
             )
         return encode_compatible_applied(applied.record, created=applied.created)
 
