@@ -37,6 +37,7 @@ from gossipnode.node.membership.membership import Membership, make_membership
 from gossipnode.node.peers.certificates import PeerDialer
 from gossipnode.node.peers.members import Members
 from gossipnode.node.query.queries import Queries
+from gossipnode.node.query.query_turns import QueryTurns
 from gossipnode.node.repair.repair import Repair, make_repair
 from gossipnode.node.replica.exchange import ReplicaExchange
 from gossipnode.node.replica.replica import Replica
@@ -116,6 +117,7 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
     """The handlers of every service but health and reflection, by method."""
     local, repair, membership = parts.local, parts.repair, parts.membership
     coordination, queries, rng = parts.coordination, parts.queries, world.rng
+    turns = QueryTurns(local.shards)
     status = StatusReport(
         parts.state,
         local,
@@ -129,8 +131,8 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
     endpoints = (
         RepairService(local, repair.bounds, parts.state, max_sessions=max_sessions),
         GossipService(local.shards, parts.members, repair.holder),
-        PropertyService(local, coordination, queries, rng),
-        NodeService(local, coordination, queries, repair, status, rng),
+        PropertyService(local, coordination, queries, turns, rng),
+        NodeService(local, coordination, queries, turns, repair, status, rng),
         NodeAdmin(local.registry, membership),
         RoundService(repair.origin),
         ReplicaService(local.registry, parts.exchange, parts.scan, membership.hellos, membership.members),
