@@ -78,6 +78,8 @@ ELEMENTS_MAX = {
     "gossipnode.v1.RecordBatch.records": _SHOWN_MAX,
     "gossipnode.v1.ShardStatus.replicas": _BATCH_MAX,
     "gossipnode.v1.ShardStatus.Moving.to": _BATCH_MAX,
+    "gossipnode.v1.Memory.by": _LIST_MAX,
+    "gossipnode.v1.Memory.callers": _LIST_MAX,
     "gossipnode.v1.StatusResponse.members": _SHOWN_MAX,
     "gossipnode.v1.StatusResponse.shards": _SHOWN_MAX,
     "gossipnode.v1.StatusResponse.rounds": _SHOWN_MAX,
