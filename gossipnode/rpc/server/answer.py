@@ -10,6 +10,7 @@ from typing import Any, Final
 import trio
 from grpclib.exceptions import GRPCError
 
+from gossipnode.concurrency.loop_turns import loop_turns
 from gossipnode.rpc.http2 import waiting
 from gossipnode.rpc.http2.connection import Connection
 from gossipnode.rpc.http2.stream import Stream
@@ -17,7 +18,13 @@ from gossipnode.rpc.log import log
 from gossipnode.rpc.message_framing import ONE_TOO_MANY, frame_message
 from gossipnode.rpc.metadata import encode_user_metadata, status_fields
 from gossipnode.rpc.method import Cardinality, Method
-from gossipnode.rpc.server.calls import CallContext, ServerStream, decode_requests, send_initial_metadata
+from gossipnode.rpc.server.calls import (
+    INFLATED_COST,
+    CallContext,
+    ServerStream,
+    decode_requests,
+    send_initial_metadata,
+)
 from gossipnode.rpc.status import RpcError, Status, find_rpc_error
 
 # Handlers are keyed by methods of any message types: where the pair is written down, its types are checked.
@@ -32,6 +39,8 @@ DECODED_BUDGET_PARTS: Final = 8
 """One request counts for no more than the budget divided by this, or a small budget would let none in."""
 
 _OK: Final = RpcError(Status.OK)
+CALL_BYTES: Final = 512
+"""To begin a call takes as much of a turn of the loop as the work on so many bytes."""
 
 
 async def answer(
@@ -84,6 +93,7 @@ async def _run(
             if method.cardinality is Cardinality.UNARY_UNARY:
                 await _run_unary(connection, stream, method, handler, call)
             else:
+                await loop_turns().spend(connection.memory.caller, CALL_BYTES)
                 await handler(ServerStream(connection, stream, method, call))
     except Exception as error:  # noqa: BLE001 - the one place where what a handler raises becomes a status
         return stream.ending or judge(error, method.path)
@@ -100,6 +110,7 @@ async def _run_unary(
     held = min(len(request) * DECODED_FACTOR, memory.budget.shares.capacity // DECODED_BUDGET_PARTS)
     await waiting.wait_memory(memory, held)
     try:
+        await loop_turns().spend(memory.caller, CALL_BYTES + len(request))
         reply = await handler(decode_requests(method, [request])[0], call)
         data = frame_message(method.encode_reply(reply))
     finally:
@@ -110,6 +121,8 @@ async def _run_unary(
 
 
 async def _receive_request(connection: Connection, stream: Stream) -> bytes:
+    if stream.gzip:
+        await loop_turns().spend(connection.memory.caller, INFLATED_COST * len(stream.inbound))
     if stream.remote_ended:
         messages = connection.take(stream, ONE_TOO_MANY)
     else:
