@@ -101,7 +101,7 @@ def _resets(n: int) -> bytes:
 
 ROWS: dict[str, tuple[Callable[[int], bytes], int, float]] = {
     # What is sent n times, a small n, and the most steps of the interpreter for each.
-    "DATA of 16 KiB": (_times(frames.frame(frames.DATA, 0, FLOW_STREAM, bytes(16_384))), 4, 200),
+    "DATA of 16 KiB": (_times(frames.frame(frames.DATA, 0, FLOW_STREAM, bytes(16_384))), 4, 300),
     "DATA of one byte": (_times(frames.frame(frames.DATA, 0, FLOW_STREAM, b"x")), 250, 70),
     "DATA, empty": (_times(frames.frame(frames.DATA, 0, FLOW_STREAM)), 100, 60),
     "DATA, late": (_times(frames.frame(frames.DATA, 0, FREE_STREAM - 2, b"x")), 100, 60),
