@@ -26,6 +26,8 @@ from gossipnode.wire.record_codec import encode_apply, encode_get
 
 GROUP = "sw"
 NAME = "innocent"
+HOST, FRESH_HOST = "127.0.1.1", "127.0.1.2"
+"""Innocent clients have addresses of their own, as they would have elsewhere: a node gives each its share."""
 TIMEOUT_SECONDS = 10.0
 PAUSES_SECONDS = {"get": 0.05, "apply": 0.05, "connect": 0.5}
 """The kinds of innocent clients, and how long after one call each begins the next one."""
@@ -65,11 +67,11 @@ class Seen:
 
 
 @asynccontextmanager
-async def channel_to(request: Request) -> AsyncIterator[Channel]:
-    """A connection of its own."""
+async def channel_to(request: Request, host: str = HOST) -> AsyncIterator[Channel]:
+    """A connection of its own, from an address of this machine."""
 
     async def plain() -> trio.abc.Stream:
-        return await trio.open_tcp_stream(request.host, request.port)
+        return await trio.open_tcp_stream(request.host, request.port, local_address=host)
 
     async def tls() -> trio.abc.Stream:
         context = client_ssl_context(request.ca, request.cert, request.key)
@@ -89,7 +91,7 @@ async def ask(kind: str, request: Request, channel: Channel) -> None:
     elif kind == "get":
         await channel.unary(services.NODE_GET, encode_get(entity, ack="quorum"), timeout=TIMEOUT_SECONDS)
     else:
-        async with channel_to(request) as fresh:
+        async with channel_to(request, FRESH_HOST) as fresh:
             await fresh.unary(services.NODE_GET, encode_get(entity, ack="quorum"), timeout=TIMEOUT_SECONDS)
 
 
