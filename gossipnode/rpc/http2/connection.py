@@ -105,6 +105,7 @@ class Connection(ControlFrames):
             self._ended_by_peer.append(stream.id)
         self.drop_unread(stream)
         self.promise(stream, 0)
+        self.starves_no_more(stream)
         self.memory.give_back(STREAM_BYTES)
         if not self.streams:
             self.idle_since = self._now()
@@ -238,7 +239,7 @@ class Connection(ControlFrames):
 
     def _keep_data(self, stream: Stream, payload: bytes) -> None:
         """Keep DATA until it is read, if the caller's share of the memory has room for it."""
-        if not self.memory.fits(len(payload)):
+        if not stream.promised and not self.memory.fits(len(payload)):
             self.drop_unread(stream)
             text = f"{self.memory.caller.name} has sent more than its share of the memory: send less at once"
             self.over_share(stream, RpcError(Status.RESOURCE_EXHAUSTED, text))

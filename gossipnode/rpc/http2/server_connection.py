@@ -36,6 +36,8 @@ class ServerConnection(Connection):
         start_call: Callable[[Stream, Head], None],
     ) -> None:
         super().__init__(limits, now, memory)
+        # What is held for requests while they are handled.
+        self.requests = memory.for_use("requests")
         self._start_call = start_call
 
     def knows(self, stream_id: int) -> bool:
