@@ -5,6 +5,7 @@ Pure state like its base. Must never open more streams than the server allows.
 
 from collections.abc import Callable
 
+from gossipnode.concurrency.memory_budget import MemoryAccount
 from gossipnode.rpc.head import Fields, Head
 from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.http2.connection import Connection, check_whole
@@ -20,8 +21,8 @@ class ClientConnection(Connection):
 
     client = True
 
-    def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
-        super().__init__(limits, now)
+    def __init__(self, limits: Limits, now: Callable[[], float], memory: MemoryAccount) -> None:
+        super().__init__(limits, now, memory)
         self._next_stream_id = 1
         # Tasks that wait for a place to open a stream, first come first served.
         self.openers: dict[Wakeable, None] = {}
@@ -110,6 +111,11 @@ class ClientConnection(Connection):
             stream.fail(http_error(http_status))
         elif not head.fields.get("content-type", "").startswith("application/grpc"):
             stream.fail(RpcError(Status.UNKNOWN, "the peer's answer is not gRPC"))
+
+    def over_share(self, stream: Stream, error: RpcError) -> None:
+        """Give up the call, whose answer is too much."""
+        self.reset(stream, ErrorCodes.CANCEL)
+        stream.fail(error)
 
     def goaway_received(self, last_stream_id: int, code: int, text: str) -> None:
         """End the streams that the server will not process, as never processed; the others go on."""

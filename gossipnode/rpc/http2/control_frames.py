@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
+from gossipnode.concurrency.memory_budget import MemoryAccount
 from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, StreamFault
 from gossipnode.rpc.http2.outbound import Outbound
@@ -27,8 +28,8 @@ class ControlFrames(Outbound, ABC):
 
     client: bool
 
-    def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
-        super().__init__(limits, now)
+    def __init__(self, limits: Limits, now: Callable[[], float], memory: MemoryAccount) -> None:
+        super().__init__(limits, now, memory)
         self.streams: dict[int, Stream] = {}
         self.settings_received = False
         self.peer_max_streams = frames.LAST_STREAM_ID

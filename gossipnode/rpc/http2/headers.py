@@ -14,6 +14,7 @@ from typing import Final
 
 from hpack import Decoder, Encoder, HeaderTuple, HPACKError, OversizedHeaderListError
 
+from gossipnode.concurrency.memory_budget import MemoryAccount
 from gossipnode.rpc.head import Fields, Head
 from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, OversizedHead, StreamFault
 from gossipnode.rpc.limits import Limits
@@ -37,6 +38,8 @@ _PSEUDO = frozenset([":method", ":scheme", ":authority", ":path", ":status"])
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _NO_VALUE: Final = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
 _NOT_METADATA = frozenset(["te", "content-type", "content-length", "user-agent"])
+# What a head that is remembered takes in memory, as a multiple of the bytes of its block and fields.
+_HEAD_FACTOR: Final = 4
 # More digits than any length needs. Python converts no number of thousands of them.
 _CONTENT_LENGTH: Final = re.compile(r"[0-9]{1,18}")
 
@@ -133,9 +136,10 @@ class HeaderEncoder:
 class HeaderDecoder:
     """Decodes the header blocks of one direction of one connection."""
 
-    __slots__ = ("_decoder", "_heads", "_heads_bytes", "_limits")
+    __slots__ = ("_decoder", "_heads", "_heads_bytes", "_limits", "_memory")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, memory: MemoryAccount) -> None:
+        self._memory = memory
         self._decoder = Decoder(limits.max_refused_list_bytes)
         self._limits = limits
         self._heads: dict[bytes, Head] = {}
@@ -163,6 +167,7 @@ class HeaderDecoder:
         entries = table.dynamic_entries
         if size != table.maxsize or newest is not (entries[0] if entries else None):
             self._heads.clear()
+            self._memory.give_back(self._heads_bytes * _HEAD_FACTOR)
             self._heads_bytes = 0
         size = sum(map(_field_bytes, pairs))
         if size > self._limits.max_header_list_bytes:
@@ -176,7 +181,9 @@ class HeaderDecoder:
         """Keep `head` if there is room: a block of a few bytes may name many long fields."""
         head_bytes = len(block) + size
         fits = self._heads_bytes + head_bytes <= self._limits.max_cached_head_bytes
+        fits = fits and self._memory.fits(head_bytes * _HEAD_FACTOR)
         if fits and len(self._heads) < self._limits.max_cached_header_blocks:
+            self._memory.take(head_bytes * _HEAD_FACTOR)
             self._heads[block] = head
             self._heads_bytes += head_bytes
 

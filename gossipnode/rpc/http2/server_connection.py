@@ -6,15 +6,16 @@ Pure state like its base. Must never start more calls at once than the limits al
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from gossipnode.concurrency.memory_budget import MemoryAccount
 from gossipnode.rpc.head import Fields, Head
 from gossipnode.rpc.http2 import frames
-from gossipnode.rpc.http2.connection import Connection, check_whole
+from gossipnode.rpc.http2.connection import STREAM_BYTES, Connection, check_whole
 from gossipnode.rpc.http2.headers import content_length
 from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, OversizedHead, StreamFault
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.metadata import status_fields
-from gossipnode.rpc.status import Status
+from gossipnode.rpc.status import RpcError, Status
 
 # What one field of a refusal counts against `Limits.max_control_bytes`, whatever its exact length.
 _REFUSAL_FIELD_BYTES: Final = 32
@@ -28,9 +29,13 @@ class ServerConnection(Connection):
     client = False
 
     def __init__(
-        self, limits: Limits, now: Callable[[], float], start_call: Callable[[Stream, Head], None]
+        self,
+        limits: Limits,
+        now: Callable[[], float],
+        memory: MemoryAccount,
+        start_call: Callable[[Stream, Head], None],
     ) -> None:
-        super().__init__(limits, now)
+        super().__init__(limits, now, memory)
         self._start_call = start_call
 
     def knows(self, stream_id: int) -> bool:
@@ -90,6 +95,8 @@ class ServerConnection(Connection):
         self.highest_peer_stream_id = stream_id
         if not self._has_place:
             raise StreamFault(ErrorCodes.REFUSED_STREAM, "too many streams")
+        if not self.memory.fits(STREAM_BYTES):
+            raise StreamFault(ErrorCodes.REFUSED_STREAM, "no memory for one more stream")
         return True
 
     @property
@@ -123,6 +130,10 @@ class ServerConnection(Connection):
         stream.trailers = head
         stream.remote_ended = True
         stream.reader.wake()
+
+    def over_share(self, stream: Stream, error: RpcError) -> None:
+        """Stop the call, and answer it with `error`."""
+        stream.end_with(error)
 
     def refuse(self, stream: Stream, fields: Fields, once: Sequence[tuple[str, str]] = ()) -> None:
         """Answer a call with header fields alone."""

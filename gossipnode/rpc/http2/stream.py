@@ -2,7 +2,7 @@
 
 Pure state, which its connection changes. Bytes stay as they came until a task asks for messages, and only
 then does the peer get its window back: that is all the back-pressure there is. So a stream never holds more
-than one window and one message.
+than one window or one message.
 """
 
 from typing import Final, Protocol
@@ -45,7 +45,6 @@ class Stream:
     """The state of one stream. One task may receive and another may send at the same time."""
 
     __slots__ = (
-        "already_credited",
         "at_client",
         "body_left",
         "bytes_received",
@@ -58,6 +57,7 @@ class Stream:
         "id",
         "inbound",
         "local_ended",
+        "promised",
         "reader",
         "receive_window",
         "remote_ended",
@@ -65,8 +65,8 @@ class Stream:
         "send_window",
         "sender",
         "sending",
+        "starved",
         "trailers",
-        "uncredited",
     )
 
     def __init__(self, stream_id: int, send_window: int, receive_window: int, *, at_client: bool) -> None:
@@ -75,10 +75,10 @@ class Stream:
         self.head: Head | None = None
         self.trailers: Head | None = None
         self.inbound = bytearray()
-        # Of the unread bytes, those of an unfinished message whose window the peer already has back.
-        self.already_credited = 0
-        # Bytes that were read, but for which no WINDOW_UPDATE was sent yet.
-        self.uncredited = 0
+        # What the peer was promised beyond its first window, of what is here and what it may still send.
+        self.promised = 0
+        # Whether the reader waits for a message for which there is no memory now.
+        self.starved = False
         self.receive_window = receive_window
         self.send_window = send_window
         # What is left of the body whose length the peer announced; None if it announced none.

@@ -15,6 +15,7 @@ from gossipnode.rpc.http2.connection import Connection
 from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes
 from gossipnode.rpc.http2.server_connection import ServerConnection
 from gossipnode.rpc.http2.stream import Stream
+from tests.concurrency.accounts import account
 from tests.rpc.http2.joined import REQUEST
 
 ANSWER = [(":status", "200"), ("content-type", "application/grpc")]
@@ -54,7 +55,7 @@ class FedServer(Fed):
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.calls: list[Stream] = []
-        super().__init__(ServerConnection(limits or Limits(), lambda: 0.0, self.start_call))
+        super().__init__(ServerConnection(limits or Limits(), lambda: 0.0, account(), self.start_call))
         self.end.start()
         self.send(frames.PREFACE, frames.settings_frame({}))
 
@@ -70,7 +71,7 @@ class FedClient(Fed):
     """A client that has opened stream 1 to a server which has sent its settings."""
 
     def __init__(self) -> None:
-        client = ClientConnection(Limits(), lambda: 0.0)
+        client = ClientConnection(Limits(), lambda: 0.0, account())
         super().__init__(client)
         client.start()
         self.send(frames.settings_frame({}))
