@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gossipnode.cli.command_classes import Command
 from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
 from gossipnode.cli.output import counted, print_json, print_line, print_table
 from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 SHOWN_ROUNDS = 10
 
 
-@click.command("status")
+@click.command("status", cls=Command)
 @output_option
 @target_options
 def command(output: str, target: NodeTarget) -> None:

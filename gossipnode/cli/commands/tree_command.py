@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from gossipnode.cli.command_classes import Command
 from gossipnode.cli.failure import NOT_FOUND, Failure
-from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
+from gossipnode.cli.options import NodeTarget, group_argument, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_line, print_table
 from gossipnode.core.model.property import SHARD_MAX
 
@@ -15,8 +16,8 @@ MISSING = "missing"
 """The state of a tree whose shard the node does not hold."""
 
 
-@click.command("tree")
-@click.argument("group")
+@click.command("tree", cls=Command)
+@group_argument
 @click.option("--shard", type=click.IntRange(0, SHARD_MAX), required=True, metavar="S", help="Which shard.")
 @click.option("--leaves", is_flag=True, help="Every record's digest too.")
 @output_option

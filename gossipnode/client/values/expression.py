@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, NoReturn
 
 from gossipnode.client.errors import InvalidInputError
+from gossipnode.client.values.tag_checks import check_text
 from gossipnode.client.values.timestamps import parse_timestamp
 from gossipnode.core.model.tag_value import INT64_MAX, INT64_MIN, IntArray, StrArray, TagValue
 from gossipnode.core.query.criteria import (
@@ -27,7 +28,7 @@ from gossipnode.core.query.criteria import (
 
 NESTING_MAX = 32
 """How many parentheses may be open within each other."""
-EXPRESSION_MAX_CHARACTERS = 65_536
+EXPRESSION_MAX_CHARACTERS = 131_072
 
 GRAMMAR = """\
 TAG = VALUE, and != < <= > >=; TAG IN (VALUE, ...); TAG NOT IN (...); TAG HAVING VALUE or (VALUE, ...);
@@ -80,7 +81,11 @@ def parse_expression(expression: str) -> Criteria:
         InvalidInputError: names the column and what was expected there.
     """
     if len(expression) > EXPRESSION_MAX_CHARACTERS:
-        raise InvalidInputError(f"--where is longer than {EXPRESSION_MAX_CHARACTERS} characters")
+        raise InvalidInputError(f"--where is longer than {EXPRESSION_MAX_CHARACTERS:,} characters")
+    try:
+        check_text(expression)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"--where: {error}") from None
     parser = _Parser(list(_tokens(expression)))
     criteria = parser.expression(1)
     parser.expect_end()
