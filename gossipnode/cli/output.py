@@ -22,6 +22,7 @@ from gossipnode.cli.table_layout import (
     SAMPLE_CHARACTERS,
     SAMPLE_ROWS,
     Layout,
+    folded_line,
     head_lines,
     lay_out,
     row_lines,
@@ -39,6 +40,17 @@ Advance = Callable[[int], None]
 def print_line(line: str) -> None:
     """One line on stdout."""
     write_lines([line])
+
+
+def print_folded(line: str) -> None:
+    """One line on stdout, folded where the terminal is narrower."""
+    width = _terminal_cells()
+    write_lines([line] if width is None else folded_line(printable(line), width))
+
+
+def _terminal_cells() -> int | None:
+    """The width of the terminal; None off a terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def print_text(text: str) -> None:
@@ -90,8 +102,7 @@ class TableWriter:
     def end(self) -> None:
         """Print what was kept. Rows may still follow."""
         if self._layout is None:
-            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-            self._layout = lay_out(self._headers, self._sample, width)
+            self._layout = lay_out(self._headers, self._sample, _terminal_cells())
             write_lines(head_lines(self._layout))
             for cells in self._sample:
                 write_lines(row_lines(self._layout, cells))

@@ -9,7 +9,7 @@ import click
 from gossipnode.cli.command_classes import Command
 from gossipnode.cli.failure import FAILED, Failure
 from gossipnode.cli.options import NodeTarget, group_argument, output_option, run_async, target_options
-from gossipnode.cli.output import print_json, print_line, print_table, progress, say, shown_bytes
+from gossipnode.cli.output import print_folded, print_json, print_table, progress, say, shown_bytes
 from gossipnode.cli.standard_streams import until_reader_leaves
 from gossipnode.core.model.property import SHARD_MAX
 
@@ -89,7 +89,7 @@ def _print_started(event: messages.RoundEvent, output: str) -> None:
     if output == "json":
         print_json({"round": event.round, "group": event.group, "shard": event.shard})
     else:
-        print_line(f"{event.group}/{event.shard}: round {event.round} started")
+        print_folded(f"{event.group}/{event.shard}: round {event.round} started")
 
 
 def _print(past: messages.Round, output: str) -> None:
@@ -98,7 +98,7 @@ def _print(past: messages.Round, output: str) -> None:
     if output == "json":
         print_json(round_shape(past))
         return
-    print_line(f"{past.group}/{past.shard}: {past.outcome} in {past.seconds:.3f} s (round {past.round})")
+    print_folded(f"{past.group}/{past.shard}: {past.outcome} in {past.seconds:.3f} s (round {past.round})")
     print_hops(past)
 
 
@@ -120,7 +120,7 @@ def print_hops(past: messages.Round) -> None:
     )
     for hop in past.hops:
         if hop.reason:
-            print_line(f"{hop.from_} to {hop.to}: {hop.reason}")
+            print_folded(f"{hop.from_} to {hop.to}: {hop.reason}")
 
 
 def hop_line(hop: messages.Hop) -> str:

@@ -10,7 +10,7 @@ import click
 
 from gossipnode.cli.command_classes import Command
 from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
-from gossipnode.cli.output import counted, print_json, print_line, print_table
+from gossipnode.cli.output import counted, print_folded, print_json, print_line, print_table
 from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ async def _status(target: NodeTarget, output: str) -> None:
 
 
 def _print(status: messages.StatusResponse) -> None:
-    print_line(f"node {status.node} at {status.address}: {status.state} (gossipnode {status.version})")
-    print_line(_counters(status))
+    print_folded(f"node {status.node} at {status.address}: {status.state} (gossipnode {status.version})")
+    print_folded(_counters(status))
     print_line("")
     print_table(
         ("member", "address", "state"),
@@ -98,7 +98,7 @@ def _print_shards(shards: Sequence[messages.ShardStatus]) -> None:
     for shard in moving:
         move = shard.moving
         to = ",".join(move.to)
-        print_line(f"{shard.group}/{shard.shard} moving to {to}: {move.done:,}/{move.total:,} records")
+        print_folded(f"{shard.group}/{shard.shard} moving to {to}: {move.done:,}/{move.total:,} records")
 
 
 def _age(stamp: int) -> str:

@@ -11,7 +11,7 @@ import click
 from gossipnode.cli.command_classes import Command, PathType
 from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
 from gossipnode.cli.options import output_option
-from gossipnode.cli.output import counted, print_json, print_line, print_table, progress
+from gossipnode.cli.output import counted, print_folded, print_json, print_table, progress
 from gossipnode.cli.standard_streams import until_reader_leaves
 
 if TYPE_CHECKING:
@@ -88,10 +88,10 @@ def _incarnation(shard: ShardId) -> dict[str, int]:
 
 
 def _print(data_dir: Path, summary: StoreSummary) -> None:
-    print_line(
+    print_folded(
         f"{data_dir}: {counted(summary.records, 'record')}, {counted(summary.tombstones, 'tombstone')}, "
         f"{summary.wrong_count:,} wrong"
     )
     print_table(("shard", "root"), [(str(shard), root or "(empty)") for shard, root in summary.roots])
     for finding in summary.wrong:
-        print_line(finding)
+        print_folded(finding)
