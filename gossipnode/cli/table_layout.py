@@ -20,8 +20,7 @@ FOLDED_MIN_CELLS = 6
 block, with a line a cell."""
 NARROW_CELLS = 12
 NARROW_MAX_LINES = 3
-"""A cell on more lines than these, in a column narrower than that, can hardly be read: each row becomes a block
-as well."""
+"""A cell on more lines than these in a column narrower than that can hardly be read: each row is a block."""
 
 _NUMBER = re.compile(r"[0-9,.]*")
 _GAPS_CELLS = (3, 2, 1)

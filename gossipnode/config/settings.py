@@ -6,6 +6,7 @@ one before. Nothing deeper in the node reads a file or the environment for its s
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -170,7 +171,9 @@ def _read_toml(path: Path) -> dict[str, object]:
         raise SettingsError(f"{path}, {error}") from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise SettingsError(f"{path}, line {line}: not UTF-8 text") from None
+        utf_16 = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        todo = ": it is UTF-16, save it as UTF-8" if utf_16 else ""
+        raise SettingsError(f"{path}, line {line}: not UTF-8 text{todo}") from None
     except FileNotFoundError:
         raise SettingsError(f"{path}: no such configuration file") from None
     except OSError as error:

@@ -56,5 +56,5 @@ def test_schedules(tmp_path: Path, schedule: str) -> None:
 def test_files_that_are_not_utf_8(tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
     path.write_bytes(NODE.encode("utf-16"))
-    with pytest.raises(SettingsError, match=r"a\.toml, line 1: not UTF-8 text"):
+    with pytest.raises(SettingsError, match=r"a\.toml, line 1: not UTF-8 text: it is UTF-16"):
         load_settings(path)

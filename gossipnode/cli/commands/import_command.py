@@ -206,6 +206,8 @@ def _add_line(job: _Job, batch: Batch, line: bytes, number: int) -> None:
 
 
 def _parse(job: _Job, line: bytes) -> StoredProperty:
+    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InvalidInputError("UTF-16 text: save the file as UTF-8")
     if len(line) == LINE_MAX_BYTES and not line.endswith(b"\n"):
         raise InvalidInputError(f"longer than {LINE_MAX_BYTES:,} bytes")
     record = property_from_json(line, group=job.group)

@@ -28,7 +28,7 @@ from gossipnode.core.query.criteria import (
 
 NESTING_MAX = 32
 """How many parentheses may be open within each other."""
-EXPRESSION_MAX_CHARACTERS = 131_072
+EXPRESSION_MAX_CHARACTERS = 65_536
 
 GRAMMAR = """\
 TAG = VALUE, and != < <= > >=; TAG IN (VALUE, ...); TAG NOT IN (...); TAG HAVING VALUE or (VALUE, ...);
@@ -81,7 +81,7 @@ def parse_expression(expression: str) -> Criteria:
         InvalidInputError: names the column and what was expected there.
     """
     if len(expression) > EXPRESSION_MAX_CHARACTERS:
-        raise InvalidInputError(f"--where is longer than {EXPRESSION_MAX_CHARACTERS:,} characters")
+        raise InvalidInputError(f"--where is longer than {EXPRESSION_MAX_CHARACTERS} characters")
     try:
         check_text(expression)
     except InvalidInputError as error:
