@@ -68,10 +68,14 @@ class RefusedByPeerError(RpcError):
         self.other_view = refusal.other_view
 
 
+class CrowdedOutError(RpcError):
+    """A request was let in late, and its time was over before the answer. That says nothing of the peer."""
+
+
 class Asked:
     """One request under way."""
 
-    __slots__ = ("deadline", "number", "request", "size", "timeout", "told")
+    __slots__ = ("deadline", "number", "request", "size", "timeout", "told", "waited")
 
     def __init__(self, number: int, request: ReplicaRequest, told: TakeAnswer, timeout: float) -> None:
         """`told` is called with the result, after `timeout` seconds at the latest."""
@@ -81,6 +85,8 @@ class Asked:
         self.timeout = timeout
         self.deadline = trio.current_time() + timeout
         self.size = request_size(request)
+        self.waited = False
+        """Whether it had to wait for room, so that the peer had less than the whole time for it."""
 
 
 class ExchangeLink:
@@ -162,6 +168,7 @@ class ExchangeLink:
             and self._waiting_bytes + asked.size <= EXCHANGE_WAITING_BYTES
         ):
             self._waiting[asked.number] = asked
+            asked.waited = True
             self._waiting_bytes += asked.size
         else:
             raise _unsent(
@@ -248,7 +255,8 @@ class ExchangeLink:
                 self._end(asked, _unsent(Status.RESOURCE_EXHAUSTED, text))
             for asked in [asked for asked in self._under_way.values() if asked.deadline <= now]:
                 text, unsent = f"no answer within {asked.timeout:g} s", asked.number in self._queued
-                self._end(asked, RpcError(Status.DEADLINE_EXCEEDED, text, never_processed=unsent))
+                kind = CrowdedOutError if asked.waited else RpcError
+                self._end(asked, kind(Status.DEADLINE_EXCEEDED, text, never_processed=unsent))
             deadlines = [asked.deadline for asked in (*self._under_way.values(), *self._waiting.values())]
             self._timer = trio.CancelScope(deadline=min(deadlines, default=math.inf))
 
