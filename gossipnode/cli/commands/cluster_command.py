@@ -81,9 +81,14 @@ async def _cluster(nodes: int, directory: Path, base_port: int, groups: tuple[st
 
 
 def _check(cluster: LocalNodes, groups: tuple[str, ...]) -> None:
-    """Refuse wrong groups before anything is written or started."""
+    """Refuse wrong groups, and a directory without a name, before anything is written or started."""
     from gossipnode.config.settings import SettingsError, load_settings
 
+    try:
+        str(cluster.directory.absolute()).encode()
+    except UnicodeEncodeError:
+        problem = f"--dir {cluster.directory}: settings cannot name it, because it is no UTF-8 text"
+        raise Failure(problem, WRONG_USE) from None
     first = cluster.nodes[0]
     peers = [f"{node.name}={node.address}" for node in cluster.nodes[1:]]
     overrides = {"node.name": first.name, "node.listen": str(first.address), "cluster.peers": peers}
