@@ -95,6 +95,16 @@ async def test_the_connection_that_was_idle_for_longest_gives_way():
             assert await running.recv() == b"y"
 
 
+async def test_a_call_on_its_way_over_a_connection_that_gives_way_is_made_over_another_one():
+    async with wired(limits=Limits(max_connections=1)) as wire, wire.channel() as channel:
+        for _ in range(5):
+            await channel.unary(UNARY, b"x", timeout=5)
+            async with trio.open_nursery() as nursery:
+                newcomer = await wire.raw()
+                nursery.start_soon(newcomer.start)
+                assert await channel.unary(UNARY, b"y", timeout=5) == b"y"
+
+
 class Listener(trio.abc.Listener):
     """Accepts what a script says: errors, then streams."""
 
