@@ -88,6 +88,7 @@ def modules() -> Iterator[tuple[str, str]]:
             yield name, path.read_text()
 
 
+@pytest.mark.slow
 def test_nothing_is_written_past_the_gate() -> None:
     past = {name: lines for name, source in modules() if (lines := ways_past_the_gate(source))}
     assert past.keys() == GATES.keys(), past

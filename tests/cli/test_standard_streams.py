@@ -83,6 +83,10 @@ def test_a_node_serves_whatever_its_outputs_are(tmp_path: Path, redirected: str)
     )
     try:
         assert served(port, running)
+        # Neither a file nor a socket has taken the place of a closed stream.
+        held = [os.readlink(f"/proc/{running.pid}/fd/{number}") for number in (0, 1, 2)]
+        for number, closed in enumerate(("<&-", ">&-", "2>&-")):
+            assert closed not in redirected.split() or held[number] == os.devnull
         assert run_process("apply", "sw/n/i", "a=x", "--at", f"127.0.0.1:{port}").code == 0
         os.kill(running.pid, signal.SIGTERM)
         assert running.wait(WAIT_SECONDS) == 0
@@ -149,22 +153,6 @@ def test_streams_of_the_wrong_direction(answering: Peer) -> None:
     assert (ended.code, ended.problem) == (1, "standard output: Bad file descriptor")
     ended = in_shell("0>/dev/null", "import", "sw", "-", "--at", answering.address)
     assert (ended.code, ended.problem) == (1, "standard input: cannot be read: Bad file descriptor")
-
-
-@pytest.mark.slow
-def test_no_file_or_socket_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
-    port = free_port()
-    given = ["--name", "a", "--listen", f"127.0.0.1:{port}", "--data-dir", str(tmp_path / "a")]
-    running = subprocess.Popen(
-        ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *COMMAND, "run", *given], env=ENVIRONMENT
-    )
-    try:
-        assert served(port, running)
-        held = [os.readlink(f"/proc/{running.pid}/fd/{number}") for number in (0, 1, 2)]
-        assert held == [os.devnull] * 3
-    finally:
-        running.kill()
-        running.wait(WAIT_SECONDS)
 
 
 def free_port() -> int:
