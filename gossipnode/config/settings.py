@@ -33,6 +33,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     advertise: Address
     data_dir: Path
     status_listen: Address | None = None
+    memory_budget: int = 256_000_000
+    """Bytes, above what the node takes by itself, for what others send and ask for."""
 
 
 class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,6 +26,9 @@ Parser: TypeAlias = Callable[[object], Any]
 
 MEMBER_NAME_MAX_BYTES = 255
 _CRON_FIELDS = 5
+_UNIT_BYTES = {"MB": 10**6, "MiB": 1 << 20, "GB": 10**9, "GiB": 1 << 30}
+MEMORY_BUDGET_MIN_BYTES = 16_000_000
+"""With less, a message of the largest size would find no room."""
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MEMBER_NAME = re.compile(r"[\x21-\x7e]+")
 _NOT_IN_MEMBER_NAME = frozenset("/=,")
@@ -279,6 +282,17 @@ def format_duration(whole_seconds: int) -> str:
         if whole_seconds and whole_seconds % size == 0:
             return f"{whole_seconds // size}{unit}"
     return f"{whole_seconds}s"
+
+
+def memory_size(value: object) -> int:
+    """A size such as "256MB" or "1GiB"; returns bytes."""
+    found = re.fullmatch(r"([0-9]{1,9}) ?([MG]i?B)", value) if isinstance(value, str) else None
+    if found is None:
+        raise WrongValueError(f'expected a size such as "256MB" or "1GiB", got {_given(value)}')
+    size = int(found[1]) * _UNIT_BYTES[found[2]]
+    if size < MEMORY_BUDGET_MIN_BYTES:
+        raise WrongValueError(f"expected {MEMORY_BUDGET_MIN_BYTES // 1_000_000}MB at least, got {value!r}")
+    return size
 
 
 def one_of(*choices: str) -> Parser:

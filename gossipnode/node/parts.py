@@ -18,6 +18,7 @@ from typing import Any
 
 import trio
 
+from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.settings import Settings
 from gossipnode.node.coordinate.coordination import Coordination, make_coordination
 from gossipnode.node.endpoints.gossip_service import GossipService
@@ -50,6 +51,7 @@ class Parts:
 
     settings: Settings
     state: NodeState
+    memory: MemoryBudget
     local: LocalState
     members: Members
     repair: Repair
@@ -84,6 +86,7 @@ def make_parts(
     settings: Settings,
     world: World,
     state: NodeState,
+    memory: MemoryBudget,
     local: LocalState,
     members: Members,
     dialer: PeerDialer,
@@ -96,6 +99,7 @@ def make_parts(
     return Parts(
         settings=settings,
         state=state,
+        memory=memory,
         local=local,
         members=members,
         repair=repair,
@@ -115,7 +119,13 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
     coordination, queries, rng = parts.coordination, parts.queries, world.rng
     turns = QueryTurns(local.shards)
     status = StatusReport(
-        parts.state, local, parts.members, repair.origin, parts.hand_off, coordination.read_repair
+        parts.state,
+        local,
+        parts.members,
+        repair.origin,
+        parts.hand_off,
+        coordination.read_repair,
+        parts.memory,
     )
     max_sessions = parts.settings.repair.max_sessions
     endpoints = (

@@ -26,6 +26,7 @@ listen = "127.0.0.1:7400"
 advertise = "a.example:7400"
 data_dir = "data/a"
 status_listen = "127.0.0.1:7480"
+memory_budget = "512MiB"
 [cluster]
 name = "main"
 secret = "s3cret"
@@ -58,6 +59,7 @@ def test_the_whole_configuration_of_the_contract(tmp_path: Path) -> None:
     assert settings.node.advertise == Address("a.example", 7400)
     assert settings.node.data_dir == Path("data/a")
     assert settings.node.status_listen == Address("127.0.0.1", 7480)
+    assert settings.node.memory_budget == 512 << 20
     assert settings.cluster.secret == "s3cret"
     assert settings.repair.session_deadline_seconds == 3600
     assert (settings.repair.max_sessions, settings.repair.page_leaves) == (8, 256)
@@ -84,6 +86,7 @@ def test_everything_but_name_and_listen_has_a_default() -> None:
     assert settings.node.advertise == settings.node.listen == Address("127.0.0.1", 7400)
     assert settings.node.data_dir == Path("data/a")
     assert settings.node.status_listen is None
+    assert settings.node.memory_budget == 256_000_000
     assert (settings.cluster.name, settings.cluster.discovery) == ("main", "static")
     assert settings.cluster.secret is None
     assert settings.cluster.join == ()

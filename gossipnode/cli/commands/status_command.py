@@ -40,6 +40,7 @@ async def _status(target: NodeTarget, output: str) -> None:
 def _print(status: messages.StatusResponse) -> None:
     print_line(f"node {status.node} at {status.address}: {status.state} (gossipnode {status.version})")
     print_line(_counters(status))
+    print_line(_memory(status.memory))
     print_line("")
     print_table(
         ("member", "address", "state"),
@@ -73,6 +74,16 @@ def _counters(status: messages.StatusResponse) -> str:
     left = f" ({counters.read_repairs_dropped:,} left to a round)" if counters.read_repairs_dropped else ""
     repairs = f"{counted(counters.read_repairs, 'stale copy', 'stale copies')} mended by reads{left}"
     return f"members and groups as of {status.registry_root[:12] or '(nothing)'}, {repairs}"
+
+
+def _memory(memory: messages.Memory) -> str:
+    by = ", ".join(f"{held.name} {_megabytes(held.size)}" for held in memory.by) or "nothing held"
+    most = f"; most by {memory.callers[0].name}" if memory.callers else ""
+    return f"memory {_megabytes(memory.used)} of {_megabytes(memory.budget)} MB: {by}{most}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f}"
 
 
 def _print_shards(shards: Sequence[messages.ShardStatus]) -> None:

@@ -26,6 +26,9 @@ CRITERIA_VALUES_MAX = 4096
 A node compares them with record after record, so without a bound one query could occupy it for seconds.
 """
 
+CRITERIA_CONDITIONS_MAX = 1024
+"""How many conditions criteria may hold in all. Each is an object to be made and a step for every record."""
+
 ANALYZERS = ("keyword", "simple", "standard", "url")
 
 
@@ -125,17 +128,25 @@ def check_criteria(criteria: Criteria) -> Criteria:
         InvalidCriteriaError: names the tag and operator, and what the operator takes.
     """
     checked = _checked(criteria, 1)
-    if (values := _count_values(checked)) > CRITERIA_VALUES_MAX:
+    conditions, values = _count(checked)
+    if conditions > CRITERIA_CONDITIONS_MAX:
+        raise InvalidCriteriaError(
+            f"criteria hold {conditions:,} conditions in all, over {CRITERIA_CONDITIONS_MAX:,}: "
+            f"use IN, or ask in several queries"
+        )
+    if values > CRITERIA_VALUES_MAX:
         raise InvalidCriteriaError(
             f"criteria hold {values:,} values in all, over {CRITERIA_VALUES_MAX:,}: ask in several queries"
         )
     return checked
 
 
-def _count_values(criteria: Criteria) -> int:
+def _count(criteria: Criteria) -> tuple[int, int]:
+    """How many conditions and how many values criteria hold."""
     if isinstance(criteria, Condition):
-        return len(criteria.value) if isinstance(criteria.value, StrArray | IntArray) else 1
-    return sum(_count_values(side) for side in (criteria.left, criteria.right) if side is not None)
+        return 1, len(criteria.value) if isinstance(criteria.value, StrArray | IntArray) else 1
+    counts = [_count(side) for side in (criteria.left, criteria.right) if side is not None]
+    return sum(conditions for conditions, _ in counts), sum(values for _, values in counts)
 
 
 def count_conditions(criteria: Criteria | None) -> int:

@@ -5,13 +5,13 @@ A task attaches its waker to the state for as long as it sleeps, so a stream on 
 
 import trio
 
+from gossipnode.concurrency.memory_budget import MemoryAccount
 from gossipnode.concurrency.waker import Waker
 from gossipnode.rpc.head import Fields
 from gossipnode.rpc.http2.client_connection import ClientConnection
 from gossipnode.rpc.http2.http2_faults import ErrorCodes
 from gossipnode.rpc.http2.outbound import Outbound
-from gossipnode.rpc.http2.stream import Stream
-from gossipnode.rpc.http2.wakeable import NOBODY
+from gossipnode.rpc.http2.stream import NOBODY, Stream
 from gossipnode.rpc.status import RpcError, Status
 
 
@@ -49,10 +49,26 @@ async def receive(connection: Outbound, stream: Stream, max_messages: int) -> li
         if stream.reader is not NOBODY:
             raise trio.BusyResourceError("another task is already waiting here")
         stream.reader = reader = Waker()
+        if stream.starved:
+            connection.memory.budget.wait(reader)
         try:
             await reader.sleep()
         finally:
             stream.reader = NOBODY
+            if stream.starved:
+                connection.memory.budget.wait_no_more(reader)
+
+
+async def wait_memory(memory: MemoryAccount, size: int) -> None:
+    """Wait until the caller's share of the memory has room for `size` bytes, and count them."""
+    while not memory.fits(size):
+        waiter = Waker()
+        memory.budget.wait(waiter)
+        try:
+            await waiter.sleep()
+        finally:
+            memory.budget.wait_no_more(waiter)
+    memory.take(size)
 
 
 async def yield_if_due(connection: Outbound) -> None:

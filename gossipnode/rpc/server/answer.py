@@ -25,6 +25,12 @@ AnyMethod = Method[Any, Any]
 Handler = Callable[..., Awaitable[Any]]
 Observe = Callable[[str, Status, float], None]
 
+DECODED_FACTOR: Final = 8
+"""What a request takes while it is handled, as a multiple of its bytes: they become objects."""
+
+DECODED_BUDGET_PARTS: Final = 8
+"""One request counts for no more than the budget divided by this, or a small budget would let none in."""
+
 _OK: Final = RpcError(Status.OK)
 
 
@@ -80,7 +86,7 @@ async def _run(
             else:
                 await handler(ServerStream(connection, stream, method, call))
     except Exception as error:  # noqa: BLE001 - the one place where what a handler raises becomes a status
-        return judge(error, method.path)
+        return stream.ending or judge(error, method.path)
     if not scope.cancelled_caught:
         return _OK
     return stream.error or stream.ending or RpcError(Status.DEADLINE_EXCEEDED, "deadline exceeded")
@@ -90,8 +96,14 @@ async def _run_unary(
     connection: Connection, stream: Stream, method: AnyMethod, handler: Handler, call: CallContext
 ) -> None:
     request = await _receive_request(connection, stream)
-    reply = await handler(decode_requests(method, [request])[0], call)
-    data = frame_message(method.encode_reply(reply))
+    memory = connection.memory
+    held = min(len(request) * DECODED_FACTOR, memory.budget.shares.capacity // DECODED_BUDGET_PARTS)
+    await waiting.wait_memory(memory, held)
+    try:
+        reply = await handler(decode_requests(method, [request])[0], call)
+        data = frame_message(method.encode_reply(reply))
+    finally:
+        memory.give_back(held)
     send_initial_metadata(connection, stream, call)
     with call.replies.holding(len(data)):
         await waiting.send(connection, stream, data)

@@ -22,17 +22,11 @@ class Occupied(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slot:
-    """The place of one connection. `scope` ends the connection."""
+    """The place of one connection, which is a part of its caller's share. `scope` ends the connection."""
 
-    address: str
+    caller: Caller
     scope: Cancellable
-    member: bool
     connection: Occupied
-
-    @property
-    def caller(self) -> Caller:
-        """Whose share it is a part of. A peer without an address, such as one in memory, has its own."""
-        return Caller(self.address or f"connection {id(self)}", self.member)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,8 +81,8 @@ class ConnectionSlots:
         if self._shares.held_by(caller):
             # It has its share: one of its own connections gives way, and none of anybody else.
             return self._evict([held for held in self._held if held.caller == caller])
-        others = [held for held in self._held if not held.member]
-        return self._evict(others) or (slot.member and self._evict(list(self._held)))
+        others = [held for held in self._held if not held.caller.member]
+        return self._evict(others) or (caller.member and self._evict(list(self._held)))
 
     def release(self, slot: Slot) -> None:
         """The connection has ended. Harmless if it had to give way."""

@@ -8,6 +8,7 @@ from gossipnode.concurrency.shares import Caller
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.callers import caller_of
 from gossipnode.rpc import CallContext, ReplyBudget
+from tests.concurrency.accounts import account
 
 
 @pytest.mark.parametrize(
@@ -27,10 +28,12 @@ from gossipnode.rpc import CallContext, ReplyBudget
 def test_a_caller_is_told_by_its_certificate_or_its_address(
     names: tuple[str, ...], said: str, address: str, caller: Caller
 ) -> None:
-    call = CallContext("/s/m", {call_metadata.NODE: said}, address, names, None, ReplyBudget(1))
+    call = CallContext("/s/m", {call_metadata.NODE: said}, address, names, None, ReplyBudget(1, account()))
     assert caller_of(call, {"a", "b"}) == caller
 
 
 def test_more_connections_make_no_more_callers() -> None:
-    calls = [CallContext("/s/m", {}, f"10.0.0.1:{port}", (), None, ReplyBudget(1)) for port in (1, 2)]
+    calls = [
+        CallContext("/s/m", {}, f"10.0.0.1:{port}", (), None, ReplyBudget(1, account())) for port in (1, 2)
+    ]
     assert len({caller_of(call, {"a"}) for call in calls}) == 1

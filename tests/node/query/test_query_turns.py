@@ -17,6 +17,7 @@ from gossipnode.node.query.query_turns import (
 )
 from gossipnode.node.search.search_turns import SEARCH_STALLED_SECONDS, SearchKind
 from gossipnode.rpc import CallContext, ReplyBudget, RpcError, Status
+from tests.concurrency.accounts import account
 from tests.node.support import make_local
 
 SCAN = Query(("sw",))
@@ -29,7 +30,7 @@ def turns_of_node() -> QueryTurns:
 
 
 def call_of(address: str = "10.0.0.1:4711", budget: ReplyBudget | None = None) -> CallContext:
-    return CallContext("/s/m", {}, address, (), None, budget or ReplyBudget(10))
+    return CallContext("/s/m", {}, address, (), None, budget or ReplyBudget(10, account()))
 
 
 async def fill(turns: QueryTurns, nursery: trio.Nursery, kind: SearchKind, times: int) -> list[RpcError]:
@@ -117,7 +118,7 @@ async def test_answers_that_nobody_takes_end_while_others_wait(autojump_clock: o
 
 async def test_a_client_that_does_not_take_its_answers_holds_up_itself_alone() -> None:
     turns = turns_of_node()
-    deaf = ReplyBudget(10)
+    deaf = ReplyBudget(10, account())
     made: list[str] = []
 
     async def make(name: str, budget: ReplyBudget) -> None:
@@ -129,7 +130,7 @@ async def test_a_client_that_does_not_take_its_answers_holds_up_itself_alone() -
             for _ in range(3 * ANSWERS_MADE_AT_ONCE.held):
                 nursery.start_soon(make, "deaf", deaf)
             await trio.testing.wait_all_tasks_blocked()
-            await make("other", ReplyBudget(10))
+            await make("other", ReplyBudget(10, account()))
             assert made == ["other"]
         await trio.testing.wait_all_tasks_blocked()
         assert made.count("deaf") == 3 * ANSWERS_MADE_AT_ONCE.held
@@ -137,7 +138,7 @@ async def test_a_client_that_does_not_take_its_answers_holds_up_itself_alone() -
 
 async def test_an_answer_whose_client_stopped_reading_while_it_waited_is_not_made() -> None:
     turns = turns_of_node()
-    deaf = ReplyBudget(10)
+    deaf = ReplyBudget(10, account())
     made: list[str] = []
 
     async def make() -> None:

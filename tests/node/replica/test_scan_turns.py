@@ -17,6 +17,7 @@ from gossipnode.node.search.search_turns import Places
 from gossipnode.rpc import CallContext, ReplyBudget, RpcError
 from gossipnode.sim import Cluster
 from gossipnode.wire import services
+from tests.concurrency.accounts import account
 from tests.node.asking import asked, every_answer
 from tests.node.queried import put
 from tests.node.replica.scanning import OURS, SHARD, scan_request, under_way
@@ -28,7 +29,7 @@ class OneAtATime:
     """A stream of a coordinator that takes a message only when it is told to."""
 
     def __init__(self, request: Any) -> None:
-        self.call = CallContext("/s/m", {}, "10.0.0.1:1", (), None, ReplyBudget(1))
+        self.call = CallContext("/s/m", {}, "10.0.0.1:1", (), None, ReplyBudget(1, account()))
         self.request = request
         self.taking = trio.Event()
         self.taken: list[Any] = []

@@ -6,7 +6,7 @@ import trio.testing
 
 from gossipnode.rpc import Limits, RpcError, Status
 from gossipnode.rpc.http2 import waiting
-from gossipnode.rpc.http2.wakeable import NOBODY
+from gossipnode.rpc.http2.stream import NOBODY
 from tests.rpc.http2.joined import REQUEST, Joined
 from tests.rpc.methods import FLOW, UNARY
 from tests.rpc.wired import drain, wired

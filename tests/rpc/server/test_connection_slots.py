@@ -1,14 +1,18 @@
 """The rule by which connections are kept, without sockets: nobody keeps all others out."""
 
 from dataclasses import dataclass, field
+from itertools import count
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gossipnode.concurrency.shares import Caller
 from gossipnode.rpc import Limits
 from gossipnode.rpc.server.connection_slots import ConnectionSlots, HandshakeSlot, Slot
 
 LIMITS = Limits(max_connections=8, connections_kept_for_members=2, max_handshakes=4)
+
+numbers = count()
 
 
 @dataclass
@@ -26,7 +30,8 @@ class Connection:
 
 
 def slot(address, *, busy=False, member=False, idle_since=0.0):
-    return Slot(address, Scope(), member, Connection(idle_since, [1] if busy else []))
+    caller = Caller(address or f"connection {next(numbers)}", member)
+    return Slot(caller, Scope(), Connection(idle_since, [1] if busy else []))
 
 
 def slots():
@@ -102,8 +107,8 @@ def test_no_limit_is_exceeded_and_nobody_with_calls_is_ended(script):
         if kept.admit(new):
             alive.append(new)
         alive = [each for each in alive if not each.scope.cancelled]
-        others = [each for each in alive if not each.member]
+        others = [each for each in alive if not each.caller.member]
         assert len(kept) == len(alive) <= LIMITS.max_connections
         assert len(others) <= LIMITS.max_connections - LIMITS.connections_kept_for_members
-        assert all(sum(o.address == each.address for o in others) <= 3 for each in others)
+        assert all(sum(o.caller == each.caller for o in others) <= 3 for each in others)
     assert not any(each.scope.cancelled for each in alive)
