@@ -19,7 +19,7 @@ from gossipnode.rpc import CallContext
 LOOKUPS_AT_ONCE = Places(working=32, held=64)
 """Answers to queries that name their records."""
 
-SCANS_AT_ONCE = Places(working=16, held=64)
+SCANS_AT_ONCE = Places(working=8, held=64)
 """Queries without an order, exports, the leaves of trees, and deletes by name."""
 
 ORDERED_STREAMS_AT_ONCE = Places(working=4, held=12)
