@@ -22,8 +22,8 @@ ACCOUNT_STEP_BYTES: Final = 64 << 10
 KEPT_FOR_MEMBERS_PART: Final = 4
 """The budget divided by this is kept for members."""
 
-WOKEN_AT_ONCE: Final = 8
-"""Those that wait for room are woken in turn, this number of them whenever some was given back."""
+TAKEN_AT_ONCE_PART: Final = 8
+"""What waits for room takes at most the budget divided by this, or a small budget would let it starve."""
 
 
 class Waiting(Protocol):
@@ -36,14 +36,18 @@ class Waiting(Protocol):
 class MemoryBudget:
     """The budget of a process. `shares` is in bytes."""
 
-    __slots__ = ("_promised", "_uses", "_waiting", "shares")
+    __slots__ = ("_lines", "_promised", "_room_bytes", "_rooms", "_uses", "shares")
 
     def __init__(self, budget_bytes: int = BUDGET_BYTES) -> None:
         """Start with nothing held. Raises ValueError for a budget of no bytes."""
         self.shares = Shares(budget_bytes, kept=budget_bytes // KEPT_FOR_MEMBERS_PART)
         self._uses: dict[str, int] = {}
         self._promised: dict[Caller, int] = {}
-        self._waiting: dict[Waiting, None] = {}
+        # How many blocks of each use and caller have got room; see `memory_room`.
+        self._rooms: dict[tuple[str, Caller], int] = {}
+        self._room_bytes: dict[Caller, int] = {}
+        # Those that wait for room, first come first served, by use and caller.
+        self._lines: dict[tuple[str, Caller], dict[object, Waiting]] = {}
 
     def account(self, use: str, caller: Caller) -> MemoryAccount:
         """An account of `caller` for what `use` names, with nothing in it."""
@@ -52,6 +56,10 @@ class MemoryBudget:
     def by_use(self) -> dict[str, int]:
         """The bytes held for each use, in the order of their names."""
         return dict(sorted((use, held) for use, held in self._uses.items() if held))
+
+    def at_once(self, size: int) -> int:
+        """What to hold for `size` bytes that wait until they fit: less than that, if the budget is small."""
+        return min(size, self.shares.capacity // TAKEN_AT_ONCE_PART)
 
     def count(self, use: str, caller: Caller, change: int) -> None:
         """Take `change` bytes from the budget, or give them back if it is negative."""
@@ -63,9 +71,17 @@ class MemoryBudget:
             self.wake()
 
     def promise_room(self, caller: Caller) -> int:
-        """What may still be promised to `caller` so that all of it would fit its share if it came now."""
-        share = (self.shares.free_for(caller) + self.shares.held_by(caller)) // 2
-        return max(0, share - self._promised.get(caller, 0))
+        """What may still be promised to `caller` so that all of it would fit its share if it came now.
+
+        What has come already counts as promised and as held. So half of a share is left for other things.
+        """
+        held = self.shares.held_by(caller)
+        share = (self.shares.free_for(caller) + held) // 2
+        return max(0, share - held - self._promised.get(caller, 0))
+
+    def promised(self, caller: Caller) -> int:
+        """What is promised to `caller` now."""
+        return self._promised.get(caller, 0)
 
     def promise(self, caller: Caller, change: int) -> None:
         """Count `change` bytes more, or fewer, as promised: `caller` may send them without asking."""
@@ -78,19 +94,62 @@ class MemoryBudget:
         if change < 0:
             self.wake()
 
-    def wait(self, task: Waiting) -> None:
-        """Wake `task` when there may be room."""
-        self._waiting[task] = None
+    def has_room(self, account: MemoryAccount, size: int) -> bool:
+        """Whether a block that is to hold `size` bytes may begin.
 
-    def wait_no_more(self, task: Waiting) -> None:
-        """Forget `task`. Harmless if it does not wait."""
-        self._waiting.pop(task, None)
+        The blocks of a caller have at most two thirds of its share, since what it still sends needs room.
+        The only one of its use may begin in any case, so that whatever waits gets on in the end.
+        """
+        if (account.use, account.caller) not in self._rooms:
+            return True
+        return account.fits(size + self._room_bytes.get(account.caller, 0))
+
+    def may_begin(self, account: MemoryAccount, size: int) -> bool:
+        """Whether it may begin at once: there is room, and nobody else waits for it."""
+        return (account.use, account.caller) not in self._lines and self.has_room(account, size)
+
+    def enter(self, account: MemoryAccount, size: int) -> None:
+        """A block begins, which holds `size` bytes."""
+        key = account.use, account.caller
+        self._rooms[key] = self._rooms.get(key, 0) + 1
+        self._room_bytes[account.caller] = self._room_bytes.get(account.caller, 0) + size
+        account.take(size)
+
+    def leave(self, account: MemoryAccount, size: int) -> None:
+        """A block of `size` bytes is over."""
+        key = account.use, account.caller
+        account.give_back(size)
+        self._rooms[key] -= 1
+        self._room_bytes[account.caller] -= size
+        if not self._rooms[key]:
+            del self._rooms[key]
+        if not self._room_bytes[account.caller]:
+            del self._room_bytes[account.caller]
+        self.wake()
+
+    def wait(self, account: MemoryAccount, owner: object, task: Waiting) -> None:
+        """Wake `task` when there may be room for `owner`, which waits in the line of its use and caller.
+
+        An owner that waits already keeps its place in the line.
+        """
+        self._lines.setdefault((account.use, account.caller), {})[owner] = task
+
+    def wait_no_more(self, account: MemoryAccount, owner: object) -> None:
+        """The owner has got its room, or has given up. Harmless if it does not wait."""
+        line = self._lines.get((account.use, account.caller))
+        if line is None or owner not in line:
+            return
+        first = next(iter(line)) is owner
+        del line[owner]
+        if not line:
+            del self._lines[account.use, account.caller]
+        elif first:
+            next(iter(line.values())).wake()
 
     def wake(self) -> None:
-        """Wake those that have waited longest. One that still finds no room queues again, at the end."""
-        for task in list(self._waiting)[:WOKEN_AT_ONCE] if self._waiting else ():
-            del self._waiting[task]
-            task.wake()
+        """Wake the first of each line. It stays first until it has got its room."""
+        for line in list(self._lines.values()) if self._lines else ():
+            next(iter(line.values())).wake()
 
 
 class MemoryAccount:
@@ -130,15 +189,24 @@ class MemoryAccount:
         if self._reserved - self.held >= 2 * ACCOUNT_STEP_BYTES and not self._closed:
             self._reserve(_steps(self.held))
 
-    def promise_room(self) -> int:
-        """What may still be promised to the caller; see `MemoryBudget.promise_room`."""
-        return self.budget.promise_room(self.caller)
+    def may_promise(self, size: int, kept: int) -> bool:
+        """Whether `size` bytes may be promised in place of `kept`, which are a part of what is promised now.
+
+        If nothing else is promised to the caller, they may in any case: one message at a time always gets on.
+        """
+        budget = self.budget
+        fits = size - kept <= budget.promise_room(self.caller)
+        return fits or budget.promised(self.caller) == kept
 
     def promise(self, change: int) -> None:
         """Count `change` bytes more, or fewer, as promised to the caller."""
         if not self._closed:
             self._promised += change
             self.budget.promise(self.caller, change)
+
+    def for_use(self, use: str) -> MemoryAccount:
+        """Another account of the same caller, for another use."""
+        return self.budget.account(use, self.caller)
 
     def close(self) -> None:
         """Give back everything. What is counted afterwards, by those that still tidy up, counts no more."""

@@ -38,7 +38,7 @@ class Limits:
     # What is unread on all streams is bounded by the share of the memory that the peer may hold. The replies
     # that the peer has not taken yet are bounded, too.
     max_frame_bytes: int = 64 * KIB
-    first_window_bytes: int = 256 * KIB
+    first_window_bytes: int = 64 * KIB
     stream_window_bytes: int = 4 * MIB
     connection_window_bytes: int = 16 * MIB
     max_unsent_reply_bytes: int = 8 * MIB

@@ -8,7 +8,6 @@ from gossipnode.concurrency.memory_budget import (
     ACCOUNT_STEP_BYTES,
     KEPT_FOR_MEMBERS_PART,
     MIB,
-    WOKEN_AT_ONCE,
     MemoryBudget,
 )
 from gossipnode.concurrency.shares import Caller
@@ -61,27 +60,51 @@ def test_an_account_counts_in_steps_and_gives_everything_back() -> None:
 def test_what_is_promised_fits_the_share_of_the_caller() -> None:
     budget = MemoryBudget(64 * MIB)
     account = budget.account("messages", A)
-    assert account.promise_room() == 24 * MIB
+    assert budget.promise_room(A) == 24 * MIB
     account.promise(20 * MIB)
-    assert budget.account("queries", A).promise_room() == 4 * MIB
-    assert budget.account("messages", B).promise_room() == 24 * MIB
+    assert (budget.promise_room(A), budget.promise_room(B)) == (4 * MIB, 24 * MIB)
+    account.take(2 * MIB)
+    assert budget.promise_room(A) == 2 * MIB
+    assert account.may_promise(20 * MIB + 2 * MIB, 20 * MIB)
     account.close()
-    assert budget.account("messages", A).promise_room() == 24 * MIB
+    assert budget.promise_room(A) == 24 * MIB
 
 
-def test_those_that_wait_are_woken_in_turn() -> None:
-    budget = MemoryBudget()
+def test_the_only_promise_of_a_caller_may_be_made_in_any_case() -> None:
+    budget = MemoryBudget(64 * MIB)
     account = budget.account("messages", A)
-    tasks = [Task() for _ in range(WOKEN_AT_ONCE + 2)]
-    for task in tasks:
-        budget.wait(task)
-    budget.wait_no_more(tasks[1])
-    account.take(MIB)
-    account.give_back(MIB)
-    assert [task.woken for task in tasks] == [1, 0] + [1] * (WOKEN_AT_ONCE - 1) + [0]
-    account.promise(1)
-    account.promise(-1)
-    assert tasks[-1].woken == 1
+    account.take(30 * MIB)
+    assert budget.promise_room(A) == 0
+    assert account.may_promise(4 * MIB, 0)
+    account.promise(4 * MIB)
+    assert not account.may_promise(4 * MIB, 0)
+    assert account.may_promise(5 * MIB, 4 * MIB)
+
+
+def test_the_first_of_each_line_is_woken_until_it_has_got_its_room() -> None:
+    budget = MemoryBudget()
+    of_a, of_b = budget.account("messages", A), budget.account("messages", B)
+    tasks = [Task() for _ in range(4)]
+    for number, task in enumerate(tasks):
+        budget.wait(of_b if number == 3 else of_a, number, task)
+
+    def woken() -> list[int]:
+        of_a.take(MIB)
+        of_a.give_back(MIB)
+        return [task.woken for task in tasks]
+
+    assert woken() == [1, 0, 0, 1]
+    assert woken() == [2, 0, 0, 2]
+    budget.wait_no_more(of_a, 0)
+    assert [task.woken for task in tasks] == [2, 1, 0, 2]
+    budget.wait_no_more(of_a, 2)
+    budget.wait_no_more(of_a, 2)
+    budget.wait(of_a, 1, tasks[1])
+    assert woken() == [2, 2, 0, 3]
+    for number in (1, 3):
+        budget.wait_no_more(of_b if number == 3 else of_a, number)
+    assert woken() == [2, 2, 0, 3]
+    assert not budget._lines
 
 
 def test_a_budget_of_nothing_is_refused() -> None:

@@ -125,8 +125,8 @@ tombstone_retention = "1d"
         "GOSSIPNODE_REPAIR_SESSION_DEADLINE_SECONDS": "2.5",
         "GOSSIPNODE_REPAIR_SCHEDULE": "",
         "GOSSIPNODE_AT": "127.0.0.1:5",
-        "GOSSIPNODE_NODE_PORT_7400_TCP_ADDR": "10.0.0.1",
-        "GOSSIPNODE_NODE_SERVICE_HOST": "10.0.0.1",
+        "GOSSIPNODE_PORT_7400_TCP_ADDR": "10.0.0.1",
+        "GOSSIPNODE_SERVICE_HOST": "10.0.0.1",
         "PATH": "/bin",
     }
     settings = load_settings(
@@ -258,6 +258,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ),
         ({"GOSSIPNODE_NODE": "b"}, {}, r"GOSSIPNODE_NODE: \[node\] has no key ''"),
         ({"GOSSIPNODE_GROUP": "b:1:1"}, {}, "did you mean GOSSIPNODE_GROUPS"),
+        ({"GOSSIPNODE_NODE_PORT": "b"}, {}, "GOSSIPNODE_NODE_PORT: no setting has this name: unset it"),
+        ({"GOSSIPNODE_B_SERVICE_HOST": "b"}, {}, "`enableServiceLinks: false` ends that"),
         ({"GOSSIPNODE_": "b"}, {}, "GOSSIPNODE_: no setting has this name"),
         ({"GOSSIPNODE_ZZZZZZZ": "b"}, {}, "no setting has this name: unset it"),
         (
@@ -299,7 +301,6 @@ def test_variables_that_are_no_settings_are_left_alone() -> None:
     """A container platform sets some for services that bear our name."""
     names = [
         "AT", "CA", "CERT", "KEY", "DEBUG", "SERVICE_HOST", "SERVICE_PORT_GRPC", "PORT", "PORT_7400_TCP_ADDR",
-        "B_SERVICE_HOST", "B_PORT_7400_TCP",
     ]  # fmt: skip
     environ = {f"GOSSIPNODE_{name}": "x" for name in names} | {"GOSSIPNODES": "x"}
     assert load_settings(None, environ, MINIMAL) == load_settings(overrides=MINIMAL)

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 import trio
 
+from gossipnode.concurrency.memory_room import holding
 from gossipnode.core.cluster.view import SYSTEM_GROUP
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.session.lanes import stamp_max
@@ -34,6 +35,10 @@ TREE_ROOT_SECONDS = 10.0
 
 CLIENT_SILENCE_SECONDS = 300.0
 """How long the client of a session may say nothing, and read nothing, before its slot is given to another."""
+
+
+SESSION_BYTES = 4 << 20
+"""What a session counts for in the budget of memory: pages of leaves, records on their way to the store."""
 
 
 class RepairService:
@@ -63,7 +68,8 @@ class RepairService:
         with self._place(stream.call, Purpose.UNSAID):
             first = await _first_messages(stream, min(TREE_ROOT_SECONDS, self._bounds.deadline_seconds))
         with self._place(stream.call, _purpose(stream.call, first)):
-            await self._serve(_ReadAhead(stream, first))
+            async with holding(stream.call.replies.memory, "sessions", SESSION_BYTES):
+                await self._serve(_ReadAhead(stream, first))
 
     @contextmanager
     def _place(self, call: CallContext, purpose: Purpose) -> Generator[None]:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import structlog
 import trio
 
+from gossipnode.concurrency.shares import Caller
 from gossipnode.concurrency.waker import Waker
 from gossipnode.core.query.replica_messages import RecordsRead, RecordsWritten, Refusal, ReplicaRequest
 from gossipnode.rpc import Channel, ClientStream, RpcError, Status
@@ -101,6 +102,7 @@ class ExchangeLink:
         # By number, in the order in which they were asked. A queued request is under way, too.
         self._under_way: dict[int, Asked] = {}
         self._queued: dict[int, Asked] = {}
+        self._memory = channel.memory.account("requests", Caller(channel.authority, member=True))
         self._bytes = 0
         # Those that wait for room, first come first served: small ones do not overtake a large one for ever.
         self._waiting: dict[int, Asked] = {}
@@ -166,6 +168,7 @@ class ExchangeLink:
         elif (
             len(self._waiting) < EXCHANGE_WAITING_MAX
             and self._waiting_bytes + asked.size <= EXCHANGE_WAITING_BYTES
+            and self._memory.fits(asked.size)
         ):
             self._waiting[asked.number] = asked
             asked.waited = True
@@ -176,6 +179,7 @@ class ExchangeLink:
                 f"{self._channel.authority} has {len(self._under_way)} requests still to answer, and "
                 f"{len(self._waiting)} wait for room",
             )
+        self._memory.take(asked.size)
         if asked.deadline < self._timer.deadline:
             self._timer.deadline = asked.deadline
         return asked
@@ -213,6 +217,7 @@ class ExchangeLink:
             assert self._bytes >= 0 if self._under_way else self._bytes == 0, self._bytes
         elif not self._leave_waiting(asked):
             return
+        self._memory.give_back(asked.size)
         self._let_in_those_that_fit()
 
     def try_again(self) -> None:

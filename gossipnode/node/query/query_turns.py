@@ -10,9 +10,11 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from gossipnode.concurrency.fair_turns import Turn
+from gossipnode.concurrency.memory_room import holding
 from gossipnode.core.query.query import Query
 from gossipnode.node.local.shard_map import ShardMap
 from gossipnode.node.peers.callers import caller_of
+from gossipnode.node.search.ordering import QUERY_MAX_BYTES
 from gossipnode.node.search.search_turns import Places, SearchKind, SearchTurns
 from gossipnode.rpc import CallContext
 
@@ -27,6 +29,15 @@ ORDERED_STREAMS_AT_ONCE = Places(working=4, held=12)
 
 ANSWERS_MADE_AT_ONCE = Places(working=8, held=8)
 """Whole answers, of 4 MiB at most, that are put together at the same time."""
+
+
+ANSWER_BYTES = {
+    SearchKind.KEYS: 1 << 20,
+    SearchKind.SCAN: 2 << 20,
+    SearchKind.SORT: QUERY_MAX_BYTES,
+    SearchKind.WHOLE: 4 << 20,
+}
+"""What an answer counts for in the budget of memory."""
 
 
 def kind_of(query: Query) -> SearchKind:
@@ -66,7 +77,9 @@ class QueryTurns:
         caller = caller_of(call, self._shards.view.members)
         # The budget of its replies stands for the connection of a call.
         async with self._turns.hold(kind, caller, call.replies) as turn:
-            yield turn
+            # Each kind is a use of its own: an answer by key waits behind no other one.
+            async with holding(call.replies.memory, f"answers: {kind.value}", ANSWER_BYTES[kind]):
+                yield turn
 
     @asynccontextmanager
     async def making(self, call: CallContext, query: Query) -> AsyncGenerator[None]:

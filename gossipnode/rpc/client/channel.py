@@ -61,8 +61,8 @@ class Channel:
         self.authority = authority
         self._scheme = scheme.encode()
         self._rng = rng if rng is not None else random.Random()
-        budget = memory if memory is not None else MemoryBudget()
-        self._dialer = Dialer(connect, authority, self.limits, self._rng, budget)
+        self.memory = memory if memory is not None else MemoryBudget()
+        self._dialer = Dialer(connect, authority, self.limits, self._rng, self.memory)
         self._nursery_manager = trio.open_nursery()
         self._fields: dict[str, Fields] = {}
 

@@ -105,6 +105,7 @@ class Connection(ControlFrames):
             self._ended_by_peer.append(stream.id)
         self.drop_unread(stream)
         self.promise(stream, 0)
+        self.starves_no_more(stream)
         self.memory.give_back(STREAM_BYTES)
         if not self.streams:
             self.idle_since = self._now()
@@ -238,7 +239,7 @@ class Connection(ControlFrames):
 
     def _keep_data(self, stream: Stream, payload: bytes) -> None:
         """Keep DATA until it is read, if the caller's share of the memory has room for it."""
-        if not self.memory.fits(len(payload)):
+        if not stream.promised and not self.memory.fits(len(payload)):
             self.drop_unread(stream)
             text = f"{self.memory.caller.name} has sent more than its share of the memory: send less at once"
             self.over_share(stream, RpcError(Status.RESOURCE_EXHAUSTED, text))
@@ -259,17 +260,18 @@ class Connection(ControlFrames):
         if wrong:
             raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "DATA without a head, or against its content-length")
 
-    def check_not_closed(self, stream_id: int, stream: Stream | None) -> None:
-        """Judge DATA or HEADERS on a stream that is over, which is `stream` if its call still runs.
+    def peer_ended(self, stream_id: int, stream: Stream | None) -> bool:
+        """Whether the peer itself has ended a stream, which is `stream` if its call still runs.
 
-        Raises StreamFault if the peer itself had ended the stream (RFC 9113, 5.1). If this end did, then what
-        the peer sent before it knew is no fault.
+        If this end did, then what the peer sent before it knew is no fault.
         """
         if stream is None:
-            closed = stream_id in self._ended_by_peer
-        else:
-            closed = stream.remote_ended and not stream.cut_off
-        if closed:
+            return stream_id in self._ended_by_peer
+        return stream.remote_ended and not stream.cut_off
+
+    def check_not_closed(self, stream_id: int, stream: Stream | None) -> None:
+        """Raise StreamFault for DATA or HEADERS on a stream that the peer has ended (RFC 9113, 5.1)."""
+        if self.peer_ended(stream_id, stream):
             raise StreamFault(ErrorCodes.STREAM_CLOSED, "a frame on a stream that the peer had ended")
 
     def _on_late_data(self, stream_id: int, stream: Stream | None, size: int) -> None:

@@ -131,7 +131,9 @@ class Outbound:
                 del inbound[:taken]
             stream.bytes_received += taken
             self.memory.give_back(taken)
-        if not (stream.remote_ended or stream.error is not None):
+        if stream.remote_ended:
+            self.promise(stream, 0)
+        elif stream.error is None:
             wanted = 0 if messages else first_message_bytes(stream.inbound)
             here = len(stream.inbound) + stream.receive_window
             window = self.first_window_bytes + stream.promised
@@ -146,18 +148,25 @@ class Outbound:
         of it here, however large the window is; if there is no room for it now, the reader waits for that.
         """
         first = self.first_window_bytes
-        room = self.memory.promise_room() + stream.promised
+        memory, promised = self.memory, stream.promised
+        room = memory.budget.promise_room(memory.caller) + promised
         goal = first + min(max(0, self.limits.stream_window_bytes - first), room // _PROMISE_PARTS)
-        stream.starved = False
-        if wanted_bytes > goal:
-            if wanted_bytes - first <= room:
-                goal = wanted_bytes
-            else:
-                stream.starved = True
+        if wanted_bytes > goal and not memory.may_promise(wanted_bytes - first, promised):
+            stream.starved = True
+        else:
+            goal = max(goal, wanted_bytes)
         if goal > here:
             stream.receive_window += goal - here
             self.write(frames.window_update_frame(stream.id, goal - here))
         self.promise(stream, max(goal, here) - first)
+        if goal >= wanted_bytes:
+            self.starves_no_more(stream)
+
+    def starves_no_more(self, stream: Stream) -> None:
+        """There is memory for what the reader of `stream` waits for, or it waits no more."""
+        if stream.starved:
+            stream.starved = False
+            self.memory.budget.wait_no_more(self.memory, stream)
 
     def promise(self, stream: Stream, promised: int) -> None:
         """Remember that the peer was promised `promised` bytes on `stream`, beyond its first window."""

@@ -36,6 +36,8 @@ class ServerConnection(Connection):
         start_call: Callable[[Stream, Head], None],
     ) -> None:
         super().__init__(limits, now, memory)
+        # What is held for requests while they are handled.
+        self.requests = memory.for_use("requests")
         self._start_call = start_call
 
     def knows(self, stream_id: int) -> bool:
@@ -114,12 +116,13 @@ class ServerConnection(Connection):
 
     def _trailers_received(self, stream_id: int, head: Head, *, end: bool) -> None:
         stream = self.streams.get(stream_id)
+        if stream is None and head.pseudo:
+            # Not late trailers, but a request: its stream is over, or was passed over (RFC 9113, 5.1.1).
+            closed = self.peer_ended(stream_id, stream)
+            code = ErrorCodes.STREAM_CLOSED if closed else ErrorCodes.PROTOCOL_ERROR
+            raise ConnectionFault(code, f"stream {stream_id} cannot be opened any more")
         if stream is None or stream.remote_ended:
             self.check_not_closed(stream_id, stream)
-        if stream is None and head.pseudo:
-            # Not late trailers, but a request: its stream is below one that is known (RFC 9113, 5.1.1).
-            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, f"stream {stream_id} cannot be opened any more")
-        if stream is None or stream.remote_ended:
             self.floods.idle_frame()
             return
         if not end or head.pseudo:

@@ -5,7 +5,6 @@ A task attaches its waker to the state for as long as it sleeps, so a stream on 
 
 import trio
 
-from gossipnode.concurrency.memory_budget import MemoryAccount
 from gossipnode.concurrency.waker import Waker
 from gossipnode.rpc.head import Fields
 from gossipnode.rpc.http2.client_connection import ClientConnection
@@ -50,25 +49,11 @@ async def receive(connection: Outbound, stream: Stream, max_messages: int) -> li
             raise trio.BusyResourceError("another task is already waiting here")
         stream.reader = reader = Waker()
         if stream.starved:
-            connection.memory.budget.wait(reader)
+            connection.memory.budget.wait(connection.memory, stream, reader)
         try:
             await reader.sleep()
         finally:
             stream.reader = NOBODY
-            if stream.starved:
-                connection.memory.budget.wait_no_more(reader)
-
-
-async def wait_memory(memory: MemoryAccount, size: int) -> None:
-    """Wait until the caller's share of the memory has room for `size` bytes, and count them."""
-    while not memory.fits(size):
-        waiter = Waker()
-        memory.budget.wait(waiter)
-        try:
-            await waiter.sleep()
-        finally:
-            memory.budget.wait_no_more(waiter)
-    memory.take(size)
 
 
 async def yield_if_due(connection: Outbound) -> None:

@@ -194,6 +194,7 @@ class Server:
             log.exception("connection of %s ended by a defect", peer)
         finally:
             self._slots.release(slot)
+            connection.requests.close()
             memory.close()
             self._connections.discard(connection)
             if not self._connections:

@@ -42,7 +42,10 @@ def test_a_client_that_goes_on_after_its_reset(what, handler_runs):
     server.send(server.request(1), frames.reset_frame(1, ErrorCodes.CANCEL))
     if not handler_runs:
         server.end.finish(server.calls[0])
-    assert server.send(data(1, b"x") if what == "data" else server.request(1)) == [CLOSED]
+    if what == "data":
+        assert server.send(data(1, b"x")) == [CLOSED]
+    else:
+        assert server.send(server.request(1)) == [CLOSED if handler_runs else "GOAWAY STREAM_CLOSED"]
     assert len(server.calls) == 1
 
 
