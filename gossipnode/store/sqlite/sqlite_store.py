@@ -30,8 +30,8 @@ from gossipnode.store.interface import (
     no_index_rows,
 )
 from gossipnode.store.sqlite.digests import Digests
-from gossipnode.store.sqlite.disk_watch import WATCH_SECONDS, DiskWatch
-from gossipnode.store.sqlite.file import StoreFile, close_file, close_readers, make_reserve, open_file
+from gossipnode.store.sqlite.disk.disk_watch import WATCH_SECONDS, DiskWatch
+from gossipnode.store.sqlite.disk.file import StoreFile, close_file, close_readers, make_reserve, open_file
 from gossipnode.store.sqlite.indexes import Indexes
 from gossipnode.store.sqlite.jobs import KeyedRecord, StepJob, WriteJob, keyed_record
 from gossipnode.store.sqlite.mending import Mending

@@ -19,7 +19,7 @@ import trio
 from gossipnode.concurrency.waker import Waker
 from gossipnode.store.interface import IndexRows, StoreClosedError, StoreError, StoreFullError
 from gossipnode.store.sqlite.commit import Committer
-from gossipnode.store.sqlite.file import give_up_reserve
+from gossipnode.store.sqlite.disk.file import give_up_reserve
 from gossipnode.store.sqlite.jobs import Job, StepJob, job_weight
 from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, store_error
 

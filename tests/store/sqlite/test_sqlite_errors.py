@@ -15,8 +15,9 @@ import pytest
 
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.store.interface import ShardCounts, StoreDamagedError, StoreError, StoreFullError
-from gossipnode.store.sqlite import file, sqlite_errors
-from gossipnode.store.sqlite.file import RESERVE_NAME
+from gossipnode.store.sqlite import sqlite_errors
+from gossipnode.store.sqlite.disk import file
+from gossipnode.store.sqlite.disk.file import RESERVE_NAME
 from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, store_error
 from gossipnode.store.verify.check_store import verify_store
 from tests.store.support import (

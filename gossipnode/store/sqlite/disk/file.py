@@ -16,8 +16,8 @@ from pathlib import Path
 import structlog
 
 from gossipnode.store.interface import StoreDamagedError, StoreError, StoreFullError
-from gossipnode.store.sqlite.directory_lock import DirectoryLock
-from gossipnode.store.sqlite.schema import check_identity, migrate
+from gossipnode.store.sqlite.disk.directory_lock import DirectoryLock
+from gossipnode.store.sqlite.disk.schema import check_identity, migrate
 from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
 from gossipnode.store.sqlite.tables.set_aside import set_all_aside
 

@@ -12,7 +12,8 @@ import pytest
 import structlog.testing
 
 from gossipnode.store.interface import StoreClosedError
-from gossipnode.store.sqlite import disk_watch, sqlite_store
+from gossipnode.store.sqlite import sqlite_store
+from gossipnode.store.sqlite.disk import disk_watch
 from tests.store.support import SqliteHandle, make_record, placed, scan_all
 
 pytestmark = pytest.mark.usefixtures("look_at_once")
