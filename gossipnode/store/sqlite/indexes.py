@@ -58,9 +58,7 @@ class Indexes:
         await trio.lowlevel.checkpoint()
         if tag not in self.states(shard):
             return
-        step = partial(give_up_index, shard=shard, tag=tag, limit=INDEX_CLEAR_ROWS)
-        while await self._writer.free(step, INDEX_CLEAR_ROWS):
-            pass
+        await self._writer.free(partial(give_up_index, shard=shard, tag=tag), INDEX_CLEAR_ROWS)
 
     def states(self, shard: ShardId) -> dict[str, IndexState]:
         """See `Store.indexes`."""
@@ -100,7 +98,7 @@ class Indexes:
             if rotten is None:
                 return [IndexHit(key, key_entity(entity)) for key, entity in page]
             # It leads to no record. The row that the record itself had is there again once it is written.
-            await self._step(partial(remove_hit, iid=index[0], kind=int(kind), hit=rotten), 1)
+            await self._writer.spare(partial(remove_hit, iid=index[0], kind=int(kind), hit=rotten))
 
     async def _step(self, run: Callable[[sqlite3.Connection], int], records: int) -> int:
         job = StepJob(run, records)

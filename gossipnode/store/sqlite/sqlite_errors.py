@@ -28,10 +28,15 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return damaged(path, str(error))
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _disk_full(path)):
-        return StoreFullError(f"no space left for {path}: free some; reads go on, and writes work again then")
+        return no_space(path)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusyError(f"another program has {path} locked: close it")
     return StoreError(f"{path}: {error}")
+
+
+def no_space(path: Path) -> StoreFullError:
+    """The error for a write that there is no space for."""
+    return StoreFullError(f"no space left for {path}: free some; reads go on, and writes work again then")
 
 
 def damaged(path: Path, finding: str) -> StoreDamagedError:
@@ -55,10 +60,10 @@ def _disk_full(path: Path) -> bool:
         space = os.statvfs(path.parent)
     except OSError:
         return False
-    return space.f_bavail * space.f_frsize < FULL_BELOW_BYTES or _growth_refused(path)
+    return space.f_bavail * space.f_frsize < FULL_BELOW_BYTES or growth_refused(path)
 
 
-def _growth_refused(path: Path) -> bool:
+def growth_refused(path: Path) -> bool:
     """Whether a quota or a limit on the size of files keeps the store from growing. A probing write tells."""
     probe = path.with_name(PROBE_NAME)
     try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,8 @@ import structlog
 
 from gossipnode.store.interface import StoreDamagedError, StoreError, StoreFullError
 from gossipnode.store.sqlite.disk.directory_lock import DirectoryLock
+from gossipnode.store.sqlite.disk.log_rot import lost_commits
+from gossipnode.store.sqlite.disk.reserve import give_up_reserve, make_reserve
 from gossipnode.store.sqlite.disk.schema import check_identity, migrate
 from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
 from gossipnode.store.sqlite.tables.set_aside import set_all_aside
@@ -31,24 +32,6 @@ WAL_CHECKPOINT_PAGES = 16_000
 """Pages in the write-ahead log from which on a commit moves them into the database."""
 WAL_KEPT_BYTES = 64 << 20
 """A write-ahead log that has grown beyond this is cut to it when it is begun again."""
-
-RESERVE_NAME = "store.reserve"
-RESERVE_BYTES = 48 << 10
-"""Space that is kept for a full disk: a start, or the first step of giving up a shard, needs less.
-
-An index of the log takes 32 KiB of it, the first commits the rest. Less than the smallest database has.
-"""
-
-RESERVE_MIN_FREE_BYTES = 16 * RESERVE_BYTES
-"""Free space below which no reserve is made: it would only hasten what it is for."""
-
-LOST_COMMITS_MIN = 2
-"""Commits after a broken place in the log that are damage. One may be a write that a crash cut off."""
-
-_WAL_HEADER_BYTES = 32
-_WAL_FRAME_HEADER_BYTES = 24
-_WAL_INDEX_LAST_FRAME = 16
-"""Where the index of the log (`-shm`) says how many of its frames SQLite takes for whole."""
 
 FILE_NAME = "store.db"
 OLDEST_SQLITE = (3, 35, 0)
@@ -84,27 +67,6 @@ def open_file(directory: Path, *, dialect: str, reseed: bool) -> StoreFile:
     else:
         make_reserve(path)
     return file
-
-
-def make_reserve(path: Path) -> None:
-    """Keep some space for a full disk, unless that is done already or there is little left."""
-    reserve = path.with_name(RESERVE_NAME)
-    with contextlib.suppress(OSError):
-        space = os.statvfs(path.parent)
-        if not reserve.exists() and space.f_bavail * space.f_frsize >= RESERVE_MIN_FREE_BYTES:
-            try:
-                reserve.write_bytes(bytes(RESERVE_BYTES))
-            except OSError:
-                reserve.unlink()
-
-
-def give_up_reserve(path: Path) -> bool:
-    """Use the space that was kept; returns whether there was any."""
-    try:
-        path.with_name(RESERVE_NAME).unlink()
-    except OSError:
-        return False
-    return True
 
 
 def _open_files(path: Path, *, dialect: str, reseed: bool) -> StoreFile:
@@ -211,31 +173,6 @@ def _open_existing(path: Path, *, thorough: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def lost_commits(path: Path) -> int:
-    """How many commits follow in the log after a place from which SQLite cannot read it; 0 if it is sound.
-
-    SQLite takes what follows a broken frame for the rest of a commit that was cut off. There can be one such
-    commit. Where more follow, with the same salts as the log, the log was whole and has rotted. What is lost
-    cannot be told from the log. A connection must have read the file before, and nothing been written yet.
-    """
-    log = path.with_name(path.name + "-wal")
-    try:
-        with log.open("rb") as file:
-            header = file.read(_WAL_HEADER_BYTES)
-            page_size, salts = int.from_bytes(header[8:12], "big"), header[16:24]
-            index = path.with_name(path.name + "-shm").read_bytes()
-            valid = int.from_bytes(index[_WAL_INDEX_LAST_FRAME : _WAL_INDEX_LAST_FRAME + 4], sys.byteorder)
-            frame = _WAL_FRAME_HEADER_BYTES + page_size
-            commits = 0
-            for number in range(valid, max(log.stat().st_size - _WAL_HEADER_BYTES, 0) // frame):
-                file.seek(_WAL_HEADER_BYTES + number * frame)
-                head = file.read(_WAL_FRAME_HEADER_BYTES)
-                commits += head[8:16] == salts and head[4:8] != bytes(4)
-    except FileNotFoundError:
-        return 0
-    return commits if commits >= LOST_COMMITS_MIN else 0
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path, check: str) -> None:

@@ -156,7 +156,7 @@ def want_index(connection: sqlite3.Connection, shard: ShardId, tag: str) -> int:
     return 1
 
 
-def give_up_index(connection: sqlite3.Connection, shard: ShardId, tag: str, limit: int) -> int:
+def give_up_index(connection: sqlite3.Connection, *, shard: ShardId, tag: str, limit: int) -> int:
     """Give up an index; then as `clear_given_up`."""
     sid = find_shard(connection, shard)
     connection.execute("UPDATE tag_index SET sid = NULL WHERE sid = ? AND tag = ?", (sid, tag_bytes(tag)))

@@ -75,10 +75,17 @@ def forget_aside(connection: sqlite3.Connection, places: Iterable[LeafPlace]) ->
     connection.executemany("DELETE FROM set_aside WHERE sid = ? AND slot = ? AND entity = ?", places)
 
 
-def list_aside(connection: sqlite3.Connection) -> list[SetAside]:
-    """All records that are set aside."""
-    rows = connection.execute("SELECT entity, reason FROM set_aside ORDER BY sid, slot, entity").fetchall()
+def list_aside(connection: sqlite3.Connection, limit: int = -1) -> list[SetAside]:
+    """Up to `limit` records that are set aside; all of them without a limit."""
+    rows = connection.execute(
+        "SELECT entity, reason FROM set_aside ORDER BY sid, slot, entity LIMIT ?", (limit,)
+    ).fetchall()
     return [SetAside(key_name(key), reason) for key, reason in rows]
+
+
+def count_aside(connection: sqlite3.Connection) -> int:
+    """How many records are set aside."""
+    return int(connection.execute("SELECT count(*) FROM set_aside").fetchone()[0])
 
 
 def set_all_aside(connection: sqlite3.Connection) -> int:
