@@ -269,6 +269,10 @@ class Store(Protocol):
         """How many records are set aside, and the names of up to `limit` of them."""
         ...
 
+    async def damaged_shards(self) -> dict[ShardId, str]:
+        """The shards of which records are set aside, each with the name of one of these records."""
+        ...
+
     @property
     def disk(self) -> DiskState:
         """Whether the disk is full. A full one refuses writes, and ends to be full by itself."""

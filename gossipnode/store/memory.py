@@ -133,6 +133,10 @@ class MemoryStore:
         await self._begin()
         return DamagedRecords(0, ())
 
+    async def damaged_shards(self) -> dict[ShardId, str]:
+        """See `Store.damaged_shards`."""
+        return {}
+
     @property
     def disk(self) -> DiskState:
         """See `Store.disk`. Room in memory is not counted."""

@@ -27,7 +27,7 @@ from gossipnode.node.coordinate.entity_locks import HeldLocks
 from gossipnode.node.coordinate.record_steps import APPLY_ATTEMPTS, RecordSteps
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_checks import check_writable, not_a_replica
-from gossipnode.node.refusals.request_errors import NotStoredError
+from gossipnode.node.refusals.request_errors import NotStoredError, RecordLostError
 from gossipnode.wire.property.draft import Draft, read_draft
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.wire_errors import InvalidPropertyError, WireError
@@ -129,7 +129,7 @@ class BulkWrites:
             created = existing is None or existing.deleted
             return self._steps.stamped(drafts[entity], existing, created=created)
 
-        await self.renew_all(drafts, level, renew)
+        await self.renew_all(drafts, level, renew, to_replace=True)
 
     async def delete_all(self, entities: Sequence[Entity], level: AckLevel) -> None:
         """Delete records that were live a moment ago.
@@ -145,8 +145,12 @@ class BulkWrites:
         async with self._steps.locks.hold(entities):
             await self.renew_all(dict.fromkeys(entities), level, renew)
 
-    async def renew_all(self, entities: Mapping[Entity, object], level: AckLevel, renew: Renew) -> None:
+    async def renew_all(
+        self, entities: Mapping[Entity, object], level: AckLevel, renew: Renew, *, to_replace: bool = False
+    ) -> None:
         """Read records and write new versions, again for those that were overtaken. Their locks are held.
+
+        `to_replace` is for `RecordSteps.read`.
 
         Raises: as `PreparedImport.commit`.
         """
@@ -160,21 +164,31 @@ class BulkWrites:
             left = list[Entity]()
             for members in by_shard.values():
                 left += await self._steps.in_one_view(
-                    members[0], partial(self._renew_shard, members, level, renew)
+                    members[0], partial(self._renew_shard, members, level, renew, to_replace)
                 )
             if not left:
                 return
         raise NotStoredError(f"{left[0].text}: newer versions keep coming in")
 
     async def _renew_shard(
-        self, entities: Sequence[Entity], level: AckLevel, renew: Renew, placement: Placement
+        self,
+        entities: Sequence[Entity],
+        level: AckLevel,
+        renew: Renew,
+        to_replace: bool,
+        placement: Placement,
     ) -> list[Entity]:
         """One try for the records of a shard; gives those that were overtaken by newer versions."""
         records: list[Record] = []
         at = 0
         while at < len(entities):
             part = entities[at : at + READ_MAX_RECORDS]
-            found, _, _ = await self._steps.read(placement, part, level)
+            try:
+                found, _, _ = await self._steps.read(placement, part, level)
+            except RecordLostError:
+                # One of them is damaged in all replicas. It must not cost the others what they are.
+                part = part[:1]
+                found, _, _ = await self._steps.read(placement, part, level, to_replace=to_replace)
             for entity, existing in zip(part, found, strict=False):
                 await _take_turns(len(records))
                 renewed = renew(entity, existing)

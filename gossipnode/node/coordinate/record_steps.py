@@ -33,6 +33,7 @@ from gossipnode.node.refusals.request_checks import ack_level, not_a_replica
 from gossipnode.node.refusals.request_errors import (
     NotStoredError,
     OtherViewError,
+    RecordLostError,
     TooFewReplicasError,
     UnknownGroupError,
 )
@@ -150,13 +151,17 @@ class RecordSteps:
         *,
         repair: bool = False,
         everyone: bool = False,
+        to_replace: bool = False,
     ) -> RecordsFound:
         """The newest versions that enough replicas hold.
 
         With `repair`, stale replicas are repaired after the answer. With `everyone`, the answer waits for
-        every replica that can be asked.
+        every replica that can be asked. With `to_replace`, a record that is damaged in every replica that has
+        it counts as not stored, so that it can be written again.
         """
         shard = placement.shard
+        if to_replace and level is AckLevel.LOCAL and placement.holders == (self.shards.own_name,):
+            level = AckLevel.ONE
         own: list[Record | None] = [None] * len(entities)
         own_reply: RecordsRead | None = None
         if self.shards.own_name in placement.holders:
@@ -177,16 +182,21 @@ class RecordSteps:
             Wanted(entity, None if held is None else held.version)
             for entity, held in zip(entities, own, strict=True)
         )
-        tally = await self.replicas.ask(
-            placement,
-            level,
-            ReadRecords(shard, placement.fence, wanted, request_id),
-            newest.take,
-            verb="answered",
-            own_reply=own_reply,
-            ended=(lambda: self._repair.offer(newest.stale())) if repair else None,
-            everyone=everyone,
-        )
+        try:
+            tally = await self.replicas.ask(
+                placement,
+                level,
+                ReadRecords(shard, placement.fence, wanted, request_id),
+                newest.take,
+                verb="answered",
+                own_reply=own_reply,
+                ended=(lambda: self._repair.offer(newest.stale())) if repair else None,
+                everyone=everyone,
+            )
+        except RecordLostError as error:
+            if not to_replace:
+                raise
+            return RecordsFound(newest.records(), newest.done, error.acknowledged)
         return RecordsFound(newest.records(), newest.done, tally.acknowledged)
 
     async def _read_here(self, request: ReadRecords, level: AckLevel) -> RecordsRead | Refusal | None:

@@ -59,7 +59,12 @@ from gossipnode.store.sqlite.tables.rows import (
     scan_page,
     slot_rows,
 )
-from gossipnode.store.sqlite.tables.set_aside import count_aside, key_name, list_aside
+from gossipnode.store.sqlite.tables.set_aside import (
+    count_aside,
+    key_name,
+    list_aside,
+    shards_with_aside,
+)
 from gossipnode.store.sqlite.tables.statements import STATEMENT_ROWS, statement_rows
 from gossipnode.store.sqlite.upkeep import Upkeep
 from gossipnode.store.sqlite.writer import Writer
@@ -140,6 +145,12 @@ class SqliteStore:
         with self._reads.transaction() as connection:
             names = tuple(record.name for record in list_aside(connection, limit))
             return DamagedRecords(count_aside(connection), names)
+
+    async def damaged_shards(self) -> dict[ShardId, str]:
+        """See `Store.damaged_shards`."""
+        await trio.lowlevel.checkpoint()
+        with self._reads.statement() as connection:
+            return shards_with_aside(connection)
 
     @property
     def disk(self) -> DiskState:

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from gossipnode.core.model.property import ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.store.sqlite.tables.damage import DamageError, intact
 from gossipnode.store.sqlite.tables.entity_key import DamagedKeyError, key_entity
@@ -88,6 +89,14 @@ def count_aside(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT count(*) FROM set_aside").fetchone()[0])
 
 
+def shards_with_aside(connection: sqlite3.Connection) -> dict[ShardId, str]:
+    """The shards of which records are set aside, each with the name of one record. Nearly always none."""
+    return {
+        ShardId(group.decode(), *shard): key_name(key)
+        for group, *shard, key in connection.execute(_SHARDS_SQL).fetchall()
+    }
+
+
 def set_all_aside(connection: sqlite3.Connection) -> int:
     """Read every record, and set the damaged ones aside; returns how many."""
     rows = connection.execute(
@@ -120,6 +129,12 @@ def _damage(key: bytes, version: Version, payload: bytes | None) -> str:
     return ""
 
 
+# The first condition is false for all shards at once while nothing is set aside.
+_SHARDS_SQL = (
+    "SELECT grp, number, incarnation,"
+    " (SELECT entity FROM set_aside WHERE set_aside.sid = shard.sid ORDER BY slot, entity LIMIT 1) AS key"
+    " FROM shard WHERE (SELECT EXISTS (SELECT 1 FROM set_aside)) AND key IS NOT NULL"
+)
 _FIND_SQL = (
     "SELECT mod_revision, delete_time, digest, sha IS NULL, leaf.rid, bytes FROM leaf"
     " LEFT JOIN payload ON payload.rid = leaf.rid WHERE sid = ? AND slot = ? AND entity = ?"
