@@ -25,7 +25,9 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """The error to raise for an error of SQLite about the database file `path`."""
     # Errors that Python's sqlite3 module raises of its own accord have no code.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT):
+        return damaged(path, str(error))
+    if code == sqlite3.SQLITE_ERROR and str(error).startswith(_ROTTEN_SCHEMA):
         return damaged(path, str(error))
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _disk_full(path)):
         return no_space(path)
@@ -84,5 +86,8 @@ def growth_refused(path: Path) -> bool:
         os.close(descriptor)
         probe.unlink(missing_ok=True)
 
+
+_ROTTEN_SCHEMA = ("no such ", "malformed database schema", "no query solution")
+"""How SQLite's messages begin when it does not find what every file of ours has."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

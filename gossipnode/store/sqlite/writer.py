@@ -24,7 +24,8 @@ from gossipnode.store.sqlite.commit import Committer
 from gossipnode.store.sqlite.disk.disk_space import DiskSpace
 from gossipnode.store.sqlite.disk.reserve import give_up_reserve
 from gossipnode.store.sqlite.jobs import Job, LogJob, StepJob, job_growth_bytes, job_weight
-from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, no_space, store_error
+from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, damaged, no_space, store_error
+from gossipnode.store.sqlite.tables.damage import DamageError
 
 WRITE_QUEUE_RECORDS = 4096
 WRITE_QUEUE_BYTES = 32 << 20
@@ -262,6 +263,8 @@ class Writer:
             self._committer.commit([queued.job for queued in batch])
         except sqlite3.Error as raised:
             return store_error(raised, self._path)
+        except DamageError as raised:
+            return damaged(self._path, str(raised))
         except Exception as raised:  # noqa: BLE001 (reported: to every waiting task and to the node)
             return StoreError(f"{self._path}: {raised!r}")
         return None

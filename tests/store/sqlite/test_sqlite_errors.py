@@ -88,6 +88,7 @@ async def test_a_lock_held_by_another_program_fails_one_write(sqlite: SqliteHand
         (sqlite3.SQLITE_LOCKED, StoreBusyError, "another program"),
         (sqlite3.SQLITE_BUSY_SNAPSHOT, StoreBusyError, "another program"),
         (sqlite3.SQLITE_CORRUPT_INDEX, StoreDamagedError, "--reseed"),
+        (sqlite3.SQLITE_CONSTRAINT_NOTNULL, StoreDamagedError, "--reseed"),
         (sqlite3.SQLITE_IOERR, StoreError, "as SQLite says"),
         (sqlite3.SQLITE_ERROR, StoreError, "as SQLite says"),
         (None, StoreError, "as SQLite says"),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
 from gossipnode.store.interface import StoreDamagedError, StoreError, StoreFullError
 from gossipnode.store.sqlite.disk.directory_lock import DirectoryLock
 from gossipnode.store.sqlite.disk.log_rot import lost_commits
@@ -129,13 +130,18 @@ def _open_writer(path: Path, *, reseed: bool) -> tuple[Path | None, sqlite3.Conn
         return None, _open_existing(path, thorough=False)
     try:
         return None, _open_existing(path, thorough=reseed)
-    except (sqlite3.Error, StoreError) as error:
-        problem = store_error(error, path) if isinstance(error, sqlite3.Error) else error
+    except (sqlite3.Error, StoreError, UnicodeDecodeError) as error:
+        # Python's sqlite3 cannot decode a message that quotes a schema which has rotted.
+        problem = error if isinstance(error, StoreError) else _opening_error(error, path)
         if not (reseed and isinstance(problem, StoreDamagedError)):
             raise problem from error
     moved_aside = _move_aside(path)
     _create(path)
     return moved_aside, _open_existing(path, thorough=False)
+
+
+def _opening_error(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> StoreError:
+    return store_error(error, path) if isinstance(error, sqlite3.Error) else damaged(path, str(error))
 
 
 def _exists(path: Path) -> bool:
@@ -155,7 +161,7 @@ def _open_existing(path: Path, *, thorough: bool) -> sqlite3.Connection:
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
         connection.execute("PRAGMA secure_delete = FAST")
-        clean = _is_clean(connection)
+        clean = _check_meta(connection, path)
         if not clean and (lost := lost_commits(path)):
             structlog.get_logger("gossipnode.store").error(
                 "the log of the store is damaged: commits after the damage are lost",
@@ -256,6 +262,16 @@ def _configure(connection: sqlite3.Connection, *, cache_kib: int) -> None:
     connection.execute("PRAGMA temp_store = MEMORY")
 
 
-def _is_clean(connection: sqlite3.Connection) -> bool:
-    row = connection.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone()
-    return row is not None and bool(int(row[0]))
+def _check_meta(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether the last stop was clean, by the table meta.
+
+    Raises:
+        StoreDamagedError: the table lacks an entry, or has one without sense.
+    """
+    found = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+    clean, stamp, dialect = (found.get(key) for key in ("clean", "last_stamp", "dialect"))
+    if clean not in (0, 1) or not isinstance(dialect, str):
+        raise damaged(path, f"the table meta has {clean!r} for clean and {dialect!r} for dialect")
+    if not isinstance(stamp, int) or not 0 <= stamp <= STAMP_MAX_NANOSECONDS:
+        raise damaged(path, f"the table meta has {stamp!r} for last_stamp")
+    return bool(clean)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 
 from gossipnode.core.model.property import ShardId
+from gossipnode.store.sqlite.tables.damage import DamageError
 from gossipnode.store.sqlite.tables.index_table import clear_given_up
 from gossipnode.store.sqlite.tables.rows import find_shard
 
@@ -62,8 +63,10 @@ def _drop_leaves(connection: sqlite3.Connection, sid: int, limit: int) -> bool:
     last = connection.execute(_LAST_SQL, (sid, min(limit, DROP_STEP_RECORDS), DROP_STEP_BYTES)).fetchone()
     if last is None:
         return False
-    for sql in (_COUNT_SQL, _PAYLOADS_SQL, _LEAVES_SQL):
+    for sql in (_COUNT_SQL, _PAYLOADS_SQL):
         connection.execute(sql, (sid, *last))
+    if not connection.execute(_LEAVES_SQL, (sid, *last)).rowcount:
+        raise DamageError("records that are found cannot be removed")
     return True
 
 

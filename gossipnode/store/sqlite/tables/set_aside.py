@@ -16,7 +16,7 @@ from gossipnode.core.model.version import Version
 from gossipnode.store.sqlite.tables.damage import DamageError, intact
 from gossipnode.store.sqlite.tables.entity_key import DamagedKeyError, key_entity
 from gossipnode.store.sqlite.tables.index_table import indexes_of, remove_entity
-from gossipnode.store.sqlite.tables.rows import LeafPlace
+from gossipnode.store.sqlite.tables.rows import LeafPlace, group_text
 
 
 class SetAside(NamedTuple):
@@ -92,7 +92,7 @@ def count_aside(connection: sqlite3.Connection) -> int:
 def shards_with_aside(connection: sqlite3.Connection) -> dict[ShardId, str]:
     """The shards of which records are set aside, each with the name of one record. Nearly always none."""
     return {
-        ShardId(group.decode(), *shard): key_name(key)
+        ShardId(group_text(group), *shard): key_name(key)
         for group, *shard, key in connection.execute(_SHARDS_SQL).fetchall()
     }
 
@@ -116,7 +116,7 @@ def key_name(key: bytes) -> str:
     try:
         return key_entity(key).text
     except DamagedKeyError:
-        return repr(key[:80])
+        return repr(key)[:80]
 
 
 def _damage(key: bytes, version: Version, payload: bytes | None) -> str:
