@@ -178,3 +178,17 @@ async def test_many_damaged_records_are_counted_and_a_few_named(sqlite: SqliteHa
     assert len(await scan_all(sqlite.store)) == len(RECORDS) - 50
     number, names = await sqlite.store.damaged_records(limit=20)
     assert (number, len(set(names))) == (50, 20)
+
+
+async def test_a_bit_that_flips_under_a_running_store_is_mended(sqlite: SqliteHandle) -> None:
+    """The writer still has the page in its cache, and reads nothing of what has rotted on the disk."""
+    await sqlite.store.write(placed(*RECORDS))
+    await sqlite.sqlite._writer.empty_log()
+    payload = RECORDS[77].payload
+    rot(sqlite.directory / "store.db", payload, payload[:-1] + b"~")
+    assert await scan_all(sqlite.store) == RECORDS
+    assert await sqlite.store.read(SHARD, [RECORDS[77].entity]) == [RECORDS[77]]
+    assert sqlite.failure is None
+    assert await sqlite.store.damaged_records(limit=1) == (0, ())
+    await sqlite.restart()
+    assert await scan_all(sqlite.store) == RECORDS

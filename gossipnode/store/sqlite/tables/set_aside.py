@@ -28,7 +28,11 @@ class SetAside(NamedTuple):
 
 
 def set_aside(connection: sqlite3.Connection, place: LeafPlace) -> int:
-    """Set a damaged record aside; returns 0 if it is not there or not damaged, else 1."""
+    """Set a damaged record aside; returns 0 if it is not there or not damaged, else 1.
+
+    A record that is sound here, and damaged for a reader, has rotted on the disk and is still whole in the
+    cache of this connection: then it is written again from there.
+    """
     assert connection.in_transaction, "a record leaves the tables together with its counters and index rows"
     row = connection.execute(_FIND_SQL, place).fetchone()
     if row is None:
@@ -36,6 +40,7 @@ def set_aside(connection: sqlite3.Connection, place: LeafPlace) -> int:
     mod_revision, delete_time, digest, unhashed, rid, payload = row
     reason = _damage(place.key, Version(mod_revision, delete_time, digest), payload)
     if not reason:
+        _write_again(connection, place, rid)
         return 0
     connection.execute(
         "INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -53,6 +58,17 @@ def set_aside(connection: sqlite3.Connection, place: LeafPlace) -> int:
     )
     remove_entity(connection, indexes_of(connection, place.sid).values(), place.key)
     return 1
+
+
+def _write_again(connection: sqlite3.Connection, place: LeafPlace, rid: int) -> None:
+    """Write the pages of a record. SQLite would leave them if the rows were updated to what they are."""
+    where = "FROM leaf WHERE sid = ? AND slot = ? AND entity = ?"
+    leaf = connection.execute(f"SELECT * {where}", place).fetchone()
+    payload = connection.execute("SELECT * FROM payload WHERE rid = ?", (rid,)).fetchone()
+    connection.execute(f"DELETE {where}", place)
+    connection.execute("DELETE FROM payload WHERE rid = ?", (rid,))
+    connection.execute("INSERT INTO payload VALUES (?, ?)", payload)
+    connection.execute("INSERT INTO leaf VALUES (?, ?, ?, ?, ?, ?, ?, ?)", leaf)
 
 
 def aside_versions(connection: sqlite3.Connection, places: Iterable[LeafPlace]) -> dict[LeafPlace, Version]:
