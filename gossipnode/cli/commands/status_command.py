@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gossipnode.cli.command_classes import Command
 from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
-from gossipnode.cli.output import counted, print_json, print_line, print_table, shown_bytes
+from gossipnode.cli.output import (
+    counted,
+    print_folded,
+    print_json,
+    print_line,
+    print_table,
+    shown_bytes,
+)
 from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -18,7 +26,7 @@ if TYPE_CHECKING:
 SHOWN_ROUNDS = 10
 
 
-@click.command("status")
+@click.command("status", cls=Command)
 @output_option
 @target_options
 def command(output: str, target: NodeTarget) -> None:
@@ -38,14 +46,15 @@ async def _status(target: NodeTarget, output: str) -> None:
 
 
 def _print(status: messages.StatusResponse) -> None:
-    print_line(f"node {status.node} at {status.address}: {status.state} (gossipnode {status.version})")
-    print_line(_counters(status))
+    print_folded(f"node {status.node} at {status.address}: {status.state} (gossipnode {status.version})")
+    print_folded(_counters(status))
+    print_folded(_memory(status.memory))
     # A node of an earlier version says nothing of its disk.
     if status.disk.state:
         refused = ": writes are refused until there is more" if status.disk.state == "full" else ""
-        print_line(f"disk {status.disk.state}, {shown_bytes(status.disk.free)} free{refused}")
+        print_folded(f"disk {status.disk.state}, {shown_bytes(status.disk.free)} free{refused}")
     if status.set_aside.count:
-        print_line(_set_aside(status.set_aside))
+        print_folded(_set_aside(status.set_aside))
     print_line("")
     print_table(
         ("member", "address", "state"),
@@ -86,6 +95,16 @@ def _set_aside(aside: messages.SetAsideStatus) -> str:
     return f"{counted(aside.count, 'damaged record')} set aside: {', '.join(aside.keys)}{more}"
 
 
+def _memory(memory: messages.Memory) -> str:
+    by = ", ".join(f"{held.name} {_megabytes(held.size)}" for held in memory.by) or "nothing held"
+    most = f"; most by {memory.callers[0].name}" if memory.callers else ""
+    return f"memory {_megabytes(memory.used)} of {_megabytes(memory.budget)} MB: {by}{most}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f}"
+
+
 def _print_shards(shards: Sequence[messages.ShardStatus]) -> None:
     print_table(
         ("shard", "replicas", "records", "tombstones", "tree", "root", "converged"),
@@ -108,7 +127,7 @@ def _print_shards(shards: Sequence[messages.ShardStatus]) -> None:
     for shard in moving:
         move = shard.moving
         to = ",".join(move.to)
-        print_line(f"{shard.group}/{shard.shard} moving to {to}: {move.done:,}/{move.total:,} records")
+        print_folded(f"{shard.group}/{shard.shard} moving to {to}: {move.done:,}/{move.total:,} records")
 
 
 def _age(stamp: int) -> str:

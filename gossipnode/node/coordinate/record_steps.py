@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 import trio
 
+from gossipnode.concurrency.shares import Caller
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.cluster.view import SYSTEM_GROUP
 from gossipnode.core.model.property import Entity, Record
@@ -19,12 +20,12 @@ from gossipnode.core.query.replica_messages import (
     Done,
     ReadRecords,
     RecordsRead,
-    Refusal,
     Wanted,
     WriteRecords,
 )
 from gossipnode.core.query.write_answers import WriteAnswers
 from gossipnode.node.coordinate.entity_locks import EntityLocks
+from gossipnode.node.coordinate.large_writes import OWN_WORK, LargeWrites
 from gossipnode.node.coordinate.read_repair import ReadRepair
 from gossipnode.node.coordinate.replica_calls import ReplicaCalls
 from gossipnode.node.local.local_state import LocalState
@@ -90,6 +91,7 @@ class RecordSteps:
         self._clock = local.clock
         self.replicas = replicas
         self._repair = repair
+        self._large = LargeWrites()
         self._sync = sync
         self._rng = rng or random.SystemRandom()
 
@@ -163,15 +165,9 @@ class RecordSteps:
         if to_replace and level is AckLevel.LOCAL and placement.holders == (self.shards.own_name,):
             level = AckLevel.ONE
         own: list[Record | None] = [None] * len(entities)
-        own_reply: RecordsRead | None = None
-        if self.shards.own_name in placement.holders:
-            request = ReadRecords(
-                shard, placement.fence, tuple(Wanted(entity, None) for entity in entities), request_id
-            )
-            reply = await self._read_here(request, level)
-            if isinstance(reply, RecordsRead):
-                own_reply = reply
-                own[: len(reply.held)] = [held if isinstance(held, Record) else None for held in reply.held]
+        own_reply = await self._read_here(placement, entities, level, request_id)
+        for position, held in enumerate(own_reply.held if own_reply else ()):
+            own[position] = held if isinstance(held, Record) else None
         newest = NewestRecords(shard, entities, own)
         if level is AckLevel.LOCAL:
             if own_reply is None:
@@ -199,14 +195,22 @@ class RecordSteps:
             return RecordsFound(newest.records(), newest.done, error.acknowledged)
         return RecordsFound(newest.records(), newest.done, tally.acknowledged)
 
-    async def _read_here(self, request: ReadRecords, level: AckLevel) -> RecordsRead | Refusal | None:
-        """What our own copy says; None if a record is damaged there, so that the other replicas are asked."""
+    async def _read_here(
+        self, placement: Placement, entities: Sequence[Entity], level: AckLevel, request_id: str
+    ) -> RecordsRead | None:
+        """What our own copy says; None if there is none, or a record is damaged in it."""
+        if self.shards.own_name not in placement.holders:
+            return None
+        wanted = tuple(Wanted(entity, None) for entity in entities)
         try:
-            return await self.replicas.own.read(request)
+            reply = await self.replicas.own.read(
+                ReadRecords(placement.shard, placement.fence, wanted, request_id)
+            )
         except RecordDamagedError:
             if level is AckLevel.LOCAL:
                 raise
             return None
+        return reply if isinstance(reply, RecordsRead) else None
 
     async def write(
         self,
@@ -217,6 +221,7 @@ class RecordSteps:
         *,
         request_id: str = "",
         created: bool = False,
+        caller: Caller = OWN_WORK,
     ) -> int | None:
         """Write records of a shard; gives how many replicas have them, None if one was overtaken.
 
@@ -227,17 +232,19 @@ class RecordSteps:
             answers: judges what the replicas say.
             request_id: that of the client's request, which writes one record.
             created: what the client is told when the same request comes again.
+            caller: whose write it is. If it is large it waits for its turn, as long as its caller does.
         """
         request = WriteRecords(placement.shard, placement.fence, tuple(records), request_id, created)
-        if level is AckLevel.LOCAL:
-            return await self._write_here(placement, request, answers)
-        try:
-            tally = await self.replicas.ask(placement, level, request, answers.take, verb="took it")
-        except TooFewReplicasError:
-            if answers.overtaken:
-                return None
-            raise
-        return tally.acknowledged
+        async with self._large.turn(caller, sum(len(record.payload) for record in records)):
+            if level is AckLevel.LOCAL:
+                return await self._write_here(placement, request, answers)
+            try:
+                tally = await self.replicas.ask(placement, level, request, answers.take, verb="took it")
+            except TooFewReplicasError:
+                if answers.overtaken:
+                    return None
+                raise
+            return tally.acknowledged
 
     async def _write_here(
         self, placement: Placement, request: WriteRecords, answers: WriteAnswers

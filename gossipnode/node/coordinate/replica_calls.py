@@ -173,14 +173,7 @@ class ReplicaCalls:
             await asked.decided()
         if tally.reached:
             return tally
-        problem = f"{placement.shard}: {tally.problem(verb)}"
-        if asked.other_view:
-            raise OtherViewError(problem, asked.other_view)
-        if tally.failures and tally.failures <= asked.full:
-            raise ReplicasFullError(problem)
-        if tally.failures and tally.failures <= asked.damaged and not tally.missing:
-            raise RecordLostError(problem, tally.acknowledged)
-        raise TooFewReplicasError(problem)
+        raise _too_few(asked, f"{placement.shard}: {tally.problem(verb)}")
 
     async def _ask_own(self, asked: ReplicaCall, request: ReplicaRequest) -> None:
         own = self._members.own_name
@@ -222,3 +215,15 @@ class ReplicaCalls:
             peer.link.start(request, told, timeout=REPLICA_SECONDS)
         except RpcError as error:
             told(error)
+
+
+def _too_few(asked: ReplicaCall, problem: str) -> TooFewReplicasError:
+    """The error for a request that too few replicas have done."""
+    tally = asked.tally
+    if asked.other_view:
+        return OtherViewError(problem, asked.other_view)
+    if tally.failures and tally.failures <= asked.full:
+        return ReplicasFullError(problem)
+    if tally.failures and tally.failures <= asked.damaged and not tally.missing:
+        return RecordLostError(problem, tally.acknowledged)
+    return TooFewReplicasError(problem)

@@ -6,9 +6,11 @@ raise out of `drive`: what a peer does ends its own connection, with one line in
 
 import ssl
 from contextlib import suppress
+from typing import Final
 
 import trio
 
+from gossipnode.concurrency.loop_turns import loop_turns
 from gossipnode.concurrency.waker import Waker
 from gossipnode.rpc.byte_stream import STREAM_ERRORS
 from gossipnode.rpc.http2 import frames
@@ -16,6 +18,9 @@ from gossipnode.rpc.http2.connection import Connection
 from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes
 from gossipnode.rpc.log import log
 from gossipnode.rpc.status import RpcError, Status
+
+_CROWDED_READ_BYTES: Final = 4096
+"""While others wait for a turn of the loop, what was read is taken in portions of this size."""
 
 
 class _Driver:
@@ -41,16 +46,21 @@ class _Driver:
     async def read(self) -> None:
         """Hand the peer's bytes to the connection until the stream ends."""
         connection, read_bytes = self.connection, self.limits.read_bytes
+        turns, caller = loop_turns(), self.connection.memory.caller
         receive = self.stream.receive_some
         while data := await receive(read_bytes):
             if connection.closing:
                 continue  # read on: with unread bytes, the kernel could drop our GOAWAY with the connection
             self.heard_at = trio.current_time()
+            step = _CROWDED_READ_BYTES if turns.full else read_bytes
             try:
-                connection.receive(bytes(data))
-                while connection.crowded and not connection.closing:
-                    await trio.lowlevel.checkpoint()
-                    connection.resume()
+                for at in range(0, len(data), step):
+                    part = bytes(data[at : at + step])
+                    await turns.spend(caller, len(part))
+                    connection.receive(part)
+                    while connection.crowded and not connection.closing:
+                        await trio.lowlevel.checkpoint()
+                        connection.resume()
             except ConnectionFault as fault:
                 log.info("connection of %s ended: %s (%s)", self.peer, fault, fault.code.name)
                 connection.close(fault.code, str(fault))
@@ -69,7 +79,9 @@ class _Driver:
             await trio.lowlevel.checkpoint_if_cancelled()
             data, connection.out = connection.out, bytearray()
             self.sending = True
+            connection.memory.take(len(data))
             await self.stream.send_all(data)
+            connection.memory.give_back(len(data))
             self.sending = False
             connection.written()
 

@@ -1,52 +1,21 @@
-"""HTTP/2 written by hand, frame by frame, and a connection that sends it, whether it makes sense or not."""
+"""A connection that sends frames written by hand (`attacks.frames`), whether they make sense or not."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-import struct
 import threading
 from collections.abc import Iterator
 
-from hpack import Encoder
-
+from attacks import frames
+from attacks.frames import GREETING
 from tests.system.processes import WAIT_SECONDS, Node
 from tests.system.stock_client import PROPERTY
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RESET, SETTINGS, PING, GOAWAY, WINDOW, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
-END_STREAM, ACK, END_HEADERS = 1, 1, 4
-
-
-def frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"") -> bytes:
-    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
-
-
-def head(path: str, *more: tuple[str, str]) -> bytes:
-    """The header block of a call. It adds nothing to the table of the node's decoder."""
-    fields = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "a"),
-        ("te", "trailers"),
-        ("content-type", "application/grpc+proto"),
-        *more,
-    ]
-    encoder = Encoder()
-    encoder.header_table_size = 0
-    return bytes(encoder.encode(fields, huffman=False))
-
 
 def call(stream: int, path: str = f"{PROPERTY}/Query", *, end: bool = False) -> bytes:
-    return frame(HEADERS, END_HEADERS | (END_STREAM if end else 0), stream, head(path))
-
-
-def message(data: bytes) -> bytes:
-    return struct.pack(">BI", 0, len(data)) + data
-
-
-GREETING = PREFACE + frame(SETTINGS)
+    """The HEADERS of a call, of a query unless another one is named."""
+    return frames.call(stream, path, end=end)
 
 
 class HostilePeer:

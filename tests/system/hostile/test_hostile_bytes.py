@@ -16,7 +16,7 @@ import grpc
 import pytest
 from hpack import Encoder
 
-from tests.system.hostile.raw_http2 import (
+from attacks.frames import (
     ACK,
     CONTINUATION,
     DATA,
@@ -30,12 +30,11 @@ from tests.system.hostile.raw_http2 import (
     RESET,
     SETTINGS,
     WINDOW,
-    HostilePeer,
-    call,
     frame,
     head,
     message,
 )
+from tests.system.hostile.raw_http2 import HostilePeer, call
 from tests.system.nodes import Nodes
 from tests.system.processes import WAIT_SECONDS, Node
 from tests.system.stock_client import PROPERTY, REPAIR, Stock

@@ -1,0 +1,1 @@
+"""Attacks on real nodes over real sockets, and what innocent clients beside them saw."""

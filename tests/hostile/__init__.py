@@ -1,0 +1,1 @@
+"""What each frame and each message costs by the byte: steps of the interpreter and memory, never seconds."""
