@@ -184,6 +184,8 @@ class Node:
                 working.start_soon(self._watch_membership)
                 self._become("ready")
                 self._health.set("", ServingStatus.SERVING)
+                self._say_disk()
+                working.start_soon(self._watch_disk)
                 task_status.started(self)
                 await self._state.stopping.wait()
                 ends_by = trio.current_time() + DRAIN_SECONDS - DRAIN_CLOSE_SECONDS
@@ -210,6 +212,26 @@ class Node:
         self._state.failure = str(error)
         self._log.error("store failed", reason=self.failure)
         self.request_drain()
+
+    async def _watch_disk(self) -> None:
+        """Follow the disk: while it is full, the node is unhealthy."""
+        while True:
+            changed = self.parts.local.store.disk_changed.pending
+            self._say_disk()
+            await changed.wait()
+
+    def _say_disk(self) -> None:
+        """Say in the log, in the status and by the health service that the disk became full, or has room."""
+        disk = self.parts.local.store.disk
+        phase: Phase = "unhealthy" if disk.full else "ready"
+        if phase == self._state.phase or self._state.stopping.is_set():
+            return
+        self._state.phase = phase
+        self._health.set("", ServingStatus.NOT_SERVING if disk.full else ServingStatus.SERVING)
+        if disk.full:
+            self._log.error("disk full: writes are refused, reads go on", free_bytes=disk.free_bytes)
+        else:
+            self._log.warning("disk has room again: writes are taken", free_bytes=disk.free_bytes)
 
     async def _watch_membership(self) -> None:
         """A node that the cluster has forgotten hands over what it has, and stops."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, Protocol, TypeAlias
 
+from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.query.index_key import IndexKind, IndexRow
@@ -75,6 +76,22 @@ class StoreClosedError(StoreError):
 
 class IndexRefusedError(StoreError):
     """A shard cannot have this index: it has too many, or a client could not write a tag of this name."""
+
+
+class DiskState(NamedTuple):
+    """What a store knows of its disk, as of its last look."""
+
+    full: bool
+    """Whether writes are refused for lack of space."""
+    free_bytes: int
+
+
+class DamagedRecords(NamedTuple):
+    """Records that rotted on the disk and were set aside. They are back once a write brings them."""
+
+    records: int
+    names: tuple[str, ...]
+    """The first of them. One whose key is damaged, too, is named by its bytes."""
 
 
 class ShardCounts(NamedTuple):
@@ -244,6 +261,26 @@ class Store(Protocol):
         Raises:
             LookupError: there is no such index, or it is still being built.
         """
+        ...
+
+    # The disk
+
+    async def damaged_records(self, *, limit: int) -> DamagedRecords:
+        """How many records are set aside, and the names of up to `limit` of them."""
+        ...
+
+    async def damaged_shards(self) -> dict[ShardId, str]:
+        """The shards of which records are set aside, each with the name of one of these records."""
+        ...
+
+    @property
+    def disk(self) -> DiskState:
+        """Whether the disk is full. A full one refuses writes, and ends to be full by itself."""
+        ...
+
+    @property
+    def disk_changed(self) -> ChangeEvent:
+        """Tells that the disk became full, or has room again."""
         ...
 
     async def wait_failed(self) -> StoreError:

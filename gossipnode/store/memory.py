@@ -21,6 +21,8 @@ from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.index_key import IndexKind, IndexRow
 from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, make_tree, slot_sha
 from gossipnode.store.interface import (
+    DamagedRecords,
+    DiskState,
     IndexHit,
     IndexRows,
     IndexState,
@@ -82,6 +84,7 @@ class MemoryStore:
         self._notes: dict[str, bytes] = {}
         self._stamp = 0
         self._full = False
+        self.disk_changed = ChangeEvent()
         self._closed = False
         self._crashed = trio.Event()
         self._writing = 0
@@ -123,6 +126,21 @@ class MemoryStore:
     def set_full(self, full: bool) -> None:
         """Say whether the disk is full. While it is, writes fail and reads go on."""
         self._full = full
+        self.disk_changed.notify()
+
+    async def damaged_records(self, *, limit: int) -> DamagedRecords:
+        """See `Store.damaged_records`. Memory does not rot."""
+        await self._begin()
+        return DamagedRecords(0, ())
+
+    async def damaged_shards(self) -> dict[ShardId, str]:
+        """See `Store.damaged_shards`."""
+        return {}
+
+    @property
+    def disk(self) -> DiskState:
+        """See `Store.disk`. Room in memory is not counted."""
+        return DiskState(self._full, 0)
 
     async def write(
         self,

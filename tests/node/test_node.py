@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
+import structlog.testing
 import trio
 import trio.testing
 
@@ -22,12 +23,12 @@ from gossipnode.node.node import (
     NodeFailedError,
     run_node,
 )
-from gossipnode.rpc import RpcError
+from gossipnode.rpc import RpcError, Status
 from gossipnode.rpc.server.health import CHECK, ServingStatus
 from gossipnode.sim import Cluster
 from gossipnode.store.interface import IndexRows, LeafDigest, Store, StoreClosedError, StoreLockedError
 from gossipnode.wire.generated.bp.gossipnode import v1
-from gossipnode.wire.services import NODE_APPLY, NODE_IMPORT
+from gossipnode.wire.services import NODE_APPLY, NODE_GET, NODE_IMPORT, NODE_STATUS
 from tests.records import prop, record
 
 SHARD = ShardId("sw", 0)
@@ -78,6 +79,11 @@ async def health(cluster: Cluster, name: str = "a") -> ServingStatus:
         return await channel.unary(CHECK, "", timeout=5)
 
 
+async def apply_to(cluster: Cluster, identity: str) -> None:
+    async with cluster.channel("a") as channel:
+        await channel.unary(NODE_APPLY, v1.ApplyRequest(property=prop(f"n/{identity}")), timeout=5)
+
+
 async def test_a_node_is_healthy_once_it_serves(autojump_clock: object) -> None:
     cluster = Cluster(names="a")
     async with trio.open_nursery() as nursery:
@@ -85,6 +91,51 @@ async def test_a_node_is_healthy_once_it_serves(autojump_clock: object) -> None:
         assert await health(cluster) is ServingStatus.SERVING
         assert cluster.nodes["a"].state == "ready"
         cluster.stop()
+
+
+async def test_a_full_disk_is_told_once_and_ends_by_itself(autojump_clock: object) -> None:
+    cluster = Cluster(names="a", groups=("sw:1:1",))
+    said: list[tuple[object, ...]] = []
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery)
+        await cluster.put("a", record("n/1"))
+        with structlog.testing.capture_logs() as logs:
+            for full in (True, True, False, True):
+                cluster.stores["a"].set_full(full)
+                for number in range(3 * full):
+                    with pytest.raises(RpcError, match="no space left") as refused:
+                        await apply_to(cluster, f"full-{number}")
+                    assert refused.value.status is Status.RESOURCE_EXHAUSTED
+                await trio.testing.wait_all_tasks_blocked()
+                async with cluster.channel("a") as channel:
+                    status = await channel.unary(NODE_STATUS, v1.StatusRequest(), timeout=5)
+                    found = await channel.unary(
+                        NODE_GET, v1.GetRequest(group="sw", name="n", id="1"), timeout=5
+                    )
+                assert found.record is not None
+                said.append((status.state, status.disk.state, await health(cluster)))
+        full_disk = ("unhealthy", "full", ServingStatus.NOT_SERVING)
+        assert said == [full_disk, full_disk, ("ready", "ok", ServingStatus.SERVING), full_disk]
+        cluster.stop()
+    assert [(each["log_level"], each["event"].split(":")[0]) for each in logs] == [
+        ("error", "disk full"),
+        ("warning", "disk has room again"),
+        ("error", "disk full"),
+    ]
+
+
+async def test_a_node_whose_disk_is_full_stops_in_order(autojump_clock: object) -> None:
+    cluster = Cluster(names="a")
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery)
+        store = cluster.stores["a"]
+        store.set_full(True)
+        await trio.testing.wait_all_tasks_blocked()
+        node = cluster.nodes["a"]
+        node.request_drain()
+        store.set_full(False)
+        await trio.testing.wait_all_tasks_blocked()
+        assert node.state == "draining"
 
 
 async def test_a_store_that_fails_ends_the_node_with_its_reason(autojump_clock: object) -> None:

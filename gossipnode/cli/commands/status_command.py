@@ -10,7 +10,14 @@ import click
 
 from gossipnode.cli.command_classes import Command
 from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
-from gossipnode.cli.output import counted, print_folded, print_json, print_line, print_table
+from gossipnode.cli.output import (
+    counted,
+    print_folded,
+    print_json,
+    print_line,
+    print_table,
+    shown_bytes,
+)
 from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -42,6 +49,12 @@ def _print(status: messages.StatusResponse) -> None:
     print_folded(f"node {status.node} at {status.address}: {status.state} (gossipnode {status.version})")
     print_folded(_counters(status))
     print_folded(_memory(status.memory))
+    # A node of an earlier version says nothing of its disk.
+    if status.disk.state:
+        refused = ": writes are refused until there is more" if status.disk.state == "full" else ""
+        print_folded(f"disk {status.disk.state}, {shown_bytes(status.disk.free)} free{refused}")
+    if status.set_aside.count:
+        print_folded(_set_aside(status.set_aside))
     print_line("")
     print_table(
         ("member", "address", "state"),
@@ -75,6 +88,11 @@ def _counters(status: messages.StatusResponse) -> str:
     left = f" ({counters.read_repairs_dropped:,} left to a round)" if counters.read_repairs_dropped else ""
     repairs = f"{counted(counters.read_repairs, 'stale copy', 'stale copies')} mended by reads{left}"
     return f"members and groups as of {status.registry_root[:12] or '(nothing)'}, {repairs}"
+
+
+def _set_aside(aside: messages.SetAsideStatus) -> str:
+    more = ", ..." if aside.count > len(aside.keys) else ""
+    return f"{counted(aside.count, 'damaged record')} set aside: {', '.join(aside.keys)}{more}"
 
 
 def _memory(memory: messages.Memory) -> str:

@@ -29,7 +29,7 @@ from gossipnode.node.coordinate.large_writes import OWN_WORK
 from gossipnode.node.coordinate.record_steps import APPLY_ATTEMPTS, RecordSteps
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_checks import check_writable, not_a_replica
-from gossipnode.node.refusals.request_errors import NotStoredError
+from gossipnode.node.refusals.request_errors import NotStoredError, RecordLostError
 from gossipnode.wire.property.draft import Draft, read_draft
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.wire_errors import InvalidPropertyError, WireError
@@ -137,7 +137,7 @@ class BulkWrites:
             created = existing is None or existing.deleted
             return self._steps.stamped(drafts[entity], existing, created=created)
 
-        await self.renew_all(drafts, level, renew, caller)
+        await self.renew_all(drafts, level, renew, caller, to_replace=True)
 
     async def delete_all(self, entities: Sequence[Entity], level: AckLevel) -> None:
         """Delete records that were live a moment ago.
@@ -154,9 +154,17 @@ class BulkWrites:
             await self.renew_all(dict.fromkeys(entities), level, renew)
 
     async def renew_all(
-        self, entities: Mapping[Entity, object], level: AckLevel, renew: Renew, caller: Caller = OWN_WORK
+        self,
+        entities: Mapping[Entity, object],
+        level: AckLevel,
+        renew: Renew,
+        caller: Caller = OWN_WORK,
+        *,
+        to_replace: bool = False,
     ) -> None:
         """Read records and write new versions, again for those that were overtaken. Their locks are held.
+
+        `to_replace` is for `RecordSteps.read`.
 
         Raises: as `PreparedImport.commit`.
         """
@@ -170,7 +178,7 @@ class BulkWrites:
             left = list[Entity]()
             for members in by_shard.values():
                 left += await self._steps.in_one_view(
-                    members[0], partial(self._renew_shard, members, level, renew, caller)
+                    members[0], partial(self._renew_shard, members, level, renew, caller, to_replace)
                 )
             if not left:
                 return
@@ -182,6 +190,7 @@ class BulkWrites:
         level: AckLevel,
         renew: Renew,
         caller: Caller,
+        to_replace: bool,
         placement: Placement,
     ) -> list[Entity]:
         """One try for the records of a shard; gives those that were overtaken by newer versions."""
@@ -189,7 +198,12 @@ class BulkWrites:
         at = 0
         while at < len(entities):
             part = entities[at : at + READ_MAX_RECORDS]
-            found, _, _ = await self._steps.read(placement, part, level)
+            try:
+                found, _, _ = await self._steps.read(placement, part, level)
+            except RecordLostError:
+                # One of them is damaged in all replicas. It must not cost the others what they are.
+                part = part[:1]
+                found, _, _ = await self._steps.read(placement, part, level, to_replace=to_replace)
             for entity, existing in zip(part, found, strict=False):
                 await _take_turns(len(records))
                 renewed = renew(entity, existing)

@@ -88,7 +88,9 @@ class Coordinator:
 
         async def attempt(placement: Placement) -> ApplyResult | None:
             nonlocal asked_before
-            (existing,), done, _ = await self._steps.read(placement, (entity,), level, asked_before)
+            (existing,), done, _ = await self._steps.read(
+                placement, (entity,), level, asked_before, to_replace=True
+            )
             if done is not None:
                 return await self._again(placement, done, existing, level, request_id, caller)
             created = existing is None or existing.deleted

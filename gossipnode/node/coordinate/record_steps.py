@@ -20,7 +20,6 @@ from gossipnode.core.query.replica_messages import (
     Done,
     ReadRecords,
     RecordsRead,
-    Refusal,
     Wanted,
     WriteRecords,
 )
@@ -35,6 +34,7 @@ from gossipnode.node.refusals.request_checks import ack_level, not_a_replica
 from gossipnode.node.refusals.request_errors import (
     NotStoredError,
     OtherViewError,
+    RecordLostError,
     TooFewReplicasError,
     UnknownGroupError,
 )
@@ -161,23 +161,21 @@ class RecordSteps:
         *,
         repair: bool = False,
         everyone: bool = False,
+        to_replace: bool = False,
     ) -> RecordsFound:
         """The newest versions that enough replicas hold.
 
         With `repair`, stale replicas are repaired after the answer. With `everyone`, the answer waits for
-        every replica that can be asked.
+        every replica that can be asked. With `to_replace`, a record that is damaged in every replica that has
+        it counts as not stored, so that it can be written again.
         """
         shard = placement.shard
+        if to_replace and level is AckLevel.LOCAL and placement.holders == (self.shards.own_name,):
+            level = AckLevel.ONE
         own: list[Record | None] = [None] * len(entities)
-        own_reply: RecordsRead | None = None
-        if self.shards.own_name in placement.holders:
-            request = ReadRecords(
-                shard, placement.fence, tuple(Wanted(entity, None) for entity in entities), request_id
-            )
-            reply = await self._read_here(request, level)
-            if isinstance(reply, RecordsRead):
-                own_reply = reply
-                own[: len(reply.held)] = [held if isinstance(held, Record) else None for held in reply.held]
+        own_reply = await self._read_here(placement, entities, level, request_id)
+        for position, held in enumerate(own_reply.held if own_reply else ()):
+            own[position] = held if isinstance(held, Record) else None
         newest = NewestRecords(shard, entities, own)
         if level is AckLevel.LOCAL:
             if own_reply is None:
@@ -188,26 +186,39 @@ class RecordSteps:
             Wanted(entity, None if held is None else held.version)
             for entity, held in zip(entities, own, strict=True)
         )
-        tally = await self.replicas.ask(
-            placement,
-            level,
-            ReadRecords(shard, placement.fence, wanted, request_id),
-            newest.take,
-            verb="answered",
-            own_reply=own_reply,
-            ended=(lambda: self._repair.offer(newest.stale())) if repair else None,
-            everyone=everyone,
-        )
+        try:
+            tally = await self.replicas.ask(
+                placement,
+                level,
+                ReadRecords(shard, placement.fence, wanted, request_id),
+                newest.take,
+                verb="answered",
+                own_reply=own_reply,
+                ended=(lambda: self._repair.offer(newest.stale())) if repair else None,
+                everyone=everyone,
+            )
+        except RecordLostError as error:
+            if not to_replace:
+                raise
+            return RecordsFound(newest.records(), newest.done, error.acknowledged)
         return RecordsFound(newest.records(), newest.done, tally.acknowledged)
 
-    async def _read_here(self, request: ReadRecords, level: AckLevel) -> RecordsRead | Refusal | None:
-        """What our own copy says; None if a record is damaged there, so that the other replicas are asked."""
+    async def _read_here(
+        self, placement: Placement, entities: Sequence[Entity], level: AckLevel, request_id: str
+    ) -> RecordsRead | None:
+        """What our own copy says; None if there is none, or a record is damaged in it."""
+        if self.shards.own_name not in placement.holders:
+            return None
+        wanted = tuple(Wanted(entity, None) for entity in entities)
         try:
-            return await self.replicas.own.read(request)
+            reply = await self.replicas.own.read(
+                ReadRecords(placement.shard, placement.fence, wanted, request_id)
+            )
         except RecordDamagedError:
             if level is AckLevel.LOCAL:
                 raise
             return None
+        return reply if isinstance(reply, RecordsRead) else None
 
     async def write(
         self,

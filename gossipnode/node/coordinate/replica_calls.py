@@ -24,10 +24,15 @@ from gossipnode.core.query.replica_messages import (
 )
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS, RefusedByPeerError
 from gossipnode.node.peers.members import Members, Peer
-from gossipnode.node.refusals.request_errors import OtherViewError, ReplicasFullError, TooFewReplicasError
+from gossipnode.node.refusals.request_errors import (
+    OtherViewError,
+    RecordLostError,
+    ReplicasFullError,
+    TooFewReplicasError,
+)
 from gossipnode.node.replica.replica import Replica
 from gossipnode.rpc import RpcError, Status
-from gossipnode.store.interface import StoreError, StoreFullError
+from gossipnode.store.interface import RecordDamagedError, StoreError, StoreFullError
 
 LATE_ANSWERS_SECONDS = 0.1
 """How long a request that has failed waits for the other replicas, so that its error tells what they did."""
@@ -51,6 +56,8 @@ class ReplicaCall:
         """A replica that sees other members than we do."""
         self.full: set[str] = set()
         """Replicas that have no room left."""
+        self.damaged: set[str] = set()
+        """Replicas that hold a record damaged."""
         self.under_way = 0
         """How many replicas have neither answered nor failed."""
         self._take = take
@@ -142,6 +149,7 @@ class ReplicaCalls:
             TooFewReplicasError: `level` cannot be reached. What was written stays, and will spread.
             OtherViewError: the same, because replicas see other members.
             ReplicasFullError: the same, because the replicas that failed are full.
+            RecordLostError: the same, because a record is damaged in the replicas that failed.
         """
         nursery = self._nursery
         if nursery is None:
@@ -165,12 +173,7 @@ class ReplicaCalls:
             await asked.decided()
         if tally.reached:
             return tally
-        problem = f"{placement.shard}: {tally.problem(verb)}"
-        if asked.other_view:
-            raise OtherViewError(problem, asked.other_view)
-        if tally.failures and tally.failures <= asked.full:
-            raise ReplicasFullError(problem)
-        raise TooFewReplicasError(problem)
+        raise _too_few(asked, f"{placement.shard}: {tally.problem(verb)}")
 
     async def _ask_own(self, asked: ReplicaCall, request: ReplicaRequest) -> None:
         own = self._members.own_name
@@ -183,6 +186,8 @@ class ReplicaCalls:
         except StoreError as error:
             if isinstance(error, StoreFullError):
                 asked.full.add(own)
+            if isinstance(error, RecordDamagedError):
+                asked.damaged.add(own)
             asked.failed(own, str(error))
         except Exception:  # noqa: BLE001 - a defect, logged with its traceback
             self._log.exception("own replica failed")
@@ -196,6 +201,8 @@ class ReplicaCalls:
                 peer.answered()
                 if answer.status is Status.RESOURCE_EXHAUSTED:
                     asked.full.add(peer.name)
+                if answer.status is Status.DATA_LOSS:
+                    asked.damaged.add(peer.name)
                 asked.failed(peer.name, answer.message or str(answer), other_view=answer.other_view)
             elif isinstance(answer, RpcError):
                 peer.request_failed(answer)
@@ -208,3 +215,15 @@ class ReplicaCalls:
             peer.link.start(request, told, timeout=REPLICA_SECONDS)
         except RpcError as error:
             told(error)
+
+
+def _too_few(asked: ReplicaCall, problem: str) -> TooFewReplicasError:
+    """The error for a request that too few replicas have done."""
+    tally = asked.tally
+    if asked.other_view:
+        return OtherViewError(problem, asked.other_view)
+    if tally.failures and tally.failures <= asked.full:
+        return ReplicasFullError(problem)
+    if tally.failures and tally.failures <= asked.damaged and not tally.missing:
+        return RecordLostError(problem, tally.acknowledged)
+    return TooFewReplicasError(problem)

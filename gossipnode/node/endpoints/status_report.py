@@ -22,6 +22,9 @@ from gossipnode.wire.round_codec import encode_round
 ROUNDS_SHOWN = 20
 """Rounds in a status."""
 
+SET_ASIDE_SHOWN = 20
+"""Keys of damaged records in a status."""
+
 CALLERS_SHOWN = 10
 """Callers in a status, those that hold most memory."""
 
@@ -44,6 +47,8 @@ class StatusReport:
     async def read(self) -> v1.StatusResponse:
         """The status as of now. Members not heard of lately are asked whether they are there."""
         await self.members.probe()
+        damaged = await self.local.store.damaged_records(limit=SET_ASIDE_SHOWN)
+        disk = self.local.store.disk
         patience = trio.current_time() + STATUS_TREE_SECONDS
         return v1.StatusResponse(
             node=self.members.own_name,
@@ -58,6 +63,8 @@ class StatusReport:
             replicas=v1.ReplicaCounters(
                 read_repairs=self.read_repair.repaired, read_repairs_dropped=self.read_repair.dropped
             ),
+            disk=v1.DiskStatus(state="full" if disk.full else "ok", free=disk.free_bytes),
+            set_aside=v1.SetAsideStatus(count=damaged.records, keys=list(damaged.names)),
         )
 
     def _members(self) -> list[v1.Member]:

@@ -82,13 +82,17 @@ class FillState:
         await self._store.keep_note(FILLED_NOTE, "\n".join(lines).encode())
 
     async def recall(self) -> None:
-        """Read the note that was kept before a restart."""
+        """Read the note that was kept before a restart. From one that has rotted nothing follows."""
         note = await self._store.note(FILLED_NOTE)
         if note is None:
             return
-        view_id, *lines = note.decode().split("\n")
+        try:
+            view_id, *lines = note.decode().split("\n")
+            filled_view = bytes.fromhex(view_id)
+        except ValueError:
+            return
         known = {repr(tuple(shard)): shard for shard in self._shards.view.shards()}
-        self._filled_view = bytes.fromhex(view_id)
+        self._filled_view = filled_view
         self._filled = {known[line] for line in lines if line in known}
 
     async def keep_counting(self) -> None:

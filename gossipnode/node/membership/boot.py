@@ -45,9 +45,12 @@ class NotAMemberError(Exception):
 
 
 async def birth_of(store: Store, now: int) -> int:
-    """When a store was made, by its note. A store without one gets a note that says `now`."""
+    """When a store was made, by its note. A store without one gets a note that says `now`.
+
+    So does one whose note has rotted: it then counts as another store, and is filled again.
+    """
     note = await store.note(BIRTH_NOTE)
-    if note is not None:
+    if note is not None and note.isdigit():
         return int(note)
     await store.keep_note(BIRTH_NOTE, str(now).encode())
     return now

@@ -6,7 +6,7 @@ A stream reads a page or two ahead and then waits, so what it holds is bounded, 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import TypeAlias
 
 import structlog
@@ -18,7 +18,7 @@ from gossipnode.core.query.search import Search
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.peers.members import Members, Peer
-from gossipnode.node.replica.scan import HeldShards
+from gossipnode.node.replica.scan import HeldShards, check_whole
 from gossipnode.node.search.local_search import LocalSearch
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreError
@@ -93,9 +93,12 @@ class CandidateStream:
 Fill: TypeAlias = Callable[[CandidateStream], Awaitable[None]]
 
 
-def fill_from_own(local: LocalState, search: Search, asked: Sequence[SearchedShard]) -> Fill:
-    """Search this node's own store."""
+def fill_from_own(
+    local: LocalState, search: Search, asked: Sequence[SearchedShard], *, alone: Collection[ShardId] = ()
+) -> Fill:
+    """Search this node's own store. No other replica is to be searched for the shards of `alone`."""
     properties = {each.shard: each.properties for each in asked}
+    shared = properties.keys() - set(alone)
 
     async def fill(stream: CandidateStream) -> None:
         found_here = LocalSearch(local.store, search)
@@ -103,6 +106,7 @@ def fill_from_own(local: LocalState, search: Search, asked: Sequence[SearchedSha
         while True:
             found = await found_here.next_page()
             stream.rows_read, stream.index = found_here.rows_read, found_here.index
+            await check_whole(local.store, local.shards, shared)
             if (lost := held.lost()) is not None:
                 stream.other_view = True
                 raise RpcError(Status.FAILED_PRECONDITION, f"{local.own_name} holds {lost} no more")

@@ -173,7 +173,8 @@ class RunningQuery:
     def _stream(self, name: str, shards: Sequence[SearchedShard]) -> CandidateStream:
         search = replace(self._search, shards=tuple(each.shard for each in shards))
         if name == self._shards.own_name:
-            fill = fill_from_own(self._local, search, shards)
+            alone = [each for each in search.shards if self._asked[each].level is AckLevel.LOCAL]
+            fill = fill_from_own(self._local, search, shards, alone=alone)
         else:
             fill = fill_from_peer(self._members, self._members.peers[name], search, shards)
         return CandidateStream(name, search.shards, fill)

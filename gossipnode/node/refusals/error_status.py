@@ -14,6 +14,7 @@ from gossipnode.node.refusals.request_errors import (
     NotAReplicaError,
     NotStoredError,
     QueryTooLargeError,
+    RecordLostError,
     RefusedGroupError,
     ReplicasFullError,
     ShardGoneError,
@@ -25,7 +26,7 @@ from gossipnode.node.refusals.request_errors import (
     ViewConflictError,
 )
 from gossipnode.rpc import RpcError, Status
-from gossipnode.store.interface import StoreClosedError, StoreError, StoreFullError
+from gossipnode.store.interface import RecordDamagedError, StoreClosedError, StoreError, StoreFullError
 from gossipnode.wire.wire_errors import WireError
 
 _STATUS: tuple[tuple[type[Exception], Status], ...] = (
@@ -39,6 +40,7 @@ _STATUS: tuple[tuple[type[Exception], Status], ...] = (
     (ConfiguredGroupError, Status.FAILED_PRECONDITION),
     (MemberError, Status.FAILED_PRECONDITION),
     (ReplicasFullError, Status.RESOURCE_EXHAUSTED),
+    (RecordLostError, Status.DATA_LOSS),
     (TooFewReplicasError, Status.UNAVAILABLE),
     (ShardGoneError, Status.FAILED_PRECONDITION),
     (ViewConflictError, Status.FAILED_PRECONDITION),
@@ -49,6 +51,7 @@ _STATUS: tuple[tuple[type[Exception], Status], ...] = (
     (TooManyRoundsError, Status.RESOURCE_EXHAUSTED),
     (StoreFullError, Status.RESOURCE_EXHAUSTED),
     (StoreClosedError, Status.UNAVAILABLE),
+    (RecordDamagedError, Status.DATA_LOSS),
     (StoreError, Status.INTERNAL),
 )
 _KNOWN: tuple[type[Exception], ...] = tuple(kind for kind, _ in _STATUS)

@@ -33,6 +33,15 @@ class ReplicasFullError(TooFewReplicasError):
     """Not enough replicas have room for what was to be written. Asking another node would not help."""
 
 
+class RecordLostError(TooFewReplicasError):
+    """A record is damaged in so many replicas that too few are left, and all the others have answered."""
+
+    def __init__(self, message: str, acknowledged: int) -> None:
+        """Say how many have answered."""
+        super().__init__(message)
+        self.acknowledged = acknowledged
+
+
 class OtherViewError(TooFewReplicasError):
     """Not enough replicas see the members that we see. `peer` is one of those that do not."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
@@ -20,6 +20,7 @@ from gossipnode.node.replica.replica import Replica
 from gossipnode.node.search.local_search import LocalSearch
 from gossipnode.node.search.search_turns import Places, SearchKind, SearchTurns
 from gossipnode.rpc import RpcError, ServerStream, Status
+from gossipnode.store.interface import RecordDamagedError, Store
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.query.scan_codec import SearchedShard, add_candidate, decode_search
 from gossipnode.wire.wire_errors import WireError
@@ -64,6 +65,20 @@ class HeldShards:
             return None
         self._view = view
         return next((shard for shard in self._searched if not self._shards.holds(shard)), None)
+
+
+async def check_whole(store: Store, shards: ShardMap, searched: Collection[ShardId]) -> None:
+    """Give up a search if a record of these shards is set aside here: it would find too little.
+
+    Then the other replicas are searched. Where there is none, the rest is better than nothing. Ask after each
+    page, because a record may be set aside when the search comes to it.
+
+    Raises:
+        RecordDamagedError: names the record.
+    """
+    for shard, name in (await store.damaged_shards()).items():
+        if shard in searched and len(shards.placement(shard).holders) > 1:
+            raise RecordDamagedError(f"{shard}: record {name} is damaged here and set aside")
 
 
 class ReplicaScan:
@@ -151,6 +166,7 @@ class ReplicaScan:
         page, size = pb.ScanPage(), 0
         while True:
             found = await local.next_page()
+            await check_whole(self._store, self._shards, properties)
             if (lost := held.lost()) is not None:
                 text = f"{self._shards.own_name} holds {lost} no more"
                 raise RpcError(Status.FAILED_PRECONDITION, text)

@@ -16,7 +16,8 @@ from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.store.interface import IndexRows
 from gossipnode.store.prepared import PreparedRecord
-from gossipnode.store.sqlite.jobs import DigestJob, Job, StepJob, WriteJob
+from gossipnode.store.sqlite.disk.file import WAL_CHECKPOINT_PAGES, WAL_KEPT_BYTES
+from gossipnode.store.sqlite.jobs import ChangeJob, DigestJob, Job, LogJob, StepJob, WriteJob
 from gossipnode.store.sqlite.tables.index_table import Change, follow_changes, indexes_of
 from gossipnode.store.sqlite.tables.rows import (
     HeldLeaf,
@@ -30,6 +31,12 @@ from gossipnode.store.sqlite.tables.rows import (
 from gossipnode.store.sqlite.tables.set_aside import aside_versions, forget_aside
 from gossipnode.store.sqlite.tables.statements import RowsSql, SqlValue, execute_rows
 
+SHORT_LOG_BYTES = 1 << 20
+"""A log that is kept short is cut to this when it is begun again."""
+
+BUSY_MILLISECONDS = 5000
+"""How long a write waits for another program that has the file locked: as long as Python's sqlite3 has it."""
+
 
 class Committer:
     """Carries out jobs on the writer's connection, those of one call in one transaction.
@@ -38,11 +45,12 @@ class Committer:
     stamp, and whether the file is still marked clean.
     """
 
-    __slots__ = ("_clean", "_connection", "_index_rows", "_indexes", "_sids", "_stamp")
+    __slots__ = ("_clean", "_connection", "_index_rows", "_indexes", "_log_is_short", "_sids", "_stamp")
 
     def __init__(self, connection: sqlite3.Connection, index_rows: IndexRows) -> None:
         self._connection = connection
         self._index_rows = index_rows
+        self._log_is_short = False
         self._indexes: dict[int, dict[str, int]] = {}
         self._sids: dict[ShardId, int] = {}
         # Damage at the place where the next record goes is met here, and not by the first write.
@@ -56,6 +64,13 @@ class Committer:
         Raises:
             sqlite3.Error: SQLite could not carry out the transaction.
         """
+        changes = [job for job in jobs if not isinstance(job, LogJob)]
+        if changes:
+            self._commit(changes)
+        if len(changes) < len(jobs):
+            self._empty_log()
+
+    def _commit(self, jobs: Sequence[ChangeJob]) -> None:
         connection, indexes = self._connection, self._indexes
         # What is remembered must change only once the transaction is committed.
         sids, stamp = dict(self._sids), self._stamp
@@ -83,10 +98,38 @@ class Committer:
             raise
         self._sids, self._indexes, self._stamp, self._clean = sids, indexes, stamp, False
 
-    def reuse_log(self) -> None:
-        """Move the log into the database, so that the next commit can write over it instead of after it."""
+    def reuse_log(self) -> bool:
+        """Move the log into the database, so that the next commit can write over it instead of after it.
+
+        Returns whether all of it was moved. A reader may still need a part.
+        """
+        try:
+            row = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error:
+            return False
+        busy, pages, moved = row
+        return not busy and pages == moved
+
+    def keep_log_short(self, short: bool) -> None:
+        """Say whether each commit is moved into the database at once."""
+        if short is self._log_is_short:
+            return
+        pages, kept_bytes = (1, SHORT_LOG_BYTES) if short else (WAL_CHECKPOINT_PAGES, WAL_KEPT_BYTES)
+        self._connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+        self._connection.execute(f"PRAGMA journal_size_limit = {kept_bytes}")
+        self._log_is_short = short
+
+    def _empty_log(self) -> None:
+        """Give the space of the log back to the disk, unless a reader still needs it."""
+        if not self.reuse_log():
+            return
         with contextlib.suppress(sqlite3.Error):
-            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            # It would wait for readers that began before, and all writes would wait with it.
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            try:
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
 
     def _mark_in_use(self) -> None:
         """From the first change on, the next start checks the file, unless the store is closed in order."""

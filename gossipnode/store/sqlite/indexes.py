@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import pairwise
 
+import structlog
 import trio
 
 from gossipnode.core.model.property import ShardId
@@ -14,6 +16,7 @@ from gossipnode.store.interface import IndexHit, IndexRows, IndexState
 from gossipnode.store.prepared import check_index, no_index, too_many_indexes
 from gossipnode.store.sqlite.jobs import StepJob
 from gossipnode.store.sqlite.reads import Reads
+from gossipnode.store.sqlite.tables.damage import is_bytes
 from gossipnode.store.sqlite.tables.drop import INDEX_CLEAR_ROWS
 from gossipnode.store.sqlite.tables.entity_key import entity_key, is_key, key_entity
 from gossipnode.store.sqlite.tables.index_table import (
@@ -36,12 +39,13 @@ from gossipnode.store.sqlite.writer import Writer
 class Indexes:
     """The methods of `Store` that are about indexes."""
 
-    __slots__ = ("_index_rows", "_reads", "_writer")
+    __slots__ = ("_index_rows", "_log", "_reads", "_writer")
 
     def __init__(self, writer: Writer, reads: Reads, index_rows: IndexRows) -> None:
         self._writer = writer
         self._reads = reads
         self._index_rows = index_rows
+        self._log = structlog.get_logger("gossipnode.store")
 
     async def want(self, shard: ShardId, tag: str) -> None:
         """See `Store.want_index`."""
@@ -58,9 +62,7 @@ class Indexes:
         await trio.lowlevel.checkpoint()
         if tag not in self.states(shard):
             return
-        step = partial(give_up_index, shard=shard, tag=tag, limit=INDEX_CLEAR_ROWS)
-        while await self._writer.free(step, INDEX_CLEAR_ROWS):
-            pass
+        await self._writer.free(partial(give_up_index, shard=shard, tag=tag), INDEX_CLEAR_ROWS)
 
     def states(self, shard: ShardId) -> dict[str, IndexState]:
         """See `Store.indexes`."""
@@ -97,16 +99,33 @@ class Indexes:
                     raise no_index(shard, tag, building=index is not None)
                 page = _find_page(connection, index[0], int(kind), low, high, after, descending, limit)
             rotten = next((hit for hit in page if not is_key(hit[1])), None)
-            if rotten is None:
+            if rotten is None and _in_order(page, after, descending=descending):
                 return [IndexHit(key, key_entity(entity)) for key, entity in page]
             # It leads to no record. The row that the record itself had is there again once it is written.
-            await self._step(partial(remove_hit, iid=index[0], kind=int(kind), hit=rotten), 1)
+            remove = partial(remove_hit, iid=index[0], kind=int(kind), hit=rotten) if rotten else None
+            if remove is None or not await self._writer.spare(remove):
+                # Rows out of order would be read for ever. The index is made again when it is wanted.
+                self._log.error("a damaged index is given up", shard=str(shard), tag=tag[:80])
+                await self.drop(shard, tag)
 
     async def _step(self, run: Callable[[sqlite3.Connection], int], records: int) -> int:
         job = StepJob(run, records)
         await self._writer.do(job)
         assert 0 <= job.result <= records, "a step did more than it counted for in the writer's queue"
         return job.result
+
+
+def _in_order(page: Sequence[RawHit], after: IndexHit | None, *, descending: bool) -> bool:
+    """Whether the rows come in the order of the index, and after the row `after`."""
+    begin = [(after.key, entity_key(after.entity))] if after else []
+    for one, two in pairwise((*begin, *page)):
+        if not is_bytes(two[0]):
+            return False
+        # With `descending`, keys descend, but the entities of one key still ascend.
+        forward = one[0] > two[0] if descending and one[0] != two[0] else one < two
+        if not forward:
+            return False
+    return True
 
 
 def _find_page(

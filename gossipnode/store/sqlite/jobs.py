@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
+from gossipnode.core.cluster.view import SYSTEM_GROUP
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteResult
@@ -19,6 +20,9 @@ KeyedRecord: TypeAlias = tuple[PreparedRecord, bytes]
 
 _DIGEST_WEIGHT_BYTES = 256
 """What a digest counts for in the writer's queue: the digest, its key and the objects around them."""
+
+GROWTH_RECORD_BYTES = 4096
+"""What a record adds to the log beside its payload: a page, since most of the pages are shared."""
 
 
 class LeafSha(NamedTuple):
@@ -66,11 +70,21 @@ class StepJob:
     run: Callable[[sqlite3.Connection], int]
     records: int = 1
     """What the job counts for in the writer's queue: the records of a write that would take as long."""
+    on_full_disk: bool = False
+    """Whether it is tried on a full disk too: it frees space, or needs next to none."""
     result: int = 0
     """What the function returned."""
 
 
-Job: TypeAlias = WriteJob | DigestJob | StepJob
+@dataclass(slots=True, eq=False)
+class LogJob:
+    """Moves the log into the database and empties it, after the other jobs of the same commit."""
+
+
+ChangeJob: TypeAlias = WriteJob | DigestJob | StepJob
+"""What is carried out within a transaction."""
+
+Job: TypeAlias = ChangeJob | LogJob
 
 
 def keyed_record(shard: ShardId, record: Record) -> KeyedRecord:
@@ -88,3 +102,23 @@ def job_weight(job: Job) -> tuple[int, int]:
             return len(job.leaves) + 1, _DIGEST_WEIGHT_BYTES * (len(job.leaves) + len(job.slots))
         case StepJob():
             return job.records, 0
+        case LogJob():
+            return 1, 0
+
+
+def job_growth_bytes(job: Job) -> int:
+    """About how much the files grow by a job at most, log and database together; 0 if it needs no space.
+
+    What members and groups there are is kept on a full disk too. It is little, and without it the node could
+    neither be forgotten nor hand over what it holds.
+    """
+    match job:
+        case WriteJob() if all(prepared.shard.group == SYSTEM_GROUP for prepared, _ in job.records):
+            return 0
+        case StepJob() if job.on_full_disk:
+            return 0
+        case LogJob():
+            return 0
+        case _:
+            records, size = job_weight(job)
+            return 2 * size + GROWTH_RECORD_BYTES * records

@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import structlog
 
-from gossipnode.store.sqlite.jobs import StepJob
 from gossipnode.store.sqlite.open_state import OpenState
 from gossipnode.store.sqlite.tables.damage import DamagedLeafError
 from gossipnode.store.sqlite.tables.rows import LeafPlace
@@ -43,9 +42,7 @@ class Mending:
                 return await attempt()
             except DamagedLeafError as found:
                 place = LeafPlace(*found.place)
-                job = StepJob(partial(set_aside, place=place))
-                await self._writer.do(job)
-                if job.result:
+                if await self._writer.spare(partial(set_aside, place=place)):
                     self._log.error("record set aside", record=key_name(place.key), reason=str(found))
                 elif place in sound:
                     # A write may have replaced the record in between, but not twice to the same effect.

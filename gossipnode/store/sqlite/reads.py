@@ -11,7 +11,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from gossipnode.store.interface import StoreDamagedError
-from gossipnode.store.sqlite.file import StoreFile
+from gossipnode.store.sqlite.disk.file import StoreFile
 from gossipnode.store.sqlite.open_state import OpenState
 from gossipnode.store.sqlite.sqlite_errors import store_error
 

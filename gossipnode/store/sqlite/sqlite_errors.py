@@ -25,13 +25,20 @@ def store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """The error to raise for an error of SQLite about the database file `path`."""
     # Errors that Python's sqlite3 module raises of its own accord have no code.
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT):
+        return damaged(path, str(error))
+    if code == sqlite3.SQLITE_ERROR and str(error).startswith(_ROTTEN_SCHEMA):
         return damaged(path, str(error))
     if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _disk_full(path)):
-        return StoreFullError(f"no space left for {path}: free some; reads go on, and writes work again then")
+        return no_space(path)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusyError(f"another program has {path} locked: close it")
     return StoreError(f"{path}: {error}")
+
+
+def no_space(path: Path) -> StoreFullError:
+    """The error for a write that there is no space for."""
+    return StoreFullError(f"no space left for {path}: free some; reads go on, and writes work again then")
 
 
 def damaged(path: Path, finding: str) -> StoreDamagedError:
@@ -55,10 +62,10 @@ def _disk_full(path: Path) -> bool:
         space = os.statvfs(path.parent)
     except OSError:
         return False
-    return space.f_bavail * space.f_frsize < FULL_BELOW_BYTES or _growth_refused(path)
+    return space.f_bavail * space.f_frsize < FULL_BELOW_BYTES or growth_refused(path)
 
 
-def _growth_refused(path: Path) -> bool:
+def growth_refused(path: Path) -> bool:
     """Whether a quota or a limit on the size of files keeps the store from growing. A probing write tells."""
     probe = path.with_name(PROBE_NAME)
     try:
@@ -79,5 +86,8 @@ def _growth_refused(path: Path) -> bool:
         os.close(descriptor)
         probe.unlink(missing_ok=True)
 
+
+_ROTTEN_SCHEMA = ("no such ", "malformed database schema", "no query solution")
+"""How SQLite's messages begin when it does not find what every file of ours has."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

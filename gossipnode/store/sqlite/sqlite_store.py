@@ -14,12 +14,15 @@ from pathlib import Path
 
 import trio
 
+from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.query.index_key import IndexKind
 from gossipnode.core.session.tree import Leaf, Tree
 from gossipnode.store.interface import (
+    DamagedRecords,
+    DiskState,
     IndexHit,
     IndexRows,
     IndexState,
@@ -30,16 +33,20 @@ from gossipnode.store.interface import (
     no_index_rows,
 )
 from gossipnode.store.sqlite.digests import Digests
-from gossipnode.store.sqlite.disk_watch import WATCH_SECONDS, DiskWatch
-from gossipnode.store.sqlite.file import StoreFile, close_file, close_readers, make_reserve, open_file
+from gossipnode.store.sqlite.disk.file import StoreFile, close_file, close_readers, open_file
 from gossipnode.store.sqlite.indexes import Indexes
-from gossipnode.store.sqlite.jobs import KeyedRecord, StepJob, WriteJob, keyed_record
+from gossipnode.store.sqlite.jobs import KeyedRecord, WriteJob, keyed_record
 from gossipnode.store.sqlite.mending import Mending
 from gossipnode.store.sqlite.open_state import OpenState
 from gossipnode.store.sqlite.reads import Reads
-from gossipnode.store.sqlite.sqlite_errors import record_damaged, store_error
+from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, record_damaged, store_error
 from gossipnode.store.sqlite.tables.damage import leaf_checked
-from gossipnode.store.sqlite.tables.drop import DROP_STEP_RECORDS, drop_step, return_pages
+from gossipnode.store.sqlite.tables.drop import (
+    DROP_STEP_RECORDS,
+    RETURN_STEP_PAGES,
+    drop_step,
+    return_pages,
+)
 from gossipnode.store.sqlite.tables.entity_key import entity_key, key_entity
 from gossipnode.store.sqlite.tables.rows import (
     all_shards,
@@ -52,8 +59,14 @@ from gossipnode.store.sqlite.tables.rows import (
     scan_page,
     slot_rows,
 )
-from gossipnode.store.sqlite.tables.set_aside import key_name
+from gossipnode.store.sqlite.tables.set_aside import (
+    count_aside,
+    key_name,
+    list_aside,
+    shards_with_aside,
+)
 from gossipnode.store.sqlite.tables.statements import STATEMENT_ROWS, statement_rows
+from gossipnode.store.sqlite.upkeep import Upkeep
 from gossipnode.store.sqlite.writer import Writer
 
 READ_STATEMENT_ROWS = 64
@@ -107,7 +120,7 @@ class SqliteStore:
         "_mending",
         "_reads",
         "_state",
-        "_watch",
+        "_upkeep",
         "_writer",
     )
 
@@ -115,28 +128,43 @@ class SqliteStore:
         self._file = file
         self._state = OpenState(file.path)
         self._reads = Reads(file, self._state)
-        self._watch = DiskWatch(file.path)
         self._writer = Writer(file.writer, file.path, index_rows, self._state.fail)
         self._digests = Digests(self._writer, self._reads, self._state, leaf_digest)
         self._mending = Mending(self._writer, self._state)
         self._indexes = Indexes(self._writer, self._reads, index_rows)
+        self._upkeep = Upkeep(file.path, self._writer, self._state)
 
     @property
     def moved_aside(self) -> Path | None:
         """Where a damaged file is now, if opening has moved one aside."""
         return self._file.moved_aside
 
+    async def damaged_records(self, *, limit: int) -> DamagedRecords:
+        """See `Store.damaged_records`."""
+        await trio.lowlevel.checkpoint()
+        with self._reads.transaction() as connection:
+            names = tuple(record.name for record in list_aside(connection, limit))
+            return DamagedRecords(count_aside(connection), names)
+
+    async def damaged_shards(self) -> dict[ShardId, str]:
+        """See `Store.damaged_shards`."""
+        await trio.lowlevel.checkpoint()
+        with self._reads.statement() as connection:
+            return shards_with_aside(connection)
+
+    @property
+    def disk(self) -> DiskState:
+        """See `Store.disk`."""
+        return self._writer.space.state
+
+    @property
+    def disk_changed(self) -> ChangeEvent:
+        """See `Store.disk_changed`."""
+        return self._writer.disk_changed
+
     async def wait_failed(self) -> StoreError:
-        """See `Store.wait_failed`. Looks at the files meanwhile: they may be removed."""
-        while self._state.failure is None:
-            with trio.move_on_after(WATCH_SECONDS):
-                await self._state.wait_failed()
-            if not self._state.closed:
-                await trio.to_thread.run_sync(make_reserve, self._file.path, abandon_on_cancel=True)
-                gone = await trio.to_thread.run_sync(self._watch.look, abandon_on_cancel=True)
-                if gone is not None and not self._state.closed:
-                    self._state.fail(gone)
-        return self._state.failure
+        """See `Store.wait_failed`. Looks at the files and at the disk meanwhile."""
+        return await self._upkeep.run()
 
     async def write(
         self,
@@ -251,12 +279,10 @@ class SqliteStore:
         with self._reads.transaction() as connection:
             if find_shard(connection, shard) is None:
                 return
-        while await self._writer.free(partial(drop_step, shard=shard), DROP_STEP_RECORDS):
-            pass
-        # Nobody needs to wait for the pages on a full disk: the next records are written to them.
-        with contextlib.suppress(StoreFullError):
-            while await self._writer.free(return_pages, DROP_STEP_RECORDS):
-                pass
+        await self._writer.free(partial(drop_step, shard=shard), DROP_STEP_RECORDS)
+        # The shard is gone, whether they can be given back now or not.
+        with contextlib.suppress(StoreFullError, StoreBusyError):
+            await self._writer.free(return_pages, RETURN_STEP_PAGES)
 
     async def note(self, key: str) -> bytes | None:
         """See `Store.note`."""
@@ -267,7 +293,7 @@ class SqliteStore:
     async def keep_note(self, key: str, value: bytes | None) -> None:
         """See `Store.keep_note`."""
         self._state.check_open()
-        await self._writer.do(StepJob(partial(keep_note, key=key, value=value)))
+        await self._writer.spare(partial(keep_note, key=key, value=value))
 
     async def want_index(self, shard: ShardId, tag: str) -> None:
         """See `Store.want_index`."""

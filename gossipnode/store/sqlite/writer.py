@@ -12,16 +12,20 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import trio
 
+from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.concurrency.waker import Waker
 from gossipnode.store.interface import IndexRows, StoreClosedError, StoreError, StoreFullError
 from gossipnode.store.sqlite.commit import Committer
-from gossipnode.store.sqlite.file import give_up_reserve
-from gossipnode.store.sqlite.jobs import Job, StepJob, job_weight
-from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, store_error
+from gossipnode.store.sqlite.disk.disk_space import DiskSpace
+from gossipnode.store.sqlite.disk.reserve import give_up_reserve
+from gossipnode.store.sqlite.jobs import Job, LogJob, StepJob, job_growth_bytes, job_weight
+from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, damaged, no_space, store_error
+from gossipnode.store.sqlite.tables.damage import DamageError
 
 WRITE_QUEUE_RECORDS = 4096
 WRITE_QUEUE_BYTES = 32 << 20
@@ -30,6 +34,9 @@ WRITE_QUEUE_BYTES = 32 << 20
 COMMIT_RECORDS = 256
 COMMIT_BYTES = 8 << 20
 """A commit takes jobs until it has this many records or bytes; the last job may exceed them."""
+
+FREE_FEW = 4
+"""What a step that frees space does at least: a reserve has room for as many records, of any size."""
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +73,9 @@ class Writer:
         "_stopping",
         "_thread",
         "_token",
+        "commits",
+        "disk_changed",
+        "space",
     )
 
     def __init__(
@@ -91,6 +101,10 @@ class Writer:
         self._stopped = trio.Event()
         self._failed: StoreError | None = None
         self._token = trio.lowlevel.current_trio_token()
+        self.commits = 0
+        """Batches that were handed to the thread."""
+        self.disk_changed = ChangeEvent()
+        self.space = DiskSpace(path, lambda: self._tell(self.disk_changed.notify))
         self._thread = threading.Thread(target=self._run, name="store writer", daemon=True)
         self._thread.start()
 
@@ -115,15 +129,37 @@ class Writer:
         if queued.error is not None:
             raise queued.error
 
-    async def free(self, run: Callable[[sqlite3.Connection], int], records: int) -> int:
-        """Have a step carried out that frees space, on a full disk too; returns its result.
+    async def free(self, step: Callable[..., int], most: int) -> None:
+        """Carry out a step until it returns 0: step(connection, limit=...), which frees space.
 
-        If there is no space, the reserve is given up and the step is tried once more.
+        Where there is too little space, it is given less to do, and more again step by step. In the end the
+        reserve is given up.
+
+        Raises:
+            StoreFullError: there is no space even for the shortest step.
+        """
+        count = most
+        while True:
+            job = StepJob(partial(step, limit=count), count, on_full_disk=True)
+            try:
+                await self.do(job)
+            except StoreFullError:
+                if count > FREE_FEW:
+                    count = max(FREE_FEW, count // FREE_FEW)
+                elif not give_up_reserve(self._path):
+                    raise
+            else:
+                if not job.result:
+                    return
+                count = min(count + 1, most)
+
+    async def spare(self, run: Callable[[sqlite3.Connection], int]) -> int:
+        """Carry out a short step that needs next to no space, by the reserve if need be; returns its result.
 
         Raises:
             StoreFullError: there is no space even for that.
         """
-        job = StepJob(run, records)
+        job = StepJob(run, on_full_disk=True)
         try:
             await self.do(job)
         except StoreFullError:
@@ -131,6 +167,10 @@ class Writer:
                 raise
             await self.do(job)
         return job.result
+
+    async def empty_log(self) -> None:
+        """Give the space of the log back to the disk. Writes wait meanwhile, as for any long commit."""
+        await self.do(LogJob())
 
     async def stop(self) -> None:
         """Refuse new jobs, carry out those that were handed in, and end the thread."""
@@ -175,6 +215,7 @@ class Writer:
         if batch or self._stopping:
             # From here until `_wake` the batch is the thread's; another one must wait.
             self._busy = True
+            self.commits += 1
             self._batches.put(batch or None)
 
     def _run(self) -> None:
@@ -187,27 +228,43 @@ class Writer:
     def _commit(self, batch: Sequence[_Queued]) -> None:
         error = self._failed and StoreClosedError(f"the store has failed: {self._failed}")
         if error is None:
+            batch, growing = self._admitted(batch)
+            if not batch:
+                return
             error = self._try(batch)
-        if isinstance(error, StoreFullError):
-            self._committer.reuse_log()
-            error = self._try(batch)
+            if isinstance(error, StoreFullError):
+                self._committer.reuse_log()
+                error = self._try(batch)
+            if error is None and growing:
+                self.space.grew()
         if error is None:
             return
-        if not isinstance(error, StoreFullError | StoreBusyError | StoreClosedError):
+        if isinstance(error, StoreFullError):
+            self.space.failed()
+        elif not isinstance(error, StoreBusyError | StoreClosedError):
             # It is not known what the failed write has done, so nothing is certain about the file any more.
             self._failed = error
             self._tell(self._on_failure, error)
             error = StoreClosedError(f"the store has failed: {error}")
-        for queued in batch:
-            # Each task gets an exception of its own, since a raised exception collects the traceback of its
-            # task.
-            queued.error = type(error)(str(error))
+        _fail(batch, error)
+
+    def _admitted(self, batch: Sequence[_Queued]) -> tuple[Sequence[_Queued], bool]:
+        """The jobs that there is space for, and whether any makes the store grow. The others fail."""
+        growth_bytes = sum(job_growth_bytes(queued.job) for queued in batch)
+        if not growth_bytes or self.space.admits(growth_bytes):
+            return batch, growth_bytes > 0
+        growing = [queued for queued in batch if job_growth_bytes(queued.job)]
+        _fail(growing, no_space(self._path))
+        return [queued for queued in batch if queued.error is None], False
 
     def _try(self, batch: Sequence[_Queued]) -> StoreError | None:
         try:
+            self._committer.keep_log_short(self.space.is_low)
             self._committer.commit([queued.job for queued in batch])
         except sqlite3.Error as raised:
             return store_error(raised, self._path)
+        except DamageError as raised:
+            return damaged(self._path, str(raised))
         except Exception as raised:  # noqa: BLE001 (reported: to every waiting task and to the node)
             return StoreError(f"{self._path}: {raised!r}")
         return None
@@ -229,6 +286,12 @@ class Writer:
         self._busy = False
         if self._pending or self._stopping:
             self._flush_soon()
+
+
+def _fail(batch: Sequence[_Queued], error: StoreError) -> None:
+    for queued in batch:
+        # Each task gets an exception of its own, since a raised exception collects the traceback of its task.
+        queued.error = type(error)(str(error))
 
 
 def _no_abort(_: Callable[[], None]) -> trio.lowlevel.Abort:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.store.interface import IndexRows
-from gossipnode.store.sqlite.tables.index_table import TagRow, rows_of
+from gossipnode.store.sqlite.tables.index_table import TagRow, rows_of, tag_text
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class ShardIndexes:
         """Begin with the shard of this number."""
         rows = self.connection.execute("SELECT iid, tag, slot, entity FROM tag_index WHERE sid = ?", (sid,))
         self.indexes = [
-            _CheckedIndex(iid, tag.decode(), None if slot is None else (slot, key))
+            _CheckedIndex(iid, tag_text(tag), None if slot is None else (slot, key))
             for iid, tag, slot, key in rows.fetchall()
         ]
 

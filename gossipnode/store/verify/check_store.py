@@ -31,9 +31,10 @@ from gossipnode.store.interface import (
     StoreLockedError,
     StoreSummary,
 )
-from gossipnode.store.sqlite.directory_lock import LOCK_NAME, DirectoryLock
-from gossipnode.store.sqlite.file import FILE_NAME, connect_reader, lost_commits
-from gossipnode.store.sqlite.schema import MIGRATIONS, check_identity
+from gossipnode.store.sqlite.disk.directory_lock import LOCK_NAME, DirectoryLock
+from gossipnode.store.sqlite.disk.file import FILE_NAME, connect_reader
+from gossipnode.store.sqlite.disk.log_rot import lost_commits
+from gossipnode.store.sqlite.disk.schema import MIGRATIONS, check_identity
 from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
 from gossipnode.store.sqlite.tables.entity_key import DamagedKeyError, entity_key, key_entity
 from gossipnode.store.sqlite.tables.rows import SlotRow, all_shards, slot_rows

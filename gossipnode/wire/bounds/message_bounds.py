@@ -76,6 +76,7 @@ ELEMENTS_MAX = {
     "gossipnode.v1.Group.indexes": _BATCH_MAX,
     "gossipnode.v1.ListGroupsResponse.groups": _SHOWN_MAX,
     "gossipnode.v1.RecordBatch.records": _SHOWN_MAX,
+    "gossipnode.v1.SetAsideStatus.keys": _BATCH_MAX,
     "gossipnode.v1.ShardStatus.replicas": _BATCH_MAX,
     "gossipnode.v1.ShardStatus.Moving.to": _BATCH_MAX,
     "gossipnode.v1.Memory.by": _LIST_MAX,

@@ -207,10 +207,7 @@ def test_a_file_that_is_no_store(tmp_path: Path) -> None:
     assert first.stdout.readline().startswith(b"ready ")
     first.terminate()
     first.communicate(timeout=WAIT_SECONDS)
-    largest = max(
-        (file for file in directory.iterdir() if file.is_file()), key=lambda file: file.stat().st_size
-    )
-    largest.write_bytes(b"no database at all" * 1000)
+    (directory / "store.db").write_bytes(b"no database at all" * 1000)
     ended = run_process("run", "--name", "a", "--listen", "127.0.0.1:0", "--data-dir", str(directory))
     assert ended.code == 1
     assert str(directory) in ended.problem

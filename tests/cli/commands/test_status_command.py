@@ -35,7 +35,7 @@ def test_a_status_shows_moves_and_read_repairs(ask_peer: Cli, peer: Peer) -> Non
     shown = json.loads(ask_peer("status", "-o", "json").out)
     assert list(shown) == [
         "node", "address", "version", "state", "members", "shards", "rounds",
-        "registry_root", "memory", "read_repairs", "read_repairs_dropped",
+        "registry_root", "memory", "read_repairs", "read_repairs_dropped", "disk", "set_aside",
     ]  # fmt: skip
     assert (shown["registry_root"], shown["read_repairs"], shown["read_repairs_dropped"]) == (
         "abc" * 20,
@@ -90,14 +90,39 @@ def test_a_status_without_moves_says_nothing_of_them(ask_peer: Cli, peer: Peer) 
     assert "mov" not in table
 
 
+def test_a_status_shows_a_full_disk_and_what_was_set_aside(ask_peer: Cli, peer: Peer) -> None:
+    peer.answers[services.NODE_STATUS] = status(
+        disk=messages.DiskStatus(state="full", free=12_345_678),
+        set_aside=messages.SetAsideStatus(count=21, keys=["sw/n/1", "sw/n/2"]),
+    )
+    shown = json.loads(ask_peer("status", "-o", "json").out)
+    assert shown["disk"] == {"state": "full", "free": 12_345_678}
+    assert shown["set_aside"] == {"count": 21, "keys": ["sw/n/1", "sw/n/2"]}
+    table = ask_peer("status").out
+    assert "\ndisk full, 12.3 MB free: writes are refused until there is more\n" in table
+    assert "\n21 damaged records set aside: sw/n/1, sw/n/2, ...\n" in table
+
+
+def test_a_sound_disk_is_shown_too(ask_peer: Cli, peer: Peer) -> None:
+    peer.answers[services.NODE_STATUS] = status(disk=messages.DiskStatus(state="ok", free=20_000_000))
+    table = ask_peer("status").out
+    assert "\ndisk ok, 20.0 MB free\n" in table
+    assert "set aside" not in table
+
+
 @pytest.mark.slow
 def test_the_status_of_a_real_node(ask: Cli, node: Running) -> None:
     (status,) = lines(ask("status", "-o", "json"))
     assert list(status) == [
         "node", "address", "version", "state", "members", "shards", "rounds",
-        "registry_root", "memory", "read_repairs", "read_repairs_dropped",
+        "registry_root", "memory", "read_repairs", "read_repairs_dropped", "disk", "set_aside",
     ]  # fmt: skip
     assert (status["node"], status["address"], status["state"]) == ("a", node.address, "ready")
+    disk = status["disk"]
+    assert isinstance(disk, dict)
+    assert disk["state"] == "ok"
+    assert disk["free"] > 0
+    assert status["set_aside"] == {"count": 0, "keys": []}
     shards = status["shards"]
     assert isinstance(shards, list)
     assert [(shard["group"], shard["shard"]) for shard in shards] == [("many", 0), ("many", 1), ("sw", 0)]

@@ -6,24 +6,20 @@ import errno
 import os
 import resource
 import sqlite3
-import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from gossipnode.core.model.write_result import WriteOutcome
-from gossipnode.store.interface import ShardCounts, StoreDamagedError, StoreError, StoreFullError
-from gossipnode.store.sqlite import file, sqlite_errors
-from gossipnode.store.sqlite.file import RESERVE_NAME
+from gossipnode.store.interface import StoreDamagedError, StoreError, StoreFullError
+from gossipnode.store.sqlite import sqlite_errors
 from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, store_error
-from gossipnode.store.verify.check_store import verify_store
 from tests.store.support import (
     SHARD,
     Handle,
     SqliteHandle,
-    leaf_digest,
     make_record,
     placed,
     rebuilt,
@@ -70,99 +66,6 @@ async def test_a_limit_on_pages(sqlite: SqliteHandle) -> None:
     assert len(await scan_all(sqlite.store)) == len(kept) + 1
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    target = tmp_path / "disk"
-    target.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(target)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small tmpfs here: {mounted.stderr.strip()}")
-    try:
-        yield target
-    finally:
-        subprocess.run(["umount", str(target)], check=True)
-
-
-def _fill_disk(disk: Path) -> None:
-    with (disk / "more").open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(bytes(4096)):
-            pass
-
-
-@pytest.fixture
-def small_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reserve that a disk of 2 MiB has room for."""
-    monkeypatch.setattr(file, "RESERVE_BYTES", 300_000)
-    monkeypatch.setattr(file, "RESERVE_MIN_FREE_BYTES", 600_000)
-
-
-@pytest.mark.usefixtures("small_reserve")
-async def test_a_shard_is_dropped_from_a_full_disk(small_disk: Path) -> None:
-    filler = small_disk / "filler"
-    filler.write_bytes(bytes(700_000))
-    handle = SqliteHandle(small_disk / "data")
-    await handle.open()
-    try:
-        assert (handle.directory / RESERVE_NAME).stat().st_size == 300_000
-        await _fill_up(handle)
-        _fill_disk(small_disk)
-        with pytest.raises(StoreFullError):
-            await handle.store.write(placed(*(make_record(str(n), payload=BIG) for n in range(300))))
-        await handle.store.drop(SHARD)
-        assert not (handle.directory / RESERVE_NAME).exists()
-        assert await handle.store.counts(SHARD) == ShardCounts(0, 0, 0)
-        filler.unlink()
-        await handle.store.write(placed(*(make_record(f"new {n}", payload=BIG) for n in range(30))))
-    finally:
-        await handle.close()
-    assert verify_store(handle.directory, lambda _: leaf_digest).wrong_count == 0
-
-
-@pytest.mark.usefixtures("small_reserve")
-async def test_a_node_starts_on_a_full_disk(small_disk: Path) -> None:
-    handle = SqliteHandle(small_disk / "data")
-    await handle.open()
-    try:
-        await handle.store.write(placed(make_record(payload=BIG)))
-        await handle.close()
-        _fill_disk(small_disk)
-        await handle.open()
-        assert await scan_all(handle.store) == [make_record(payload=BIG)]
-    finally:
-        await handle.close()
-
-
-@pytest.mark.slow
-async def test_a_small_disk(small_disk: Path) -> None:
-    filler = small_disk / "filler"
-    filler.write_bytes(bytes(800_000))
-    handle = SqliteHandle(small_disk / "data")
-    await handle.open()
-    try:
-        kept = await _fill_up(handle)
-        assert kept
-        await _check(handle, kept)
-        with pytest.raises(StoreFullError):
-            await handle.store.write(placed(*(make_record(str(n), payload=BIG) for n in range(100))))
-        await _check(handle, kept)
-        # After a restart on the full disk, reads are served too.
-        await handle.restart()
-        await _check(handle, kept)
-        filler.unlink()
-        (result,) = await handle.store.write(placed(make_record("later", payload=BIG)))
-        assert result.outcome is WriteOutcome.STORED
-        await handle.restart()
-        assert len(await scan_all(handle.store)) == len(kept) + 1
-    finally:
-        await handle.close()
-    assert verify_store(handle.directory, lambda _: leaf_digest).wrong_count == 0
-
-
 async def test_a_lock_held_by_another_program_fails_one_write(sqlite: SqliteHandle) -> None:
     sqlite.sqlite._file.writer.execute("PRAGMA busy_timeout = 0")
     with closing(sqlite3.connect(sqlite.directory / "store.db", isolation_level=None)) as intruder:
@@ -185,6 +88,7 @@ async def test_a_lock_held_by_another_program_fails_one_write(sqlite: SqliteHand
         (sqlite3.SQLITE_LOCKED, StoreBusyError, "another program"),
         (sqlite3.SQLITE_BUSY_SNAPSHOT, StoreBusyError, "another program"),
         (sqlite3.SQLITE_CORRUPT_INDEX, StoreDamagedError, "--reseed"),
+        (sqlite3.SQLITE_CONSTRAINT_NOTNULL, StoreDamagedError, "--reseed"),
         (sqlite3.SQLITE_IOERR, StoreError, "as SQLite says"),
         (sqlite3.SQLITE_ERROR, StoreError, "as SQLite says"),
         (None, StoreError, "as SQLite says"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gossipnode.store.interface import StoreError, StoreLockedError, StoreSummary
-from gossipnode.store.sqlite.directory_lock import DirectoryLock
+from gossipnode.store.sqlite.disk.directory_lock import DirectoryLock
 from gossipnode.store.verify.check_store import verify_store
 from tests.store.support import SqliteHandle, leaf_digest, make_record, placed
 

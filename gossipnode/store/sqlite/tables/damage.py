@@ -38,6 +38,11 @@ def leaf_checked(sid: int, slot: int, key: bytes) -> Generator[None]:
         raise DamagedLeafError((sid, slot, key), finding) from finding
 
 
+def is_bytes(value: object) -> bool:
+    """Whether a value is what was written at least in kind: one bit of a row says so."""
+    return isinstance(value, bytes)
+
+
 def intact(payload: bytes | None, version: Version) -> bytes:
     """The payload, if it is still the one that its version was made from.
 
@@ -46,6 +51,20 @@ def intact(payload: bytes | None, version: Version) -> bytes:
     """
     if payload is None:
         raise DamageError(f"the payload of mod_revision {version.mod_revision} is missing")
-    if payload_digest(payload) != version.digest:
+    if not is_bytes(payload) or payload_digest(payload) != version.digest:
         raise DamageError(f"a payload of mod_revision {version.mod_revision} is not what was written")
     return payload
+
+
+def next_key(before: bytes, key: bytes) -> bytes:
+    """The key of a row that comes after another one.
+
+    SQLite takes the order of its rows for granted. Where a key has rotted out of it, a reader that goes on
+    after the last row of each page could come back to where it was, for ever.
+
+    Raises:
+        DamageError: the row is out of order.
+    """
+    if not is_bytes(key) or key <= before:
+        raise DamageError(f"a row is out of order: {repr(key)[:80]}")
+    return key

@@ -33,8 +33,9 @@ def key_entity(key: bytes) -> Entity:
     try:
         group, name, identity = key.split(b"\0", 2)
         return Entity(_unescape(group), _unescape(name), identity.decode())
-    except ValueError:
-        raise DamagedKeyError(f"{key[:80]!r} is no key") from None
+    except (ValueError, TypeError, AttributeError):
+        # One bit of a row says whether it is bytes at all.
+        raise DamagedKeyError(f"{repr(key)[:80]} is no key") from None
 
 
 def is_key(key: bytes) -> bool:

@@ -57,10 +57,15 @@ def tag_bytes(tag: str) -> bytes:
     return tag.encode(errors="surrogatepass")
 
 
+def tag_text(tag: bytes) -> str:
+    """The name of a tag. One that rotted to bytes that are no text is the name of no tag."""
+    return tag.decode(errors="surrogateescape")
+
+
 def indexes_of(connection: sqlite3.Connection, sid: int) -> dict[str, int]:
     """The numbers of a shard's indexes, ready or not, by tag. Every write to the shard must follow them."""
     rows = connection.execute("SELECT tag, iid FROM tag_index WHERE sid = ?", (sid,)).fetchall()
-    return {tag.decode(): iid for tag, iid in rows}
+    return {tag_text(tag): iid for tag, iid in rows}
 
 
 def index_states(connection: sqlite3.Connection, shard: ShardId) -> dict[str, IndexState]:
@@ -69,7 +74,7 @@ def index_states(connection: sqlite3.Connection, shard: ShardId) -> dict[str, In
     rows = connection.execute(
         "SELECT tag, slot IS NULL FROM tag_index WHERE sid = ? ORDER BY tag", (sid,)
     ).fetchall()
-    return {tag.decode(): IndexState.READY if ready else IndexState.BUILDING for tag, ready in rows}
+    return {tag_text(tag): IndexState.READY if ready else IndexState.BUILDING for tag, ready in rows}
 
 
 def find_index(connection: sqlite3.Connection, shard: ShardId, tag: str) -> tuple[int, bool] | None:
@@ -156,7 +161,7 @@ def want_index(connection: sqlite3.Connection, shard: ShardId, tag: str) -> int:
     return 1
 
 
-def give_up_index(connection: sqlite3.Connection, shard: ShardId, tag: str, limit: int) -> int:
+def give_up_index(connection: sqlite3.Connection, *, shard: ShardId, tag: str, limit: int) -> int:
     """Give up an index; then as `clear_given_up`."""
     sid = find_shard(connection, shard)
     connection.execute("UPDATE tag_index SET sid = NULL WHERE sid = ? AND tag = ?", (sid, tag_bytes(tag)))
@@ -177,14 +182,17 @@ def clear_given_up(connection: sqlite3.Connection, limit: int) -> int:
         "SELECT kind, key, entity FROM tag_row WHERE iid = ? ORDER BY kind, key, entity LIMIT 1 OFFSET ?",
         (*index, limit - 1),
     ).fetchone()
-    if end is not None:
-        connection.execute(
+    # Rows that rotted out of their order cannot be removed. They stay, of an index that is no more.
+    if (
+        end is not None
+        and connection.execute(
             "DELETE FROM tag_row WHERE iid = ? AND (kind, key, entity) <= (?, ?, ?)", (*index, *end)
-        )
+        ).rowcount
+    ):
         return limit
     removed = connection.execute("DELETE FROM tag_row WHERE iid = ?", index).rowcount
     connection.execute("DELETE FROM tag_index WHERE iid = ?", index)
-    return max(removed, 1)
+    return min(max(removed, 1), limit)
 
 
 def follow_changes(connection: sqlite3.Connection, index_rows: IndexRows, changes: Sequence[Change]) -> None:
@@ -227,7 +235,7 @@ def build_step(connection: sqlite3.Connection, index_rows: IndexRows, limit: int
             break
         leaves = _leaves_after(connection, LeafPlace(*place), min(limit - taken, INDEX_READ_ROWS))
         indexes = {
-            tag.decode(): iid
+            tag_text(tag): iid
             for tag, iid in connection.execute(
                 "SELECT tag, iid FROM tag_index WHERE sid = ? AND slot = ? AND entity = ?", place
             ).fetchall()

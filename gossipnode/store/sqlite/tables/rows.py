@@ -17,7 +17,13 @@ from typing import NamedTuple
 from gossipnode.core.model.limits import SLOT_COUNT
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
-from gossipnode.store.sqlite.tables.damage import DamagedLeafError, DamageError, intact
+from gossipnode.store.sqlite.tables.damage import (
+    DamagedLeafError,
+    DamageError,
+    intact,
+    leaf_checked,
+    next_key,
+)
 from gossipnode.store.sqlite.tables.entity_key import (
     END_KEY,
     after_group,
@@ -82,7 +88,7 @@ def find_shard(connection: sqlite3.Connection, shard: ShardId) -> int | None:
 def all_shards(connection: sqlite3.Connection) -> list[tuple[int, ShardId]]:
     """Every shard with its number, ordered by group, shard and incarnation."""
     rows = connection.execute("SELECT sid, grp, number, incarnation FROM shard ORDER BY 2, 3, 4").fetchall()
-    return [(sid, ShardId(group.decode(), *shard)) for sid, group, *shard in rows]
+    return [(sid, ShardId(group_text(group), *shard)) for sid, group, *shard in rows]
 
 
 def add_shard(connection: sqlite3.Connection, shard: ShardId) -> int:
@@ -162,11 +168,15 @@ def leaf_page(
     connection: sqlite3.Connection, sid: int, slot: int, after: Entity | None, limit: int
 ) -> list[LeafRow]:
     """Up to `limit` leaves of a slot that come after the entity `after`, in entity order."""
+    low = entity_key(after) if after else b""
     rows = connection.execute(
-        "SELECT entity, mod_revision, delete_time, digest, sha FROM leaf"
+        "SELECT entity, mod_revision, delete_time, digest, CAST(sha AS BLOB) FROM leaf"
         " WHERE sid = ? AND slot = ? AND entity > ? ORDER BY entity LIMIT ?",
-        (sid, slot, entity_key(after) if after else b"", limit),
+        (sid, slot, low, limit),
     ).fetchall()
+    for row in rows:
+        with leaf_checked(sid, slot, row[0]):
+            low = next_key(low, row[0])
     return [
         LeafRow(key, Version(mod_revision, delete_time, digest), sha)
         for key, mod_revision, delete_time, digest, sha in rows
@@ -207,7 +217,9 @@ def slot_rows(connection: sqlite3.Connection, sid: int) -> list[SlotRow]:
         (sid,),
     ).fetchall()
     return [
-        SlotRow(slot, generation, records, tombstones, unhashed, sha.hex() if sha else None)
+        SlotRow(
+            slot, generation, records, tombstones, unhashed, sha.hex() if isinstance(sha, bytes) else None
+        )
         for slot, generation, records, tombstones, unhashed, sha in rows
     ]
 
@@ -220,9 +232,9 @@ def slot_leaves(
     Its rows are (sha,), or with versions (sha, rid, key, mod_revision, delete_time, digest). The caller reads
     it inside a transaction and closes it.
     """
-    columns = "sha, rid, entity, mod_revision, delete_time, digest" if with_versions else "sha"
+    version = ", rid, entity, mod_revision, delete_time, digest" if with_versions else ""
     return connection.execute(
-        f"SELECT {columns} FROM leaf WHERE sid = ? AND slot = ? ORDER BY entity", (sid, slot)
+        f"SELECT CAST(sha AS BLOB){version} FROM leaf WHERE sid = ? AND slot = ? ORDER BY entity", (sid, slot)
     )
 
 
@@ -234,8 +246,8 @@ def leaf_at(
     None if the leaf is not held.
     """
     row = connection.execute(
-        "SELECT mod_revision, delete_time, digest, sha, bytes FROM leaf LEFT JOIN payload USING (rid)"
-        " WHERE sid = ? AND slot = ? AND entity = ?",
+        "SELECT mod_revision, delete_time, digest, CAST(sha AS BLOB), bytes FROM leaf"
+        " LEFT JOIN payload USING (rid) WHERE sid = ? AND slot = ? AND entity = ?",
         place,
     ).fetchone()
     return (Version(*row[:3]), row[3], row[4]) if row else None
@@ -280,7 +292,12 @@ def last_rid(connection: sqlite3.Connection) -> int:
 
 
 def _shard_row(shard: ShardId) -> tuple[bytes, int, int]:
-    return shard.group.encode(), shard.shard, shard.incarnation
+    return shard.group.encode(errors="surrogateescape"), shard.shard, shard.incarnation
+
+
+def group_text(group: bytes) -> str:
+    """The name of a shard's group. One that rotted to bytes that are no text is the name of no group."""
+    return group.decode(errors="surrogateescape")
 
 
 _FIND_SQL = "SELECT sid FROM shard WHERE grp = ?1 AND number = ?2 AND incarnation = ?3"
@@ -303,6 +320,7 @@ def _scan_range(
     for key, mod_revision, delete_time, digest, rid, slot in rows:
         version = Version(mod_revision, delete_time, digest)
         try:
+            low = next_key(low, key)
             yield Record(key_entity(key), version, intact(payload_of(connection, rid), version))
         except DamageError as finding:
             raise DamagedLeafError((sid, slot, key), finding) from finding

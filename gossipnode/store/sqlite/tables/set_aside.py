@@ -11,11 +11,12 @@ import sqlite3
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from gossipnode.core.model.property import ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.store.sqlite.tables.damage import DamageError, intact
 from gossipnode.store.sqlite.tables.entity_key import DamagedKeyError, key_entity
 from gossipnode.store.sqlite.tables.index_table import indexes_of, remove_entity
-from gossipnode.store.sqlite.tables.rows import LeafPlace
+from gossipnode.store.sqlite.tables.rows import LeafPlace, group_text
 
 
 class SetAside(NamedTuple):
@@ -27,7 +28,11 @@ class SetAside(NamedTuple):
 
 
 def set_aside(connection: sqlite3.Connection, place: LeafPlace) -> int:
-    """Set a damaged record aside; returns 0 if it is not there or not damaged, else 1."""
+    """Set a damaged record aside; returns 0 if it is not there or not damaged, else 1.
+
+    A record that is sound here, and damaged for a reader, has rotted on the disk and is still whole in the
+    cache of this connection: then it is written again from there.
+    """
     assert connection.in_transaction, "a record leaves the tables together with its counters and index rows"
     row = connection.execute(_FIND_SQL, place).fetchone()
     if row is None:
@@ -35,6 +40,7 @@ def set_aside(connection: sqlite3.Connection, place: LeafPlace) -> int:
     mod_revision, delete_time, digest, unhashed, rid, payload = row
     reason = _damage(place.key, Version(mod_revision, delete_time, digest), payload)
     if not reason:
+        _write_again(connection, place, rid)
         return 0
     connection.execute(
         "INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -52,6 +58,17 @@ def set_aside(connection: sqlite3.Connection, place: LeafPlace) -> int:
     )
     remove_entity(connection, indexes_of(connection, place.sid).values(), place.key)
     return 1
+
+
+def _write_again(connection: sqlite3.Connection, place: LeafPlace, rid: int) -> None:
+    """Write the pages of a record. SQLite would leave them if the rows were updated to what they are."""
+    where = "FROM leaf WHERE sid = ? AND slot = ? AND entity = ?"
+    leaf = connection.execute(f"SELECT * {where}", place).fetchone()
+    payload = connection.execute("SELECT * FROM payload WHERE rid = ?", (rid,)).fetchone()
+    connection.execute(f"DELETE {where}", place)
+    connection.execute("DELETE FROM payload WHERE rid = ?", (rid,))
+    connection.execute("INSERT INTO payload VALUES (?, ?)", payload)
+    connection.execute("INSERT INTO leaf VALUES (?, ?, ?, ?, ?, ?, ?, ?)", leaf)
 
 
 def aside_versions(connection: sqlite3.Connection, places: Iterable[LeafPlace]) -> dict[LeafPlace, Version]:
@@ -75,10 +92,25 @@ def forget_aside(connection: sqlite3.Connection, places: Iterable[LeafPlace]) ->
     connection.executemany("DELETE FROM set_aside WHERE sid = ? AND slot = ? AND entity = ?", places)
 
 
-def list_aside(connection: sqlite3.Connection) -> list[SetAside]:
-    """All records that are set aside."""
-    rows = connection.execute("SELECT entity, reason FROM set_aside ORDER BY sid, slot, entity").fetchall()
+def list_aside(connection: sqlite3.Connection, limit: int = -1) -> list[SetAside]:
+    """Up to `limit` records that are set aside; all of them without a limit."""
+    rows = connection.execute(
+        "SELECT entity, reason FROM set_aside ORDER BY sid, slot, entity LIMIT ?", (limit,)
+    ).fetchall()
     return [SetAside(key_name(key), reason) for key, reason in rows]
+
+
+def count_aside(connection: sqlite3.Connection) -> int:
+    """How many records are set aside."""
+    return int(connection.execute("SELECT count(*) FROM set_aside").fetchone()[0])
+
+
+def shards_with_aside(connection: sqlite3.Connection) -> dict[ShardId, str]:
+    """The shards of which records are set aside, each with the name of one record. Nearly always none."""
+    return {
+        ShardId(group_text(group), *shard): key_name(key)
+        for group, *shard, key in connection.execute(_SHARDS_SQL).fetchall()
+    }
 
 
 def set_all_aside(connection: sqlite3.Connection) -> int:
@@ -100,7 +132,7 @@ def key_name(key: bytes) -> str:
     try:
         return key_entity(key).text
     except DamagedKeyError:
-        return repr(key[:80])
+        return repr(key)[:80]
 
 
 def _damage(key: bytes, version: Version, payload: bytes | None) -> str:
@@ -113,6 +145,12 @@ def _damage(key: bytes, version: Version, payload: bytes | None) -> str:
     return ""
 
 
+# The first condition is false for all shards at once while nothing is set aside.
+_SHARDS_SQL = (
+    "SELECT grp, number, incarnation,"
+    " (SELECT entity FROM set_aside WHERE set_aside.sid = shard.sid ORDER BY slot, entity LIMIT 1) AS key"
+    " FROM shard WHERE (SELECT EXISTS (SELECT 1 FROM set_aside)) AND key IS NOT NULL"
+)
 _FIND_SQL = (
     "SELECT mod_revision, delete_time, digest, sha IS NULL, leaf.rid, bytes FROM leaf"
     " LEFT JOIN payload ON payload.rid = leaf.rid WHERE sid = ? AND slot = ? AND entity = ?"

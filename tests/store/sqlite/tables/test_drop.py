@@ -59,7 +59,7 @@ async def test_a_drop_cut_off_by_a_crash_is_gone_on_with(sqlite: SqliteHandle, s
     await sqlite.store.write(placed(*RECORDS, *TOMBSTONES))
     await sqlite.store.tree(SHARD)
     for _ in range(steps):
-        await sqlite.sqlite._writer.do(StepJob(partial(drop_step, shard=SHARD)))
+        await sqlite.sqlite._writer.do(StepJob(partial(drop_step, shard=SHARD, limit=256)))
     await sqlite.crash()
     found = await scan_all(sqlite.store)
     # There are 13 steps for the rows of the index, 16 for the leaves, and a last one for the shard itself.
@@ -81,7 +81,7 @@ async def test_a_step_is_bounded_in_bytes(sqlite: SqliteHandle, monkeypatch: pyt
     await sqlite.store.write(placed(make_record("large", payload=bytes(100_000))))
     left = [31]
     while left[-1]:
-        await sqlite.sqlite._writer.do(StepJob(partial(drop_step, shard=SHARD)))
+        await sqlite.sqlite._writer.do(StepJob(partial(drop_step, shard=SHARD, limit=256)))
         left.append((await sqlite.store.counts(SHARD)).records)
     taken = [before - after for before, after in pairwise(left)]
     assert max(taken) == 3

@@ -211,6 +211,8 @@ class StatusResponse(betterproto.Message):
 
     replicas: "ReplicaCounters" = betterproto.message_field(9)
     memory: "Memory" = betterproto.message_field(10)
+    disk: "DiskStatus" = betterproto.message_field(11)
+    set_aside: "SetAsideStatus" = betterproto.message_field(12)
 
 
 @dataclass(eq=False, repr=False)
@@ -232,6 +234,30 @@ class MemoryHeld(betterproto.Message):
     """A use, or a caller: a member's name or an address."""
 
     size: int = betterproto.uint64_field(2)
+
+
+@dataclass(eq=False, repr=False)
+class DiskStatus(betterproto.Message):
+    """
+    The disk of the store. A full one refuses writes until there is room again; reads go on.
+    """
+
+    state: str = betterproto.string_field(1)
+    """ok" or "full"."""
+
+    free: int = betterproto.uint64_field(2)
+    """Bytes that are left on it."""
+
+
+@dataclass(eq=False, repr=False)
+class SetAsideStatus(betterproto.Message):
+    """
+    Records that rotted on the disk and were set aside. A replica brings them back.
+    """
+
+    count: int = betterproto.uint64_field(1)
+    keys: List[str] = betterproto.string_field(2)
+    """The first of them, at most 20."""
 
 
 @dataclass(eq=False, repr=False)

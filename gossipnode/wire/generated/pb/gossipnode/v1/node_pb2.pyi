@@ -186,7 +186,7 @@ class ShardStatus(_message.Message):
     def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., replicas: _Optional[_Iterable[str]] = ..., records: _Optional[int] = ..., tombstones: _Optional[int] = ..., root: _Optional[str] = ..., tree: _Optional[str] = ..., last_converged: _Optional[int] = ..., moving: _Optional[_Union[ShardStatus.Moving, _Mapping]] = ...) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("node", "address", "version", "state", "members", "shards", "rounds", "registry_root", "replicas", "memory")
+    __slots__ = ("node", "address", "version", "state", "members", "shards", "rounds", "registry_root", "replicas", "memory", "disk", "set_aside")
     NODE_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -197,6 +197,8 @@ class StatusResponse(_message.Message):
     REGISTRY_ROOT_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
     MEMORY_FIELD_NUMBER: _ClassVar[int]
+    DISK_FIELD_NUMBER: _ClassVar[int]
+    SET_ASIDE_FIELD_NUMBER: _ClassVar[int]
     node: str
     address: str
     version: str
@@ -207,7 +209,9 @@ class StatusResponse(_message.Message):
     registry_root: str
     replicas: ReplicaCounters
     memory: Memory
-    def __init__(self, node: _Optional[str] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., registry_root: _Optional[str] = ..., replicas: _Optional[_Union[ReplicaCounters, _Mapping]] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ...) -> None: ...
+    disk: DiskStatus
+    set_aside: SetAsideStatus
+    def __init__(self, node: _Optional[str] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., registry_root: _Optional[str] = ..., replicas: _Optional[_Union[ReplicaCounters, _Mapping]] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ..., disk: _Optional[_Union[DiskStatus, _Mapping]] = ..., set_aside: _Optional[_Union[SetAsideStatus, _Mapping]] = ...) -> None: ...
 
 class Memory(_message.Message):
     __slots__ = ("budget", "used", "by", "callers")
@@ -227,6 +231,22 @@ class Memory(_message.Message):
     by: _containers.RepeatedCompositeFieldContainer[Memory.Held]
     callers: _containers.RepeatedCompositeFieldContainer[Memory.Held]
     def __init__(self, budget: _Optional[int] = ..., used: _Optional[int] = ..., by: _Optional[_Iterable[_Union[Memory.Held, _Mapping]]] = ..., callers: _Optional[_Iterable[_Union[Memory.Held, _Mapping]]] = ...) -> None: ...
+
+class DiskStatus(_message.Message):
+    __slots__ = ("state", "free")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    FREE_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    free: int
+    def __init__(self, state: _Optional[str] = ..., free: _Optional[int] = ...) -> None: ...
+
+class SetAsideStatus(_message.Message):
+    __slots__ = ("count", "keys")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, count: _Optional[int] = ..., keys: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ReplicaCounters(_message.Message):
     __slots__ = ("read_repairs", "read_repairs_dropped")

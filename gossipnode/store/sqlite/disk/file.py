@@ -9,15 +9,17 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
+from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
 from gossipnode.store.interface import StoreDamagedError, StoreError, StoreFullError
-from gossipnode.store.sqlite.directory_lock import DirectoryLock
-from gossipnode.store.sqlite.schema import check_identity, migrate
+from gossipnode.store.sqlite.disk.directory_lock import DirectoryLock
+from gossipnode.store.sqlite.disk.log_rot import lost_commits
+from gossipnode.store.sqlite.disk.reserve import give_up_reserve, make_reserve
+from gossipnode.store.sqlite.disk.schema import check_identity, migrate
 from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
 from gossipnode.store.sqlite.tables.set_aside import set_all_aside
 
@@ -31,24 +33,6 @@ WAL_CHECKPOINT_PAGES = 16_000
 """Pages in the write-ahead log from which on a commit moves them into the database."""
 WAL_KEPT_BYTES = 64 << 20
 """A write-ahead log that has grown beyond this is cut to it when it is begun again."""
-
-RESERVE_NAME = "store.reserve"
-RESERVE_BYTES = 48 << 10
-"""Space that is kept for a full disk: a start, or the first step of giving up a shard, needs less.
-
-An index of the log takes 32 KiB of it, the first commits the rest. Less than the smallest database has.
-"""
-
-RESERVE_MIN_FREE_BYTES = 16 * RESERVE_BYTES
-"""Free space below which no reserve is made: it would only hasten what it is for."""
-
-LOST_COMMITS_MIN = 2
-"""Commits after a broken place in the log that are damage. One may be a write that a crash cut off."""
-
-_WAL_HEADER_BYTES = 32
-_WAL_FRAME_HEADER_BYTES = 24
-_WAL_INDEX_LAST_FRAME = 16
-"""Where the index of the log (`-shm`) says how many of its frames SQLite takes for whole."""
 
 FILE_NAME = "store.db"
 OLDEST_SQLITE = (3, 35, 0)
@@ -84,27 +68,6 @@ def open_file(directory: Path, *, dialect: str, reseed: bool) -> StoreFile:
     else:
         make_reserve(path)
     return file
-
-
-def make_reserve(path: Path) -> None:
-    """Keep some space for a full disk, unless that is done already or there is little left."""
-    reserve = path.with_name(RESERVE_NAME)
-    with contextlib.suppress(OSError):
-        space = os.statvfs(path.parent)
-        if not reserve.exists() and space.f_bavail * space.f_frsize >= RESERVE_MIN_FREE_BYTES:
-            try:
-                reserve.write_bytes(bytes(RESERVE_BYTES))
-            except OSError:
-                reserve.unlink()
-
-
-def give_up_reserve(path: Path) -> bool:
-    """Use the space that was kept; returns whether there was any."""
-    try:
-        path.with_name(RESERVE_NAME).unlink()
-    except OSError:
-        return False
-    return True
 
 
 def _open_files(path: Path, *, dialect: str, reseed: bool) -> StoreFile:
@@ -167,13 +130,18 @@ def _open_writer(path: Path, *, reseed: bool) -> tuple[Path | None, sqlite3.Conn
         return None, _open_existing(path, thorough=False)
     try:
         return None, _open_existing(path, thorough=reseed)
-    except (sqlite3.Error, StoreError) as error:
-        problem = store_error(error, path) if isinstance(error, sqlite3.Error) else error
+    except (sqlite3.Error, StoreError, UnicodeDecodeError) as error:
+        # Python's sqlite3 cannot decode a message that quotes a schema which has rotted.
+        problem = error if isinstance(error, StoreError) else _opening_error(error, path)
         if not (reseed and isinstance(problem, StoreDamagedError)):
             raise problem from error
     moved_aside = _move_aside(path)
     _create(path)
     return moved_aside, _open_existing(path, thorough=False)
+
+
+def _opening_error(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> StoreError:
+    return store_error(error, path) if isinstance(error, sqlite3.Error) else damaged(path, str(error))
 
 
 def _exists(path: Path) -> bool:
@@ -193,7 +161,7 @@ def _open_existing(path: Path, *, thorough: bool) -> sqlite3.Connection:
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
         connection.execute("PRAGMA secure_delete = FAST")
-        clean = _is_clean(connection)
+        clean = _check_meta(connection, path)
         if not clean and (lost := lost_commits(path)):
             structlog.get_logger("gossipnode.store").error(
                 "the log of the store is damaged: commits after the damage are lost",
@@ -211,31 +179,6 @@ def _open_existing(path: Path, *, thorough: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def lost_commits(path: Path) -> int:
-    """How many commits follow in the log after a place from which SQLite cannot read it; 0 if it is sound.
-
-    SQLite takes what follows a broken frame for the rest of a commit that was cut off. There can be one such
-    commit. Where more follow, with the same salts as the log, the log was whole and has rotted. What is lost
-    cannot be told from the log. A connection must have read the file before, and nothing been written yet.
-    """
-    log = path.with_name(path.name + "-wal")
-    try:
-        with log.open("rb") as file:
-            header = file.read(_WAL_HEADER_BYTES)
-            page_size, salts = int.from_bytes(header[8:12], "big"), header[16:24]
-            index = path.with_name(path.name + "-shm").read_bytes()
-            valid = int.from_bytes(index[_WAL_INDEX_LAST_FRAME : _WAL_INDEX_LAST_FRAME + 4], sys.byteorder)
-            frame = _WAL_FRAME_HEADER_BYTES + page_size
-            commits = 0
-            for number in range(valid, max(log.stat().st_size - _WAL_HEADER_BYTES, 0) // frame):
-                file.seek(_WAL_HEADER_BYTES + number * frame)
-                head = file.read(_WAL_FRAME_HEADER_BYTES)
-                commits += head[8:16] == salts and head[4:8] != bytes(4)
-    except FileNotFoundError:
-        return 0
-    return commits if commits >= LOST_COMMITS_MIN else 0
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path, check: str) -> None:
@@ -319,6 +262,16 @@ def _configure(connection: sqlite3.Connection, *, cache_kib: int) -> None:
     connection.execute("PRAGMA temp_store = MEMORY")
 
 
-def _is_clean(connection: sqlite3.Connection) -> bool:
-    row = connection.execute("SELECT value FROM meta WHERE key = 'clean'").fetchone()
-    return row is not None and bool(int(row[0]))
+def _check_meta(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether the last stop was clean, by the table meta.
+
+    Raises:
+        StoreDamagedError: the table lacks an entry, or has one without sense.
+    """
+    found = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+    clean, stamp, dialect = (found.get(key) for key in ("clean", "last_stamp", "dialect"))
+    if clean not in (0, 1) or not isinstance(dialect, str):
+        raise damaged(path, f"the table meta has {clean!r} for clean and {dialect!r} for dialect")
+    if not isinstance(stamp, int) or not 0 <= stamp <= STAMP_MAX_NANOSECONDS:
+        raise damaged(path, f"the table meta has {stamp!r} for last_stamp")
+    return bool(clean)

@@ -13,9 +13,6 @@ import structlog
 
 from gossipnode.store.interface import StoreError
 
-WATCH_SECONDS = 2.0
-"""Seconds between two looks at the files."""
-
 WAL_WARN_BYTES = 256 << 20
 """A log above this is told: usually it stays below 64 MiB."""
 
@@ -23,13 +20,15 @@ WAL_WARN_BYTES = 256 << 20
 class DiskWatch:
     """Compares the files with those that were opened. Its functions block: call them in a thread."""
 
-    __slots__ = ("_database", "_log", "_log_is_large", "_opened")
+    __slots__ = ("_database", "_log", "_log_is_large", "_opened", "log_bytes")
 
     def __init__(self, database: Path) -> None:
         """Watch the database file, its log and their directory, which must be open already."""
         self._database = database
         self._log = structlog.get_logger("gossipnode.store")
         self._log_is_large = False
+        self.log_bytes = 0
+        """The size of the log at the last look."""
         watched = (database.parent, database, _log_path(database))
         self._opened = {path: found for path in watched if (found := _identity(path))}
 
@@ -55,6 +54,7 @@ class DiskWatch:
             size = path.stat().st_size
         except OSError:
             return
+        self.log_bytes = size
         large = size > WAL_WARN_BYTES
         if large and not self._log_is_large:
             self._log.warning(

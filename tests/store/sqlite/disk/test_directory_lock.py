@@ -15,7 +15,7 @@ import trio
 from gossipnode.store.interface import (
     StoreLockedError,
 )
-from gossipnode.store.sqlite.directory_lock import LOCK_NAME, DirectoryLock
+from gossipnode.store.sqlite.disk.directory_lock import LOCK_NAME, DirectoryLock
 from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
 from gossipnode.store.verify.check_store import verify_store
 from tests.store.support import (
@@ -39,7 +39,7 @@ async def test_a_second_node_is_refused(sqlite: SqliteHandle) -> None:
 async def test_another_process_is_refused(sqlite: SqliteHandle) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from gossipnode.store.sqlite.directory_lock import DirectoryLock\n"
+        "from gossipnode.store.sqlite.disk.directory_lock import DirectoryLock\n"
         "try: DirectoryLock(Path(sys.argv[1]))\n"
         "except Exception as error: print(type(error).__name__)"
     )

@@ -17,7 +17,7 @@ from gossipnode.store.interface import (
     StoreError,
     StoreTooNewError,
 )
-from gossipnode.store.sqlite.schema import APPLICATION_ID, MIGRATIONS
+from gossipnode.store.sqlite.disk.schema import APPLICATION_ID, MIGRATIONS
 from gossipnode.store.sqlite.tables.entity_key import entity_key
 from gossipnode.store.verify.check_store import verify_store
 from tests.store.sqlite.files import fill_file

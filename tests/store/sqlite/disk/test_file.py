@@ -14,8 +14,8 @@ from gossipnode.store.interface import (
     StoreDamagedError,
     StoreError,
 )
-from gossipnode.store.sqlite import file
-from gossipnode.store.sqlite.file import WAL_CHECKPOINT_PAGES, WAL_KEPT_BYTES
+from gossipnode.store.sqlite.disk import file
+from gossipnode.store.sqlite.disk.file import WAL_CHECKPOINT_PAGES, WAL_KEPT_BYTES
 from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
 from tests.store.sqlite.files import FILE_RECORDS, damage_pages, fill_file, foreign_file, mark_unclean
 from tests.store.support import (
@@ -103,7 +103,8 @@ async def test_a_clean_stop_is_not_checked_and_an_unclean_one_is(
 ) -> None:
     checks: list[str] = []
     monkeypatch.setattr(
-        "gossipnode.store.sqlite.file._check_pages", lambda _connection, _path, check: checks.append(check)
+        "gossipnode.store.sqlite.disk.file._check_pages",
+        lambda _connection, _path, check: checks.append(check),
     )
     await fill_file(sqlite)
     await sqlite.open()
@@ -176,7 +177,7 @@ async def test_one_connection_alone_writes_and_checkpoints(
 
 
 async def test_an_old_sqlite_is_refused(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gossipnode.store.sqlite.file.OLDEST_SQLITE", (99, 0, 0))
+    monkeypatch.setattr("gossipnode.store.sqlite.disk.file.OLDEST_SQLITE", (99, 0, 0))
     with pytest.raises(StoreError, match="too old"):
         async with open_sqlite_store(directory / "data", leaf_digest=leaf_digest, dialect="d"):
             pass

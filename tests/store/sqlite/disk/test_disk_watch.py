@@ -12,7 +12,8 @@ import pytest
 import structlog.testing
 
 from gossipnode.store.interface import StoreClosedError
-from gossipnode.store.sqlite import disk_watch, sqlite_store
+from gossipnode.store.sqlite import upkeep
+from gossipnode.store.sqlite.disk import disk_watch
 from tests.store.support import SqliteHandle, make_record, placed, scan_all
 
 pytestmark = pytest.mark.usefixtures("look_at_once")
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("look_at_once")
 
 @pytest.fixture
 def look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_store, "WATCH_SECONDS", 0)
+    monkeypatch.setattr(upkeep, "UPKEEP_SECONDS", 0)
 
 
 def _replace(directory: Path) -> None:
@@ -57,7 +58,7 @@ async def test_a_removed_directory_ends_the_store(
 async def test_a_store_that_is_there_is_left_alone(sqlite: SqliteHandle) -> None:
     for number in range(3):
         await sqlite.store.write(placed(make_record(str(number))))
-        assert sqlite.sqlite._watch.look() is None
+        assert sqlite.sqlite._upkeep._watch.look() is None
     await sqlite.close()
     assert sqlite.failure is None
 
@@ -71,18 +72,18 @@ async def test_an_error_of_the_disk_says_nothing_about_the_files(
 
     with monkeypatch.context() as disk:
         disk.setattr(os, "stat", refuse)
-        assert sqlite.sqlite._watch.look() is None
+        assert sqlite.sqlite._upkeep._watch.look() is None
     await sqlite.store.write(placed(make_record()))
 
 
 async def test_a_log_that_grows_is_told_once(sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch) -> None:
     await sqlite.store.write(placed(make_record()))
     with structlog.testing.capture_logs() as logs:
-        assert sqlite.sqlite._watch.look() is None
+        assert sqlite.sqlite._upkeep._watch.look() is None
         assert logs == []
         monkeypatch.setattr(disk_watch, "WAL_WARN_BYTES", 1000)
         for _ in range(3):
-            sqlite.sqlite._watch.look()
+            sqlite.sqlite._upkeep._watch.look()
     (log,) = logs
     assert log["log_level"] == "warning"
     assert log["path"] == str(sqlite.directory / "store.db-wal")
