@@ -46,7 +46,7 @@ class Outbound:
         self.receive_window: int = max(limits.connection_window_bytes, frames.DEFAULT_WINDOW_BYTES)
         self.peer_frame_bytes = frames.DEFAULT_FRAME_BYTES
         # Streams that have failed, and whose calls have not ended yet.
-        self.failed_streams = 0
+        self.failed_streams: int = 0
         self._uncredited = 0
 
     # Sending.
