@@ -1,15 +1,17 @@
 """Places for long work whose pace somebody else sets, such as answers that a client reads.
 
-A caller has a share of the places, and callers take turns for those that are free, however many of their
-requests wait. A holder whose counterpart does not take what it is handed works no longer, so another one may
-work in its place; and while others wait, one that takes too little for too long is ended.
+A caller has a share of the places. A free one goes to the caller that holds fewest, and within that caller to
+the line that does, however many requests of others wait. A holder whose counterpart does not take what it is
+handed works no longer, so another one may work in its place; and while others wait, one that takes too little
+for too long is ended.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Generator, Hashable
+from collections.abc import AsyncGenerator, Generator, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 import trio
 
@@ -18,8 +20,8 @@ from gossipnode.concurrency.shares import Caller, Shares
 PARKED_SECONDS = 0.25
 """A holder whose counterpart has taken nothing for this time does not work. It is looked for as often."""
 
-STALLED_MIN_SECONDS = 1.0
-"""How long a holder may stall at least, however many requests of its own caller wait."""
+STALLED_BESIDE_SECONDS = 1.0
+"""How long a holder may stall while another line of its caller, which holds fewer places, waits for one."""
 
 TAKEN_EARNS_SECONDS = 2.0
 """The stall that is forgiven for each message taken: a reader must take one in this time, on the average."""
@@ -32,11 +34,21 @@ class StalledError(Exception):
 class Turn:
     """A place that is held."""
 
-    __slots__ = ("_handing", "_handing_since", "_stalled_before", "caller", "parked", "places", "scope")
+    __slots__ = (
+        "_handing",
+        "_handing_since",
+        "_stalled_before",
+        "caller",
+        "line",
+        "parked",
+        "places",
+        "scope",
+    )
 
-    def __init__(self, caller: Caller, places: FairTurns) -> None:
-        """A place of `caller` among `places`."""
+    def __init__(self, caller: Caller, line: Hashable, places: FairTurns) -> None:
+        """A place of a line of `caller` among `places`."""
         self.caller = caller
+        self.line = line
         self.places = places
         self.scope = trio.CancelScope()
         self.parked = False
@@ -88,18 +100,19 @@ class _Waiting:
 
 
 class FairTurns:
-    """Gives places: to callers in turn, and within a caller to its lines in turn."""
+    """Gives places to the callers, and to those of their lines, that hold fewest; in turn among equals."""
 
     def __init__(self, working: int, *, held: int, stalled_seconds: float) -> None:
         """`working` holders may work, and `held` may hold a place, of which some stall.
 
-        A holder may stall for `stalled_seconds` while others wait; for less while many of its own caller do.
+        A holder may stall for `stalled_seconds` while others wait.
         """
         assert 0 < working <= held
         self.stalled_seconds = stalled_seconds
         self._working = Shares(working)
         self._places = Shares(held)
         self._held: dict[Turn, None] = {}
+        self._held_by_line = Counter[tuple[Caller, Hashable]]()
         # In the order in which they came. The first one looks for holders that have stalled.
         self._waiting: dict[_Waiting, None] = {}
         # Those who wait, by caller and line; both come in the order of their turns.
@@ -119,27 +132,27 @@ class FairTurns:
     async def hold(self, caller: Caller, line: Hashable = None) -> AsyncGenerator[Turn]:
         """Wait for a place, and hold it as long as the block lasts.
 
-        `line` tells the lines of a caller apart, such as its connections: they take turns, too.
+        `line` tells the lines of a caller apart, such as its connections.
 
         Raises:
             StalledError: the counterpart took too little for too long, while others waited.
         """
         await self._place(caller, line)
-        turn = Turn(caller, self)
+        turn = Turn(caller, line, self)
         self._held[turn] = None
         try:
             with turn.scope:
                 yield turn
         finally:
             del self._held[turn]
-            self._give_back(turn.caller, working=not turn.parked)
+            self._give_back(caller, line, working=not turn.parked)
         if turn.scope.cancelled_caught:
-            raise StalledError(f"too little was taken for {self.stalled_seconds:g} s while others waited")
+            raise StalledError("too little was taken for too long while others waited")
 
     async def _place(self, caller: Caller, line: Hashable) -> None:
         """Wait until a place is counted as held by this caller."""
         if caller not in self._lines and self._may_take(caller):
-            self._take(caller)
+            self._take(caller, line)
             return
         waiting = _Waiting(caller, line)
         self._waiting[waiting] = None
@@ -154,7 +167,7 @@ class FairTurns:
                     self._look_for_stalls()
         except trio.Cancelled:
             if waiting.granted.is_set():
-                self._give_back(caller, working=True)
+                self._give_back(caller, line, working=True)
             else:
                 self._leave(waiting)
             raise
@@ -162,31 +175,39 @@ class FairTurns:
     def _may_take(self, caller: Caller) -> bool:
         return self._working.may_take(caller) and self._places.may_take(caller)
 
-    def _take(self, caller: Caller) -> None:
+    def _take(self, caller: Caller, line: Hashable) -> None:
+        self._held_by_line[caller, line] += 1
         self._working.take(caller)
         self._places.take(caller)
         assert self._places.held <= self._places.capacity
 
-    def _give_back(self, caller: Caller, *, working: bool) -> None:
+    def _give_back(self, caller: Caller, line: Hashable, *, working: bool) -> None:
+        self._held_by_line[caller, line] -= 1
+        if not self._held_by_line[caller, line]:
+            del self._held_by_line[caller, line]
         self._places.give_back(caller)
         if working:
             self._working.give_back(caller)
         self._grant()
 
     def _grant(self) -> None:
-        """Hand out what is free: to the caller whose turn it is, among those that may take more."""
-        while caller := next((each for each in self._lines if self._may_take(each)), None):
+        """Hand out what is free. Among equals, those that were given something come last."""
+        while able := [caller for caller in self._lines if self._may_take(caller)]:
+            caller = min(able, key=self._places.held_by)
             lines = self._lines.pop(caller)
-            line = next(iter(lines))
+            line = min(lines, key=partial(self._lines_held, caller))
             queue = lines.pop(line)
             waiting = queue.pop(0)
             if queue:
                 lines[line] = queue
             if lines:
                 self._lines[caller] = lines
-            self._take(caller)
+            self._take(caller, line)
             waiting.granted.set()
             self._no_longer_waits(waiting)
+
+    def _lines_held(self, caller: Caller, line: Hashable) -> int:
+        return self._held_by_line[caller, line]
 
     def _leave(self, waiting: _Waiting) -> None:
         lines = self._lines[waiting.caller]
@@ -224,23 +245,27 @@ class FairTurns:
 
     def _end_stalled(self) -> None:
         """End those that have stalled for too long, those first that have stalled longest."""
-        wait_of = Counter(waiting.caller for waiting in self._waiting)
         live = [turn for turn in self._held if turn.parked and not turn.scope.cancel_called]
         live.sort(key=lambda turn: turn.stalled_seconds, reverse=True)
-        for caller, waiting in wait_of.items():
-            own = [turn for turn in live if turn.caller == caller]
-            for turn in own[:waiting]:
-                if turn.stalled_seconds >= self._patience(caller, waiting):
-                    turn.scope.cancel()
+        for caller, lines in self._lines.items():
+            self._end_of_caller([turn for turn in live if turn.caller == caller], lines)
         # A caller loses no place to one that holds as much, and one place at a time.
-        least = min(self._places.held_by(caller) for caller in wait_of)
+        least = min(self._places.held_by(caller) for caller in self._lines)
         for caller, held in self._places.callers():
-            others = [turn for turn in live if turn.caller == caller and caller not in wait_of]
+            others = [turn for turn in live if turn.caller == caller and caller not in self._lines]
             if held > least and others and others[0].stalled_seconds >= self.stalled_seconds:
                 others[0].scope.cancel()
                 return
 
-    def _patience(self, caller: Caller, waiting: int) -> float:
-        """How long a holder of a caller may stall while so many requests of the same caller wait."""
-        shared = self.stalled_seconds * self._places.held_by(caller) / waiting
-        return min(self.stalled_seconds, max(STALLED_MIN_SECONDS, shared))
+    def _end_of_caller(self, stalled: list[Turn], lines: Mapping[Hashable, Sequence[object]]) -> None:
+        """End one for each request of the same caller that waits: sooner for a line that holds fewer."""
+        held = Counter({turn.line: self._held_by_line[turn.caller, turn.line] for turn in stalled})
+        for line, queue in lines.items():
+            left = len(queue)
+            for turn in [turn for turn in stalled if not turn.scope.cancel_called]:
+                beside = turn.line != line and held[turn.line] > held[line]
+                patience = STALLED_BESIDE_SECONDS if beside else self.stalled_seconds
+                if left and turn.stalled_seconds >= min(patience, self.stalled_seconds):
+                    turn.scope.cancel()
+                    held[turn.line] -= 1
+                    left -= 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gossipnode.concurrency.fair_turns import (
     PARKED_SECONDS,
-    STALLED_MIN_SECONDS,
+    STALLED_BESIDE_SECONDS,
     TAKEN_EARNS_SECONDS,
     FairTurns,
     StalledError,
@@ -232,19 +232,34 @@ async def test_the_holder_that_stalled_longest_goes_first(autojump_clock: object
         callers.stop()
 
 
-@pytest.mark.parametrize(("waiting", "patience"), [(1, 10.0), (4, 5.0), (100, STALLED_MIN_SECONDS)])
-async def test_the_more_of_its_own_wait_the_less_may_a_holder_stall(
-    waiting: int, patience: float, autojump_clock: object
+@pytest.mark.parametrize(("line", "patience"), [("x", STALLED_SECONDS), ("y", STALLED_BESIDE_SECONDS)])
+async def test_a_line_that_holds_fewer_places_waits_less(
+    line: str, patience: float, autojump_clock: object
 ) -> None:
+    """However many requests wait: those of the line that stalls cost each other, not the line beside it."""
     async with trio.open_nursery() as nursery:
         callers = Callers(turns_of(4), nursery)
         for number in range(2):
-            await callers.ask(f"stalled{number}", A, takes_every=1e6)
+            await callers.ask(f"stalled{number}", A, "x", takes_every=1e6)
+        for number in range(100):
+            await callers.ask(f"queued{number}", A, "x")
         began = trio.current_time()
-        for number in range(waiting):
-            await callers.ask(f"waits{number}", A)
+        await callers.ask("waits", A, line)
         await trio.sleep(2 * STALLED_SECONDS)
         assert callers.ended["stalled0"] - began == pytest.approx(patience, abs=2 * PARKED_SECONDS)
+        assert ("waits" in callers.began) == (line == "y")
+        callers.stop()
+
+
+async def test_a_free_place_goes_to_the_line_that_holds_fewest(autojump_clock: object) -> None:
+    """Sixteen connections with many requests each are before it in the order of turns."""
+    async with trio.open_nursery() as nursery:
+        callers = Callers(turns_of(16), nursery)
+        for number in range(64):
+            await callers.ask(f"x{number}", A, str(number % 4))
+        await callers.ask("y", A, "y")
+        await callers.leave("x0")
+        assert callers.began[-1] == "y"
         callers.stop()
 
 
@@ -315,7 +330,7 @@ async def test_two_tasks_of_a_holder_may_hand_over_at_once(autojump_clock: objec
 
         async def hold() -> None:
             try:
-                async with callers.turns.hold(A) as turn, trio.open_nursery() as tasks:
+                async with callers.turns.hold(A, "") as turn, trio.open_nursery() as tasks:
                     tasks.start_soon(hand_over, turn, 5.0)
                     tasks.start_soon(hand_over, turn, 1e6)
             except StalledError:

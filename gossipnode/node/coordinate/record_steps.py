@@ -51,6 +51,9 @@ APPLY_PAUSE_MAX_SECONDS = 0.25
 COMPARE_SECONDS = 2.0
 """How long a request waits for registries to be compared with one member, before it turns to another one."""
 
+COMPARE_AVOIDED_SECONDS = 30.0
+"""How long a member that let that pass is turned to last."""
+
 COMPARED_MEMBERS_MAX = 3
 """Members that a request turns to at most."""
 
@@ -92,6 +95,7 @@ class RecordSteps:
         self.replicas = replicas
         self._repair = repair
         self._large = LargeWrites()
+        self._avoided_until: dict[str, float] = {}
         self._sync = sync
         self._rng = rng or random.SystemRandom()
 
@@ -137,12 +141,16 @@ class RecordSteps:
         A peer that hangs must not keep the request, and the locks that it holds, waiting. Then any member
         that is up will do: all of them are told of a change.
         """
-        others = [name for name in self._sync.members_up() if name != peer]
-        for name in [peer, *others][:COMPARED_MEMBERS_MAX]:
+        names = [peer, *(name for name in self._sync.members_up() if name != peer)]
+        names.sort(key=lambda name: self._avoided_until.get(name, 0.0) > trio.current_time())
+        for name in names[:COMPARED_MEMBERS_MAX]:
             with trio.move_on_after(COMPARE_SECONDS) as patience:
                 await self._sync.compare(name)
             if not patience.cancelled_caught:
+                self._avoided_until.pop(name, None)
                 return
+            # The request that starts over, and others, would wait for it again.
+            self._avoided_until[name] = trio.current_time() + COMPARE_AVOIDED_SECONDS
 
     async def read(
         self,

@@ -31,8 +31,8 @@ from gossipnode.wire.record_codec import decode_strategy, encode_applied, encode
 from gossipnode.wire.round_codec import encode_finished, encode_hop_made, encode_started
 from gossipnode.wire.tree_codec import encode_leaves, encode_tree
 
-TREE_PAGE_LEAVES = 1024
-"""Leaves in one message of a tree."""
+TREE_PAGE_LEAVES = 128
+"""Leaves in one message of a tree: they are encoded in a few milliseconds, and fit whatever their keys."""
 
 
 class NodeService:

@@ -50,13 +50,16 @@ class Filler:
             await self._fill(placement)
 
     async def _fill(self, placement: Placement) -> None:
-        """Compare with all that hold the shard; it is filled once enough comparisons were complete."""
+        """Compare with all that hold the shard; it is filled once enough comparisons were complete.
+
+        Those that are down come last, and only if they are needed: each may cost the time of a session.
+        """
         assert self._shards.own_name in placement.joining, placement
         view = self._shards.view
         done = 0
-        for name in placement.sources:
-            peer = self._members.peers.get(name)
-            if peer is None or peer.foreign:
+        peers = [self._members.peers[name] for name in placement.sources if name in self._members.peers]
+        for peer in sorted(peers, key=lambda peer: peer.state == "down"):
+            if peer.foreign or (peer.state == "down" and done >= placement.sources_needed):
                 continue
             hop = await compare_fenced(self._sessions, self._members, peer, placement)
             done += hop.complete
@@ -64,7 +67,7 @@ class Filler:
                 self._log.info(
                     "shard not filled from a member yet",
                     shard=str(placement.shard),
-                    peer=name,
+                    peer=peer.name,
                     reason=hop.reason,
                 )
         if done >= placement.sources_needed and self._shards.view is view:

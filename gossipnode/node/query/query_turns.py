@@ -21,10 +21,10 @@ from gossipnode.rpc import CallContext
 LOOKUPS_AT_ONCE = Places(working=32, held=64)
 """Answers to queries that name their records."""
 
-SCANS_AT_ONCE = Places(working=32, held=64)
+SCANS_AT_ONCE = Places(working=8, held=64)
 """Queries without an order, exports, the leaves of trees, and deletes by name."""
 
-ORDERED_STREAMS_AT_ONCE = Places(working=8, held=12)
+ORDERED_STREAMS_AT_ONCE = Places(working=4, held=12)
 """Ordered answers, each of which is kept whole while it is sent: `QUERY_MAX_BYTES` at most."""
 
 ANSWERS_MADE_AT_ONCE = Places(working=8, held=8)

@@ -29,8 +29,8 @@ STREAM_MESSAGE_BYTES = 256 << 10
 """A message of a stream of records ends with the record by which it reaches this size."""
 
 LOOKUPS_SERVED_AT_ONCE = Places(working=64, held=128)
-SCANS_SERVED_AT_ONCE = Places(working=64, held=160)
-SORTS_SERVED_AT_ONCE = Places(working=32, held=48)
+SCANS_SERVED_AT_ONCE = Places(working=48, held=160)
+SORTS_SERVED_AT_ONCE = Places(working=24, held=48)
 """Searches of coordinators that a replica serves at the same time. More of them wait for their turn.
 
 One coordinator alone has half of them, at least as many as it serves clients of its own.

@@ -108,14 +108,14 @@ class ClientConnection(Connection):
         stream.head = head
         stream.body_left = content_length(head)
         if http_status != "200":
-            stream.fail(http_error(http_status))
+            self.fail(stream, http_error(http_status))
         elif not head.fields.get("content-type", "").startswith("application/grpc"):
-            stream.fail(RpcError(Status.UNKNOWN, "the peer's answer is not gRPC"))
+            self.fail(stream, RpcError(Status.UNKNOWN, "the peer's answer is not gRPC"))
 
     def over_share(self, stream: Stream, error: RpcError) -> None:
         """Give up the call, whose answer is too much."""
         self.reset(stream, ErrorCodes.CANCEL)
-        stream.fail(error)
+        self.fail(stream, error)
 
     def goaway_received(self, last_stream_id: int, code: int, text: str) -> None:
         """End the streams that the server will not process, as never processed; the others go on."""
@@ -124,7 +124,7 @@ class ClientConnection(Connection):
         for stream in list(self.streams.values()):
             if stream.id > last_stream_id:
                 stream.local_ended = stream.remote_ended = True
-                stream.fail(RpcError(Status.UNAVAILABLE, reason, never_processed=True))
+                self.fail(stream, RpcError(Status.UNAVAILABLE, reason, never_processed=True))
         if not self.streams:
             self.close()
         self._wake_openers()

@@ -101,6 +101,8 @@ class Connection(ControlFrames):
             self.reset(stream, ErrorCodes.CANCEL if self.client else ErrorCodes.NO_ERROR)
         if self.streams.pop(stream.id, None) is None:
             return
+        if stream.error is not None:
+            self.failed_streams -= 1
         if stream.remote_ended and not stream.cut_off:
             self._ended_by_peer.append(stream.id)
         self.drop_unread(stream)
@@ -143,7 +145,7 @@ class Connection(ControlFrames):
         """End every running stream with `error`."""
         for stream in list(self.streams.values()):
             stream.local_ended = stream.remote_ended = True
-            stream.fail(error)
+            self.fail(stream, error)
 
     # Input.
 
@@ -208,7 +210,7 @@ class Connection(ControlFrames):
         elif stream.error is None:
             self.reset(stream, fault.code)
             status = Status.RESOURCE_EXHAUSTED if isinstance(fault, OversizedHead) else Status.INTERNAL
-            stream.fail(RpcError(status, str(fault)))
+            self.fail(stream, RpcError(status, str(fault)))
 
     def _on_data(self, stream_id: int, flags: int, payload: bytes) -> None:
         size = len(payload)
@@ -346,7 +348,7 @@ class Connection(ControlFrames):
         stream.local_ended = stream.remote_ended = True
         if answered:
             return  # the answer is whole: the server only says that it wants no more of the request
-        stream.fail(reset_error(frames.U32.unpack(payload)[0]))
+        self.fail(stream, reset_error(frames.U32.unpack(payload)[0]))
 
 
 def check_whole(stream: Stream) -> None:

@@ -16,6 +16,7 @@ from gossipnode.rpc.http2.http2_faults import ErrorCodes
 from gossipnode.rpc.http2.stream import NOBODY, Stream, Wakeable
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.message_framing import cut_messages, first_message_bytes
+from gossipnode.rpc.status import RpcError
 
 # Credit is given back when a quarter of a window is used up: a frame for each read would cost more.
 _WINDOW_PARTS: Final = 4
@@ -44,6 +45,8 @@ class Outbound:
         self.send_window = frames.DEFAULT_WINDOW_BYTES
         self.receive_window: int = max(limits.connection_window_bytes, frames.DEFAULT_WINDOW_BYTES)
         self.peer_frame_bytes = frames.DEFAULT_FRAME_BYTES
+        # Streams that have failed, and whose calls have not ended yet.
+        self.failed_streams = 0
         self._uncredited = 0
 
     # Sending.
@@ -106,6 +109,12 @@ class Outbound:
         stream.cut_off = stream.cut_off or not stream.remote_ended
         stream.local_ended = stream.remote_ended = True
         self.write(frames.reset_frame(stream.id, code))
+
+    def fail(self, stream: Stream, error: RpcError) -> None:
+        """End a running stream for the tasks that use it, as `Stream.fail` does."""
+        if stream.error is None:
+            self.failed_streams += 1
+        stream.fail(error)
 
     # Reading, which gives the peer its windows back.
 

@@ -111,7 +111,7 @@ class ServerConnection(Connection):
         limit = self.limits.max_streams_per_connection
         if len(self.streams) < limit:
             return True
-        running = sum(stream.error is None for stream in self.streams.values())
+        running = len(self.streams) - self.failed_streams
         return running < limit and len(self.streams) < limit * _ENDING_STREAMS_FACTOR
 
     def _trailers_received(self, stream_id: int, head: Head, *, end: bool) -> None:

@@ -92,7 +92,7 @@ async def _send_rest(connection: Outbound, stream: Stream, data: bytes, sent: in
         if sent and stream.error is None:
             # Half a message is out: the peer would read whatever came next as its other half.
             connection.reset(stream, ErrorCodes.CANCEL)
-            stream.fail(RpcError(Status.CANCELLED, "a message was cut off by a cancellation"))
+            connection.fail(stream, RpcError(Status.CANCELLED, "a message was cut off by a cancellation"))
         raise
     finally:
         stream.sending = False

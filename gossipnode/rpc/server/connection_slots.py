@@ -14,9 +14,10 @@ from gossipnode.rpc.limits import Limits
 
 
 class Occupied(Protocol):
-    """What is asked of a connection: the calls that it carries, and the time at which the last one ended."""
+    """What is asked of a connection: the calls that it carries and had, and when the last one ended."""
 
     streams: dict[int, Stream]
+    highest_peer_stream_id: int
     idle_since: float
 
 
@@ -91,11 +92,20 @@ class ConnectionSlots:
             self._shares.give_back(slot.caller)
 
     def _evict(self, candidates: list[Slot]) -> bool:
-        """End the one of `candidates` that has been idle for longest, if any is idle."""
+        """End the one of `candidates` that has been idle for longest, if any is idle.
+
+        One that never carried a call goes before those that did: who only connects, and connects again, puts
+        no client out between two of its calls.
+        """
         idle = [slot for slot in candidates if not slot.connection.streams]
         if not idle:
             return False
-        longest = min(idle, key=lambda slot: slot.connection.idle_since)
+        longest = min(idle, key=_usefulness)
         self.release(longest)
         longest.scope.cancel()
         return True
+
+
+def _usefulness(slot: Slot) -> tuple[bool, float]:
+    connection = slot.connection
+    return connection.highest_peer_stream_id > 0, connection.idle_since

@@ -53,6 +53,19 @@ class _Client:
     replies: ReplyBudget
 
 
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """Ends a connection that gives way to another one."""
+
+    connection: ServerConnection
+    scope: trio.CancelScope
+
+    def cancel(self) -> None:
+        """Say goodbye, and end it. A call that is on its way was never processed, and its client knows."""
+        self.connection.close(ErrorCodes.NO_ERROR, "the connection made room for another one")
+        self.scope.cancel()
+
+
 class Server:
     """Serves `handlers` on any number of connections.
 
@@ -178,7 +191,7 @@ class Server:
         memory = self._memory.account("connections", caller)
         client = _Client(peer, names, ReplyBudget(self.limits.max_unsent_reply_bytes, memory))
         connection = ServerConnection(self.limits, trio.current_time, memory, start_call)
-        slot = Slot(caller, scope, connection)
+        slot = Slot(caller, _Ending(connection, scope), connection)
         if not self._slots.admit(slot):
             memory.close()
             log.warning("connection of %s refused: %d are open", peer, self.connection_count)

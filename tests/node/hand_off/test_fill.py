@@ -93,3 +93,15 @@ async def test_a_few_shards_are_filled_at_once() -> None:
     assert await fill(local, sessions) == []
     assert len(sessions.compared) == 24
     assert sessions.most_open == SHARDS_FILLED_AT_ONCE
+
+
+@pytest.mark.parametrize(("down", "compared"), [("a", "bc"), ("c", "ab"), ("ab", "ca")])
+async def test_a_source_that_is_down_is_asked_last_and_only_if_it_is_needed(down: str, compared: str) -> None:
+    """One that hangs would hold up the shards after this one for the time of a session."""
+    name = next(each for each in "defghijk" if each in replicas_of(SHARD, [*"abc", each], 3))
+    local = make_local(own_name=name, members="abc", replicas=3)
+    local.registry.took([member(name, joined=5)])
+    sessions = FakeSessions()
+    peers = [peer(each, state="down" if each in down else "up") for each in "abc"]
+    assert await fill(local, sessions, *peers) == []
+    assert [each.peer for each in sessions.compared] == list(compared)

@@ -78,7 +78,9 @@ def test_an_answer_takes_a_place_by_what_it_costs(query: Query, kind: SearchKind
         (SearchKind.WHOLE, ANSWERS_MADE_AT_ONCE.working // 2),
     ],
 )
-async def test_a_caller_alone_works_at_half_of_the_places(kind: SearchKind, share: int) -> None:
+async def test_a_caller_alone_works_at_half_of_the_places(
+    kind: SearchKind, share: int, autojump_clock: object
+) -> None:
     turns = turns_of_node()
     async with trio.open_nursery() as nursery:
         await fill(turns, nursery, kind, 100)
@@ -90,12 +92,12 @@ async def test_a_caller_alone_works_at_half_of_the_places(kind: SearchKind, shar
 
 
 @pytest.mark.parametrize("full", [SearchKind.SCAN, SearchKind.SORT, SearchKind.WHOLE])
-async def test_a_lookup_by_key_waits_behind_no_other_search(full: SearchKind) -> None:
+async def test_a_lookup_by_key_waits_behind_no_other_search(full: SearchKind, autojump_clock: object) -> None:
     """The same caller, over the same connection."""
     turns = turns_of_node()
     async with trio.open_nursery() as nursery:
         await fill(turns, nursery, full, 300)
-        with trio.fail_after(5):
+        with trio.fail_after(0.01):
             async with turns.making(call_of(), KEYS):
                 pass
         with trio.fail_after(0):
@@ -112,7 +114,7 @@ async def test_answers_that_nobody_takes_end_while_others_wait(autojump_clock: o
         assert ends == [], "nobody waits"
         async with turns.streaming(call_of(), SearchKind.SORT):
             assert [end.status for end in ends] == [Status.RESOURCE_EXHAUSTED]
-        assert "too little was taken for 10 s while others waited: read faster" in ends[0].message
+        assert "too little was taken for too long while others waited: read faster" in ends[0].message
         nursery.cancel_scope.cancel()
 
 
@@ -136,7 +138,9 @@ async def test_a_client_that_does_not_take_its_answers_holds_up_itself_alone() -
         assert made.count("deaf") == 3 * ANSWERS_MADE_AT_ONCE.held
 
 
-async def test_an_answer_whose_client_stopped_reading_while_it_waited_is_not_made() -> None:
+async def test_an_answer_whose_client_stopped_reading_while_it_waited_is_not_made(
+    autojump_clock: object,
+) -> None:
     turns = turns_of_node()
     deaf = ReplyBudget(10, account())
     made: list[str] = []

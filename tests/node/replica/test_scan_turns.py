@@ -66,7 +66,7 @@ async def test_a_sign_of_life_is_sent_whole_before_the_search_sends(
         for stream in streams:
             nursery.start_soon(scan.serve, stream)
             await trio.testing.wait_all_tasks_blocked()
-        await trio.sleep(2 * SCAN_PAUSE_SECONDS)
+        await trio.sleep(1.5 * SCAN_PAUSE_SECONDS)
         first, second = streams
         assert second.sends, "its sign of life is on its way"
         first.taking.set()

@@ -27,6 +27,7 @@ class Scope:
 class Connection:
     idle_since: float = 0.0
     streams: list[int] = field(default_factory=list)
+    highest_peer_stream_id: int = 0
 
 
 def slot(address, *, busy=False, member=False, idle_since=0.0):
@@ -45,6 +46,17 @@ def test_connections_that_are_idle_do_not_keep_others_out():
     assert kept.admit(slot("192.0.2.1"))
     assert [each.scope.cancelled for each in idle] == [True] + [False] * 5
     assert kept.admit(slot("192.0.2.1", member=True))
+
+
+def test_a_connection_that_never_carried_a_call_gives_way_before_one_that_did():
+    kept = slots()
+    used = slot("10.0.0.1", idle_since=-5.0)
+    used.connection.highest_peer_stream_id = 1
+    others = [slot(f"10.0.1.{number}", idle_since=number) for number in range(5)]
+    assert all(kept.admit(each) for each in (used, *others))
+    assert all(kept.admit(slot(f"10.0.2.{number}", idle_since=10 + number)) for number in range(20))
+    assert not used.scope.cancelled
+    assert all(each.scope.cancelled for each in others)
 
 
 def test_connections_with_calls_never_give_way():

@@ -4,13 +4,11 @@ import pytest
 import trio
 import trio.testing
 from h2.errors import ErrorCodes
-from hyperframe.frame import (
-    DataFrame,
-)
+from hyperframe.frame import DataFrame, GoAwayFrame, RstStreamFrame
 
 from gossipnode.rpc import Limits, RpcError, Status
 from tests.rpc.methods import FLOW, UNARY
-from tests.rpc.raw_peer import message
+from tests.rpc.raw_peer import RawPeer, message
 from tests.rpc.wired import against, status_of, wired
 
 
@@ -93,6 +91,23 @@ async def test_the_connection_that_was_idle_for_longest_gives_way():
                 assert await idle.goaway() == ErrorCodes.NO_ERROR
             await running.send(b"y")
             assert await running.recv() == b"y"
+
+
+async def test_a_call_that_comes_as_its_connection_gives_way_was_never_processed():
+    """The client may make it again elsewhere: GOAWAY names the last stream that counts."""
+    async with wired() as wire:
+        ours, theirs = trio.testing.memory_stream_pair()
+        wire.nursery.start_soon(wire.server.serve_stream, theirs)
+        peer = RawPeer(ours)
+        await peer.start()
+        await trio.testing.wait_all_tasks_blocked()
+        theirs.receive_stream.put_data(peer.request(1, FLOW.path).serialize())
+        (slot,) = wire.server._slots._held
+        slot.scope.cancel()
+        assert await peer.goaway() == ErrorCodes.NO_ERROR
+        (goaway,) = (frame for frame in peer.received if isinstance(frame, GoAwayFrame))
+        assert goaway.last_stream_id == 0
+        assert not [frame for frame in peer.received if isinstance(frame, RstStreamFrame)]
 
 
 class Listener(trio.abc.Listener):

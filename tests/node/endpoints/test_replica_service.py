@@ -1,0 +1,67 @@
+"""What members ask of each other over the wire: a caller speaks for itself alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gossipnode.node.peers import call_metadata
+from gossipnode.rpc import RpcError, Status
+from gossipnode.sim import Cluster
+from gossipnode.wire import services
+from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
+from tests.node.asking import asked
+
+
+def says(name: str) -> dict[str, str]:
+    return {call_metadata.NODE: name, call_metadata.CLUSTER: "main"}
+
+
+@pytest.mark.parametrize(
+    ("method", "request_of", "refusal"),
+    [
+        (services.REPLICA_HELLO, lambda: pb.HelloRequest(node="b"), "hello: its node is not the caller"),
+        (
+            services.REPLICA_JOIN,
+            lambda: pb.JoinRequest(name="b", address="b:1"),
+            "join: its name is not the caller's",
+        ),
+    ],
+)
+async def test_nobody_says_hello_or_joins_for_another(
+    method: Any, request_of: Any, refusal: str, autojump_clock: object
+) -> None:
+    async with asked(Cluster(), "a") as channel:
+        for metadata in (says("c"), {}):
+            with pytest.raises(RpcError) as caught:
+                await channel.unary(method, request_of(), timeout=5, metadata=metadata)
+            assert (caught.value.status, caught.value.message) == (Status.PERMISSION_DENIED, refusal)
+
+
+async def test_a_hello_is_answered_with_ours(autojump_clock: object) -> None:
+    cluster = Cluster()
+    async with asked(cluster, "a") as channel:
+        hello = pb.HelloRequest(node="b")
+        reply = await channel.unary(services.REPLICA_HELLO, hello, timeout=5, metadata=says("b"))
+        assert (reply.node, reply.registry_root) == ("a", cluster.parts("a").local.registry.root)
+
+
+async def test_a_node_that_joins_is_given_the_registry(autojump_clock: object) -> None:
+    cluster = Cluster(("a",), ("sw:1:1",))
+    async with asked(cluster) as channel:
+        request = pb.JoinRequest(name="d", address="d:7400", birth=5)
+        reply = await channel.unary(services.REPLICA_JOIN, request, timeout=5, metadata=says("d"))
+        registry = cluster.parts("a").local.registry
+        assert "d" in registry.view.members
+        given = [each.property for each in reply.registry]
+        assert {each.payload for each in registry.records() if b"a:7400" in each.payload} <= set(given)
+        assert any(b"d:7400" in each for each in given), "it knows itself as a member"
+
+
+async def test_a_join_that_makes_no_sense_is_refused_with_the_reason(autojump_clock: object) -> None:
+    async with asked(Cluster(("a",), ("sw:1:1",))) as channel:
+        request = pb.JoinRequest(name="a", address="elsewhere:7400", birth=5)
+        with pytest.raises(RpcError) as caught:
+            await channel.unary(services.REPLICA_JOIN, request, timeout=5, metadata=says("a"))
+        assert caught.value.status is Status.FAILED_PRECONDITION

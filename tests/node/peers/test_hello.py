@@ -1,0 +1,76 @@
+"""Hellos: what one member learns of another, and how often it asks."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from gossipnode.core.cluster.view import SYSTEM_SHARD
+from gossipnode.node.peers.hello import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS, Hellos
+from gossipnode.node.peers.members import Peer
+from gossipnode.sim import Cluster, running
+from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
+from tests.node.members_and_groups import group
+
+NO_CHANGE_SECONDS = 10 * HELLO_MAX_SECONDS
+
+
+def hellos_of(cluster: Cluster, name: str) -> Hellos:
+    return cluster.parts(name).membership.hellos
+
+
+def peer_of(cluster: Cluster, name: str, peer: str) -> Peer:
+    return cluster.parts(name).members.peers[peer]
+
+
+async def test_a_member_that_hangs_is_down_after_one_hello_and_up_after_the_next(
+    autojump_clock: object,
+) -> None:
+    async with running(Cluster()) as cluster:
+        await trio.sleep(1)
+        c = peer_of(cluster, "a", "c")
+        assert c.state == "up"
+        cluster.hang("c")
+        began = trio.current_time()
+        assert await hellos_of(cluster, "a").greet(c), "its state has changed"
+        assert trio.current_time() - began == HELLO_TIMEOUT_SECONDS
+        assert c.state == "down"
+        assert peer_of(cluster, "a", "b").state == "up"
+        cluster.faults.heal()
+        assert await hellos_of(cluster, "a").greet(c)
+        assert c.state == "up"
+
+
+async def test_one_that_hangs_delays_no_hello_to_another(autojump_clock: object) -> None:
+    async with running(Cluster()) as cluster:
+        await trio.sleep(1)
+        cluster.hang("c")
+        for _ in range(4):
+            await trio.sleep(HELLO_MAX_SECONDS + 1)
+            assert trio.current_time() - peer_of(cluster, "a", "b").seen_at <= HELLO_MAX_SECONDS
+            assert peer_of(cluster, "a", "c").state == "down"
+
+
+async def test_another_registry_is_noted_and_compared(autojump_clock: object) -> None:
+    async with running(Cluster()) as cluster:
+        await trio.sleep(NO_CHANGE_SECONDS)
+        a, b = cluster.parts("a"), cluster.parts("b")
+        await b.local.writer.write([(SYSTEM_SHARD, group("new", incarnation=5))])
+        assert a.local.registry.root != b.local.registry.root
+        await hellos_of(cluster, "a").greet(peer_of(cluster, "a", "b"))
+        await trio.sleep(0.1)
+        assert a.local.registry.root == b.local.registry.root
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_hello_is_answered_and_only_a_member_is_noted(known: bool, autojump_clock: object) -> None:
+    async with running(Cluster(), "a") as cluster:
+        hellos, members = hellos_of(cluster, "a"), cluster.parts("a").members
+        said = pb.HelloRequest(node="b" if known else "stranger", filled_view=b"view")
+        said.moving.add(group="sw", shard=0, records=7)
+        answer = hellos.answer(said)
+        assert (answer.node, answer.registry_root) == ("a", cluster.parts("a").local.registry.root)
+        progress = members.peers["b"].progress
+        assert progress.moving == ({("sw", 0): 7} if known else {})
+        assert members.peers["b"].state == ("up" if known else "down")
+        assert "stranger" not in members.peers
