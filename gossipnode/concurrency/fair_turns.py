@@ -80,7 +80,7 @@ class FairTurns:
                 with trio.move_on_at(self._end_stalled()):
                     await turn.wait()
         except trio.Cancelled:
-            if turn.is_set():
+            if turn.is_set():  # handed to this task after its cancellation, before it could run
                 self._handed -= 1
                 self._pass_on()
             else:

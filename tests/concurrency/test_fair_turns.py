@@ -42,14 +42,15 @@ async def test_who_comes_later_does_not_overtake_one_that_was_handed_a_place() -
     assert order == ["first", "second"]
 
 
-@pytest.mark.parametrize("handed", [False, True])
-async def test_who_gives_up_waiting_leaves_its_turn_to_the_next(handed: bool) -> None:
+@pytest.mark.parametrize("gives_up", ["while it waits", "just before it is handed a place", "just after"])
+async def test_who_gives_up_waiting_leaves_its_turn_to_the_next(gives_up: str) -> None:
     turns, order = turns_of(1), list[str]()
     impatient = trio.CancelScope()
 
     async def take(name: str, scope: trio.CancelScope) -> None:
         with scope:
             async with turns.hold():
+                await trio.lowlevel.checkpoint()
                 order.append(name)
 
     with trio.fail_after(5):
@@ -59,11 +60,14 @@ async def test_who_gives_up_waiting_leaves_its_turn_to_the_next(handed: bool) ->
                 await trio.testing.wait_all_tasks_blocked()
                 nursery.start_soon(take, "next", trio.CancelScope())
                 await trio.testing.wait_all_tasks_blocked()
-                impatient.cancel()
-                if not handed:
+                if gives_up != "just after":
+                    impatient.cancel()
+                if gives_up == "while it waits":
                     await trio.testing.wait_all_tasks_blocked()
-            # If it was handed the place, it has not run since it was cancelled.
+            # Where it was handed the place, it has not run since.
+            impatient.cancel()
     assert order == ["next"]
+    assert turns.held == 0
 
 
 async def test_the_holder_that_stalled_longest_loses_its_place(autojump_clock: object) -> None:
@@ -96,35 +100,3 @@ async def test_an_error_of_the_holder_passes_and_frees_its_place() -> None:
     assert turns.held == 0
     async with turns.hold():
         pass
-
-
-async def test_one_that_gives_up_after_it_was_handed_a_place_passes_it_on() -> None:
-    turns, began = turns_of(1), list[str]()
-
-    async def take(name: str, scope: trio.CancelScope) -> None:
-        with scope:
-            async with turns.hold():
-                began.append(name)
-
-    gives_up = trio.CancelScope()
-    async with trio.open_nursery() as nursery:
-        async with turns.hold():
-            nursery.start_soon(take, "gives up", gives_up)
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(take, "next", trio.CancelScope())
-            await trio.testing.wait_all_tasks_blocked()
-        gives_up.cancel()
-    assert began in (["next"], ["gives up", "next"])
-    assert turns.held == 0
-
-
-async def test_one_that_gives_up_while_it_waits_is_handed_no_place() -> None:
-    turns = FairTurns(1, stalled_seconds=10)
-    async with turns.hold():
-        for _ in range(3):
-            with trio.move_on_after(0.01):
-                async with turns.hold():
-                    raise AssertionError("the place is held")
-    with trio.fail_after(1):
-        async with turns.hold():
-            assert turns.held == 1

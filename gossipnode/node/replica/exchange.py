@@ -239,7 +239,7 @@ class _Exchange:
             await self._do(self._jobs.popleft())
 
     async def _do(self, job: _Read | _Writes) -> None:
-        """Do one job. A task that parks afterwards holds none: there are many, and a job may have megabytes."""
+        """Do one job. A task that parks afterwards holds none: there are many, and a job may be large."""
         self._handled_weight += job.weight
         if isinstance(job, _Read):
             await self._do_read(job)
