@@ -155,22 +155,25 @@ class LocalNodes:
 
     def _settings(self, node: LocalNode) -> str:
         peers = ", ".join(
-            f"{dump_json(peer.name)} = {dump_json(str(peer.address))}"
-            for peer in self.nodes
-            if peer is not node
+            f"{_quoted(peer.name)} = {_quoted(str(peer.address))}" for peer in self.nodes if peer is not node
         )
         sections = [
             "[node]",
-            f"name = {dump_json(node.name)}",
-            f"listen = {dump_json(str(node.address))}",
-            f"data_dir = {dump_json(str(node.data_dir.absolute()))}",
+            f"name = {_quoted(node.name)}",
+            f"listen = {_quoted(str(node.address))}",
+            f"data_dir = {_quoted(str(node.data_dir.absolute()))}",
             "[cluster]",
             f"peers = {{ {peers} }}",
         ]
         for spec in self.groups:
             name, shards, replicas = spec.rsplit(":", 2)
-            sections += [f"[groups.{dump_json(name)}]", f"shards = {shards}", f"replicas = {replicas}"]
+            sections += [f"[groups.{_quoted(name)}]", f"shards = {shards}", f"replicas = {replicas}"]
         return "\n".join(sections) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A text as TOML writes it: as in JSON, except for the one control character that JSON allows."""
+    return dump_json(text).replace("\x7f", "\\u007f")
 
 
 def _environment() -> dict[str, str]:

@@ -5,7 +5,6 @@ A command's module is imported only when it is called, so that `--help` needs no
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import traceback
@@ -16,9 +15,10 @@ from typing import Any, NoReturn
 import click
 
 from gossipnode import __version__
+from gossipnode.cli.command_classes import CommandGroup, end_with
 from gossipnode.cli.failure import DONE, FAILED, INTERRUPTED, Failure, failure_of
 from gossipnode.cli.output import say
-from gossipnode.cli.standard_streams import drop_stdout, end_stderr, hold_streams
+from gossipnode.cli.standard_streams import drop_stdout, end_stderr, flush_results, hold_streams
 from gossipnode.client.errors import ClientError, sole_error
 
 _COMMANDS = {
@@ -41,7 +41,7 @@ _COMMANDS = {
 }
 
 
-class _LazyCommands(click.Group):
+class _LazyCommands(CommandGroup):
     """Knows its commands by name; each lives in a module of its own."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -77,10 +77,18 @@ class _LazyCommands(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
 
+def _show_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        end_with(ctx, f"gossipnode {__version__}")
+
+
 @click.group(
     cls=_LazyCommands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.version_option(__version__, message="gossipnode %(version)s")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
+    help="Show the version and exit.",
+)  # fmt: skip
 def gossipnode() -> None:
     """Keeps small metadata records identical on a set of nodes, with no coordinator.
 
@@ -93,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     hold_streams()
     code = run(arguments)
     try:
-        sys.stdout.flush()
+        flush_results()
     except OSError as error:
         drop_stdout()
         # What the command itself met says more than that its output could not be printed either.
@@ -141,8 +149,7 @@ def _ended(error: BaseException) -> int:
         case SystemExit():
             return error.code if isinstance(error.code, int) else FAILED
         case OSError():
-            unnamed = "standard output: " if error.errno == errno.ENOSPC else ""
-            what = f"{error.filename}: " if error.filename else unnamed
+            what = f"{error.filename}: " if error.filename else ""
             return _say(f"{what}{error.strerror or error}", FAILED)
         case _:
             return _defect(error)

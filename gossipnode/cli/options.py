@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import wraps
@@ -12,12 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gossipnode.cli.failure import WRONG_USE, Failure
+from gossipnode.cli.command_classes import PathType
 from gossipnode.client.values.defaults import DEFAULT_TIMEOUT_SECONDS
 from gossipnode.config.address import Address, AddressError, parse_address
-from gossipnode.config.environment import setting_variables
-from gossipnode.config.keys import SettingsError
-from gossipnode.config.values import Parser, WrongValueError
+from gossipnode.config.values import Parser, WrongValueError, any_group_name
 
 if TYPE_CHECKING:
     from gossipnode.client.calls.node_client import NodeClient
@@ -62,38 +59,6 @@ class AddressType(click.ParamType[Address]):
             self.fail(str(error), param, ctx)
 
 
-class ManyValues(click.Command):
-    """A command whose options take several values, up to the next option, if their metavar ends in "..."."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Repeat the option before each of its values, which is the form that click knows."""
-        many = {
-            name
-            for option in self.params
-            if isinstance(option, click.Option) and (option.metavar or "").endswith("...")
-            for name in option.opts
-        }
-        return super().parse_args(ctx, spread_values(args, many))
-
-
-def spread_values(arguments: Sequence[str], many: Collection[str]) -> list[str]:
-    """`--index a b` as `--index a --index b`, for the options in `many`."""
-    spread: list[str] = []
-    option, valued = "", False
-    for place, argument in enumerate(arguments):
-        if argument == "--":
-            return spread + list(arguments[place:])
-        if argument.startswith("-"):
-            name, equals, _ = argument.partition("=")
-            option, valued = (name if name in many else ""), bool(equals)
-        elif option:
-            if valued:
-                spread.append(option)
-            valued = True
-        spread.append(argument)
-    return spread
-
-
 def checked(parser: Parser) -> Callable[[click.Context, click.Parameter, Any], Any]:
     """A callback that reads a value as the settings of a node do."""
 
@@ -106,6 +71,10 @@ def checked(parser: Parser) -> Callable[[click.Context, click.Parameter, Any], A
             raise click.BadParameter(str(error), ctx, param) from None
 
     return read
+
+
+group_argument = click.argument("group", callback=checked(any_group_name))
+"""The argument GROUP: a group that exists, whatever its name is."""
 
 
 def positive_seconds(ctx: click.Context, param: click.Parameter, value: float) -> float:
@@ -138,7 +107,7 @@ _TARGET_OPTIONS = (
     click.option(
         "--ca",
         "tls_ca",
-        type=click.Path(path_type=Path),
+        type=PathType(path_type=Path),
         envvar="GOSSIPNODE_CA",
         metavar="FILE",
         help="TLS: the cluster's CA (or GOSSIPNODE_CA).",
@@ -146,7 +115,7 @@ _TARGET_OPTIONS = (
     click.option(
         "--cert",
         "tls_cert",
-        type=click.Path(path_type=Path),
+        type=PathType(path_type=Path),
         envvar="GOSSIPNODE_CERT",
         metavar="FILE",
         help="TLS: our certificate (or GOSSIPNODE_CERT).",
@@ -154,7 +123,7 @@ _TARGET_OPTIONS = (
     click.option(
         "--key",
         "tls_key",
-        type=click.Path(path_type=Path),
+        type=PathType(path_type=Path),
         envvar="GOSSIPNODE_KEY",
         metavar="FILE",
         help="TLS: our certificate's key (or GOSSIPNODE_KEY).",
@@ -175,10 +144,6 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
         tls_key: Path | None,
         **options: Any,
     ) -> Any:
-        try:
-            setting_variables(os.environ)
-        except SettingsError as error:
-            raise Failure(str(error), WRONG_USE) from None
         if (tls_cert is None) != (tls_key is None):
             raise click.UsageError("--cert and --key belong together: give both")
         if tls_cert is not None and tls_ca is None:

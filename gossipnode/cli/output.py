@@ -1,7 +1,7 @@
 """What a command prints: results as JSON or tables on stdout, messages and progress on stderr.
 
-Every text passes the gate of `observe.printable` here. Rich is imported only where a live table or a bar is
-drawn. Colours appear on a terminal alone.
+It leaves through `standard_streams`, or through `drawing` where rich draws a live table or a bar. Rich is
+imported only then. Colours appear on a terminal alone.
 """
 
 from __future__ import annotations
@@ -10,25 +10,27 @@ import shutil
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gossipnode.cli.standard_streams import write_message
+from gossipnode.cli.standard_streams import (
+    write_json_lines,
+    write_json_message,
+    write_lines,
+    write_message,
+)
 from gossipnode.cli.table_layout import (
     SAMPLE_CHARACTERS,
     SAMPLE_ROWS,
     Layout,
+    folded_line,
     head_lines,
     lay_out,
     row_lines,
 )
 from gossipnode.client.values.property_json import dump_json, property_to_json, tags_to_json
-from gossipnode.observe.printable import printable, printable_json
+from gossipnode.observe.printable import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     from gossipnode.client.values.stored_property import StoredProperty
     from gossipnode.core.model.tag_value import TagValue
 
@@ -36,65 +38,45 @@ Advance = Callable[[int], None]
 
 
 def print_line(line: str) -> None:
-    """One line on stdout, as UTF-8 whatever the locale."""
-    _write([printable(line)])
+    """One line on stdout."""
+    write_lines([line])
 
 
-def print_lines(lines: Iterable[str]) -> None:
-    """Many lines of JSON on stdout, in one write. On a terminal they hold no control characters."""
-    _write(map(printable_json, lines) if sys.stdout.isatty() else lines)
+def print_folded(line: str) -> None:
+    """One line on stdout, folded where the terminal is narrower."""
+    width = _terminal_cells()
+    write_lines([line] if width is None else folded_line(printable(line), width))
 
 
-def _write(lines: Iterable[str]) -> None:
-    sys.stdout.buffer.write("".join([line + "\n" for line in lines]).encode())
+def _terminal_cells() -> int | None:
+    """The width of the terminal; None off a terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def print_text(text: str) -> None:
+    """A text of several lines on stdout."""
+    write_lines(text.splitlines())
 
 
 def print_json(value: object) -> None:
     """One line of JSON on stdout."""
-    print_lines([dump_json(value)])
+    write_json_lines([dump_json(value)])
 
 
 def say(message: str) -> None:
     """A message on stderr, in one line."""
-    write_message(printable(message))
+    write_message(message)
 
 
 def say_json(value: object) -> None:
     """One line of JSON on stderr."""
-    line = dump_json(value)
-    write_message(printable_json(line) if sys.stderr.isatty() else line)
+    write_json_message(dump_json(value))
 
 
 def say_spread(acknowledged: int, members: int) -> None:
     """Tell how many members know of a change, if not all of them do yet."""
     if acknowledged < members:
         say(f"{acknowledged} of {members} members know by now; the others hear of it when they are reached")
-
-
-def console() -> Console:
-    """Stdout through rich. Off a terminal nothing is coloured or cut, however long a line is."""
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else 10_000
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=width)
-
-
-def make_table(*headers: str) -> Table:
-    """A plain table for rich, which folds cells that do not fit. Its cells are made by `cell`."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for header in headers:
-        table.add_column(header, overflow="fold")
-    return table
-
-
-def cell(text: str, style: str = "") -> Text:
-    """A cell of a table for rich: what stands in a record or a name is never markup."""
-    from rich.text import Text
-
-    return Text(printable(text), style)
 
 
 class TableWriter:
@@ -110,7 +92,7 @@ class TableWriter:
         """Print a row, now or when the widths are known."""
         cells = [printable(str(value)) for value in row]
         if self._layout is not None:
-            _write(row_lines(self._layout, cells))
+            write_lines(row_lines(self._layout, cells))
             return
         self._sample.append(cells)
         self._sample_characters += sum(map(len, cells))
@@ -120,11 +102,10 @@ class TableWriter:
     def end(self) -> None:
         """Print what was kept. Rows may still follow."""
         if self._layout is None:
-            width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-            self._layout = lay_out(self._headers, self._sample, width)
-            _write(head_lines(self._layout))
+            self._layout = lay_out(self._headers, self._sample, _terminal_cells())
+            write_lines(head_lines(self._layout))
             for cells in self._sample:
-                _write(row_lines(self._layout, cells))
+                write_lines(row_lines(self._layout, cells))
             self._sample.clear()
 
 
@@ -159,7 +140,7 @@ def print_property(record: StoredProperty) -> None:
 
 def print_properties_json(records: Iterable[StoredProperty]) -> None:
     """Records as JSON, one a line."""
-    print_lines([dump_json(property_to_json(record)) for record in records])
+    write_json_lines([dump_json(property_to_json(record)) for record in records])
 
 
 @contextmanager
@@ -173,21 +154,10 @@ def progress(
     if not sys.stderr.isatty() or (beside_results and sys.stdout.isatty()):
         yield _no_bar
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-    )
+    from gossipnode.cli.drawing import progress_bar
 
-    count: Any = DownloadColumn() if is_bytes else MofNCompleteColumn()
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), count, TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
-        task = bar.add_task(printable(what), total=total)
-        yield lambda done: bar.advance(task, done)
+    with progress_bar(what, total, is_bytes=is_bytes) as advance:
+        yield advance
 
 
 def _no_bar(_done: int) -> None:

@@ -80,6 +80,16 @@ def moving_shape(moving: messages.ShardStatusMoving) -> dict[str, Any] | None:
     return {"to": list(moving.to), "done": moving.done, "total": moving.total} if moving.to else None
 
 
+def memory_shape(memory: messages.Memory) -> dict[str, Any]:
+    """What a node may spend on what others send and ask for, and who holds how much of it, in bytes."""
+    return {
+        "budget": memory.budget,
+        "used": memory.used,
+        "by": {held.name: held.size for held in memory.by},
+        "callers": {held.name: held.size for held in memory.callers},
+    }
+
+
 def status_shape(status: messages.StatusResponse) -> dict[str, Any]:
     """A node's view."""
     return {
@@ -91,6 +101,7 @@ def status_shape(status: messages.StatusResponse) -> dict[str, Any]:
         "shards": [shard_shape(shard) for shard in status.shards],
         "rounds": [round_shape(finished) for finished in status.rounds],
         "registry_root": status.registry_root,
+        "memory": memory_shape(status.memory),
         "read_repairs": status.replicas.read_repairs,
         "read_repairs_dropped": status.replicas.read_repairs_dropped,
     }

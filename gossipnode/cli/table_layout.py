@@ -6,7 +6,8 @@ part of a cell is ever cut off.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 SAMPLE_ROWS = 100
@@ -15,11 +16,18 @@ SAMPLE_CHARACTERS = 1 << 18
 PADDED_MAX_CELLS = 60
 """How wide a column is made off a terminal. A longer cell moves the rest of its row to the right."""
 FOLDED_MIN_CELLS = 6
-"""A column is folded to no less. Where that does not fit, each row becomes a block, with a line a cell."""
+"""A column is folded to no less, and a column of numbers not at all. Where that does not fit, each row is a
+block, with a line a cell."""
+NARROW_CELLS = 12
+NARROW_MAX_LINES = 3
+"""A cell on more lines than these in a column narrower than that can hardly be read: each row is a block."""
 
+_NUMBER = re.compile(r"[0-9,.]*")
 _GAPS_CELLS = (3, 2, 1)
 """Between two columns: the first of these with which the columns fit."""
 _BREAKS_AFTER = " ,"
+_INDENT = "  "
+"""Before what goes on in the next line of a block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,36 +39,51 @@ class Layout:
     """Of the columns, in cells of the terminal. Empty: each row is a block."""
     gap: int
     """Between two columns, in cells."""
-    folded: bool
-    """Whether a cell that is wider than its column goes on in the next line."""
+    terminal_cells: int | None
+    """In which what is wider than its column goes on in the next line. None: it is written as it is."""
 
 
-def lay_out(headers: Sequence[str], sample: Iterable[Sequence[str]], terminal_cells: int | None) -> Layout:
+def lay_out(headers: Sequence[str], sample: Sequence[Sequence[str]], terminal_cells: int | None) -> Layout:
     """The layout for a terminal of this width, or for a file or a pipe (None)."""
     widths = [_width(header) for header in headers]
     for row in sample:
         widths = [max(width, _width(cell)) for width, cell in zip(widths, row, strict=True)]
     if terminal_cells is None:
         widths = [min(width, PADDED_MAX_CELLS) for width in widths]
-        return Layout(tuple(headers), tuple(widths), _GAPS_CELLS[0], folded=False)
+        return Layout(tuple(headers), tuple(widths), _GAPS_CELLS[0], None)
+    smallest = [_smallest([row[column] for row in sample], width) for column, width in enumerate(widths)]
     for gap in _GAPS_CELLS:
         room = terminal_cells - gap * (len(headers) - 1)
-        if sum(min(width, FOLDED_MIN_CELLS) for width in widths) <= room:
-            fitting = widths if sum(widths) <= room else _lowered(widths, room)
-            return Layout(tuple(headers), tuple(fitting), gap, folded=True)
-    return Layout(tuple(headers), (), 0, folded=False)
+        if sum(smallest) <= room:
+            fitting = widths if sum(widths) <= room else _lowered(widths, smallest, room)
+            if _readable(sample, fitting):
+                return Layout(tuple(headers), tuple(fitting), gap, terminal_cells)
+    return Layout(tuple(headers), (), 0, terminal_cells)
 
 
-def _lowered(widths: Sequence[int], room: int) -> list[int]:
-    """The widths, the widest of them lowered to one level, with which they fit."""
-    level, left, columns = 0, room, len(widths)
-    for width in sorted(widths):
-        level = left // columns
-        if width > level:
-            break
-        left -= width
-        columns -= 1
-    return [min(width, level) for width in widths]
+def _smallest(cells: Sequence[str], width: int) -> int:
+    """How narrow a column may become. A number that is broken would be read as two."""
+    if cells and all(map(_NUMBER.fullmatch, cells)):
+        return max(min(width, FOLDED_MIN_CELLS), *map(len, cells))
+    return min(width, FOLDED_MIN_CELLS)
+
+
+def _lowered(widths: Sequence[int], smallest: Sequence[int], room: int) -> list[int]:
+    """The widths, the widest of them lowered to one level, with which they fit; none below its smallest."""
+    for level in range(min(max(widths), room), 0, -1):
+        lowered = [max(min(width, level), least) for width, least in zip(widths, smallest, strict=True)]
+        if sum(lowered) <= room:
+            return lowered
+    return list(smallest)
+
+
+def _readable(sample: Sequence[Sequence[str]], widths: Sequence[int]) -> bool:
+    return all(
+        _width(cell) <= width * NARROW_MAX_LINES
+        for row in sample
+        for cell, width in zip(row, widths, strict=True)
+        if width < NARROW_CELLS
+    )
 
 
 def head_lines(layout: Layout) -> list[str]:
@@ -74,8 +97,9 @@ def head_lines(layout: Layout) -> list[str]:
 def row_lines(layout: Layout, row: Sequence[str]) -> list[str]:
     """The lines of one row."""
     if not layout.widths:
-        return [*(f"{header}: {cell}" for header, cell in zip(layout.headers, row, strict=True)), ""]
-    if not layout.folded:
+        lines = [f"{header}: {cell}" for header, cell in zip(layout.headers, row, strict=True)]
+        return [*(part for line in lines for part in _block_line(line, layout.terminal_cells)), ""]
+    if layout.terminal_cells is None:
         return [_joined(layout, row)]
     columns = [folded(cell, width) for cell, width in zip(row, layout.widths, strict=True)]
     height = max(map(len, columns), default=0)
@@ -83,6 +107,18 @@ def row_lines(layout: Layout, row: Sequence[str]) -> list[str]:
         _joined(layout, [column[line] if line < len(column) else "" for column in columns])
         for line in range(height)
     ]
+
+
+def _block_line(line: str, terminal_cells: int | None) -> list[str]:
+    return [line] if terminal_cells is None else folded_line(line, terminal_cells)
+
+
+def folded_line(line: str, terminal_cells: int) -> list[str]:
+    """A line that is no part of a table, in lines that fit a terminal; what goes on is indented."""
+    if _width(line) <= terminal_cells:
+        return [line]
+    first, *others = folded(line, max(terminal_cells - len(_INDENT), FOLDED_MIN_CELLS))
+    return [first, *(_INDENT + other for other in others)]
 
 
 def _joined(layout: Layout, cells: Sequence[str]) -> str:

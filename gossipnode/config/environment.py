@@ -12,6 +12,7 @@ ENVIRONMENT_PREFIX = "GOSSIPNODE_"
 GROUPS_VARIABLE = "groups"
 _OPTIONS = ("at", "ca", "cert", "key", "debug")
 """Variables that are no settings of a node: options of the commands that ask one."""
+_UNKNOWN = "no setting has this name"
 
 
 def setting_variables(names: Iterable[str]) -> list[str]:
@@ -34,6 +35,8 @@ def setting_variables(names: Iterable[str]) -> list[str]:
 
 def _problem(rest: str) -> str:
     section, _, key = rest.partition("_")
+    if _of_another_service(rest):
+        return f"{_UNKNOWN}: unset it; if Kubernetes sets it, `enableServiceLinks: false` ends that"
     if section in SECTIONS:
         return f"[{section}] has no key {key!r}: {hint(key, list(SECTIONS[section]))}"
     settings = [f"{section}_{key}" for section, keys in SECTIONS.items() for key in keys]
@@ -41,11 +44,14 @@ def _problem(rest: str) -> str:
     # The prefix, which all share, would make every two of them alike.
     near = [ENVIRONMENT_PREFIX + name.upper() for name in get_close_matches(rest, known, n=1)]
     todo = f"did you mean {near[0]}?" if near else "unset it, or see `gossipnode run --help`"
-    return f"no setting has this name: {todo}"
+    return f"{_UNKNOWN}: {todo}"
 
 
 def _set_by_kubernetes(rest: str) -> bool:
-    """Whether it looks like what Kubernetes sets for a service that bears our name."""
-    return rest.startswith(("service_", "port")) or bool(
-        re.fullmatch(r".*_(service_(host|port)(_.*)?|port(_[0-9]+_.*)?)", rest)
-    )
+    """Whether Kubernetes sets it for a service of the name gossipnode."""
+    return rest.startswith(("service_", "port"))
+
+
+def _of_another_service(rest: str) -> bool:
+    """Whether Kubernetes may have set it for a service such as gossipnode-web. It may be misspelt as well."""
+    return bool(re.fullmatch(r".+_(service_(host|port)(_.*)?|port(_[0-9]+_.*)?)", rest))

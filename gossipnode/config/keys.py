@@ -21,6 +21,7 @@ SECTIONS: dict[str, dict[str, Parser]] = {
         "advertise": values.address,
         "data_dir": values.path,
         "status_listen": values.listen_address,
+        "memory_budget": values.memory_size,
     },
     "cluster": {
         "name": values.cluster_name,

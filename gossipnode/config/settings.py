@@ -6,8 +6,8 @@ one before. Nothing deeper in the node reads a file or the environment for its s
 
 from __future__ import annotations
 
+import codecs
 import os
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -33,6 +33,8 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     advertise: Address
     data_dir: Path
     status_listen: Address | None = None
+    memory_budget: int = 256_000_000
+    """Bytes, above what the node takes by itself, for what others send and ask for."""
 
 
 class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,16 +166,16 @@ def _take_group_table(path: Path, name: str, table: object, groups: _Groups) -> 
 
 
 def _read_toml(path: Path) -> dict[str, object]:
-    text = ""
     try:
         # Some editors put a mark of Unicode before the text.
-        text = path.read_bytes().decode("utf-8-sig")
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}, {values.toml_problem(error, text)}") from None
+        return values.read_toml(path.read_bytes().decode("utf-8-sig"))
+    except WrongValueError as error:
+        raise SettingsError(f"{path}, {error}") from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise SettingsError(f"{path}, line {line}: not UTF-8 text") from None
+        utf_16 = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        todo = ": it is UTF-16, save it as UTF-8" if utf_16 else ""
+        raise SettingsError(f"{path}, line {line}: not UTF-8 text{todo}") from None
     except FileNotFoundError:
         raise SettingsError(f"{path}: no such configuration file") from None
     except OSError as error:

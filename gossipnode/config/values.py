@@ -25,7 +25,12 @@ from gossipnode.core.model.limits import (
 Parser: TypeAlias = Callable[[object], Any]
 
 MEMBER_NAME_MAX_BYTES = 255
+SECONDS_MAX = RETENTION_MAX_SECONDS
+"""Of a deadline. A longer one would not fit into the header that carries it."""
 _CRON_FIELDS = 5
+_UNIT_BYTES = {"MB": 10**6, "MiB": 1 << 20, "GB": 10**9, "GiB": 1 << 30}
+MEMORY_BUDGET_MIN_BYTES = 16_000_000
+"""With less, a message of the largest size would find no room."""
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _MEMBER_NAME = re.compile(r"[\x21-\x7e]+")
 _NOT_IN_MEMBER_NAME = frozenset("/=,")
@@ -61,6 +66,7 @@ def _shown(value: object) -> str:
         float: "a number",
         list: "a list",
         dict: "a table",
+        str: "a text",
     }
     kind = kinds.get(type(value), "a " + type(value).__name__)
     return f"{kind} ({str(value)[:40]})"
@@ -96,6 +102,11 @@ def any_group_name(value: object) -> str:
     if "/" in name:
         raise WrongValueError(f'group name {name!r} holds a "/"')
     return name
+
+
+def any_group_names(value: object) -> tuple[str, ...]:
+    """Names of groups that exist."""
+    return tuple(any_group_name(item) for item in _list(value, '["a", "b"]'))
 
 
 def _size(name: str) -> int:
@@ -174,7 +185,10 @@ def _list(value: object, example: str) -> Sequence[object]:
 
 def path(value: object) -> Path:
     """A path, whether or not there is anything."""
-    return Path(text(value))
+    written = text(value)
+    if "\0" in written:
+        raise WrongValueError(f"{written[:80]!r} is no path: it holds a NUL character")
+    return Path(written)
 
 
 def existing_file(value: object) -> Path:
@@ -257,6 +271,8 @@ def seconds(value: object) -> float:
         raise WrongValueError(f"expected a number of seconds, got {_shown(value)}")
     if not 0 < number < math.inf:
         raise WrongValueError(f"expected a number of seconds above 0, got {value}")
+    if number > SECONDS_MAX:
+        raise WrongValueError(f"expected {SECONDS_MAX:,} seconds at most, got {_shown(value)}")
     return float(number)
 
 
@@ -279,6 +295,17 @@ def format_duration(whole_seconds: int) -> str:
         if whole_seconds and whole_seconds % size == 0:
             return f"{whole_seconds // size}{unit}"
     return f"{whole_seconds}s"
+
+
+def memory_size(value: object) -> int:
+    """A size such as "256MB" or "1GiB"; returns bytes."""
+    found = re.fullmatch(r"([0-9]{1,9}) ?([MG]i?B)", value) if isinstance(value, str) else None
+    if found is None:
+        raise WrongValueError(f'expected a size such as "256MB" or "1GiB", got {_given(value)}')
+    size = int(found[1]) * _UNIT_BYTES[found[2]]
+    if size < MEMORY_BUDGET_MIN_BYTES:
+        raise WrongValueError(f"expected {MEMORY_BUDGET_MIN_BYTES // 1_000_000}MB at least, got {value!r}")
+    return size
 
 
 def one_of(*choices: str) -> Parser:
@@ -328,6 +355,25 @@ def schedule(value: object) -> str | None:
             f'{expression[:80]!r} is no cron schedule: expected five fields such as "0 2 * * *" (02:00 UTC)'
         )
     return expression
+
+
+def read_toml(document: str) -> dict[str, object]:
+    """The tables of a TOML document.
+
+    Raises:
+        WrongValueError: it is none; tells where, and what is wrong.
+    """
+    try:
+        return tomllib.loads(document)
+    except tomllib.TOMLDecodeError as error:
+        raise WrongValueError(toml_problem(error, document)) from None
+    except ValueError:
+        # The interpreter refuses to read numbers of thousands of digits.
+        before = re.split(r"[0-9_]{4000}", document, maxsplit=1)[0]
+        line = before.count("\n") + 1
+        raise WrongValueError(f"line {line}: this number has too many digits") from None
+    except RecursionError:
+        raise WrongValueError("lists or tables are nested too deep") from None
 
 
 def toml_problem(error: tomllib.TOMLDecodeError, document: str) -> str:

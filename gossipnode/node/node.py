@@ -23,6 +23,7 @@ from typing import Any
 import structlog
 import trio
 
+from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.address import Address
 from gossipnode.config.settings import Settings
 from gossipnode.node.endpoints.reflection_service import ReflectionService
@@ -71,7 +72,8 @@ async def run_node(
         NodeFailedError: the store failed later on.
     """
     certificates = Certificates(settings.tls)
-    dialer = PeerDialer(world.network, world.rng, certificates)
+    memory = MemoryBudget(settings.node.memory_budget)
+    dialer = PeerDialer(world.network, world.rng, certificates, memory)
     metadata = own_metadata(settings.cluster.name, settings.node.name)
     async with world.open_store(settings, _leaf_digest(settings), payload_rows) as store:
         # Listening comes before the nurseries, so that a port in use is an error of its own.
@@ -89,7 +91,7 @@ async def run_node(
                 settings.node.name, store, registry, world.wall_clock, await store.last_stamp()
             )
             state = NodeState(settings.node.listen)
-            parts = make_parts(settings, world, state, local, members, dialer)
+            parts = make_parts(settings, world, state, memory, local, members, dialer)
             node = Node(world, certificates, parts)
             await node.run(listeners, birth, task_status)
         if node.failure:
@@ -127,7 +129,9 @@ class Node:
         self._health.follow(handlers)
         handlers |= ReflectionService(handlers).handlers()
         access = Access(parts.settings, parts.local.registry)
-        self._server = Server(handlers, authorize=access.authorize, is_member=access.names_member)
+        self._server = Server(
+            handlers, authorize=access.authorize, is_member=access.names_member, memory=parts.memory
+        )
 
     @property
     def address(self) -> Address:

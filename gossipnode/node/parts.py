@@ -18,6 +18,7 @@ from typing import Any
 
 import trio
 
+from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.settings import Settings
 from gossipnode.node.coordinate.coordination import Coordination, make_coordination
 from gossipnode.node.endpoints.gossip_service import GossipService
@@ -36,6 +37,7 @@ from gossipnode.node.membership.membership import Membership, make_membership
 from gossipnode.node.peers.certificates import PeerDialer
 from gossipnode.node.peers.members import Members
 from gossipnode.node.query.queries import Queries
+from gossipnode.node.query.query_turns import QueryTurns
 from gossipnode.node.repair.repair import Repair, make_repair
 from gossipnode.node.replica.exchange import ReplicaExchange
 from gossipnode.node.replica.replica import Replica
@@ -49,6 +51,7 @@ class Parts:
 
     settings: Settings
     state: NodeState
+    memory: MemoryBudget
     local: LocalState
     members: Members
     repair: Repair
@@ -83,6 +86,7 @@ def make_parts(
     settings: Settings,
     world: World,
     state: NodeState,
+    memory: MemoryBudget,
     local: LocalState,
     members: Members,
     dialer: PeerDialer,
@@ -95,6 +99,7 @@ def make_parts(
     return Parts(
         settings=settings,
         state=state,
+        memory=memory,
         local=local,
         members=members,
         repair=repair,
@@ -112,15 +117,22 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
     """The handlers of every service but health and reflection, by method."""
     local, repair, membership = parts.local, parts.repair, parts.membership
     coordination, queries, rng = parts.coordination, parts.queries, world.rng
+    turns = QueryTurns(local.shards)
     status = StatusReport(
-        parts.state, local, parts.members, repair.origin, parts.hand_off, coordination.read_repair
+        parts.state,
+        local,
+        parts.members,
+        repair.origin,
+        parts.hand_off,
+        coordination.read_repair,
+        parts.memory,
     )
     max_sessions = parts.settings.repair.max_sessions
     endpoints = (
         RepairService(local, repair.bounds, parts.state, max_sessions=max_sessions),
         GossipService(local.shards, parts.members, repair.holder),
-        PropertyService(local, coordination, queries, rng),
-        NodeService(local, coordination, queries, repair, status, rng),
+        PropertyService(local, coordination, queries, turns, rng),
+        NodeService(local, coordination, queries, turns, repair, status, rng),
         NodeAdmin(local.registry, membership),
         RoundService(repair.origin),
         ReplicaService(local.registry, parts.exchange, parts.scan, membership.hellos, membership.members),

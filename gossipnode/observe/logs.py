@@ -1,23 +1,38 @@
 """Structured logs on stderr: readable on a terminal, one JSON object a line otherwise.
 
 Every line of a round carries round, hop, peer, group and shard. What libraries say through `logging` takes
-the same form.
+the same form. No line holds a control character but the colours that are ours, wherever it goes: a file of
+logs is read on a terminal, too.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, TextIO
 
 import structlog
 
-from gossipnode.observe.printable import printable, printable_json, printable_lines
+from gossipnode.observe.printable import (
+    MESSAGE_MAX_CHARACTERS,
+    printable,
+    printable_json,
+    printable_lines,
+    shortened,
+)
+
+TRACEBACK_MAX_CHARACTERS = 100_000
+_TRACEBACKS = ("exception", "stack")
 
 
-def configure_logs(level: str = "info", *, json: bool | None = None) -> None:
-    """Set up logging for the whole process. `json` None decides by whether stderr is a terminal."""
+def configure_logs(
+    level: str = "info", *, json: bool | None = None, write: Callable[[str], None] | None = None
+) -> None:
+    """Set up logging for the whole process. `json` None decides by whether stderr is a terminal.
+
+    Lines go to `write`, if it is given, and otherwise to stderr at once.
+    """
     as_json = not sys.stderr.isatty() if json is None else json
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -37,14 +52,12 @@ def configure_logs(level: str = "info", *, json: bool | None = None) -> None:
     )
     last: list[Any] = [structlog.processors.format_exc_info]
     if as_json:
-        last.append(structlog.processors.JSONRenderer(ensure_ascii=False))
-        if sys.stderr.isatty():
-            last.append(_printable_line)
+        last += [_short_event, structlog.processors.JSONRenderer(ensure_ascii=False), _printable_line]
     else:
         plain = structlog.dev.plain_traceback
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
         last += [_printable_event, renderer]
-    handler = _LossyHandler(sys.stderr)
+    handler = _LossyHandler(sys.stderr) if write is None else _HandingHandler(write)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -64,17 +77,48 @@ class _LossyHandler(logging.StreamHandler[TextIO]):
         """Say nothing: it could only be said on stderr."""
 
 
+class _HandingHandler(_LossyHandler):
+    """Hands each line over instead of writing it."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        super().__init__(sys.stderr)
+        self._write = write
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand over the line of a record."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - as every handler does: a line ends nothing
+            self.handleError(record)
+        else:
+            self._write(line + self.terminator)
+
+
 def _printable_line(_logger: object, _method: str, line: str) -> str:
     return printable_json(line)
 
 
+def _short_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
+    return {shortened(str(key)): _short_value(key, value) for key, value in event.items()}
+
+
+def _short_value(key: str, value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    most = TRACEBACK_MAX_CHARACTERS if key in _TRACEBACKS else MESSAGE_MAX_CHARACTERS
+    if isinstance(value, str):
+        return shortened(value, most)
+    return value if len(text := repr(value)) <= most else shortened(text, most)
+
+
 def _printable_event(_logger: object, _method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:
     """The event as it may stand on a terminal: names and values come from clients and peers."""
-    return {printable(str(key)): _printable_value(key, value) for key, value in event.items()}
+    short = _short_event(_logger, _method, event)
+    return {printable(key): _printable_value(key, value) for key, value in short.items()}
 
 
 def _printable_value(key: str, value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
     text = value if isinstance(value, str) else repr(value)
-    return printable_lines(text) if key in ("exception", "stack") else printable(text)
+    return printable_lines(text) if key in _TRACEBACKS else printable(text)

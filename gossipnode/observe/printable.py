@@ -6,6 +6,9 @@ title or forge a line, so they are shown as escapes. So are other characters wit
 
 from __future__ import annotations
 
+MESSAGE_MAX_CHARACTERS = 4000
+"""Of a message, and of a value in a log line. A longer one is shortened, and says by how much."""
+
 
 def printable(text: str) -> str:
     """The text on one line, each unprintable character as an escape such as `\\x1b`."""
@@ -29,3 +32,9 @@ def printable_json(line: str) -> str:
 def _json_escape(letter: str) -> str:
     units = letter.encode("utf-16-be", "surrogatepass")
     return "".join([f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2)])
+
+
+def shortened(text: str, most: int = MESSAGE_MAX_CHARACTERS) -> str:
+    """The text, or its beginning and how much more there was."""
+    left = len(text) - most
+    return text if left <= 0 else f"{text[:most]}... ({left:,} more characters)"

@@ -17,8 +17,7 @@ class Limits:
     # Messages and connections.
     max_message_bytes: int = 4 * MIB
     max_connections: int = 512
-    # Of these, what one address may hold, and what is kept for members if the server can tell them apart.
-    max_connections_per_address: int = 256
+    # Of these, what is kept for members if the server can tell them apart.
     connections_kept_for_members: int = 128
     max_handshakes: int = 128
     max_streams_per_connection: int = 256
@@ -34,13 +33,14 @@ class Limits:
     max_cached_header_blocks: int = 256
     max_cached_head_bytes: int = 128 * KIB
 
-    # Flow control. What the application has not read is at most one connection window, and for each stream
-    # at most one stream window and one unfinished message. The unfinished messages of a whole connection are
-    # bounded, too, and so are the replies that the peer has not taken yet.
+    # Flow control. What the application has not read of a stream is at most one window or one message. The
+    # window of a new stream is small, and grows as far as the memory of the process allows once it is read.
+    # What is unread on all streams is bounded by the share of the memory that the peer may hold. The replies
+    # that the peer has not taken yet are bounded, too.
     max_frame_bytes: int = 64 * KIB
+    first_window_bytes: int = 64 * KIB
     stream_window_bytes: int = 4 * MIB
     connection_window_bytes: int = 16 * MIB
-    max_assembling_bytes: int = 32 * MIB
     max_unsent_reply_bytes: int = 8 * MIB
     read_bytes: int = 64 * KIB
     # Senders pause above `write_buffer_bytes`. A writer that has less than `gather_bytes` to send lets other

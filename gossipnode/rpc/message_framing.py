@@ -40,6 +40,14 @@ def frame_messages(messages: Iterable[bytes]) -> bytes:
     return b"".join(parts)
 
 
+def first_message_bytes(buffer: bytearray) -> int:
+    """How long the first message in `buffer` will be with its prefix; 0 while the prefix is not here."""
+    if len(buffer) < MESSAGE_PREFIX_BYTES:
+        return 0
+    size: int = _unpack_prefix(buffer)[1]
+    return MESSAGE_PREFIX_BYTES + size
+
+
 def cut_messages(
     buffer: bytearray, max_messages: int, max_message_bytes: int, *, gzip: bool = False
 ) -> tuple[list[bytes], int]:

@@ -18,6 +18,11 @@ CONTENT_TYPE: Final = b"application/grpc+proto"
 ACCEPTED_CONTENT_TYPES: Final = frozenset(["application/grpc", "application/grpc+proto"])
 ACCEPTED_ENCODINGS: Final = ("identity", "gzip")
 RESPONSE_FIELDS: Final[Fields] = ((b":status", b"200"), (b"content-type", CONTENT_TYPE))
+#: Names of fields that would say something of the connection (RFC 9113, 8.2.2) or of the request as a whole.
+CONNECTION_FIELDS: Final = frozenset(
+    ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"]
+)
+_HTTP2_NAMES: Final = CONNECTION_FIELDS | {"content-length", "host"}
 _TIMEOUT = re.compile(r"[0-9]{1,8}[HMSmun]")
 _UNITS: Final = ((1e-6, "u"), (1e-3, "m"))
 # An amount that needs more than four digits is given in the next coarser unit.
@@ -64,7 +69,11 @@ def parse_timeout(head: Head) -> float | None:
 
 def encode_user_metadata(metadata: Mapping[str, str | bytes] | None) -> list[tuple[str, str]]:
     """User metadata as header fields. Raises ValueError or TypeError for what gRPC forbids in them."""
-    return list(encode_metadata(metadata)) if metadata else []
+    if not metadata:
+        return []
+    if reserved := _HTTP2_NAMES.intersection(metadata):
+        raise ValueError(f"metadata has a name that HTTP/2 keeps for itself: {min(reserved)}")
+    return list(encode_metadata(metadata))
 
 
 def status_fields(
@@ -74,7 +83,9 @@ def status_fields(
     fields = (_STATUS_FIELDS if headers_sent else _TRAILERS_ONLY_FIELDS)[error_status]
     if not message:
         return fields, []
-    return fields, [("grpc-message", encode_grpc_message(message[:_MAX_STATUS_MESSAGE_CHARS]))]
+    # Text with lone surrogates, such as a path that is no UTF-8, is no Unicode.
+    text = message[:_MAX_STATUS_MESSAGE_CHARS].encode(errors="replace").decode()
+    return fields, [("grpc-message", encode_grpc_message(text))]
 
 
 def status_error(head: Head) -> RpcError | None:

@@ -1,20 +1,28 @@
-"""The gRPC layer alone, with the stock one (grpcio's asyncio API) beside it in the same run.
+"""The gRPC layer alone, with the stock one (grpcio's asyncio API) and grpclib beside it in the same run.
 
-Two processes on loopback. `echo`: unary calls of 200 bytes. `stream`: 2 KB messages to one that counts.
+Two processes on loopback. `echo`: unary calls of 200 bytes. `stream`: 2 KB messages to one that counts, 16 in
+each `send_batch` of ours. `single_send`: a server sends 2 KB messages one by one, as most handlers do.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import grpc
 import grpc.aio
+import grpclib.client
+import grpclib.server
 import trio
+from grpclib.const import Handler
+from grpclib.encoding.base import CodecBase
 
 from benchmarks.nodes import BenchmarkError
 from benchmarks.scale import CLIENTS, Scale
@@ -23,6 +31,7 @@ from gossipnode.rpc import CallContext, Cardinality, Channel, Method, Server, Se
 BATCH = [b"x" * 2048] * 16
 ECHO = Method("/bench.Bench/Echo", Cardinality.UNARY_UNARY, bytes, bytes, bytes, bytes)
 COUNT = Method("/bench.Bench/Count", Cardinality.STREAM_UNARY, bytes, bytes, bytes, bytes)
+SEND = Method("/bench.Bench/Send", Cardinality.UNARY_STREAM, bytes, bytes, bytes, bytes)
 
 
 async def rpc(scale: Scale) -> dict[str, object]:
@@ -34,6 +43,11 @@ async def rpc(scale: Scale) -> dict[str, object]:
                 channel, callers, scale.load_seconds
             )
         figures["own_stream_messages_per_second"] = await own_stream(channel, scale.load_seconds)
+        figures["own_single_send_messages_per_second"] = await own_single_send(channel, scale.load_seconds)
+    async with server("grpclib") as port:
+        figures["grpclib_single_send_messages_per_second"] = await trio.to_thread.run_sync(
+            lambda: asyncio.run(grpclib_single_send(port, scale.load_seconds))
+        )
     async with server("stock") as port:
         figures |= await trio.to_thread.run_sync(lambda: asyncio.run(stock_client(port, scale.load_seconds)))
     return figures
@@ -88,6 +102,18 @@ async def own_stream(channel: Channel, seconds: float) -> int:
     return round(int(counted or b"0") / (time.perf_counter() - began))
 
 
+async def own_single_send(channel: Channel, seconds: float) -> int:
+    """Messages a second that our server sends one by one and our client receives one by one."""
+    began = time.perf_counter()
+    received = 0
+    async with channel.stream(SEND, timeout=None) as stream:
+        await stream.send(b"")
+        while time.perf_counter() < began + seconds:
+            await stream.recv()
+            received += 1
+    return round(received / (time.perf_counter() - began))
+
+
 async def stock_client(port: int, seconds: float) -> dict[str, object]:
     """The same by grpcio."""
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -134,12 +160,70 @@ async def own_server() -> None:
             counted += len(batch)
         await stream.send(b"%d" % counted)
 
+    async def send(stream: ServerStream[bytes, bytes]) -> None:
+        await stream.recv()
+        while True:
+            await stream.send(BATCH[0])
+
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
     async with trio.open_nursery() as nursery:
-        await nursery.start(Server({ECHO: echo, COUNT: count}).serve, listeners)
+        await nursery.start(Server({ECHO: echo, COUNT: count, SEND: send}).serve, listeners)
         print(listeners[0].socket.getsockname()[1], flush=True)
         await trio.to_thread.run_sync(sys.stdin.read)
         nursery.cancel_scope.cancel()
+
+
+class Raw(CodecBase):
+    """Messages of grpclib that are bytes already."""
+
+    __content_subtype__ = "proto"
+
+    def encode(self, message: Any, message_type: Any) -> bytes:
+        """Bytes as they are."""
+        return cast("bytes", message)
+
+    def decode(self, data: bytes, message_type: Any) -> bytes:
+        """Bytes as they are."""
+        return data
+
+
+async def grpclib_single_send(port: int, seconds: float) -> int:
+    """The same by grpclib on asyncio."""
+    async with grpclib.client.Channel("127.0.0.1", port, codec=Raw()) as channel:
+        began = time.perf_counter()
+        received = 0
+        async with channel.request(SEND.path, SEND.cardinality, bytes, bytes) as stream:
+            await stream.send_message(b"", end=True)
+            while time.perf_counter() < began + seconds:
+                await stream.recv_message()
+                received += 1
+            await stream.cancel()
+        return round(received / (time.perf_counter() - began))
+
+
+class GrpclibService:
+    """Sends until the client has enough."""
+
+    async def send(self, stream: grpclib.server.Stream[bytes, bytes]) -> None:
+        """Send messages one by one."""
+        await stream.recv_message()
+        while True:
+            await stream.send_message(BATCH[0])
+
+    def __mapping__(self) -> dict[str, Any]:
+        return {SEND.path: Handler(self.send, SEND.cardinality, bytes, bytes)}
+
+
+async def grpclib_server() -> None:
+    """Serve by grpclib until standard input ends."""
+    # The client leaves in the middle of its answer, of which asyncio would complain.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    running = grpclib.server.Server([GrpclibService()], codec=Raw())
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        await running.start(sock=listening)
+        print(listening.getsockname()[1], flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+        running.close()
 
 
 async def stock_server() -> None:
@@ -170,4 +254,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "own":
         trio.run(own_server)
     else:
-        asyncio.run(stock_server())
+        asyncio.run(stock_server() if sys.argv[1] == "stock" else grpclib_server())

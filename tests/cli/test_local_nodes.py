@@ -12,7 +12,7 @@ from gossipnode.config.settings import load_settings
 
 
 def test_the_settings_that_a_local_node_gets(tmp_path: Path) -> None:
-    cluster = LocalNodes(tmp_path / 'od"d \\ dir \U0001f600', [f"{GROUP}:2:3", "with:colon:1:3"])
+    cluster = LocalNodes(tmp_path / 'od"d \\ dir \U0001f600\x1b\x7f\x9b', [f"{GROUP}:2:3", "with:colon:1:3"])
     for number, name in enumerate("abc"):
         cluster.add(name, Address("127.0.0.1", 7400 + number))
     text = cluster._settings(cluster["b"])

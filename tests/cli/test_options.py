@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gossipnode.cli.options import spread_values
+from gossipnode.cli.command_classes import spread_values
 from gossipnode.rpc import Method
 from tests.cli.answers import COMMANDS
 from tests.cli.conftest import Cli, Peer, refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -92,6 +93,80 @@ def test_a_node_serves_whatever_its_outputs_are(tmp_path: Path, redirected: str)
     assert run_process("verify", "--data-dir", str(tmp_path / "a")).code == 0
 
 
+@pytest.mark.slow
+def test_a_node_waits_for_no_terminal_that_is_stopped(tmp_path: Path) -> None:
+    """Nobody reads its two outputs, which are full from the start: so does a terminal behave after Ctrl-S."""
+    read_end, write_end = full_pipe()
+    port = free_port()
+    given = ["--name", "a", "--listen", f"127.0.0.1:{port}", "--data-dir", str(tmp_path / "a")]
+    running = subprocess.Popen(
+        [*COMMAND, "run", *given, "--group", "sw:1:1"], env=ENVIRONMENT, stdout=write_end, stderr=write_end
+    )
+    os.close(write_end)
+    try:
+        assert served(port, running)
+        assert run_process("apply", "sw/n/i", "a=x", "--at", f"127.0.0.1:{port}").code == 0
+        os.kill(running.pid, signal.SIGTERM)
+        assert running.wait(WAIT_SECONDS) == 0
+    finally:
+        os.close(read_end)
+        if running.poll() is None:
+            running.kill()
+            running.wait(WAIT_SECONDS)
+
+
+def full_pipe() -> tuple[int, int]:
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(write_end, bytes(4096))
+    os.set_blocking(write_end, True)
+    return read_end, write_end
+
+
+@pytest.mark.slow
+def test_a_reader_of_the_help_that_leaves_early() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run(
+        [*COMMAND, "--help"], stdout=write_end, stderr=subprocess.PIPE, env=ENVIRONMENT, check=False
+    )
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.slow
+def test_what_was_not_printed_was_not_exported(answering: Peer) -> None:
+    answering.answers[services.NODE_EXPORT] = [messages.RecordBatch(records=[RECORD])]
+    ended = in_shell(">/dev/full", "export", "sw", "--at", answering.address)
+    assert (ended.code, ended.problem) == (1, "standard output: No space left on device")
+
+
+@pytest.mark.slow
+def test_streams_of_the_wrong_direction(answering: Peer) -> None:
+    ended = in_shell("1</dev/null", "status", "--at", answering.address)
+    assert (ended.code, ended.problem) == (1, "standard output: Bad file descriptor")
+    ended = in_shell("0>/dev/null", "import", "sw", "-", "--at", answering.address)
+    assert (ended.code, ended.problem) == (1, "standard input: cannot be read: Bad file descriptor")
+
+
+@pytest.mark.slow
+def test_no_file_or_socket_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
+    port = free_port()
+    given = ["--name", "a", "--listen", f"127.0.0.1:{port}", "--data-dir", str(tmp_path / "a")]
+    running = subprocess.Popen(
+        ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *COMMAND, "run", *given], env=ENVIRONMENT
+    )
+    try:
+        assert served(port, running)
+        held = [os.readlink(f"/proc/{running.pid}/fd/{number}") for number in (0, 1, 2)]
+        assert held == [os.devnull] * 3
+    finally:
+        running.kill()
+        running.wait(WAIT_SECONDS)
+
+
 def free_port() -> int:
     import socket
 
@@ -106,6 +181,6 @@ def served(port: int, running: subprocess.Popen[bytes]) -> bool:
     for _ in range(100):
         if running.poll() is not None:
             return False
-        if run_process("status", "--at", f"127.0.0.1:{port}").code == 0:
+        if run_process("status", "--at", f"127.0.0.1:{port}", "--timeout", "1").code == 0:
             return True
     return False

@@ -38,9 +38,35 @@ def test_cells_are_folded_on_a_narrow_terminal() -> None:
 
 
 def test_a_terminal_too_narrow_for_columns_gets_a_line_a_cell() -> None:
-    assert drawn(("key", "sha"), [("sw/n/1", "abcdefgh"), ("sw/n/2", "ij")], 12) == [
-        "key: sw/n/1", "sha: abcdefgh", "", "key: sw/n/2", "sha: ij", "",
+    assert drawn(("key", "sha"), [("sw/n/1", "abc,defghi"), ("sw/n/2", "ij")], 12) == [
+        "key: sw/n/1", "sha: abc,", "  defghi", "", "key: sw/n/2", "sha: ij", "",
     ]  # fmt: skip
+
+
+SHARD = ("shard", "replicas", "records", "tombstones", "tree", "root", "converged")
+
+
+def test_a_number_is_never_broken() -> None:
+    row = ("storage/0", "a,b,c", "1,234,567", "12,345,678", "ready", "abcdef012345", "12 min ago")
+    lines = drawn(SHARD, [row], 60)
+    assert max(map(len, lines)) <= 60
+    assert any("1,234,567" in line and "12,345,678" in line and "ready" in line for line in lines)
+
+
+def test_a_row_that_would_be_a_tower_of_short_lines_is_a_block() -> None:
+    replicas = "storage-node-0.example,storage-node-1.example,storage-node-2.example"
+    row = ("a-group-of-a-long-name/0", replicas, "1,234,567", "7,654,321", "ready", "abcdef012345", "never")
+    assert drawn(SHARD, [row], 60) == [
+        "shard: a-group-of-a-long-name/0",
+        "replicas: storage-node-0.example,storage-node-1.example,",
+        "  storage-node-2.example",
+        "records: 1,234,567",
+        "tombstones: 7,654,321",
+        "tree: ready",
+        "root: abcdef012345",
+        "converged: never",
+        "",
+    ]
 
 
 def test_off_a_terminal_one_wide_cell_does_not_widen_the_other_rows() -> None:
@@ -77,6 +103,4 @@ def test_no_piece_of_a_cell_is_wider_than_its_column(cell: str, width: int) -> N
 )
 def test_columns_fit_the_terminal(cells: list[str], width: int) -> None:
     layout = lay_out(["h"] * len(cells), [cells], width)
-    lines = row_lines(layout, cells)
-    if layout.widths:
-        assert max(map(len, lines)) <= width
+    assert max(map(len, row_lines(layout, cells))) <= width

@@ -26,6 +26,7 @@ listen = "127.0.0.1:7400"
 advertise = "a.example:7400"
 data_dir = "data/a"
 status_listen = "127.0.0.1:7480"
+memory_budget = "512MiB"
 [cluster]
 name = "main"
 secret = "s3cret"
@@ -58,6 +59,7 @@ def test_the_whole_configuration_of_the_contract(tmp_path: Path) -> None:
     assert settings.node.advertise == Address("a.example", 7400)
     assert settings.node.data_dir == Path("data/a")
     assert settings.node.status_listen == Address("127.0.0.1", 7480)
+    assert settings.node.memory_budget == 512 << 20
     assert settings.cluster.secret == "s3cret"
     assert settings.repair.session_deadline_seconds == 3600
     assert (settings.repair.max_sessions, settings.repair.page_leaves) == (8, 256)
@@ -84,6 +86,7 @@ def test_everything_but_name_and_listen_has_a_default() -> None:
     assert settings.node.advertise == settings.node.listen == Address("127.0.0.1", 7400)
     assert settings.node.data_dir == Path("data/a")
     assert settings.node.status_listen is None
+    assert settings.node.memory_budget == 256_000_000
     assert (settings.cluster.name, settings.cluster.discovery) == ("main", "static")
     assert settings.cluster.secret is None
     assert settings.cluster.join == ()
@@ -122,8 +125,8 @@ tombstone_retention = "1d"
         "GOSSIPNODE_REPAIR_SESSION_DEADLINE_SECONDS": "2.5",
         "GOSSIPNODE_REPAIR_SCHEDULE": "",
         "GOSSIPNODE_AT": "127.0.0.1:5",
-        "GOSSIPNODE_NODE_PORT_7400_TCP_ADDR": "10.0.0.1",
-        "GOSSIPNODE_NODE_SERVICE_HOST": "10.0.0.1",
+        "GOSSIPNODE_PORT_7400_TCP_ADDR": "10.0.0.1",
+        "GOSSIPNODE_SERVICE_HOST": "10.0.0.1",
         "PATH": "/bin",
     }
     settings = load_settings(
@@ -255,6 +258,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ),
         ({"GOSSIPNODE_NODE": "b"}, {}, r"GOSSIPNODE_NODE: \[node\] has no key ''"),
         ({"GOSSIPNODE_GROUP": "b:1:1"}, {}, "did you mean GOSSIPNODE_GROUPS"),
+        ({"GOSSIPNODE_NODE_PORT": "b"}, {}, "GOSSIPNODE_NODE_PORT: no setting has this name: unset it"),
+        ({"GOSSIPNODE_B_SERVICE_HOST": "b"}, {}, "`enableServiceLinks: false` ends that"),
         ({"GOSSIPNODE_": "b"}, {}, "GOSSIPNODE_: no setting has this name"),
         ({"GOSSIPNODE_ZZZZZZZ": "b"}, {}, "no setting has this name: unset it"),
         (
@@ -296,7 +301,6 @@ def test_variables_that_are_no_settings_are_left_alone() -> None:
     """A container platform sets some for services that bear our name."""
     names = [
         "AT", "CA", "CERT", "KEY", "DEBUG", "SERVICE_HOST", "SERVICE_PORT_GRPC", "PORT", "PORT_7400_TCP_ADDR",
-        "B_SERVICE_HOST", "B_PORT_7400_TCP",
     ]  # fmt: skip
     environ = {f"GOSSIPNODE_{name}": "x" for name in names} | {"GOSSIPNODES": "x"}
     assert load_settings(None, environ, MINIMAL) == load_settings(overrides=MINIMAL)

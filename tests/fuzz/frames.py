@@ -16,12 +16,15 @@ from gossipnode.rpc import Limits, RpcError
 from gossipnode.rpc.head import Head
 from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.http2.client_connection import ClientConnection
+from gossipnode.rpc.http2.connection import CONNECTION_BYTES
+from gossipnode.rpc.http2.headers import _HEAD_FACTOR
 from gossipnode.rpc.http2.http2_faults import ConnectionFault
 from gossipnode.rpc.http2.server_connection import ServerConnection
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.message_framing import frame_message
 from gossipnode.rpc.metadata import parse_timeout, status_fields
 from gossipnode.rpc.status import Status
+from tests.concurrency.accounts import account
 from tests.fuzz.tape import Tape, choices
 from tests.rpc.http2.joined import REQUEST, RESPONSE
 
@@ -37,7 +40,7 @@ LIMITS = Limits(
     max_frame_bytes=16_384,
     stream_window_bytes=65_535,
     connection_window_bytes=65_535,
-    max_assembling_bytes=4000,
+    first_window_bytes=65_535,
     write_buffer_bytes=4000,
     max_control_bytes=300,
     max_resets=5,
@@ -87,12 +90,13 @@ class FramesPeer:
         self.time = 0.0
         self.limits = LIMITS if tape.flag() else USUAL
         self.connection: ClientConnection | ServerConnection
+        self.memory = account()
         self.portion = 0
         self.heard_bytes = 0
         if tape.flag():
-            self.connection = ClientConnection(self.limits, lambda: self.time)
+            self.connection = ClientConnection(self.limits, lambda: self.time, self.memory)
         else:
-            self.connection = ServerConnection(self.limits, lambda: self.time, self.start_call)
+            self.connection = ServerConnection(self.limits, lambda: self.time, self.memory, self.start_call)
         self.streams: list[Stream] = []
         self.first_window = self.connection.receive_window
         self.connection.start()
@@ -264,7 +268,7 @@ class FramesPeer:
             assert len(stream.inbound) <= self.first_window + limits.max_message_bytes
         most = limits.max_streams_per_connection
         assert connection.client or len(connection.streams) <= 2 * most
-        assert connection.assembling_bytes >= 0
+        assert self.memory.held >= 0
 
     def end_all(self) -> None:
         """The connection ends, and with it every task that used it: nothing is left."""
@@ -273,7 +277,8 @@ class FramesPeer:
             assert stream.error is not None or stream.remote_ended, "a task would wait for ever"
             self.finish(stream)
         assert not self.connection.streams, "a stream is left that no task knows"
-        assert self.connection.assembling_bytes == 0
+        heads = self.connection._decoder._heads_bytes * _HEAD_FACTOR
+        assert self.memory.held == CONNECTION_BYTES + heads, "bytes are held for nobody"
         self.check()
 
 

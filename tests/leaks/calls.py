@@ -15,7 +15,8 @@ from random import Random
 import trio
 
 from gossipnode.rpc import Cardinality, Channel, ClientStream, Limits, RpcError, Server, ServerStream, Status
-from gossipnode.rpc.http2.connection import Connection
+from gossipnode.rpc.http2.connection import CONNECTION_BYTES, Connection
+from gossipnode.rpc.http2.headers import _HEAD_FACTOR
 from gossipnode.rpc.server.reply_budget import ReplyBudget
 from tests.leaks.counting import Alive, all_of, count_alive, left_behind
 from tests.rpc.methods import method
@@ -228,10 +229,11 @@ def left_on_connections(server: Server) -> list[str]:
         end = "the client" if connection.client else "the server"
         # Credit is given back in quarters of a window.
         whole = LIMITS.connection_window_bytes * 3 // 4
+        heads = connection._decoder._heads_bytes * _HEAD_FACTOR
         left = {
             "streams": len(connection.streams),
             "blocked senders": len(connection.blocked),
-            "assembling bytes": connection.assembling_bytes,
+            "bytes of the budget": connection.memory.held - CONNECTION_BYTES - heads,
             "unsent bytes": len(connection.out),
             "lost bytes of the window for reading": max(0, whole - connection.receive_window),
             "lost bytes of the window for sending": max(0, whole - connection.send_window),

@@ -19,7 +19,7 @@ OUR_SLACK_OBJECTS: Final = 3
 SLACK_OBJECTS: Final = 60
 # Caches of header blocks and Trio's deadlines, in traced bytes: no object is small enough for one in each of
 # 10,000 calls to fit.
-SLACK_BYTES: Final = 128 << 10
+SLACK_BYTES: Final = 192 << 10
 
 Kind = TypeVar("Kind")
 

@@ -184,10 +184,9 @@ def left_at_nodes() -> Iterator[str]:
     for locks in all_of(EntityLocks):
         yield from (f"the lock of {entity.text}" for entity in locks.held)
     for turns in all_of(FairTurns):
-        yield from ["a turn"] * turns.held + ["one that waits for a turn"] * len(turns._waiting)
-        assert not turns._handed, "a turn was handed to nobody"
+        yield from ["a turn"] * turns.held + ["one that waits for a turn"] * turns.waiting
     for slots in all_of(SessionSlots):
-        yield from (f"a session slot of {caller}" for taken in slots._taken.values() for caller in taken)
+        yield from (f"{shares.held} session slots" for shares in slots._shares.values() if shares.held)
     for link in all_of(ExchangeLink):
         queued = (link._under_way, link._queued, link._waiting)
         yield from (f"request {number} of a link" for entries in queued for number in entries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import random
 from collections.abc import Iterator
 
@@ -20,17 +21,19 @@ WARM_UP = 80
 def only_what_is_new(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The collector does not count what is there before a test. The order of tasks is the same each time."""
     monkeypatch.setattr("trio._core._run._r", random.Random(1))
+    logging.disable()  # pytest keeps the records, and what is in them
     gc.collect()
     gc.freeze()
     yield
     gc.unfreeze()
+    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("losses", [False, True], ids=["whole", "lost"])
 @pytest.mark.parametrize("kind", KINDS)
 async def test_calls_leave_nothing_behind(kind: str, losses: bool, autojump_clock: object) -> None:
-    found, ends, _ = await leaks_of_calls(kind, CALLS, seed=1, losses=losses, warm_up=WARM_UP)
+    found, ends, _ = await leaks_of_calls(kind, CALLS, seed=2, losses=losses, warm_up=WARM_UP)
     assert found == []
     assert {"answered", "given up", "ABORTED"} <= ends.keys()
     assert ("UNAVAILABLE" in ends) == losses

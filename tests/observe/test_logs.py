@@ -92,15 +92,31 @@ def test_no_value_of_a_line_plays_tricks_on_a_terminal(capsys: pytest.CaptureFix
     assert all(line.isprintable() for line in said.split("\n"))
 
 
-def test_json_on_a_terminal_keeps_its_value(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+def test_json_keeps_its_value_and_holds_no_control_character(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(json=True)
-    structlog.get_logger("gossipnode.node").info("ready", group=NASTY)
+    structlog.get_logger("gossipnode.node").info("ready", group=NASTY, name="\udcff")
     said = capsys.readouterr().err.rstrip("\n")
     assert said.isprintable()
-    assert json.loads(said)["group"] == NASTY
+    assert (json.loads(said)["group"], json.loads(said)["name"]) == (NASTY, "\udcff")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_long_value_is_shortened_and_says_so(capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
+    configure_logs(json=as_json)
+    structlog.get_logger("gossipnode.node").info("ready", group="x" * 100_000, many=["y" * 100_000])
+    said = capsys.readouterr().err
+    assert len(said) < 10_000
+    assert said.count("... (96,00") == 2
+
+
+def test_lines_may_be_handed_over(capsys: pytest.CaptureFixture[str]) -> None:
+    lines: list[str] = []
+    configure_logs(json=True, write=lines.append)
+    structlog.get_logger("gossipnode.node").info("ready")
+    logging.getLogger("gossipnode.rpc").warning("%d", "no number")
+    (line,) = lines
+    assert json.loads(line)["event"] == "ready"
+    assert capsys.readouterr().err == ""
 
 
 class _Full(io.StringIO):

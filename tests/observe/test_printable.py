@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipnode.observe.printable import printable, printable_json, printable_lines
+from gossipnode.observe.printable import printable, printable_json, printable_lines, shortened
 
 NASTY = "\x1b[2J\x1b]0;title\x07\x9b31m\u202e\u200b\x7f\r\n"
 
@@ -29,3 +29,8 @@ def test_json_keeps_its_value(text: str) -> None:
     line = json.dumps({text: [text, NASTY]}, ensure_ascii=False)
     assert printable_json(line).isprintable()
     assert json.loads(printable_json(line)) == {text: [text, NASTY]}
+
+
+def test_a_long_text_says_how_much_is_left_out() -> None:
+    assert shortened("abc", 3) == "abc"
+    assert shortened("abcd" * 1000, 3) == "abc... (3,997 more characters)"

@@ -217,6 +217,17 @@ def test_a_malformed_payload_or_page_is_an_error() -> None:
         decode_server_message(b"\x12\x04\x12\x02\x20\x01")
 
 
+def test_the_leaves_of_a_page_are_made_when_they_are_looked_at() -> None:
+    leaves = [PageLeaf(at, True, f"g/n/{at}", "ab") for at in range(5)]
+    page = decode_server_message(encode_server_message(DifferSummary(tuple(leaves))))
+    assert isinstance(page, DifferSummary)
+    assert page == DifferSummary(tuple(leaves))
+    assert page != DifferSummary(tuple(leaves[1:]))
+    assert hash(page) == hash(DifferSummary(tuple(leaves)))
+    assert (page.leaves[4], list(page.leaves[1:3]), len(page.leaves)) == (leaves[4], leaves[1:3], 5)
+    assert page.leaves[0] is not page.leaves[0]
+
+
 def test_a_number_that_does_not_fit_is_not_sent() -> None:
     with pytest.raises(WireError, match="RepairRequest"):
         encode_client_message(TreeRoot("g", -1, ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from gossipnode.cli.command_classes import Command
 from gossipnode.cli.failure import WRONG_USE, Failure
 from gossipnode.cli.options import NodeTarget, ack_option, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_table, shown_tags
@@ -12,7 +13,7 @@ from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.client.values.tag_arguments import parse_key, parse_tags
 
 
-@click.command("apply")
+@click.command("apply", cls=Command)
 @click.argument("key")
 @click.argument("tags", nargs=-1, metavar="TAG...")
 @click.option("--replace", is_flag=True, help="Take away the tags that are not given; otherwise they stay.")

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gossipnode.cli.command_classes import Command, PathType
 from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
 from gossipnode.cli.options import output_option, run_async
-from gossipnode.cli.output import cell, console, make_table, print_json, print_line
+from gossipnode.cli.output import print_json, print_line
+from gossipnode.cli.standard_streams import flush_results
 
 if TYPE_CHECKING:
     import trio
-    from rich.table import Table
 
+    from gossipnode.cli.drawing import Table
     from gossipnode.cli.local_nodes import LocalNode, LocalNodes
     from gossipnode.wire.generated.bp.gossipnode.v1 import StatusResponse
 
@@ -28,10 +30,10 @@ POLL_SECONDS = 1.0
 POLL_TIMEOUT_SECONDS = 5.0
 
 
-@click.command("cluster")
+@click.command("cluster", cls=Command)
 @click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=3, show_default=True, metavar="N")
 @click.option(
-    "--dir", "directory", type=click.Path(path_type=Path), default=Path("data/cluster"), show_default=True,
+    "--dir", "directory", type=PathType(path_type=Path), default=Path("data/cluster"), show_default=True,
     metavar="D", help="Where settings, records and logs are kept, and cluster.json is written.",
 )  # fmt: skip
 @click.option(
@@ -79,9 +81,14 @@ async def _cluster(nodes: int, directory: Path, base_port: int, groups: tuple[st
 
 
 def _check(cluster: LocalNodes, groups: tuple[str, ...]) -> None:
-    """Refuse wrong groups before anything is written or started."""
+    """Refuse wrong groups, and a directory without a name, before anything is written or started."""
     from gossipnode.config.settings import SettingsError, load_settings
 
+    try:
+        str(cluster.directory.absolute()).encode()
+    except UnicodeEncodeError:
+        problem = f"--dir {cluster.directory}: settings cannot name it, because it is no UTF-8 text"
+        raise Failure(problem, WRONG_USE) from None
     first = cluster.nodes[0]
     peers = [f"{node.name}={node.address}" for node in cluster.nodes[1:]]
     overrides = {"node.name": first.name, "node.listen": str(first.address), "cluster.peers": peers}
@@ -142,14 +149,14 @@ class _Watch:
             print_json({"event": event, "node": node.name, "detail": text})
         else:
             print_line(f"{node.name} {event} {text}")
-        sys.stdout.flush()
+        flush_results()
 
     def _say(self, event: str, text: str) -> None:
         if self._json:
             print_json({"event": event, "node": None, "detail": text})
         else:
             print_line(text)
-        sys.stdout.flush()
+        flush_results()
 
     async def _poll(self) -> None:
         import trio
@@ -191,15 +198,18 @@ class _Watch:
 
     async def _show_table(self) -> None:
         import trio
-        from rich.live import Live
 
-        with Live(self._table(), console=console(), refresh_per_second=4) as live:
+        from gossipnode.cli.drawing import live_table
+
+        with live_table(self._table()) as live:
             while True:
                 await self._poll()
                 live.update(self._table())
                 await trio.sleep(POLL_SECONDS)
 
     def _table(self) -> Table:
+        from gossipnode.cli.drawing import cell, make_table
+
         table = make_table("node", "address", "state", "shard", "records", "tombstones", "root")
         roots: dict[str, set[str]] = {}
         for seen in self._statuses.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from gossipnode.cli.command_classes import Command
 from gossipnode.cli.failure import NOT_FOUND, Failure
 from gossipnode.cli.options import NodeTarget, ack_option, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_table
@@ -11,7 +12,7 @@ from gossipnode.client.values.tag_arguments import parse_key
 from gossipnode.core.model.property import Entity
 
 
-@click.command("delete")
+@click.command("delete", cls=Command)
 @click.argument("key")
 @ack_option
 @output_option

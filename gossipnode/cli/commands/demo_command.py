@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gossipnode.cli.command_classes import Command
 from gossipnode.cli.failure import FAILED, Failure
 from gossipnode.cli.options import output_option, run_async
 from gossipnode.cli.output import print_json, print_line, say, shown_bytes
+from gossipnode.cli.standard_streams import flush_results
 
 if TYPE_CHECKING:
     from gossipnode.cli.demo_story import Plan, View
@@ -27,7 +28,7 @@ ANSWER_SECONDS = 60.0
 """How long a node may be silent: long enough for a slow machine."""
 
 
-@click.command("demo")
+@click.command("demo", cls=Command)
 @click.option("--keep", is_flag=True, help="Leave the three nodes running, to be looked at.")
 @output_option
 def command(keep: bool, output: str) -> None:
@@ -83,7 +84,7 @@ class _Demo:
             say(line)
         else:
             print_line(line)
-            sys.stdout.flush()
+            flush_results()
 
     async def run(self) -> None:
         """The whole story. Raises Failure when the nodes are not equal at its end."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
-from gossipnode.cli.options import NodeTarget, ack_option, run_async, target_options
+from gossipnode.cli.command_classes import Command
+from gossipnode.cli.options import NodeTarget, ack_option, group_argument, run_async, target_options
 from gossipnode.cli.output import counted, print_properties_json, progress, say
+from gossipnode.cli.standard_streams import flush_results
 
 
-@click.command("export")
-@click.argument("group")
+@click.command("export", cls=Command)
+@group_argument
 @click.option("--tombstones", is_flag=True, help="Deleted records too; `import --keep-versions` takes them.")
 @click.option(
     "-o",
@@ -38,4 +40,6 @@ async def _export(target: NodeTarget, group: str, tombstones: bool, ack: str) ->
                     print_properties_json(batch)
                     done += len(batch)
                     advance(len(batch))
+    # What could not be printed was not exported.
+    flush_results()
     say(f"exported {counted(done, 'record')} of {group}")

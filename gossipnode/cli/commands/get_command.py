@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from gossipnode.cli.command_classes import Command
 from gossipnode.cli.failure import NOT_FOUND, Failure
 from gossipnode.cli.options import NodeTarget, ack_option, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_property
@@ -12,7 +13,7 @@ from gossipnode.client.values.tag_arguments import parse_key
 from gossipnode.core.model.property import Entity
 
 
-@click.command("get")
+@click.command("get", cls=Command)
 @click.argument("key")
 @ack_option
 @output_option

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gossipnode.cli.command_classes import CommandGroup, ManyValues
 from gossipnode.cli.failure import NOT_FOUND, Failure
-from gossipnode.cli.options import ManyValues, NodeTarget, checked, output_option, run_async, target_options
+from gossipnode.cli.options import NodeTarget, checked, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_table, say_spread
 from gossipnode.config.values import any_group_name, duration, new_group_name, tag_keys
 from gossipnode.core.model.limits import REPLICAS_MAX, SHARDS_MAX
@@ -41,7 +42,7 @@ _INDEX = click.option(
 )
 
 
-@click.group("group")
+@click.group("group", cls=CommandGroup)
 def command() -> None:
     """Create, alter, list, show and delete groups.
 

@@ -13,8 +13,16 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from gossipnode.cli.command_classes import Command, PathType
 from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
-from gossipnode.cli.options import NodeTarget, ack_option, output_option, run_async, target_options
+from gossipnode.cli.options import (
+    NodeTarget,
+    ack_option,
+    group_argument,
+    output_option,
+    run_async,
+    target_options,
+)
 from gossipnode.cli.output import counted, print_json, print_table, progress, say
 from gossipnode.client.errors import BadRecordError, InvalidInputError
 from gossipnode.client.values.property_json import property_from_json
@@ -28,9 +36,9 @@ LINE_MAX_BYTES = 16 << 20
 SHOWN_BAD_LINES = 20
 
 
-@click.command("import")
-@click.argument("group")
-@click.argument("file")
+@click.command("import", cls=Command)
+@group_argument
+@click.argument("file", type=PathType())
 @click.option(
     "--keep-versions", is_flag=True, help="Write stamps and delete_time as given, to the node asked."
 )
@@ -152,7 +160,7 @@ async def _batches_of_lines(job: _Job, file: IO[bytes]) -> AsyncGenerator[Batch]
 
     number = 0
     # Lines are read in a thread, because standard input may have nothing to read for a long time.
-    while lines := await trio.to_thread.run_sync(_read_lines, file, abandon_on_cancel=True):
+    while lines := await trio.to_thread.run_sync(_read_lines, file, job.source, abandon_on_cancel=True):
         batch = Batch()
         for line in lines:
             number += 1
@@ -162,8 +170,15 @@ async def _batches_of_lines(job: _Job, file: IO[bytes]) -> AsyncGenerator[Batch]
             yield batch
 
 
-def _read_lines(file: IO[bytes]) -> list[bytes]:
+def _read_lines(file: IO[bytes], source: str) -> list[bytes]:
     """The next lines, about as many as fill a batch. A line over the limit is cut, and is the last one."""
+    try:
+        return _read_batch(file)
+    except OSError as error:
+        raise Failure(f"{source}: cannot be read: {error.strerror}", FAILED) from None
+
+
+def _read_batch(file: IO[bytes]) -> list[bytes]:
     from gossipnode.client.calls.importer import BATCH_MAX_BYTES, BATCH_MAX_RECORDS
 
     lines: list[bytes] = []
@@ -191,6 +206,8 @@ def _add_line(job: _Job, batch: Batch, line: bytes, number: int) -> None:
 
 
 def _parse(job: _Job, line: bytes) -> StoredProperty:
+    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InvalidInputError("UTF-16 text: save the file as UTF-8")
     if len(line) == LINE_MAX_BYTES and not line.endswith(b"\n"):
         raise InvalidInputError(f"longer than {LINE_MAX_BYTES:,} bytes")
     record = property_from_json(line, group=job.group)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from gossipnode.cli.command_classes import CommandGroup
 from gossipnode.cli.options import NodeTarget, checked, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_table, say_spread
 from gossipnode.config.values import member_name
 
 
-@click.group("member")
+@click.group("member", cls=CommandGroup)
 def command() -> None:
     """Forget a member. `members` lists them; a node becomes one by `run --join`."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from gossipnode.cli.command_classes import Command
 from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_table
 
 
-@click.command("members")
+@click.command("members", cls=Command)
 @output_option
 @target_options
 def command(output: str, target: NodeTarget) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from gossipnode.cli.command_classes import Command
 from gossipnode.cli.options import NodeTarget, ack_option, checked, output_option, run_async, target_options
 from gossipnode.cli.output import TableWriter, print_properties_json, say, say_json, shown_tags
+from gossipnode.cli.standard_streams import flush_results
+from gossipnode.client.errors import InvalidInputError
 from gossipnode.client.values.expression import GRAMMAR, parse_expression
 from gossipnode.client.values.tag_arguments import parse_key
-from gossipnode.config.values import named, text, texts
+from gossipnode.config.values import any_group_names, named, text, texts
+from gossipnode.core.model.property import Entity
 
 if TYPE_CHECKING:
     from gossipnode.client.calls.node_client import QueryOptions
@@ -20,8 +23,8 @@ if TYPE_CHECKING:
 LIMIT_MAX = (1 << 32) - 1
 
 
-@click.command("query", epilog=f"EXPR: {GRAMMAR}")
-@click.argument("groups", nargs=-1, required=True, metavar="GROUP...")
+@click.command("query", epilog=f"EXPR: {GRAMMAR}", cls=Command)
+@click.argument("groups", nargs=-1, required=True, metavar="GROUP...", callback=checked(any_group_names))
 @click.option("--name", callback=checked(text), metavar="N", help="Only records of this name.")
 @click.option(
     "--id",
@@ -75,7 +78,7 @@ def command(
     if desc and not order_by:
         raise click.UsageError("--desc needs --order-by TAG")
     criteria = None if where is None else parse_expression(where)
-    place = None if after is None else parse_key(after)
+    place = None if after is None else _place(after)
     if place is not None and place.group not in groups:
         raise click.BadParameter(
             f"{after!r} is of group {place.group!r}, and the query asks {' '.join(groups)}",
@@ -99,6 +102,13 @@ def command(
     run_async(_query, target, options, limit, output, trace)
 
 
+def _place(after: str) -> Entity:
+    try:
+        return parse_key(after)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"--after: {error}") from None
+
+
 async def _query(target: NodeTarget, options: QueryOptions, limit: int, output: str, trace: bool) -> None:
     table = TableWriter("key", "tags", "revision")
     done = 0
@@ -116,10 +126,10 @@ async def _query(target: NodeTarget, options: QueryOptions, limit: int, output: 
     if output == "table":
         table.end()
     if done > limit:
-        sys.stdout.flush()
+        flush_results()
         say(f"the first {limit:,} of more: --limit N")
     if trace:
-        sys.stdout.flush()
+        flush_results()
         _say_trace(traces, output)
 
 

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gossipnode.cli.command_classes import Command
 from gossipnode.cli.failure import FAILED, Failure
-from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
-from gossipnode.cli.output import print_json, print_line, print_table, progress, say, shown_bytes
+from gossipnode.cli.options import NodeTarget, group_argument, output_option, run_async, target_options
+from gossipnode.cli.output import print_folded, print_json, print_table, progress, say, shown_bytes
+from gossipnode.cli.standard_streams import until_reader_leaves
 from gossipnode.core.model.property import SHARD_MAX
 
 if TYPE_CHECKING:
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 GOOD_OUTCOMES = ("converged", "repaired")
 
 
-@click.command("repair")
-@click.argument("group")
+@click.command("repair", cls=Command)
+@group_argument
 @click.option("--shard", type=click.IntRange(0, SHARD_MAX), metavar="S", help="One shard instead of all.")
 @click.option("--wait", is_flag=True, help="Wait for the outcome; exit code 1 unless converged or repaired.")
 @output_option
@@ -35,10 +37,11 @@ async def _repair(target: NodeTarget, group: str, shard: int | None, wait: bool,
         await _follow(target, group, shard, wait, started, finished)
     finally:
         # The progress bar is gone by now. What is known is printed even if the node went away between rounds.
-        for past in finished:
-            _print(past, output)
-        for event in () if wait else started:
-            _print_started(event, output)
+        with until_reader_leaves():
+            for past in finished:
+                _print(past, output)
+            for event in () if wait else started:
+                _print_started(event, output)
     bad = [past for past in finished if past.outcome not in GOOD_OUTCOMES]
     if bad:
         shards = ", ".join(f"{past.group}/{past.shard} {past.outcome}" for past in bad)
@@ -86,7 +89,7 @@ def _print_started(event: messages.RoundEvent, output: str) -> None:
     if output == "json":
         print_json({"round": event.round, "group": event.group, "shard": event.shard})
     else:
-        print_line(f"{event.group}/{event.shard}: round {event.round} started")
+        print_folded(f"{event.group}/{event.shard}: round {event.round} started")
 
 
 def _print(past: messages.Round, output: str) -> None:
@@ -95,7 +98,7 @@ def _print(past: messages.Round, output: str) -> None:
     if output == "json":
         print_json(round_shape(past))
         return
-    print_line(f"{past.group}/{past.shard}: {past.outcome} in {past.seconds:.3f} s (round {past.round})")
+    print_folded(f"{past.group}/{past.shard}: {past.outcome} in {past.seconds:.3f} s (round {past.round})")
     print_hops(past)
 
 
@@ -117,7 +120,7 @@ def print_hops(past: messages.Round) -> None:
     )
     for hop in past.hops:
         if hop.reason:
-            print_line(f"{hop.from_} to {hop.to}: {hop.reason}")
+            print_folded(f"{hop.from_} to {hop.to}: {hop.reason}")
 
 
 def hop_line(hop: messages.Hop) -> str:

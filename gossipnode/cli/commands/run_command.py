@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
-import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gossipnode.cli.command_classes import ManyValues, PathType
 from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
-from gossipnode.cli.options import ManyValues, output_option, run_async
+from gossipnode.cli.options import output_option, run_async
 from gossipnode.cli.output import counted, print_json, print_line, say
-from gossipnode.cli.standard_streams import drop_stdout
+from gossipnode.cli.standard_streams import drop_stdout, flush_results, waiting_for_nobody
 
 if TYPE_CHECKING:
     import trio
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from gossipnode.node.world import OpenStore
     from gossipnode.store.interface import IndexRows, LeafDigest, Store
 
-_PATH = click.Path(path_type=Path)
+_PATH = PathType(path_type=Path)
+_FILE = PathType()
+"""The settings make the path of it."""
 
 
 @click.command("run", cls=ManyValues)
@@ -34,7 +37,7 @@ _PATH = click.Path(path_type=Path)
 @click.option("--name", metavar="N", help="This node's name, unique in the cluster.")
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen; port 0 takes any free one.")
 @click.option("--advertise", metavar="HOST:PORT", help="Where others reach us, if not at --listen.")
-@click.option("--data-dir", metavar="D", help="Where records are kept; data/NAME if not given.")
+@click.option("--data-dir", type=_FILE, metavar="D", help="Where records are kept; data/NAME if not given.")
 @click.option(
     "--peer",
     "peers",
@@ -57,9 +60,9 @@ _PATH = click.Path(path_type=Path)
     metavar="NAME:SHARDS:REPLICAS...",
     help="A group, as in sw:1:3; several, or repeated.",
 )
-@click.option("--ca", "tls_ca", metavar="FILE", help="TLS: the cluster's CA.")
-@click.option("--cert", "tls_cert", metavar="FILE", help="TLS: this node's certificate.")
-@click.option("--key", "tls_key", metavar="FILE", help="TLS: the certificate's key.")
+@click.option("--ca", "tls_ca", type=_FILE, metavar="FILE", help="TLS: the cluster's CA.")
+@click.option("--cert", "tls_cert", type=_FILE, metavar="FILE", help="TLS: this node's certificate.")
+@click.option("--key", "tls_key", type=_FILE, metavar="FILE", help="TLS: the certificate's key.")
 @click.option("--check-config", is_flag=True, help="Check the settings, print them, and run nothing.")
 @click.option("--reseed", is_flag=True, help="Move a damaged file of records aside and start empty.")
 @click.option("--until-stdin-closes", is_flag=True, hidden=True, help="Stop when standard input ends.")
@@ -109,8 +112,9 @@ def command(
         return
     from gossipnode.observe.logs import configure_logs
 
-    configure_logs()
-    run_async(_run, settings, reseed, until_stdin_closes)
+    with waiting_for_nobody() as write:
+        configure_logs(write=write)
+        run_async(_run, settings, reseed, until_stdin_closes)
 
 
 def load_or_fail(config: Path | None, overrides: dict[str, object]) -> Settings:
@@ -199,7 +203,7 @@ class _Control:
         self._node = value
         try:
             print_line(f"ready {self._name} {value.address}")
-            sys.stdout.flush()
+            flush_results()
         except OSError as error:
             # The node serves all the same. Only the program that started it does not hear of it.
             drop_stdout()
@@ -220,8 +224,10 @@ class _Control:
         import trio
 
         async with trio.lowlevel.FdStream(os.dup(0)) as stdin:
-            while await stdin.receive_some():
-                pass
+            # An input that cannot be read has ended.
+            with contextlib.suppress(trio.BrokenResourceError):
+                while await stdin.receive_some():
+                    pass
         if not self._stopping:
             self._stop()
 

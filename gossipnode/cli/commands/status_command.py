@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gossipnode.cli.command_classes import Command
 from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
-from gossipnode.cli.output import counted, print_json, print_line, print_table
+from gossipnode.cli.output import counted, print_folded, print_json, print_line, print_table
 from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 SHOWN_ROUNDS = 10
 
 
-@click.command("status")
+@click.command("status", cls=Command)
 @output_option
 @target_options
 def command(output: str, target: NodeTarget) -> None:
@@ -38,8 +39,9 @@ async def _status(target: NodeTarget, output: str) -> None:
 
 
 def _print(status: messages.StatusResponse) -> None:
-    print_line(f"node {status.node} at {status.address}: {status.state} (gossipnode {status.version})")
-    print_line(_counters(status))
+    print_folded(f"node {status.node} at {status.address}: {status.state} (gossipnode {status.version})")
+    print_folded(_counters(status))
+    print_folded(_memory(status.memory))
     print_line("")
     print_table(
         ("member", "address", "state"),
@@ -75,6 +77,16 @@ def _counters(status: messages.StatusResponse) -> str:
     return f"members and groups as of {status.registry_root[:12] or '(nothing)'}, {repairs}"
 
 
+def _memory(memory: messages.Memory) -> str:
+    by = ", ".join(f"{held.name} {_megabytes(held.size)}" for held in memory.by) or "nothing held"
+    most = f"; most by {memory.callers[0].name}" if memory.callers else ""
+    return f"memory {_megabytes(memory.used)} of {_megabytes(memory.budget)} MB: {by}{most}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f}"
+
+
 def _print_shards(shards: Sequence[messages.ShardStatus]) -> None:
     print_table(
         ("shard", "replicas", "records", "tombstones", "tree", "root", "converged"),
@@ -97,7 +109,7 @@ def _print_shards(shards: Sequence[messages.ShardStatus]) -> None:
     for shard in moving:
         move = shard.moving
         to = ",".join(move.to)
-        print_line(f"{shard.group}/{shard.shard} moving to {to}: {move.done:,}/{move.total:,} records")
+        print_folded(f"{shard.group}/{shard.shard} moving to {to}: {move.done:,}/{move.total:,} records")
 
 
 def _age(stamp: int) -> str:

@@ -6,17 +6,18 @@ from typing import Any
 
 import click
 
+from gossipnode.cli.command_classes import Command
 from gossipnode.cli.failure import NOT_FOUND, Failure
-from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
-from gossipnode.cli.output import print_json, print_line, print_table
+from gossipnode.cli.options import NodeTarget, group_argument, output_option, run_async, target_options
+from gossipnode.cli.output import print_folded, print_json, print_line, print_table
 from gossipnode.core.model.property import SHARD_MAX
 
 MISSING = "missing"
 """The state of a tree whose shard the node does not hold."""
 
 
-@click.command("tree")
-@click.argument("group")
+@click.command("tree", cls=Command)
+@group_argument
 @click.option("--shard", type=click.IntRange(0, SHARD_MAX), required=True, metavar="S", help="Which shard.")
 @click.option("--leaves", is_flag=True, help="Every record's digest too.")
 @output_option
@@ -55,7 +56,7 @@ async def _tree(target: NodeTarget, group: str, shard: int, leaves: bool, output
 
 def _print(shown: dict[str, Any], target: NodeTarget) -> None:
     where = f"{shown['group']}/{shown['shard']} at {target.address}"
-    print_line(f"{where}: {shown['state']}, root {shown['root'] or '(empty)'}")
+    print_folded(f"{where}: {shown['state']}, root {shown['root'] or '(empty)'}")
     print_line("")
     print_table(("slot", "sha"), [(slot["slot"], slot["sha"]) for slot in shown["slots"]])
     if "leaves" in shown:

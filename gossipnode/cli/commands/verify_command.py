@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gossipnode.cli.command_classes import Command, PathType
 from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
 from gossipnode.cli.options import output_option
-from gossipnode.cli.output import counted, print_json, print_line, print_table, progress
+from gossipnode.cli.output import counted, print_folded, print_json, print_table, progress
+from gossipnode.cli.standard_streams import until_reader_leaves
 
 if TYPE_CHECKING:
     from gossipnode.core.model.property import ShardId
     from gossipnode.store.interface import LeafDigest, StoreSummary
 
 
-@click.command("verify")
+@click.command("verify", cls=Command)
 @click.option(
-    "--data-dir", type=click.Path(path_type=Path), required=True, metavar="D", help="Of a stopped node."
+    "--data-dir", type=PathType(path_type=Path), required=True, metavar="D", help="Of a stopped node."
 )
 @output_option
 def command(data_dir: Path, output: str) -> None:
@@ -35,10 +37,11 @@ def command(data_dir: Path, output: str) -> None:
         summary = _verify(data_dir)
     except StoreError as error:
         raise Failure(str(error), FAILED) from None
-    if output == "json":
-        print_json(_shape(data_dir, summary))
-    else:
-        _print(data_dir, summary)
+    with until_reader_leaves():
+        if output == "json":
+            print_json(_shape(data_dir, summary))
+        else:
+            _print(data_dir, summary)
     if summary.wrong_count:
         first = summary.wrong[0] if summary.wrong else ""
         raise Failure(f"{data_dir}: {summary.wrong_count:,} wrong: {first}", FAILED)
@@ -85,10 +88,10 @@ def _incarnation(shard: ShardId) -> dict[str, int]:
 
 
 def _print(data_dir: Path, summary: StoreSummary) -> None:
-    print_line(
+    print_folded(
         f"{data_dir}: {counted(summary.records, 'record')}, {counted(summary.tombstones, 'tombstone')}, "
         f"{summary.wrong_count:,} wrong"
     )
     print_table(("shard", "root"), [(str(shard), root or "(empty)") for shard, root in summary.roots])
     for finding in summary.wrong:
-        print_line(finding)
+        print_folded(finding)

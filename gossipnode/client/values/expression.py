@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, NoReturn
 
 from gossipnode.client.errors import InvalidInputError
+from gossipnode.client.values.tag_checks import check_text
 from gossipnode.client.values.timestamps import parse_timestamp
 from gossipnode.core.model.tag_value import INT64_MAX, INT64_MIN, IntArray, StrArray, TagValue
 from gossipnode.core.query.criteria import (
@@ -81,6 +82,10 @@ def parse_expression(expression: str) -> Criteria:
     """
     if len(expression) > EXPRESSION_MAX_CHARACTERS:
         raise InvalidInputError(f"--where is longer than {EXPRESSION_MAX_CHARACTERS} characters")
+    try:
+        check_text(expression)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"--where: {error}") from None
     parser = _Parser(list(_tokens(expression)))
     criteria = parser.expression(1)
     parser.expect_end()

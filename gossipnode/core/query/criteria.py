@@ -26,6 +26,9 @@ CRITERIA_VALUES_MAX = 4096
 A node compares them with record after record, so without a bound one query could occupy it for seconds.
 """
 
+CRITERIA_CONDITIONS_MAX = 1024
+"""How many conditions criteria may hold in all. Each is an object to be made and a step for every record."""
+
 ANALYZERS = ("keyword", "simple", "standard", "url")
 
 
@@ -73,11 +76,20 @@ class Condition:
     value: TagValue
     match_option: MatchOption = field(default_factory=MatchOption)
     elements: frozenset[str | int] = field(init=False, repr=False, compare=False)
-    """The elements of `value` if it is an array, to be looked up in one step."""
+    """What is looked up in one step: the elements that IN or HAVING names, or the parts that MATCH looks for.
+
+    It is made once, however many records are compared.
+    """
 
     def __post_init__(self) -> None:
-        value = self.value
-        elements = frozenset[str | int](value if isinstance(value, StrArray | IntArray) else ())
+        value, known = self.value, self.match_option.analyzer in ANALYZERS
+        elements = frozenset[str | int]()
+        if isinstance(value, StrArray | IntArray):
+            elements = frozenset(value)
+        elif self.op in (Op.HAVING, Op.NOT_HAVING) and isinstance(value, str | int):
+            elements = frozenset((value,))
+        elif self.op is Op.MATCH and isinstance(value, str) and known:
+            elements = _split(self.match_option.analyzer, value)
         object.__setattr__(self, "elements", elements)
 
 
@@ -91,6 +103,12 @@ class LogicalExpression:
 
 
 Criteria: TypeAlias = Condition | LogicalExpression
+
+_Sets: TypeAlias = dict[tuple[str, str], frozenset[str | int]]
+"""The parts of a record's tags, by the name of the tag and the analyzer; "" for the elements of an array.
+
+Many conditions may ask for the parts of one long value, which are made once.
+"""
 
 _ABSENT: Any = object()
 _NEGATED = {Op.NE: Op.EQ, Op.NOT_IN: Op.IN, Op.NOT_HAVING: Op.HAVING}
@@ -110,17 +128,32 @@ def check_criteria(criteria: Criteria) -> Criteria:
         InvalidCriteriaError: names the tag and operator, and what the operator takes.
     """
     checked = _checked(criteria, 1)
-    if (values := _count_values(checked)) > CRITERIA_VALUES_MAX:
+    conditions, values = _count(checked)
+    if conditions > CRITERIA_CONDITIONS_MAX:
+        raise InvalidCriteriaError(
+            f"criteria hold {conditions:,} conditions in all, over {CRITERIA_CONDITIONS_MAX:,}: "
+            f"use IN, or ask in several queries"
+        )
+    if values > CRITERIA_VALUES_MAX:
         raise InvalidCriteriaError(
             f"criteria hold {values:,} values in all, over {CRITERIA_VALUES_MAX:,}: ask in several queries"
         )
     return checked
 
 
-def _count_values(criteria: Criteria) -> int:
+def _count(criteria: Criteria) -> tuple[int, int]:
+    """How many conditions and how many values criteria hold."""
     if isinstance(criteria, Condition):
-        return len(criteria.value) if isinstance(criteria.value, StrArray | IntArray) else 1
-    return sum(_count_values(side) for side in (criteria.left, criteria.right) if side is not None)
+        return 1, len(criteria.value) if isinstance(criteria.value, StrArray | IntArray) else 1
+    counts = [_count(side) for side in (criteria.left, criteria.right) if side is not None]
+    return sum(conditions for conditions, _ in counts), sum(values for _, values in counts)
+
+
+def count_conditions(criteria: Criteria | None) -> int:
+    """How many conditions criteria have: each of them takes time for each record."""
+    if criteria is None or isinstance(criteria, Condition):
+        return int(criteria is not None)
+    return count_conditions(criteria.left) + count_conditions(criteria.right)
 
 
 def _checked(criteria: Criteria, depth: int) -> Criteria:
@@ -186,23 +219,27 @@ def matches(criteria: Criteria, tags: Mapping[str, TagValue]) -> bool:
     for a tag whose value has another type than the condition's, not even a negated one: `n != 5` says nothing
     about a record whose n is text.
     """
+    return _matches(criteria, tags, {})
+
+
+def _matches(criteria: Criteria, tags: Mapping[str, TagValue], sets: _Sets) -> bool:
     if isinstance(criteria, Condition):
-        return _holds(criteria, tags.get(criteria.name, _ABSENT))
+        return _holds(criteria, tags.get(criteria.name, _ABSENT), sets)
     sides = (side for side in (criteria.left, criteria.right) if side is not None)
     if criteria.op is LogicalOp.AND:
-        return all(matches(side, tags) for side in sides)
-    return any(matches(side, tags) for side in sides)
+        return all(_matches(side, tags, sets) for side in sides)
+    return any(_matches(side, tags, sets) for side in sides)
 
 
-def _holds(condition: Condition, tag: TagValue) -> bool:
+def _holds(condition: Condition, tag: TagValue, sets: _Sets) -> bool:
     positive = _NEGATED.get(condition.op)
     if tag is _ABSENT:
         return positive is not None
-    held = _positive(positive or condition.op, condition, tag)
+    held = _positive(positive or condition.op, condition, tag, sets)
     return held is (positive is None)
 
 
-def _positive(op: Op, condition: Condition, tag: TagValue) -> bool | None:
+def _positive(op: Op, condition: Condition, tag: TagValue, sets: _Sets) -> bool | None:
     """Whether an operator holds, other than a negated one; None when the types do not fit each other."""
     value = condition.value
     if op is Op.IN:
@@ -211,13 +248,13 @@ def _positive(op: Op, condition: Condition, tag: TagValue) -> bool | None:
         wanted = _as_array(value)
         if not isinstance(tag, StrArray | IntArray) or not isinstance(wanted, type(tag)):
             return None
-        return set(tag).issuperset(wanted)
+        return _elements(condition.name, tag, sets) >= condition.elements
     if op is Op.MATCH:
         if not isinstance(tag, str) or not isinstance(value, str):
             return None
-        return _text_matches(condition.match_option, value, tag)
+        return _text_matches(condition, tag, sets)
     if op is Op.EQ and isinstance(tag, StrArray | IntArray):
-        return value in tag if _is_element(value, tag) else None
+        return value in _elements(condition.name, tag, sets) if _is_element(value, tag) else None
     return _compared(op, tag, value)
 
 
@@ -245,19 +282,29 @@ def _compared(op: Op, tag: Any, value: Any) -> bool | None:
     return bool(tag > value if op is Op.GT else tag >= value)
 
 
-def _text_matches(option: MatchOption, wanted: str, text: str) -> bool:
-    parts, found = _split(option.analyzer, wanted), _split(option.analyzer, text)
+def _elements(name: str, tag: StrArray | IntArray, sets: _Sets) -> frozenset[str | int]:
+    known = sets.get((name, ""))
+    if known is None:
+        known = sets[name, ""] = frozenset(tag)
+    return known
+
+
+def _text_matches(condition: Condition, text: str, sets: _Sets) -> bool:
+    option, parts = condition.match_option, condition.elements
+    found = sets.get((condition.name, option.analyzer))
+    if found is None:
+        found = sets[condition.name, option.analyzer] = _split(option.analyzer, text)
     if option.operator is LogicalOp.AND:
         # A wanted text without any part, such as "...", matches nothing.
         return bool(parts) and parts <= found
     return not parts.isdisjoint(found)
 
 
-def _split(analyzer: str, text: str) -> set[str]:
+def _split(analyzer: str, text: str) -> frozenset[str]:
     if analyzer == "keyword":
-        return {text}
+        return frozenset((text,))
     # By the data model `simple` and `standard` ignore case, and `url` does not.
-    return set(_PARTS[analyzer].findall(text if analyzer == "url" else text.lower()))
+    return frozenset(_PARTS[analyzer].findall(text if analyzer == "url" else text.lower()))
 
 
 @total_ordering

@@ -5,6 +5,7 @@ The keys in them are plain text, because the session judges what a peer sends, a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple, TypeAlias
@@ -74,9 +75,12 @@ class PageLeaf(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DifferSummary:
-    """Server: a page of leaves. An empty page says that there are no more."""
+    """Server: a page of leaves. An empty page says that there are no more.
 
-    leaves: tuple[PageLeaf, ...]
+    The leaves of a page that came from a peer are made one by one, as they are looked at.
+    """
+
+    leaves: Sequence[PageLeaf]
 
 
 class AnswerTo(Enum):

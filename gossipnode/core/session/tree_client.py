@@ -112,7 +112,8 @@ class TreeClient:
         self.counts = self._intake.counts
         self._owed = OwedLane()
         self._pages: deque[DifferSummary] = deque()
-        self._page: deque[PageLeaf] | None = None
+        self._page: Sequence[PageLeaf] | None = None
+        self._page_at = 0
         self._page_is_last = False
         self._last_page_came = False
         self._own: _OwnSlot | None = None
@@ -255,7 +256,7 @@ class TreeClient:
             if not self._pages:
                 return None
             page = self._pages.popleft()
-            self._page = deque(page.leaves)
+            self._page, self._page_at = page.leaves, 0
             self._page_is_last = not page.leaves
         if self._page_is_last:
             return self._next_of_last_page()
@@ -284,12 +285,13 @@ class TreeClient:
     def _merge(self) -> Command | None:
         """Merge-join the page with our own leaves, in the order of entities; None when the page is done."""
         page = self._page
+        assert page is not None
         compared = 0
-        while page:
+        while self._page_at < len(page):
             if compared == MERGE_STEP_LEAVES:
                 return Rest()
             compared += 1
-            theirs = page[0]
+            theirs = page[self._page_at]
             if self._own is None or self._own.slot != theirs.slot:
                 command = self._enter_slot(theirs.slot)
                 if command is not None:
@@ -300,15 +302,14 @@ class TreeClient:
         return None
 
     def _merge_leaf(self, theirs: PageLeaf) -> Command | None:
-        """Compare the next leaf of the page with our own next leaf, and take out whichever comes first."""
-        own, page = self._own, self._page
+        """Compare the next leaf of the page with our own next leaf, and go past whichever comes first."""
+        own = self._own
         assert own is not None
-        assert page is not None
         if not theirs.exists:
             # The server lacks the whole slot: send all of ours.
             command = self._leave_slot()
             if command is None:
-                page.popleft()
+                self._page_at += 1
             return command
         if own.must_read():
             return ReadLeaves(own.slot, own.after, self._page_leaves)
@@ -317,18 +318,18 @@ class TreeClient:
         except InvalidEntityError:
             # A foreign peer may hold keys that we may not store. One bad record never ends a session.
             self.counts.skip("not storable")
-            page.popleft()
+            self._page_at += 1
             return None
         if not own.leaves or entity < own.leaves[0].entity:
             self._missing.append(theirs.entity)
-            page.popleft()
+            self._page_at += 1
         elif own.leaves[0].entity < entity:
             self._sync.append(own.leaves.popleft().entity)
         else:
             ours = own.leaves.popleft()
             if ours.sha != theirs.sha:
                 self._sync.append(ours.entity)
-            page.popleft()
+            self._page_at += 1
         return self._flush()
 
     def _enter_slot(self, slot: int) -> Command | None:

@@ -13,6 +13,7 @@ from functools import partial
 import trio
 
 from gossipnode.concurrency.nursery_errors import one_error
+from gossipnode.concurrency.shares import Caller
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.model.limits import MAX_CLOCK_SKEW_NANOSECONDS, PROPERTY_MAX_BYTES
 from gossipnode.core.model.property import Entity, Record, ShardId
@@ -24,6 +25,7 @@ from gossipnode.core.query.replica_messages import (
 )
 from gossipnode.core.query.write_answers import WriteAnswers
 from gossipnode.node.coordinate.entity_locks import HeldLocks
+from gossipnode.node.coordinate.large_writes import OWN_WORK
 from gossipnode.node.coordinate.record_steps import APPLY_ATTEMPTS, RecordSteps
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_checks import check_writable, not_a_replica
@@ -101,7 +103,13 @@ class BulkWrites:
         return self._steps.level(group, ack)
 
     async def prepare_import(
-        self, group: str, batch: Sequence[ImportedRecord], *, keep_versions: bool, ack: str = ""
+        self,
+        group: str,
+        batch: Sequence[ImportedRecord],
+        *,
+        keep_versions: bool,
+        ack: str = "",
+        caller: Caller = OWN_WORK,
     ) -> PreparedImport | BadRecord:
         """Check a batch; nothing is written before its `commit`.
 
@@ -122,14 +130,14 @@ class BulkWrites:
         # If a record comes twice, the last one counts, as if they had come in two batches.
         latest = {draft.entity: draft for draft in drafts}
         held = await self._steps.locks.acquire(latest)
-        return PreparedImport(len(drafts), partial(self._replace, latest, level), held)
+        return PreparedImport(len(drafts), partial(self._replace, latest, level, caller), held)
 
-    async def _replace(self, drafts: Mapping[Entity, Draft], level: AckLevel) -> None:
+    async def _replace(self, drafts: Mapping[Entity, Draft], level: AckLevel, caller: Caller) -> None:
         def renew(entity: Entity, existing: Record | None) -> Record:
             created = existing is None or existing.deleted
             return self._steps.stamped(drafts[entity], existing, created=created)
 
-        await self.renew_all(drafts, level, renew)
+        await self.renew_all(drafts, level, renew, caller)
 
     async def delete_all(self, entities: Sequence[Entity], level: AckLevel) -> None:
         """Delete records that were live a moment ago.
@@ -145,7 +153,9 @@ class BulkWrites:
         async with self._steps.locks.hold(entities):
             await self.renew_all(dict.fromkeys(entities), level, renew)
 
-    async def renew_all(self, entities: Mapping[Entity, object], level: AckLevel, renew: Renew) -> None:
+    async def renew_all(
+        self, entities: Mapping[Entity, object], level: AckLevel, renew: Renew, caller: Caller = OWN_WORK
+    ) -> None:
         """Read records and write new versions, again for those that were overtaken. Their locks are held.
 
         Raises: as `PreparedImport.commit`.
@@ -160,14 +170,19 @@ class BulkWrites:
             left = list[Entity]()
             for members in by_shard.values():
                 left += await self._steps.in_one_view(
-                    members[0], partial(self._renew_shard, members, level, renew)
+                    members[0], partial(self._renew_shard, members, level, renew, caller)
                 )
             if not left:
                 return
         raise NotStoredError(f"{left[0].text}: newer versions keep coming in")
 
     async def _renew_shard(
-        self, entities: Sequence[Entity], level: AckLevel, renew: Renew, placement: Placement
+        self,
+        entities: Sequence[Entity],
+        level: AckLevel,
+        renew: Renew,
+        caller: Caller,
+        placement: Placement,
     ) -> list[Entity]:
         """One try for the records of a shard; gives those that were overtaken by newer versions."""
         records: list[Record] = []
@@ -185,7 +200,7 @@ class BulkWrites:
         with one_error():
             async with trio.open_nursery() as nursery:
                 for chunk in _chunks(records):
-                    nursery.start_soon(self._write_chunk, placement, level, chunk, overtaken)
+                    nursery.start_soon(self._write_chunk, placement, level, chunk, overtaken, caller)
         return overtaken
 
     async def write_versions(self, records: Sequence[Record], level: AckLevel) -> None:
@@ -206,11 +221,16 @@ class BulkWrites:
             await self._steps.in_one_view(of[0].entity, partial(write, of))
 
     async def _write_chunk(
-        self, placement: Placement, level: AckLevel, records: Sequence[Record], overtaken: list[Entity] | None
+        self,
+        placement: Placement,
+        level: AckLevel,
+        records: Sequence[Record],
+        overtaken: list[Entity] | None,
+        caller: Caller = OWN_WORK,
     ) -> None:
         """Write some records of a shard; with None for `overtaken`, a newer stored version counts, too."""
         answers = WriteAnswers(records, newer_counts=overtaken is None, names_records=True)
-        took = await self._steps.write(placement, records, level, answers)
+        took = await self._steps.write(placement, records, level, answers, caller=caller)
         if took is None and overtaken is not None:
             # Its other records may not be on enough replicas, so the whole chunk is written again.
             overtaken += [record.entity for record in records]

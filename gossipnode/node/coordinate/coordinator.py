@@ -11,10 +11,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from gossipnode.concurrency.shares import Caller
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.model.property import Entity, Record, check_entity
 from gossipnode.core.query.replica_messages import Done
 from gossipnode.core.query.write_answers import WriteAnswers
+from gossipnode.node.coordinate.large_writes import OWN_WORK
 from gossipnode.node.coordinate.record_steps import APPLY_ATTEMPTS, RecordSteps
 from gossipnode.node.refusals.request_checks import check_request_id, check_writable
 from gossipnode.node.refusals.request_errors import NotStoredError
@@ -59,9 +61,17 @@ class Coordinator:
         self._steps = steps
 
     async def apply(
-        self, payload: bytes, *, replace: bool, ack: str = "", request_id: str = ""
+        self,
+        payload: bytes,
+        *,
+        replace: bool,
+        ack: str = "",
+        request_id: str = "",
+        caller: Caller = OWN_WORK,
     ) -> ApplyResult:
         """Create a record, or merge its tags into the one that is there (`replace`: instead of them).
+
+        A large write takes its turn among those of other callers.
 
         Raises:
             InvalidPropertyError: names the field.
@@ -80,12 +90,12 @@ class Coordinator:
             nonlocal asked_before
             (existing,), done, _ = await self._steps.read(placement, (entity,), level, asked_before)
             if done is not None:
-                return await self._again(placement, done, existing, level, request_id)
+                return await self._again(placement, done, existing, level, request_id, caller)
             created = existing is None or existing.deleted
             merge = not replace and existing is not None and not created
             draft = incoming.over(existing.payload) if merge and existing is not None else incoming
             record = self._steps.stamped(draft, existing, created=created)
-            took = await self._write(placement, record, level, request_id, created=created)
+            took = await self._write(placement, record, level, request_id, caller, created=created)
             if took is None:
                 # A replica that took this try remembers the request, but the version that overtook it lacks
                 # what the request asked for; so the next try must not count as done.
@@ -113,12 +123,12 @@ class Coordinator:
             nonlocal asked_before
             (existing,), done, heard = await self._steps.read(placement, (entity,), level, asked_before)
             if done is not None:
-                again = await self._again(placement, done, existing, level, request_id)
+                again = await self._again(placement, done, existing, level, request_id, OWN_WORK)
                 return None if again is None else Deleted(again.record, again.acknowledged, again.replicas)
             if existing is None or existing.deleted:
                 return Deleted(None, heard, placement.replicas)
             tombstone = self._steps.tombstone(existing)
-            took = await self._write(placement, tombstone, level, request_id, created=False)
+            took = await self._write(placement, tombstone, level, request_id, OWN_WORK, created=False)
             if took is None:
                 asked_before = ""
                 return None
@@ -145,14 +155,20 @@ class Coordinator:
         return await self._steps.in_one_view(entity, attempt)
 
     async def _again(
-        self, placement: Placement, done: Done, newest: Record | None, level: AckLevel, request_id: str
+        self,
+        placement: Placement,
+        done: Done,
+        newest: Record | None,
+        level: AckLevel,
+        request_id: str,
+        caller: Caller,
     ) -> ApplyResult | None:
         """Answer a request that was carried out before. Only its acknowledgement may be missing.
 
         Other requests may have written since, so it is the newest version that enough replicas must have.
         """
         record = done.record if newest is None else max(done.record, newest, key=lambda each: each.version)
-        took = await self._write(placement, record, level, request_id, created=done.created)
+        took = await self._write(placement, record, level, request_id, caller, created=done.created)
         return None if took is None else ApplyResult(done.created, record, took, placement.replicas)
 
     async def _until_written(
@@ -167,9 +183,16 @@ class Coordinator:
         raise NotStoredError(f"{entity.text}: newer versions keep coming in")
 
     async def _write(
-        self, placement: Placement, record: Record, level: AckLevel, request_id: str, *, created: bool
+        self,
+        placement: Placement,
+        record: Record,
+        level: AckLevel,
+        request_id: str,
+        caller: Caller,
+        *,
+        created: bool,
     ) -> int | None:
         answers = WriteAnswers((record,))
         return await self._steps.write(
-            placement, (record,), level, answers, request_id=request_id, created=created
+            placement, (record,), level, answers, request_id=request_id, created=created, caller=caller
         )

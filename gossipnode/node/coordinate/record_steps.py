@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 import trio
 
+from gossipnode.concurrency.shares import Caller
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.cluster.view import SYSTEM_GROUP
 from gossipnode.core.model.property import Entity, Record
@@ -25,6 +26,7 @@ from gossipnode.core.query.replica_messages import (
 )
 from gossipnode.core.query.write_answers import WriteAnswers
 from gossipnode.node.coordinate.entity_locks import EntityLocks
+from gossipnode.node.coordinate.large_writes import OWN_WORK, LargeWrites
 from gossipnode.node.coordinate.read_repair import ReadRepair
 from gossipnode.node.coordinate.replica_calls import ReplicaCalls
 from gossipnode.node.local.local_state import LocalState
@@ -89,6 +91,7 @@ class RecordSteps:
         self._clock = local.clock
         self.replicas = replicas
         self._repair = repair
+        self._large = LargeWrites()
         self._sync = sync
         self._rng = rng or random.SystemRandom()
 
@@ -207,6 +210,7 @@ class RecordSteps:
         *,
         request_id: str = "",
         created: bool = False,
+        caller: Caller = OWN_WORK,
     ) -> int | None:
         """Write records of a shard; gives how many replicas have them, None if one was overtaken.
 
@@ -217,17 +221,19 @@ class RecordSteps:
             answers: judges what the replicas say.
             request_id: that of the client's request, which writes one record.
             created: what the client is told when the same request comes again.
+            caller: whose write it is. If it is large it waits for its turn, as long as its caller does.
         """
         request = WriteRecords(placement.shard, placement.fence, tuple(records), request_id, created)
-        if level is AckLevel.LOCAL:
-            return await self._write_here(placement, request, answers)
-        try:
-            tally = await self.replicas.ask(placement, level, request, answers.take, verb="took it")
-        except TooFewReplicasError:
-            if answers.overtaken:
-                return None
-            raise
-        return tally.acknowledged
+        async with self._large.turn(caller, sum(len(record.payload) for record in records)):
+            if level is AckLevel.LOCAL:
+                return await self._write_here(placement, request, answers)
+            try:
+                tally = await self.replicas.ask(placement, level, request, answers.take, verb="took it")
+            except TooFewReplicasError:
+                if answers.overtaken:
+                    return None
+                raise
+            return tally.acknowledged
 
     async def _write_here(
         self, placement: Placement, request: WriteRecords, answers: WriteAnswers

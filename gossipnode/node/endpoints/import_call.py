@@ -11,7 +11,9 @@ from typing import TypeAlias
 
 import trio
 
+from gossipnode.concurrency.shares import Caller
 from gossipnode.node.coordinate.bulk_writes import BadRecord, BulkWrites, ImportedRecord, PreparedImport
+from gossipnode.node.coordinate.large_writes import OWN_WORK
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.rpc import ServerStream
 from gossipnode.wire.generated.bp.gossipnode import v1
@@ -30,10 +32,16 @@ Prepared: TypeAlias = PreparedImport | BadRecord
 class ImportCall:
     """Serves one import."""
 
-    def __init__(self, stream: ServerStream[v1.ImportRequest, v1.ImportResponse], bulk: BulkWrites) -> None:
-        """Read batches from `stream`, and store them by `bulk`."""
+    def __init__(
+        self,
+        stream: ServerStream[v1.ImportRequest, v1.ImportResponse],
+        bulk: BulkWrites,
+        caller: Caller = OWN_WORK,
+    ) -> None:
+        """Read batches of `caller` from `stream`, and store them by `bulk`."""
         self._stream = stream
         self._bulk = bulk
+        self._caller = caller
         self._unwritten: set[PreparedImport] = set()
         self._unanswered = trio.Semaphore(IMPORT_BATCHES_UNANSWERED, max_value=IMPORT_BATCHES_UNANSWERED)
 
@@ -72,7 +80,7 @@ class ImportCall:
             raise WireError(f"records: {len(batch.records)}, expected {IMPORT_MAX_RECORDS} at most")
         records = [ImportedRecord(*fields) for fields in decode_import(batch)]
         return await self._bulk.prepare_import(
-            batch.group, records, keep_versions=batch.keep_versions, ack=batch.ack
+            batch.group, records, keep_versions=batch.keep_versions, ack=batch.ack, caller=self._caller
         )
 
     async def _commit(

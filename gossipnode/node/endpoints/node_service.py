@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from contextlib import nullcontext
 from typing import Any
 
+from gossipnode.concurrency.fair_turns import Turn
 from gossipnode.core.model.property import Entity, ShardId, parse_entity
 from gossipnode.core.query.query import Query
 from gossipnode.core.ring.round import Hop
@@ -16,11 +16,13 @@ from gossipnode.node.endpoints.import_call import ImportCall
 from gossipnode.node.endpoints.record_sender import QueryTimer, new_trace_id, record_sender
 from gossipnode.node.endpoints.status_report import StatusReport
 from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.peers.callers import caller_of
 from gossipnode.node.query.queries import Queries
-from gossipnode.node.query.query_turns import QueryTurns
+from gossipnode.node.query.query_turns import QueryTurns, kind_of
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.repair.origin import RoundWatch
 from gossipnode.node.repair.repair import Repair
+from gossipnode.node.search.search_turns import SearchKind
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1
@@ -41,6 +43,7 @@ class NodeService:
         local: LocalState,
         coordination: Coordination,
         queries: Queries,
+        turns: QueryTurns,
         repair: Repair,
         status: StatusReport,
         rng: random.Random,
@@ -55,7 +58,7 @@ class NodeService:
         self._rounds = repair.rounds
         self._status = status
         self._rng = rng
-        self._turns = QueryTurns()
+        self._turns = turns
 
     def handlers(self) -> Mapping[Any, Any]:
         """The handlers by method."""
@@ -81,6 +84,7 @@ class NodeService:
                 replace=decode_strategy(request.strategy),
                 ack=request.ack,
                 request_id=request.request_id,
+                caller=caller_of(call, self._shards.view.members),
             )
         return encode_applied(
             applied.record,
@@ -111,11 +115,9 @@ class NodeService:
         with as_status():
             after = parse_entity(asked.after) if asked.after else None
             query = decode_query(asked.query, after=after, ack=asked.ack)
-            # A search for records that the query names is short: it never waits behind other queries.
-            by_key = bool(query.name and query.ids)
-            turn = self._turns.ordered_stream() if query.order_by and not by_key else nullcontext()
+            turn = self._turns.streaming(stream.call, kind_of(query))
             # The sender comes first: a query that waits for its turn shows that it is alive.
-            async with record_sender(stream) as sender, turn as sender.place:
+            async with record_sender(stream) as sender, turn as sender.turn:
                 async with self._queries.open(query) as answer:
                     await sender.send_all(answer)
             trace = None
@@ -129,14 +131,16 @@ class NodeService:
         request = await only_request(stream)
         with as_status():
             query = Query((request.group,), ack=request.ack, everything=True, tombstones=request.tombstones)
-            async with self._queries.open(query) as answer, record_sender(stream) as sender:
-                await sender.send_all(answer)
+            turn = self._turns.streaming(stream.call, SearchKind.SCAN)
+            async with record_sender(stream) as sender, turn as sender.turn:
+                async with self._queries.open(query) as answer:
+                    await sender.send_all(answer)
             if not sender.empty:
                 await sender.flush()
 
     async def import_records(self, stream: ServerStream[v1.ImportRequest, v1.ImportResponse]) -> None:
         """Store batches, each answered when it is acknowledged; a bad record ends the call."""
-        await ImportCall(stream, self._bulk).run()
+        await ImportCall(stream, self._bulk, caller_of(stream.call, self._shards.view.members)).run()
 
     # The node
 
@@ -156,16 +160,18 @@ class NodeService:
             tree = await self._store.tree(shard)
             await stream.send(encode_tree(tree))
             if request.leaves:
-                for slot in tree.slots:
-                    await self._send_leaves(stream, shard, slot.slot)
+                async with self._turns.streaming(stream.call, SearchKind.SCAN) as turn:
+                    for slot in tree.slots:
+                        await self._send_leaves(stream, shard, slot.slot, turn)
 
     async def _send_leaves(
-        self, stream: ServerStream[v1.TreeRequest, v1.TreeResponse], shard: ShardId, slot: int
+        self, stream: ServerStream[v1.TreeRequest, v1.TreeResponse], shard: ShardId, slot: int, turn: Turn
     ) -> None:
         after: Entity | None = None
         while page := await self._store.leaves(shard, slot, after=after, limit=TREE_PAGE_LEAVES):
             after = page[-1].entity
-            await stream.send(encode_leaves(page))
+            with turn.handing_over():
+                await stream.send(encode_leaves(page))
 
     async def repair(self, stream: ServerStream[v1.RepairRequest, v1.RoundEvent]) -> None:
         """Start a round for each shard asked for; with wait, tell of every hop and of each round's end."""

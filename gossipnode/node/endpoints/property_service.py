@@ -11,11 +11,13 @@ from gossipnode.node.coordinate.coordination import Coordination
 from gossipnode.node.endpoints.record_sender import QueryTimer, new_trace_id
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers import call_metadata
+from gossipnode.node.peers.callers import caller_of
 from gossipnode.node.query.delete_by_name import delete_by_name
 from gossipnode.node.query.queries import Queries
 from gossipnode.node.query.query_turns import QueryTurns
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.refusals.request_errors import QueryTooLargeError
+from gossipnode.node.search.search_turns import SearchKind
 from gossipnode.rpc import CallContext
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
@@ -42,16 +44,22 @@ class PropertyService:
     """
 
     def __init__(
-        self, local: LocalState, coordination: Coordination, queries: Queries, rng: random.Random
+        self,
+        local: LocalState,
+        coordination: Coordination,
+        queries: Queries,
+        turns: QueryTurns,
+        rng: random.Random,
     ) -> None:
         """Have requests carried out by these; `rng` gives the ids of traces."""
         self._own_name = local.own_name
+        self._shards = local.shards
         self._clock = local.clock
         self._coordinator = coordination.coordinator
         self._bulk = coordination.bulk
         self._queries = queries
         self._rng = rng
-        self._turns = QueryTurns()
+        self._turns = turns
 
     def handlers(self) -> Mapping[Any, Any]:
         """The handlers by method."""
@@ -69,6 +77,7 @@ class PropertyService:
                 replace=decode_strategy(request.strategy),
                 ack=_ack(call),
                 request_id=call_metadata.text(call.metadata, call_metadata.REQUEST_ID),
+                caller=caller_of(call, self._shards.view.members),
             )
         return encode_compatible_applied(applied.record, created=applied.created)
 
@@ -76,9 +85,10 @@ class PropertyService:
         """Delete a record, or with an empty id every record of a group and name."""
         with as_status():
             if not request.id:
-                deleted = await delete_by_name(
-                    self._queries, self._bulk, request.group, request.name, _ack(call)
-                )
+                async with self._turns.streaming(call, SearchKind.SCAN):
+                    deleted = await delete_by_name(
+                        self._queries, self._bulk, request.group, request.name, _ack(call)
+                    )
                 return encode_compatible_deleted(deleted > 0)
             entity = Entity(request.group, request.name, request.id)
             request_id = call_metadata.text(call.metadata, call_metadata.REQUEST_ID)
@@ -92,7 +102,7 @@ class PropertyService:
         timer = QueryTimer(self._clock.now, new_trace_id(self._rng))
         with as_status():
             query = decode_query(request, ack=_ack(call))
-            async with self._turns.making(call), self._queries.open(query) as answer:
+            async with self._turns.making(call, query), self._queries.open(query) as answer:
                 while (page := await answer.next_page()) is not None:
                     properties += [record.payload for record in page]
                     size += sum(len(record.payload) + REPLY_RECORD_OVERHEAD_BYTES for record in page)

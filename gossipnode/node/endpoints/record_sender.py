@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import trio
@@ -81,8 +81,8 @@ class RecordSender:
         self.sending = trio.Lock()
         """Held while a message is being sent. Cancelling that would lose the records in it."""
         self._sent_at = trio.current_time()
-        self.place: Turn | None = None
-        """The place that the answer holds, if it is an ordered one."""
+        self.turn: Turn | None = None
+        """The place that the answer holds, once it has one."""
         self.sent = 0
 
     async def add(self, records: Sequence[Record]) -> None:
@@ -96,13 +96,13 @@ class RecordSender:
 
     async def flush(self, trace: common.Trace | None = None) -> None:
         """Send what is kept."""
-        async with self.sending:
-            batch = encode_batch(self._batch, trace)
-            self._batch, self._size = [], 0
-            await self._stream.send(batch)
-            self._sent_at = trio.current_time()
-            if self.place is not None:
-                self.place.took()
+        # A message that is being sent holds up this one: it is the client, too, who does not take that.
+        with nullcontext() if self.turn is None else self.turn.handing_over():
+            async with self.sending:
+                batch = encode_batch(self._batch, trace)
+                self._batch, self._size = [], 0
+                await self._stream.send(batch)
+                self._sent_at = trio.current_time()
 
     async def show_life(self) -> None:
         """Send what is kept, or an empty message, whenever nothing was sent for a while."""

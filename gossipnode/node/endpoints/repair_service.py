@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 import trio
 
+from gossipnode.concurrency.memory_room import holding
 from gossipnode.core.cluster.view import SYSTEM_GROUP
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.session.lanes import stamp_max
@@ -20,9 +21,10 @@ from gossipnode.core.session.tree_server import TreeServer
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.node_state import NodeState
 from gossipnode.node.peers import call_metadata
+from gossipnode.node.peers.callers import caller_of
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.repair.repair_stream import REPAIR_BATCH_MESSAGES, RepairStream
-from gossipnode.node.repair.session_slots import Purpose, SessionSlots, caller_of
+from gossipnode.node.repair.session_slots import Purpose, SessionSlots
 from gossipnode.node.repair.sessions import SessionBounds, reasons_text
 from gossipnode.node.repair.shard_store import CallerView, ShardStore
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
@@ -35,13 +37,20 @@ CLIENT_SILENCE_SECONDS = 300.0
 """How long the client of a session may say nothing, and read nothing, before its slot is given to another."""
 
 
+SESSION_BYTES = 4 << 20
+"""What a session counts for in the budget of memory: pages of leaves, records on their way to the store."""
+
+
 class RepairService:
     """Serves sessions of other replicas."""
 
     def __init__(
         self, local: LocalState, bounds: SessionBounds, state: NodeState, *, max_sessions: int
     ) -> None:
-        """`max_sessions` bounds the sessions that one caller has with us at once, over all shards."""
+        """`max_sessions` bounds the sessions that one caller has with us at once, over all shards.
+
+        While several callers have sessions, each has fewer, see `SessionSlots`.
+        """
         self._local = local
         self._bounds = bounds
         self._state = state
@@ -59,12 +68,12 @@ class RepairService:
         with self._place(stream.call, Purpose.UNSAID):
             first = await _first_messages(stream, min(TREE_ROOT_SECONDS, self._bounds.deadline_seconds))
         with self._place(stream.call, _purpose(stream.call, first)):
-            await self._serve(_ReadAhead(stream, first))
+            async with holding(stream.call.replies.memory, "sessions", SESSION_BYTES):
+                await self._serve(_ReadAhead(stream, first))
 
     @contextmanager
     def _place(self, call: CallContext, purpose: Purpose) -> Generator[None]:
-        said = call_metadata.text(call.metadata, call_metadata.NODE)
-        place = self._slots.admit(caller_of(call.peer_certificate_names, said, call.peer), purpose)
+        place = self._slots.admit(caller_of(call, self._local.shards.view.members), purpose)
         if isinstance(place, str):
             raise RpcError(Status.RESOURCE_EXHAUSTED, place)
         try:
@@ -127,6 +136,10 @@ class _ReadAhead:
         self.send_batch = stream.send_batch
         self._stream = stream
         self._first: Sequence[ClientMessage] | None = first
+
+    @property
+    def bytes_sent(self) -> int:
+        return self._stream.bytes_sent
 
     async def recv_batch(self, max_messages: int) -> Sequence[ClientMessage]:
         first, self._first = self._first, None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import trio
 
 from gossipnode import __version__
+from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.coordinate.read_repair import ReadRepair
 from gossipnode.node.hand_off.hand_off import HandOff
@@ -20,6 +21,9 @@ from gossipnode.wire.round_codec import encode_round
 
 ROUNDS_SHOWN = 20
 """Rounds in a status."""
+
+CALLERS_SHOWN = 10
+"""Callers in a status, those that hold most memory."""
 
 STATUS_TREE_SECONDS = 2.0
 """How long a status request waits for the digests of all shards before it says that they are being built."""
@@ -35,6 +39,7 @@ class StatusReport:
     origin: Origin
     hand_off: HandOff
     read_repair: ReadRepair
+    memory: MemoryBudget
 
     async def read(self) -> v1.StatusResponse:
         """The status as of now. Members not heard of lately are asked whether they are there."""
@@ -49,6 +54,7 @@ class StatusReport:
             shards=[await self._shard(shard, patience) for shard in self.local.shards],
             rounds=[encode_round(known) for known in self.origin.rounds()[:ROUNDS_SHOWN]],
             registry_root=self.local.registry.root,
+            memory=_memory(self.memory),
             replicas=v1.ReplicaCounters(
                 read_repairs=self.read_repair.repaired, read_repairs_dropped=self.read_repair.dropped
             ),
@@ -84,3 +90,15 @@ class StatusReport:
             done, total = self.hand_off.moved(shard)
             status.moving = v1.ShardStatusMoving(to=list(placement.joining), done=done, total=total)
         return status
+
+
+def _memory(budget: MemoryBudget) -> v1.Memory:
+    return v1.Memory(
+        budget=budget.shares.capacity,
+        used=budget.shares.held,
+        by=[v1.MemoryHeld(name=use, size=held) for use, held in budget.by_use().items()],
+        callers=[
+            v1.MemoryHeld(name=caller.name, size=held)
+            for caller, held in budget.shares.callers()[:CALLERS_SHOWN]
+        ],
+    )

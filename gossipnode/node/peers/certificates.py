@@ -9,22 +9,16 @@ from typing import Any
 
 import trio
 
+from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.address import Address
 from gossipnode.config.settings import TlsSettings
 from gossipnode.node.world import Network
 from gossipnode.rpc import Channel, Limits
 from gossipnode.rpc.tls import client_ssl_context, server_ssl_context, tls_listeners
 
-PEER_STREAM_WINDOW_BYTES = 512 << 10
-PEER_STREAMS_MAX = 256
-PEER_LIMITS = Limits(
-    max_streams_per_connection=PEER_STREAMS_MAX,
-    stream_window_bytes=PEER_STREAM_WINDOW_BYTES,
-    connection_window_bytes=PEER_STREAMS_MAX * PEER_STREAM_WINDOW_BYTES,
-)
+PEER_LIMITS = Limits(stream_window_bytes=512 << 10)
 """The limits of a channel to another member. Searches, sessions and the requests of all clients share it, and
-some of its streams are read only as fast as a client reads. All of them together fit the connection's window:
-a stream that nobody reads stops no other one.
+some of its streams are read only as fast as a client reads.
 """
 
 
@@ -86,8 +80,14 @@ class Certificates:
 class PeerDialer:
     """Opens channels to other nodes."""
 
-    def __init__(self, network: Network, rng: random.Random, certificates: Certificates) -> None:
-        """Dial over `network`, showing our certificate. `rng` spreads the pauses between tries."""
+    def __init__(
+        self, network: Network, rng: random.Random, certificates: Certificates, memory: MemoryBudget
+    ) -> None:
+        """Dial over `network`, showing our certificate. `rng` spreads the pauses between tries.
+
+        What the other nodes send is counted in `memory`.
+        """
+        self._memory = memory
         self._network = network
         self._rng = rng
         self._certificates = certificates
@@ -113,6 +113,7 @@ class PeerDialer:
             scheme="http" if context is None else "https",
             limits=PEER_LIMITS,
             rng=self._rng,
+            memory=self._memory,
         )
 
 

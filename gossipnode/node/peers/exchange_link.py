@@ -13,6 +13,7 @@ from typing import TypeAlias
 import structlog
 import trio
 
+from gossipnode.concurrency.shares import Caller
 from gossipnode.concurrency.waker import Waker
 from gossipnode.core.query.replica_messages import RecordsRead, RecordsWritten, Refusal, ReplicaRequest
 from gossipnode.rpc import Channel, ClientStream, RpcError, Status
@@ -68,10 +69,14 @@ class RefusedByPeerError(RpcError):
         self.other_view = refusal.other_view
 
 
+class CrowdedOutError(RpcError):
+    """A request was let in late, and its time was over before the answer. That says nothing of the peer."""
+
+
 class Asked:
     """One request under way."""
 
-    __slots__ = ("deadline", "number", "request", "size", "timeout", "told")
+    __slots__ = ("deadline", "number", "request", "size", "timeout", "told", "waited")
 
     def __init__(self, number: int, request: ReplicaRequest, told: TakeAnswer, timeout: float) -> None:
         """`told` is called with the result, after `timeout` seconds at the latest."""
@@ -81,6 +86,8 @@ class Asked:
         self.timeout = timeout
         self.deadline = trio.current_time() + timeout
         self.size = request_size(request)
+        self.waited = False
+        """Whether it had to wait for room, so that the peer had less than the whole time for it."""
 
 
 class ExchangeLink:
@@ -95,6 +102,7 @@ class ExchangeLink:
         # By number, in the order in which they were asked. A queued request is under way, too.
         self._under_way: dict[int, Asked] = {}
         self._queued: dict[int, Asked] = {}
+        self._memory = channel.memory.account("requests", Caller(channel.authority, member=True))
         self._bytes = 0
         # Those that wait for room, first come first served: small ones do not overtake a large one for ever.
         self._waiting: dict[int, Asked] = {}
@@ -160,8 +168,10 @@ class ExchangeLink:
         elif (
             len(self._waiting) < EXCHANGE_WAITING_MAX
             and self._waiting_bytes + asked.size <= EXCHANGE_WAITING_BYTES
+            and self._memory.fits(asked.size)
         ):
             self._waiting[asked.number] = asked
+            asked.waited = True
             self._waiting_bytes += asked.size
         else:
             raise _unsent(
@@ -169,6 +179,7 @@ class ExchangeLink:
                 f"{self._channel.authority} has {len(self._under_way)} requests still to answer, and "
                 f"{len(self._waiting)} wait for room",
             )
+        self._memory.take(asked.size)
         if asked.deadline < self._timer.deadline:
             self._timer.deadline = asked.deadline
         return asked
@@ -206,6 +217,7 @@ class ExchangeLink:
             assert self._bytes >= 0 if self._under_way else self._bytes == 0, self._bytes
         elif not self._leave_waiting(asked):
             return
+        self._memory.give_back(asked.size)
         self._let_in_those_that_fit()
 
     def try_again(self) -> None:
@@ -248,7 +260,8 @@ class ExchangeLink:
                 self._end(asked, _unsent(Status.RESOURCE_EXHAUSTED, text))
             for asked in [asked for asked in self._under_way.values() if asked.deadline <= now]:
                 text, unsent = f"no answer within {asked.timeout:g} s", asked.number in self._queued
-                self._end(asked, RpcError(Status.DEADLINE_EXCEEDED, text, never_processed=unsent))
+                kind = CrowdedOutError if asked.waited else RpcError
+                self._end(asked, kind(Status.DEADLINE_EXCEEDED, text, never_processed=unsent))
             deadlines = [asked.deadline for asked in (*self._under_way.values(), *self._waiting.values())]
             self._timer = trio.CancelScope(deadline=min(deadlines, default=math.inf))
 

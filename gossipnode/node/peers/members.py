@@ -18,7 +18,7 @@ from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.config.address import Address
 from gossipnode.core.cluster.targets import Standing
 from gossipnode.node.local.fill_state import FillProgress
-from gossipnode.node.peers.exchange_link import ExchangeLink, RefusedByPeerError
+from gossipnode.node.peers.exchange_link import CrowdedOutError, ExchangeLink, RefusedByPeerError
 from gossipnode.rpc import Channel, RpcError, Status
 from gossipnode.rpc.server import health
 
@@ -77,6 +77,8 @@ class Peer:
         """A request of a coordinator failed: the peer is not there, hangs, or is of another kind."""
         if error.status is Status.UNIMPLEMENTED:
             self.foreign = True
+        elif isinstance(error, CrowdedOutError):
+            return
         elif error.status is Status.DEADLINE_EXCEEDED:
             self.hangs()
         elif (

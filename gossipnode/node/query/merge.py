@@ -27,6 +27,7 @@ from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members
 from gossipnode.node.query.candidate_streams import CandidateStream, fill_from_own, fill_from_peer
 from gossipnode.node.refusals.request_errors import OtherViewError, TooFewReplicasError
+from gossipnode.node.search.pace import Pace
 from gossipnode.wire.property.property_edit import read_tags
 from gossipnode.wire.query.scan_codec import SearchedShard
 from gossipnode.wire.wire_errors import WireError
@@ -121,6 +122,7 @@ class RunningQuery:
         self._levels = levels
         self._broken_off = broken_off
         self._tags = tags_needed(search)
+        self._pace = Pace(search.criteria)
         self._asked: dict[ShardId, _Asked] = {}
         self._streams: list[CandidateStream] = []
         self._heads: list[tuple[tuple[Any, ...], int]] = []
@@ -266,6 +268,8 @@ class RunningQuery:
             while self._moved and self._moved[0][0] <= each.key:
                 records += self._if_new(heapq.heappop(self._moved)[2])
             record = each.record or newest.get(each.place.entity)
+            if record is not None and each.record is None:
+                await self._pace.compared(len(record.payload))
             if record is not None and (each.record is not None or self._placed_here(each.key, record)):
                 records += self._if_new(record)
         self.reached = batch[-1].place

@@ -20,6 +20,7 @@ from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members
 from gossipnode.node.query.merge import BrokenOffError, QuerySources, RunningQuery, StreamReport
 from gossipnode.node.refusals.request_errors import OtherViewError
+from gossipnode.node.search.pace import Pace
 from gossipnode.wire.property.property_edit import project, read_tags
 from gossipnode.wire.wire_errors import WireError
 
@@ -103,6 +104,7 @@ class ClusterQuery:
         self._earlier = QueryTrace()
         self._listed = self._entities() if self._is_listed() else None
         self._done = False
+        self._pace = Pace(query.criteria)
         self.trace = QueryTrace()
 
     def _is_listed(self) -> bool:
@@ -152,7 +154,12 @@ class ClusterQuery:
                 found += [record for record in records if record is not None]
                 entities = entities[len(records) :]
         self.trace.read_by_key += len(part)
-        return sorted((each for each in found if self._matches(each)), key=lambda each: each.entity)
+        matching: list[Record] = []
+        for record in found:
+            if self._matches(record):
+                matching.append(record)
+            await self._pace.compared(len(record.payload))
+        return sorted(matching, key=lambda each: each.entity)
 
     async def _read_listed(self, entities: Sequence[Entity]) -> list[Record | None]:
         level = self._levels[entities[0].group]

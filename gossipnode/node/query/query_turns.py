@@ -1,7 +1,7 @@
-"""How many queries may hold an answer in memory at once.
+"""Places for the answers of clients, which all services of a node share.
 
-Some answers are put together whole, and stay in memory until the client has taken them. A client that does
-not take its answer holds up its own connection alone.
+An answer takes a place by what it costs. Some are put together whole, and stay in memory until the client has
+taken them: a client that does not take its answer holds up its own connection alone.
 """
 
 from __future__ import annotations
@@ -9,55 +9,86 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-import trio
+from gossipnode.concurrency.fair_turns import Turn
+from gossipnode.concurrency.memory_room import holding
+from gossipnode.core.query.query import Query
+from gossipnode.node.local.shard_map import ShardMap
+from gossipnode.node.peers.callers import caller_of
+from gossipnode.node.search.ordering import QUERY_MAX_BYTES
+from gossipnode.node.search.search_turns import Places, SearchKind, SearchTurns
+from gossipnode.rpc import CallContext
 
-from gossipnode.concurrency.fair_turns import FairTurns, StalledError, Turn
-from gossipnode.rpc import CallContext, RpcError, Status
+LOOKUPS_AT_ONCE = Places(working=32, held=64)
+"""Answers to queries that name their records."""
 
-ANSWERS_MADE_AT_ONCE = 4
+SCANS_AT_ONCE = Places(working=32, held=64)
+"""Queries without an order, exports, the leaves of trees, and deletes by name."""
+
+ORDERED_STREAMS_AT_ONCE = Places(working=8, held=12)
+"""Ordered answers, each of which is kept whole while it is sent: `QUERY_MAX_BYTES` at most."""
+
+ANSWERS_MADE_AT_ONCE = Places(working=8, held=8)
 """Whole answers, of 4 MiB at most, that are put together at the same time."""
 
-ORDERED_STREAMS_AT_ONCE = 4
-"""Ordered answers, each of which is kept whole while it is sent."""
 
-ORDERED_STALLED_SECONDS = 10.0
-"""An ordered answer of which its client takes nothing for this time gives its place to a query that waits."""
+ANSWER_BYTES = {
+    SearchKind.KEYS: 1 << 20,
+    SearchKind.SCAN: 2 << 20,
+    SearchKind.SORT: QUERY_MAX_BYTES,
+    SearchKind.WHOLE: 4 << 20,
+}
+"""What an answer counts for in the budget of memory."""
+
+
+def kind_of(query: Query) -> SearchKind:
+    """What a query costs while its answer is sent as a stream."""
+    if query.name and query.ids:
+        return SearchKind.KEYS
+    return SearchKind.SORT if query.order_by else SearchKind.SCAN
 
 
 class QueryTurns:
-    """Turns for making whole answers, and places for ordered ones that are sent as a stream."""
+    """Places for answers. A caller has a share of them, whichever service it asks."""
 
-    def __init__(self) -> None:
-        """Start with all of them free."""
-        self._making = trio.Semaphore(ANSWERS_MADE_AT_ONCE, max_value=ANSWERS_MADE_AT_ONCE)
-        self._ordered = FairTurns(ORDERED_STREAMS_AT_ONCE, stalled_seconds=ORDERED_STALLED_SECONDS)
+    def __init__(self, shards: ShardMap) -> None:
+        """Start with all of them free; the view of `shards` says who is a member."""
+        self._shards = shards
+        self._turns = SearchTurns(
+            {
+                SearchKind.KEYS: LOOKUPS_AT_ONCE,
+                SearchKind.SCAN: SCANS_AT_ONCE,
+                SearchKind.SORT: ORDERED_STREAMS_AT_ONCE,
+                SearchKind.WHOLE: ANSWERS_MADE_AT_ONCE,
+            }
+        )
 
-    @asynccontextmanager
-    async def making(self, call: CallContext) -> AsyncGenerator[None]:
-        """Make one whole answer, once the caller has taken what it was sent before."""
-        while True:
-            await call.replies.wait_room()
-            await self._making.acquire()
-            if call.replies.has_room:
-                break
-            self._making.release()
-        try:
-            yield
-        finally:
-            self._making.release()
+    @property
+    def held(self) -> int:
+        """How many answers have a place now."""
+        return self._turns.held
 
     @asynccontextmanager
-    async def ordered_stream(self) -> AsyncGenerator[Turn]:
-        """Hold a place for an ordered answer, as long as the block lasts. Waits until there is one.
+    async def streaming(self, call: CallContext, kind: SearchKind) -> AsyncGenerator[Turn]:
+        """Hold a place for an answer that is sent as a stream. Waits until there is one.
 
         Raises:
-            RpcError: RESOURCE_EXHAUSTED, when the client took nothing while other queries waited.
+            RpcError: RESOURCE_EXHAUSTED, when the client took too little while others waited.
         """
-        try:
-            async with self._ordered.hold() as place:
-                yield place
-        except StalledError as error:
-            raise RpcError(
-                Status.RESOURCE_EXHAUSTED,
-                f"ordered query: {error}: read faster, or ask without an order",
-            ) from None
+        caller = caller_of(call, self._shards.view.members)
+        # The budget of its replies stands for the connection of a call.
+        async with self._turns.hold(kind, caller, call.replies) as turn:
+            # Each kind is a use of its own: an answer by key waits behind no other one.
+            async with holding(call.replies.memory, f"answers: {kind.value}", ANSWER_BYTES[kind]):
+                yield turn
+
+    @asynccontextmanager
+    async def making(self, call: CallContext, query: Query) -> AsyncGenerator[None]:
+        """Make one whole answer, once the caller has taken what it was sent before."""
+        kind = kind_of(query)
+        kind = kind if kind is SearchKind.KEYS else SearchKind.WHOLE
+        while True:
+            await call.replies.wait_room()
+            async with self.streaming(call, kind):
+                if call.replies.has_room:
+                    yield
+                    return

@@ -7,7 +7,7 @@ its origin is told that we are alive.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
@@ -17,6 +17,8 @@ import structlog
 import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.concurrency.fair_turns import FairTurns
+from gossipnode.concurrency.shares import Caller
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.admission import Admission, Mailbox
 from gossipnode.core.ring.round import Ended, Forwarded, Hop, InSession, Report
@@ -74,22 +76,24 @@ class Holder:
     ) -> None:
         """`max_sessions` bounds the sessions that this node has with one peer at once, over all shards.
 
+        While it has sessions with several, it has fewer with each of them, so that peers that hang leave
+        places to the sessions with others.
+
         `half_interval` gives half of the seconds between two scheduled rounds.
         """
         self._own_name = own_name
         self._peers = peers
-        slots = places_for(max_sessions)
-        self._slots = trio.Semaphore(slots, max_value=slots)
-        # A peer that hangs must leave slots to the sessions with other peers.
-        self._slots_of = defaultdict[str, trio.Semaphore](
-            lambda: trio.Semaphore(max_sessions, max_value=max_sessions)
-        )
+        places = places_for(max_sessions)
+        self._turns = FairTurns(places, held=places, stalled_seconds=math.inf)
         self._half_interval = half_interval
         self._rng = rng
         self._mailbox = Mailbox()
         self._admission = Admission()
-        self._busy_with: dict[RoundMessage, str] = {}
-        """Every message that is here, with the peer that is dealt with because of it, "" while it waits."""
+        self._busy_with: dict[int, tuple[RoundMessage, str]] = {}
+        """Every message that is here, with the peer that is dealt with because of it, "" while it waits.
+
+        By the identity of the message: two messages of foreign rounds, which have no ids, may be equal.
+        """
         self._begun = ChangeEvent()
         self._running: set[ShardId] = set()
         self._idle = ChangeEvent()
@@ -139,10 +143,11 @@ class Holder:
             if refusal != "handled already":
                 self._end(message, f"refused by {self._own_name}: {refusal}")
             return
+        message = replace(message)  # the sender may offer the same one again
         replaced = self._mailbox.put(message)
         if replaced is not None:
             self._end(replaced, f"overtaken at {self._own_name} by round {message.round}")
-        self._busy_with[message] = ""
+        self._busy_with[id(message)] = message, ""
         self._begun.notify()
         if message.shard not in self._running:
             self._running.add(message.shard)
@@ -166,7 +171,7 @@ class Holder:
                 try:
                     await self._hold(message)
                 finally:
-                    self._busy_with.pop(message, None)
+                    del self._busy_with[id(message)]
         finally:
             # A message still waits only if this task was cancelled.
             self._drop_waiting(shard)
@@ -193,7 +198,7 @@ class Holder:
         turn = HolderTurn(message, self._own_name)
         step = turn.next_step()
         while not isinstance(step, EndRound):
-            self._busy_with[message] = step.peer
+            self._busy_with[id(message)] = message, step.peer
             if isinstance(step, Forward):
                 problem, foreign = await self._peers.propagate(step.peer, step.message)
                 if not problem:
@@ -215,7 +220,7 @@ class Holder:
             longest = BUSY_PAUSES_SECONDS[step.attempt - 1]
             await trio.sleep(self._rng.uniform(longest / 2, longest))
         log = self._bound(message).bind(hop=turn.count + 1, peer=step.peer)
-        async with self._slots_of[step.peer], self._slots:
+        async with self._turns.hold(Caller(step.peer)):
             log.debug("hop started")
             hop = await self._peers.repair(step.peer, message)
         log.info(
@@ -237,7 +242,7 @@ class Holder:
             if not self._busy_with:
                 await self._begun.wait()
             await trio.sleep(SIGN_OF_LIFE_SECONDS)
-            for message, peer in list(self._busy_with.items()):
+            for message, peer in list(self._busy_with.values()):
                 self._tell(message, (), InSession(peer))
 
     def _tell(self, message: RoundMessage, hops: Sequence[Hop], then: InSession | Forwarded | Ended) -> None:
@@ -245,7 +250,7 @@ class Holder:
         self._peers.tell(message.origin, report)
 
     def _end(self, message: RoundMessage, reason: str) -> None:
-        self._busy_with.pop(message, None)
+        self._busy_with.pop(id(message), None)
         self._tell(message, (), Ended(reason))
 
     def _bound(self, message: RoundMessage) -> structlog.stdlib.BoundLogger:

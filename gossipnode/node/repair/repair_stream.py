@@ -41,6 +41,12 @@ One list of large records has 16 MiB already, and more lists gain nothing.
 REPAIR_BATCH_MESSAGES = 16
 """Messages in one list. A channel costs as much for a whole list as for one message."""
 
+TAKEN_MIN_BYTES = 64 << 10
+"""A peer that says nothing while it takes so much of what we send is at work: its disk may be slow."""
+
+TAKEN_LOOKS = 4
+"""How often the bytes that the peer has taken are looked at, in the time that it may be silent."""
+
 Incoming = TypeVar("Incoming")
 Outgoing = TypeVar("Outgoing")
 Heard = TypeVar("Heard", covariant=True)
@@ -50,6 +56,11 @@ Received = TypeVar("Received", contravariant=True)
 
 class MessageStream(Protocol[Heard, Said]):
     """The two verbs that a session needs of a gRPC stream."""
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes that the peer's window has let go."""
+        ...
 
     async def recv_batch(self, max_messages: int) -> Sequence[Heard]:
         """Messages that came, at least one; [] when the peer's half has ended in order."""
@@ -113,7 +124,8 @@ class RepairStream(Generic[Incoming, Outgoing]):
         """Drive `session` over `stream`. `half_close` ends our half of a client's stream.
 
         The session counts as broken when the peer is silent for `end_wait_seconds` after that, or for
-        `silence_seconds` before. The time that our own store works does not count.
+        `silence_seconds` before. The time that our own store works does not count, nor does time in which the
+        peer takes what we send.
         """
         self._stream = stream
         self._session = session
@@ -143,6 +155,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
                 nursery.start_soon(self._read, inbound_in)
                 nursery.start_soon(self._decide, inbound_out)
                 nursery.start_soon(self._commit)
+                nursery.start_soon(self._watch_taken)
                 async with trio.open_nursery() as sending:
                     sending.start_soon(self._write, outbound_out)
                     async with outbound_in:
@@ -249,6 +262,17 @@ class RepairStream(Generic[Incoming, Outgoing]):
                     await self._half_close()
                     self._half_closed = True
                     self._extend_wait()
+
+    async def _watch_taken(self) -> None:
+        """A list of large records may take the peer longer to write than it may be silent."""
+        if self._silence_seconds == math.inf:
+            return
+        taken = self._stream.bytes_sent
+        while True:
+            await trio.sleep(self._silence_seconds / TAKEN_LOOKS)
+            if self._stream.bytes_sent - taken >= TAKEN_MIN_BYTES:
+                taken = self._stream.bytes_sent
+                self._extend_wait()
 
     @contextmanager
     def _our_turn(self) -> Generator[None]:

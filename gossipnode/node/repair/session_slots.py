@@ -1,22 +1,19 @@
-"""The places for sessions with other nodes, and what one of those may have of them.
+"""The places for sessions with other nodes, of which each caller has a share.
 
-No caller may have all places of a purpose, as long as there is more than one. This module waits for nothing:
-it admits a session or says why not.
+This module waits for nothing: it admits a session or says why not.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
+from gossipnode.concurrency.shares import Caller, Shares
+
 UNSAID_PLACES = 64
-UNSAID_PLACES_PER_CALLER = 16
 """Streams whose tree_root has not come yet. An honest caller sends it with the first packet of the stream."""
 
 CLUSTER_PLACES = 8
-CLUSTER_PLACES_PER_CALLER = 4
 """Sessions that the cluster itself needs.
 
 A member has four at most: it fills two shards, hands one over, and compares its registry.
@@ -38,29 +35,28 @@ class Purpose(Enum):
 class SessionPlace:
     """The place of one session."""
 
-    caller: str
+    caller: Caller
     purpose: Purpose
     """The purpose whose places are one fewer for it."""
 
 
 def places_for(max_sessions: int) -> int:
-    """The places for rounds: `max_sessions` for one peer, and half as many more for the other peers."""
-    return max_sessions + max_sessions // 2
+    """The places for rounds, so many that a caller alone has `max_sessions` of them."""
+    return 2 * max_sessions
 
 
 class SessionSlots:
-    """Hands out places. A caller is whatever text tells one caller from another."""
+    """Hands out places."""
 
     def __init__(self, max_sessions: int) -> None:
-        """`max_sessions` is what one caller may have for rounds; see `places_for`."""
-        self._places = {
-            Purpose.UNSAID: (UNSAID_PLACES, UNSAID_PLACES_PER_CALLER),
-            Purpose.ROUND: (places_for(max_sessions), max_sessions),
-            Purpose.CLUSTER: (CLUSTER_PLACES, CLUSTER_PLACES_PER_CALLER),
+        """`max_sessions` is what a caller alone may have for rounds; see `places_for`."""
+        self._shares = {
+            Purpose.UNSAID: Shares(UNSAID_PLACES),
+            Purpose.ROUND: Shares(places_for(max_sessions)),
+            Purpose.CLUSTER: Shares(CLUSTER_PLACES),
         }
-        self._taken: dict[Purpose, Counter[str]] = {purpose: Counter() for purpose in Purpose}
 
-    def admit(self, caller: str, purpose: Purpose) -> SessionPlace | str:
+    def admit(self, caller: Caller, purpose: Purpose) -> SessionPlace | str:
         """A place, to be given back to `free`; or the text that says why it is refused.
 
         A session that the cluster needs takes a place for rounds when its own places are taken.
@@ -71,35 +67,18 @@ class SessionSlots:
             refusal = self._refusal(caller, purpose)
         if refusal:
             return refusal
-        self._taken[purpose][caller] += 1
+        self._shares[purpose].take(caller)
         return SessionPlace(caller, purpose)
 
     def free(self, place: SessionPlace) -> None:
         """Take a place back."""
-        taken = self._taken[place.purpose]
-        assert taken[place.caller] > 0, "a place is given back once"
-        taken[place.caller] -= 1
-        if not taken[place.caller]:
-            del taken[place.caller]
+        self._shares[place.purpose].give_back(place.caller)
 
-    def _refusal(self, caller: str, purpose: Purpose) -> str:
-        places, per_caller = self._places[purpose]
-        taken = self._taken[purpose]
-        if taken.total() >= places:
+    def _refusal(self, caller: Caller, purpose: Purpose) -> str:
+        shares = self._shares[purpose]
+        if shares.may_take(caller):
+            return ""
+        held = shares.held_by(caller)
+        if not held:
             return "all session slots are taken: try again"
-        if taken[caller] >= per_caller:
-            return (
-                f"{caller[:80]} has {per_caller} session slots, the most for one caller: end a session first"
-            )
-        return ""
-
-
-def caller_of(certificate_names: Collection[str], said: str, address: str) -> str:
-    """The text that tells the caller of a session from other callers.
-
-    It is the name that it says if its certificate has that name, else all names of the certificate. Without a
-    certificate it is the address without the port, for anybody can say a name or open one more connection.
-    """
-    if said in certificate_names:
-        return said
-    return " ".join(sorted(certificate_names)) or address.rpartition(":")[0] or address
+        return f"{caller.name[:80]} has {held} session slots, the most for one caller: end a session first"

@@ -88,6 +88,7 @@ class ReplicaExchange:
             await exchange.run()
         finally:
             self._open.discard(exchange)
+            exchange.close()
 
     def stop(self) -> None:
         """Read no more requests, and end each stream once all that was read is answered."""
@@ -137,6 +138,7 @@ class _Exchange:
         # Requests that were read and whose replies are not sent yet, and the bytes of these requests and
         # replies.
         self._unanswered = 0
+        self._memory = stream.call.replies.memory.for_use("requests")
         self._bytes = 0
         self._ready: deque[_Ready] = deque()
         self._unsent_bytes = 0
@@ -149,6 +151,10 @@ class _Exchange:
     def stop(self) -> None:
         """Read no more requests."""
         self._reading.cancel()
+
+    def close(self) -> None:
+        """Count no memory any more."""
+        self._memory.close()
 
     async def run(self) -> None:
         """Serve until the peer has ended its half, or `stop`, and all that was read is answered.
@@ -177,7 +183,7 @@ class _Exchange:
     async def _read(self) -> None:
         try:
             while True:
-                while self._unanswered >= EXCHANGE_UNANSWERED_MAX or self._bytes >= EXCHANGE_UNANSWERED_BYTES:
+                while self._full():
                     await self._reader.sleep()
                 batch = await self._stream.recv()
                 if batch is None:
@@ -186,6 +192,14 @@ class _Exchange:
                 del batch  # or it would stay until the next one comes
         except RpcError as error:
             self._fail(error)
+
+    def _full(self) -> bool:
+        """Whether no more requests are read until some are answered."""
+        return (
+            self._unanswered >= EXCHANGE_UNANSWERED_MAX
+            or self._bytes >= EXCHANGE_UNANSWERED_BYTES
+            or (self._bytes > 0 and not self._memory.fits(EXCHANGE_BATCH_BYTES))
+        )
 
     def _take(self, batch: ExchangeRequest) -> None:
         """Turn a batch into jobs. A request that makes no sense is refused by itself."""
@@ -200,6 +214,7 @@ class _Exchange:
                 continue
             size = request_size(request)
             self._bytes += size
+            self._memory.take(size)
             if isinstance(request, ReadRecords):
                 reads.append(_Read(message.id, size, len(request.wanted), request))
             else:
@@ -272,6 +287,8 @@ class _Exchange:
             reply = Refusal(Status.RESOURCE_EXHAUSTED.value, text)
             size = reply_size(reply)
         self._bytes += size - request_bytes
+        self._memory.take(size)
+        self._memory.give_back(request_bytes)
         self._unsent_bytes += size
         self._ready.append(_Ready(number, size, reply))
         self._sender.wake()
@@ -286,6 +303,7 @@ class _Exchange:
                 del batch
                 self._unanswered -= count
                 self._bytes -= size
+                self._memory.give_back(size)
                 self._unsent_bytes -= size
                 assert min(self._unanswered, self._unsent_bytes, self._bytes) >= 0, self._bytes
                 self._reader.wake()

@@ -8,15 +8,17 @@ from typing import TypeAlias
 
 import trio
 
-from gossipnode.concurrency.fair_turns import FairTurns, StalledError, Turn
+from gossipnode.concurrency.fair_turns import Turn
 from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.query.search import Search
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.shard_map import ShardMap
+from gossipnode.node.peers.callers import caller_of
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.replica.replica import Replica
 from gossipnode.node.search.local_search import LocalSearch
+from gossipnode.node.search.search_turns import Places, SearchKind, SearchTurns
 from gossipnode.rpc import RpcError, ServerStream, Status
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.query.scan_codec import SearchedShard, add_candidate, decode_search
@@ -25,11 +27,13 @@ from gossipnode.wire.wire_errors import WireError
 STREAM_MESSAGE_BYTES = 256 << 10
 """A message of a stream of records ends with the record by which it reaches this size."""
 
-SCANS_SERVED_AT_ONCE = 64
-"""Searches of coordinators that a replica serves at the same time. More of them wait for their turn."""
+LOOKUPS_SERVED_AT_ONCE = Places(working=64, held=128)
+SCANS_SERVED_AT_ONCE = Places(working=64, held=160)
+SORTS_SERVED_AT_ONCE = Places(working=32, held=48)
+"""Searches of coordinators that a replica serves at the same time. More of them wait for their turn.
 
-SCAN_STALLED_SECONDS = 10.0
-"""A search of which its coordinator takes nothing for this time gives its turn to one that waits."""
+One coordinator alone has half of them, at least as many as it serves clients of its own.
+"""
 
 SCAN_SHARDS_MAX = 65_536
 """Shards that one search may name."""
@@ -71,11 +75,17 @@ class ReplicaScan:
         self._store = local.store
         self._indexes = local.indexes
         self._replica = replica
-        self._turns = FairTurns(SCANS_SERVED_AT_ONCE, stalled_seconds=SCAN_STALLED_SECONDS)
+        self._turns = SearchTurns(
+            {
+                SearchKind.KEYS: LOOKUPS_SERVED_AT_ONCE,
+                SearchKind.SCAN: SCANS_SERVED_AT_ONCE,
+                SearchKind.SORT: SORTS_SERVED_AT_ONCE,
+            }
+        )
 
     @property
     def under_way(self) -> int:
-        """How many searches are served now, but for those by key."""
+        """How many searches are served now."""
         return self._turns.held
 
     async def serve(self, stream: ScanStream) -> None:
@@ -89,19 +99,16 @@ class ReplicaScan:
             raise RpcError(Status.INVALID_ARGUMENT, "expected one request, got none")
         with as_status():
             search, asked = self._read(request)
+            kind = SearchKind.SORT if search.order_by else SearchKind.SCAN
             if search.by_key:
-                # It reads no more than it names, and never waits behind searches.
-                await self._serve(search, asked, stream, None)
-                return
-            try:
-                async with self._turn(stream) as turn:
-                    await self._serve(search, asked, stream, turn)
-            except StalledError as error:
-                raise RpcError(Status.RESOURCE_EXHAUSTED, f"search: {error}") from None
+                kind = SearchKind.KEYS
+            async with self._turn(stream, kind) as turn:
+                await self._serve(search, asked, stream, turn)
 
     @asynccontextmanager
-    async def _turn(self, stream: ScanStream) -> AsyncGenerator[Turn]:
+    async def _turn(self, stream: ScanStream, kind: SearchKind) -> AsyncGenerator[Turn]:
         """Wait for a turn, and let the coordinator know meanwhile that this node is alive."""
+        caller = caller_of(stream.call, self._shards.view.members)
         has_turn, ended = trio.Event(), trio.Event()
 
         async def show_life() -> None:
@@ -115,10 +122,11 @@ class ReplicaScan:
         with one_error():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(show_life)
-                async with self._turns.hold() as turn:
+                async with self._turns.hold(kind, caller, stream.call.replies) as turn:
                     has_turn.set()
                     # A page that is being sent is sent whole before the search sends its own.
-                    await ended.wait()
+                    with turn.handing_over():
+                        await ended.wait()
                     yield turn
 
     def _read(self, request: pb.ScanRequest) -> tuple[Search, Sequence[SearchedShard]]:
@@ -133,7 +141,7 @@ class ReplicaScan:
         return search, asked
 
     async def _serve(
-        self, search: Search, asked: Sequence[SearchedShard], stream: ScanStream, turn: Turn | None
+        self, search: Search, asked: Sequence[SearchedShard], stream: ScanStream, turn: Turn
     ) -> None:
         self._indexes.asked(search)
         properties = {each.shard: each.properties for each in asked}
@@ -160,9 +168,8 @@ class ReplicaScan:
         await _send(stream, page, local, turn)
 
 
-async def _send(stream: ScanStream, page: pb.ScanPage, local: LocalSearch, turn: Turn | None) -> None:
+async def _send(stream: ScanStream, page: pb.ScanPage, local: LocalSearch, turn: Turn) -> None:
     page.rows_read = local.rows_read
     page.index = local.index
-    await stream.send(page)
-    if turn is not None:
-        turn.took()
+    with turn.handing_over():
+        await stream.send(page)

@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
-import trio
-
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.tag_value import IntArray, StrArray
 from gossipnode.core.query.criteria import matches
@@ -29,6 +27,7 @@ from gossipnode.node.search.feeds import (
     index_page_sizes,
     record_page_sizes,
 )
+from gossipnode.node.search.pace import Pace
 from gossipnode.store.interface import IndexHit
 from gossipnode.wire.property.property_edit import read_tags
 from gossipnode.wire.wire_errors import WireError
@@ -38,9 +37,6 @@ QUERY_MAX_BYTES = 16 << 20
 
 QUERY_RECORD_OVERHEAD_BYTES = 1024
 """What a kept record costs beside its payload: its key, its place in the order, the objects that hold it."""
-
-PARSED_BETWEEN_TURNS_BYTES = 256 << 10
-"""Payloads that are parsed before other tasks get their turn: a few milliseconds."""
 
 PASS_MIN_RECORDS = 256
 """Records that the first pass keeps, however few are expected."""
@@ -69,19 +65,16 @@ class Judge:
     def __init__(self, search: Search) -> None:
         self._search = search
         self._tags = tags_needed(search)
+        self._pace = Pace(search.criteria)
 
     async def found(self, rows: Sequence[ShardRecord]) -> list[FoundRecord]:
         """The records that match, in the order in which they were given."""
         found: list[FoundRecord] = []
-        parsed_bytes = 0
         for shard, record in rows:
             place = self._place(record)
             if place is not None:
                 found.append(FoundRecord(shard, record, place))
-            parsed_bytes += len(record.payload)
-            if parsed_bytes >= PARSED_BETWEEN_TURNS_BYTES:
-                parsed_bytes = 0
-                await trio.lowlevel.checkpoint()
+            await self._pace.compared(len(record.payload))
         return found
 
     def _place(self, record: Record) -> Place | None:

@@ -14,6 +14,7 @@ from typing import Final, Generic, Self
 
 import trio
 
+from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.rpc.client.client_stream import ClientStream, decode_replies
 from gossipnode.rpc.client.dialing import Connect, Dialer
 from gossipnode.rpc.client.retry import RetryPolicy, backoff_seconds
@@ -42,7 +43,8 @@ class UnaryResult(Generic[Reply]):
 class Channel:
     """Calls to one peer. `connect` opens a stream to it; use as `async with Channel(...) as channel`.
 
-    A TLS stream is handed over without its handshake, which the channel does with a timeout.
+    A TLS stream is handed over without its handshake, which the channel does with a timeout. `memory` is the
+    budget of the process, if others share it.
     """
 
     def __init__(
@@ -53,12 +55,14 @@ class Channel:
         authority: str = "gossipnode",
         scheme: str = "http",
         rng: random.Random | None = None,
+        memory: MemoryBudget | None = None,
     ) -> None:
         self.limits = limits if limits is not None else Limits()
         self.authority = authority
         self._scheme = scheme.encode()
         self._rng = rng if rng is not None else random.Random()
-        self._dialer = Dialer(connect, authority, self.limits, self._rng)
+        self.memory = memory if memory is not None else MemoryBudget()
+        self._dialer = Dialer(connect, authority, self.limits, self._rng, self.memory)
         self._nursery_manager = trio.open_nursery()
         self._fields: dict[str, Fields] = {}
 

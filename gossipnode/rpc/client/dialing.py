@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from gossipnode.concurrency.exception_groups import errors_in
+from gossipnode.concurrency.memory_budget import MemoryBudget
+from gossipnode.concurrency.shares import Caller
 from gossipnode.rpc.byte_stream import STREAM_ERRORS, HandshakeError, handshake
 from gossipnode.rpc.client.retry import backoff_seconds
 from gossipnode.rpc.http2.client_connection import ClientConnection
@@ -26,7 +28,10 @@ Connect = Callable[[], Awaitable[trio.abc.Stream]]
 class Dialer:
     """Holds at most one usable connection to one peer."""
 
-    def __init__(self, connect: Connect, name: str, limits: Limits, rng: random.Random) -> None:
+    def __init__(
+        self, connect: Connect, name: str, limits: Limits, rng: random.Random, memory: MemoryBudget
+    ) -> None:
+        self._memory = memory
         self._connect = connect
         self._name = name
         self._limits = limits
@@ -103,10 +108,14 @@ class Dialer:
         finally:
             self._dialled = None
             dialled.set()
-        connection = self._current = ClientConnection(self._limits, trio.current_time)
+        memory = self._memory.account("channels", Caller(self._name))
+        connection = self._current = ClientConnection(self._limits, trio.current_time, memory)
         self._failure = None
         began = trio.current_time()
-        await drive(connection, stream, self._name)
+        try:
+            await drive(connection, stream, self._name)
+        finally:
+            memory.close()
         self._connection_ended(connection, trio.current_time() - began)
 
     def _connection_ended(self, connection: ClientConnection, lasted_seconds: float) -> None:

@@ -5,12 +5,13 @@ Pure state like its base. Must never open more streams than the server allows.
 
 from collections.abc import Callable
 
+from gossipnode.concurrency.memory_budget import MemoryAccount
 from gossipnode.rpc.head import Fields, Head
 from gossipnode.rpc.http2 import frames
-from gossipnode.rpc.http2.connection import Connection
+from gossipnode.rpc.http2.connection import Connection, check_whole
+from gossipnode.rpc.http2.headers import content_length
 from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, StreamFault
-from gossipnode.rpc.http2.stream import Stream
-from gossipnode.rpc.http2.wakeable import Wakeable
+from gossipnode.rpc.http2.stream import Stream, Wakeable
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.status import RpcError, Status, http_error
 
@@ -20,8 +21,8 @@ class ClientConnection(Connection):
 
     client = True
 
-    def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
-        super().__init__(limits, now)
+    def __init__(self, limits: Limits, now: Callable[[], float], memory: MemoryAccount) -> None:
+        super().__init__(limits, now, memory)
         self._next_stream_id = 1
         # Tasks that wait for a place to open a stream, first come first served.
         self.openers: dict[Wakeable, None] = {}
@@ -77,9 +78,11 @@ class ClientConnection(Connection):
         if stream is None:
             if not self.knows(stream_id):
                 raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, f"HEADERS on stream {stream_id}")
+            self.check_not_closed(stream_id, stream)
             self.floods.idle_frame()
             return
         if stream.remote_ended:
+            self.check_not_closed(stream_id, stream)
             self.floods.idle_frame()
             return
         if stream.head is None:
@@ -87,6 +90,7 @@ class ClientConnection(Connection):
         elif not end or head.pseudo:
             raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "a second header block that is no trailers")
         if end:
+            check_whole(stream)
             self.floods.work_done()
             stream.trailers = head
             stream.remote_ended = True
@@ -95,15 +99,23 @@ class ClientConnection(Connection):
 
     def _response_received(self, stream: Stream, head: Head, *, end: bool) -> None:
         http_status = head.pseudo.get(":status", "")
+        if not http_status or len(head.pseudo) > 1:
+            raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "not a response")
         if http_status.startswith("1") and not end:
             self.floods.idle_frame()
             return  # an informational response: the real one is still to come
         self.floods.work_done()
         stream.head = head
+        stream.body_left = content_length(head)
         if http_status != "200":
             stream.fail(http_error(http_status))
         elif not head.fields.get("content-type", "").startswith("application/grpc"):
             stream.fail(RpcError(Status.UNKNOWN, "the peer's answer is not gRPC"))
+
+    def over_share(self, stream: Stream, error: RpcError) -> None:
+        """Give up the call, whose answer is too much."""
+        self.reset(stream, ErrorCodes.CANCEL)
+        stream.fail(error)
 
     def goaway_received(self, last_stream_id: int, code: int, text: str) -> None:
         """End the streams that the server will not process, as never processed; the others go on."""

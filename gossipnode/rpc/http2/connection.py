@@ -6,10 +6,13 @@ is not used for this: DESIGN.md.
 """
 
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from h2.settings import SettingCodes
 
+from gossipnode.concurrency.memory_budget import MemoryAccount
 from gossipnode.rpc.head import Head
 from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.http2.control_frames import ControlFrames
@@ -19,17 +22,23 @@ from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.status import RpcError, Status, reset_error
 
+# What a connection and a stream take besides the bytes that are counted: their objects and tasks.
+CONNECTION_BYTES: Final = 32 << 10
+STREAM_BYTES: Final = 8 << 10
+# Of the streams that the peer has ended, how many are remembered after the call is over. A frame on an older
+# one is ignored.
+_REMEMBERED_ENDS: Final = 64
+
 
 class Connection(ControlFrames):
     """The state common to both roles. A subclass says what a peer's header block means.
 
-    `now` tells the time in seconds, from any start.
+    `now` tells the time in seconds, from any start. `memory` is the account of the peer for this connection.
     """
 
-    client: bool
-
-    def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
-        super().__init__(limits, now)
+    def __init__(self, limits: Limits, now: Callable[[], float], memory: MemoryAccount) -> None:
+        super().__init__(limits, now, memory)
+        memory.take(CONNECTION_BYTES)
         self.closing = False
         self.draining = False
         # Whether input waits until handlers that are being stopped have ended; see `resume`.
@@ -38,8 +47,9 @@ class Connection(ControlFrames):
         self.on_closing: Callable[[], None] = lambda: None
         self.highest_peer_stream_id = 0
         self._now = now
-        self._decoder = HeaderDecoder(limits)
+        self._decoder = HeaderDecoder(limits, memory)
         self._inbound = b""
+        self._ended_by_peer: deque[int] = deque(maxlen=_REMEMBERED_ENDS)
         self._preface_left = b"" if self.client else frames.PREFACE
         self._block: UnfinishedBlock | None = None
         self._dispatch: dict[int, Callable[[int, int, bytes], None]] = {
@@ -63,7 +73,7 @@ class Connection(ControlFrames):
         limits = self.limits
         settings: dict[int, int] = {
             SettingCodes.ENABLE_PUSH: 0,
-            SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window_bytes,
+            SettingCodes.INITIAL_WINDOW_SIZE: self.first_window_bytes,
             SettingCodes.MAX_FRAME_SIZE: limits.max_frame_bytes,
             SettingCodes.MAX_HEADER_LIST_SIZE: limits.max_header_list_bytes,
             SettingCodes.MAX_CONCURRENT_STREAMS: limits.max_streams_per_connection,
@@ -76,9 +86,9 @@ class Connection(ControlFrames):
 
     def new_stream(self, stream_id: int) -> Stream:
         """Track a stream that one side just opened."""
-        receive_window = max(self.limits.stream_window_bytes, frames.DEFAULT_WINDOW_BYTES)
-        stream = Stream(stream_id, self.peer_stream_window, receive_window, at_client=self.client)
+        stream = Stream(stream_id, self.peer_stream_window, self.first_window_bytes, at_client=self.client)
         self.streams[stream_id] = stream
+        self.memory.take(STREAM_BYTES)
         self.floods.stream_opened()
         return stream
 
@@ -91,18 +101,22 @@ class Connection(ControlFrames):
             self.reset(stream, ErrorCodes.CANCEL if self.client else ErrorCodes.NO_ERROR)
         if self.streams.pop(stream.id, None) is None:
             return
-        unread = len(stream.inbound) - stream.already_credited
-        assert unread >= 0, "a stream holds what it was credited for"
-        self.assembling_bytes -= stream.already_credited
-        stream.already_credited = 0
-        stream.inbound = bytearray()
-        if unread:
-            self.credit_connection(unread)
+        if stream.remote_ended and not stream.cut_off:
+            self._ended_by_peer.append(stream.id)
+        self.drop_unread(stream)
+        self.promise(stream, 0)
+        self.starves_no_more(stream)
+        self.memory.give_back(STREAM_BYTES)
         if not self.streams:
             self.idle_since = self._now()
             if self.draining:
                 self.close()
         self.stream_finished()
+
+    def drop_unread(self, stream: Stream) -> None:
+        """Forget what the peer has sent on `stream` and nobody has read."""
+        self.memory.give_back(len(stream.inbound))
+        stream.inbound = bytearray()
 
     # The end.
 
@@ -189,7 +203,7 @@ class Connection(ControlFrames):
         """Reset one stream because of the peer's fault, and count it as a reset that the peer made."""
         self.floods.reset()
         stream = self.streams.get(stream_id)
-        if stream is None:
+        if stream is None or (stream.error is not None and fault.code is ErrorCodes.STREAM_CLOSED):
             self.write(frames.reset_frame(stream_id, fault.code))
         elif stream.error is None:
             self.reset(stream, fault.code)
@@ -201,35 +215,74 @@ class Connection(ControlFrames):
         self.receive_window -= size
         if self.receive_window < 0:
             raise ConnectionFault(ErrorCodes.FLOW_CONTROL_ERROR, "the connection's window was exceeded")
+        if size:
+            self.credit_connection(size)
         stream = self.streams.get(stream_id)
         if stream is None or stream.error is not None or stream.remote_ended:
-            self.credit_connection(size)
             self._on_late_data(stream_id, stream, size)
             return
         stream.receive_window -= size
         if stream.receive_window < 0:
-            self.credit_connection(size)
             raise StreamFault(ErrorCodes.FLOW_CONTROL_ERROR, "the stream's window was exceeded")
         if flags & frames.PADDED:
             payload = _unpad(payload)
-            self.credit(stream, size - len(payload))
+        if stream.body_left is not None or stream.head is None:
+            self._check_body(stream, len(payload), end=bool(flags & frames.END_STREAM))
         if payload:
             self.floods.work_done()
-            stream.inbound += payload
+            self._keep_data(stream, payload)
         elif not flags & frames.END_STREAM:
             self.floods.idle_frame()
         if flags & frames.END_STREAM:
             stream.remote_ended = True
         stream.reader.wake()
 
+    def _keep_data(self, stream: Stream, payload: bytes) -> None:
+        """Keep DATA until it is read, if the caller's share of the memory has room for it."""
+        if not stream.promised and not self.memory.fits(len(payload)):
+            self.drop_unread(stream)
+            text = f"{self.memory.caller.name} has sent more than its share of the memory: send less at once"
+            self.over_share(stream, RpcError(Status.RESOURCE_EXHAUSTED, text))
+        elif stream.ending is None:
+            self.memory.take(len(payload))
+            stream.inbound += payload
+
+    @abstractmethod
+    def over_share(self, stream: Stream, error: RpcError) -> None:
+        """End `stream` with `error`: there is no memory for what the peer sends on it."""
+
+    def _check_body(self, stream: Stream, size: int, *, end: bool) -> None:
+        """Refuse DATA of `size` bytes before any head, or against its content-length (RFC 9113, 8.1.1)."""
+        wrong = stream.head is None
+        if stream.body_left is not None:
+            stream.body_left -= size
+            wrong = stream.body_left < 0 or (end and stream.body_left > 0)
+        if wrong:
+            raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "DATA without a head, or against its content-length")
+
+    def peer_ended(self, stream_id: int, stream: Stream | None) -> bool:
+        """Whether the peer itself has ended a stream, which is `stream` if its call still runs.
+
+        If this end did, then what the peer sent before it knew is no fault.
+        """
+        if stream is None:
+            return stream_id in self._ended_by_peer
+        return stream.remote_ended and not stream.cut_off
+
+    def check_not_closed(self, stream_id: int, stream: Stream | None) -> None:
+        """Raise StreamFault for DATA or HEADERS on a stream that the peer has ended (RFC 9113, 5.1)."""
+        if self.peer_ended(stream_id, stream):
+            raise StreamFault(ErrorCodes.STREAM_CLOSED, "a frame on a stream that the peer had ended")
+
     def _on_late_data(self, stream_id: int, stream: Stream | None, size: int) -> None:
-        """Take DATA for a stream that has ended. It was on its way when we ended the stream: no fault.
+        """Take DATA for a stream that has ended. What was on its way when we ended the stream is no fault.
 
         A peer that fills its window with small frames may have thousands of them on their way, so DATA counts
         as a frame that asks for nothing only if it is empty. Every other one has paid with its bytes.
         """
         if stream is None and not self.knows(stream_id):
             raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, f"DATA on stream {stream_id}, which is not open")
+        self.check_not_closed(stream_id, stream)
         if not size:
             self.floods.idle_frame()
 
@@ -296,8 +349,16 @@ class Connection(ControlFrames):
         stream.fail(reset_error(frames.U32.unpack(payload)[0]))
 
 
+def check_whole(stream: Stream) -> None:
+    """Raise StreamFault if the body, which trailers have ended, is not as long as its content-length."""
+    if stream.body_left:
+        raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "the body is not as long as its content-length")
+
+
 def _unpad(payload: bytes) -> bytes:
-    padding = payload[0] if payload else 0
+    if not payload:
+        raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "padding without its length")
+    padding = payload[0]
     if len(payload) < 1 + padding:
         raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "padding longer than its frame")
     return payload[1 : len(payload) - padding]

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final
 
+from gossipnode.concurrency.memory_budget import MemoryAccount
 from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, StreamFault
 from gossipnode.rpc.http2.outbound import Outbound
@@ -25,8 +26,10 @@ class ControlFrames(Outbound, ABC):
     `now` tells the time in seconds, from any start.
     """
 
-    def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
-        super().__init__(limits, now)
+    client: bool
+
+    def __init__(self, limits: Limits, now: Callable[[], float], memory: MemoryAccount) -> None:
+        super().__init__(limits, now, memory)
         self.streams: dict[int, Stream] = {}
         self.settings_received = False
         self.peer_max_streams = frames.LAST_STREAM_ID
@@ -55,6 +58,8 @@ class ControlFrames(Outbound, ABC):
     # Input.
 
     def _on_priority(self, stream_id: int, flags: int, payload: bytes) -> None:
+        if not stream_id:
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "PRIORITY on stream 0")
         if len(payload) != frames.PRIORITY_BYTES:
             raise StreamFault(ErrorCodes.FRAME_SIZE_ERROR, "PRIORITY of a wrong size")
         self.floods.idle_frame()
@@ -72,7 +77,7 @@ class ControlFrames(Outbound, ABC):
         self._reply(frames.frame(frames.SETTINGS, frames.ACK, 0))
 
     def _apply_settings(self, payload: bytes) -> None:
-        settings = read_settings(payload)
+        settings = read_settings(payload, from_server=self.client)
         if settings.max_frame_bytes is not None:
             self.peer_frame_bytes = min(settings.max_frame_bytes, self.limits.max_frame_bytes)
         if settings.table_bytes is not None and settings.smallest_table_bytes is not None:
@@ -115,8 +120,10 @@ class ControlFrames(Outbound, ABC):
 
     def _on_goaway(self, stream_id: int, flags: int, payload: bytes) -> None:
         fields = frames.GOAWAY_FIELDS
-        if stream_id or len(payload) < fields.size:
-            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "malformed GOAWAY")
+        if stream_id:
+            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "GOAWAY on a stream")
+        if len(payload) < fields.size:
+            raise ConnectionFault(ErrorCodes.FRAME_SIZE_ERROR, "GOAWAY of a wrong size")
         self.floods.idle_frame()
         last, code = fields.unpack_from(payload)
         text = payload[fields.size : fields.size + _MAX_GOAWAY_TEXT_BYTES].decode("utf-8", "replace")

@@ -69,7 +69,9 @@ class _Driver:
             await trio.lowlevel.checkpoint_if_cancelled()
             data, connection.out = connection.out, bytearray()
             self.sending = True
+            connection.memory.take(len(data))
             await self.stream.send_all(data)
+            connection.memory.give_back(len(data))
             self.sending = False
             connection.written()
 

@@ -14,9 +14,11 @@ from typing import Final
 
 from hpack import Decoder, Encoder, HeaderTuple, HPACKError, OversizedHeaderListError
 
+from gossipnode.concurrency.memory_budget import MemoryAccount
 from gossipnode.rpc.head import Fields, Head
 from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, OversizedHead, StreamFault
 from gossipnode.rpc.limits import Limits
+from gossipnode.rpc.metadata import CONNECTION_FIELDS
 from gossipnode.rpc.status import MetadataValue
 
 # An octet of this value or above starts an indexed field (RFC 7541, 6.1). If every octet of a block is of
@@ -30,13 +32,16 @@ _MAX_TABLE_BYTES: Final = 4096
 _FIELD_OVERHEAD_BYTES: Final = 32
 # Base64 comes in groups of as many characters.
 _BASE64_CHARS: Final = 4
-_FORBIDDEN = frozenset(["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"])
 _PSEUDO = frozenset([":method", ":scheme", ":authority", ":path", ":status"])
 # The characters of a field's name, all of them lower case (RFC 9110, 5.6.2; RFC 9113, 8.2.1), and those that
 # no value has: controls but the tab. Octets beyond ASCII are opaque, so each stands for one character.
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _NO_VALUE: Final = re.compile(r"[\0-\x08\x0a-\x1f\x7f]")
-_NOT_METADATA = frozenset(["te", "content-type", "user-agent"])
+_NOT_METADATA = frozenset(["te", "content-type", "content-length", "user-agent"])
+# What a head that is remembered takes in memory, as a multiple of the bytes of its block and fields.
+_HEAD_FACTOR: Final = 4
+# More digits than any length needs. Python converts no number of thousands of them.
+_CONTENT_LENGTH: Final = re.compile(r"[0-9]{1,18}")
 
 
 def _length(size: int) -> bytes:
@@ -131,9 +136,10 @@ class HeaderEncoder:
 class HeaderDecoder:
     """Decodes the header blocks of one direction of one connection."""
 
-    __slots__ = ("_decoder", "_heads", "_heads_bytes", "_limits")
+    __slots__ = ("_decoder", "_heads", "_heads_bytes", "_limits", "_memory")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, memory: MemoryAccount) -> None:
+        self._memory = memory
         self._decoder = Decoder(limits.max_refused_list_bytes)
         self._limits = limits
         self._heads: dict[bytes, Head] = {}
@@ -161,6 +167,7 @@ class HeaderDecoder:
         entries = table.dynamic_entries
         if size != table.maxsize or newest is not (entries[0] if entries else None):
             self._heads.clear()
+            self._memory.give_back(self._heads_bytes * _HEAD_FACTOR)
             self._heads_bytes = 0
         size = sum(map(_field_bytes, pairs))
         if size > self._limits.max_header_list_bytes:
@@ -174,7 +181,9 @@ class HeaderDecoder:
         """Keep `head` if there is room: a block of a few bytes may name many long fields."""
         head_bytes = len(block) + size
         fits = self._heads_bytes + head_bytes <= self._limits.max_cached_head_bytes
+        fits = fits and self._memory.fits(head_bytes * _HEAD_FACTOR)
         if fits and len(self._heads) < self._limits.max_cached_header_blocks:
+            self._memory.take(head_bytes * _HEAD_FACTOR)
             self._heads[block] = head
             self._heads_bytes += head_bytes
 
@@ -195,13 +204,30 @@ def parse_head(pairs: Sequence[tuple[bytes, bytes]]) -> Head:
             if fields or metadata or name in pseudo:
                 raise StreamFault(ErrorCodes.PROTOCOL_ERROR, f"pseudo-header {name} is repeated or late")
             pseudo[name] = _ascii(name, value)
-        elif name in _FORBIDDEN or not _NAME.fullmatch(name) or _NO_VALUE.search(value):
+        elif name in CONNECTION_FIELDS or not _NAME.fullmatch(name) or _NO_VALUE.search(value):
             raise StreamFault(ErrorCodes.PROTOCOL_ERROR, f"header {name!r} is not allowed")
         elif name in _NOT_METADATA or name.startswith("grpc-"):
-            fields[name] = _ascii(name, value)
+            _add_field(fields, name, _ascii(name, value))
         else:
             _add_metadata(metadata, name, value)
     return Head(MappingProxyType(pseudo), MappingProxyType(fields), MappingProxyType(metadata))
+
+
+def _add_field(fields: dict[str, str], name: str, value: str) -> None:
+    """Add a field of the protocol's own. Of a repeated one, the last value counts."""
+    if name == "te" and value.lower() != "trailers":
+        raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "te asks for more than trailers")
+    if name == "content-length" and (
+        not _CONTENT_LENGTH.fullmatch(value) or fields.get(name, value) != value
+    ):
+        raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "content-length is not one length")
+    fields[name] = value
+
+
+def content_length(head: Head) -> int | None:
+    """How many bytes of body a head announces; None if it does not say."""
+    value = head.fields.get("content-length")
+    return None if value is None else int(value)
 
 
 def _ascii(name: str, value: str) -> str:

@@ -7,29 +7,33 @@ queue DATA beyond the peer's windows or the write buffer.
 from collections.abc import Callable
 from typing import Final
 
+from gossipnode.concurrency.memory_budget import MemoryAccount
 from gossipnode.rpc.head import Fields
 from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.http2.floods import Floods
 from gossipnode.rpc.http2.headers import HeaderEncoder
 from gossipnode.rpc.http2.http2_faults import ErrorCodes
-from gossipnode.rpc.http2.stream import Stream
-from gossipnode.rpc.http2.wakeable import NOBODY, Wakeable
+from gossipnode.rpc.http2.stream import NOBODY, Stream, Wakeable
 from gossipnode.rpc.limits import Limits
-from gossipnode.rpc.message_framing import cut_messages
-from gossipnode.rpc.status import RpcError, Status
+from gossipnode.rpc.message_framing import cut_messages, first_message_bytes
 
-# Credit is given back when a window divided by this has been read: a frame for each read would cost more.
+# Credit is given back when a quarter of a window is used up: a frame for each read would cost more.
 _WINDOW_PARTS: Final = 4
+# A stream whose reader keeps up is promised this part of what its caller may still be promised, so that many
+# streams at once find something left.
+_PROMISE_PARTS: Final = 8
 
 
 class Outbound:
     """What a connection may send, and the credit that it gives for what it has read.
 
-    `now` tells the time in seconds, from any start.
+    `now` tells the time in seconds, from any start. What the peer has sent and nobody has read is counted in
+    `memory`.
     """
 
-    def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
+    def __init__(self, limits: Limits, now: Callable[[], float], memory: MemoryAccount) -> None:
         self.limits = limits
+        self.memory = memory
         self.out = bytearray()
         # The task that sends what is in `out`.
         self.writer: Wakeable = NOBODY
@@ -40,8 +44,6 @@ class Outbound:
         self.send_window = frames.DEFAULT_WINDOW_BYTES
         self.receive_window: int = max(limits.connection_window_bytes, frames.DEFAULT_WINDOW_BYTES)
         self.peer_frame_bytes = frames.DEFAULT_FRAME_BYTES
-        # Of unfinished messages, on all streams: bytes whose window the peer already has back.
-        self.assembling_bytes: int = 0
         self._uncredited = 0
 
     # Sending.
@@ -101,60 +103,83 @@ class Outbound:
 
     def reset(self, stream: Stream, code: ErrorCodes) -> None:
         """Queue RST_STREAM. What the peer still sends on the stream is dropped from now on."""
+        stream.cut_off = stream.cut_off or not stream.remote_ended
         stream.local_ended = stream.remote_ended = True
         self.write(frames.reset_frame(stream.id, code))
 
     # Reading, which gives the peer its windows back.
 
+    @property
+    def first_window_bytes(self) -> int:
+        """What the peer may send on a new stream before anybody reads it."""
+        limits = self.limits
+        return max(min(limits.first_window_bytes, limits.stream_window_bytes), frames.DEFAULT_WINDOW_BYTES)
+
     def take(self, stream: Stream, max_messages: int) -> list[bytes]:
         """Up to `max_messages` whole messages of what has arrived on `stream`, without waiting.
 
-        Raises RpcError: RESOURCE_EXHAUSTED for a message that is too large, as it comes or inflated, or when
-        unfinished messages take too many bytes on the connection; INTERNAL for a wrong compression.
+        Raises RpcError: RESOURCE_EXHAUSTED for a message that is too large, as it comes or inflated; INTERNAL
+        for a wrong compression.
         """
-        inbound, limits = stream.inbound, self.limits
-        if not inbound:
-            return []
-        messages, taken = cut_messages(inbound, max_messages, limits.max_message_bytes, gzip=stream.gzip)
-        if taken == len(inbound):
-            stream.inbound = bytearray()
-        elif taken:
-            del inbound[:taken]
-        stream.bytes_received += taken
-        self._credit_taken(stream, taken, waiting=not messages)
-        if not messages and self.assembling_bytes > limits.max_assembling_bytes:
-            raise RpcError(Status.RESOURCE_EXHAUSTED, "too many large messages at once on one connection")
+        messages: list[bytes] = []
+        if inbound := stream.inbound:
+            largest = self.limits.max_message_bytes
+            messages, taken = cut_messages(inbound, max_messages, largest, gzip=stream.gzip)
+            if taken == len(inbound):
+                stream.inbound = bytearray()
+            elif taken:
+                del inbound[:taken]
+            stream.bytes_received += taken
+            self.memory.give_back(taken)
+        if stream.remote_ended:
+            self.promise(stream, 0)
+        elif stream.error is None:
+            wanted = 0 if messages else first_message_bytes(stream.inbound)
+            here = len(stream.inbound) + stream.receive_window
+            window = self.first_window_bytes + stream.promised
+            if here < max(wanted, window - window // _WINDOW_PARTS):
+                self._grant(stream, here, wanted)
         return messages
 
-    def _credit_taken(self, stream: Stream, taken: int, *, waiting: bool) -> None:
-        """Credit `taken` bytes, and while a reader waits for the rest of a message, all that is here.
+    def _grant(self, stream: Stream, here: int, wanted_bytes: int) -> None:
+        """Let the peer send more than what is `here` or under way, as far as the memory allows.
 
-        A message may be longer than what is left of the window: without that credit it could never end.
+        A reader that keeps up gets a large window. One that waits for a message of `wanted_bytes` needs all
+        of it here, however large the window is; if there is no room for it now, the reader waits for that.
         """
-        known = stream.already_credited
-        credit = max(0, taken - known)
-        stream.already_credited = max(0, known - taken)
-        if waiting:
-            credit += len(stream.inbound) - stream.already_credited
-            stream.already_credited = len(stream.inbound)
-        assert stream.already_credited <= len(stream.inbound), "credit is for bytes that are here"
-        self.assembling_bytes += stream.already_credited - known
-        if credit:
-            self.credit(stream, credit)
+        first = self.first_window_bytes
+        memory, promised = self.memory, stream.promised
+        room = memory.budget.promise_room(memory.caller) + promised
+        goal = first + min(max(0, self.limits.stream_window_bytes - first), room // _PROMISE_PARTS)
+        if wanted_bytes > goal and not memory.may_promise(wanted_bytes - first, promised):
+            stream.starved = True
+        else:
+            goal = max(goal, wanted_bytes)
+        if goal > here:
+            stream.receive_window += goal - here
+            self.write(frames.window_update_frame(stream.id, goal - here))
+        self.promise(stream, max(goal, here) - first)
+        if goal >= wanted_bytes:
+            self.starves_no_more(stream)
 
-    def credit(self, stream: Stream, amount: int) -> None:
-        """The application has read `amount` bytes of `stream`: let the peer send as many more."""
-        self.credit_connection(amount)
-        if stream.remote_ended or stream.error is not None:
-            return
-        stream.uncredited += amount
-        if stream.uncredited >= self.limits.stream_window_bytes // _WINDOW_PARTS:
-            stream.receive_window += stream.uncredited
-            self.write(frames.window_update_frame(stream.id, stream.uncredited))
-            stream.uncredited = 0
+    def starves_no_more(self, stream: Stream) -> None:
+        """There is memory for what the reader of `stream` waits for, or it waits no more."""
+        if stream.starved:
+            stream.starved = False
+            self.memory.budget.wait_no_more(self.memory, stream)
+
+    def promise(self, stream: Stream, promised: int) -> None:
+        """Remember that the peer was promised `promised` bytes on `stream`, beyond its first window."""
+        if promised != stream.promised:
+            self.memory.promise(promised - stream.promised)
+            stream.promised = promised
 
     def credit_connection(self, amount: int) -> None:
-        """Give `amount` bytes of the connection's own window back to the peer."""
+        """Give `amount` bytes of the connection's own window back to the peer.
+
+        That is done as soon as they are here: a stream that nobody reads must not stop the others. What it
+        may hold is bounded by its own window, and by the caller's share of the memory.
+        """
         self._uncredited += amount
         if self._uncredited >= self.limits.connection_window_bytes // _WINDOW_PARTS:
             self.receive_window += self._uncredited

@@ -37,14 +37,14 @@ class PeerSettings:
     smallest_table_bytes: int | None
 
 
-def read_settings(payload: bytes) -> PeerSettings:
+def read_settings(payload: bytes, *, from_server: bool = False) -> PeerSettings:
     """The settings of one frame. Raises ConnectionFault if any value in it is invalid."""
     last: dict[int, int] = {}
     smallest_table: int | None = None
     for key, value in frames.SETTING.iter_unpack(payload):
         if key not in _HEEDED:
             continue
-        _check(key, value)
+        _check(key, value, from_server=from_server)
         last[key] = value
         if key == SettingCodes.HEADER_TABLE_SIZE and (smallest_table is None or value < smallest_table):
             smallest_table = value
@@ -57,7 +57,7 @@ def read_settings(payload: bytes) -> PeerSettings:
     )
 
 
-def _check(key: int, value: int) -> None:
+def _check(key: int, value: int, *, from_server: bool) -> None:
     if key == SettingCodes.INITIAL_WINDOW_SIZE and value > frames.LARGEST_WINDOW_BYTES:
         raise ConnectionFault(ErrorCodes.FLOW_CONTROL_ERROR, "initial window too large")
     if (
@@ -65,5 +65,6 @@ def _check(key: int, value: int) -> None:
         and not frames.DEFAULT_FRAME_BYTES <= value <= frames.LARGEST_FRAME_BYTES
     ):
         raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "largest frame out of range")
-    if key == SettingCodes.ENABLE_PUSH and value > 1:
-        raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1")
+    if key == SettingCodes.ENABLE_PUSH and value > (0 if from_server else 1):
+        # Servers push and clients do not, so only a client may ask for it.
+        raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, f"ENABLE_PUSH of {value}")

@@ -6,14 +6,16 @@ Pure state like its base. Must never start more calls at once than the limits al
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from gossipnode.concurrency.memory_budget import MemoryAccount
 from gossipnode.rpc.head import Fields, Head
 from gossipnode.rpc.http2 import frames
-from gossipnode.rpc.http2.connection import Connection
+from gossipnode.rpc.http2.connection import STREAM_BYTES, Connection, check_whole
+from gossipnode.rpc.http2.headers import content_length
 from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, OversizedHead, StreamFault
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.metadata import status_fields
-from gossipnode.rpc.status import Status
+from gossipnode.rpc.status import RpcError, Status
 
 # What one field of a refusal counts against `Limits.max_control_bytes`, whatever its exact length.
 _REFUSAL_FIELD_BYTES: Final = 32
@@ -27,9 +29,15 @@ class ServerConnection(Connection):
     client = False
 
     def __init__(
-        self, limits: Limits, now: Callable[[], float], start_call: Callable[[Stream, Head], None]
+        self,
+        limits: Limits,
+        now: Callable[[], float],
+        memory: MemoryAccount,
+        start_call: Callable[[Stream, Head], None],
     ) -> None:
-        super().__init__(limits, now)
+        super().__init__(limits, now, memory)
+        # What is held for requests while they are handled.
+        self.requests = memory.for_use("requests")
         self._start_call = start_call
 
     def knows(self, stream_id: int) -> bool:
@@ -60,11 +68,18 @@ class ServerConnection(Connection):
             return
         if not self._opens(stream_id):
             return
-        if ":method" not in head.pseudo or ":path" not in head.pseudo or ":status" in head.pseudo:
+        pseudo, body_bytes = head.pseudo, content_length(head)
+        if (
+            not (pseudo.get(":method") and pseudo.get(":scheme") and pseudo.get(":path"))
+            or ":status" in pseudo
+        ):
             raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "not a request")
+        if end and body_bytes:
+            raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "a request without the body that it announces")
         self.floods.work_done()
         stream = self.new_stream(stream_id)
         stream.head = head
+        stream.body_left = body_bytes
         stream.remote_ended = end
         self._start_call(stream, head)
         self.crowded = len(self.streams) > self.limits.max_streams_per_connection
@@ -82,6 +97,8 @@ class ServerConnection(Connection):
         self.highest_peer_stream_id = stream_id
         if not self._has_place:
             raise StreamFault(ErrorCodes.REFUSED_STREAM, "too many streams")
+        if not self.memory.fits(STREAM_BYTES):
+            raise StreamFault(ErrorCodes.REFUSED_STREAM, "no memory for one more stream")
         return True
 
     @property
@@ -100,17 +117,25 @@ class ServerConnection(Connection):
     def _trailers_received(self, stream_id: int, head: Head, *, end: bool) -> None:
         stream = self.streams.get(stream_id)
         if stream is None and head.pseudo:
-            # Not late trailers, but a request: its stream is below one that is known (RFC 9113, 5.1.1).
-            raise ConnectionFault(ErrorCodes.PROTOCOL_ERROR, f"stream {stream_id} cannot be opened any more")
+            # Not late trailers, but a request: its stream is over, or was passed over (RFC 9113, 5.1.1).
+            closed = self.peer_ended(stream_id, stream)
+            code = ErrorCodes.STREAM_CLOSED if closed else ErrorCodes.PROTOCOL_ERROR
+            raise ConnectionFault(code, f"stream {stream_id} cannot be opened any more")
         if stream is None or stream.remote_ended:
+            self.check_not_closed(stream_id, stream)
             self.floods.idle_frame()
             return
         if not end or head.pseudo:
             raise StreamFault(ErrorCodes.PROTOCOL_ERROR, "a second header block that is no trailers")
+        check_whole(stream)
         self.floods.work_done()
         stream.trailers = head
         stream.remote_ended = True
         stream.reader.wake()
+
+    def over_share(self, stream: Stream, error: RpcError) -> None:
+        """Stop the call, and answer it with `error`."""
+        stream.end_with(error)
 
     def refuse(self, stream: Stream, fields: Fields, once: Sequence[tuple[str, str]] = ()) -> None:
         """Answer a call with header fields alone."""

@@ -2,15 +2,36 @@
 
 Pure state, which its connection changes. Bytes stay as they came until a task asks for messages, and only
 then does the peer get its window back: that is all the back-pressure there is. So a stream never holds more
-than one window and one message.
+than one window or one message.
 """
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from gossipnode.rpc.head import Head
-from gossipnode.rpc.http2.wakeable import NOBODY, Wakeable
 from gossipnode.rpc.metadata import status_error
 from gossipnode.rpc.status import NO_METADATA, Metadata, RpcError, Status
+
+
+class Wakeable(Protocol):
+    """A task that sleeps until the state it looks at has changed, and attached itself there for as long.
+
+    That is all that the state knows of the tasks that wait for it: it needs no Trio, and a test can attach a
+    list.
+    """
+
+    def wake(self) -> None:
+        """Let the task look at the state again. Harmless if the task is awake."""
+
+
+class _Nobody:
+    __slots__ = ()
+
+    def wake(self) -> None:
+        """Nobody sleeps here."""
+
+
+#: Stands where no task waits.
+NOBODY: Final[Wakeable] = _Nobody()
 
 
 class Cancellable(Protocol):
@@ -24,10 +45,11 @@ class Stream:
     """The state of one stream. One task may receive and another may send at the same time."""
 
     __slots__ = (
-        "already_credited",
         "at_client",
+        "body_left",
         "bytes_received",
         "bytes_sent",
+        "cut_off",
         "ending",
         "error",
         "head",
@@ -35,6 +57,7 @@ class Stream:
         "id",
         "inbound",
         "local_ended",
+        "promised",
         "reader",
         "receive_window",
         "remote_ended",
@@ -42,8 +65,8 @@ class Stream:
         "send_window",
         "sender",
         "sending",
+        "starved",
         "trailers",
-        "uncredited",
     )
 
     def __init__(self, stream_id: int, send_window: int, receive_window: int, *, at_client: bool) -> None:
@@ -52,13 +75,17 @@ class Stream:
         self.head: Head | None = None
         self.trailers: Head | None = None
         self.inbound = bytearray()
-        # Of the unread bytes, those of an unfinished message whose window the peer already has back.
-        self.already_credited = 0
-        # Bytes that were read, but for which no WINDOW_UPDATE was sent yet.
-        self.uncredited = 0
+        # What the peer was promised beyond its first window, of what is here and what it may still send.
+        self.promised = 0
+        # Whether the reader waits for a message for which there is no memory now.
+        self.starved = False
         self.receive_window = receive_window
         self.send_window = send_window
+        # What is left of the body whose length the peer announced; None if it announced none.
+        self.body_left: int | None = None
         self.remote_ended = False
+        # Whether this end reset the stream before the peer had ended it: what is on its way then is no fault.
+        self.cut_off = False
         self.local_ended = False
         self.headers_sent = False
         self.error: RpcError | None = None

@@ -10,8 +10,7 @@ from gossipnode.rpc.head import Fields
 from gossipnode.rpc.http2.client_connection import ClientConnection
 from gossipnode.rpc.http2.http2_faults import ErrorCodes
 from gossipnode.rpc.http2.outbound import Outbound
-from gossipnode.rpc.http2.stream import Stream
-from gossipnode.rpc.http2.wakeable import NOBODY
+from gossipnode.rpc.http2.stream import NOBODY, Stream
 from gossipnode.rpc.status import RpcError, Status
 
 
@@ -49,6 +48,8 @@ async def receive(connection: Outbound, stream: Stream, max_messages: int) -> li
         if stream.reader is not NOBODY:
             raise trio.BusyResourceError("another task is already waiting here")
         stream.reader = reader = Waker()
+        if stream.starved:
+            connection.memory.budget.wait(connection.memory, stream, reader)
         try:
             await reader.sleep()
         finally:

@@ -10,8 +10,9 @@ from typing import Any, Final
 import trio
 from grpclib.exceptions import GRPCError
 
+from gossipnode.concurrency.memory_room import RoomFor
 from gossipnode.rpc.http2 import waiting
-from gossipnode.rpc.http2.connection import Connection
+from gossipnode.rpc.http2.server_connection import ServerConnection
 from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.log import log
 from gossipnode.rpc.message_framing import ONE_TOO_MANY, frame_message
@@ -25,11 +26,14 @@ AnyMethod = Method[Any, Any]
 Handler = Callable[..., Awaitable[Any]]
 Observe = Callable[[str, Status, float], None]
 
+DECODED_FACTOR: Final = 8
+"""What a request takes while it is handled, as a multiple of its bytes: they become objects."""
+
 _OK: Final = RpcError(Status.OK)
 
 
 async def answer(
-    connection: Connection,
+    connection: ServerConnection,
     stream: Stream,
     method: AnyMethod,
     handler: Handler,
@@ -65,7 +69,7 @@ def report(observe: Observe | None, path: str, status: Status, seconds: float) -
 
 
 async def _run(
-    connection: Connection, stream: Stream, method: AnyMethod, handler: Handler, call: CallContext
+    connection: ServerConnection, stream: Stream, method: AnyMethod, handler: Handler, call: CallContext
 ) -> GRPCError:
     """Run the handler until it ends, its deadline passes or its stream fails; return how the call ended."""
     if stream.error is not None:
@@ -80,24 +84,30 @@ async def _run(
             else:
                 await handler(ServerStream(connection, stream, method, call))
     except Exception as error:  # noqa: BLE001 - the one place where what a handler raises becomes a status
-        return judge(error, method.path)
+        return stream.ending or judge(error, method.path)
     if not scope.cancelled_caught:
         return _OK
     return stream.error or stream.ending or RpcError(Status.DEADLINE_EXCEEDED, "deadline exceeded")
 
 
 async def _run_unary(
-    connection: Connection, stream: Stream, method: AnyMethod, handler: Handler, call: CallContext
+    connection: ServerConnection, stream: Stream, method: AnyMethod, handler: Handler, call: CallContext
 ) -> None:
     request = await _receive_request(connection, stream)
-    reply = await handler(decode_requests(method, [request])[0], call)
-    data = frame_message(method.encode_reply(reply))
+    size, memory = len(request), connection.memory
+    memory.take(size)
+    try:
+        async with RoomFor(connection.requests, size * (DECODED_FACTOR - 1)):
+            reply = await handler(decode_requests(method, [request])[0], call)
+            data = frame_message(method.encode_reply(reply))
+    finally:
+        memory.give_back(size)
     send_initial_metadata(connection, stream, call)
     with call.replies.holding(len(data)):
         await waiting.send(connection, stream, data)
 
 
-async def _receive_request(connection: Connection, stream: Stream) -> bytes:
+async def _receive_request(connection: ServerConnection, stream: Stream) -> bytes:
     if stream.remote_ended:
         messages = connection.take(stream, ONE_TOO_MANY)
     else:
@@ -107,7 +117,7 @@ async def _receive_request(connection: Connection, stream: Stream) -> bytes:
     return messages[0]
 
 
-async def _receive_late_request(connection: Connection, stream: Stream) -> list[bytes]:
+async def _receive_late_request(connection: ServerConnection, stream: Stream) -> list[bytes]:
     """Wait for the request. No handler runs yet that could give the call up, so the wait has a limit."""
     patience_seconds = connection.limits.request_seconds
     messages: list[bytes] = []
@@ -128,7 +138,7 @@ def judge(error: Exception, path: str) -> GRPCError:
     return RpcError(Status.INTERNAL, "internal error")
 
 
-def _send_status(connection: Connection, stream: Stream, call: CallContext, outcome: GRPCError) -> None:
+def _send_status(connection: ServerConnection, stream: Stream, call: CallContext, outcome: GRPCError) -> None:
     try:
         metadata = encode_user_metadata(call.trailing_metadata)
         if not stream.headers_sent:

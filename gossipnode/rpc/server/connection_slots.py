@@ -1,18 +1,16 @@
 """Which connections a server keeps when it has more than it can hold: the rule, without sockets or clocks.
 
-No peer may keep all others out. So a connection without calls gives way to a new one, an address has a cap,
-and room is kept for members. TLS handshakes have slots of their own, since anybody can begin one.
+No peer may keep all others out. So an address has its share of the connections, one without calls gives way
+to a new one, and room is kept for members. TLS handshakes have slots of their own: anybody can begin one.
 """
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
+from gossipnode.concurrency.shares import Caller, Shares
 from gossipnode.rpc.http2.stream import Cancellable, Stream
 from gossipnode.rpc.limits import Limits
-
-#: The address of a peer that has none, such as one in memory. It has no cap.
-NO_ADDRESS: Final = ""
 
 
 class Occupied(Protocol):
@@ -24,11 +22,10 @@ class Occupied(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slot:
-    """The place of one connection. `scope` ends the connection."""
+    """The place of one connection, which is a part of its caller's share. `scope` ends the connection."""
 
-    address: str
+    caller: Caller
     scope: Cancellable
-    member: bool
     connection: Occupied
 
 
@@ -46,7 +43,7 @@ class ConnectionSlots:
     def __init__(self, limits: Limits, *, keep_for_members: bool) -> None:
         self._limits = limits
         kept = min(limits.connections_kept_for_members, limits.max_connections - 1)
-        self._max_others = limits.max_connections - (kept if keep_for_members else 0)
+        self._shares = Shares(limits.max_connections, kept=kept if keep_for_members else 0)
         # Both in the order of their beginning.
         self._held: dict[Slot, None] = {}
         self._handshakes: dict[HandshakeSlot, None] = {}
@@ -73,23 +70,25 @@ class ConnectionSlots:
         if not self._make_room(slot):
             return False
         self._held[slot] = None
-        assert len(self._held) <= self._limits.max_connections, "only a free slot is given"
+        self._shares.take(slot.caller)
+        assert self._shares.held <= self._limits.max_connections, "only a free slot is given"
         return True
 
     def _make_room(self, slot: Slot) -> bool:
-        limits = self._limits
-        full = len(self._held) >= limits.max_connections
-        others = [held for held in self._held if not held.member]
-        if slot.member:
-            return not full or self._evict(others) or self._evict(list(self._held))
-        same = [held for held in others if held.address == slot.address]
-        if slot.address != NO_ADDRESS and len(same) >= limits.max_connections_per_address:
-            return self._evict(same)
-        return (not full and len(others) < self._max_others) or self._evict(others)
+        caller = slot.caller
+        if self._shares.may_take(caller):
+            return True
+        if self._shares.held_by(caller):
+            # It has its share: one of its own connections gives way, and none of anybody else.
+            return self._evict([held for held in self._held if held.caller == caller])
+        others = [held for held in self._held if not held.caller.member]
+        return self._evict(others) or (caller.member and self._evict(list(self._held)))
 
     def release(self, slot: Slot) -> None:
         """The connection has ended. Harmless if it had to give way."""
-        self._held.pop(slot, None)
+        if slot in self._held:
+            del self._held[slot]
+            self._shares.give_back(slot.caller)
 
     def _evict(self, candidates: list[Slot]) -> bool:
         """End the one of `candidates` that has been idle for longest, if any is idle."""

@@ -10,14 +10,17 @@ from contextlib import contextmanager
 import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.concurrency.memory_budget import MemoryAccount
 
 
 class ReplyBudget:
     """The bytes of replies that are on their way over one connection."""
 
-    __slots__ = ("_changed", "_held", "_limit")
+    __slots__ = ("_changed", "_held", "_limit", "memory")
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, memory: MemoryAccount) -> None:
+        self.memory = memory
+        """The account of the caller for this connection."""
         self._limit = limit_bytes
         self._held = 0
         self._changed = ChangeEvent()
@@ -37,10 +40,12 @@ class ReplyBudget:
     def holding(self, size: int) -> Generator[None]:
         """Count a reply of `size` bytes while the block sends it."""
         self._held += size
+        self.memory.take(size)
         try:
             yield
         finally:
             was_full = not self.has_room
             self._held -= size
+            self.memory.give_back(size)
             if was_full and self.has_room:
                 self._changed.notify()

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import trio
 
+from gossipnode.concurrency.memory_budget import MemoryBudget
+from gossipnode.concurrency.shares import Caller
 from gossipnode.rpc.byte_stream import HandshakeError, handshake, peer_dns_names, peer_host, peer_name
 from gossipnode.rpc.head import Head
 from gossipnode.rpc.http2.driver import drive
@@ -57,7 +59,7 @@ class Server:
     A unary handler is `async (request, call) -> reply`; every other one is `async (stream) -> None`.
     `authorize` runs before each handler and refuses by raising RpcError. `observe(path, status, seconds)` is
     called for every call that has ended. `is_member` tells by the DNS names of a certificate for whom room is
-    kept when connections are many.
+    kept when connections are many. `memory` is the budget of the process, if others share it.
     """
 
     def __init__(
@@ -68,11 +70,13 @@ class Server:
         authorize: Authorize | None = None,
         observe: Observe | None = None,
         is_member: IsMember | None = None,
+        memory: MemoryBudget | None = None,
     ) -> None:
         self._handlers: dict[str, tuple[AnyMethod, Handler]] = {
             method.path: (method, handler) for method, handler in handlers.items()
         }
         self.limits = limits if limits is not None else Limits()
+        self._memory = memory if memory is not None else MemoryBudget()
         self._authorize = authorize
         self._observe = observe
         self._connections: set[ServerConnection] = set()
@@ -136,8 +140,12 @@ class Server:
                 await trio.aclose_forcefully(stream)
                 return
             names = peer_dns_names(stream)
-            member = self._is_member is not None and self._is_member(names)
-            await self._serve_connection(stream, peer, names, partial(Slot, address, scope, member))
+            if self._is_member is not None and self._is_member(names):
+                caller = Caller(" ".join(sorted(names)), member=True)
+            else:
+                # Peers without an address, such as those in memory, are callers of their own.
+                caller = Caller(address or f"connection {id(stream):x}")
+            await self._serve_connection(stream, peer, names, caller, scope)
         if scope.cancelled_caught:
             log.info("connection of %s ended: it made room for another one", peer)
             await trio.aclose_forcefully(stream)
@@ -161,15 +169,18 @@ class Server:
         stream: trio.abc.Stream,
         peer: str,
         names: tuple[str, ...],
-        make_slot: Callable[[ServerConnection], Slot],
+        caller: Caller,
+        scope: trio.CancelScope,
     ) -> None:
         def start_call(call_stream: Stream, head: Head) -> None:
             self._start_call(calls, connection, call_stream, head, client)
 
-        client = _Client(peer, names, ReplyBudget(self.limits.max_unsent_reply_bytes))
-        connection = ServerConnection(self.limits, trio.current_time, start_call)
-        slot = make_slot(connection)
+        memory = self._memory.account("connections", caller)
+        client = _Client(peer, names, ReplyBudget(self.limits.max_unsent_reply_bytes, memory))
+        connection = ServerConnection(self.limits, trio.current_time, memory, start_call)
+        slot = Slot(caller, scope, connection)
         if not self._slots.admit(slot):
+            memory.close()
             log.warning("connection of %s refused: %d are open", peer, self.connection_count)
             await trio.aclose_forcefully(stream)
             return
@@ -183,6 +194,8 @@ class Server:
             log.exception("connection of %s ended by a defect", peer)
         finally:
             self._slots.release(slot)
+            connection.requests.close()
+            memory.close()
             self._connections.discard(connection)
             if not self._connections:
                 self._all_closed.set()

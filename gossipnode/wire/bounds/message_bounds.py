@@ -13,14 +13,23 @@ from __future__ import annotations
 FIELDS_MAX = 131_072
 """Fields of one message that a node reads, those of enclosed messages included."""
 
-ANSWER_FIELDS_MAX = 1 << 20
-"""Fields of one answer that a client reads: the status of a large cluster has several 100,000."""
+UNKNOWN_FIELDS_MAX = 16_384
+"""Unknown fields of one property: four for each tag that it may have."""
+
+MESSAGE_FIELDS = 16
+"""What an enclosed message counts as, beside its own fields: to make one takes as long as to read as many."""
+
+ANSWER_FIELDS_MAX = 1 << 21
+"""Fields of one answer that a client reads: the status of a large cluster has a million, as these count."""
 
 TAGS_MAX = 4096
 """Tags of one property."""
 
 ARRAY_MAX_ELEMENTS = 65_536
-"""Elements of a tag's array, or of an array in criteria."""
+"""Elements of a tag's array."""
+
+CRITERIA_ARRAY_MAX_ELEMENTS = 8192
+"""Elements of an array in criteria. The core allows half as many, and says more about it."""
 
 PAGE_MAX_LEAVES = 73_728
 """Leaves on one page of a tree. 10 MiB, the most that a compatible peer sends, hold fewer leaves: one takes
@@ -57,7 +66,7 @@ ELEMENTS_MAX = {
     "gossipnode.v1.RecordsWritten.outcomes": _BATCH_MAX,
     "gossipnode.v1.ScanRequest.shards": _LIST_MAX,
     "gossipnode.v1.ScanRequest.ids": _LIST_MAX,
-    "gossipnode.v1.ScanPage.candidates": _LIST_MAX,
+    "gossipnode.v1.ScanPage.candidates": 2 * _BATCH_MAX,
     "gossipnode.v1.HelloRequest.moving": _LIST_MAX,
     "gossipnode.v1.HelloReply.moving": _LIST_MAX,
     "gossipnode.v1.JoinReply.registry": _LIST_MAX,
@@ -69,6 +78,8 @@ ELEMENTS_MAX = {
     "gossipnode.v1.RecordBatch.records": _SHOWN_MAX,
     "gossipnode.v1.ShardStatus.replicas": _BATCH_MAX,
     "gossipnode.v1.ShardStatus.Moving.to": _BATCH_MAX,
+    "gossipnode.v1.Memory.by": _LIST_MAX,
+    "gossipnode.v1.Memory.callers": _LIST_MAX,
     "gossipnode.v1.StatusResponse.members": _SHOWN_MAX,
     "gossipnode.v1.StatusResponse.shards": _SHOWN_MAX,
     "gossipnode.v1.StatusResponse.rounds": _SHOWN_MAX,
@@ -101,5 +112,9 @@ def flat_name(full_name: str) -> str:
     return ".".join([*package, message.lower(), field])
 
 
-FLAT_ELEMENTS_MAX = {flat_name(name): most for name, most in ELEMENTS_MAX.items()}
+FLAT_ELEMENTS_MAX = {flat_name(name): most for name, most in ELEMENTS_MAX.items()} | {
+    # The strict reader meets arrays in criteria alone: properties are bytes to it.
+    "banyandb.model.v1.strarray.value": CRITERIA_ARRAY_MAX_ELEMENTS,
+    "banyandb.model.v1.intarray.value": CRITERIA_ARRAY_MAX_ELEMENTS,
+}
 FLAT_TEXT_MAX_CHARACTERS = {flat_name(name): most for name, most in TEXT_MAX_CHARACTERS.items()}

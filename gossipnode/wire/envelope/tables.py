@@ -146,6 +146,12 @@ def present(message: betterproto.Message, name: str) -> Any:
     return None if value is betterproto.PLACEHOLDER else value
 
 
+def scalar(message: betterproto.Message, name: str) -> Any:
+    """The value of a scalar field; of a message that was read from bytes without betterproto's attribute."""
+    value = values_of(message).get(name, betterproto.PLACEHOLDER)
+    return getattr(message, name) if value is betterproto.PLACEHOLDER else value
+
+
 def chosen(message: betterproto.Message, group: str) -> tuple[str | None, Any]:
     """The field of a oneof that is set, with its value; (None, None) if no field is set."""
     values = values_of(message)

@@ -10,7 +10,7 @@ from gossipnode.core.model.tag_value import NO_VALUE, TagValue
 from gossipnode.core.query.criteria import Condition, Criteria, LogicalExpression, LogicalOp, MatchOption, Op
 from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.envelope.strict import decode
-from gossipnode.wire.envelope.tables import chosen
+from gossipnode.wire.envelope.tables import chosen, present, scalar
 from gossipnode.wire.generated.bp.banyandb.model import v1 as bp
 from gossipnode.wire.generated.pb.banyandb.model.v1 import common_pb2 as model
 from gossipnode.wire.property.payload_parse import parse
@@ -20,6 +20,7 @@ from gossipnode.wire.wire_errors import WireError
 _OPS = {op.value: op for op in Op}
 _LOGICAL_OPS = {op.value: op for op in LogicalOp}
 _ANY_OF_THE_PARTS = 0
+_NO_OPTION = MatchOption()
 
 
 def decode_criteria(message: bp.Criteria, path: str = "criteria") -> Criteria | None:
@@ -37,30 +38,46 @@ def decode_criteria(message: bp.Criteria, path: str = "criteria") -> Criteria | 
 
 
 def _decode_expression(message: bp.LogicalExpression, path: str) -> Criteria:
-    left = decode_criteria(message.left, f"{path}.left")
-    right = decode_criteria(message.right, f"{path}.right")
+    left, right = (
+        None if (side := present(message, name)) is None else decode_criteria(side, f"{path}.{name}")
+        for name in ("left", "right")
+    )
     if left is None or right is None:
         side = left or right
         if side is None:
             raise WireError(f"{path}: has neither a left nor a right side")
         return side
-    op = _LOGICAL_OPS.get(message.op)
+    number = scalar(message, "op")
+    op = _LOGICAL_OPS.get(number)
     if op is None:
-        raise WireError(f"{path}.op: expected AND or OR, not {int(message.op)}")
+        raise WireError(f"{path}.op: expected AND or OR, not {int(number)}")
     return LogicalExpression(op, left, right)
 
 
 def _decode_condition(message: bp.Condition, path: str) -> Condition:
-    op = _OPS.get(message.op)
+    number = scalar(message, "op")
+    op = _OPS.get(number)
     if op is None:
         expected = ", ".join(known.name for known in Op)
-        raise WireError(f"{path}.op: expected one of {expected}, not {int(message.op)}")
-    option = message.match_option
-    operator = LogicalOp.OR if option.operator == _ANY_OF_THE_PARTS else _LOGICAL_OPS.get(option.operator)
+        raise WireError(f"{path}.op: expected one of {expected}, not {int(number)}")
+    value = present(message, "value")
+    held = b"" if value is None else encode(value)
+    return Condition(
+        scalar(message, "name"),
+        op,
+        tag_value(parse(model.TagValue, held, f"{path}.value").message),
+        _decode_option(present(message, "match_option"), path),
+    )
+
+
+def _decode_option(message: bp.ConditionMatchOption | None, path: str) -> MatchOption:
+    if message is None:
+        return _NO_OPTION
+    number = scalar(message, "operator")
+    operator = LogicalOp.OR if number == _ANY_OF_THE_PARTS else _LOGICAL_OPS.get(number)
     if operator is None:
-        raise WireError(f"{path}.match_option.operator: expected AND or OR, not {int(option.operator)}")
-    value = parse(model.TagValue, encode(message.value), f"{path}.value").message
-    return Condition(message.name, op, tag_value(value), MatchOption(option.analyzer or "keyword", operator))
+        raise WireError(f"{path}.match_option.operator: expected AND or OR, not {int(number)}")
+    return MatchOption(scalar(message, "analyzer") or "keyword", operator)
 
 
 def encode_criteria(criteria: Criteria) -> bp.Criteria:

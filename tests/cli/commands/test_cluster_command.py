@@ -22,6 +22,7 @@ from tests.cli.conftest import COMMAND, ENVIRONMENT, WAIT_SECONDS, Cli, refused,
         (["cluster", "--nodes", "0"], ["--nodes", "0"]),
         (["cluster", "--base-port", "65535"], ["--base-port 65535", "65537"]),
         (["cluster", "--group", "sw"], ["'sw' is no group"]),
+        (["cluster", "--dir", "/nowhere/\udcff"], [r"--dir /nowhere/\udcff: settings cannot name it"]),
     ],
 )
 def test_wrong_arguments(cli: Cli, arguments: list[str], words: list[str]) -> None:

@@ -50,6 +50,16 @@ def test_a_mark_of_unicode_before_a_line_is_skipped(
     assert (result["records"], result["skipped"]) == (3, 0)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "latin-1"])
+def test_a_file_that_is_not_utf_8(ask_peer: Cli, tmp_path: Path, encoding: str) -> None:
+    mark = "\ufeff" if encoding == "utf-16-le" else ""
+    (tmp_path / "in").write_bytes(f'{mark}{{"name": "\xe4", "id": "i"}}\n'.encode(encoding))
+    ended = ask_peer("import", "sw", str(tmp_path / "in"))
+    assert (ended.code, ended.out) == (1, "")
+    wanted = "not UTF-8 text" if encoding == "latin-1" else "UTF-16 text: save the file as UTF-8"
+    assert f"line 1: {wanted}" in ended.problem
+
+
 @pytest.mark.slow
 def test_import_from_standard_input(ask: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     text = b'{"name": "stdin", "id": "1", "tags": {"a": 1}}\n\n{"name": "stdin", "id": "2", "tags": {"a": 2}}'

@@ -35,7 +35,7 @@ def test_a_status_shows_moves_and_read_repairs(ask_peer: Cli, peer: Peer) -> Non
     shown = json.loads(ask_peer("status", "-o", "json").out)
     assert list(shown) == [
         "node", "address", "version", "state", "members", "shards", "rounds",
-        "registry_root", "read_repairs", "read_repairs_dropped",
+        "registry_root", "memory", "read_repairs", "read_repairs_dropped",
     ]  # fmt: skip
     assert (shown["registry_root"], shown["read_repairs"], shown["read_repairs_dropped"]) == (
         "abc" * 20,
@@ -49,6 +49,27 @@ def test_a_status_shows_moves_and_read_repairs(ask_peer: Cli, peer: Peer) -> Non
     table = ask_peer("status").out
     assert "members and groups as of abcabcabcabc, 1 stale copy mended by reads (2 left to a round)" in table
     assert table.endswith("\n\nsw/1 moving to d: 120/4,000 records\n")
+
+
+def test_a_status_shows_who_holds_memory(ask_peer: Cli, peer: Peer) -> None:
+    held = messages.MemoryHeld
+    peer.answers[services.NODE_STATUS] = status(
+        memory=messages.Memory(
+            budget=256_000_000,
+            used=35_500_000,
+            by=[held(name="channels", size=500_000), held(name="connections", size=35_000_000)],
+            callers=[held(name="192.0.2.7", size=35_000_000), held(name="b", size=500_000)],
+        )
+    )
+    shown = json.loads(ask_peer("status", "-o", "json").out)
+    assert shown["memory"] == {
+        "budget": 256_000_000,
+        "used": 35_500_000,
+        "by": {"channels": 500_000, "connections": 35_000_000},
+        "callers": {"192.0.2.7": 35_000_000, "b": 500_000},
+    }
+    table = ask_peer("status").out
+    assert "memory 35.5 of 256.0 MB: channels 0.5, connections 35.0; most by 192.0.2.7\n" in table
 
 
 def test_a_move_that_has_just_begun(ask_peer: Cli, peer: Peer) -> None:
@@ -74,7 +95,7 @@ def test_the_status_of_a_real_node(ask: Cli, node: Running) -> None:
     (status,) = lines(ask("status", "-o", "json"))
     assert list(status) == [
         "node", "address", "version", "state", "members", "shards", "rounds",
-        "registry_root", "read_repairs", "read_repairs_dropped",
+        "registry_root", "memory", "read_repairs", "read_repairs_dropped",
     ]  # fmt: skip
     assert (status["node"], status["address"], status["state"]) == ("a", node.address, "ready")
     shards = status["shards"]

@@ -151,3 +151,15 @@ def test_nothing_but_its_own_error(text: str) -> None:
         parse_expression(text)
     except InvalidInputError:
         return
+
+
+def test_a_text_that_is_not_utf_8() -> None:
+    with pytest.raises(InvalidInputError, match=r"--where: '.*' is no valid Unicode text"):
+        parse_expression('a = "\udcff"')
+
+
+@pytest.mark.parametrize("values", ["1", '"x"'])
+def test_many_values_are_refused_by_their_number(values: str) -> None:
+    parse_expression(f"a IN ({','.join([values] * 4096)})")
+    with pytest.raises(InvalidInputError, match=r"IN on tag 'a' takes 4,096 values at most, not 4,097"):
+        parse_expression(f"a IN ({','.join([values] * 4097)})")

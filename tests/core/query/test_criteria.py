@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from gossipnode.core.model.property import Entity
 from gossipnode.core.model.tag_value import NO_VALUE, IntArray, StrArray, TagValue, Timestamp
 from gossipnode.core.query.criteria import (
+    CRITERIA_CONDITIONS_MAX,
     CRITERIA_DEPTH_MAX,
     CRITERIA_VALUES_MAX,
     Condition,
@@ -233,6 +234,17 @@ def test_the_number_of_values_is_bounded() -> None:
             check_criteria(Condition("a", op, IntArray(range(CRITERIA_VALUES_MAX + 1))))
     with pytest.raises(InvalidCriteriaError, match="4,097 values in all, over 4,096"):
         check_criteria(LogicalExpression(LogicalOp.OR, Condition("a", Op.IN, most), TRUE))
+
+
+def test_the_number_of_conditions_is_bounded() -> None:
+    def balanced(count: int) -> Criteria:
+        if count == 1:
+            return TRUE
+        return LogicalExpression(LogicalOp.OR, balanced(count // 2), balanced(count - count // 2))
+
+    assert matches(check_criteria(balanced(CRITERIA_CONDITIONS_MAX)), TAGS)
+    with pytest.raises(InvalidCriteriaError, match="1,025 conditions in all, over 1,024"):
+        check_criteria(balanced(CRITERIA_CONDITIONS_MAX + 1))
 
 
 def test_many_values_are_looked_up_in_one_step() -> None:

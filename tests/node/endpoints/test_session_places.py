@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 import trio
 
-from gossipnode.core.cluster.view import SYSTEM_SHARD
+from gossipnode.core.cluster.view import SYSTEM_GROUP, SYSTEM_SHARD
 from gossipnode.core.ring.round import RoundOutcome
 from gossipnode.core.ring.turn import HopEnd
-from gossipnode.core.session.messages import RootCompare, TreeRoot
+from gossipnode.core.session.messages import ClientMessage, RootCompare, ServerMessage, TreeRoot, TreeSlots
+from gossipnode.core.session.tree import SlotDigest
 from gossipnode.node.endpoints.repair_service import TREE_ROOT_SECONDS
 from gossipnode.node.peers import call_metadata
-from gossipnode.node.repair.session_slots import UNSAID_PLACES_PER_CALLER
-from gossipnode.rpc import Channel, RpcError, Status
+from gossipnode.node.repair.session_slots import UNSAID_PLACES
+from gossipnode.rpc import Channel, ClientStream, RpcError, Status
 from gossipnode.sim import Cluster
 from gossipnode.wire.services import REPAIR
 from tests.records import record
@@ -58,6 +59,37 @@ async def test_streams_that_say_nothing_keep_no_round_out(autojump_clock: object
         cluster.stop()
 
 
+@pytest.mark.parametrize("max_sessions", [1, 8])
+@pytest.mark.parametrize("group", ["sw", SYSTEM_GROUP])
+async def test_sessions_that_begin_and_then_crawl_keep_no_round_and_no_member_out(
+    max_sessions: int, group: str, autojump_clock: object
+) -> None:
+    """They say tree_root, and then one thing a minute. A fence in their metadata is a lie, too."""
+    cluster = Cluster(names="ab", overrides={"repair.max_sessions": max_sessions})
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery)
+        crawling: list[ClientStream[ClientMessage, ServerMessage]] = []
+        async with cluster.channel("b") as channel, AsyncExitStack() as streams:
+            for number in range(4 * max_sessions + 16):
+                lie = {call_metadata.FENCE: "00" * 8} if number % 2 else {}
+                session = channel.stream(REPAIR, timeout=None, metadata=lie)
+                crawling.append(await streams.enter_async_context(session))
+                await crawling[-1].send(TreeRoot(group, 0, "not the root"))
+            for minute in range(3):
+                for slot, stream in enumerate(crawling):
+                    with suppress(RpcError):
+                        await stream.send(TreeSlots((SlotDigest(3 * minute + slot % 3, "x"),)))
+                await trio.sleep(60)
+                await cluster.put("a", record(f"n/{minute}"))
+                assert (await cluster.round()).outcome is RoundOutcome.REPAIRED
+                parts = cluster.parts("a")
+                hop = await parts.repair.sessions.compare(
+                    parts.members.peers["b"], SYSTEM_SHARD, parts.members.metadata
+                )
+                assert hop.end is HopEnd.EQUAL, hop.reason
+        cluster.stop()
+
+
 async def test_a_stream_without_a_tree_root_is_ended_in_seconds(autojump_clock: object) -> None:
     cluster = Cluster(names="b")
     async with trio.open_nursery() as nursery:
@@ -71,12 +103,24 @@ async def test_a_stream_without_a_tree_root_is_ended_in_seconds(autojump_clock: 
         cluster.stop()
 
 
+async def test_a_tree_root_is_waited_for_no_longer_than_a_session(autojump_clock: object) -> None:
+    cluster = Cluster(names="b", overrides={"repair.session_deadline_seconds": 3})
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery)
+        async with cluster.channel("b") as channel, channel.stream(REPAIR, timeout=None) as stream:
+            await stream.send_batch(())
+            with pytest.raises(RpcError) as caught, trio.fail_after(4):
+                await stream.recv()
+            assert caught.value.message == "the client said nothing for 3 s: expected tree_root"
+        cluster.stop()
+
+
 async def test_one_caller_has_only_some_of_the_silent_streams(autojump_clock: object) -> None:
     cluster = Cluster(names="b")
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)
         async with cluster.channel("b") as channel, AsyncExitStack() as streams:
-            await open_silent(streams, channel, UNSAID_PLACES_PER_CALLER)
+            await open_silent(streams, channel, UNSAID_PLACES // 2)
             await trio.sleep(1)
             error = await refusal(channel)
             assert error.status is Status.RESOURCE_EXHAUSTED
@@ -112,7 +156,7 @@ async def test_registries_are_compared_and_shards_handed_over_though_all_slots_a
         async with cluster.channel("b") as channel, channel.stream(REPAIR, timeout=None) as held:
             await held.send(ANOTHER_ROOT)
             assert await held.recv() == DIFFER
-            assert "slots are taken" in (await refusal(channel)).message
+            assert "the most for one caller" in (await refusal(channel)).message
             parts = cluster.parts("a")
             hop = await parts.repair.sessions.compare(
                 parts.members.peers["b"], SYSTEM_SHARD, parts.members.metadata

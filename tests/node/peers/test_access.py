@@ -12,6 +12,7 @@ from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.access import Access
 from gossipnode.rpc import CallContext, ReplyBudget, RpcError, Status
 from gossipnode.wire import services
+from tests.concurrency.accounts import account
 from tests.node.peers.issuing import Issuer, settings
 from tests.node.support import make_local, member_seeds
 from tests.records import record
@@ -23,7 +24,7 @@ def access_of(node: Settings, members: Sequence[str] = ("a", "b")) -> Access:
 
 def call(path: str = services.REPAIR.path, names: Sequence[str] = (), **metadata: str) -> CallContext:
     sent = {f"gossipnode-{key}": value for key, value in metadata.items()}
-    return CallContext(path, sent, "somewhere", tuple(names), None, ReplyBudget(1))
+    return CallContext(path, sent, "somewhere", tuple(names), None, ReplyBudget(1, account()))
 
 
 def refusal(access: Access, context: CallContext) -> str:

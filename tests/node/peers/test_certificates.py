@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.address import parse_address
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import RoundOutcome
@@ -21,7 +22,7 @@ from tests.records import record
 async def test_without_tls_the_authority_is_the_address() -> None:
     """Foreign servers read it in a header, so it must have the form HOST:PORT."""
     cluster = Cluster()
-    dialer = PeerDialer(cluster.network, cluster.world("a").rng, Certificates(None))
+    dialer = PeerDialer(cluster.network, cluster.world("a").rng, Certificates(None), MemoryBudget())
     channel = dialer.open("b", parse_address("b:7400"))
     assert channel.authority == "b:7400"
 

@@ -10,9 +10,11 @@ import trio.testing
 
 from gossipnode.core.query.replica_messages import RecordsWritten
 from gossipnode.node.peers import exchange_link
+from gossipnode.node.peers.exchange_link import CrowdedOutError
+from gossipnode.node.peers.members import Peer
 from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster, running
-from tests.node.peers.linked import Replica, asking, handlers, linked, write
+from tests.node.peers.linked import PEER, Replica, asking, handlers, linked, write
 from tests.node.support import tags_of
 from tests.records import entity, prop, record
 
@@ -78,6 +80,35 @@ async def test_room_that_comes_with_the_timeout_comes_too_late(
         )
         assert ends == [("DEADLINE_EXCEEDED", False), ("RESOURCE_EXHAUSTED", True)]
         assert len(sent) == 1
+
+
+async def test_a_peer_is_not_blamed_for_a_request_that_was_let_in_late(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A healthy peer with much to do answers the first request in time, and has no time for the second."""
+    monkeypatch.setattr(exchange_link, "EXCHANGE_UNDER_WAY_MAX", 1)
+    replica = Replica()
+
+    async def slowly(requests: Any) -> Any:
+        await trio.sleep(1.5)
+        return await replica.write(requests)
+
+    async with linked(handlers(write=slowly)) as pair:
+        peer = Peer("b", PEER, pair.channel, pair.link)
+        told: list[object] = []
+
+        def tell(answer: object) -> None:
+            told.append(answer)
+            if isinstance(answer, RpcError):
+                peer.request_failed(answer)
+            else:
+                peer.answered()
+
+        for name in ("n/a", "n/b"):
+            pair.link.start(write(record(name)), tell, timeout=2)
+        await trio.sleep(2.1)
+        assert [type(answer) for answer in told] == [RecordsWritten, CrowdedOutError]
+        assert peer.state == "up"
 
 
 async def test_a_large_request_is_not_overtaken_for_ever_by_small_ones(

@@ -8,6 +8,9 @@ from typing import Any
 
 import trio
 
+MESSAGE_BYTES = 64 << 10
+"""What each message counts as."""
+
 
 class Pipe:
     """One direction of a stream: messages in order, no more of them unread than its window holds."""
@@ -16,6 +19,7 @@ class Pipe:
         self.window = window
         self.messages: deque[Any] = deque()
         self.taken = 0
+        self.bytes_in = 0
         self.ended = False
         self.error: Exception | None = None
         self._changed = trio.Event()
@@ -33,6 +37,7 @@ class Pipe:
             while len(self.messages) >= self.window:
                 await self._changed.wait()
             self.messages.append(message)
+            self.bytes_in += MESSAGE_BYTES
             self._change()
         await trio.lowlevel.checkpoint()
 
@@ -56,6 +61,10 @@ class FakeStream:
     def __init__(self, inbound: Pipe, outbound: Pipe) -> None:
         self.inbound = inbound
         self.outbound = outbound
+
+    @property
+    def bytes_sent(self) -> int:
+        return self.outbound.bytes_in
 
     async def recv_batch(self, max_messages: int) -> Sequence[Any]:
         return await self.inbound.take(max_messages)

@@ -379,3 +379,18 @@ async def test_draining_with_nothing_held_takes_no_time(autojump_clock: object) 
     async with Running(FakePeers()) as ring:
         await ring.drain(10)
         assert trio.current_time() == 0
+
+
+async def test_equal_messages_of_foreign_rounds_are_told_apart(autojump_clock: object) -> None:
+    """They have no ids. While one is held and an equal one waits, the origin hears of both."""
+    peers = FakePeers(session_seconds=3 * SIGN_OF_LIFE_SECONDS)
+    async with Running(peers) as holder:
+        same = message("", count=1)
+        holder.offer(same)
+        await trio.testing.wait_all_tasks_blocked()
+        holder.offer(same)
+        await trio.sleep(1.5 * SIGN_OF_LIFE_SECONDS)
+        signs = sorted(report.then.peer for _, report in peers.told if isinstance(report.then, InSession))
+        assert signs == ["", "c"]
+        await trio.sleep(3 * SIGN_OF_LIFE_SECONDS)
+        assert isinstance(peers.told[-1][1].then, InSession), "the second one is held now"

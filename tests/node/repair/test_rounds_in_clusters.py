@@ -11,7 +11,7 @@ from gossipnode.core.ring.round import Round, RoundOutcome
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.core.session.messages import ClientMessage, RootCompare, ServerMessage, TreeRoot
 from gossipnode.node.endpoints.repair_service import CLIENT_SILENCE_SECONDS
-from gossipnode.node.peers import hello
+from gossipnode.node.peers import call_metadata, hello
 from gossipnode.rpc import ClientStream, RpcError, Server, ServerStream, Status
 from gossipnode.sim import Cluster
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
@@ -260,8 +260,9 @@ async def test_a_busy_successor_is_asked_again_before_it_is_skipped(autojump_clo
         await cluster.start(nursery)
         await cluster.put("a", record("n/1"))
         async with cluster.channel("b") as channel:
-            async with channel.stream(REPAIR, timeout=None) as held:
-                # b's only slot for incoming sessions is taken.
+            ours = {call_metadata.NODE: "a"}
+            async with channel.stream(REPAIR, timeout=None, metadata=ours) as held:
+                # The only slot that b has for sessions of a is taken.
                 await held.send(TreeRoot("sw", 0, "not the root"))
                 assert await held.recv() is not None
                 before = trio.current_time()
@@ -269,7 +270,7 @@ async def test_a_busy_successor_is_asked_again_before_it_is_skipped(autojump_clo
                 assert trio.current_time() > before
                 assert refused.outcome is RoundOutcome.INCOMPLETE
                 assert [hop.end for hop in refused.hops] == [HopEnd.SKIPPED]
-                assert "slots are taken" in refused.hops[0].reason
+                assert "the most for one caller" in refused.hops[0].reason
 
                 async def free() -> None:
                     await trio.sleep(0.3)

@@ -6,80 +6,88 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gossipnode.concurrency.shares import Caller
 from gossipnode.node.repair.session_slots import (
     CLUSTER_PLACES,
-    CLUSTER_PLACES_PER_CALLER,
     UNSAID_PLACES,
-    UNSAID_PLACES_PER_CALLER,
     Purpose,
     SessionPlace,
     SessionSlots,
-    caller_of,
     places_for,
 )
 
+A, B, C = Caller("a"), Caller("b"), Caller("c")
+TAKEN = "all session slots are taken: try again"
 
-def take(slots: SessionSlots, caller: str, purpose: Purpose, times: int) -> list[SessionPlace]:
+
+def take(slots: SessionSlots, caller: Caller, purpose: Purpose, times: int) -> list[SessionPlace]:
     places = [slots.admit(caller, purpose) for _ in range(times)]
     assert all(isinstance(place, SessionPlace) for place in places), places
     return [place for place in places if isinstance(place, SessionPlace)]
 
 
+def all_that(slots: SessionSlots, caller: Caller, purpose: Purpose) -> int:
+    """How many places a caller gets when it asks again and again."""
+    taken = 0
+    while isinstance(slots.admit(caller, purpose), SessionPlace):
+        taken += 1
+    return taken
+
+
 @pytest.mark.parametrize("max_sessions", [1, 2, 3, 8, 1024])
 def test_a_peer_alone_has_as_many_sessions_as_it_may_open(max_sessions: int) -> None:
     slots = SessionSlots(max_sessions)
-    take(slots, "a", Purpose.ROUND, max_sessions)
+    assert all_that(slots, A, Purpose.ROUND) == max_sessions
+    assert slots.admit(A, Purpose.ROUND) == (
+        f"a has {max_sessions} session slots, the most for one caller: end a session first"
+    )
 
 
-@pytest.mark.parametrize("max_sessions", [2, 3, 8, 1024])
-def test_one_caller_never_has_all_places(max_sessions: int) -> None:
-    slots = SessionSlots(max_sessions)
-    take(slots, "a", Purpose.ROUND, max_sessions)
-    refusal = slots.admit("a", Purpose.ROUND)
-    assert refusal == f"a has {max_sessions} session slots, the most for one caller: end a session first"
-    take(slots, "b", Purpose.ROUND, places_for(max_sessions) - max_sessions)
-    assert slots.admit("c", Purpose.ROUND) == "all session slots are taken: try again"
+def test_there_is_room_for_the_next_caller_whatever_the_others_have_taken() -> None:
+    slots = SessionSlots(8)
+    assert [all_that(slots, Caller(name), Purpose.ROUND) for name in "abcde"] == [8, 4, 2, 1, 1]
+    assert slots.admit(Caller("f"), Purpose.ROUND) == TAKEN
 
 
 def test_a_place_that_is_given_back_is_free_for_any_caller() -> None:
     slots = SessionSlots(1)
-    (place,) = take(slots, "a", Purpose.ROUND, 1)
-    assert slots.admit("b", Purpose.ROUND) == "all session slots are taken: try again"
+    (place,) = take(slots, A, Purpose.ROUND, 1)
+    take(slots, B, Purpose.ROUND, 1)
+    assert slots.admit(C, Purpose.ROUND) == TAKEN
     slots.free(place)
-    take(slots, "b", Purpose.ROUND, 1)
+    take(slots, C, Purpose.ROUND, 1)
 
 
 def test_streams_that_say_nothing_take_no_place_of_a_session() -> None:
     slots = SessionSlots(2)
-    take(slots, "silent", Purpose.UNSAID, UNSAID_PLACES_PER_CALLER)
-    assert "the most for one caller" in str(slots.admit("silent", Purpose.UNSAID))
-    take(slots, "a", Purpose.UNSAID, 1)
-    take(slots, "silent", Purpose.ROUND, 2)
-    take(slots, "a", Purpose.CLUSTER, CLUSTER_PLACES_PER_CALLER)
+    assert all_that(slots, A, Purpose.UNSAID) == UNSAID_PLACES // 2
+    take(slots, B, Purpose.UNSAID, 1)
+    take(slots, A, Purpose.ROUND, 2)
+    take(slots, B, Purpose.CLUSTER, CLUSTER_PLACES // 2)
 
 
 def test_what_the_cluster_needs_does_not_wait_for_rounds() -> None:
     slots = SessionSlots(2)
-    take(slots, "a", Purpose.ROUND, 2)
-    take(slots, "b", Purpose.ROUND, 1)
-    take(slots, "a", Purpose.CLUSTER, CLUSTER_PLACES_PER_CALLER)
-    take(slots, "b", Purpose.CLUSTER, CLUSTER_PLACES - CLUSTER_PLACES_PER_CALLER)
-    assert slots.admit("c", Purpose.CLUSTER) == "all session slots are taken: try again"
+    for caller in (A, B, C):
+        all_that(slots, caller, Purpose.ROUND)
+    take(slots, A, Purpose.CLUSTER, CLUSTER_PLACES // 2)
+    take(slots, B, Purpose.CLUSTER, 1)
+    take(slots, C, Purpose.CLUSTER, 1)
 
 
 def test_what_the_cluster_needs_may_take_the_places_of_rounds_too() -> None:
     slots = SessionSlots(2)
-    places = take(slots, "a", Purpose.CLUSTER, CLUSTER_PLACES_PER_CALLER + 2)
+    places = take(slots, A, Purpose.CLUSTER, CLUSTER_PLACES // 2 + 2)
     assert [place.purpose for place in places[-2:]] == [Purpose.ROUND] * 2
-    assert "the most for one caller" in str(slots.admit("a", Purpose.CLUSTER))
+    assert "the most for one caller" in str(slots.admit(A, Purpose.CLUSTER))
     for place in places:
         slots.free(place)
-    take(slots, "a", Purpose.ROUND, 2)
+    take(slots, A, Purpose.ROUND, 2)
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(Purpose), st.booleans()), max_size=200))
+@given(st.lists(st.tuples(st.sampled_from([A, B, C]), st.sampled_from(Purpose), st.booleans()), max_size=200))
 def test_always_within_the_bounds_and_all_free_in_the_end(
-    steps: list[tuple[str, Purpose, bool]],
+    steps: list[tuple[Caller, Purpose, bool]],
 ) -> None:
     slots = SessionSlots(4)
     held: list[SessionPlace] = []
@@ -93,26 +101,8 @@ def test_always_within_the_bounds_and_all_free_in_the_end(
         of_one = [each for each in held if each.caller == caller]
         assert sum(each.purpose is Purpose.ROUND for each in of_one) <= 4
         assert sum(each.purpose is Purpose.ROUND for each in held) <= places_for(4)
-        assert sum(each.purpose is Purpose.CLUSTER for each in of_one) <= CLUSTER_PLACES_PER_CALLER
+        assert sum(each.purpose is Purpose.CLUSTER for each in of_one) <= CLUSTER_PLACES // 2
         assert sum(each.purpose is Purpose.UNSAID for each in held) <= UNSAID_PLACES
     for place in held:
         slots.free(place)
-    take(slots, "d", Purpose.ROUND, 4)
-
-
-@pytest.mark.parametrize(
-    ("names", "said", "address", "caller"),
-    [
-        (("a", "a.example"), "a", "10.0.0.1:4711", "a"),
-        (("a", "b"), "b", "10.0.0.1:4711", "b"),
-        (("b", "a"), "mallory", "10.0.0.1:4711", "a b"),
-        (("a",), "", "10.0.0.1:4711", "a"),
-        ((), "a", "10.0.0.1:4711", "10.0.0.1"),
-        ((), "", "[2001:db8::1]:4711", "[2001:db8::1]"),
-        ((), "", "unix", "unix"),
-    ],
-)
-def test_a_caller_is_told_by_its_certificate_or_its_address(
-    names: tuple[str, ...], said: str, address: str, caller: str
-) -> None:
-    assert caller_of(names, said, address) == caller
+    take(slots, Caller("d"), Purpose.ROUND, 4)

@@ -22,8 +22,9 @@ OURS = {call_metadata.NODE: "a", call_metadata.CLUSTER: "main"}
 
 
 def scan_request(cluster: Cluster, *, fence: bytes | None = None, **options: Any) -> pb.ScanRequest:
-    own = cluster.nodes["a"].parts.local.shards.placement(SHARD).fence
-    shard = SearchedShard(SHARD, own if fence is None else fence, properties=True)
+    if fence is None:
+        fence = cluster.nodes["a"].parts.local.shards.placement(SHARD).fence
+    shard = SearchedShard(SHARD, fence, properties=True)
     return encode_search(Search((SHARD,), **options), [shard])
 
 

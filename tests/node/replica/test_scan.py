@@ -7,7 +7,8 @@ import trio
 import trio.testing
 
 from gossipnode.node.replica import scan as replica_scan
-from gossipnode.node.replica.scan import SCAN_STALLED_SECONDS, STREAM_MESSAGE_BYTES
+from gossipnode.node.replica.scan import STREAM_MESSAGE_BYTES
+from gossipnode.node.search.search_turns import SEARCH_STALLED_SECONDS, Places
 from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster, running
 from gossipnode.wire import services
@@ -53,12 +54,12 @@ async def test_another_view_is_refused(autojump_clock: object) -> None:
 async def test_searches_beyond_what_is_served_at_once_wait_for_their_turn(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replica_scan, "SCANS_SERVED_AT_ONCE", 1)
+    monkeypatch.setattr(replica_scan, "SCANS_SERVED_AT_ONCE", Places(1, 1))
     cluster = Cluster()
     async with asked(cluster, at="b") as channel:
         await put(cluster, "b", *(record(f"n/{i:03}", s="x" * 100_000) for i in range(100)))
         async with a_search_that_nobody_reads(channel, cluster, "b"):
-            with trio.move_on_after(SCAN_STALLED_SECONDS / 2) as waited:
+            with trio.move_on_after(SEARCH_STALLED_SECONDS / 2) as waited:
                 await every_answer(channel, services.REPLICA_SCAN, scan_request(cluster), **OURS)
             assert waited.cancelled_caught, "the turn is taken, and its holder may be slow"
             by_key = scan_request(cluster, name="n", ids=frozenset({"007"}))
@@ -72,7 +73,7 @@ async def test_searches_beyond_what_is_served_at_once_wait_for_their_turn(
 async def test_a_search_that_nobody_reads_gives_its_turn_to_one_that_waits(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replica_scan, "SCANS_SERVED_AT_ONCE", 1)
+    monkeypatch.setattr(replica_scan, "SCANS_SERVED_AT_ONCE", Places(1, 1))
     cluster = Cluster()
     async with asked(cluster, at="b") as channel:
         await put(cluster, "b", *(record(f"n/{i:03}", s="x" * 100_000) for i in range(100)))

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from gossipnode.concurrency.memory_budget import MemoryAccount
 from gossipnode.rpc import Limits
 from gossipnode.rpc.head import Head
 from gossipnode.rpc.http2.client_connection import ClientConnection
 from gossipnode.rpc.http2.server_connection import ServerConnection
 from gossipnode.rpc.http2.stream import Stream
+from tests.concurrency.accounts import account
 
-REQUEST = ((b":method", b"POST"), (b":path", b"/test.Test/Unary"), (b"content-type", b"application/grpc"))
+REQUEST = (
+    (b":method", b"POST"),
+    (b":scheme", b"http"),
+    (b":path", b"/test.Test/Unary"),
+    (b"content-type", b"application/grpc"),
+)
 RESPONSE = ((b":status", b"200"), (b"content-type", b"application/grpc"))
 OK = ((b"grpc-status", b"0"),)
 
@@ -26,11 +33,20 @@ class Sleeper:
 class Joined:
     """A client and a server that have exchanged their settings. Time stands still unless a test moves it."""
 
-    def __init__(self, client_limits: Limits | None = None, server_limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        client_limits: Limits | None = None,
+        server_limits: Limits | None = None,
+        *,
+        client_memory: MemoryAccount | None = None,
+        server_memory: MemoryAccount | None = None,
+    ) -> None:
         self.time = 0.0
         self.calls: list[tuple[Stream, Head]] = []
-        self.client = ClientConnection(client_limits or Limits(), self.now)
-        self.server = ServerConnection(server_limits or Limits(), self.now, self.start_call)
+        self.client = ClientConnection(client_limits or Limits(), self.now, client_memory or account())
+        self.server = ServerConnection(
+            server_limits or Limits(), self.now, server_memory or account(), self.start_call
+        )
         self.client.start()
         self.server.start()
         self.exchange()

@@ -19,9 +19,11 @@ from hyperframe.frame import (
 
 from gossipnode.rpc import Limits, Status
 from gossipnode.rpc.http2.client_connection import ClientConnection
+from gossipnode.rpc.http2.connection import STREAM_BYTES
 from gossipnode.rpc.http2.http2_faults import ConnectionFault
 from gossipnode.rpc.http2.server_connection import ServerConnection
 from gossipnode.rpc.message_framing import frame_message
+from tests.concurrency.accounts import account
 from tests.rpc.http2.joined import OK, REQUEST, RESPONSE, Joined
 from tests.rpc.methods import FLOW, PREFACE, UNARY, echo
 from tests.rpc.raw_peer import message, unknown_frame
@@ -92,7 +94,7 @@ BAD_FRAMES = {
     "broken hpack": (b"\0\0\4\1\4\0\0\0\1\xff\xff\xff\xff", ErrorCodes.COMPRESSION_ERROR),
     "hpack beyond its table": (b"\0\0\1\1\4\0\0\0\1\xfe", ErrorCodes.COMPRESSION_ERROR),
     "frame too long": (b"\xff\xff\xff\0\0\0\0\0\1", ErrorCodes.FRAME_SIZE_ERROR),
-    "goaway of a wrong size": (b"\0\0\4\7\0\0\0\0\0abcd", ErrorCodes.PROTOCOL_ERROR),
+    "goaway of a wrong size": (b"\0\0\4\7\0\0\0\0\0abcd", ErrorCodes.FRAME_SIZE_ERROR),
 }
 
 
@@ -121,13 +123,12 @@ async def test_windows_are_enforced(caplog):
     async def deaf(stream):
         await trio.sleep_forever()
 
-    limits = Limits(stream_window_bytes=65_535, connection_window_bytes=100_000)
+    limits = Limits(stream_window_bytes=65_535, connection_window_bytes=65_535)
     handlers = {FLOW: deaf, UNARY: echo}
     async with against(caplog, limits=limits, handlers=handlers) as peer:
         await peer.send(peer.request(1, FLOW.path), *[DataFrame(1, bytes(10_000))] * 7)
         assert await peer.reset(1) == ErrorCodes.FLOW_CONTROL_ERROR
-        await peer.send(*[peer.request(n, FLOW.path) for n in (3, 5)])
-        await peer.send(*[DataFrame(n, bytes(10_000)) for n in (3, 5) * 6])
+        await peer.send(peer.request(3, FLOW.path), DataFrame(3, bytes(65_536)))
         assert await peer.goaway() == ErrorCodes.FLOW_CONTROL_ERROR
 
 
@@ -148,8 +149,8 @@ async def test_data_after_the_end_is_dropped_and_credited(caplog):
 
 
 def test_each_end_begins_with_its_settings():
-    client = ClientConnection(Limits(), lambda: 0.0)
-    server = ServerConnection(Limits(), lambda: 0.0, lambda stream, head: None)
+    client = ClientConnection(Limits(), lambda: 0.0, account())
+    server = ServerConnection(Limits(), lambda: 0.0, account(), lambda stream, head: None)
     client.start()
     server.start()
     assert client.out.startswith(PREFACE)
@@ -217,9 +218,9 @@ def test_what_a_stream_leaves_unfinished_is_forgotten_with_it():
     joined.client.write_data(ours, frame_message(bytes(1000))[:500], 0, end=False)
     joined.exchange()
     assert joined.server.take(theirs, 1) == []
-    assert joined.server.assembling_bytes == 500
+    held = joined.server.memory.held
     joined.server.finish(theirs)
-    assert joined.server.assembling_bytes == 0
+    assert held - joined.server.memory.held == 500 + STREAM_BYTES
     joined.exchange()
     assert ours.error is not None
 

@@ -60,7 +60,8 @@ def spell(encoder: Encoder, step: tuple) -> bytes:
     """The bytes of one step. hyperframe refuses some of what a bad peer says, so parts are made by hand."""
     match step:
         case ("request", stream_id, path, end):
-            fields = [(":method", "POST"), (":path", path), ("content-type", "application/grpc")]
+            fields = [(":method", "POST"), (":scheme", "http"), (":path", path)]
+            fields.append(("content-type", "application/grpc"))
             return raw(1, 4 | end, stream_id, encoder.encode(fields))
         case ("data", stream_id, data, end):
             return raw(0, int(end), stream_id, data)

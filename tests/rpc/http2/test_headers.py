@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from gossipnode.rpc import Limits
 from gossipnode.rpc.http2.headers import HeaderDecoder, HeaderEncoder, UnfinishedBlock, parse_head
 from gossipnode.rpc.http2.http2_faults import ConnectionFault, StreamFault
+from tests.concurrency.accounts import account
 from tests.rpc.methods import UNARY
 from tests.rpc.raw_peer import message
 from tests.rpc.wired import against
@@ -60,7 +61,7 @@ def test_remembered_blocks_say_what_hpack_says(script, table_bytes):
 @settings(max_examples=40, deadline=None)
 @given(blocks, st.booleans())
 def test_remembered_heads_say_what_hpack_says(script, sensitive):
-    encoder, decoder = Encoder(), HeaderDecoder(Limits(max_cached_header_blocks=4))
+    encoder, decoder = Encoder(), HeaderDecoder(Limits(max_cached_header_blocks=4), account())
     for number, (fields, once) in enumerate([(spelled(a), spelled(b)) for a, b in script] * 3):
         if number == len(script):
             encoder.header_table_size = 200
@@ -71,7 +72,7 @@ def test_remembered_heads_say_what_hpack_says(script, sensitive):
 
 def test_the_same_octet_means_another_field_after_the_table_changed():
     """Index 62 is always the newest entry of the table: what was remembered for it must be forgotten."""
-    encoder, decoder = Encoder(), HeaderDecoder(Limits())
+    encoder, decoder = Encoder(), HeaderDecoder(Limits(), account())
     for name in ("a", "b", "a", "c"):
         heads = [decoder.decode(encoder.encode([(name, name * 9)])) for _ in range(3)]
         assert [head.metadata for head in heads] == [{name: name * 9}] * 3
@@ -81,7 +82,7 @@ def test_the_same_octet_means_another_field_after_the_table_changed():
 @given(st.binary(max_size=200))
 def test_any_block_is_a_head_or_a_fault(block):
     with suppress(ConnectionFault, StreamFault):
-        HeaderDecoder(Limits()).decode(block)
+        HeaderDecoder(Limits(), account()).decode(block)
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, 16_000])
@@ -153,7 +154,7 @@ async def test_the_reason_of_a_goaway_shows_no_memory_address(caplog):
 
 def test_remembered_heads_are_bounded_in_bytes():
     """Blocks of two or three octets, each of which names fields of thousands of bytes, all different."""
-    encoder, decoder = Encoder(), HeaderDecoder(Limits())
+    encoder, decoder = Encoder(), HeaderDecoder(Limits(), account())
     decoder.decode(encoder.encode([("a", "y" * 3000)]))
     decoder.decode(encoder.encode([("b", "1")]))
     tracemalloc.start()

@@ -17,8 +17,8 @@ from hyperframe.frame import (
 from gossipnode.rpc import Limits, RpcError, Status
 from gossipnode.rpc.http2.outbound import Outbound
 from gossipnode.rpc.http2.stream import Stream
-from gossipnode.rpc.message_framing import frame_message
-from tests.rpc.http2.joined import Joined, Sleeper
+from tests.concurrency.accounts import account
+from tests.rpc.http2.joined import Sleeper
 from tests.rpc.methods import FLOW, UNARY, echo
 from tests.rpc.raw_peer import RawPeer, message
 from tests.rpc.wired import wired
@@ -88,7 +88,7 @@ async def test_peer_that_never_reads_is_bounded(autojump_clock, kind):
         assert wire.server.connection_count == 0
 
 
-async def test_what_was_never_read_is_credited_at_the_end():
+async def test_what_is_never_read_does_not_use_up_the_connection():
     """Each call leaves 40 kB unread: together far more than the connection's window."""
 
     async def uninterested(stream):
@@ -118,7 +118,7 @@ def frames_in(data: bytes) -> list[Frame]:
 
 
 def outbound(limits: Limits) -> tuple[Outbound, Stream]:
-    return Outbound(limits, lambda: 0.0), Stream(1, 65_535, 65_535, at_client=True)
+    return Outbound(limits, lambda: 0.0, account()), Stream(1, 65_535, 65_535, at_client=True)
 
 
 def test_data_stops_at_the_smallest_bound():
@@ -158,28 +158,3 @@ def test_blocked_senders_are_woken_once_there_is_room():
     state.out = bytearray()
     state.written()
     assert sender.woken == 1
-
-
-def test_a_quarter_of_the_window_is_credited_at_once():
-    state, stream = outbound(Limits(stream_window_bytes=65_536, connection_window_bytes=1_000_000))
-    state.credit(stream, 16_383)
-    assert state.out == b""
-    state.credit(stream, 1)
-    (frame,) = frames_in(bytes(state.out))
-    assert isinstance(frame, WindowUpdateFrame)
-    assert (frame.stream_id, frame.window_increment) == (1, 16_384)
-
-
-def test_unfinished_messages_of_all_streams_are_bounded():
-    limits = Limits(max_assembling_bytes=1_500)
-    joined = Joined(server_limits=limits)
-    for number in (1, 2):
-        ours, theirs = joined.call()
-        joined.client.write_data(ours, frame_message(bytes(5_000))[:1_000], 0, end=False)
-        joined.exchange()
-        if number == 1:
-            assert joined.server.take(theirs, 1) == []
-        else:
-            with pytest.raises(RpcError, match="too many large messages") as caught:
-                joined.server.take(theirs, 1)
-            assert caught.value.status is Status.RESOURCE_EXHAUSTED

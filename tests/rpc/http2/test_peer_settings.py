@@ -78,7 +78,7 @@ def test_a_window_changed_again_and_again_wakes_each_sender_once(end):
         connection.blocked[stream] = None
         sleepers.append(sleeper)
     before = streams[0].send_window
-    size = connection.limits.stream_window_bytes
+    size = connection.first_window_bytes
     receive(settings_frame(*[(WINDOW, 0), (WINDOW, size + 10)] * (PAIRS // 2)))
     assert {stream.send_window for stream in streams} == {before + 10}
     assert sum(sleeper.woken for sleeper in sleepers) <= len(streams)

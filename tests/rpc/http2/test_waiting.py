@@ -6,7 +6,7 @@ import trio.testing
 
 from gossipnode.rpc import Limits, RpcError, Status
 from gossipnode.rpc.http2 import waiting
-from gossipnode.rpc.http2.wakeable import NOBODY
+from gossipnode.rpc.http2.stream import NOBODY
 from tests.rpc.http2.joined import REQUEST, Joined
 from tests.rpc.methods import FLOW, UNARY
 from tests.rpc.wired import drain, wired
@@ -150,7 +150,7 @@ async def test_a_task_is_attached_only_while_it_sleeps():
 
 async def test_sending_yields_once_for_each_batch_that_the_writer_takes():
     """Other tasks run, but not after every small message."""
-    joined = Joined(server_limits=Limits(gather_bytes=1000))
+    joined = Joined(Limits(first_window_bytes=1 << 20), Limits(gather_bytes=1000))
     _, theirs = joined.call()
     turns = 0
 

@@ -1,16 +1,18 @@
 """The rule by which connections are kept, without sockets: nobody keeps all others out."""
 
 from dataclasses import dataclass, field
+from itertools import count
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gossipnode.concurrency.shares import Caller
 from gossipnode.rpc import Limits
-from gossipnode.rpc.server.connection_slots import NO_ADDRESS, ConnectionSlots, HandshakeSlot, Slot
+from gossipnode.rpc.server.connection_slots import ConnectionSlots, HandshakeSlot, Slot
 
-LIMITS = Limits(
-    max_connections=8, max_connections_per_address=4, connections_kept_for_members=2, max_handshakes=4
-)
+LIMITS = Limits(max_connections=8, connections_kept_for_members=2, max_handshakes=4)
+
+numbers = count()
 
 
 @dataclass
@@ -28,7 +30,8 @@ class Connection:
 
 
 def slot(address, *, busy=False, member=False, idle_since=0.0):
-    return Slot(address, Scope(), member, Connection(idle_since, [1] if busy else []))
+    caller = Caller(address or f"connection {next(numbers)}", member)
+    return Slot(caller, Scope(), Connection(idle_since, [1] if busy else []))
 
 
 def slots():
@@ -37,7 +40,7 @@ def slots():
 
 def test_connections_that_are_idle_do_not_keep_others_out():
     kept = slots()
-    idle = [slot(f"10.0.0.{number % 3}", idle_since=number) for number in range(6)]
+    idle = [slot(f"10.0.0.{number}", idle_since=number) for number in range(6)]
     assert all(kept.admit(each) for each in idle)
     assert kept.admit(slot("192.0.2.1"))
     assert [each.scope.cancelled for each in idle] == [True] + [False] * 5
@@ -52,11 +55,11 @@ def test_connections_with_calls_never_give_way():
     assert not any(each.scope.cancelled for each in busy)
 
 
-def test_one_address_has_a_cap_and_its_own_connections_give_way():
+def test_an_address_beyond_its_share_loses_connections_of_its_own():
     kept = slots()
     other = slot("192.0.2.1", idle_since=-1.0)
     assert kept.admit(other)
-    same = [slot("10.0.0.1", busy=number > 0) for number in range(4)]
+    same = [slot("10.0.0.1", busy=number > 0) for number in range(3)]
     assert all(kept.admit(each) for each in same)
     assert kept.admit(slot("10.0.0.1", busy=True))
     assert same[0].scope.cancelled
@@ -70,13 +73,13 @@ def test_room_is_kept_for_members_whatever_the_others_do():
     for number in range(20):
         kept.admit(slot(f"10.0.0.{number}", busy=True))
     assert len(kept) == 6
-    assert all(kept.admit(slot("192.0.2.1", busy=True, member=True)) for _ in range(2))
-    assert not kept.admit(slot("192.0.2.1", busy=True, member=True))
+    assert all(kept.admit(slot(f"192.0.2.{n}", busy=True, member=True)) for n in range(2))
+    assert not kept.admit(slot("192.0.2.3", busy=True, member=True))
 
 
-def test_peers_without_an_address_have_no_cap():
+def test_peers_without_an_address_are_callers_of_their_own():
     kept = ConnectionSlots(LIMITS, keep_for_members=False)
-    assert all(kept.admit(slot(NO_ADDRESS, busy=True)) for _ in range(8))
+    assert all(kept.admit(slot("", busy=True)) for _ in range(8))
 
 
 def test_a_handshake_gives_way_to_one_of_an_address_with_fewer():
@@ -104,8 +107,8 @@ def test_no_limit_is_exceeded_and_nobody_with_calls_is_ended(script):
         if kept.admit(new):
             alive.append(new)
         alive = [each for each in alive if not each.scope.cancelled]
-        others = [each for each in alive if not each.member]
+        others = [each for each in alive if not each.caller.member]
         assert len(kept) == len(alive) <= LIMITS.max_connections
         assert len(others) <= LIMITS.max_connections - LIMITS.connections_kept_for_members
-        assert all(sum(o.address == each.address for o in others) <= 4 for each in others)
+        assert all(sum(o.caller == each.caller for o in others) <= 3 for each in others)
     assert not any(each.scope.cancelled for each in alive)

@@ -5,12 +5,13 @@ import trio.testing
 from hyperframe.frame import DataFrame, RstStreamFrame
 
 from gossipnode.rpc import Limits, ReplyBudget
+from tests.concurrency.accounts import account
 from tests.rpc.methods import UNARY
 from tests.rpc.wired import wired
 
 
 async def test_room_is_what_is_not_on_its_way():
-    budget = ReplyBudget(10)
+    budget = ReplyBudget(10, account())
     assert budget.has_room
     with budget.holding(9):
         assert budget.has_room
@@ -20,7 +21,7 @@ async def test_room_is_what_is_not_on_its_way():
 
 
 async def test_waiting_handlers_go_on_when_enough_is_taken():
-    budget = ReplyBudget(10)
+    budget = ReplyBudget(10, account())
     passed = []
 
     async def wait(name):

@@ -35,7 +35,8 @@ async def test_request_that_is_not_grpc(caplog, fields, status):
 )
 async def test_content_types_that_are_grpc(caplog, content_type):
     async with against(caplog) as peer:
-        fields = [(":method", "POST"), (":path", UNARY.path), ("content-type", content_type)]
+        fields = [(":method", "POST"), (":scheme", "http"), (":path", UNARY.path)]
+        fields.append(("content-type", content_type))
         await peer.send(peer.headers(1, fields), DataFrame(1, message(b"x"), flags=["END_STREAM"]))
         assert await peer.fields(1) == {":status": "200", "content-type": "application/grpc+proto"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import betterproto
@@ -10,6 +11,7 @@ from google.protobuf.message import DecodeError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gossipnode.wire.bounds.message_bounds import MESSAGE_FIELDS
 from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.envelope.strict import DEPTH_MAX, decode
 from gossipnode.wire.envelope.tables import chosen, table_of
@@ -205,6 +207,34 @@ def test_depth_is_bounded() -> None:
     with pytest.raises(WireError, match="messages within each other") as caught:
         decode(common.Span, nested(DEPTH_MAX))
     assert len(str(caught.value)) < 3000
+
+
+def test_enclosed_messages_are_read_where_they_lie() -> None:
+    """Nothing is copied on the way down, so a deep message takes no more memory than a flat one."""
+    from gossipnode.wire.generated.bp.banyandb.common import v1 as common
+
+    data = field(15, bytes(1 << 20))
+    for _ in range(DEPTH_MAX - 1):
+        data = field(6, data)
+    tracemalloc.start()
+    decode(common.Span, data)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 19
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("inner", [b"\x0a\x05ab", b"\x0a", b"\x10", b"\x10\xff", b"\x79\x00", b"\x7a\x03a"])
+def test_a_field_ends_where_its_message_ends(inner: bytes) -> None:
+    """What follows the enclosed message must not be taken for its content."""
+    with pytest.raises(WireError, match=r"^PropagationRequest\.context\."):
+        decode(banyandb.PropagationRequest, field(1, inner) + field(3, b"abcdefghi"))
+
+
+def test_enclosed_and_unknown_fields_count_for_more_than_others() -> None:
+    for fields, each in ((field(1, b""), MESSAGE_FIELDS + 2), (b"\x78\x01", 4)):
+        most = 10 * each
+        decode(banyandb.PropagationRequest, fields * 10, most + 1)
+        with pytest.raises(WireError, match="more fields than a message may have"):
+            decode(banyandb.PropagationRequest, fields * 10, most)
 
 
 SAMPLES = [(REQUEST, gossip_pb2.PropagationRequest), (STATUS, node_pb2.StatusResponse)]

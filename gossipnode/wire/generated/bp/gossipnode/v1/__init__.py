@@ -210,6 +210,28 @@ class StatusResponse(betterproto.Message):
     """
 
     replicas: "ReplicaCounters" = betterproto.message_field(9)
+    memory: "Memory" = betterproto.message_field(10)
+
+
+@dataclass(eq=False, repr=False)
+class Memory(betterproto.Message):
+    """
+    What the node may spend on what others send and ask for, and who holds how much of it, in bytes.
+    """
+
+    budget: int = betterproto.uint64_field(1)
+    used: int = betterproto.uint64_field(2)
+    by: List["MemoryHeld"] = betterproto.message_field(3)
+    callers: List["MemoryHeld"] = betterproto.message_field(4)
+    """The callers that hold most, first the one with most."""
+
+
+@dataclass(eq=False, repr=False)
+class MemoryHeld(betterproto.Message):
+    name: str = betterproto.string_field(1)
+    """A use, or a caller: a member's name or an address."""
+
+    size: int = betterproto.uint64_field(2)
 
 
 @dataclass(eq=False, repr=False)

@@ -186,7 +186,7 @@ class ShardStatus(_message.Message):
     def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., replicas: _Optional[_Iterable[str]] = ..., records: _Optional[int] = ..., tombstones: _Optional[int] = ..., root: _Optional[str] = ..., tree: _Optional[str] = ..., last_converged: _Optional[int] = ..., moving: _Optional[_Union[ShardStatus.Moving, _Mapping]] = ...) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("node", "address", "version", "state", "members", "shards", "rounds", "registry_root", "replicas")
+    __slots__ = ("node", "address", "version", "state", "members", "shards", "rounds", "registry_root", "replicas", "memory")
     NODE_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -196,6 +196,7 @@ class StatusResponse(_message.Message):
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
     REGISTRY_ROOT_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
     node: str
     address: str
     version: str
@@ -205,7 +206,27 @@ class StatusResponse(_message.Message):
     rounds: _containers.RepeatedCompositeFieldContainer[Round]
     registry_root: str
     replicas: ReplicaCounters
-    def __init__(self, node: _Optional[str] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., registry_root: _Optional[str] = ..., replicas: _Optional[_Union[ReplicaCounters, _Mapping]] = ...) -> None: ...
+    memory: Memory
+    def __init__(self, node: _Optional[str] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., registry_root: _Optional[str] = ..., replicas: _Optional[_Union[ReplicaCounters, _Mapping]] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ...) -> None: ...
+
+class Memory(_message.Message):
+    __slots__ = ("budget", "used", "by", "callers")
+    class Held(_message.Message):
+        __slots__ = ("name", "size")
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        SIZE_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        size: int
+        def __init__(self, name: _Optional[str] = ..., size: _Optional[int] = ...) -> None: ...
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    CALLERS_FIELD_NUMBER: _ClassVar[int]
+    budget: int
+    used: int
+    by: _containers.RepeatedCompositeFieldContainer[Memory.Held]
+    callers: _containers.RepeatedCompositeFieldContainer[Memory.Held]
+    def __init__(self, budget: _Optional[int] = ..., used: _Optional[int] = ..., by: _Optional[_Iterable[_Union[Memory.Held, _Mapping]]] = ..., callers: _Optional[_Iterable[_Union[Memory.Held, _Mapping]]] = ...) -> None: ...
 
 class ReplicaCounters(_message.Message):
     __slots__ = ("read_repairs", "read_repairs_dropped")

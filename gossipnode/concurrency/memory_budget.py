@@ -1,0 +1,224 @@
+"""The memory that a process may spend on what others send and ask for, and who holds how much of it.
+
+Nothing is allocated here: whoever keeps bytes for a caller counts them in an account. Accounts take from the
+budget in steps, so that counting costs next to nothing. Must never let one caller hold what all need: that is
+the rule of shares.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from gossipnode.concurrency.shares import Caller, Shares
+
+MIB: Final = 1 << 20
+
+BUDGET_BYTES: Final = 256 * MIB
+"""What a node spends above its base unless its settings say otherwise."""
+
+ACCOUNT_STEP_BYTES: Final = 64 << 10
+"""An account takes from the budget, and gives back, in steps of this size."""
+
+KEPT_FOR_MEMBERS_PART: Final = 4
+"""The budget divided by this is kept for members."""
+
+TAKEN_AT_ONCE_PART: Final = 8
+"""What waits for room takes at most the budget divided by this, or a small budget would let it starve."""
+
+
+class Waiting(Protocol):
+    """A task that sleeps until there may be room."""
+
+    def wake(self) -> None:
+        """Let the task look again."""
+
+
+class MemoryBudget:
+    """The budget of a process. `shares` is in bytes."""
+
+    __slots__ = ("_lines", "_promised", "_room_bytes", "_rooms", "_uses", "shares")
+
+    def __init__(self, budget_bytes: int = BUDGET_BYTES) -> None:
+        """Start with nothing held. Raises ValueError for a budget of no bytes."""
+        self.shares = Shares(budget_bytes, kept=budget_bytes // KEPT_FOR_MEMBERS_PART)
+        self._uses: dict[str, int] = {}
+        self._promised: dict[Caller, int] = {}
+        # How many blocks of each use and caller have got room; see `memory_room`.
+        self._rooms: dict[tuple[str, Caller], int] = {}
+        self._room_bytes: dict[Caller, int] = {}
+        # Those that wait for room, first come first served, by use and caller.
+        self._lines: dict[tuple[str, Caller], dict[object, Waiting]] = {}
+
+    def account(self, use: str, caller: Caller) -> MemoryAccount:
+        """An account of `caller` for what `use` names, with nothing in it."""
+        return MemoryAccount(self, use, caller)
+
+    def by_use(self) -> dict[str, int]:
+        """The bytes held for each use, in the order of their names."""
+        return dict(sorted((use, held) for use, held in self._uses.items() if held))
+
+    def at_once(self, size: int) -> int:
+        """What to hold for `size` bytes that wait until they fit: less than that, if the budget is small."""
+        return min(size, self.shares.capacity // TAKEN_AT_ONCE_PART)
+
+    def count(self, use: str, caller: Caller, change: int) -> None:
+        """Take `change` bytes from the budget, or give them back if it is negative."""
+        self._uses[use] = self._uses.get(use, 0) + change
+        if change >= 0:
+            self.shares.take(caller, change)
+        else:
+            self.shares.give_back(caller, -change)
+            self.wake()
+
+    def promise_room(self, caller: Caller) -> int:
+        """What may still be promised to `caller` so that all of it would fit its share if it came now.
+
+        What has come already counts as promised and as held. So half of a share is left for other things.
+        """
+        held = self.shares.held_by(caller)
+        share = (self.shares.free_for(caller) + held) // 2
+        return max(0, share - held - self._promised.get(caller, 0))
+
+    def promised(self, caller: Caller) -> int:
+        """What is promised to `caller` now."""
+        return self._promised.get(caller, 0)
+
+    def promise(self, caller: Caller, change: int) -> None:
+        """Count `change` bytes more, or fewer, as promised: `caller` may send them without asking."""
+        promised = self._promised.get(caller, 0) + change
+        assert promised >= 0, f"{caller.name} was promised less"
+        if promised:
+            self._promised[caller] = promised
+        else:
+            self._promised.pop(caller, None)
+        if change < 0:
+            self.wake()
+
+    def has_room(self, account: MemoryAccount, size: int) -> bool:
+        """Whether a block that is to hold `size` bytes may begin.
+
+        The blocks of a caller have at most two thirds of its share, since what it still sends needs room.
+        The only one of its use may begin in any case, so that whatever waits gets on in the end.
+        """
+        if (account.use, account.caller) not in self._rooms:
+            return True
+        return account.fits(size + self._room_bytes.get(account.caller, 0))
+
+    def may_begin(self, account: MemoryAccount, size: int) -> bool:
+        """Whether it may begin at once: there is room, and nobody else waits for it."""
+        return (account.use, account.caller) not in self._lines and self.has_room(account, size)
+
+    def enter(self, account: MemoryAccount, size: int) -> None:
+        """A block begins, which holds `size` bytes."""
+        key = account.use, account.caller
+        self._rooms[key] = self._rooms.get(key, 0) + 1
+        self._room_bytes[account.caller] = self._room_bytes.get(account.caller, 0) + size
+        account.take(size)
+
+    def leave(self, account: MemoryAccount, size: int) -> None:
+        """A block of `size` bytes is over."""
+        key = account.use, account.caller
+        account.give_back(size)
+        self._rooms[key] -= 1
+        self._room_bytes[account.caller] -= size
+        if not self._rooms[key]:
+            del self._rooms[key]
+        if not self._room_bytes[account.caller]:
+            del self._room_bytes[account.caller]
+        self.wake()
+
+    def wait(self, account: MemoryAccount, owner: object, task: Waiting) -> None:
+        """Wake `task` when there may be room for `owner`, which waits in the line of its use and caller.
+
+        An owner that waits already keeps its place in the line.
+        """
+        self._lines.setdefault((account.use, account.caller), {})[owner] = task
+
+    def wait_no_more(self, account: MemoryAccount, owner: object) -> None:
+        """The owner has got its room, or has given up. Harmless if it does not wait."""
+        line = self._lines.get((account.use, account.caller))
+        if line is None or owner not in line:
+            return
+        first = next(iter(line)) is owner
+        del line[owner]
+        if not line:
+            del self._lines[account.use, account.caller]
+        elif first:
+            next(iter(line.values())).wake()
+
+    def wake(self) -> None:
+        """Wake the first of each line. It stays first until it has got its room."""
+        for line in list(self._lines.values()) if self._lines else ():
+            next(iter(line.values())).wake()
+
+
+class MemoryAccount:
+    """What one caller holds for one use, such as the calls of one connection."""
+
+    __slots__ = ("_closed", "_promised", "_reserved", "budget", "caller", "held", "use")
+
+    def __init__(self, budget: MemoryBudget, use: str, caller: Caller) -> None:
+        """Made by `MemoryBudget.account`."""
+        self.budget = budget
+        self.use = use
+        self.caller = caller
+        self.held = 0
+        """Bytes in this account."""
+        # What was taken from the budget for them, in whole steps.
+        self._reserved = 0
+        self._promised = 0
+        self._closed = False
+
+    def fits(self, size: int) -> bool:
+        """Whether the caller may hold `size` bytes more within its share."""
+        beyond = self.held + size - self._reserved
+        return beyond <= 0 or self.budget.shares.may_take(self.caller, _steps(beyond))
+
+    def take(self, size: int) -> None:
+        """Count `size` bytes more, whether they fit or not."""
+        assert size >= 0, "what is taken is no less than nothing"
+        self.held += size
+        if self.held > self._reserved and not self._closed:
+            self._reserve(_steps(self.held))
+
+    def give_back(self, size: int) -> None:
+        """Count `size` bytes less."""
+        self.held -= size
+        assert self.held >= 0, f"more is given back than was taken for {self.use}"
+        # One step stays, so that a small account does not reach for the budget each time.
+        if self._reserved - self.held >= 2 * ACCOUNT_STEP_BYTES and not self._closed:
+            self._reserve(_steps(self.held))
+
+    def may_promise(self, size: int, kept: int) -> bool:
+        """Whether `size` bytes may be promised in place of `kept`, which are a part of what is promised now.
+
+        If nothing else is promised to the caller, they may in any case: one message at a time always gets on.
+        """
+        budget = self.budget
+        fits = size - kept <= budget.promise_room(self.caller)
+        return fits or budget.promised(self.caller) == kept
+
+    def promise(self, change: int) -> None:
+        """Count `change` bytes more, or fewer, as promised to the caller."""
+        if not self._closed:
+            self._promised += change
+            self.budget.promise(self.caller, change)
+
+    def for_use(self, use: str) -> MemoryAccount:
+        """Another account of the same caller, for another use."""
+        return self.budget.account(use, self.caller)
+
+    def close(self) -> None:
+        """Give back everything. What is counted afterwards, by those that still tidy up, counts no more."""
+        self._reserve(0)
+        self.promise(-self._promised)
+        self._closed = True
+
+    def _reserve(self, reserved: int) -> None:
+        change, self._reserved = reserved - self._reserved, reserved
+        self.budget.count(self.use, self.caller, change)
+
+
+def _steps(size: int) -> int:
+    """`size` bytes in whole steps."""
+    return -(-size // ACCOUNT_STEP_BYTES) * ACCOUNT_STEP_BYTES
