@@ -166,7 +166,7 @@ class FairTurns:
                 if not waiting.granted.is_set():
                     self._look_for_stalls()
         except trio.Cancelled:
-            if waiting.granted.is_set():
+            if waiting.granted.is_set():  # after this task was cancelled, before it could run
                 self._give_back(caller, line, working=True)
             else:
                 self._leave(waiting)

@@ -30,7 +30,7 @@ from gossipnode.core.session.messages import (
 from gossipnode.core.session.tree import SlotDigest
 from gossipnode.wire.bounds.message_bounds import PAGE_MAX_LEAVES
 from gossipnode.wire.envelope.strict import decode
-from gossipnode.wire.envelope.tables import chosen, values_of, varint
+from gossipnode.wire.envelope.tables import chosen, present, values_of, varint
 from gossipnode.wire.generated.bp.banyandb.property import v1 as bp
 from gossipnode.wire.generated.pb.banyandb.property.v1 import repair_pb2 as pb
 from gossipnode.wire.property.payload import decode_record
@@ -132,7 +132,7 @@ def decode_server_message(data: bytes) -> ServerMessage:
     match name:
         case "property_sync":
             return PropertyAnswer(
-                _ANSWER_TO.get(value.from_, AnswerTo.UNSPECIFIED), _decode_sync(value.property)
+                _ANSWER_TO.get(value.from_, AnswerTo.UNSPECIFIED), _decode_sync(present(value, "property"))
             )
         case "differ_tree_summary":
             return _decode_page(value)
@@ -198,7 +198,10 @@ def _encode_sync(record: Record | Unreadable) -> bytes:
     return sync + b"\x18" + varint(version.delete_time) if version.delete_time else sync
 
 
-def _decode_sync(sync: bp.PropertySync) -> Record | Unreadable:
+def _decode_sync(sync: bp.PropertySync | None) -> Record | Unreadable:
+    """The record of a message; an answer that carries none says as little as one with an empty record."""
+    if sync is None:
+        return _record(b"", 0)
     values = values_of(sync)
     return _record(values["property"], values["delete_time"])
 

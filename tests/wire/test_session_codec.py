@@ -182,6 +182,7 @@ def test_what_no_replica_may_store_is_unreadable_and_no_error() -> None:
     assert decode_server_message(answer) == PropertyAnswer(
         AnswerTo.MISSING, Unreadable("Property.metadata: missing")
     )
+    assert decode_server_message(b"\x1a\x02\x08\x01") == decode_server_message(answer)  # without the record
 
 
 def test_an_unreadable_record_is_never_sent_on() -> None:

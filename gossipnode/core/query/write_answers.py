@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from gossipnode.core.model.property import Record
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.query.replica_messages import RecordsWritten, Refusal, ReplicaReply
+
+_NO_REASON: Final = "refused it without a reason"
+"""An empty reason would count as an acknowledgement."""
 
 
 class WriteAnswers:
@@ -28,13 +32,14 @@ class WriteAnswers:
     def take(self, _replica: str, reply: ReplicaReply) -> str:
         """Why an answer is not an acknowledgement; "" when it is one."""
         if isinstance(reply, Refusal):
-            return reply.message
+            return reply.message or _NO_REASON
         if not isinstance(reply, RecordsWritten) or len(reply.results) != len(self._records):
             return "its answer does not fit"
         reason = ""
         for record, result in zip(self._records, reply.results, strict=True):
             if result.outcome is WriteOutcome.REFUSED:
-                return f"{record.entity.text}: {result.problem}" if self._names_records else result.problem
+                problem = result.problem or _NO_REASON
+                return f"{record.entity.text}: {problem}" if self._names_records else problem
             if result.outcome is WriteOutcome.OLDER and not self._newer_counts:
                 self.overtaken = True
                 reason = "has a newer version"

@@ -294,13 +294,17 @@ class ExchangeLink:
         try:
             while (batch := await stream.recv()) is not None:
                 conversation.answered = True
-                for reply in batch.replies:
-                    asked = self._under_way.get(reply.id)
-                    if asked is not None:  # the answer may come too late
-                        self._end(asked, _answer(reply, asked.request))
+                self._hand_out(batch)
+                del batch  # or it would stay until the next one comes
         except RpcError as error:
             end = error
         self._broken(end, conversation)
+
+    def _hand_out(self, batch: ExchangeReply) -> None:
+        for reply in batch.replies:
+            asked = self._under_way.get(reply.id)
+            if asked is not None:  # the answer may come too late
+                self._end(asked, _answer(reply, asked.request))
 
     async def _wait_queued(self) -> None:
         while not self._queued:

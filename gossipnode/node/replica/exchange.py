@@ -189,6 +189,7 @@ class _Exchange:
                 if batch is None:
                     return
                 self._take(batch)
+                del batch  # or it would stay until the next one comes
         except RpcError as error:
             self._fail(error)
 
@@ -250,13 +251,16 @@ class _Exchange:
         while True:
             while not self._startable():
                 await self._parked.park()
-            job = self._jobs.popleft()
-            self._handled_weight += job.weight
-            if isinstance(job, _Read):
-                await self._do_read(job)
-            else:
-                await self._do_writes(job)
-            self._handled_weight -= job.weight
+            await self._do(self._jobs.popleft())
+
+    async def _do(self, job: _Read | _Writes) -> None:
+        """Do one job. A task that parks afterwards holds none: there are many, and a job may be large."""
+        self._handled_weight += job.weight
+        if isinstance(job, _Read):
+            await self._do_read(job)
+        else:
+            await self._do_writes(job)
+        self._handled_weight -= job.weight
 
     async def _do_read(self, job: _Read) -> None:
         try:
@@ -296,6 +300,7 @@ class _Exchange:
                     await self._sender.sleep()
                 batch, count, size = self._take_ready()
                 await self._stream.send(batch)
+                del batch
                 self._unanswered -= count
                 self._bytes -= size
                 self._memory.give_back(size)

@@ -49,6 +49,14 @@ def test_a_record_that_is_refused_fails_the_write_and_is_named_where_there_are_m
     assert named.take("a", written(OLDER, REFUSED)) == "sw/n/2: too odd"
 
 
+@pytest.mark.parametrize("names_records", [False, True])
+def test_who_refuses_without_a_reason_acknowledges_nothing(names_records: bool) -> None:
+    answers = WriteAnswers(RECORDS, names_records=names_records)
+    silent = RecordsWritten((WriteResult(REFUSED, None, ""), WriteResult(STORED, None, "")))
+    assert "refused" in answers.take("a", silent)
+    assert answers.take("a", Refusal(9, "", other_view=False)) == "refused it without a reason"
+
+
 def test_a_refusal_says_why_itself() -> None:
     answers = WriteAnswers(RECORDS, newer_counts=True)
     assert answers.take("a", Refusal(9, "a sees other members", other_view=True)) == "a sees other members"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Sequence
+
 import pytest
 import trio
 import trio.testing
@@ -13,6 +16,7 @@ from gossipnode.core.query.replica_messages import (
     ReadRecords,
     RecordsRead,
     RecordsWritten,
+    WriteRecords,
 )
 from gossipnode.node.peers.exchange_link import EXCHANGE_BATCH_BYTES, EXCHANGE_BATCH_REQUESTS
 from gossipnode.node.replica import exchange
@@ -79,6 +83,23 @@ async def test_the_writes_of_a_batch_reach_the_store_together(autojump_clock: ob
         await ask_all(pair.link, {number: write(record(f"n/{number}")) for number in range(50)})
         assert [len(batch) for batch in replica.writes] == [50]
         assert trio.current_time() == 1
+
+
+async def test_what_was_asked_and_answered_is_in_no_tasks_hands(autojump_clock: object) -> None:
+    async def found(request: ReadRecords) -> RecordsRead:
+        await trio.sleep(1)  # so that there are as many tasks as requests
+        return RecordsRead((None,))
+
+    async def written(requests: Sequence[WriteRecords]) -> list[RecordsWritten]:
+        return [RecordsWritten((WriteResult(WriteOutcome.STORED, None, ""),)) for _ in requests]
+
+    async with linked(handlers(found, written)) as pair:
+        await ask_all(pair.link, {number: read(f"{number}") for number in range(10)})
+        await ask_all(pair.link, {number: write(record(f"n/{number}")) for number in range(10)})
+        await trio.testing.wait_all_tasks_blocked()
+        gc.collect()
+        left = [each for each in gc.get_objects() if isinstance(each, ReadRecords | WriteRecords)]
+        assert left == []
 
 
 @pytest.mark.slow
