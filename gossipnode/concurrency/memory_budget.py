@@ -120,11 +120,14 @@ class MemoryBudget:
         key = account.use, account.caller
         account.give_back(size)
         self._rooms[key] -= 1
-        self._room_bytes[account.caller] -= size
         if not self._rooms[key]:
             del self._rooms[key]
-        if not self._room_bytes[account.caller]:
-            del self._room_bytes[account.caller]
+        left = self._room_bytes.get(account.caller, 0) - size
+        assert left >= 0, f"{account.caller.name} leaves more room than it entered"
+        if left:
+            self._room_bytes[account.caller] = left
+        else:
+            self._room_bytes.pop(account.caller, None)
         self.wake()
 
     def wait(self, account: MemoryAccount, owner: object, task: Waiting) -> None:

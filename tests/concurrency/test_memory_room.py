@@ -97,3 +97,15 @@ async def test_of_a_small_budget_a_block_holds_an_eighth() -> None:
     memory = account(8 * MIB)
     async with holding(memory, "answers", 100 * MIB):
         assert memory.budget.shares.held == MIB
+
+
+async def test_blocks_of_no_bytes_are_counted_like_others() -> None:
+    """Many requests are empty."""
+    memory = account(8 * MIB)
+    async with RoomFor(memory, 0):
+        async with RoomFor(memory, 0):
+            pass
+        async with RoomFor(memory, MIB):
+            assert memory.held == MIB
+    assert not memory.budget._rooms
+    assert not memory.budget._room_bytes
