@@ -18,7 +18,7 @@ from trio.lowlevel import Abort, RaiseCancelT, RunVar, Task, current_task, resch
 
 from gossipnode.concurrency.shares import Caller
 
-TURN_BYTES: Final = 16 << 10
+TURN_BYTES: Final = 64 << 10
 """What is worked on in one turn. A hostile byte costs a microsecond or two, an honest one far less."""
 
 
@@ -35,8 +35,8 @@ class _AskedTurn:
         return (self.finish, self.number) < (other.finish, other.number)
 
 
-class LoopTurns:
-    """The turns of one loop."""
+class LoopTurns(trio.abc.Instrument):
+    """The turns of one loop. As an instrument of Trio it learns when the next one begins."""
 
     __slots__ = ("_finishes", "_left", "_now", "_numbers", "_queue", "_turn_bytes", "_turning")
 
@@ -62,8 +62,6 @@ class LoopTurns:
         A size stands for work: what costs more for a byte counts for more bytes.
         """
         if self._left > 0 and not self._turning:
-            # Nobody says when a turn begins, so what earlier turns have used is not given back: on a calm
-            # node, one of many tasks waits for a turn that it need not wait for.
             self._left -= size
             return
         finish = self._finishes[caller] = max(self._now, self._finishes.get(caller, 0)) + size
@@ -78,6 +76,12 @@ class LoopTurns:
             return Abort.SUCCEEDED
 
         await wait_task_rescheduled(abort)
+
+    def after_io_wait(self, timeout: float) -> None:
+        """Trio is about to run all tasks that are ready: a turn begins."""
+        del timeout
+        if not self._turning:
+            self._left = self._turn_bytes
 
     def _next_turn(self) -> None:
         """Let those go on who fit into a new turn, and look again in the next one while others wait."""
@@ -107,4 +111,5 @@ def loop_turns() -> LoopTurns:
     except LookupError:
         turns = LoopTurns()
         _TURNS.set(turns)
+        trio.lowlevel.add_instrument(turns)
         return turns

@@ -100,3 +100,15 @@ async def test_after_a_crowd_work_goes_on_at_once_again() -> None:
 
 async def test_a_run_has_its_own_turns() -> None:
     assert loop_turns() is loop_turns()
+
+
+async def test_what_a_turn_has_left_is_whole_again_in_the_next_one() -> None:
+    turns = LoopTurns(100)
+    trio.lowlevel.add_instrument(turns)
+    for _ in range(20):
+        with trio.testing.assert_no_checkpoints():
+            await turns.spend(GREEDY, 90)
+            await turns.spend(MODEST, 90)
+        await trio.lowlevel.checkpoint()
+    trio.lowlevel.remove_instrument(turns)
+    assert not turns.full

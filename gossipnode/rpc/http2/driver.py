@@ -19,8 +19,10 @@ from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes
 from gossipnode.rpc.log import log
 from gossipnode.rpc.status import RpcError, Status
 
+# Frames are only cut apart and kept, so this number of their bytes costs as much as one that is decoded.
+_READ_BYTES_OF_ONE: Final = 4
+# While others wait for a turn of the loop, what was read is taken in portions of this size.
 _CROWDED_READ_BYTES: Final = 4096
-"""While others wait for a turn of the loop, what was read is taken in portions of this size."""
 
 
 class _Driver:
@@ -56,7 +58,7 @@ class _Driver:
             try:
                 for at in range(0, len(data), step):
                     part = bytes(data[at : at + step])
-                    await turns.spend(caller, len(part))
+                    await turns.spend(caller, len(part) // _READ_BYTES_OF_ONE)
                     connection.receive(part)
                     while connection.crowded and not connection.closing:
                         await trio.lowlevel.checkpoint()
