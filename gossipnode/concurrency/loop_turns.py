@@ -18,7 +18,7 @@ from trio.lowlevel import Abort, RaiseCancelT, RunVar, Task, current_task, resch
 
 from gossipnode.concurrency.shares import Caller
 
-TURN_BYTES: Final = 64 << 10
+TURN_BYTES: Final = 32 << 10
 """What is worked on in one turn. A hostile byte costs a microsecond or two, an honest one far less."""
 
 

@@ -16,6 +16,8 @@ MESSAGE_PREFIX_BYTES: Final = 5
 ONE_TOO_MANY: Final = 2
 # What zlib takes for "a gzip header, and any window".
 _GZIP_WINDOW_BITS: Final = 31
+# No more messages are cut at once when those that were cut have this number of bytes.
+_CUT_BYTES: Final = 256 * 1024
 # What a compressed message may grow to, besides the limit of every message: the free bytes, and this multiple
 # of its own size. Text and JSON shrink to a tenth or so; only a message made to grow needs more.
 _INFLATED_FREE_BYTES: Final = 256 * 1024
@@ -53,6 +55,8 @@ def cut_messages(
 ) -> tuple[list[bytes], int]:
     """Up to `max_messages` whole messages at the start of `buffer`, and the bytes that they take up there.
 
+    Beyond 256 KiB, no more of them are cut at once: many large messages would be in memory together.
+
     `gzip` is whether the peer said that it compresses with it. Compressed messages are cut one at a time, so
     that a few bytes do not become many large messages at once.
 
@@ -63,7 +67,7 @@ def cut_messages(
     messages: list[bytes] = []
     at, end = 0, len(buffer)
     with memoryview(buffer) as view:
-        while end - at >= MESSAGE_PREFIX_BYTES and len(messages) < max_messages:
+        while end - at >= MESSAGE_PREFIX_BYTES and len(messages) < max_messages and at < _CUT_BYTES:
             compressed, size = _unpack_prefix(buffer, at)
             if messages and (compressed or size > max_message_bytes):
                 break

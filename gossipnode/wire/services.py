@@ -67,6 +67,10 @@ def _method(
     raise TypeError(f"{service.__name__} has no {name}({request.__name__}) -> {reply.__name__}")
 
 
+_PB_BYTES_OF_ONE = 8
+"""Google's runtime reads this number of bytes in the time in which the others read one."""
+
+
 def _pb_method(
     service: ServiceDescriptor, name: str, request: type[PbRequest], reply: type[PbReply]
 ) -> Method[PbRequest, PbReply]:
@@ -85,6 +89,7 @@ def _pb_method(
         _pb_decoder(request),
         reply.SerializeToString,
         _pb_decoder(reply),
+        bytes_of_one=_PB_BYTES_OF_ONE,
     )
 
 

@@ -57,6 +57,12 @@ class Listener:
         self._buffer = b""
         self.window_bytes = 65_535
         """What the node has let us send on the whole connection so far."""
+        self.first_window_bytes = 65_535
+        """What it lets us send on a new stream."""
+        self.credit_bytes: Counter[int] = Counter()
+        """What it has let us send on each stream beyond that."""
+        self.ended: set[int] = set()
+        """Streams that it has ended."""
 
     def take(self, data: bytes) -> None:
         """Take what came, in any portions."""
@@ -76,8 +82,16 @@ class Listener:
             self._ending.goaways[f"{code} {text}".strip()] += 1
         elif kind == frames.RESET:
             self._ending.resets[code_name(struct.unpack(">I", payload)[0])] += 1
-        elif kind == frames.WINDOW and not stream:
-            self.window_bytes += struct.unpack(">I", payload)[0]
+            self.ended.add(stream)
+        elif kind == frames.WINDOW:
+            credit: int = struct.unpack(">I", payload)[0]
+            self.credit_bytes[stream] += credit
+            self.window_bytes += 0 if stream else credit
+        elif kind == frames.SETTINGS:
+            for at in range(0, len(payload), 6):
+                key, value = struct.unpack_from(">HI", payload, at)
+                if key == frames.INITIAL_WINDOW_SIZE:
+                    self.first_window_bytes = value
         elif kind == frames.HEADERS:
             try:
                 fields = dict(self._decoder.decode(payload))
@@ -85,6 +99,7 @@ class Listener:
                 return
             if (status := fields.get("grpc-status")) is not None:
                 self._ending.statuses[f"{status} {fields.get('grpc-message', '')[:60]}".strip()] += 1
+                self.ended.add(stream)
 
 
 class Attacker:
@@ -96,13 +111,17 @@ class Attacker:
         self.listener = Listener(ending)
         self.over = False
         self._changed = trio.Event()
+        self._sending = trio.Lock()
+        self._sent = 0
+        self._sent_on: Counter[int] = Counter()
 
     async def send(self, data: bytes) -> bool:
         """False when the node has closed the connection. Waits while the node does not read."""
         if self.over:
             return False
         try:
-            await self.stream.send_all(data)
+            async with self._sending:
+                await self.stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             self._close()
             return False
@@ -113,6 +132,31 @@ class Attacker:
         for part in parts:
             if not await self.send(part):
                 return
+
+    async def send_within_windows(self, parts: Iterable[bytes]) -> None:
+        """Send whole frames one after the other, DATA only as far as the node lets us."""
+        for part in parts:
+            at = 0
+            while at < len(part):
+                size = int.from_bytes(part[at : at + 3], "big")
+                frame = part[at : at + FRAME_HEADER_BYTES + size]
+                at += len(frame)
+                if frame[3] == frames.DATA and not await self._may_send(frame, size):
+                    continue
+                if not await self.send(frame):
+                    return
+
+    async def _may_send(self, frame: bytes, size: int) -> bool:
+        """Wait for both windows. False if the node has ended the stream."""
+        stream, listener = int.from_bytes(frame[5:9], "big"), self.listener
+        while not self.over and stream not in listener.ended:
+            window = listener.first_window_bytes + listener.credit_bytes[stream]
+            if self._sent + size <= listener.window_bytes and self._sent_on[stream] + size <= window:
+                self._sent += size
+                self._sent_on[stream] += size
+                return True
+            await self._changed.wait()
+        return False
 
     async def listen(self) -> None:
         """Read until the node closes the connection."""

@@ -106,6 +106,8 @@ class Connection(ControlFrames):
         if stream.remote_ended and not stream.cut_off:
             self._ended_by_peer.append(stream.id)
         self.drop_unread(stream)
+        self.memory.give_back(stream.handed)
+        stream.handed = 0
         self.promise(stream, 0)
         self.starves_no_more(stream)
         self.memory.give_back(STREAM_BYTES)

@@ -131,6 +131,7 @@ class Outbound:
         for a wrong compression.
         """
         messages: list[bytes] = []
+        taken = 0
         if inbound := stream.inbound:
             largest = self.limits.max_message_bytes
             messages, taken = cut_messages(inbound, max_messages, largest, gzip=stream.gzip)
@@ -139,7 +140,10 @@ class Outbound:
             elif taken:
                 del inbound[:taken]
             stream.bytes_received += taken
-            self.memory.give_back(taken)
+        # What a reader was given stays counted until it asks for more, or the call ends.
+        if stream.handed:
+            self.memory.give_back(stream.handed)
+        stream.handed = taken
         if stream.remote_ended:
             self.promise(stream, 0)
         elif stream.error is None:

@@ -52,6 +52,7 @@ class Stream:
         "cut_off",
         "ending",
         "error",
+        "handed",
         "head",
         "headers_sent",
         "id",
@@ -75,6 +76,8 @@ class Stream:
         self.head: Head | None = None
         self.trailers: Head | None = None
         self.inbound = bytearray()
+        # Bytes of the messages that its reader was given last.
+        self.handed = 0
         # What the peer was promised beyond its first window, of what is here and what it may still send.
         self.promised = 0
         # Whether the reader waits for a message for which there is no memory now.

@@ -99,7 +99,7 @@ class ServerStream(Generic[Request, Reply]):
         if self._stream.gzip:
             await turns.spend(caller, INFLATED_COST * len(self._stream.inbound))
         messages = await waiting.receive(self._connection, self._stream, max_messages)
-        await turns.spend(caller, sum(map(len, messages)))
+        await turns.spend(caller, sum(map(len, messages)) // self._method.bytes_of_one)
         return decode_requests(self._method, messages)
 
     async def send(self, message: Reply) -> None:

@@ -72,23 +72,21 @@ async def half_tls_handshakes(scene: Scene) -> None:
 @ATTACKS.add("16 connections, each with 16 messages of 4 MiB that lack their last byte")
 async def unfinished_messages(scene: Scene) -> None:
     size = 4 * MIB - 1024
-    part = bytes(16_384)
 
     async def one() -> None:
         attacker = await scene.target.open()
         streams = range(1, 33, 2)
         prefix = b"\0" + size.to_bytes(4, "big")
-        for stream in streams:
-            await attacker.send(
-                frames.call(stream, services.NODE_APPLY.path) + frames.frame(frames.DATA, 0, stream, prefix)
-            )
-        sent = 5 * len(streams)
-        for _ in range(size // len(part)):
+        heads = [frames.call(stream, services.NODE_APPLY.path) for stream in streams]
+        await attacker.send_each(heads)
+
+        async def fill(stream: int) -> None:
+            whole = frames.data_frames(stream, prefix + bytes(size - 1))
+            await attacker.send_within_windows([whole])
+
+        async with trio.open_nursery() as filling:
             for stream in streams:
-                await attacker.wait_window(sent + len(part))
-                if not await attacker.send(frames.frame(frames.DATA, 0, stream, part)):
-                    return
-                sent += len(part)
+                filling.start_soon(fill, stream)
 
     async with trio.open_nursery() as nursery:
         for _ in range(16):
@@ -130,4 +128,4 @@ async def gzip_bombs(scene: Scene) -> None:
             head = frames.call(stream, services.NODE_APPLY.path, ("grpc-encoding", "gzip"))
             yield head + frames.data_frames(stream, frames.message(bomb, compressed=True), end=True)
 
-    await again_and_again(scene, storm, connections=4)
+    await again_and_again(scene, storm, connections=4, within_windows=True)

@@ -21,14 +21,19 @@ FRAMES_AT_ONCE = 1000
 
 
 async def again_and_again(
-    scene: Scene, parts: Callable[[], Iterator[bytes]], *, connections: int = 1, reads: bool = True
+    scene: Scene,
+    parts: Callable[[], Iterator[bytes]],
+    *,
+    connections: int = 1,
+    reads: bool = True,
+    within_windows: bool = False,
 ) -> None:
     """Send the parts, and on a new connection again whenever the node has ended the one before."""
 
     async def one() -> None:
         while True:
             attacker = await scene.target.open(reads=reads)
-            await attacker.send_each(parts())
+            await (attacker.send_within_windows if within_windows else attacker.send_each)(parts())
             if not attacker.over:
                 await attacker.wait_closed()
 

@@ -32,7 +32,7 @@ async def _unary_storm(scene: Scene, path: str, data: bytes, connections: int = 
         for stream in range(1, 2**31, 2):
             yield frames.request(stream, path, data)
 
-    await again_and_again(scene, storm, connections=connections)
+    await again_and_again(scene, storm, connections=connections, within_windows=True)
 
 
 async def _session_storm(scene: Scene, data: bytes, connections: int = 4) -> None:
@@ -44,7 +44,7 @@ async def _session_storm(scene: Scene, data: bytes, connections: int = 4) -> Non
         for stream in range(1, 2**31, 2):
             yield frames.call(stream, REPAIR) + frames.data_frames(stream, begun, end=True)
 
-    await again_and_again(scene, storm, connections=connections)
+    await again_and_again(scene, storm, connections=connections, within_windows=True)
 
 
 def crowd(element: bytes) -> bytes:
@@ -74,7 +74,7 @@ async def unknown_fields(scene: Scene) -> None:
             begun = frames.call(stream + 4, REPAIR)
             yield begun + frames.data_frames(stream + 4, frames.message(unknown), end=True)
 
-    await again_and_again(scene, storm, connections=2)
+    await again_and_again(scene, storm, connections=2, within_windows=True)
 
 
 @ATTACKS.add("criteria in 78 levels around 3.9 MB")

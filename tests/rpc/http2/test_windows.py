@@ -173,7 +173,7 @@ def test_what_is_counted_is_what_is_here(script):
                 joined.server.finish(theirs)
             joined.exchange()
         streams = joined.server.streams.values()
-        here = sum(len(stream.inbound) + STREAM_BYTES for stream in streams)
+        here = sum(len(stream.inbound) + stream.handed + STREAM_BYTES for stream in streams)
         remembered = joined.server._decoder._heads_bytes * 4
         assert memory.held == CONNECTION_BYTES + here + remembered
     for _, theirs in calls:
@@ -181,3 +181,27 @@ def test_what_is_counted_is_what_is_here(script):
     assert memory.budget.promised(memory.caller) == 0
     memory.close()
     assert memory.budget.shares.held == 0
+
+
+def test_what_a_reader_was_given_is_counted_until_it_asks_for_more():
+    joined = Joined()
+    ours, theirs = joined.call()
+    before = joined.server.memory.held
+    sent = send(joined, ours, frame_message(bytes(10_000)) * 2)
+    assert joined.server.take(theirs, 1) == [bytes(10_000)]
+    assert joined.server.memory.held == before + sent
+    assert joined.server.take(theirs, 1) == [bytes(10_000)]
+    assert joined.server.memory.held == before + sent // 2
+    assert joined.server.take(theirs, 1) == []
+    assert joined.server.memory.held == before
+    send(joined, ours, frame_message(bytes(10_000)))
+    joined.server.take(theirs, 1)
+    joined.server.finish(theirs)
+    assert joined.server.memory.held == before - STREAM_BYTES
+
+
+def test_large_messages_are_handed_out_one_by_one():
+    joined = Joined(server_limits=Limits(first_window_bytes=2 * MIB))
+    ours, theirs = joined.call()
+    send(joined, ours, frame_message(bytes(300_000)) * 4)
+    assert [len(joined.server.take(theirs, 16)) for _ in range(5)] == [1, 1, 1, 1, 0]
