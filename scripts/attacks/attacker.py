@@ -173,11 +173,6 @@ class Attacker:
         while not self.over:
             await self._changed.wait()
 
-    async def wait_window(self, sent_bytes: int) -> None:
-        """Return when the node has let us send as many bytes in all, or when the connection has ended."""
-        while self.listener.window_bytes < sent_bytes and not self.over:
-            await self._changed.wait()
-
     def _notify(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
