@@ -98,11 +98,15 @@ class MemoryBudget:
         """Whether a block that is to hold `size` bytes may begin.
 
         The blocks of a caller have at most two thirds of its share, since what it still sends needs room.
-        The only one of its use may begin in any case, so that whatever waits gets on in the end.
+        Beyond that, the only one of its use and caller may begin while there is room for it, and the only one
+        of its use in any case. So whatever waits gets on in the end, and many callers hold no more than all.
         """
-        if (account.use, account.caller) not in self._rooms:
+        if account.fits(size + self._room_bytes.get(account.caller, 0)):
             return True
-        return account.fits(size + self._room_bytes.get(account.caller, 0))
+        if (account.use, account.caller) in self._rooms:
+            return False
+        others = any(use == account.use for use, _ in self._rooms)
+        return size <= self.shares.free_for(account.caller) or not others
 
     def may_begin(self, account: MemoryAccount, size: int) -> bool:
         """Whether it may begin at once: there is room, and nobody else waits for it."""
@@ -176,6 +180,10 @@ class MemoryAccount:
         """Whether the caller may hold `size` bytes more within its share."""
         beyond = self.held + size - self._reserved
         return beyond <= 0 or self.budget.shares.may_take(self.caller, _steps(beyond))
+
+    def fits_promise(self, size: int) -> bool:
+        """Whether `size` bytes that were promised find room: in the whole budget, if not in the share."""
+        return self.budget.shares.held + size <= self.budget.shares.capacity
 
     def take(self, size: int) -> None:
         """Count `size` bytes more, whether they fit or not."""

@@ -1,6 +1,6 @@
 """Waiting for room in the budget of memory, in turn, until there is some or the task gives up.
 
-One block of each use and caller gets room whatever else is held: so whatever waits gets on in the end.
+One block of each use gets room whatever else is held: so whatever waits gets on in the end.
 """
 
 from __future__ import annotations

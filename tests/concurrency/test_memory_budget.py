@@ -125,3 +125,24 @@ def test_the_budget_holds_what_its_accounts_hold(script: list[tuple[int, int]]) 
         held = sum(each.held for each in accounts)
         assert held <= budget.shares.held < held + len(accounts) * 2 * ACCOUNT_STEP_BYTES
         assert sum(budget.by_use().values()) == budget.shares.held
+
+
+def test_many_callers_together_hold_no_more_than_the_budget() -> None:
+    budget = MemoryBudget(64 * MIB)
+    began = 0
+    for number in range(100):
+        account = budget.account("requests", Caller(f"caller {number}"))
+        if budget.may_begin(account, 4 * MIB):
+            budget.enter(account, 4 * MIB)
+            began += 1
+    assert 8 < began <= 16
+    assert budget.shares.held <= budget.shares.capacity
+
+
+def test_when_nothing_else_is_under_way_one_gets_on_although_everything_is_held() -> None:
+    budget = MemoryBudget(64 * MIB)
+    budget.account("connections", A).take(64 * MIB)
+    account = budget.account("requests", B)
+    assert budget.may_begin(account, 4 * MIB)
+    budget.enter(account, 4 * MIB)
+    assert not budget.may_begin(budget.account("requests", MEMBER), 4 * MIB)

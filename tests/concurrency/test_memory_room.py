@@ -54,8 +54,6 @@ async def test_one_block_of_a_use_gets_room_whatever_else_is_held() -> None:
         with trio.fail_after(0):
             async with RoomFor(budget.account("answers", Caller("peer")), MIB):
                 pass
-            async with RoomFor(budget.account("requests", Caller("other")), MIB):
-                pass
         nursery.cancel_scope.cancel()
 
 

@@ -243,12 +243,13 @@ class Connection(ControlFrames):
 
     def _keep_data(self, stream: Stream, payload: bytes) -> None:
         """Keep DATA until it is read, if the caller's share of the memory has room for it."""
-        if not stream.promised and not self.memory.fits(len(payload)):
+        size, memory = len(payload), self.memory
+        if not (memory.fits(size) or (stream.promised and memory.fits_promise(size))):
             self.drop_unread(stream)
             text = f"{self.memory.caller.name} has sent more than its share of the memory: send less at once"
             self.over_share(stream, RpcError(Status.RESOURCE_EXHAUSTED, text))
         elif stream.ending is None:
-            self.memory.take(len(payload))
+            memory.take(size)
             stream.inbound += payload
 
     @abstractmethod

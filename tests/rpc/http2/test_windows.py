@@ -205,3 +205,21 @@ def test_large_messages_are_handed_out_one_by_one():
     ours, theirs = joined.call()
     send(joined, ours, frame_message(bytes(300_000)) * 4)
     assert [len(joined.server.take(theirs, 16)) for _ in range(5)] == [1, 1, 1, 1, 0]
+
+
+def test_what_many_callers_were_promised_stays_within_the_budget():
+    """Each of them alone would have room for its message."""
+    budget = small_budget()
+    sides = [Joined(server_memory=budget.account("test", Caller(f"peer {n}"))) for n in range(40)]
+    data = frame_message(bytes(2 * MIB))
+    calls = [(joined, *joined.call()) for joined in sides]
+    sent = [send(joined, ours, data) for joined, ours, _ in calls]
+    for joined, _, theirs in calls:
+        joined.server.take(theirs, 1)
+        joined.exchange()
+    for (joined, ours, _), before in zip(calls, sent, strict=True):
+        send(joined, ours, data, before)
+    assert budget.shares.held <= budget.shares.capacity + MIB
+    refused = [theirs.ending for _, _, theirs in calls if theirs.ending is not None]
+    assert 0 < len(refused) < 40
+    assert {error.status for error in refused} == {Status.RESOURCE_EXHAUSTED}
