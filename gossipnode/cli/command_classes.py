@@ -68,7 +68,7 @@ class CommandGroup(click.Group):
 
 
 class PathType(click.Path):
-    """A path. An empty text is none, although it would stand for the working directory."""
+    """A path. An empty text is refused: click would take it for the working directory."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Make the path, or keep one."""

@@ -39,7 +39,7 @@ class GatedConsole(Console):
 
 
 def live_table(table: Table) -> Live:
-    """A table on stdout that is drawn anew when it is updated."""
+    """A table on stdout that is drawn again when it is updated."""
     # Off a terminal nothing is coloured or cut, however long a line is.
     width = None if sys.stdout.isatty() else 10_000
     console = GatedConsole(highlight=False, soft_wrap=not sys.stdout.isatty(), width=width)

@@ -1,7 +1,7 @@
 """The memory that a process may spend on what others send and ask for, and who holds how much of it.
 
-Nothing is allocated here: whoever keeps bytes for a caller counts them in an account. Accounts take from the
-budget in steps, so that counting costs next to nothing. Must never let one caller hold what all need: that is
+Nothing is allocated here: code that keeps bytes for a caller counts them in an account. An account takes from
+the budget in steps, so that counting costs next to nothing. Must never let one caller hold what all need: see
 the rule of shares.
 """
 

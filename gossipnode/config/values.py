@@ -361,7 +361,7 @@ def read_toml(document: str) -> dict[str, object]:
     """The tables of a TOML document.
 
     Raises:
-        WrongValueError: it is none; tells where, and what is wrong.
+        WrongValueError: the text is not TOML; the message says where, and what is wrong.
     """
     try:
         return tomllib.loads(document)

@@ -1,7 +1,7 @@
 """Writes lines to a descriptor in a thread of its own, so that a node never waits for a terminal.
 
-A terminal that is stopped (Ctrl-S), or a pager that does not read, blocks whoever writes to it. What waits is
-bounded: beyond it lines are dropped, and their number is told as soon as somebody reads again.
+A terminal that is stopped (Ctrl-S), or a pager that does not read, blocks each task that writes to it. The
+lines that wait are bounded. Those beyond are dropped, and their number is told once the output moves again.
 """
 
 from __future__ import annotations

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from gossipnode.wire.varint import read_varint
+
 CLIENT_SYNC_KEY = 0x22
 """RepairRequest.property_sync, field 4."""
 SERVER_SYNC_KEY = 0x1A
@@ -62,7 +64,7 @@ def _enter(data: bytes, at: int, key: int) -> int:
     """Where the content of a field begins; the field must reach to the end of the data."""
     if data[at] != key:
         raise _UnusualError
-    size, at = _number(data, at + 1)
+    size, at = read_varint(data, at + 1)
     if at + size != len(data):
         raise _UnusualError
     return at
@@ -70,34 +72,19 @@ def _enter(data: bytes, at: int, key: int) -> int:
 
 def _sync(data: bytes, at: int, answer_to: int) -> ScannedSync:
     if data[at] == _ID_KEY:
-        size, at = _number(data, at + 1)
+        size, at = read_varint(data, at + 1)
         at += size
     if data[at] != _PROPERTY_KEY:
         raise _UnusualError
-    size, at = _number(data, at + 1)
+    size, at = read_varint(data, at + 1)
     end = at + size
     delete_time = 0
     if end < len(data):
         if data[end] != _DELETE_TIME_KEY:
             raise _UnusualError
-        delete_time, after = _number(data, end + 1)
+        delete_time, after = read_varint(data, end + 1)
         if delete_time >> _INT64_BITS or after != len(data):
             raise _UnusualError
     elif end > len(data):
         raise _UnusualError
     return ScannedSync(data[at:end], delete_time, answer_to)
-
-
-def _number(data: bytes, at: int) -> tuple[int, int]:
-    """A varint of at most nine bytes, and where it ends."""
-    byte = data[at]
-    if byte < _VARINT_MORE:
-        return byte, at + 1
-    number = byte & 0x7F
-    for shift in range(7, 63, 7):
-        at += 1
-        byte = data[at]
-        number |= (byte & 0x7F) << shift
-        if byte < _VARINT_MORE:
-            return number, at + 1
-    raise _UnusualError

@@ -12,7 +12,7 @@ from gossipnode.concurrency.fair_turns import FairTurns, Turn
 from gossipnode.concurrency.shares import Caller
 
 LARGE_WRITE_BYTES = 64 << 10
-"""A write of records with so many bytes is large."""
+"""A write whose records have this number of bytes or more is large."""
 
 LARGE_WRITES_AT_ONCE = 16
 """Large writes on their way, of about 1 MiB each at most. A caller alone has half of them.

@@ -206,7 +206,7 @@ class RecordSteps:
     async def _read_here(
         self, placement: Placement, entities: Sequence[Entity], level: AckLevel, request_id: str
     ) -> RecordsRead | None:
-        """What our own copy says; None if there is none, or a record is damaged in it."""
+        """What our own copy says; None if we hold no copy, or a record is damaged in it."""
         if self.shards.own_name not in placement.holders:
             return None
         wanted = tuple(Wanted(entity, None) for entity in entities)

@@ -34,7 +34,7 @@ class ReplicasFullError(TooFewReplicasError):
 
 
 class RecordLostError(TooFewReplicasError):
-    """A record is damaged in so many replicas that too few are left, and all the others have answered."""
+    """All replicas in which the record is sound have answered, and they are fewer than the level needs."""
 
     def __init__(self, message: str, acknowledged: int) -> None:
         """Say how many have answered."""

@@ -41,7 +41,7 @@ class SessionPlace:
 
 
 def places_for(max_sessions: int) -> int:
-    """The places for rounds, so many that a caller alone has `max_sessions` of them."""
+    """The places for rounds. A caller alone gets half of them, which is `max_sessions`."""
     return 2 * max_sessions
 
 

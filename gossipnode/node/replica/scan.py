@@ -70,8 +70,8 @@ class HeldShards:
 async def check_whole(store: Store, shards: ShardMap, searched: Collection[ShardId]) -> None:
     """Give up a search if a record of these shards is set aside here: it would find too little.
 
-    Then the other replicas are searched. Where there is none, the rest is better than nothing. Ask after each
-    page, because a record may be set aside when the search comes to it.
+    The coordinator then searches the other replicas. If the shard has no other replica, the search goes on
+    without the record. Call this after each page, because a record may be set aside while the page is read.
 
     Raises:
         RecordDamagedError: names the record.

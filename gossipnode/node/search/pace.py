@@ -10,7 +10,7 @@ COMPARED_BETWEEN_TURNS_BYTES = 256 << 10
 """Payloads that are parsed before other tasks get their turn: a few milliseconds."""
 
 CONDITION_WEIGHT_BYTES = 100
-"""What a condition that is compared with a record counts as: so many bytes are parsed in that time."""
+"""To compare one condition with a record takes as long as to parse this number of bytes."""
 
 
 class Pace:

@@ -38,7 +38,7 @@ DECODED_FACTOR: Final = 8
 
 _OK: Final = RpcError(Status.OK)
 CALL_BYTES: Final = 1024
-"""To begin a call takes as much of a turn of the loop as the work on so many bytes."""
+"""To begin a call counts as much in a turn of the loop as to decode this number of bytes."""
 
 
 async def answer(

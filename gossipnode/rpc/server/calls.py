@@ -19,7 +19,7 @@ from gossipnode.rpc.server.reply_budget import ReplyBudget
 from gossipnode.rpc.status import Metadata, RpcError, Status
 
 INFLATED_COST: Final = 16
-"""A compressed byte takes as much of a turn of the loop as so many others: it may become 200 of them."""
+"""A compressed byte counts as much in a turn of the loop as this number of others: it may become 200."""
 
 
 class CallContext:

@@ -13,6 +13,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from gossipnode.wire.bounds.message_bounds import ELEMENTS_MAX, FIELDS_MAX
+from gossipnode.wire.varint import read_varint
 from gossipnode.wire.wire_errors import CrowdedError, WireError
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -85,11 +86,11 @@ class _Count:
             if key in node.listed:
                 at = self._run(node, at, end, counts, path)
                 continue
-            key, at = _number(data, at)
+            key, at = read_varint(data, at)
             number, wire = key >> 3, key & 7
             start = at
             if wire == _BYTES:
-                size, start = _number(data, at)
+                size, start = read_varint(data, at)
                 at = start + size
                 if at > end:
                     return  # Cut off. The runtime says so.
@@ -136,7 +137,7 @@ class _Count:
             if size > 0x7F:
                 high = data[at]
                 if high > 0x7F:
-                    size, at = _number(data, at - 1)
+                    size, at = read_varint(data, at - 1)
                 else:
                     size += (high << 7) - 0x80
                     at += 1
@@ -156,23 +157,6 @@ class _Count:
         self._left -= fields
         if self._left < 0:
             raise CrowdedError(f"{self._path}: more than {FIELDS_MAX} fields")
-
-
-def _number(data: bytes, at: int) -> tuple[int, int]:
-    """A varint, and the position after it."""
-    byte = data[at]
-    if byte < 0x80:
-        return byte, at + 1
-    number = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, at
-        shift += 7
-        if shift > 63:
-            raise IndexError
 
 
 def _node_of(descriptor: Any) -> _Node:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from gossipnode.wire.varint import read_varint
 from gossipnode.wire.wire_errors import CrowdedError, WireError
 
 _VARINT, _FIXED64, _BYTES, _GROUP, _END_GROUP, _FIXED32 = range(6)
@@ -81,7 +82,7 @@ def _walk(form: _Form, data: bytes, at: int, end: int, left: int) -> int:
         key = data[at]
         at += 1
         if key > 0x7F:
-            key, at = _number(data, at - 1)
+            key, at = read_varint(data, at - 1)
         known = by_key.get(key)
         if known is None:
             left -= 1
@@ -91,7 +92,7 @@ def _walk(form: _Form, data: bytes, at: int, end: int, left: int) -> int:
             size = data[at]
             at += 1
             if size > 0x7F:
-                size, at = _number(data, at - 1)
+                size, at = read_varint(data, at - 1)
             if known is not None and known.inner is not None:
                 place = index[known.name] = index.get(known.name, -1) + 1
                 try:
@@ -119,18 +120,6 @@ def _judge(form: _Form, key: int, left: int) -> None:
         raise _FaultError(f"field {number} is a group, which is not supported")
     if left < 0:
         raise _TooManyError
-
-
-def _number(data: bytes, at: int) -> tuple[int, int]:
-    """A varint, and the position after it."""
-    number = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, at
-        shift += 7
 
 
 def _form_of(descriptor: Any) -> _Form:

@@ -26,7 +26,7 @@ from gossipnode.store.interface import StoreFullError
 from gossipnode.wire.property.draft import draft_of
 from gossipnode.wire.property.property_edit import read_property
 from gossipnode.wire.wire_errors import WireError
-from tests.node.coordinate.imports import create_revision, import_all, items
+from tests.node.coordinate.bulk.imports import create_revision, import_all, items
 from tests.node.support import (
     NOW,
     SECOND,

@@ -14,7 +14,7 @@ from gossipnode.node.refusals.request_errors import RecordLostError, TooFewRepli
 from gossipnode.sim import Cluster, running
 from gossipnode.store.interface import RecordDamagedError
 from tests.node.cluster import N1, put, tags_at
-from tests.node.coordinate.imports import items, run_import
+from tests.node.coordinate.bulk.imports import items, run_import
 from tests.node.queried import keys, shard_of
 from tests.node.queried import put as put_at
 from tests.records import prop, record

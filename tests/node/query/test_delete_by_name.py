@@ -8,7 +8,7 @@ from gossipnode.node.query.delete_by_name import DELETE_PAGE_RECORDS, delete_by_
 from gossipnode.sim import Cluster, running
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.services import DELETE
-from tests.node.coordinate.imports import SHARDS, batch, live, run_import
+from tests.node.coordinate.bulk.imports import SHARDS, batch, live, run_import
 from tests.node.support import Start, all_records
 from tests.records import entity, prop
 

@@ -21,7 +21,7 @@ from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.property.property_edit import read_property
 from gossipnode.wire.services import NODE_IMPORT
 from tests.node.cluster import versions
-from tests.node.coordinate.imports import MANY, SHARDS, batch, live, run_import, version_of
+from tests.node.coordinate.bulk.imports import MANY, SHARDS, batch, live, run_import, version_of
 from tests.node.support import tags_of
 from tests.records import entity, prop, record
 

@@ -9,7 +9,7 @@ from gossipnode.core.model.limits import PROPERTY_MAX_BYTES
 from gossipnode.node.coordinate.bulk_writes import BadRecord, PreparedImport
 from gossipnode.node.refusals.request_errors import TooFewReplicasError
 from gossipnode.store.interface import StoreClosedError
-from tests.node.coordinate.imports import create_revision, import_all, items
+from tests.node.coordinate.bulk.imports import create_revision, import_all, items
 from tests.node.support import NOW, SECOND, Start, all_records, memory_store, put, stored, tags_of
 from tests.records import entity, prop, record
 

@@ -1,0 +1,1 @@
+"""What may be sent and is read: windows, buffers, and the tasks that wait for them."""
