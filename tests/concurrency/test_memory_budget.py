@@ -146,3 +146,13 @@ def test_when_nothing_else_is_under_way_one_gets_on_although_everything_is_held(
     assert budget.may_begin(account, 4 * MIB)
     budget.enter(account, 4 * MIB)
     assert not budget.may_begin(budget.account("requests", MEMBER), 4 * MIB)
+
+
+def test_the_blocks_of_a_caller_leave_room_for_what_it_still_sends() -> None:
+    budget = MemoryBudget(64 * MIB)
+    account, began = budget.account("requests", A), 0
+    while budget.may_begin(account, MIB):
+        budget.enter(account, MIB)
+        began += 1
+    assert began == (64 - 64 // KEPT_FOR_MEMBERS_PART) // 3
+    assert budget.account("connections", A).fits(7 * MIB)

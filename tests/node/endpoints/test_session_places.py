@@ -6,13 +6,14 @@ from contextlib import AsyncExitStack, suppress
 
 import pytest
 import trio
+import trio.testing
 
 from gossipnode.core.cluster.view import SYSTEM_GROUP, SYSTEM_SHARD
 from gossipnode.core.ring.round import RoundOutcome
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.core.session.messages import ClientMessage, RootCompare, ServerMessage, TreeRoot, TreeSlots
 from gossipnode.core.session.tree import SlotDigest
-from gossipnode.node.endpoints.repair_service import TREE_ROOT_SECONDS
+from gossipnode.node.endpoints.repair_service import SESSION_BYTES, TREE_ROOT_SECONDS
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.repair.session_slots import UNSAID_PLACES
 from gossipnode.rpc import Channel, ClientStream, RpcError, Status
@@ -167,4 +168,19 @@ async def test_registries_are_compared_and_shards_handed_over_though_all_slots_a
             metadata = {**parts.members.metadata, call_metadata.FENCE: placement.fence.hex()}
             hop = await parts.repair.sessions.compare(parts.members.peers["b"], placement.shard, metadata)
             assert hop.end is HopEnd.EQUAL, hop.reason
+        cluster.stop()
+
+
+async def test_a_session_counts_in_the_memory_while_it_lasts(autojump_clock: object) -> None:
+    cluster = Cluster(names="ab")
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery)
+        await cluster.put("b", record("n/1"))
+        memory = cluster.nodes["b"].parts.memory
+        async with cluster.channel("b") as channel, channel.stream(REPAIR, timeout=5) as stream:
+            await stream.send(ANOTHER_ROOT)
+            assert await stream.recv() == DIFFER
+            assert memory.by_use()["sessions"] == SESSION_BYTES
+        await trio.testing.wait_all_tasks_blocked()
+        assert "sessions" not in memory.by_use()
         cluster.stop()

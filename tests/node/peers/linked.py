@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.address import Address
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.version import Version
@@ -147,6 +148,7 @@ class Pair:
         self.link: ExchangeLink
         self.server: Server
         self.dials = 0
+        self.memory = MemoryBudget()
         self._serving = trio.CancelScope()
         self._stopped = trio.Event()
 
@@ -158,7 +160,7 @@ class Pair:
 
     async def serve(self, handlers: dict[Any, Any]) -> None:
         listeners = await self.network.listen(PEER)
-        self.server = Server(handlers)
+        self.server = Server(handlers, memory=self.memory)
         self._serving, self._stopped = trio.CancelScope(), trio.Event()
 
         async def serve() -> None:

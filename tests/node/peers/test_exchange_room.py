@@ -8,6 +8,7 @@ import pytest
 import trio
 import trio.testing
 
+from gossipnode.concurrency.shares import Caller
 from gossipnode.core.query.replica_messages import RecordsWritten
 from gossipnode.node.peers import exchange_link
 from gossipnode.node.peers.exchange_link import CrowdedOutError
@@ -177,3 +178,23 @@ async def test_what_waits_for_room_ends_with_the_connection(
         await trio.testing.wait_all_tasks_blocked()
         assert [type(error) for error in told] == [RpcError] * 3
         assert [error.never_processed for error in told if isinstance(error, RpcError)] == [False, True, True]
+
+
+async def test_requests_beyond_the_memory_for_a_peer_are_refused_at_once(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange_link, "EXCHANGE_UNDER_WAY_MAX", 1)
+
+    async def never(_: Any) -> Any:
+        await trio.sleep_forever()
+
+    async with linked(handlers(write=never)) as pair:
+        async with asking(pair.link, {"first": write(record("n/a"))}, seconds=5):
+            await trio.testing.wait_all_tasks_blocked()
+            others = pair.channel.memory.account("test", Caller("others", member=True))
+            others.take(pair.channel.memory.shares.capacity)
+            large = write(record("n/b", big="x" * 200_000))
+            with pytest.raises(RpcError, match="wait for room") as caught:
+                await pair.link.ask(large, timeout=2)
+            assert trio.current_time() == 0
+            assert caught.value.status is Status.RESOURCE_EXHAUSTED

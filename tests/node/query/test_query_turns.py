@@ -8,6 +8,7 @@ import trio.testing
 
 from gossipnode.core.query.query import Query
 from gossipnode.node.query.query_turns import (
+    ANSWER_BYTES,
     ANSWERS_MADE_AT_ONCE,
     LOOKUPS_AT_ONCE,
     ORDERED_STREAMS_AT_ONCE,
@@ -156,3 +157,12 @@ async def test_an_answer_whose_client_stopped_reading_while_it_waited_is_not_mad
         with deaf.holding(10):
             nursery.cancel_scope.cancel()
     assert made == []
+
+
+@pytest.mark.parametrize("kind", list(SearchKind))
+async def test_an_answer_counts_in_the_memory_as_long_as_it_has_a_place(kind: SearchKind) -> None:
+    turns, budget = turns_of_node(), ReplyBudget(10, account())
+    memory = budget.memory.budget
+    async with turns.streaming(call_of(budget=budget), kind):
+        assert memory.by_use() == {f"answers: {kind.value}": ANSWER_BYTES[kind]}
+    assert memory.shares.held == 0

@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 
+from gossipnode.concurrency.shares import Caller
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.replica_messages import (
@@ -223,3 +224,32 @@ async def test_reads_of_many_records_are_handled_one_after_the_other(autojump_cl
         assert set(answers.values()) == {RecordsRead((None,))}
         assert EXCHANGE_HANDLED_AT_ONCE // 2 < most <= EXCHANGE_HANDLED_AT_ONCE
         assert 6 <= trio.current_time() <= 12
+
+
+async def test_no_more_is_read_while_memory_is_short_and_something_is_unanswered(
+    autojump_clock: object,
+) -> None:
+    begun, release = list[int](), trio.Event()
+
+    async def written(requests: Sequence[WriteRecords]) -> list[RecordsWritten]:
+        begun.append(len(requests))
+        await release.wait()
+        return [RecordsWritten((WriteResult(WriteOutcome.STORED, None, ""),)) for _ in requests]
+
+    async with linked(handlers(write=written)) as pair:
+        async with asking(pair.link, {1: write(record("n/1"))}, seconds=60) as first:
+            await trio.testing.wait_all_tasks_blocked()
+            others = pair.memory.account("test", Caller("others", member=True))
+            others.take(pair.memory.shares.capacity)
+            # One batch is on its way already: the reader waits in `recv` for it.
+            async with asking(pair.link, {2: write(record("n/2"))}, seconds=60) as second:
+                await trio.testing.wait_all_tasks_blocked()
+                async with asking(pair.link, {3: write(record("n/3"))}, seconds=60) as third:
+                    await trio.testing.wait_all_tasks_blocked()
+                    assert begun == [1, 1]
+                    release.set()
+        assert all(
+            isinstance(found, RecordsWritten) for each in (first, second, third) for found in each.values()
+        )
+        others.close()
+        assert begun == [1, 1, 1]

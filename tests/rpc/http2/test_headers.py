@@ -14,6 +14,7 @@ from hyperframe.frame import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gossipnode.concurrency.shares import Caller
 from gossipnode.rpc import Limits
 from gossipnode.rpc.http2.headers import HeaderDecoder, HeaderEncoder, UnfinishedBlock, parse_head
 from gossipnode.rpc.http2.http2_faults import ConnectionFault, StreamFault
@@ -76,6 +77,21 @@ def test_the_same_octet_means_another_field_after_the_table_changed():
     for name in ("a", "b", "a", "c"):
         heads = [decoder.decode(encoder.encode([(name, name * 9)])) for _ in range(3)]
         assert [head.metadata for head in heads] == [{name: name * 9}] * 3
+
+
+def test_heads_are_remembered_only_while_there_is_memory():
+    memory = account()
+    encoder, decoder = Encoder(), HeaderDecoder(Limits(), memory)
+    block = encoder.encode([("a", "b")])
+    decoder.decode(block)
+    others = memory.budget.account("test", Caller("others", member=True))
+    others.take(memory.budget.shares.capacity)
+    block = encoder.encode([("a", "b")])
+    assert decoder.decode(block).metadata == {"a": "b"}
+    assert memory.held == 0
+    others.close()
+    assert decoder.decode(block).metadata == {"a": "b"}
+    assert memory.held > 0
 
 
 @settings(deadline=None)
