@@ -71,13 +71,22 @@ async def half_tls_handshakes(scene: Scene) -> None:
 
 @ATTACKS.add("16 connections, each with 16 messages of 4 MiB that lack their last byte")
 async def unfinished_messages(scene: Scene) -> None:
-    size = 4 * MIB - 1024
+    await _unfinished(scene, 16, hosts=1)
 
-    async def one() -> None:
-        attacker = await scene.target.open()
-        streams = range(1, 33, 2)
-        prefix = b"\0" + size.to_bytes(4, "big")
-        heads = [frames.call(stream, services.NODE_APPLY.path) for stream in streams]
+
+@ATTACKS.add("the same on 64 connections from as many addresses")
+async def unfinished_messages_spread(scene: Scene) -> None:
+    await _unfinished(scene, 64, hosts=64)
+
+
+async def _unfinished(scene: Scene, connections: int, *, hosts: int) -> None:
+    size = 4 * MIB - 1024
+    streams = range(1, 33, 2)
+    prefix = b"\0" + size.to_bytes(4, "big")
+    heads = [frames.call(stream, services.NODE_APPLY.path) for stream in streams]
+
+    async def one(number: int) -> None:
+        attacker = await scene.target.open(from_host=f"127.0.0.{2 + number % hosts}")
         await attacker.send_each(heads)
 
         async def fill(stream: int) -> None:
@@ -89,8 +98,8 @@ async def unfinished_messages(scene: Scene) -> None:
                 filling.start_soon(fill, stream)
 
     async with trio.open_nursery() as nursery:
-        for _ in range(16):
-            nursery.start_soon(one)
+        for number in range(connections):
+            nursery.start_soon(one, number)
 
 
 @ATTACKS.add("256 open streams on each of 100 connections")
