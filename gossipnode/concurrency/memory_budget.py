@@ -36,13 +36,26 @@ class Waiting(Protocol):
 class MemoryBudget:
     """The budget of a process. `shares` is in bytes."""
 
-    __slots__ = ("_lines", "_promised", "_room_bytes", "_rooms", "_uses", "shares")
+    __slots__ = (
+        "_first_windows",
+        "_let_in",
+        "_lines",
+        "_promised",
+        "_room_bytes",
+        "_rooms",
+        "_uses",
+        "shares",
+    )
 
     def __init__(self, budget_bytes: int = BUDGET_BYTES) -> None:
         """Start with nothing held. Raises ValueError for a budget of no bytes."""
         self.shares = Shares(budget_bytes, kept=budget_bytes // KEPT_FOR_MEMBERS_PART)
         self._uses: dict[str, int] = {}
         self._promised: dict[Caller, int] = {}
+        # What may come at the beginnings of streams that are open, of those for which there was room.
+        self._first_windows: dict[Caller, int] = {}
+        # For whom each caller may send beyond what there is room for: one message at a time always gets on.
+        self._let_in: dict[Caller, object] = {}
         # How many blocks of each use and caller have got room; see `memory_room`.
         self._rooms: dict[tuple[str, Caller], int] = {}
         self._room_bytes: dict[Caller, int] = {}
@@ -77,11 +90,8 @@ class MemoryBudget:
         """
         held = self.shares.held_by(caller)
         share = (self.shares.free_for(caller) + held) // 2
-        return max(0, share - held - self._promised.get(caller, 0))
-
-    def promised(self, caller: Caller) -> int:
-        """What is promised to `caller` now."""
-        return self._promised.get(caller, 0)
+        expected = self._promised.get(caller, 0) + self._first_windows.get(caller, 0)
+        return max(0, share - held - expected)
 
     def promise(self, caller: Caller, change: int) -> None:
         """Count `change` bytes more, or fewer, as promised: `caller` may send them without asking."""
@@ -92,6 +102,25 @@ class MemoryBudget:
         else:
             self._promised.pop(caller, None)
         if change < 0:
+            self.wake()
+
+    def let_in(self, caller: Caller, owner: object) -> bool:
+        """Whether `owner` is, or becomes, the one for whom `caller` may send although there is no room."""
+        return self._let_in.setdefault(caller, owner) is owner
+
+    def let_in_no_more(self, caller: Caller, owner: object) -> None:
+        """What came for `owner` is here, or is wanted no more. Harmless if it was not let in."""
+        if self._let_in.get(caller) is owner:
+            del self._let_in[caller]
+            self.wake()
+
+    def expect_first_window(self, caller: Caller, change: int) -> None:
+        """Count `change` bytes more, or fewer, as what `caller` may send on new streams unread."""
+        windows = self._first_windows
+        expected = windows[caller] = windows.get(caller, 0) + change
+        if not expected:
+            del windows[caller]
+        if change < 0 and self._lines:
             self.wake()
 
     def has_room(self, account: MemoryAccount, size: int) -> bool:
@@ -162,7 +191,7 @@ class MemoryBudget:
 class MemoryAccount:
     """What one caller holds for one use, such as the calls of one connection."""
 
-    __slots__ = ("_closed", "_promised", "_reserved", "budget", "caller", "held", "use")
+    __slots__ = ("_closed", "_first_windows", "_promised", "_reserved", "budget", "caller", "held", "use")
 
     def __init__(self, budget: MemoryBudget, use: str, caller: Caller) -> None:
         """Made by `MemoryBudget.account`."""
@@ -174,6 +203,7 @@ class MemoryAccount:
         # What was taken from the budget for them, in whole steps.
         self._reserved = 0
         self._promised = 0
+        self._first_windows = 0
         self._closed = False
 
     def fits(self, size: int) -> bool:
@@ -200,20 +230,41 @@ class MemoryAccount:
         if self._reserved - self.held >= 2 * ACCOUNT_STEP_BYTES and not self._closed:
             self._reserve(_steps(self.held))
 
-    def may_promise(self, size: int, kept: int) -> bool:
-        """Whether `size` bytes may be promised in place of `kept`, which are a part of what is promised now.
+    def may_promise(self, size: int, kept: int, owner: object) -> bool:
+        """Whether `size` bytes may be promised to `owner` in place of `kept`, which it was promised before.
 
-        If nothing else is promised to the caller, they may in any case: one message at a time always gets on.
+        One of each caller is let in although there is no room, until `let_in_no_more`: so one message at a
+        time always gets on, whatever else is promised.
         """
         budget = self.budget
-        fits = size - kept <= budget.promise_room(self.caller)
-        return fits or budget.promised(self.caller) == kept
+        return size - kept <= budget.promise_room(self.caller) or budget.let_in(self.caller, owner)
+
+    def let_in_no_more(self, owner: object) -> None:
+        """See `MemoryBudget.let_in_no_more`."""
+        self.budget.let_in_no_more(self.caller, owner)
 
     def promise(self, change: int) -> None:
         """Count `change` bytes more, or fewer, as promised to the caller."""
         if not self._closed:
             self._promised += change
             self.budget.promise(self.caller, change)
+
+    def expect_first_window(self, size: int) -> bool:
+        """Expect `size` bytes at the beginning of a new stream, if all of it would fit the caller's share.
+
+        What is not expected is taken only as far as it fits when it comes.
+        """
+        if self._closed or size > self.budget.promise_room(self.caller):
+            return False
+        self._first_windows += size
+        self.budget.expect_first_window(self.caller, size)
+        return True
+
+    def expect_no_more(self, size: int) -> None:
+        """The stream for which `size` bytes were expected has ended."""
+        if not self._closed:
+            self._first_windows -= size
+            self.budget.expect_first_window(self.caller, -size)
 
     def for_use(self, use: str) -> MemoryAccount:
         """Another account of the same caller, for another use."""
@@ -223,6 +274,7 @@ class MemoryAccount:
         """Give back everything. What is counted afterwards, by those that still tidy up, counts no more."""
         self._reserve(0)
         self.promise(-self._promised)
+        self.expect_no_more(self._first_windows)
         self._closed = True
 
     def _reserve(self, reserved: int) -> None:

@@ -65,20 +65,37 @@ def test_what_is_promised_fits_the_share_of_the_caller() -> None:
     assert (budget.promise_room(A), budget.promise_room(B)) == (4 * MIB, 24 * MIB)
     account.take(2 * MIB)
     assert budget.promise_room(A) == 2 * MIB
-    assert account.may_promise(20 * MIB + 2 * MIB, 20 * MIB)
+    assert account.may_promise(20 * MIB + 2 * MIB, 20 * MIB, "a message")
     account.close()
     assert budget.promise_room(A) == 24 * MIB
 
 
-def test_the_only_promise_of_a_caller_may_be_made_in_any_case() -> None:
+def test_one_message_of_a_caller_is_let_in_although_there_is_no_room() -> None:
     budget = MemoryBudget(64 * MIB)
     account = budget.account("messages", A)
     account.take(30 * MIB)
+    account.promise(2 * MIB)  # what two streams were promised before, whose messages are larger than that
     assert budget.promise_room(A) == 0
-    assert account.may_promise(4 * MIB, 0)
-    account.promise(4 * MIB)
-    assert not account.may_promise(4 * MIB, 0)
-    assert account.may_promise(5 * MIB, 4 * MIB)
+    assert account.may_promise(4 * MIB, MIB, "first")
+    account.promise(3 * MIB)
+    assert not account.may_promise(4 * MIB, MIB, "second")
+    assert account.may_promise(5 * MIB, 4 * MIB, "first")
+    account.let_in_no_more("second")
+    assert not account.may_promise(4 * MIB, MIB, "second")
+    account.let_in_no_more("first")
+    assert account.may_promise(4 * MIB, MIB, "second")
+
+
+def test_what_may_come_at_the_beginnings_of_streams_is_promised_to_nobody_else() -> None:
+    budget = MemoryBudget(64 * MIB)
+    account = budget.account("messages", A)
+    assert account.expect_first_window(20 * MIB)
+    assert not account.expect_first_window(5 * MIB)
+    assert (budget.promise_room(A), budget.promise_room(B)) == (4 * MIB, 24 * MIB)
+    account.expect_no_more(10 * MIB)
+    assert budget.promise_room(A) == 14 * MIB
+    account.close()
+    assert budget.promise_room(A) == 24 * MIB
 
 
 def test_the_first_of_each_line_is_woken_until_it_has_got_its_room() -> None:

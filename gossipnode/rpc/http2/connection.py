@@ -89,6 +89,8 @@ class Connection(ControlFrames):
         stream = Stream(stream_id, self.peer_stream_window, self.first_window_bytes, at_client=self.client)
         self.streams[stream_id] = stream
         self.memory.take(STREAM_BYTES)
+        if self.memory.expect_first_window(self.first_window_bytes):
+            stream.expected = self.first_window_bytes
         self.floods.stream_opened()
         return stream
 
@@ -109,6 +111,7 @@ class Connection(ControlFrames):
         self.memory.give_back(stream.handed)
         stream.handed = 0
         self.promise(stream, 0)
+        self.expect_no_more(stream)
         self.starves_no_more(stream)
         self.memory.give_back(STREAM_BYTES)
         if not self.streams:
@@ -244,7 +247,8 @@ class Connection(ControlFrames):
     def _keep_data(self, stream: Stream, payload: bytes) -> None:
         """Keep DATA until it is read, if the caller's share of the memory has room for it."""
         size, memory = len(payload), self.memory
-        if not (memory.fits(size) or (stream.promised and memory.fits_promise(size))):
+        promised = stream.promised or stream.expected
+        if not (memory.fits(size) or (promised and memory.fits_promise(size))):
             self.drop_unread(stream)
             text = f"{self.memory.caller.name} has sent more than its share of the memory: send less at once"
             self.over_share(stream, RpcError(Status.RESOURCE_EXHAUSTED, text))

@@ -144,8 +144,11 @@ class Outbound:
         if stream.handed:
             self.memory.give_back(stream.handed)
         stream.handed = taken
+        if messages and stream.promised:
+            self.memory.let_in_no_more(stream)
         if stream.remote_ended:
             self.promise(stream, 0)
+            self.expect_no_more(stream)
         elif stream.error is None:
             wanted = 0 if messages else first_message_bytes(stream.inbound)
             here = len(stream.inbound) + stream.receive_window
@@ -164,7 +167,7 @@ class Outbound:
         memory, promised = self.memory, stream.promised
         room = memory.budget.promise_room(memory.caller) + promised
         goal = first + min(max(0, self.limits.stream_window_bytes - first), room // _PROMISE_PARTS)
-        if wanted_bytes > goal and not memory.may_promise(wanted_bytes - first, promised):
+        if wanted_bytes > goal and not memory.may_promise(wanted_bytes - first, promised, stream):
             stream.starved = True
         else:
             goal = max(goal, wanted_bytes)
@@ -186,6 +189,14 @@ class Outbound:
         if promised != stream.promised:
             self.memory.promise(promised - stream.promised)
             stream.promised = promised
+            if not promised:
+                self.memory.let_in_no_more(stream)
+
+    def expect_no_more(self, stream: Stream) -> None:
+        """The peer sends no more on `stream`: its first window is free. Harmless when repeated."""
+        if stream.expected:
+            self.memory.expect_no_more(stream.expected)
+            stream.expected = 0
 
     def credit_connection(self, amount: int) -> None:
         """Give `amount` bytes of the connection's own window back to the peer.

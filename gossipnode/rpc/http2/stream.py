@@ -52,6 +52,7 @@ class Stream:
         "cut_off",
         "ending",
         "error",
+        "expected",
         "handed",
         "head",
         "headers_sent",
@@ -80,6 +81,8 @@ class Stream:
         self.handed = 0
         # What the peer was promised beyond its first window, of what is here and what it may still send.
         self.promised = 0
+        # What was expected on it before anybody reads, as far as there was memory for that when it began.
+        self.expected = 0
         # Whether the reader waits for a message for which there is no memory now.
         self.starved = False
         self.receive_window = receive_window

@@ -81,7 +81,7 @@ def test_a_message_for_which_there_is_no_memory_waits_for_it():
     data = frame_message(bytes(2 * MIB))
     sent = send(joined, ours, data)
     other.take(4 * MIB)
-    joined.server.memory.promise(1)
+    assert budget.let_in(joined.server.memory.caller, "another message")
     assert joined.server.take(theirs, 1) == []
     assert theirs.starved
     joined.exchange()
@@ -90,7 +90,7 @@ def test_a_message_for_which_there_is_no_memory_waits_for_it():
     budget.wait(joined.server.memory, theirs, reader := Sleeper())
     other.give_back(4 * MIB)
     assert reader.woken == 1
-    joined.server.memory.promise(-1)
+    joined.server.memory.let_in_no_more("another message")
     assert joined.server.take(theirs, 1) == []
     assert not theirs.starved
     joined.exchange()
@@ -120,7 +120,7 @@ def test_a_call_that_sends_more_than_the_share_of_its_caller_ends_and_others_go_
     assert 0 < len(ended) < 60
     assert {error.status for error in ended} == {Status.RESOURCE_EXHAUSTED}
     assert "peer has sent more than its share" in (ended[0].message or "")
-    assert joined.server.memory.held <= 3 * MIB
+    assert joined.server.memory.held <= 3 * MIB + 61 * STREAM_BYTES
     for _, theirs in unread:
         joined.server.finish(theirs)
     assert send(joined, read, frame_message(b"still here")) == 15
@@ -136,7 +136,7 @@ def test_answers_that_are_more_than_the_share_of_the_peer_end_their_call():
     failed = [ours for ours, _ in calls if ours.error is not None]
     assert 0 < len(failed) < 60
     assert {stream.error.status for stream in failed if stream.error} == {Status.RESOURCE_EXHAUSTED}
-    assert joined.client.memory.held <= 3 * MIB
+    assert joined.client.memory.held <= 3 * MIB + 60 * STREAM_BYTES
 
 
 def test_no_stream_is_opened_without_memory_for_it():
@@ -178,7 +178,7 @@ def test_what_is_counted_is_what_is_here(script):
         assert memory.held == CONNECTION_BYTES + here + remembered
     for _, theirs in calls:
         joined.server.finish(theirs)
-    assert memory.budget.promised(memory.caller) == 0
+    assert memory.budget.promise_room(memory.caller) == 3 * MIB - memory.budget.shares.held
     memory.close()
     assert memory.budget.shares.held == 0
 
@@ -223,3 +223,22 @@ def test_what_many_callers_were_promised_stays_within_the_budget():
     refused = [theirs.ending for _, _, theirs in calls if theirs.ending is not None]
     assert 0 < len(refused) < 40
     assert {error.status for error in refused} == {Status.RESOURCE_EXHAUSTED}
+
+
+def test_what_came_at_the_beginnings_of_streams_is_never_refused_for_what_was_let_in_before():
+    """The server let the messages of the first calls in; those that began meanwhile did nothing wrong."""
+    budget = MemoryBudget(64 * MIB)
+    joined = Joined(server_memory=budget.account("test", Caller("peer")))
+    data = frame_message(bytes(2 * MIB))
+    calls = [joined.call() for _ in range(200)]
+    for ours, theirs in calls[:20]:
+        sent = send(joined, ours, data)
+        joined.server.take(theirs, 1)
+        joined.exchange()
+        send(joined, ours, data, sent)
+    for ours, _ in calls[20:]:
+        assert send(joined, ours, data) == FIRST
+    assert [theirs.ending for _, theirs in calls] == [None] * 200
+    for _, theirs in calls:
+        joined.server.finish(theirs)
+    assert budget.promise_room(joined.server.memory.caller) >= 20 * MIB
