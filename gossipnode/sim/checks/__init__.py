@@ -1,0 +1,1 @@
+"""Named checks of a history: `always_` in each moment, `eventually_` within a time, `finally_` at the end."""

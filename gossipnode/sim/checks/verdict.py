@@ -1,0 +1,42 @@
+"""What a check says about a history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from gossipnode.sim.history.history import History
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Something that should not be so."""
+
+    check: str
+    time: float
+    text: str
+    """One line that names the key, node or round, and what was seen in place of what."""
+    operations: tuple[int, ...] = ()
+    """The numbers of the operations that show it."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What one check found in one history."""
+
+    check: str
+    times: int = 0
+    """How many things were checked. A check that never checked anything proves nothing."""
+    violations: list[Violation] = field(default_factory=list[Violation])
+
+    def expect(
+        self, holds: bool, time: float, text: Callable[[], str], operations: Iterable[int] = ()
+    ) -> None:
+        """Count one thing that was checked; if it does not hold, say so."""
+        self.times += 1
+        if not holds:
+            self.violations.append(Violation(self.check, time, text(), tuple(operations)))
+
+
+Check: TypeAlias = Callable[[History, Verdict], None]

@@ -1,0 +1,144 @@
+"""Everything that a check may look at: what clients heard, how rounds ended, what happened to nodes and stores.
+
+A history is written while the run goes on and read afterwards. It holds no object of a node, so that a check
+can be tried on a history written by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.round import Hop
+from gossipnode.sim.history.operations import Operation, Tags
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line of the story: what was done to a lane (a node, a client, `network`), or what happened there."""
+
+    time: float
+    lane: str
+    text: str
+    kind: str = "event"
+    """`fault` for what a scenario did to the cluster, `error` for what should not have happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundSeen:
+    """A round as its origin reported it. `outcome` is empty if the origin was lost before the end."""
+
+    began: float
+    ended: float
+    origin: str
+    shard: ShardId
+    outcome: str
+    hops: tuple[Hop, ...]
+    replicas: int
+    equal_before: bool
+    """Whether all replicas that run held the same when it began."""
+    equal_after: bool
+    """Whether all replicas that run held the same when it ended."""
+    final: bool = False
+    """Whether it belongs to the end of a run: everything is healed, and nobody writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class WentBack:
+    """A version in a store was replaced by an older one."""
+
+    time: float
+    node: str
+    key: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEnded:
+    """A node's process has ended by itself. `expected` if the scenario asked for that, as a forget does."""
+
+    time: float
+    node: str
+    reason: str
+    expected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A node logged an error that names a defect of its own."""
+
+    time: float
+    node: str
+    text: str
+
+
+Held: TypeAlias = Mapping[str, tuple[int, int, Tags]]
+"""What one store holds of a shard: key -> (mod_revision, delete_time, tags)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """A replica of a shard when the run had ended."""
+
+    node: str
+    root: str
+    held: Held
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a running node held when the cluster was idle at the end of a run, and how much it did meanwhile."""
+
+    node: str
+    tasks: int
+    connections: int
+    memory_bytes: int
+    steps_a_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A time in which something held, such as a majority being up and connected."""
+
+    begins: float
+    ends: float
+
+
+@dataclass(slots=True)
+class History:
+    """The history of one run. Times are in seconds of virtual time since the run began."""
+
+    nodes: tuple[str, ...] = ()
+    """The nodes that the run began with."""
+    groups: Mapping[str, int] = field(default_factory=dict[str, int])
+    """For each group of the configuration, the number of its replicas."""
+    operations: list[Operation] = field(default_factory=list[Operation])
+    events: list[Event] = field(default_factory=list[Event])
+    rounds: list[RoundSeen] = field(default_factory=list[RoundSeen])
+    went_back: list[WentBack] = field(default_factory=list[WentBack])
+    ended_nodes: list[NodeEnded] = field(default_factory=list[NodeEnded])
+    defects: list[Defect] = field(default_factory=list[Defect])
+    calm: list[Period] = field(default_factory=list[Period])
+    """When all nodes were up, connected and fast, with right clocks and good disks."""
+    served: list[Period] = field(default_factory=list[Period])
+    """When a majority of the replicas of every shard was up, connected and fast."""
+    disks_lied: bool = False
+    """Whether a disk lost what it had acknowledged: went back, came back empty, or lost the last commits."""
+    replicas: dict[ShardId, list[Replica]] = field(default_factory=dict[ShardId, list[Replica]])
+    """At the end, by shard, the replicas of the running nodes. Empty if the run did not come to its end."""
+    usage: list[Usage] = field(default_factory=list[Usage])
+    healed_at: float | None = None
+    """When everything was healed for good. Nobody writes from here on, except as the end of a run does."""
+    reached: dict[str, int] = field(default_factory=dict[str, int])
+    """How often each kind of fault was reached, such as `crash`, or `cut while a round ran`."""
+
+    def tell(self, time: float, lane: str, text: str, kind: str = "event") -> None:
+        """Add a line to the story."""
+        self.events.append(Event(time, lane, text, kind))
+
+    def count(self, point: str) -> None:
+        """Note that a fault point was reached."""
+        self.reached[point] = self.reached.get(point, 0) + 1

@@ -1,0 +1,1 @@
+"""Models of what is outside a node: processors, network, disks and clocks, with their faults."""
