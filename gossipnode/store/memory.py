@@ -153,8 +153,12 @@ class MemoryStore:
         self, shard: ShardId, slot: int, *, after: Entity | None = None, limit: int
     ) -> list[Leaf]:
         """See `Store.leaves`."""
-        held = await self._sound(shard, lambda held: _unhashed(held, held.after(after, slot)))
-        return [held.leaf(entity, self._leaf_digest) for entity in islice(held.after(after, slot), limit)]
+
+        def page(held: HeldShard) -> Iterable[Entity]:
+            return islice(held.after(after, slot), limit)
+
+        held = await self._sound(shard, lambda held: _unhashed(held, page(held)))
+        return [held.leaf(entity, self._leaf_digest) for entity in page(held)]
 
     async def scan(
         self, shard: ShardId, *, after: Entity | None = None, limit: int, name: str | None = None
@@ -364,6 +368,7 @@ class MemoryStore:
         held = await self._held(shard)
         while held.rotten and (met := [entity for entity in read(held) if entity in held.rotten]):
             await self._commit(growing=False)
+            self._check_open()
             # A write may have replaced it meanwhile.
             if met[0] in self._image.held(shard).rotten:
                 self._image.set_aside(shard, met[0])

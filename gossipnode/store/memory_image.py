@@ -232,7 +232,7 @@ class MemoryImage:
         )
 
     def copy(self) -> MemoryImage:
-        """All that is held now, apart from this image. The copy can take back what comes, and nothing before."""
+        """All that is held now, apart from this image. The copy can take back only what comes from now on."""
         other = MemoryImage(remembers=self._journal is not None)
         other.shards = {shard: held.copy() for shard, held in self.shards.items()}
         other.notes = dict(self.notes)
@@ -345,9 +345,8 @@ def page_of(
     # Keys descend, but the entities of one key still ascend.
     found = sorted(hits[start:end], key=_key_of, reverse=True)
     if after is not None:
-        found = [
-            hit for hit in found if (hit.key < after.key) or (hit.key == after.key and hit.entity > after.entity)
-        ]
+        key, entity = after
+        found = [hit for hit in found if hit.key < key or (hit.key == key and hit.entity > entity)]
     return found[:limit]
 
 
