@@ -117,7 +117,7 @@ async def _clock(stage: Stage, words: Words) -> None:
 async def _drift(stage: Stage, words: Words) -> None:
     host, text = words
     stage.machine(host)
-    stage.machines.clocks.drift(host, _signed(text))
+    stage.machines.clocks.drift(host, int(_signed(text)))
     stage.harm("clock", host)
     stage.fault(host, f"its clock drifts by {text} parts in a million", "clock drift")
 
