@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from math import inf
 from operator import index
 
 import trio
 from trio.lowlevel import checkpoint, checkpoint_if_cancelled
 
-from gossipnode.sim.world.link_flow import Flow, Notice, Sleeper
+from gossipnode.concurrency.waker import Waker
+from gossipnode.sim.world.link_flow import Flow, Notice
 from gossipnode.sim.world.links import Link, Links, Pair
 
 
@@ -21,9 +21,9 @@ class Connection:
         """Host `near` has opened it to host `far`."""
         self._links = links
         self.opened: Pair = (near, far)
-        near_writer, far_writer = Sleeper(), Sleeper()
-        self.there = Flow(links.link(near, far), near_writer, far_writer)
-        self.back = Flow(links.link(far, near), far_writer, near_writer)
+        near_writer, far_writer = Waker(), Waker()
+        self.there = Flow(links.link(near, far), links.alarms, near_writer, far_writer)
+        self.back = Flow(links.link(far, near), links.alarms, far_writer, near_writer)
         links.opened(self)
 
     def ends(self) -> tuple[LinkStream, LinkStream]:
@@ -82,6 +82,7 @@ class LinkStream(trio.abc.HalfCloseableStream):
         self._outgoing = outgoing
         self._closed = False
         self._finished = False
+        self._waits_for_room = False
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """See `trio.abc.SendStream`. Returns once everything fits into the buffer of the link."""
@@ -110,16 +111,24 @@ class LinkStream(trio.abc.HalfCloseableStream):
             await self._wait_for_room()
 
     async def _wait_for_room(self) -> None:
-        while self._outgoing.unread * 2 > self._outgoing.link.buffer_bytes:
-            await self._sleep(self._outgoing.writer)
-            self._check_send()
+        self._waits_for_room = True
+        try:
+            while self._outgoing.unread * 2 > self._outgoing.link.buffer_bytes and not self._over_for_sender:
+                await self._outgoing.writer.sleep()
+        finally:
+            self._waits_for_room = False
+        await self._let_be_unwound()
+        self._check_send()
+
+    @property
+    def _over_for_sender(self) -> bool:
+        return self._closed or self._incoming.deaf
 
     def _check_send(self) -> None:
-        if self._outgoing.writer.sleeps:
+        if self._waits_for_room:
             raise trio.BusyResourceError("another task is sending on this stream")
         if self._closed or self._finished:
             raise trio.ClosedResourceError
-        self._incoming.arrive()
         if self._incoming.deaf:
             raise trio.BrokenResourceError("the other end is gone")
 
@@ -136,26 +145,22 @@ class LinkStream(trio.abc.HalfCloseableStream):
         if max_bytes is not None and index(max_bytes) < 1:
             raise ValueError("max_bytes must be at least 1")
         flow = self._incoming
-        flow.arrive()
         if flow.ready or flow.over:
             await checkpoint()
         while not (flow.ready or flow.over):
-            await self._sleep(flow.reader)
-            flow.arrive()
+            await flow.reader.sleep()
+        if flow.ready:
+            return flow.take(max_bytes)
+        await self._let_be_unwound()
         if self._closed:
             raise trio.ClosedResourceError
         if flow.broken:
             raise trio.BrokenResourceError("the connection was reset")
-        return flow.take(max_bytes)
+        return b""
 
-    async def _sleep(self, sleeper: Sleeper) -> None:
-        """Sleep until there is something new at this end."""
-        flow = self._incoming
-        under_way = flow.under_way
-        until = under_way[0][0] if under_way else inf
-        await sleeper.sleep(until, timed=until < inf or not flow.link.instant)
-        if flow.broken:
-            # Of a process that has crashed: it is to be unwound, not to see errors of its network.
+    async def _let_be_unwound(self) -> None:
+        """See to it that a process that has crashed does not hear of its own network that it is gone."""
+        if self._incoming.broken:
             await checkpoint_if_cancelled()
 
     def abort(self) -> None:

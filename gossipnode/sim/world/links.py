@@ -12,6 +12,7 @@ from math import inf
 from typing import Final, Protocol, TypeAlias
 
 from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.sim.world.alarms import Alarms, alarms_of_run
 
 Pair: TypeAlias = tuple[str, str]
 """(from, to), by the names of two hosts."""
@@ -122,6 +123,7 @@ class Links:
         self._links: dict[Pair, Link] = {}
         # By the pair that opened them, in the order in which they were opened.
         self._open: dict[Pair, dict[Carried, None]] = {}
+        self._alarms: Alarms | None = None
         self.changed = ChangeEvent()
         """Notified when the wish to connect may get another answer than before."""
 
@@ -132,6 +134,13 @@ class Links:
         if found is None:
             found = self._links[pair] = Link(pair, self._rng, self._usual(pair))
         return found
+
+    @property
+    def alarms(self) -> Alarms:
+        """What tells connections that something has arrived."""
+        if self._alarms is None:
+            self._alarms = alarms_of_run()
+        return self._alarms
 
     def _usual(self, pair: Pair) -> tuple[float, float]:
         return self._latency if pair[0] != pair[1] else (0.0, 0.0)

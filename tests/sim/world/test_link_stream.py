@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, check_half_closeable_stream, wait_all_tasks_blocked
 
 from gossipnode.sim.world.link_stream import LinkStream
+from gossipnode.sim.world.scheduler import VirtualClock
 from tests.core.support import examples
 from tests.sim.world.linked import AB, BA, Linked
 
@@ -334,17 +335,19 @@ async def _talk(linked: Linked, *ways: Way) -> None:
         nursery.start_soon(back.receive, near)
 
 
+CLOCKS = st.sampled_from([lambda: MockClock(autojump_threshold=0), VirtualClock])
 RATES = st.none() | st.integers(50, 1000)
 LATENCIES = st.sampled_from([0.0, 0.001, 0.5, 4.0])
 
 
-@given(st.tuples(CHUNKS, CHUNKS), READS, st.tuples(LATENCIES, LATENCIES), st.tuples(RATES, RATES))
+@given(st.tuples(CHUNKS, CHUNKS), READS, st.tuples(LATENCIES, LATENCIES), st.tuples(RATES, RATES), CLOCKS)
 @examples(25)
 def test_each_end_reads_what_the_other_wrote_at_its_time(
     chunks: tuple[list[tuple[float, int]], ...],
     reads: list[int],
     latencies: tuple[float, float],
     rates: tuple[int | None, int | None],
+    clock: Callable[[], trio.abc.Clock],
 ) -> None:
     ways = [Way(each, reads, first) for first, each in enumerate(chunks)]
 
@@ -355,17 +358,20 @@ def test_each_end_reads_what_the_other_wrote_at_its_time(
             linked.links.set_bandwidth(pair, rate)
         await _talk(linked, *ways)
 
-    trio.run(run, clock=MockClock(autojump_threshold=0))
+    trio.run(run, clock=clock())
     for way, latency, rate in zip(ways, latencies, rates, strict=True):
         assert way.got == way.sent
         for due, total in way.due_at(latency, rate):
             assert way.arrived_at(total) == pytest.approx(due)
 
 
-@given(CHUNKS, READS, st.lists(st.tuples(st.floats(0, 2), st.sampled_from(range(6))), max_size=10))
+@given(CHUNKS, READS, st.lists(st.tuples(st.floats(0, 2), st.sampled_from(range(6))), max_size=10), CLOCKS)
 @examples(25)
 def test_bytes_keep_their_order_whatever_becomes_of_the_link(
-    chunks: list[tuple[float, int]], reads: list[int], changes: list[tuple[float, int]]
+    chunks: list[tuple[float, int]],
+    reads: list[int],
+    changes: list[tuple[float, int]],
+    clock: Callable[[], trio.abc.Clock],
 ) -> None:
     there, back = Way(chunks, reads, 0), Way(chunks, reads, 1)
 
@@ -391,5 +397,5 @@ def test_bytes_keep_their_order_whatever_becomes_of_the_link(
             nursery.start_soon(change)
             await _talk(linked, there, back)
 
-    trio.run(run, clock=MockClock(autojump_threshold=0))
+    trio.run(run, clock=clock())
     assert (there.got, back.got) == (there.sent, back.sent)
