@@ -19,6 +19,7 @@ from gossipnode.sim.history.operations import (
     Deleted,
     Failed,
     Get,
+    Import,
     Nothing,
     Operation,
     Query,
@@ -44,8 +45,6 @@ class Span:
 
     def before(self, other: Span) -> bool:
         """Whether it had ended for certain when the other began."""
-        if other.began == other.ended:
-            return self.ended < other.began
         return self.ended <= other.began
 
 
@@ -77,7 +76,7 @@ class Write(Span):
         """Whether it cannot take effect after what happened in a span of time."""
         if isinstance(since, Write) and since.promised and since.wrote and self.before(since):
             return True
-        return self.last < since.began or (self.last == since.began and since.ended > since.began)
+        return self.last <= since.began
 
     def covers(self, tag: str) -> bool:
         """Whether no earlier value of a tag is left where it takes effect."""
@@ -195,16 +194,24 @@ def _is_judged(operation: Operation, history: History) -> bool:
     return until == math.inf or (operation.ended is not None and operation.ended < until)
 
 
+def _end_of(operation: Operation) -> float:
+    """When an operation ended. One that took no time ends just after its instant."""
+    if operation.ended is None:
+        return math.inf
+    return max(operation.ended, math.nextafter(operation.began, math.inf))
+
+
 def _add(story: KeyStory, operation: Operation) -> None:
     write = _write_of(operation)
     if write is not None:
         story.writes.append(write)
-    number, began, ended = operation.number, operation.began, operation.ended
-    if ended is None:
+    number, began = operation.number, operation.began
+    if operation.ended is None:
         return
+    ended = _end_of(operation)
     strong = operation.ack in STRONG_LEVELS
     match operation.heard:
-        case Stored(revision, tags):
+        case Stored(revision, tags) if tags:
             story.shown.append(Shown(number, began, ended, "write", strong, revision, tags))
         case Row(_, revision, tags):
             story.shown.append(Shown(number, began, ended, "get", strong, revision, tags))
@@ -219,7 +226,7 @@ def _write_of(operation: Operation) -> Write | None:
     if isinstance(asked, Get | Query) or (isinstance(heard, Failed) and not heard.maybe):
         return None
     over = operation.acknowledged or (isinstance(heard, Failed) and heard.over)
-    ended = operation.ended if over and operation.ended is not None else math.inf
+    ended = _end_of(operation) if over else math.inf
     strong = operation.ack in STRONG_LEVELS
     found: bool | None = None
     if isinstance(heard, Stored):
@@ -231,13 +238,14 @@ def _write_of(operation: Operation) -> Write | None:
         operation.began,
         ended,
         tags={} if isinstance(asked, Delete) else asked.tags,
-        replace=isinstance(asked, Apply) and asked.replace,
+        replace=isinstance(asked, Import) or (isinstance(asked, Apply) and asked.replace),
         deletes=isinstance(asked, Delete),
         promised=strong and operation.acknowledged,
         weak=not strong,
         last=ended,
         wrote=not (isinstance(asked, Delete) and found is False),
-        revision=heard.revision if isinstance(heard, Stored) else None,
+        # A try that finds its work done is given the newest version, which has no tags if it is a tombstone.
+        revision=heard.revision if isinstance(heard, Stored) and heard.tags else None,
         found=found,
     )
 
@@ -270,9 +278,10 @@ def _add_queries(stories: dict[str, KeyStory], operations: Iterable[Operation]) 
     for key in sorted(stories):
         keys.setdefault(group_of(key), []).append(key)
     for operation in operations:
-        asked, heard, ended = operation.asked, operation.heard, operation.ended
-        if not isinstance(asked, Query) or not isinstance(heard, Rows) or ended is None:
+        asked, heard = operation.asked, operation.heard
+        if not isinstance(asked, Query) or not isinstance(heard, Rows):
             continue
+        ended = _end_of(operation)
         rows = {row.key: row for row in heard.rows}
         strong = operation.ack in STRONG_LEVELS
         for key in keys.get(asked.group, ()):
@@ -313,5 +322,5 @@ def the_end(history: History) -> float:
 
 def _at_end(end: float, node: str, held: tuple[int, int, Tags] | None) -> Shown:
     if held is None or held[1]:
-        return Shown(0, end, end, END, True, 0, None, where=node)
-    return Shown(0, end, end, END, True, held[0], held[2], where=node)
+        return Shown(0, end, end + 1.0, END, True, 0, None, where=node)
+    return Shown(0, end, end + 1.0, END, True, held[0], held[2], where=node)
