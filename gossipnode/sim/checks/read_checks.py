@@ -35,7 +35,7 @@ def always_reads_show_acknowledged(story: KeyStory, verdict: Verdict) -> None:
 
 
 def always_reads_never_go_back(story: KeyStory, verdict: Verdict) -> None:
-    """What one quorum read of a key showed, a later quorum read shows too, or something newer."""
+    """What a quorum's answer showed of a key, a later quorum read shows too, or something newer."""
     _expect_floor(story, "read", "shown by", verdict)
     for first in story.sights:
         later = [shown for shown in story.judged if first.before(shown)]

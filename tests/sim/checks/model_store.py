@@ -110,26 +110,28 @@ class ModelStore:
         return self.history
 
     def _step(self, choice: int) -> None:
+        """Let a client begin an operation, or hear its answer, or let the cluster work at one."""
         client, choice = choice % (CLIENTS + 1), choice // (CLIENTS + 1)
         if client == CLIENTS:
             if self._given_up:
-                work = self._given_up[choice % len(self._given_up)]
-                if self._go_on(work, choice):
-                    self._given_up.remove(work)
+                index = choice % len(self._given_up)
+                if self._go_on(self._given_up[index], choice):
+                    del self._given_up[index]
             return
         work = self._working[client]
         if work is None:
             self._working[client] = Work(self._begin(client, choice))
-        elif work.heard is not None:
-            work.operation.heard, work.operation.ended = work.heard, self._time
-            self._working[client] = None
-        elif choice % 11 == 10:
-            work.operation.heard = Failed("UnreachableError", "no answer", maybe=True)
-            work.operation.ended = self._time
-            self._working[client] = None
+            return
+        if work.heard is None and choice % 11 == 10:
             self._given_up.append(work)
-        else:
+            work.operation.heard = Failed("UnreachableError", "no answer", maybe=True)
+        elif work.heard is None:
             self._go_on(work, choice)
+            return
+        else:
+            work.operation.heard = work.heard
+        work.operation.ended = self._time
+        self._working[client] = None
 
     def _begin(self, client: int, choice: int) -> Operation:
         number = len(self.history.operations) + 1
