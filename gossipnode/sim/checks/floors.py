@@ -6,9 +6,10 @@ A quorum's newest version never becomes an older one, so whoever asks a quorum a
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from typing import Literal, NamedTuple, TypeAlias
 
-from gossipnode.sim.checks.key_story import KeyStory, Shown, Span, Write
+from gossipnode.sim.checks.sights import Shown, Span, Write
 
 Kind: TypeAlias = Literal["write", "delete", "read"]
 
@@ -47,13 +48,13 @@ class _Rising:
 class Floors:
     """The floors of one key."""
 
-    def __init__(self, story: KeyStory) -> None:
-        """Work through a story once."""
+    def __init__(self, promised: Iterable[Write], sights: Iterable[Shown]) -> None:
+        """Work once through what was acknowledged and what quorums showed."""
         self._all = _Rising()
         self._live = _Rising()
         self._kinds: dict[Kind, _Rising] = {"write": _Rising(), "delete": _Rising(), "read": _Rising()}
-        sources: list[Write | Shown] = list(story.promised())
-        sources += [shown for shown in story.strong() if shown.source in ("get", "query")]
+        sources: list[Write | Shown] = list(promised)
+        sources += [shown for shown in sights if shown.source in ("get", "query")]
         for source in sorted(sources, key=lambda each: (each.ended, each.number)):
             revision = self._revision(source)
             floor = Floor(revision, source.number)

@@ -10,7 +10,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from gossipnode.sim.checks.key_story import KeyStory, Shown, Span, Write
+from gossipnode.sim.checks.key_story import KeyStory
+from gossipnode.sim.checks.sights import Shown, Span, Write
 
 
 @dataclass(slots=True)

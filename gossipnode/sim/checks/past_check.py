@@ -13,9 +13,9 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from gossipnode.sim.checks.floors import Floors
 from gossipnode.sim.checks.hiders import may_be_deleted
-from gossipnode.sim.checks.key_story import KeyStory, Span, Write
+from gossipnode.sim.checks.key_story import KeyStory
+from gossipnode.sim.checks.sights import Span, Write
 from gossipnode.sim.checks.verdict import Verdict
 from gossipnode.sim.history.operations import Tags
 
@@ -78,7 +78,6 @@ class _Past:
 
     def __init__(self, story: KeyStory) -> None:
         self._story = story
-        self._floors = Floors(story)
         self._sets = [write for write in story.writes if not write.deletes]
         self._ceilings = _ceilings(story)
         self._low = {write.number: self._floor(write) for write in self._sets}
@@ -98,7 +97,7 @@ class _Past:
         return self._was_made(whole, version.seen_at, frozenset())
 
     def _floor(self, write: Write) -> int:
-        return 0 if write.weak else self._floors.below(write).revision
+        return 0 if write.weak else self._story.floors.below(write).revision
 
     def _last_wall(self, time: float) -> float:
         """Nothing that was over by then is the newest at a time: an acknowledged write came in between."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gossipnode.sim.checks.floors import Floors, Kind
+from gossipnode.sim.checks.floors import Kind
 from gossipnode.sim.checks.hiders import hiders, may_be_deleted, may_live, values_of
-from gossipnode.sim.checks.key_story import KeyStory, Shown, Span, Write
+from gossipnode.sim.checks.key_story import KeyStory
+from gossipnode.sim.checks.sights import Shown, Span, Write
 from gossipnode.sim.checks.verdict import Verdict
 
 
@@ -81,9 +82,8 @@ def _expect_kept(
 
 def _expect_floor(story: KeyStory, kind: Kind, how: str, verdict: Verdict) -> None:
     """Expect no revision below the floor that earlier operations of a kind set."""
-    floors = Floors(story)
     for shown in story.judged:
-        floor = floors.below_by(kind, shown)
+        floor = story.floors.below_by(kind, shown)
         if shown.tags is None or not floor.revision:
             continue
         if verdict.fails(shown.revision >= floor.revision):

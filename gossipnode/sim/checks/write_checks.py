@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Set
 
-from gossipnode.sim.checks.floors import Floors
 from gossipnode.sim.checks.hiders import Gone, gone_at, may_be_deleted, may_live, values_of
-from gossipnode.sim.checks.key_story import KeyStory, Shown, Span, Write
+from gossipnode.sim.checks.key_story import KeyStory
+from gossipnode.sim.checks.sights import Shown, Span, Write
 from gossipnode.sim.checks.verdict import Verdict
 
 
@@ -33,9 +33,8 @@ def always_retries_are_done_once(story: KeyStory, verdict: Verdict) -> None:
 
 def always_deletes_stay(story: KeyStory, verdict: Verdict) -> None:
     """After an acknowledged quorum delete, even of nothing, what ended before it is never shown again."""
-    floors = Floors(story)
     for shown in story.judged:
-        floor = floors.below_by("delete", shown)
+        floor = story.floors.below_by("delete", shown)
         if shown.tags is not None and floor.revision and verdict.fails(shown.revision >= floor.revision):
             verdict.add(
                 shown.ended,
