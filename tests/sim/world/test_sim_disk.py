@@ -242,6 +242,15 @@ async def test_writes_that_come_during_a_commit_are_one_commit_after_it(
     assert list(endings.of.values()) == ["2.000"] * 2 + ["4.000"] * 4
 
 
+async def test_no_write_joins_a_commit_that_takes_no_time(autojump_clock: trio.testing.MockClock) -> None:
+    disk = make_disk()
+    store = open_disk(disk)
+    await put(store, record("1"))
+    disk.set_commit_seconds(2, 2)
+    await put(store, record("2"))
+    assert trio.current_time() == pytest.approx(2)
+
+
 async def test_a_new_process_waits_for_no_commit_of_a_dead_one(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
