@@ -125,6 +125,8 @@ class History:
     """When all nodes were up, connected and fast, with right clocks and good disks."""
     served: list[Period] = field(default_factory=list[Period])
     """When a majority of the replicas of every shard was up, connected and fast."""
+    harmed: dict[str, list[Period]] = field(default_factory=dict[str, list[Period]])
+    """For each machine, when something was wrong with it, or nearly: its network, processor, clock or disk."""
     disks_lied: bool = False
     """Whether a disk lost what it had acknowledged: went back, came back empty, or lost the last commits."""
     replicas: dict[ShardId, list[Replica]] = field(default_factory=dict[ShardId, list[Replica]])
