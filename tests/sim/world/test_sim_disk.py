@@ -103,21 +103,21 @@ async def test_a_crash_loses_what_was_not_committed(autojump_clock: trio.testing
 async def test_digests_are_kept_as_long_as_their_formula_is() -> None:
     made: list[bytes] = []
 
-    def counted(spacing: str, payload: bytes, delete_time: int) -> bytes:
+    def counted(payload: bytes, delete_time: int, spacing: str) -> bytes:
         made.append(payload)
         return leaf_digest(payload + spacing.encode(), delete_time)
 
     disk = make_disk()
-    store = disk.open(partial(counted, "none"), index_rows)
+    store = disk.open(partial(counted, spacing="none"), index_rows)
     await put(store, record("1"))
     none = await store.tree(SHARD)
     await store.close()
-    store = disk.open(partial(counted, "none"), index_rows)
+    store = disk.open(partial(counted, spacing="none"), index_rows)
     assert (await store.counts(SHARD)).unhashed == 0
     assert await store.tree(SHARD) == none
     assert len(made) == 1
     await store.close()
-    store = disk.open(partial(counted, "commas"), index_rows)
+    store = disk.open(partial(counted, spacing="commas"), index_rows)
     assert (await store.counts(SHARD)).unhashed == 1
     assert await store.tree(SHARD) != none
     assert len(made) == 2
