@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import ShardId
 from gossipnode.sim.world.sim_disk import SimDisk
 from gossipnode.store.interface import (
@@ -21,7 +22,9 @@ from gossipnode.store.interface import (
 from gossipnode.store.memory_image import UNDO_COMMITS_MAX
 from tests.records import bare_record
 from tests.sim.world.disks import SHARD, Endings, held, make_disk, open_disk, put, record
-from tests.store.support import index_rows, leaf_digest, other_digest
+from tests.store.support import index_rows, leaf_digest, other_digest, rebuilt
+
+ONE = record("1")
 
 # One process after the other
 
@@ -229,6 +232,26 @@ async def test_a_copy_comes_back_as_often_as_one_likes() -> None:
     await put(open_disk(other), record("4"))
     assert disk.contents() == held(record("1"))
     assert other.contents() == held(record("1"), record("4"))
+
+
+async def test_a_copy_has_its_own_digests() -> None:
+    same = [each for each in map(record, map(str, range(99))) if slot_of(each.entity) == slot_of(ONE.entity)]
+    other = next(each for each in map(record, "23456789") if each not in same)
+    disk = make_disk()
+    store = open_disk(disk)
+    await put(store, ONE, other)
+    await store.tree(SHARD)
+    copy = disk.copy()
+    await put(store, record("1", 2), *same)
+    await store.tree(SHARD)
+    disk.crash()
+    disk.put_back(copy)
+    store = open_disk(disk)
+    newer = record(other.entity.id, 2)
+    await put(store, newer)
+    assert await store.tree(SHARD) == rebuilt([ONE, newer])
+    await put(store, record("1", 3))
+    assert await store.tree(SHARD) == rebuilt([record("1", 3), newer])
 
 
 async def test_a_copy_has_the_digests_of_its_formula() -> None:
