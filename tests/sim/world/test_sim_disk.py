@@ -154,7 +154,7 @@ async def test_an_unsafe_disk_loses_its_last_commits() -> None:
     before = await store.tree(SHARD)
     kept = disk.contents()
     steps: list[Callable[[], Awaitable[object]]] = [
-        partial(put, store, record("1", 2), record("3", 2)),
+        partial(put, store, record("1", 2), record("1", 3), record("3", 2)),
         partial(put, store, record("9"), shard=ShardId("sw", 1)),
         partial(store.keep_note, "key", b"value"),
         partial(store.build_indexes, limit=1),
