@@ -157,6 +157,7 @@ async def test_an_unsafe_disk_loses_its_last_commits() -> None:
         partial(put, store, record("1", 2), record("1", 3), record("3", 2)),
         partial(put, store, record("9"), shard=ShardId("sw", 1)),
         partial(store.keep_note, "key", b"value"),
+        partial(store.want_index, ShardId("sw", 2), "n"),
         partial(store.build_indexes, limit=1),
         partial(store.drop_index, SHARD, "n"),
         partial(store.drop, SHARD),
@@ -169,7 +170,7 @@ async def test_an_unsafe_disk_loses_its_last_commits() -> None:
     disk.crash()
     assert disk.lose_last_commits(2) == 2
     assert disk.contents()[SHARD].keys() == held(record("1"), record("2"), record("3"))[SHARD].keys()
-    assert disk.lose_last_commits(5) == 5
+    assert disk.lose_last_commits(6) == 6
     assert disk.contents() == kept
     store = open_disk(disk)
     assert await store.last_stamp() == 1
