@@ -66,6 +66,8 @@ async def test_a_host_that_is_up_may_be_revived(autojump_clock: object) -> None:
     linked.network.revive("b")
     await near.send_all(b"y")
     assert await far.receive_some() == b"xy"
+    await far.send_all(b"z")
+    assert await near.receive_some() == b"z"
 
 
 async def test_nobody_listens_at_a_process_that_has_crashed_until_another_one_does(

@@ -152,7 +152,7 @@ async def test_closed_connections_are_forgotten() -> None:
     await trio.lowlevel.checkpoint()  # lets go of the last call that was cancelled
     gc.collect()
     assert [each() for each in closed] == [None] * len(closed)
-    assert not [each for each in gc.get_objects() if isinstance(each, LinkConnection)]
+    assert not [each for each in gc.get_objects() if type(each) is LinkConnection]
 
 
 async def test_bytes_are_counted_by_the_link_that_they_were_sent_on() -> None:
