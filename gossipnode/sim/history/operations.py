@@ -44,7 +44,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """Write many records: each gets these tags."""
+    """Write many records: each gets these tags in place of all that it had."""
 
     keys: tuple[str, ...]
     tags: Tags
@@ -106,6 +106,8 @@ class Failed:
     text: str
     maybe: bool
     """Whether a write may have happened all the same, now or later. If not, it never will."""
+    over: bool = False
+    """Whether every node that was asked has answered, so that none of them is still at work on it."""
 
 
 Heard: TypeAlias = Stored | Deleted | Row | Nothing | Rows | Imported | Failed
