@@ -131,11 +131,15 @@ class FaultInjector:
         """Who does not take whom for up, of those that run."""
         running = sorted(self._cluster.running)
         return [
-            f"{name} does not see {peer.name}"
+            f"{name} does not see {other}"
             for name in running
-            for peer in self._cluster.parts(name).members.peers.values()
-            if peer.name in running and peer.state != "up"
+            for other in running
+            if other != name and not self._sees(name, other)
         ]
+
+    def _sees(self, name: str, other: str) -> bool:
+        peer = self._cluster.parts(name).members.peers.get(other)
+        return peer is not None and peer.state == "up"
 
     def _ways_of(self, name: str) -> list[Direction]:
         others = [other for other in self._cluster.names if other != name]

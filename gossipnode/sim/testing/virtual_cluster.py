@@ -95,7 +95,9 @@ async def virtual_cluster(
     async with trio.open_nursery() as nursery:
         try:
             await start_nodes(cluster, nursery, *cluster.names)
-            yield VirtualCluster(cluster, nursery)
+            made = VirtualCluster(cluster, nursery)
+            await made.faults.settle()
+            yield made
         except (trio.Cancelled, GeneratorExit):
             raise
         except BaseException as error:  # noqa: BLE001 - raised again below, and not inside a group
