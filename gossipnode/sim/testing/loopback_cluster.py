@@ -175,7 +175,6 @@ class ClusterThread:
             self.faults = FaultInjector(self.nodes, nursery)
             try:
                 await start_nodes(self.nodes, nursery, *self.nodes.names)
-                await self.faults.settle()
                 self._ready.set_result(None)
                 await self._end.wait()
             except ClusterError as error:

@@ -95,10 +95,8 @@ async def virtual_cluster(
     async with trio.open_nursery() as nursery:
         try:
             await start_nodes(cluster, nursery, *cluster.names)
-            made = VirtualCluster(cluster, nursery)
-            await made.faults.settle()
-            yield made
-        except (trio.Cancelled, GeneratorExit):
+            yield VirtualCluster(cluster, nursery)
+        except trio.Cancelled:
             raise
         except BaseException as error:  # noqa: BLE001 - raised again below, and not inside a group
             failure = error

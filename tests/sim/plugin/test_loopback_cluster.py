@@ -67,6 +67,15 @@ def test_a_client_writes_and_reads(cluster: LoopbackCluster, backend: str) -> No
     with_client(work, *cluster.addresses, backend=backend)
 
 
+def test_all_nodes_know_each_other_when_the_test_begins(cluster: LoopbackCluster) -> None:
+    async def work() -> None:
+        for address in cluster.addresses:
+            async with connect(address) as client:
+                assert [member.state for member in await client.members()] == ["up"] * 3
+
+    asyncio.run(work())
+
+
 def test_a_crashed_node_refuses_and_comes_back_at_its_address_with_its_data(cluster: LoopbackCluster) -> None:
     async def work(client: Client) -> None:
         await client.apply(*KEY, {"x": 1}, ack="all")
@@ -94,7 +103,7 @@ def test_clients_lose_a_node_that_is_cut_off_until_it_is_healed(cluster: Loopbac
         await client.apply(*KEY, {"x": 1})
         cluster.faults.cut_off("a")
         with pytest.raises(UnreachableError):
-            await client.get(*KEY)
+            await client.members()
         cluster.faults.heal()
         cluster.faults.settle()
         assert await client.get(*KEY) is not None
@@ -246,7 +255,7 @@ def test_code_under_asyncio_goes_on_while_a_fault_is_awaited(cluster: LoopbackCl
     async def work() -> None:
         done = asyncio.create_task(asyncio.to_thread(cluster.faults.restart, "a"))
         async with connect(*cluster.addresses) as client:
-            assert len(await client.members()) == 3
+            assert await client.members()
         await done
 
     cluster.faults.crash("a")

@@ -28,6 +28,13 @@ async def test_a_client_writes_and_reads(autojump_clock: object) -> None:
     assert not cluster.simulated.running
 
 
+async def test_all_nodes_know_each_other_when_the_block_begins(autojump_clock: object) -> None:
+    async with virtual_cluster() as cluster:
+        for address in cluster.addresses:
+            async with cluster.connect(address) as client:
+                assert [member.state for member in await client.members()] == ["up"] * 3
+
+
 async def test_the_number_of_nodes_is_given(autojump_clock: object) -> None:
     async with virtual_cluster(2) as cluster, cluster.connect() as client:
         assert cluster.names == ("a", "b")
