@@ -1,4 +1,4 @@
-"""Everything that a check may look at: what clients heard, how rounds ended, what happened to nodes and stores.
+"""What a check may look at: what clients heard, how rounds ended, what happened to nodes and stores.
 
 A history is written while the run goes on and read afterwards. It holds no object of a node, so that a check
 can be tried on a history written by hand.
@@ -90,7 +90,7 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a running node held when the cluster was idle at the end of a run, and how much it did meanwhile."""
+    """What a running node held while the cluster was idle at the end of a run, and how much it did."""
 
     node: str
     tasks: int
@@ -130,8 +130,12 @@ class History:
     replicas: dict[ShardId, list[Replica]] = field(default_factory=dict[ShardId, list[Replica]])
     """At the end, by shard, the replicas of the running nodes. Empty if the run did not come to its end."""
     usage: list[Usage] = field(default_factory=list[Usage])
+    deleted_groups: dict[str, float] = field(default_factory=dict[str, float])
+    """When an operator first asked to delete a group. What its keys showed from then on is not judged."""
     healed_at: float | None = None
     """When everything was healed for good. Nobody writes from here on, except as the end of a run does."""
+    spins: str = ""
+    """Why the run did not come to its end, if it did not."""
     reached: dict[str, int] = field(default_factory=dict[str, int])
     """How often each kind of fault was reached, such as `crash`, or `cut while a round ran`."""
 
