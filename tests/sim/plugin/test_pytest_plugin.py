@@ -4,31 +4,40 @@ from __future__ import annotations
 
 import pytest
 
+# The test runs below would import it anew each time, since they leave sys.modules as they found it.
+import gossipnode.sim.testing  # noqa: F401
+
 pytest_plugins = ["pytester"]
 pytestmark = pytest.mark.slow
 
 CONFTEST = 'pytest_plugins = ["gossipnode.sim.pytest_plugin"]'
 
 
-def outcomes(pytester: pytest.Pytester, source: str, *arguments: str) -> pytest.RunResult:
+def outcomes(pytester: pytest.Pytester, source: str) -> pytest.RunResult:
     """Run the tests in `source`. Any warning is an error."""
+    write(pytester, source)
+    return pytester.runpytest_inprocess("-W", "error", "--strict-markers")
+
+
+def outcomes_in_a_process(pytester: pytest.Pytester, source: str, *arguments: str) -> pytest.RunResult:
+    """The same, where nobody else has configured structlog."""
+    write(pytester, source)
+    return pytester.runpytest_subprocess("-W", "error", *arguments)
+
+
+def write(pytester: pytest.Pytester, source: str) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(source)
-    return pytester.runpytest_subprocess("-W", "error", "--strict-markers", *arguments)
 
 
-def test_fixtures_under_whatever_runs_the_test(pytester: pytest.Pytester) -> None:
+def test_the_virtual_cluster_under_whatever_runs_the_test(pytester: pytest.Pytester) -> None:
     result = outcomes(
         pytester,
         """
-        import asyncio
         import pytest
         import trio
         from trio.testing import MockClock
-        from gossipnode.client import connect
         from gossipnode.sim.testing import run_in_virtual_time, virtual_cluster as cluster_in_virtual_time
-
-        seen = []
 
         async def use(cluster):
             async with cluster.connect() as client:
@@ -52,6 +61,25 @@ def test_fixtures_under_whatever_runs_the_test(pytester: pytest.Pytester) -> Non
                     await trio.sleep(60)
             run_in_virtual_time(work)
 
+        @pytest.mark.trio
+        @pytest.mark.gossipnode(nodes=2, groups=["g:1:2"])
+        async def test_the_marker(virtual_cluster, autojump_clock):
+            async with virtual_cluster.connect() as client:
+                assert [group.name for group in await client.groups()] == ["g"]
+                assert len(await client.members()) == 2
+        """,
+    )
+    result.assert_outcomes(passed=4)
+
+
+def test_the_loopback_cluster_under_whatever_runs_the_test(pytester: pytest.Pytester) -> None:
+    result = outcomes(
+        pytester,
+        """
+        import asyncio
+        import pytest
+        from gossipnode.client import connect
+
         async def members(addresses):
             async with connect(*addresses) as client:
                 return [member.name for member in await client.members()]
@@ -64,17 +92,9 @@ def test_fixtures_under_whatever_runs_the_test(pytester: pytest.Pytester) -> Non
         @pytest.mark.gossipnode(nodes=1, groups=["g:1:1"])
         async def test_under_anyio_on_asyncio(loopback_cluster, anyio_backend):
             assert await members(loopback_cluster.addresses) == ["a"]
-            seen.append(loopback_cluster.addresses)
-
-        @pytest.mark.trio
-        @pytest.mark.gossipnode(nodes=2, groups=["g:1:2"])
-        async def test_the_marker_in_virtual_time(virtual_cluster, autojump_clock):
-            async with virtual_cluster.connect() as client:
-                assert [group.name for group in await client.groups()] == ["g"]
-                assert len(await client.members()) == 2
         """,
     )
-    result.assert_outcomes(passed=6)
+    result.assert_outcomes(passed=2)
 
 
 def test_mistakes_are_told_in_one_line(pytester: pytest.Pytester) -> None:
@@ -111,7 +131,7 @@ def test_mistakes_are_told_in_one_line(pytester: pytest.Pytester) -> None:
 
 
 def test_what_nodes_log_is_no_output_of_the_application(pytester: pytest.Pytester) -> None:
-    result = outcomes(
+    result = outcomes_in_a_process(
         pytester,
         """
         import structlog
@@ -137,7 +157,7 @@ def test_what_nodes_log_is_no_output_of_the_application(pytester: pytest.Pyteste
 
 
 def test_an_application_that_configures_structlog_itself_has_it_its_way(pytester: pytest.Pytester) -> None:
-    result = outcomes(
+    result = outcomes_in_a_process(
         pytester,
         """
         import structlog
