@@ -44,6 +44,7 @@ class VirtualCluster:
         """The names of the nodes: a, b, c and so on."""
         self.faults = FaultInjector(cluster, nursery)
         """What can be done to the nodes. Each method is awaited."""
+        self._rng = random.Random(0)
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -62,7 +63,9 @@ class VirtualCluster:
         An application that connects by itself can be handed this method to do it with.
         """
         wanted = given.addresses(addresses or self.addresses)
-        return open_client(wanted, given.timeout(timeout), self._open_transport)
+        # Each client draws from its own, as no two of them may give their requests the same ids.
+        rng = random.Random(self._rng.getrandbits(64))
+        return open_client(wanted, given.timeout(timeout), self._open_transport, rng)
 
     @asynccontextmanager
     async def _open_transport(self, address: Address) -> AsyncGenerator[TrioTransport]:

@@ -35,6 +35,17 @@ async def test_all_nodes_know_each_other_when_the_block_begins(autojump_clock: o
                 assert [member.state for member in await client.members()] == ["up"] * 3
 
 
+async def test_clients_of_one_cluster_give_their_writes_different_ids(autojump_clock: object) -> None:
+    """A second write with the id of the first would count as the first, told again."""
+    async with virtual_cluster(groups=GROUPS) as cluster:
+        for number in range(3):
+            async with cluster.connect() as client:
+                await client.apply("g", "n", "i", {"x": number})
+                found = await client.get("g", "n", "i")
+                assert found is not None
+                assert found.tags == {"x": number}
+
+
 async def test_the_number_of_nodes_is_given(autojump_clock: object) -> None:
     async with virtual_cluster(2) as cluster, cluster.connect() as client:
         assert cluster.names == ("a", "b")
