@@ -12,8 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from gossipnode.sim.checks.floors import Floors
-from gossipnode.sim.checks.sights import END, Shown, Write
-from gossipnode.sim.checks.writers import by_writers
+from gossipnode.sim.checks.sights import END, NOBODY, KeyWrite, Shown
 from gossipnode.sim.history.history import History
 from gossipnode.sim.history.operations import (
     Apply,
@@ -39,9 +38,12 @@ class KeyStory:
     """All writes and all sights of one key, in the order of their beginnings."""
 
     key: str
-    writes: list[Write] = field(default_factory=list[Write])
+    writes: list[KeyWrite] = field(default_factory=list[KeyWrite])
     shown: list[Shown] = field(default_factory=list[Shown])
-    by_number: dict[int, Write] = field(default_factory=dict[int, Write])
+    writers: dict[tuple[str, int], list[KeyWrite]] = field(
+        default_factory=dict[tuple[str, int], list[KeyWrite]]
+    )
+    """Who wrote each value of each tag. In a history that can be judged well, that is one write."""
     sights: list[Shown] = field(default_factory=list[Shown])
     """What quorums showed to clients, the sights of one version joined, in the same order."""
     at_end: list[Shown] = field(default_factory=list[Shown])
@@ -55,22 +57,22 @@ class KeyStory:
         """All that quorums showed, one by one."""
         return (shown for shown in self.shown if shown.strong)
 
-    def promised(self) -> Iterator[Write]:
+    def promised(self) -> Iterator[KeyWrite]:
         """The writes that a quorum acknowledged."""
         return (write for write in self.writes if write.promised)
+
+    def sole_writer(self, tag: str, value: int) -> KeyWrite | None:
+        """The one write that can have written a value, or None if it was not one."""
+        writers = self.writers.get((tag, value), [])
+        return writers[0] if len(writers) == 1 else None
 
     def ended(self) -> KeyStory:
         """The same story, with what is there at the end to be judged."""
         return replace(self, judged=self.at_end)
 
-    def loose_from(self) -> float:
-        """When the first write began that promises nothing: it may have built upon any older version."""
-        return min((write.began for write in self.writes if write.weak), default=math.inf)
-
 
 def key_stories(history: History) -> list[KeyStory]:
     """The story of each key that was written, shown or held, sorted by key."""
-    history = by_writers(history)
     stories: dict[str, KeyStory] = {}
     judged = [operation for operation in history.operations if _is_judged(operation, history)]
     for operation in judged:
@@ -84,9 +86,11 @@ def key_stories(history: History) -> list[KeyStory]:
     _add_end(stories, history)
     for story in stories.values():
         story.writes = _with_last(story.writes)
-        story.by_number = {write.number: write for write in story.writes}
         story.writes.sort(key=lambda each: (each.began, each.number))
         story.shown.sort(key=lambda each: (each.began, each.number))
+        for write in story.writes:
+            for tag, value in write.tags.items():
+                story.writers.setdefault((tag, value), []).append(write)
         story.sights = _joined(story.strong())
         story.judged = story.sights
         story.floors = Floors(story.promised(), story.sights)
@@ -159,7 +163,7 @@ def _add(story: KeyStory, operation: Operation) -> None:
             pass
 
 
-def _write_of(operation: Operation) -> Write | None:
+def _write_of(operation: Operation) -> KeyWrite | None:
     asked, heard = operation.asked, operation.heard
     if isinstance(asked, Get | Query) or (isinstance(heard, Failed) and not heard.maybe):
         return None
@@ -171,7 +175,7 @@ def _write_of(operation: Operation) -> Write | None:
         found = not heard.created
     elif isinstance(heard, Deleted):
         found = heard.deleted
-    return Write(
+    return KeyWrite(
         operation.number,
         operation.began,
         ended,
@@ -188,7 +192,7 @@ def _write_of(operation: Operation) -> Write | None:
     )
 
 
-def _with_last(writes: Iterable[Write]) -> list[Write]:
+def _with_last(writes: Iterable[KeyWrite]) -> list[KeyWrite]:
     """The writes, each with the last moment in which it may take effect.
 
     A write that failed and is over takes effect before any that begins after it and is acknowledged. Writes
@@ -202,7 +206,7 @@ def _with_last(writes: Iterable[Write]) -> list[Write]:
     return [_until(write, walls, firsts) for write in known]
 
 
-def _until(write: Write, walls: list[tuple[float, float]], firsts: list[float]) -> Write:
+def _until(write: KeyWrite, walls: list[tuple[float, float]], firsts: list[float]) -> KeyWrite:
     if write.promised:
         return write
     if write.weak:
@@ -260,5 +264,5 @@ def the_end(history: History) -> float:
 
 def _at_end(end: float, node: str, held: tuple[int, int, Tags] | None) -> Shown:
     if held is None or held[1]:
-        return Shown(0, end, end + 1.0, END, True, 0, None, where=node)
-    return Shown(0, end, end + 1.0, END, True, held[0], held[2], where=node)
+        return Shown(NOBODY, end, end + 1.0, END, True, 0, None, where=node)
+    return Shown(NOBODY, end, end + 1.0, END, True, held[0], held[2], where=node)
