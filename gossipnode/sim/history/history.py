@@ -1,4 +1,4 @@
-"""Everything that a check may look at: what clients heard, how rounds ended, what happened to nodes and stores.
+"""What a check may look at: what clients heard, how rounds ended, what happened to nodes and stores.
 
 A history is written while the run goes on and read afterwards. It holds no object of a node, so that a check
 can be tried on a history written by hand.
@@ -90,7 +90,7 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a running node held when the cluster was idle at the end of a run, and how much it did meanwhile."""
+    """What a running node held while the cluster was idle at the end of a run, and how much it did."""
 
     node: str
     tasks: int
@@ -105,6 +105,17 @@ class Period:
 
     begins: float
     ends: float
+
+
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """A time in which something was wrong with a machine, such as `down` or `network`."""
+
+    kind: str
+    host: str
+    begins: float
+    ends: float
+    """Infinite while it goes on: a run may end before it is mended."""
 
 
 @dataclass(slots=True)
@@ -125,6 +136,8 @@ class History:
     """When all nodes were up, connected and fast, with right clocks and good disks."""
     served: list[Period] = field(default_factory=list[Period])
     """When a majority of the replicas of every shard was up, connected and fast."""
+    harms: list[Harm] = field(default_factory=list[Harm])
+    """What was wrong with which machine, and when."""
     disks_lied: bool = False
     """Whether a disk lost what it had acknowledged: went back, came back empty, or lost the last commits."""
     replicas: dict[ShardId, list[Replica]] = field(default_factory=dict[ShardId, list[Replica]])
@@ -132,6 +145,8 @@ class History:
     usage: list[Usage] = field(default_factory=list[Usage])
     healed_at: float | None = None
     """When everything was healed for good. Nobody writes from here on, except as the end of a run does."""
+    spins: str = ""
+    """Why the run did not come to its end, if it did not."""
     reached: dict[str, int] = field(default_factory=dict[str, int])
     """How often each kind of fault was reached, such as `crash`, or `cut while a round ran`."""
 
