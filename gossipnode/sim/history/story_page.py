@@ -259,7 +259,7 @@ def _place(item: Item, length: float) -> str:
 
 
 def _placed(items: Iterable[Item], least: float, length: float) -> tuple[list[tuple[Item, int]], int]:
-    """Each item with its row, so that items of one time stand below each other; and how many rows it takes."""
+    """Each item with its row, so that items of one time stand below each other; and how many rows."""
     free: list[float] = []
     placed: list[tuple[Item, int]] = []
     for item in sorted(items, key=lambda item: item.begins):

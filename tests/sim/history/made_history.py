@@ -1,4 +1,4 @@
-"""A history written by hand: every kind of thing is in it, with texts that could break a page or a terminal."""
+"""A history written by hand: every kind of thing is in it, with texts that could break a page."""
 
 from __future__ import annotations
 
