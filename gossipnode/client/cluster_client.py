@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -44,6 +43,8 @@ from gossipnode.rpc.method import Reply, Request
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 
+_REQUEST_ID_BITS = 128
+
 READ_AHEAD_BATCHES = 1
 """Answers of a query that wait for the reader, beside the one that is being read."""
 
@@ -55,10 +56,11 @@ class Client:
     None means the group's own level. Of the library's errors, methods raise ClientError and its subclasses.
     """
 
-    def __init__(self, pool: Pool, tasks: TaskGroup) -> None:
-        """Ask the nodes of `pool`; queries run in `tasks`."""
+    def __init__(self, pool: Pool, tasks: TaskGroup, ids: random.Random) -> None:
+        """Ask the nodes of `pool`; queries run in `tasks`. Writes are told apart by numbers drawn from `ids`."""
         self._pool = pool
         self._tasks = tasks
+        self._ids = ids
 
     # Records
 
@@ -80,7 +82,7 @@ class Client:
             InvalidInputError: a key, a tag or the whole record is wrong in itself.
         """
         record = StoredProperty(given.entity(group, name, id), given_tags(tags))
-        request = apply_request(record, replace=replace, ack=given.ack(ack), request_id=secrets.token_hex(16))
+        request = apply_request(record, replace=replace, ack=given.ack(ack), request_id=self._new_id())
         reply = await self._call(services.NODE_APPLY, request, CallKind.WRITE)
         written = read_property(messages.Record(property=reply.property))
         return Applied(reply.created, written, reply.acknowledged, reply.replicas)
@@ -106,7 +108,7 @@ class Client:
     ) -> bool:
         """Delete the record, and return whether there was one. Errors mean what they mean for `apply`."""
         entity = given.entity(group, name, id)
-        request = delete_request(entity, given.ack(ack), request_id=secrets.token_hex(16))
+        request = delete_request(entity, given.ack(ack), request_id=self._new_id())
         return (await self._call(services.NODE_DELETE, request, CallKind.WRITE)).deleted
 
     def query(
@@ -240,6 +242,9 @@ class Client:
         reply = await self._call(services.NODE_FORGET_MEMBER, request, CallKind.ONCE)
         return Spread(reply.acknowledged, reply.members)
 
+    def _new_id(self) -> str:
+        return f"{self._ids.getrandbits(_REQUEST_ID_BITS):032x}"
+
     async def _call(self, method: Method[Request, Reply], request: Request, kind: CallKind) -> Reply:
         return await self._pool.call(method, request, kind)
 
@@ -265,20 +270,23 @@ async def connect(
 
 @asynccontextmanager
 async def open_client(
-    addresses: Sequence[Address], timeout_seconds: float, open_transport: OpenTransport
+    addresses: Sequence[Address],
+    timeout_seconds: float,
+    open_transport: OpenTransport,
+    rng: random.Random | None = None,
 ) -> AsyncGenerator[Client]:
-    """A client over transports of the caller's choice."""
+    """A client over transports of the caller's choice. Simulations hand in its randomness, too."""
     async with AsyncExitStack() as stack:
         nodes = [
             PoolNode(address, await stack.enter_async_context(open_transport(address)))
             for address in addresses
         ]
-        pool = Pool(nodes, timeout_seconds, random.Random())
+        pool = Pool(nodes, timeout_seconds, rng or random.Random())
         # The task group must not see an exception of the block, which it would wrap into an exception group.
         tasks = anyio.create_task_group()
         await tasks.__aenter__()
         try:
-            yield Client(pool, tasks)
+            yield Client(pool, tasks, rng or random.SystemRandom())
         finally:
             pool.close()
             tasks.cancel_scope.cancel()

@@ -3,8 +3,9 @@
 `Cluster` runs the real nodes on a network in memory; `Faults` holds up bytes and cuts links between them.
 """
 
-from gossipnode.sim.cluster import DAY_ONE, Cluster, RoundRun, running
+from gossipnode.sim.cluster import Cluster, RoundRun, running
 from gossipnode.sim.faults import Faults, FaultyNetwork
 from gossipnode.sim.network import MemoryNetwork
+from gossipnode.sim.world.clocks import DAY_ONE
 
 __all__ = ["DAY_ONE", "Cluster", "Faults", "FaultyNetwork", "MemoryNetwork", "RoundRun", "running"]

@@ -35,11 +35,9 @@ from gossipnode.node.world import World
 from gossipnode.rpc import Channel
 from gossipnode.sim.faults import Faults, FaultyNetwork
 from gossipnode.sim.network import MemoryNetwork
+from gossipnode.sim.world.clocks import DAY_ONE
 from gossipnode.store.interface import IndexRows, LeafDigest, Store
 from gossipnode.store.memory import MemoryStore
-
-DAY_ONE = 1_800_000_000 * 1_000_000_000
-"""What every clock says at the beginning, in nanoseconds since 1970."""
 
 PORT = 7400
 

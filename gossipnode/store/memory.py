@@ -6,20 +6,19 @@ hold real data, since nothing outlives the process.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.core.cluster.view import SYSTEM_GROUP
 from gossipnode.core.model.entity_hash import slot_of
-from gossipnode.core.model.limits import SLOT_COUNT
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
-from gossipnode.core.query.index_key import IndexKind, IndexRow
-from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, make_tree, slot_sha
+from gossipnode.core.query.index_key import IndexKind
+from gossipnode.core.session.tree import Leaf, Tree
 from gossipnode.store.interface import (
     DamagedRecords,
     DiskState,
@@ -33,38 +32,16 @@ from gossipnode.store.interface import (
     StoreFullError,
     no_index_rows,
 )
+from gossipnode.store.memory_image import HeldShard, MemoryImage, WantedIndex, page_of
 from gossipnode.store.prepared import (
     INDEXES_PER_SHARD_MAX,
     PreparedRecord,
     check_index,
     no_index,
     prepare_record,
+    record_damaged,
     too_many_indexes,
 )
-
-
-@dataclass(slots=True)
-class _WantedIndex:
-    """An index of a tag. It has no rows: each call of `find` makes them from the records."""
-
-    ready: bool
-    reached: Entity | None = None
-    """The last entity that building has taken in."""
-
-
-@dataclass(slots=True)
-class _Shard:
-    """What is held of a shard."""
-
-    records: dict[Entity, Record] = field(default_factory=dict[Entity, Record])
-    shas: dict[Entity, tuple[Version, str]] = field(default_factory=dict[Entity, tuple[Version, str]])
-    """Leaf digests, each with the version that it was computed from."""
-    slots: dict[int, str] = field(default_factory=dict[int, str])
-    """Digests of slots, without those that a write has made stale."""
-    indexes: dict[str, _WantedIndex] = field(default_factory=dict[str, _WantedIndex])
-
-    def ordered(self) -> list[Record]:
-        return sorted(self.records.values(), key=lambda record: record.entity)
 
 
 class MemoryStore:
@@ -76,52 +53,49 @@ class MemoryStore:
         leaf_digest: LeafDigest,
         index_rows: IndexRows = no_index_rows,
         commit_seconds: float = 0.0,
+        image: MemoryImage | None = None,
     ) -> None:
+        """Open the store over what an earlier one has left in `image`; without one it is empty."""
         self._leaf_digest = leaf_digest
         self._index_rows = index_rows
         self.commit_seconds = commit_seconds
-        self._shards: dict[ShardId, _Shard] = {}
-        self._notes: dict[str, bytes] = {}
-        self._stamp = 0
+        self._image = image or MemoryImage()
         self._full = False
         self.disk_changed = ChangeEvent()
-        self._closed = False
-        self._crashed = trio.Event()
+        self._closed = ""
+        self._failure: StoreError | None = None
+        self._failed = trio.Event()
         self._writing = 0
         self._ended = ChangeEvent()
 
     def crash(self) -> None:
         """Lose what is not committed. Calls that wait, and all later calls, raise StoreClosedError."""
-        self._closed = True
-        self._crashed.set()
+        self._fail(StoreClosedError("the store has crashed"), "the store has crashed")
 
     async def wait_failed(self) -> StoreError:
-        """See `Store.wait_failed`. This store fails only by a crash."""
-        await self._crashed.wait()
-        return StoreClosedError("the store has crashed")
+        """See `Store.wait_failed`. This store fails only if it is made to."""
+        await self._failed.wait()
+        assert self._failure is not None
+        return self._failure
 
     async def close(self) -> None:
         """Refuse further calls, and wait for the writes that have begun."""
-        self._closed = True
+        self._closed = self._closed or "the store is closed"
         with trio.CancelScope(shield=True):
             while self._writing:
                 await self._ended.wait()
 
     def reopen(self, *, leaf_digest: LeafDigest | None = None) -> MemoryStore:
         """The store after a restart. With another `leaf_digest` it has forgotten all digests."""
-        store = MemoryStore(
+        image = self._image.copy()
+        if leaf_digest is not None:
+            image.forget_digests()
+        return MemoryStore(
             leaf_digest=leaf_digest or self._leaf_digest,
             index_rows=self._index_rows,
             commit_seconds=self.commit_seconds,
+            image=image,
         )
-        store._stamp = self._stamp
-        store._notes.update(self._notes)
-        for shard, held in self._shards.items():
-            store._shards[shard] = _Shard(dict(held.records))
-            store._shards[shard].indexes = {tag: replace(index) for tag, index in held.indexes.items()}
-            if leaf_digest is None:
-                store._shards[shard].shas.update(held.shas)
-        return store
 
     def set_full(self, full: bool) -> None:
         """Say whether the disk is full. While it is, writes fail and reads go on."""
@@ -129,13 +103,19 @@ class MemoryStore:
         self.disk_changed.notify()
 
     async def damaged_records(self, *, limit: int) -> DamagedRecords:
-        """See `Store.damaged_records`. Memory does not rot."""
+        """See `Store.damaged_records`. Ordered by shard, slot and entity."""
         await self._begin()
-        return DamagedRecords(0, ())
+        names = [
+            entity.text for _, held in sorted(self._image.shards.items()) for entity in _by_slot(held.aside)
+        ]
+        return DamagedRecords(len(names), tuple(names[:limit]))
 
     async def damaged_shards(self) -> dict[ShardId, str]:
         """See `Store.damaged_shards`."""
-        return {}
+        await self._begin()
+        return {
+            shard: _by_slot(held.aside)[0].text for shard, held in self._image.shards.items() if held.aside
+        }
 
     @property
     def disk(self) -> DiskState:
@@ -150,106 +130,101 @@ class MemoryStore:
         doubt_equal: bool = False,
     ) -> list[WriteResult]:
         """See `Store.write`."""
-        await self._begin()
+        self._check_open()
+        await trio.lowlevel.checkpoint_if_cancelled()
         prepared = [prepare_record(shard, record) for shard, record in shard_records]
-        await self._commit()
-        self._stamp = max(self._stamp, stamp)
-        return [self._put(each) for each in prepared]
+        # What members and groups there are is kept on a full disk too, as the store on disk does.
+        await self._commit(growing=any(shard.group != SYSTEM_GROUP for shard, _ in shard_records))
+        self._image.raise_stamp(stamp)
+        return [self._put(each, doubt_equal) for each in prepared]
 
     async def read(
         self, shard: ShardId, entities: Sequence[Entity], *, skip_damaged: bool = False
     ) -> list[Record | None]:
         """See `Store.read`."""
-        held = await self._held(shard)
+        held = await self._sound(shard, lambda _: entities)
+        if held.aside and not skip_damaged:
+            for entity in entities:
+                if entity in held.aside:
+                    raise record_damaged(entity.text)
         return [held.records.get(entity) for entity in entities]
 
     async def leaves(
         self, shard: ShardId, slot: int, *, after: Entity | None = None, limit: int
     ) -> list[Leaf]:
         """See `Store.leaves`."""
-        held = await self._held(shard)
-        leaves = (
-            Leaf(slot, record.entity, self._sha(held, record), record.version)
-            for record in held.ordered()
-            if (after is None or record.entity > after) and slot_of(record.entity) == slot
-        )
-        return list(islice(leaves, limit))
+
+        def page(held: HeldShard) -> Iterable[Entity]:
+            return islice(held.after(after, slot), limit)
+
+        held = await self._sound(shard, lambda held: _unhashed(held, page(held)))
+        return [held.leaf(entity, self._leaf_digest) for entity in page(held)]
 
     async def scan(
         self, shard: ShardId, *, after: Entity | None = None, limit: int, name: str | None = None
     ) -> list[Record]:
         """See `Store.scan`."""
-        held = await self._held(shard)
-        records = [
-            record
-            for record in held.ordered()
-            if (after is None or record.entity > after) and (name is None or record.entity.name == name)
-        ]
-        return records[:limit]
+
+        def page(held: HeldShard) -> list[Entity]:
+            found = (entity for entity in held.after(after) if name is None or entity.name == name)
+            return list(islice(found, limit))
+
+        held = await self._sound(shard, page)
+        return [held.records[entity] for entity in page(held)]
 
     async def tree(self, shard: ShardId) -> Tree:
         """See `Store.tree`."""
-        held = await self._held(shard)
-        stale: dict[int, list[str]] = {}
-        for record in held.ordered():
-            slot = slot_of(record.entity)
-            if slot not in held.slots:
-                stale.setdefault(slot, []).append(self._sha(held, record))
-        held.slots.update({slot: slot_sha(shas) for slot, shas in stale.items()})
-        return make_tree(
-            SlotDigest(slot, held.slots[slot]) for slot in range(SLOT_COUNT) if slot in held.slots
-        )
+        held = await self._sound(shard, lambda held: _unhashed(held, held.order))
+        return held.tree(self._leaf_digest)
 
     async def counts(self, shard: ShardId) -> ShardCounts:
         """See `Store.counts`."""
         held = await self._held(shard)
-        tombstones = sum(record.deleted for record in held.records.values())
-        unhashed = sum(not self._hashed(held, record) for record in held.records.values())
-        return ShardCounts(len(held.records) - tombstones, tombstones, unhashed)
+        return ShardCounts(len(held.records) - held.tombstones, held.tombstones, len(held.unhashed))
 
     async def last_stamp(self) -> int:
         """See `Store.last_stamp`."""
         await self._begin()
-        return self._stamp
+        return self._image.stamp
 
     async def fill_digests(self, *, limit: int) -> int:
-        """See `Store.fill_digests`."""
+        """See `Store.fill_digests`. On a full disk no digest can be kept, and 0 is returned."""
         await self._begin()
-        due = [
-            (held, record)
-            for held in self._shards.values()
-            for record in held.records.values()
-            if not self._hashed(held, record)
-        ][:limit]
-        for held, record in due:
-            self._sha(held, record)
+        kept = 0
+        for shard in list(self._image.shards):
+            if not self._full and self._image.held(shard).unhashed:
+                kept += await self._fill_shard(shard, limit - kept)
+        return kept
+
+    async def _fill_shard(self, shard: ShardId, limit: int) -> int:
+        held = await self._sound(shard, lambda held: islice(held.unhashed, limit))
+        due = list(islice(held.unhashed, limit))
+        for entity in due:
+            held.leaf(entity, self._leaf_digest)
         return len(due)
 
     def shards(self) -> list[ShardId]:
         """See `Store.shards`. Ordered by group, shard and incarnation."""
         self._check_open()
-        return sorted(self._shards)
+        return sorted(self._image.shards)
 
     async def drop(self, shard: ShardId) -> None:
         """See `Store.drop`. Here it is a single step."""
         await self._begin()
-        if shard in self._shards:
-            await self._commit()
-            self._shards.pop(shard, None)
+        if shard in self._image.shards:
+            await self._commit(growing=False)
+            self._image.drop(shard)
 
     async def note(self, key: str) -> bytes | None:
         """See `Store.note`."""
         await self._begin()
-        return self._notes.get(key)
+        return self._image.notes.get(key)
 
     async def keep_note(self, key: str, value: bytes | None) -> None:
         """See `Store.keep_note`."""
         await self._begin()
-        await self._commit()
-        if value is None:
-            self._notes.pop(key, None)
-        else:
-            self._notes[key] = value
+        await self._commit(growing=False)
+        self._image.keep_note(key, value)
 
     async def want_index(self, shard: ShardId, tag: str) -> None:
         """See `Store.want_index`."""
@@ -257,45 +232,38 @@ class MemoryStore:
         if tag in (await self._held(shard)).indexes:
             return
         await self._commit()
-        held = self._shards.setdefault(shard, _Shard())
-        if tag not in held.indexes and len(held.indexes) >= INDEXES_PER_SHARD_MAX:
+        held = self._image.held(shard)
+        if tag in held.indexes:
+            return
+        if len(held.indexes) >= INDEXES_PER_SHARD_MAX:
             raise too_many_indexes(shard, tag)
-        held.indexes.setdefault(tag, _WantedIndex(ready=not held.records))
+        self._image.changing_indexes(shard)[tag] = WantedIndex(ready=not held.records)
 
     async def drop_index(self, shard: ShardId, tag: str) -> None:
         """See `Store.drop_index`."""
         if tag not in (await self._held(shard)).indexes:
             return
-        await self._commit()
-        held = self._shards.get(shard, _Shard())
-        held.indexes.pop(tag, None)
-        if not held.records and not held.indexes:
-            self._shards.pop(shard, None)
+        await self._commit(growing=False)
+        if shard in self._image.shards:
+            self._image.changing_indexes(shard).pop(tag, None)
+            self._image.forget_empty(shard)
 
     def indexes(self, shard: ShardId) -> dict[str, IndexState]:
         """See `Store.indexes`. Ordered by tag."""
         self._check_open()
-        indexes = sorted(self._shards.get(shard, _Shard()).indexes.items())
+        indexes = sorted(self._image.held(shard).indexes.items())
         return {tag: IndexState.READY if index.ready else IndexState.BUILDING for tag, index in indexes}
 
     async def build_indexes(self, *, limit: int) -> int:
         """See `Store.build_indexes`."""
         await self._begin()
-        due = [
-            (held, index)
-            for held in self._shards.values()
-            for index in held.indexes.values()
-            if not index.ready
-        ]
-        if due:
-            await self._commit()
+        if not any(True for _ in self._building()):
+            return 0
+        await self._commit()
         taken = 0
-        for held, index in due:
-            rest = [e for e in sorted(held.records) if index.reached is None or e > index.reached]
-            part = rest[: limit - taken]
-            index.ready = taken + len(part) < limit
-            index.reached = part[-1] if part else index.reached
-            taken += len(part)
+        for shard, tag in list(self._building()):
+            index = self._image.changing_indexes(shard)[tag]
+            taken += self._image.held(shard).build(index, limit - taken)
         return taken
 
     async def find(
@@ -315,85 +283,112 @@ class MemoryStore:
         index = held.indexes.get(tag)
         if index is None or not index.ready:
             raise no_index(shard, tag, building=index is not None)
-        hits = sorted(
-            IndexHit(row.key, record.entity)
-            for record in held.records.values()
-            for row in self._rows(record, tag)
-            if row.kind is kind and low <= row.key <= high
-        )
-        if descending:
-            hits.sort(key=lambda hit: hit.key, reverse=True)
-        if after is not None:
-            hits = [hit for hit in hits if _comes_after(hit, after, descending=descending)]
-        return hits[:limit]
+        hits = held.hits(tag, kind, self._index_rows)
+        return page_of(hits, low, high, after, limit, descending=descending)
 
-    async def _commit(self) -> None:
-        """Let the time of a commit pass. A caller that is cancelled meanwhile still waits for the end."""
+    # Commits
+
+    async def _commit(self, *, growing: bool = True) -> None:
+        """Let the time of a commit pass; what the caller then changes at once is that commit.
+
+        A caller that is cancelled meanwhile still waits for the end. What is not `growing` is done on a full
+        disk too.
+        """
         self._writing += 1
         try:
             await self._pass_commit_time()
         finally:
             self._writing -= 1
-            self._ended.notify()
+            if self._closed:
+                self._ended.notify()
+        if self._full and growing:
+            raise StoreFullError("no space left in memory, as the test has it")
+        self._image.begin_commit()
 
     async def _pass_commit_time(self) -> None:
-        with trio.move_on_after(self.commit_seconds) as scope:
-            scope.shield = True
-            await self._crashed.wait()
-        await trio.lowlevel.cancel_shielded_checkpoint()
-        if self._crashed.is_set():
-            raise StoreClosedError("the store has crashed")
-        if self._full:
-            raise StoreFullError("no space left in memory, as the test has it")
+        """Wait as long as a commit takes.
 
-    def _put(self, prepared: PreparedRecord) -> WriteResult:
+        Raises:
+            StoreClosedError: the store has failed, so the commit is lost.
+        """
+        await self._pass(self.commit_seconds)
+
+    async def _pass(self, seconds: float) -> None:
+        if seconds > 0:
+            with trio.CancelScope(deadline=trio.current_time() + seconds, shield=True):
+                await self._failed.wait()
+        else:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        if self._failure is not None:
+            raise StoreClosedError(self._closed)
+
+    def _fail(self, failure: StoreError, said: str) -> None:
+        """End the store: every call raises what is `said`."""
+        if self._failure is None:
+            self._failure = failure
+            self._closed = said
+            self._failed.set()
+
+    def _put(self, prepared: PreparedRecord, doubt_equal: bool) -> WriteResult:
+        """Decide on a record, and hold it if it is newer. A version that was set aside is stored again."""
         shard, record = prepared.shard, prepared.record
-        held = self._shards.get(shard)
-        current = held.records.get(record.entity) if held else None
+        held = self._image.held(shard)
+        current = held.records.get(record.entity)
         version = current.version if current else None
         if prepared.problem:
             return WriteResult(WriteOutcome.REFUSED, version, prepared.problem)
         if version is not None and record.version <= version:
-            return WriteResult(
-                WriteOutcome.EQUAL if record.version == version else WriteOutcome.OLDER, version
-            )
-        held = self._shards.setdefault(shard, _Shard())
-        held.records[record.entity] = record
-        held.slots.pop(prepared.slot, None)
+            if record.version < version:
+                return WriteResult(WriteOutcome.OLDER, version)
+            if doubt_equal:
+                held.doubt(record.entity)
+            return WriteResult(WriteOutcome.EQUAL, version)
+        aside = held.aside.get(record.entity)
+        if aside is not None and record.version < aside.version:
+            return WriteResult(WriteOutcome.OLDER, aside.version)
+        self._store(shard, record, aside.version if aside else version)
         return WriteResult(WriteOutcome.STORED, record.version)
 
-    def _rows(self, record: Record, tag: str) -> set[IndexRow]:
-        if record.deleted:
-            return set()
-        try:
-            return set(self._index_rows(record.payload, (tag,)))
-        except Exception:  # noqa: BLE001 (a payload of a peer that cannot be read has no rows)
-            return set()
+    def _store(self, shard: ShardId, record: Record, _before: Version | None) -> None:
+        """Hold a record in the place of the version that was there before."""
+        self._image.put(shard, record)
 
-    def _sha(self, held: _Shard, record: Record) -> str:
-        if not self._hashed(held, record):
-            sha = self._leaf_digest(record.payload, record.version.delete_time).hex()
-            held.shas[record.entity] = (record.version, sha)
-        return held.shas[record.entity][1]
-
-    def _hashed(self, held: _Shard, record: Record) -> bool:
-        known = held.shas.get(record.entity)
-        return known is not None and known[0] == record.version
+    # Reads
 
     async def _begin(self) -> None:
         await trio.lowlevel.checkpoint()
         self._check_open()
 
-    async def _held(self, shard: ShardId) -> _Shard:
+    async def _held(self, shard: ShardId) -> HeldShard:
         await self._begin()
-        return self._shards.get(shard) or _Shard()
+        return self._image.held(shard)
+
+    async def _sound(self, shard: ShardId, read: Callable[[HeldShard], Iterable[Entity]]) -> HeldShard:
+        """What is held of a shard, once the rotten records are set aside that reading it meets."""
+        held = await self._held(shard)
+        while held.rotten and (met := [entity for entity in read(held) if entity in held.rotten]):
+            await self._commit(growing=False)
+            self._check_open()
+            # A write may have replaced it meanwhile.
+            if met[0] in self._image.held(shard).rotten:
+                self._image.set_aside(shard, met[0])
+            held = self._image.held(shard)
+        return held
+
+    def _building(self) -> Iterable[tuple[ShardId, str]]:
+        for shard, held in self._image.shards.items():
+            for tag, index in held.indexes.items():
+                if not index.ready:
+                    yield shard, tag
 
     def _check_open(self) -> None:
         if self._closed:
-            raise StoreClosedError("the store is closed")
+            raise StoreClosedError(self._closed)
 
 
-def _comes_after(hit: IndexHit, after: IndexHit, *, descending: bool) -> bool:
-    if hit.key == after.key:
-        return hit.entity > after.entity
-    return (hit.key < after.key) is descending
+def _by_slot(entities: Iterable[Entity]) -> list[Entity]:
+    return sorted(entities, key=lambda entity: (slot_of(entity), entity))
+
+
+def _unhashed(held: HeldShard, entities: Iterable[Entity]) -> Iterable[Entity]:
+    return (entity for entity in entities if entity in held.unhashed)

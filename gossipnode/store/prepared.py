@@ -1,4 +1,4 @@
-"""What callers hand to a store, judged on the caller's side and by the same rules for every store."""
+"""What callers hand to a store and are refused, by the same rules and in the same words for every store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.errors import CoreError, InvalidEntityError
 from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS, TAG_KEY_MAX_BYTES
 from gossipnode.core.model.property import SHARD_MAX, Record, ShardId, check_entity, check_record
-from gossipnode.store.interface import IndexRefusedError
+from gossipnode.store.interface import IndexRefusedError, RecordDamagedError
 
 INDEXES_PER_SHARD_MAX = 32
 """Tags of a shard that may be indexed: twice what a group may declare, so that queries can add as many."""
@@ -83,6 +83,14 @@ def no_index(shard: ShardId, tag: str, *, building: bool) -> LookupError:
     """The error for reading an index that does not exist, or that is still being built."""
     reason = "it is still being built" if building else "it does not exist"
     return LookupError(f"index of tag {tag[:80]!r} in {shard}: {reason}")
+
+
+def record_damaged(name: str) -> RecordDamagedError:
+    """The error for reading a record that was set aside."""
+    return RecordDamagedError(
+        f"record {name} is damaged on this node's disk and set aside: the next repair round brings it back"
+        " from a replica"
+    )
 
 
 def _can_be_held(shard: ShardId, record: Record) -> bool:

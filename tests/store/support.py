@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import tempfile
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from gossipnode.core.session.tree import SlotDigest, Tree, make_tree, slot_sha
 from gossipnode.store.interface import IndexHit, IndexState, ShardCounts, Store, StoreError
 from gossipnode.store.memory import MemoryStore
 from gossipnode.store.sqlite.sqlite_store import SqliteStore, open_sqlite_store
+from gossipnode.store.sqlite.tables.entity_key import entity_key
 from gossipnode.store.verify.check_store import verify_store
 from tests.records import bare_record
 
@@ -186,6 +188,10 @@ class Handle(ABC):
     async def crash(self) -> None:
         """Start again with what a power cut at this moment would have left."""
 
+    @abstractmethod
+    async def rot(self, shard: ShardId, entity: Entity) -> None:
+        """Flip a bit of the stored payload of a record, while nothing of it is in any cache."""
+
 
 class SqliteHandle(Handle):
     def __init__(self, directory: Path) -> None:
@@ -232,6 +238,18 @@ class SqliteHandle(Handle):
         self.directory = copy
         await self.open()
 
+    async def rot(self, shard: ShardId, entity: Entity) -> None:
+        await self.close()
+        with closing(sqlite3.connect(self.directory / "store.db", isolation_level=None)) as connection:
+            place = (shard.group.encode(), shard.shard, shard.incarnation, entity_key(entity))
+            rid, payload = connection.execute(
+                "SELECT rid, bytes FROM leaf JOIN shard USING (sid) JOIN payload USING (rid)"
+                " WHERE grp = ? AND number = ? AND incarnation = ? AND entity = ?",
+                place,
+            ).fetchone()
+            connection.execute("UPDATE payload SET bytes = ? WHERE rid = ?", (flipped(payload), rid))
+        await self.open()
+
 
 async def assert_sound(sqlite: SqliteHandle) -> None:
     """The offline check finds nothing wrong."""
@@ -239,6 +257,11 @@ async def assert_sound(sqlite: SqliteHandle) -> None:
     summary = verify_store(sqlite.directory, lambda _: leaf_digest, index_rows=index_rows)
     assert summary.wrong == ()
     await sqlite.open()
+
+
+def flipped(payload: bytes) -> bytes:
+    """The payload with its last bit flipped."""
+    return payload[:-1] + bytes([payload[-1] ^ 1])
 
 
 def copy_live_files(directory: Path, copy: Path) -> None:
@@ -262,6 +285,10 @@ class MemoryHandle(Handle):
         self.memory.crash()
         self.store = self.memory = self.memory.reopen()
 
+    async def rot(self, shard: ShardId, entity: Entity) -> None:
+        held = self.memory._image.shards[shard]
+        held.rotten[entity] = flipped(held.records[entity].payload)
+
 
 @asynccontextmanager
 async def open_handle(kind: str, directory: Path) -> AsyncIterator[Handle]:
@@ -279,9 +306,9 @@ async def open_handle(kind: str, directory: Path) -> AsyncIterator[Handle]:
 class Loop:
     """A Trio loop in a thread, for a state machine whose rules are plain functions."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: trio.abc.Clock | None = None) -> None:
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: trio.run(self._main))
+        self._thread = threading.Thread(target=lambda: trio.run(self._main, clock=clock))
         self._thread.start()
         self._ready.wait()
 

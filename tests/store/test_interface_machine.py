@@ -10,7 +10,13 @@ import pytest
 import trio
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record, ShardId
@@ -71,6 +77,7 @@ class StoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.model: dict[tuple[ShardId, Entity], Record] = {}
+        self.aside: dict[tuple[ShardId, Entity], Record] = {}
         self.indexes: dict[tuple[ShardId, str], IndexState] = {}
         self.notes: dict[str, bytes] = {}
         self.stamp = 0
@@ -88,12 +95,16 @@ class StoreMachine(RuleBasedStateMachine):
         self.loop.stop()
         if isinstance(self.handle, SqliteHandle):
             summary = verify_store(self.handle.directory, lambda _: leaf_digest, index_rows=index_rows)
-            assert summary.wrong == ()
+            assert summary.wrong_count == len(self.aside)
         self.files.close()
 
     def held(self, shard: ShardId) -> list[Record]:
         found = [record for (where, _), record in self.model.items() if where == shard]
         return sorted(found, key=lambda record: record.entity)
+
+    def keep(self, shard: ShardId, record: Record) -> None:
+        self.model[shard, record.entity] = record
+        self.aside.pop((shard, record.entity), None)
 
     @rule(batch=batches, stamp=st.integers(0, 50))
     def write(self, batch: list[tuple[ShardId, Record]], stamp: int) -> None:
@@ -101,8 +112,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.stamp = max(self.stamp, stamp)
         for (shard, record), result in zip(batch, results, strict=True):
             held = self.model.get((shard, record.entity))
-            if held is None or record.version > held.version:
-                self.model[shard, record.entity] = record
+            aside = self.aside.get((shard, record.entity))
+            if aside is not None and record.version < aside.version:
+                assert result == (WriteOutcome.OLDER, aside.version, "")
+            elif held is None or record.version > held.version:
+                self.keep(shard, record)
                 assert result == (WriteOutcome.STORED, record.version, "")
             elif record.version == held.version:
                 assert result == (WriteOutcome.EQUAL, held.version, "")
@@ -122,9 +136,11 @@ class StoreMachine(RuleBasedStateMachine):
         for where, tag in self.indexes:
             self.indexes[where, tag] = self.handle_indexes(where)[tag]
         for where, record in (each for batch in writes for each in batch):
-            held = self.model.get((where, record.entity))
-            if held is None or record.version > held.version:
-                self.model[where, record.entity] = record
+            held = self.model.get((where, record.entity)) or self.aside.get((where, record.entity))
+            # The version that was set aside is stored again.
+            again = (where, record.entity) in self.aside
+            if held is None or record.version > held.version or (again and record.version == held.version):
+                self.keep(where, record)
 
     @rule(shard=shards)
     def tree(self, shard: ShardId) -> None:
@@ -165,6 +181,7 @@ class StoreMachine(RuleBasedStateMachine):
     def drop(self, shard: ShardId) -> None:
         self.loop.run(lambda: self.handle.store.drop(shard))
         self.model = {key: record for key, record in self.model.items() if key[0] != shard}
+        self.aside = {key: record for key, record in self.aside.items() if key[0] != shard}
         self.indexes = {key: state for key, state in self.indexes.items() if key[0] != shard}
 
     @rule(key=st.sampled_from("ab"), value=st.sampled_from([None, b"", b"1", b"\0\xff"]))
@@ -240,6 +257,15 @@ class StoreMachine(RuleBasedStateMachine):
 
         return self.loop.run(indexes)
 
+    @precondition(lambda self: any(record.payload for record in self.model.values()))
+    @rule(data=st.data())
+    def rot(self, data: st.DataObject) -> None:
+        places = sorted(place for place, record in self.model.items() if record.payload)
+        shard, entity = data.draw(st.sampled_from(places))
+        self.loop.run(lambda: self.handle.rot(shard, entity))
+        self.aside[shard, entity] = self.model.pop((shard, entity))
+        self.loop.run(lambda: scan_all(self.handle.store, shard))
+
     @rule()
     def restart(self) -> None:
         self.loop.run(self.handle.restart)
@@ -254,7 +280,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     async def _check(self) -> None:
         store = self.handle.store
-        known = {shard for shard, _ in (*self.model, *self.indexes)}
+        known = {shard for shard, _ in (*self.model, *self.aside, *self.indexes)}
         assert store.shards() == sorted(known)
         for shard in SHARDS:
             counts = await store.counts(shard)
@@ -263,6 +289,8 @@ class StoreMachine(RuleBasedStateMachine):
             assert counts == ShardCounts(len(held) - tombstones, tombstones, counts.unhashed)
             expected = {tag: state for (where, tag), state in self.indexes.items() if where == shard}
             assert store.indexes(shard) == expected
+        assert (await store.damaged_records(limit=1)).records == len(self.aside)
+        assert (await store.damaged_shards()).keys() == {shard for shard, _ in self.aside}
         assert await store.last_stamp() == self.stamp
         for key in "ab":
             assert await store.note(key) == self.notes.get(key)

@@ -7,7 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from gossipnode.store.interface import RecordDamagedError, StoreDamagedError, StoreError, StoreFullError
+from gossipnode.store.interface import StoreDamagedError, StoreError, StoreFullError
 
 FULL_BELOW_BYTES = 1 << 20
 """An I/O error counts as a full disk if the disk has less free space than this."""
@@ -46,14 +46,6 @@ def damaged(path: Path, finding: str) -> StoreDamagedError:
     return StoreDamagedError(
         f"{path} is damaged or no store of gossipnode ({finding}): start with --reseed to move it aside and"
         " fill this node again from its peers"
-    )
-
-
-def record_damaged(name: str) -> RecordDamagedError:
-    """The error for reading a record that was set aside."""
-    return RecordDamagedError(
-        f"record {name} is damaged on this node's disk and set aside: the next repair round brings it back"
-        " from a replica"
     )
 
 

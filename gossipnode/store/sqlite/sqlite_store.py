@@ -32,6 +32,7 @@ from gossipnode.store.interface import (
     StoreFullError,
     no_index_rows,
 )
+from gossipnode.store.prepared import record_damaged
 from gossipnode.store.sqlite.digests import Digests
 from gossipnode.store.sqlite.disk.file import StoreFile, close_file, close_readers, open_file
 from gossipnode.store.sqlite.indexes import Indexes
@@ -39,7 +40,7 @@ from gossipnode.store.sqlite.jobs import KeyedRecord, WriteJob, keyed_record
 from gossipnode.store.sqlite.mending import Mending
 from gossipnode.store.sqlite.open_state import OpenState
 from gossipnode.store.sqlite.reads import Reads
-from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, record_damaged, store_error
+from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, store_error
 from gossipnode.store.sqlite.tables.damage import leaf_checked
 from gossipnode.store.sqlite.tables.drop import (
     DROP_STEP_RECORDS,

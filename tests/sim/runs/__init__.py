@@ -1,0 +1,1 @@
+"""Whole runs: the same seed gives the same history."""

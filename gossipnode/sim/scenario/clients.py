@@ -1,0 +1,151 @@
+"""The clients of a simulated cluster: the real library, over the simulated network.
+
+What a client was asked to do and what it heard is written into the history, and nothing that it cannot know.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import trio
+
+from gossipnode.client.calls.importer import Batch, Importer
+from gossipnode.client.calls.node_client import NodeClient
+from gossipnode.client.cluster_client import Client, open_client
+from gossipnode.client.errors import ClientError, NoNodeError, UnreachableError
+from gossipnode.client.transport.trio_transport import TrioTransport
+from gossipnode.client.values.given import Ack
+from gossipnode.client.values.results import Property
+from gossipnode.client.values.stored_property import StoredProperty
+from gossipnode.client.values.tags import given_tags
+from gossipnode.config.address import Address
+from gossipnode.core.model.property import parse_entity
+from gossipnode.rpc import Channel
+from gossipnode.sim.history.history import History
+from gossipnode.sim.history.operations import (
+    Apply,
+    Asked,
+    Delete,
+    Deleted,
+    Failed,
+    Get,
+    Heard,
+    Import,
+    Imported,
+    Nothing,
+    Operation,
+    Query,
+    Row,
+    Rows,
+    Stored,
+    Tags,
+)
+from gossipnode.sim.world.link_network import LinkNetwork
+from gossipnode.sim.world.machines import address_of
+
+CLIENT = "client"
+"""The host of a client that names none."""
+
+TIMEOUT_SECONDS = 10.0
+"""How long an operation may take over all its tries."""
+
+
+class Clients:
+    """Clients by the host that they run on and the nodes that they know."""
+
+    def __init__(self, network: LinkNetwork, nursery: trio.Nursery, history: History, seed: int) -> None:
+        """No client yet. Each lives in `nursery` once it is needed."""
+        self._network = network
+        self._nursery = nursery
+        self._history = history
+        self._seed = seed
+        self._clients: dict[tuple[str, tuple[str, ...]], Client] = {}
+
+    async def client(self, host: str, nodes: Sequence[str]) -> Client:
+        """The client on a host that knows these nodes, the first of which it asks first."""
+        key = host, tuple(nodes)
+        if key not in self._clients:
+            self._clients[key] = await self._nursery.start(self._keep, *key)
+        return self._clients[key]
+
+    async def _keep(self, host: str, nodes: tuple[str, ...], *, task_status: trio.TaskStatus[Client]) -> None:
+        rng = random.Random(f"{self._seed} client {host} {' '.join(nodes)}")
+
+        @asynccontextmanager
+        async def transport(address: Address) -> AsyncGenerator[TrioTransport]:
+            async with Channel(self._dial(host, address), authority=str(address), rng=rng) as channel:
+                yield TrioTransport(channel)
+
+        addresses = [address_of(node) for node in nodes]
+        async with open_client(addresses, TIMEOUT_SECONDS, transport, rng) as client:
+            task_status.started(client)
+            await trio.sleep_forever()
+
+    def _dial(self, host: str, address: Address) -> Callable[[], trio.abc.Stream]:
+        async def connect() -> trio.abc.Stream:
+            return await self._network.host(host).connect(address)
+
+        return connect  # type: ignore[return-value]
+
+    # Operations
+
+    async def do(self, host: str, nodes: Sequence[str], asked: Asked, ack: Ack) -> Operation:
+        """Carry out one operation, and note what was asked and heard."""
+        operation = Operation(
+            len(self._history.operations), host, nodes[0], ack, asked, began=trio.current_time()
+        )
+        self._history.operations.append(operation)
+        try:
+            operation.heard = await self._ask(host, nodes, asked, ack)
+        except ClientError as error:
+            maybe = isinstance(error, UnreachableError) and not isinstance(error, NoNodeError)
+            operation.heard = Failed(type(error).__name__, str(error), maybe)
+        operation.ended = trio.current_time()
+        return operation
+
+    async def _ask(self, host: str, nodes: Sequence[str], asked: Asked, ack: Ack) -> Heard:
+        if isinstance(asked, Import):
+            return await self._import(host, nodes[0], asked, ack)
+        client = await self.client(host, nodes)
+        match asked:
+            case Apply(key, tags, replace):
+                applied = await client.apply(*parse_entity(key), dict(tags), replace, ack)
+                record = applied.property
+                return Stored(record.mod_revision, _tags(record), applied.created)
+            case Delete(key):
+                return Deleted(await client.delete(*parse_entity(key), ack))
+            case Get(key):
+                found = await client.get(*parse_entity(key), ack)
+                return Nothing() if found is None else _row(found)
+            case Query(group):
+                rows = [_row(record) async for record in client.query(group, limit=None, ack=ack)]
+                return Rows(tuple(rows))
+
+    async def _import(self, host: str, node: str, asked: Import, ack: Ack) -> Heard:
+        async def batches() -> AsyncGenerator[Batch]:
+            batch = Batch()
+            for place, key in enumerate(asked.keys, 1):
+                batch.add(StoredProperty(parse_entity(key), given_tags(dict(asked.tags))), place)
+            yield batch
+
+        address = address_of(node)
+        async with Channel(
+            self._dial(host, address), authority=str(address), rng=random.Random(0)
+        ) as channel:
+            importer = Importer(
+                NodeClient(channel, address, TIMEOUT_SECONDS), parse_entity(asked.keys[0]).group, ack=ack
+            )
+            with trio.move_on_after(TIMEOUT_SECONDS):
+                await importer.run(batches())
+                return Imported(importer.written)
+        return Failed("UnreachableError", f"{node}: the import did not end in time", maybe=True)
+
+
+def _tags(record: Property) -> Tags:
+    return {name: value for name, value in record.tags.items() if isinstance(value, int)}
+
+
+def _row(record: Property) -> Row:
+    return Row(record.key, record.mod_revision, _tags(record))

@@ -1,0 +1,57 @@
+"""Plays the steps of a scenario on a stage."""
+
+from __future__ import annotations
+
+import trio
+
+from gossipnode.sim.scenario.scenario import ScenarioError, Step
+from gossipnode.sim.scenario.stage import Stage
+from gossipnode.sim.scenario.verbs.all_verbs import VERBS
+
+
+async def play(stage: Stage) -> None:
+    """Start the nodes of the configuration, then do every step; what is not as expected is in `problems`.
+
+    Raises:
+        ScenarioError: a step cannot be done, such as one that names a machine that does not exist.
+    """
+    async with trio.open_nursery() as starting:
+        for name in stage.scenario.nodes:
+            starting.start_soon(stage.machines.start, name)
+    stage.mended("nothing")
+    async with trio.open_nursery() as beside:
+        last = 0.0
+        for step in stage.scenario.steps:
+            if step.at is None:
+                await trio.sleep_until(max(last, stage.now))
+                await _do(stage, step)
+            else:
+                last = max(last, step.at)
+                beside.start_soon(_do_at, stage, step, step.at)
+
+
+async def _do_at(stage: Stage, step: Step, time: float) -> None:
+    await trio.sleep_until(time)
+    await _do(stage, step)
+
+
+async def _do(stage: Stage, step: Step) -> None:
+    try:
+        result = await VERBS[step.verb].run(stage, step.arguments)
+    except ScenarioError as error:
+        place = f"{stage.scenario.name}:{step.line}: " if step.line else ""
+        raise ScenarioError(f"{place}{step}: {error}") from None
+    words = list(result or ["ok"])
+    if step.expected is not None and (wrong := _unmet(step.expected, words)):
+        place = f"{stage.scenario.name}:{step.line}" if step.line else stage.scenario.name
+        stage.problems.append(f"{place}: {step}: {wrong}: {' '.join(words)}")
+        stage.tell("scenario", stage.problems[-1], "error")
+
+
+def _unmet(expected: tuple[str, ...], words: list[str]) -> str:
+    """What is not as a step expects it, or nothing."""
+    missing = [word for word in expected if not word.startswith("!") and word not in words]
+    wrong = [word[1:] for word in expected if word.startswith("!") and word[1:] in words]
+    if missing:
+        return f"no {' '.join(missing)} in what came of it"
+    return f"{' '.join(wrong)} is in what came of it" if wrong else ""

@@ -1,0 +1,165 @@
+"""Where a scenario is played: the machines, the clients, and the history that is written meanwhile."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import trio
+
+from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.version import Version
+from gossipnode.node.node import Node
+from gossipnode.sim.history.history import Defect, History, NodeEnded, Period, WentBack
+from gossipnode.sim.scenario.clients import Clients
+from gossipnode.sim.scenario.scenario import Scenario, ScenarioError
+from gossipnode.sim.world.machines import Ended, Machine, Machines, Plan
+from gossipnode.sim.world.scheduler import Scheduler
+from gossipnode.sim.world.sim_disk import DiskCopy
+
+OUTSIDE = "network"
+"""The lane of what happens between machines."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """The cluster of one run, and what is known of it from outside."""
+
+    scenario: Scenario
+    scheduler: Scheduler
+    nursery: trio.Nursery
+    history: History
+    machines: Machines = field(init=False)
+    clients: Clients = field(init=False)
+    rng: random.Random = field(init=False)
+    copies: dict[str, DiskCopy] = field(default_factory=dict[str, DiskCopy])
+    """The newest copy of each machine's disk, if one was taken."""
+    broken: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
+    """What is wrong now and with which machine, such as (`down`, `a`); empty when everything is well."""
+    problems: list[str] = field(default_factory=list[str])
+    """What steps expected and did not get."""
+    rounds: int = 0
+    """Rounds that steps have started and that go on."""
+
+    def __post_init__(self) -> None:
+        """Make the machines of the configuration. None of them runs."""
+        scenario = self.scenario
+        self.rng = random.Random(f"{scenario.seed} stage")
+        plan = Plan(scenario.nodes, scenario.groups, scenario.settings)
+        self.machines = Machines(
+            plan,
+            scenario.seed,
+            self.scheduler,
+            self.nursery,
+            on_stored=self._on_stored,
+            on_ended=self._on_ended,
+        )
+        self.clients = Clients(self.machines.network, self.nursery, self.history, scenario.seed)
+
+    # What is there
+
+    @property
+    def now(self) -> float:
+        """Seconds of virtual time since the run began."""
+        return trio.current_time()
+
+    def machine(self, host: str) -> Machine:
+        """The machine of a step. Raises ScenarioError if there is none."""
+        machine = self.machines.by_host.get(host)
+        if machine is None:
+            known = ", ".join(sorted(self.machines.by_host))
+            raise ScenarioError(f"there is no machine {host}: there are {known}")
+        return machine
+
+    def node(self, host: str) -> Node | None:
+        """The node that serves on a machine, if one does."""
+        return self.machine(host).node
+
+    def replicas(self, shard: ShardId) -> list[Machine]:
+        """The machines that run and hold a shard, as they themselves know it, by host."""
+        return [
+            machine
+            for machine in self.machines.running
+            if machine.node is not None
+            and not self.scheduler.stops(machine.host)
+            and machine.node.parts.local.shards.holds(shard)
+        ]
+
+    def equal(self, shard: ShardId) -> bool:
+        """Whether all replicas of a shard that run hold the same."""
+        held = [machine.disk.contents().get(shard, {}) for machine in self.replicas(shard)]
+        return all(each == held[0] for each in held[1:])
+
+    def hosts(self) -> Iterable[str]:
+        """The hosts of all machines, in order."""
+        return sorted(self.machines.by_host)
+
+    # What is wrong
+
+    def harm(self, kind: str, host: str) -> None:
+        """Something is wrong with a machine from now on."""
+        self.broken.add((kind, host))
+        self._follow_periods()
+
+    def mended(self, kind: str, host: str = "") -> None:
+        """It is over; without a host, on all machines."""
+        self.broken = {each for each in self.broken if each[0] != kind or (host and each[1] != host)}
+        self._follow_periods()
+
+    def _follow_periods(self) -> None:
+        """Note when everything was well, and when a majority of the replicas of every shard was."""
+        harmed = {host for _, host in self.broken}
+        spare = min(((replicas - 1) // 2 for replicas in self.history.groups.values()), default=0)
+        _follow(self.history.calm, self.now, holds=not harmed)
+        _follow(self.history.served, self.now, holds=len(harmed) <= spare)
+
+    def end_periods(self) -> None:
+        """The run is over: what holds now has held until now."""
+        _follow(self.history.calm, self.now, holds=False)
+        _follow(self.history.served, self.now, holds=False)
+
+    # What is told
+
+    def tell(self, lane: str, text: str, kind: str = "event") -> None:
+        """Add a line to the story."""
+        self.history.tell(self.now, lane, text, kind)
+
+    def fault(self, lane: str, text: str, point: str) -> None:
+        """Tell of a fault, and count where it was reached."""
+        self.tell(lane, text, "fault")
+        self.history.count(point)
+        if self.rounds:
+            self.history.count(f"{point} while a round ran")
+
+    def defect(self, host: str, text: str) -> None:
+        """A node has logged a defect of its own."""
+        self.history.defects.append(Defect(self.now, host, text))
+        self.tell(host, text, "error")
+
+    def _on_stored(self, host: str, shard: ShardId, before: Version | None, record: Record) -> None:
+        if before is not None and record.version < before:
+            self.history.went_back.append(
+                WentBack(self.now, host, record.entity.text, str(before[:2]), str(record.version[:2]))
+            )
+
+    def _on_ended(self, ended: Ended) -> None:
+        machine, history = ended.machine, self.history
+        if ended.error is not None:
+            self.defect(machine.host, f"the node has died: {ended.error!r}")
+        expected = machine.leaves or ended.reason == "it was asked to"
+        history.ended_nodes.append(NodeEnded(self.now, machine.host, ended.reason, expected))
+        self.tell(machine.host, f"has ended: {ended.reason}", "event" if expected else "error")
+
+
+_OPEN = float("inf")
+
+
+def _follow(periods: list[Period], now: float, *, holds: bool) -> None:
+    """Begin a period, or end the one that is open."""
+    is_open = bool(periods) and periods[-1].ends == _OPEN
+    if holds and not is_open:
+        periods.append(Period(now, _OPEN))
+    elif not holds and is_open:
+        periods[-1] = Period(periods[-1].begins, now)

@@ -1,0 +1,160 @@
+"""The course of a scenario: time that passes, healing, the end, and what must hold on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import trio
+
+from gossipnode.core.model.property import ShardId
+from gossipnode.sim.history.history import Replica, Usage
+from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
+from gossipnode.sim.scenario.stage import OUTSIDE, Stage
+from gossipnode.sim.scenario.verb import Verb, Words, by_name
+from gossipnode.sim.scenario.verbs.machine_verbs import restart
+from gossipnode.sim.scenario.verbs.operator_verbs import run_round
+from gossipnode.wire.property.property_edit import read_tags
+from gossipnode.wire.wire_errors import WireError
+
+CALM_SECONDS = 60.0
+"""How long the end of a run waits for members to find each other and for shards to settle."""
+
+IDLE_SECONDS = 60.0
+"""How long a cluster that has nothing to do is watched at the end of a run."""
+
+
+async def _wait(stage: Stage, words: Words) -> None:
+    await trio.sleep(parse_seconds(words[0]))
+
+
+async def _heal(stage: Stage, words: Words) -> None:
+    """End every fault: what is down starts, what stands still goes on, clocks are right, disks have room."""
+    machines = stage.machines
+    machines.links.heal()
+    for host in stage.hosts():
+        stage.scheduler.slow(host, 0)
+        stage.scheduler.go_on(host)
+        machines.clocks.right(host)
+        disk = stage.machine(host).disk
+        disk.set_full(False)
+        disk.fail_commits(0)
+        disk.set_commit_seconds(0, 0)
+    stage.tell(OUTSIDE, "everything is healed", "fault")
+    for host in stage.hosts():
+        machine = stage.machine(host)
+        if not machine.running and not machine.leaves:
+            await restart(stage, (host,))
+    stage.broken.clear()
+    stage.mended("network")
+
+
+async def _finish(stage: Stage, words: Words) -> None:
+    """The end of a run: rounds of every shard twice, then what every replica holds, then an idle minute."""
+    stage.history.healed_at = stage.now
+    await trio.sleep(CALM_SECONDS)
+    for _ in range(2):
+        for shard in _shards(stage):
+            if replicas := stage.replicas(shard):
+                await run_round(stage, replicas[0], shard, final=True)
+    await _look(stage)
+    await _idle(stage)
+
+
+def _shards(stage: Stage) -> list[ShardId]:
+    """The shards that any running node holds."""
+    nodes = [machine.node for machine in stage.machines.running if machine.node is not None]
+    return sorted({shard for node in nodes for shard in node.parts.local.shards})
+
+
+async def _look(stage: Stage) -> None:
+    """Note what every replica holds."""
+    for shard in _shards(stage):
+        replicas: list[Replica] = []
+        for machine in stage.replicas(shard):
+            assert machine.node is not None, "only those that run are replicas here"
+            tree = await machine.node.parts.local.store.tree(shard)
+            held = {
+                entity.text: (record.version.mod_revision, record.version.delete_time, _tags(record.payload))
+                for entity, record in sorted(machine.disk.contents().get(shard, {}).items())
+            }
+            replicas.append(Replica(machine.host, tree.root, held))
+        stage.history.replicas[shard] = replicas
+
+
+def _tags(payload: bytes) -> dict[str, int]:
+    try:
+        return {name: value for name, value in read_tags(payload).items() if isinstance(value, int)}
+    except WireError:
+        return {}
+
+
+async def _idle(stage: Stage) -> None:
+    """Note how much each node does while nobody wants anything."""
+    steps = stage.scheduler.count_steps()
+    await trio.sleep(IDLE_SECONDS)
+    stage.scheduler.steps_of = None
+    for machine in stage.machines.running:
+        assert machine.node is not None, "it runs"
+        memory = machine.node.parts.memory.shares.held
+        stage.history.usage.append(
+            Usage(
+                machine.host,
+                tasks=stage.scheduler.tasks_of(machine.host),
+                connections=0,
+                memory_bytes=memory,
+                steps_a_minute=int(steps.get(machine.host, 0) * 60 / IDLE_SECONDS),
+            )
+        )
+
+
+# What must hold
+
+
+async def _equal(stage: Stage, words: Words) -> Iterable[str]:
+    shards = [shard for shard in _shards(stage) if not words or shard.group == words[0]]
+    different = [str(shard) for shard in shards if not stage.equal(shard)]
+    return ["ok"] if not different else ["fails", f"replicas differ in {', '.join(different)}"]
+
+
+async def _holds(stage: Stage, words: Words) -> Iterable[str]:
+    host, key = words
+    for records in stage.machine(host).disk.contents().values():
+        for entity, record in records.items():
+            if entity.text == key:
+                tags = [f"{name}={value}" for name, value in sorted(_tags(record.payload).items())]
+                return ["deleted"] if record.deleted else ["live", *tags]
+    return ["nothing"]
+
+
+async def _state(stage: Stage, words: Words) -> Iterable[str]:
+    machine = stage.machine(words[0])
+    if machine.node is not None:
+        return ["running"]
+    reasons = [ended.reason for ended in stage.history.ended_nodes if ended.node == machine.host]
+    return ["ended", *reasons[-1:]]
+
+
+async def _until(stage: Stage, words: Words) -> Iterable[str]:
+    """Wait until a machine's node runs, or has ended."""
+    host, state, *rest = words
+    if state not in ("running", "ended"):
+        raise ScenarioError("write: until HOST running|ended [SECONDS]")
+    limit = parse_seconds(rest[0]) if rest else CALM_SECONDS
+    with trio.move_on_after(limit):
+        while (stage.machine(host).node is not None) != (state == "running"):
+            await trio.sleep(LOOK_SECONDS)
+        return ["ok"]
+    return ["fails", f"{host} is not {state} after {limit:g} s"]
+
+
+LOOK_SECONDS = 0.1
+
+VERBS = by_name(
+    Verb("wait", "SECONDS", "Let time pass.", _wait, 1, 1),
+    Verb("heal", "", "End every fault, and start what is down.", _heal, 0, 0),
+    Verb("finish", "", "Run rounds until all is equal, and look at what every node holds.", _finish, 0, 0),
+    Verb("equal", "[GROUP]", "Whether all replicas that run hold the same.", _equal, 0, 1),
+    Verb("holds", "HOST KEY", "What the disk of a machine holds of a record.", _holds, 2, 2),
+    Verb("state", "HOST", "Whether a node runs, or why it has ended.", _state, 1, 1),
+    Verb("until", "HOST running|ended [SECONDS]", "Wait for a node.", _until, 2, 3),
+)

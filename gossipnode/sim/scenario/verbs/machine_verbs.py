@@ -1,0 +1,244 @@
+"""What happens to machines: their processes, processors, clocks and disks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
+from gossipnode.sim.scenario.stage import Stage
+from gossipnode.sim.scenario.verb import Verb, Words, by_name
+
+# Processes
+
+
+async def _crash(stage: Stage, words: Words) -> None:
+    await _end(stage, words[0], "crash", told=True)
+
+
+async def _power(stage: Stage, words: Words) -> None:
+    await _end(stage, words[0], "power cut", told=False)
+
+
+async def _end(stage: Stage, host: str, point: str, *, told: bool) -> None:
+    stage.machine(host)
+    stage.harm("down", host)
+    stage.fault(host, point, point)
+    await stage.machines.crash(host, told=told)
+
+
+async def _stop(stage: Stage, words: Words) -> None:
+    host = words[0]
+    stage.machine(host)
+    stage.harm("down", host)
+    stage.fault(host, "stop", "stop")
+    await stage.machines.stop(host)
+
+
+async def restart(stage: Stage, words: Words) -> Iterable[str]:
+    """Start the node of a machine, if it does not run."""
+    host = words[0]
+    if stage.machine(host).running:
+        return ["ok", "running"]
+    stage.tell(host, "starts")
+    problem = await stage.machines.start(host)
+    if problem:
+        return ["fails", problem]
+    stage.mended("down", host)
+    stage.mended("paused", host)
+    return ["ok", "started"]
+
+
+async def _pause(stage: Stage, words: Words) -> None:
+    host = words[0]
+    stage.machine(host)
+    stage.harm("paused", host)
+    stage.fault(host, "pause", "pause")
+    stage.scheduler.stop(host)
+
+
+async def _resume(stage: Stage, words: Words) -> None:
+    host = words[0]
+    stage.machine(host)
+    stage.tell(host, "goes on")
+    stage.scheduler.go_on(host)
+    stage.mended("paused", host)
+
+
+async def _slow(stage: Stage, words: Words) -> None:
+    host, seconds = words[0], parse_seconds(words[1])
+    stage.machine(host)
+    stage.scheduler.slow(host, seconds)
+    if seconds:
+        stage.harm("slow", host)
+        stage.fault(host, f"some steps take {seconds} s", "slow processor")
+    else:
+        stage.mended("slow", host)
+
+
+async def _move(stage: Stage, words: Words) -> Iterable[str]:
+    host, new = words
+    machine = stage.machine(host)
+    if machine.running:
+        await _end(stage, host, "crash", told=True)
+    stage.mended("down", host)
+    stage.machines.move(host, new)
+    stage.harm("down", new)
+    stage.fault(new, f"comes with the disk of {host}", "new address")
+    return await restart(stage, (new,))
+
+
+async def _twin(stage: Stage, words: Words) -> Iterable[str]:
+    host, new = words
+    machine = stage.machine(host)
+    stage.machines.add(new, machine.node_name, through=machine.through)
+    stage.harm("twin", host)
+    stage.fault(new, f"starts as a second {machine.node_name}, with an empty disk", "twin")
+    return await restart(stage, (new,))
+
+
+async def _settings(stage: Stage, words: Words) -> None:
+    host, key, *values = words
+    stage.machine(host).settings[key] = list(values) if key == "groups" else values[0]
+    stage.fault(host, f"has {key} = {' '.join(values)} from its next start on", "other settings")
+
+
+# Clocks
+
+
+async def _clock(stage: Stage, words: Words) -> None:
+    host, text = words
+    stage.machine(host)
+    seconds = _signed(text)
+    stage.machines.clocks.jump(host, seconds)
+    stage.harm("clock", host)
+    stage.fault(host, f"its clock jumps by {text} s", "clock jump")
+
+
+async def _drift(stage: Stage, words: Words) -> None:
+    host, text = words
+    stage.machine(host)
+    stage.machines.clocks.drift(host, int(_signed(text)))
+    stage.harm("clock", host)
+    stage.fault(host, f"its clock drifts by {text} parts in a million", "clock drift")
+
+
+def _signed(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ScenarioError(f"{text!r} is no number: write +2.5 or -3") from None
+
+
+# Disks
+
+
+async def _full(stage: Stage, words: Words) -> None:
+    host = words[0]
+    stage.machine(host).disk.set_full(True)
+    stage.harm("disk", host)
+    stage.fault(host, "its disk is full", "full disk")
+
+
+async def _room(stage: Stage, words: Words) -> None:
+    stage.machine(words[0]).disk.set_full(False)
+    stage.mended("disk", words[0])
+
+
+async def _commits(stage: Stage, words: Words) -> None:
+    host, least, most = words
+    low, high = parse_seconds(least), parse_seconds(most)
+    stage.machine(host).disk.set_commit_seconds(low, high)
+    if high > SLOW_COMMIT_SECONDS:
+        stage.harm("disk", host)
+    stage.fault(host, f"commits take {least} to {most} s", "slow disk")
+
+
+SLOW_COMMIT_SECONDS = 0.2
+
+
+async def _fail(stage: Stage, words: Words) -> None:
+    host, count = words
+    if not count.isdigit():
+        raise ScenarioError("write: fail HOST COUNT")
+    stage.machine(host).disk.fail_commits(int(count))
+    stage.harm("disk", host)
+    stage.fault(host, f"the next {count} commits fail", "failed commit")
+
+
+async def _tear(stage: Stage, words: Words) -> None:
+    host = words[0]
+    stage.machine(host).disk.tear_commit()
+    stage.harm("disk", host)
+    stage.fault(host, "a crash in the next commit", "torn commit")
+
+
+async def _flip(stage: Stage, words: Words) -> None:
+    host = words[0]
+    stage.machine(host).disk.flip_bit()
+    stage.harm("disk", host)
+    stage.fault(host, "a bit of a record flips", "flipped bit")
+
+
+async def _copy(stage: Stage, words: Words) -> None:
+    host = words[0]
+    stage.copies[host] = stage.machine(host).disk.copy()
+    stage.tell(host, "its disk is copied")
+
+
+async def _putback(stage: Stage, words: Words) -> Iterable[str]:
+    host = words[0]
+    machine = stage.machine(host)
+    if host not in stage.copies:
+        raise ScenarioError(f"there is no copy of the disk of {host}: copy {host} comes first")
+    if machine.running:
+        await _end(stage, host, "crash", told=True)
+    machine.disk.put_back(stage.copies[host])
+    stage.history.disks_lied = True
+    stage.fault(host, "an older copy of its disk is put back", "older disk")
+    return await restart(stage, (host,))
+
+
+async def _wipe(stage: Stage, words: Words) -> Iterable[str]:
+    host = words[0]
+    machine = stage.machine(host)
+    if machine.running:
+        await _end(stage, host, "crash", told=True)
+    machine.disk.wipe()
+    stage.history.disks_lied = True
+    stage.fault(host, "its disk comes back empty", "empty disk")
+    return await restart(stage, (host,))
+
+
+async def _lose(stage: Stage, words: Words) -> None:
+    host, count = words
+    if not count.isdigit():
+        raise ScenarioError("write: lose HOST COUNT")
+    stage.machine(host).disk.lose_last_commits(int(count))
+    stage.history.disks_lied = True
+    stage.fault(host, f"its disk will have lost its last {count} commits", "lost commits")
+
+
+VERBS = by_name(
+    Verb("crash", "HOST", "End a node as kill -9 does.", _crash, 1, 1),
+    Verb("power", "HOST", "End a node as a power cut does: its peers are not told.", _power, 1, 1),
+    Verb("stop", "HOST", "Ask a node to end, as SIGTERM does.", _stop, 1, 1),
+    Verb("restart", "HOST", "Start the node of a machine, if it does not run.", restart, 1, 1),
+    Verb("pause", "HOST", "Let a node stand still, as SIGSTOP does.", _pause, 1, 1),
+    Verb("resume", "HOST", "Let a node that stands still go on.", _resume, 1, 1),
+    Verb("slow", "HOST SECONDS", "Let some steps of a node take so long; 0: no more.", _slow, 2, 2),
+    Verb("move", "HOST NEW", "Start a node with its disk at another address.", _move, 2, 2),
+    Verb("twin", "HOST NEW", "Start a second node of the same name, with an empty disk.", _twin, 2, 2),
+    Verb("settings", "HOST KEY VALUE...", "Another setting, from the next start on.", _settings, 3),
+    Verb("clock", "HOST SECONDS", "Let a clock jump by +N or -N seconds.", _clock, 2, 2),
+    Verb("drift", "HOST PPM", "Let a clock go wrong by so many parts in a million.", _drift, 2, 2),
+    Verb("full", "HOST", "Let a disk be full.", _full, 1, 1),
+    Verb("room", "HOST", "Let a disk have room again.", _room, 1, 1),
+    Verb("commits", "HOST LEAST MOST", "How many seconds commits take.", _commits, 3, 3),
+    Verb("fail", "HOST COUNT", "Let the next commits fail.", _fail, 2, 2),
+    Verb("tear", "HOST", "Let the node crash in the middle of its next commit.", _tear, 1, 1),
+    Verb("flip", "HOST", "Flip a bit of a stored record.", _flip, 1, 1),
+    Verb("copy", "HOST", "Copy a disk as it is.", _copy, 1, 1),
+    Verb("putback", "HOST", "Crash, put the copy of the disk back, start.", _putback, 1, 1),
+    Verb("wipe", "HOST", "Crash, empty the disk, start.", _wipe, 1, 1),
+    Verb("lose", "HOST COUNT", "Let the disk lose its last commits at the next crash.", _lose, 2, 2),
+)

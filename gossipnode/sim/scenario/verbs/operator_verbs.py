@@ -1,0 +1,143 @@
+"""What those who run a cluster do to it: members, groups, rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable
+
+from gossipnode.client.errors import ClientError
+from gossipnode.concurrency.change_event import first_of
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.turn import Cause
+from gossipnode.node.refusals.request_errors import TooManyRoundsError
+from gossipnode.sim.history.history import RoundSeen
+from gossipnode.sim.scenario.scenario import ScenarioError
+from gossipnode.sim.scenario.stage import Stage
+from gossipnode.sim.scenario.verb import Verb, Words, by_name
+from gossipnode.sim.scenario.verbs.machine_verbs import restart
+from gossipnode.sim.world.machines import Machine
+from gossipnode.sim.world.scheduler import MACHINE
+
+OPERATOR = "operator"
+"""The host of those who run the cluster."""
+
+# Members
+
+
+async def _join(stage: Stage, words: Words) -> Iterable[str]:
+    host, _, member = words
+    stage.machine(member)
+    if host not in stage.machines.by_host:
+        stage.machines.add(host, host, through=member)
+    stage.harm("members", host)
+    stage.fault(host, f"joins through {member}", "join")
+    return await restart(stage, (host,))
+
+
+async def _forget(stage: Stage, words: Words) -> Iterable[str]:
+    name, _, host = words
+    for machine in stage.machines.by_host.values():
+        if machine.node_name == name:
+            machine.leaves = True
+    stage.harm("members", name)
+    stage.fault(host, f"is told to forget {name}", "forget")
+    client = await stage.clients.client(OPERATOR, [host])
+    return await _told(stage, host, client.forget_member(name))
+
+
+# Groups
+
+
+async def _create(stage: Stage, words: Words) -> Iterable[str]:
+    group, _, host = words
+    name, shards, replicas = _group(group)
+    stage.fault(host, f"is told to create {group}", "group create")
+    client = await stage.clients.client(OPERATOR, [host])
+    return await _told(stage, host, client.create_group(name, shards=shards, replicas=replicas))
+
+
+async def _alter(stage: Stage, words: Words) -> Iterable[str]:
+    name, ack, _, host = words
+    stage.fault(host, f"is told to alter {name}", "group alter")
+    client = await stage.clients.client(OPERATOR, [host])
+    return await _told(stage, host, client.alter_group(name, ack=ack))  # type: ignore[arg-type]
+
+
+async def _drop(stage: Stage, words: Words) -> Iterable[str]:
+    name, _, host = words
+    stage.fault(host, f"is told to delete {name}", "group delete")
+    client = await stage.clients.client(OPERATOR, [host])
+    return await _told(stage, host, client.delete_group(name))
+
+
+def _group(text: str) -> tuple[str, int, int]:
+    name, shards, replicas = [*text.split(":"), "", ""][:3]
+    if not (name and shards.isdigit() and replicas.isdigit()):
+        raise ScenarioError(f"{text!r} is no group: write NAME:SHARDS:REPLICAS")
+    return name, int(shards), int(replicas)
+
+
+async def _told(stage: Stage, host: str, asked: Awaitable[object]) -> Iterable[str]:
+    stage.machine(host)
+    try:
+        await asked
+    except ClientError as error:
+        stage.tell(host, f"answers the operator: {error}")
+        return ["fails", type(error).__name__, str(error)]
+    return ["ok"]
+
+
+# Rounds
+
+
+async def _round(stage: Stage, words: Words) -> Iterable[str]:
+    host, group, number = words
+    if not number.isdigit():
+        raise ScenarioError("write: round HOST GROUP SHARD")
+    machine = stage.machine(host)
+    if machine.node is None:
+        return ["fails", "down"]
+    shard = machine.node.parts.local.shards.find(group, int(number))
+    if shard is None:
+        return ["fails", f"no shard {number} of {group}"]
+    return [(await run_round(stage, machine, shard)).outcome or "lost"]
+
+
+async def run_round(stage: Stage, machine: Machine, shard: ShardId, *, final: bool = False) -> RoundSeen:
+    """Have a node start a round, and wait for its end; put it into the history."""
+    node, began, equal = machine.node, stage.now, stage.equal(shard)
+    assert node is not None, "the caller has looked"
+    replicas = len(node.parts.local.shards.replicas(shard))
+    outcome, hops = "", ()
+    token = MACHINE.set(machine.host)
+    try:
+        watch = node.parts.repair.rounds.start(shard, Cause.ASKED)
+    except TooManyRoundsError as error:
+        watch = None
+        stage.tell(machine.host, f"starts no round: {error}")
+    finally:
+        MACHINE.reset(token)
+    stage.rounds += 1
+    while watch is not None and machine.node is node:
+        now = watch.now()
+        hops = now.hops
+        if now.outcome is not None:
+            outcome = now.outcome.value
+            break
+        await first_of(watch.changed.pending, machine.ended)
+    stage.rounds -= 1
+    seen = RoundSeen(
+        began, stage.now, machine.host, shard, outcome, hops, replicas, equal, stage.equal(shard), final
+    )
+    stage.history.rounds.append(seen)
+    stage.tell(machine.host, f"round of {shard}: {outcome or 'lost with its origin'}")
+    return seen
+
+
+VERBS = by_name(
+    Verb("join", "HOST through MEMBER", "Start a node that is in no configuration.", _join, 3, 3),
+    Verb("forget", "NAME at HOST", "Remove a member for good.", _forget, 3, 3),
+    Verb("create", "NAME:SHARDS:REPLICAS at HOST", "Create a group.", _create, 3, 3),
+    Verb("alter", "NAME ACK at HOST", "Change the level of acknowledgement of a group.", _alter, 4, 4),
+    Verb("drop-group", "NAME at HOST", "Delete a group with its records.", _drop, 3, 3),
+    Verb("round", "HOST GROUP SHARD", "Run a round from its beginning to its end.", _round, 3, 3),
+)

@@ -1,0 +1,374 @@
+"""What a store in memory holds: the part that outlives a process, as the files of a real store do.
+
+Nothing here waits and nothing is computed twice: whatever a write leaves as it was is kept, so that a
+simulation can ask for trees, pages and index rows as often as it likes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+from gossipnode.core.model.entity_hash import slot_of
+from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.query.index_key import IndexKind, IndexRow
+from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, make_tree, slot_sha
+from gossipnode.store.interface import IndexHit, IndexRows, LeafDigest
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+UNDO_COMMITS_MAX = 64
+"""Commits that an image which remembers them can take back."""
+
+
+@dataclass(slots=True)
+class WantedIndex:
+    """An index of a tag. Its rows are made when they are first asked for."""
+
+    ready: bool
+    reached: Entity | None = None
+    """The last entity that building has taken in."""
+    rows: dict[Entity, frozenset[IndexRow]] = field(default_factory=dict[Entity, frozenset[IndexRow]])
+    """The rows of those records of which they are known."""
+    hits: dict[IndexKind, list[IndexHit]] = field(default_factory=dict[IndexKind, list[IndexHit]])
+    """The rows of a kind, in their order. Empty after a write to the shard."""
+
+    def copy(self) -> WantedIndex:
+        """The index as it is now, apart from this one."""
+        return replace(self, rows=dict(self.rows), hits={})
+
+    def forget(self, entity: Entity) -> None:
+        """A record has changed."""
+        self.rows.pop(entity, None)
+        self.hits.clear()
+
+
+class Kept(NamedTuple):
+    """All that is kept of an entity."""
+
+    record: Record | None
+    aside: Record | None
+    """The version that was set aside as damaged."""
+    rotten: bytes | None
+    """What has become of the payload of `record` on the disk, if that is not what was written."""
+
+
+class HeldShard:
+    """What is held of a shard: its records, and what follows from them."""
+
+    __slots__ = (
+        "_leaves",
+        "_slot_order",
+        "_slot_shas",
+        "_tree",
+        "aside",
+        "indexes",
+        "order",
+        "records",
+        "rotten",
+        "tombstones",
+        "unhashed",
+    )
+
+    def __init__(self) -> None:
+        """Holds nothing yet."""
+        self.records: dict[Entity, Record] = {}
+        self.order: list[Entity] = []
+        """The entities of all records, ascending."""
+        self.tombstones = 0
+        self.unhashed: dict[Entity, None] = {}
+        """The entities of records whose digest is still to be computed, the oldest first."""
+        self.aside: dict[Entity, Record] = {}
+        """Records that were found damaged. They are held no more, but their versions stay known."""
+        self.rotten: dict[Entity, bytes] = {}
+        """The payloads that are not what was written, as they are on the disk. Nobody has met them yet."""
+        self.indexes: dict[str, WantedIndex] = {}
+        self._leaves: dict[Entity, Leaf] = {}
+        self._slot_order: dict[int, list[Entity]] = {}
+        self._slot_shas: dict[int, str] = {}
+        self._tree: Tree | None = None
+
+    def copy(self) -> HeldShard:
+        """The shard as it is now, apart from this one. Records are shared, since none ever changes."""
+        other = HeldShard()
+        other.records = dict(self.records)
+        other.order = list(self.order)
+        other.tombstones = self.tombstones
+        other.unhashed = dict(self.unhashed)
+        other.aside = dict(self.aside)
+        other.rotten = dict(self.rotten)
+        other.indexes = {tag: index.copy() for tag, index in self.indexes.items()}
+        other._leaves = dict(self._leaves)
+        other._slot_order = {slot: list(order) for slot, order in self._slot_order.items()}
+        other._slot_shas = dict(self._slot_shas)
+        other._tree = self._tree
+        return other
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left that would keep the shard listed."""
+        return not (self.records or self.aside or self.indexes)
+
+    # Records
+
+    def kept(self, entity: Entity) -> Kept:
+        """All that is kept of an entity."""
+        return Kept(self.records.get(entity), self.aside.get(entity), self.rotten.get(entity))
+
+    def keep(self, entity: Entity, kept: Kept) -> None:
+        """Keep this of an entity, whatever there was."""
+        slot = slot_of(entity)
+        before = self.records.pop(entity, None)
+        self.tombstones -= before is not None and before.deleted
+        if before is None and kept.record is not None:
+            insort(self.order, entity)
+            insort(self._slot_order.setdefault(slot, []), entity)
+        elif before is not None and kept.record is None:
+            _remove(self.order, entity)
+            _remove(self._slot_order[slot], entity)
+        self._forget_digest(entity, slot)
+        if kept.record is None:
+            self.unhashed.pop(entity, None)
+        else:
+            self.unhashed[entity] = None
+            self.records[entity] = kept.record
+            self.tombstones += kept.record.deleted
+        _set(self.aside, entity, kept.aside)
+        _set(self.rotten, entity, kept.rotten)
+        for index in self.indexes.values():
+            index.forget(entity)
+
+    def after(self, entity: Entity | None, slot: int | None = None) -> Iterator[Entity]:
+        """The entities that come after one, in order: of the whole shard, or of one slot."""
+        order = self.order if slot is None else self._slot_order.get(slot, [])
+        return islice(order, 0 if entity is None else bisect_right(order, entity), None)
+
+    # Digests
+
+    def doubt(self, entity: Entity) -> None:
+        """Forget the digest of a record that is held, to have it computed again."""
+        self._forget_digest(entity, slot_of(entity))
+        self.unhashed.setdefault(entity)
+
+    def forget_digests(self) -> None:
+        """Forget all digests, since from now on another formula makes them."""
+        self.unhashed = dict.fromkeys(self.records)
+        self._leaves.clear()
+        self._slot_shas.clear()
+        self._tree = None
+
+    def leaf(self, entity: Entity, digest: LeafDigest) -> Leaf:
+        """A record as a leaf of the tree."""
+        leaf = self._leaves.get(entity)
+        if leaf is None:
+            record = self.records[entity]
+            sha = digest(record.payload, record.version.delete_time).hex()
+            leaf = self._leaves[entity] = Leaf(slot_of(entity), entity, sha, record.version)
+            del self.unhashed[entity]
+        return leaf
+
+    def tree(self, digest: LeafDigest) -> Tree:
+        """The digests of the shard."""
+        if self._tree is None:
+            for slot, order in self._slot_order.items():
+                if order and slot not in self._slot_shas:
+                    self._slot_shas[slot] = slot_sha(self.leaf(entity, digest).sha for entity in order)
+            self._tree = make_tree(SlotDigest(*slot) for slot in sorted(self._slot_shas.items()))
+        return self._tree
+
+    def _forget_digest(self, entity: Entity, slot: int) -> None:
+        self._leaves.pop(entity, None)
+        self._slot_shas.pop(slot, None)
+        self._tree = None
+
+    # Indexes
+
+    def hits(self, tag: str, kind: IndexKind, index_rows: IndexRows) -> list[IndexHit]:
+        """The rows of a kind in an index, ascending."""
+        index = self.indexes[tag]
+        hits = index.hits.get(kind)
+        if hits is None:
+            for entity in self.order:
+                if entity not in index.rows:
+                    index.rows[entity] = _rows(self.records[entity], tag, index_rows)
+            hits = index.hits[kind] = sorted(
+                IndexHit(row.key, entity)
+                for entity, rows in index.rows.items()
+                for row in rows
+                if row.kind is kind
+            )
+        return hits
+
+    def build(self, index: WantedIndex, limit: int) -> int:
+        """Take up to `limit` more records into an index; gives how many. With fewer, the index is ready."""
+        part = list(islice(self.after(index.reached), limit))
+        for entity in part:
+            if entity in self.rotten:
+                # A rotten record has no rows. The next read of it sets it aside.
+                index.rows[entity] = frozenset()
+        index.ready = len(part) < limit
+        index.reached = part[-1] if part else index.reached
+        return len(part)
+
+
+class MemoryImage:
+    """Everything that a store in memory holds, as of its last commit."""
+
+    __slots__ = ("_journal", "notes", "shards", "stamp")
+
+    def __init__(self, *, remembers: bool = False) -> None:
+        """An empty one. One that `remembers` can take back its last commits."""
+        self.shards: dict[ShardId, HeldShard] = {}
+        self.notes: dict[str, bytes] = {}
+        self.stamp = 0
+        self._journal: deque[list[Callable[[], None]]] | None = (
+            deque(maxlen=UNDO_COMMITS_MAX) if remembers else None
+        )
+
+    def copy(self) -> MemoryImage:
+        """All that is held now, apart from this image. The copy can take back only what comes from now on."""
+        other = MemoryImage(remembers=self._journal is not None)
+        other.shards = {shard: held.copy() for shard, held in self.shards.items()}
+        other.notes = dict(self.notes)
+        other.stamp = self.stamp
+        return other
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was ever kept here."""
+        return not (self.shards or self.notes or self.stamp)
+
+    def forget_digests(self) -> None:
+        """See `HeldShard.forget_digests`, for every shard."""
+        for held in self.shards.values():
+            held.forget_digests()
+
+    def held(self, shard: ShardId) -> HeldShard:
+        """What is held of a shard. If that is nothing, writes to it are lost."""
+        return self.shards.get(shard) or HeldShard()
+
+    # Each change is a part of the commit that was begun last.
+
+    def begin_commit(self) -> None:
+        """The changes from here on, to the next call, are kept or lost together."""
+        if self._journal is not None:
+            self._journal.append([])
+
+    def take_back(self, commits: int) -> int:
+        """Undo the last commits, as far as they are remembered; gives how many that were."""
+        assert self._journal is not None, "an image that does not remember"
+        taken = 0
+        while taken < commits and self._journal:
+            for undo in reversed(self._journal.pop()):
+                undo()
+            taken += 1
+        return taken
+
+    def raise_stamp(self, stamp: int) -> None:
+        """Keep the larger stamp."""
+        if stamp > self.stamp:
+            self._remember(partial(setattr, self, "stamp", self.stamp))
+            self.stamp = stamp
+
+    def put(self, shard: ShardId, record: Record) -> None:
+        """Hold a record, in the place of any other version of it."""
+        self._keep(shard, record.entity, Kept(record, None, None))
+
+    def set_aside(self, shard: ShardId, entity: Entity) -> None:
+        """Hold a damaged record no more, and remember its version."""
+        self._keep(shard, entity, Kept(None, self.shards[shard].records[entity], None))
+
+    def drop(self, shard: ShardId) -> None:
+        """Hold nothing of a shard any more."""
+        held = self.shards.pop(shard, None)
+        if held is not None:
+            self._remember(partial(self.shards.__setitem__, shard, held))
+
+    def keep_note(self, key: str, value: bytes | None) -> None:
+        """Keep a note, or remove it."""
+        self._remember(partial(_set, self.notes, key, self.notes.get(key)))
+        _set(self.notes, key, value)
+
+    def changing_indexes(self, shard: ShardId) -> dict[str, WantedIndex]:
+        """The indexes of a shard, to be changed."""
+        held = self.shards.setdefault(shard, HeldShard())
+        before = {tag: index.copy() for tag, index in held.indexes.items()}
+        self._remember(partial(self._restore_indexes, shard, before))
+        return held.indexes
+
+    def forget_empty(self, shard: ShardId) -> None:
+        """List a shard no more if nothing of it is left."""
+        if self.held(shard).is_empty:
+            self.shards.pop(shard, None)
+
+    def _keep(self, shard: ShardId, entity: Entity, kept: Kept) -> None:
+        held = self.shards.get(shard)
+        if held is None:
+            held = self.shards[shard] = HeldShard()
+        self._remember(partial(self._restore, shard, entity, held.kept(entity)))
+        held.keep(entity, kept)
+
+    def _remember(self, undo: Callable[[], None]) -> None:
+        if self._journal is not None:
+            self._journal[-1].append(undo)
+
+    def _restore(self, shard: ShardId, entity: Entity, kept: Kept) -> None:
+        self.shards.setdefault(shard, HeldShard()).keep(entity, kept)
+        self.forget_empty(shard)
+
+    def _restore_indexes(self, shard: ShardId, indexes: dict[str, WantedIndex]) -> None:
+        self.shards.setdefault(shard, HeldShard()).indexes = indexes
+        self.forget_empty(shard)
+
+
+def page_of(
+    hits: list[IndexHit],
+    low: bytes,
+    high: bytes,
+    after: IndexHit | None,
+    limit: int,
+    *,
+    descending: bool,
+) -> list[IndexHit]:
+    """A page of `Store.find`, from all rows of an index in ascending order."""
+    start = bisect_left(hits, low, key=_key_of)
+    end = bisect_right(hits, high, key=_key_of)
+    if not descending:
+        start = start if after is None else max(start, bisect_right(hits, after))
+        return hits[start : min(end, start + limit)]
+    # Keys descend, but the entities of one key still ascend.
+    found = sorted(hits[start:end], key=_key_of, reverse=True)
+    if after is not None:
+        key, entity = after
+        found = [hit for hit in found if hit.key < key or (hit.key == key and hit.entity > entity)]
+    return found[:limit]
+
+
+def _key_of(hit: IndexHit) -> bytes:
+    return hit.key
+
+
+def _rows(record: Record, tag: str, index_rows: IndexRows) -> frozenset[IndexRow]:
+    if record.deleted:
+        return frozenset()
+    try:
+        return frozenset(index_rows(record.payload, (tag,)))
+    except Exception:  # noqa: BLE001 (a payload of a peer that cannot be read has no rows)
+        return frozenset()
+
+
+def _set(values: dict[Key, Value], key: Key, value: Value | None) -> None:
+    if value is None:
+        values.pop(key, None)
+    else:
+        values[key] = value
+
+
+def _remove(order: list[Entity], entity: Entity) -> None:
+    del order[bisect_left(order, entity)]

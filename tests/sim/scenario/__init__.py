@@ -1,0 +1,1 @@
+"""The language of scenarios, and scenarios from seeds."""

@@ -1,0 +1,1 @@
+"""The models of what is outside a node."""
