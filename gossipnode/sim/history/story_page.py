@@ -37,6 +37,9 @@ PAGE_PIXELS = 1100
 TICKS_MAX = 40
 """How many times stand along the top."""
 
+ROWS_MAX = 6
+"""How many things of one time a lane shows below each other."""
+
 NARROWEST_SHARE = 1 / 120
 """Of the run: how much of a row a thing takes at least, so that its neighbour does not hide it."""
 
@@ -259,17 +262,34 @@ def _place(item: Item, length: float) -> str:
 
 
 def _placed(items: Iterable[Item], least: float, length: float) -> tuple[list[tuple[Item, int]], int]:
-    """Each item with its row, so that items of one time stand below each other; and how many rows."""
+    """Each item with its row, so that items of one time stand below each other; and how many rows.
+
+    Where more things happen at a time than there are rows, the last row has one item for the rest of them.
+    """
     free: list[float] = []
     placed: list[tuple[Item, int]] = []
+    last = -1
     for item in sorted(items, key=lambda item: item.begins):
         until = max(min(item.ends, length), item.begins + least)
         row = next((row for row, time in enumerate(free) if time <= item.begins), len(free))
+        if row == ROWS_MAX:
+            placed[last] = (_together(placed[last][0], item), row - 1)
+            free[row - 1] = max(free[row - 1], until)
+            continue
         if row == len(free):
             free.append(until)
         free[row] = until
+        if row == ROWS_MAX - 1:
+            last = len(placed)
         placed.append((item, row))
     return placed, max(1, len(free))
+
+
+def _together(one: Item, other: Item) -> Item:
+    """Two items as one. It looks as the first does, unless only the second shows a violation or an error."""
+    matters = [item for item in (one, other) if {"shown", "bad"} & set(item.classes.split())]
+    classes = (matters or [one])[0].classes
+    return Item(one.begins, max(one.ends, other.ends), classes, f"{one.text} | {other.text}")
 
 
 def _ticks(length: float) -> str:

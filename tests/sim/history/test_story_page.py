@@ -10,7 +10,7 @@ import pytest
 
 from gossipnode.sim.checks.verdict import Violation
 from gossipnode.sim.history.history import History
-from gossipnode.sim.history.story_page import VIOLATIONS_MAX, history_page
+from gossipnode.sim.history.story_page import ROWS_MAX, VIOLATIONS_MAX, history_page
 from tests.sim.history.made_history import VIOLATIONS, made_history
 
 ALONE = {"meta", "input", "br"}
@@ -102,3 +102,16 @@ def test_many_violations_are_cut_with_a_word() -> None:
 
 def test_a_history_of_nothing_has_a_page() -> None:
     assert Reader(history_page(History())).names == ["time", "cluster"]
+
+
+def test_much_that_happens_at_once_takes_few_rows_and_nothing_is_left_out() -> None:
+    history = made_history()
+    for number in range(40):
+        history.tell(3.0, "a", f"number {number};", "error" if number == 30 else "event")
+    page = history_page(history)
+    rows = [attributes["style"] or "" for _, attributes in Reader(page).elements if "style" in attributes]
+    assert f"--rows:{ROWS_MAX}" in rows
+    assert not any(f"--r:{ROWS_MAX}" in row for row in rows)
+    together = list(Reader(page).titles("number 39;"))
+    assert [classes for classes, _ in together] == ["item bad point"]
+    assert all(f"number {number};" in page for number in range(40))
