@@ -72,10 +72,11 @@ def story_lines(history: History, violations: Iterable[Violation] = ()) -> list[
 
 
 def violation_words(violation: Violation) -> str:
-    """A violation in one line: its check, its time, what was seen, and the operations that show it."""
+    """A violation in one line: its check, its time if it has one, what was seen, and the operations."""
     numbers = " ".join(f"#{number}" for number in violation.operations)
     shown = f" ({numbers})" if numbers else ""
-    return f"{violation.check} at {seconds(violation.time)}: {violation.text}{shown}"
+    when = f" at {seconds(violation.time)}" if violation.time else ""
+    return f"{violation.check}{when}: {violation.text}{shown}"
 
 
 def round_words(seen: RoundSeen) -> str:

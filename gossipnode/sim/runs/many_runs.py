@@ -55,6 +55,12 @@ class _Worker:
         return lines[-1].strip() if lines else "without a word"
 
 
+def _environment() -> dict[str, str]:
+    """A fixed order of sets, and modules from where this process has its own."""
+    path = os.pathsep.join(map(os.path.abspath, sys.path))
+    return {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": path}
+
+
 class Workers:
     """Up to `count` processes that do runs. They live as long as the `with` block."""
 
@@ -129,12 +135,12 @@ class Workers:
         errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", self._module, str(writing)],
+                [sys.executable, "-P", "-m", self._module, str(writing)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 pass_fds=[writing],
-                env={**os.environ, "PYTHONHASHSEED": "0"},
+                env=_environment(),
                 # Ctrl-C reaches this process alone, which then ends the others.
                 start_new_session=True,
             )

@@ -58,6 +58,8 @@ def do_job(job: Job) -> Summary:
         scenario = scenario_of(job.run)
         result = run_scenario(scenario)
     except ScenarioError as error:
+        if isinstance(job.run, MadeRun):
+            return broken_off(job.run, f"its schedule cannot be run: {error}")
         return Summary(0 if scenario is None else scenario.seed, refused=str(error))
     except Exception as error:  # noqa: BLE001 - it is the finding of this run, and must not end the others
         return broken_off(job.run, _told(error), "" if scenario is None else scenario.text())
