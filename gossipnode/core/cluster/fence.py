@@ -47,7 +47,7 @@ def view_conflict(
         return ViewConflict(f"{own_name} holds no copy of {shard}")
     if fence != placement.fence:
         return ViewConflict(f"{own_name} sees other members for {shard}")
-    for name in reborn & set(placement.holders):
+    for name in sorted(reborn & set(placement.holders)):
         return ViewConflict(f"{own_name} sees that {name} has lost them")
     return None
 

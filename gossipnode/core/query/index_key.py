@@ -82,7 +82,7 @@ def index_rows(tags: Mapping[str, TagValue], wanted: Collection[str]) -> list[In
         key = order_key(value)
         rows.append(IndexRow(tag, IndexKind.WHOLE if key else IndexKind.ABSENT, key))
         if isinstance(value, StrArray | IntArray):
-            rows += [IndexRow(tag, IndexKind.ELEMENT, key) for key in {*map(order_key, value)}]
+            rows += [IndexRow(tag, IndexKind.ELEMENT, key) for key in dict.fromkeys(map(order_key, value))]
     return rows
 
 

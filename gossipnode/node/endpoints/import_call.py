@@ -42,7 +42,7 @@ class ImportCall:
         self._stream = stream
         self._bulk = bulk
         self._caller = caller
-        self._unwritten: set[PreparedImport] = set()
+        self._unwritten: dict[PreparedImport, None] = {}
         self._unanswered = trio.Semaphore(IMPORT_BATCHES_UNANSWERED, max_value=IMPORT_BATCHES_UNANSWERED)
 
     async def run(self) -> None:
@@ -70,7 +70,7 @@ class ImportCall:
             with as_status():
                 prepared = await self._prepare_batch(batch)
             if isinstance(prepared, PreparedImport):
-                self._unwritten.add(prepared)
+                self._unwritten[prepared] = None
             await prepared_in.send(prepared)
             if isinstance(prepared, BadRecord):
                 return
@@ -96,7 +96,7 @@ class ImportCall:
                     with as_status():
                         answer = encode_stored(await prepared.commit())
                     prepared.release()
-                    self._unwritten.discard(prepared)
+                    self._unwritten.pop(prepared, None)
                 await answers_in.send(answer)
 
     async def _answer(self, answers_out: trio.MemoryReceiveChannel[v1.ImportResponse]) -> None:

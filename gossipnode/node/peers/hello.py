@@ -7,6 +7,7 @@ it is to hold. A member whose registry differs from ours is noted in `Members.di
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import trio
@@ -42,13 +43,14 @@ class Hellos:
 
     async def run(self) -> None:
         """Say hello to every member there is, until cancelled."""
-        followed: set[Peer] = set()
+        followed: Sequence[Peer] = ()
         async with trio.open_nursery() as nursery:
             while True:
                 changed = self._members.changed.pending
-                peers = set(self._members.peers.values())
-                for peer in peers - followed:
-                    nursery.start_soon(self._follow, peer)
+                peers = list(self._members.peers.values())
+                for peer in peers:
+                    if peer not in followed:
+                        nursery.start_soon(self._follow, peer)
                 followed = peers
                 await changed.wait()
 

@@ -156,7 +156,7 @@ class Holder:
     def refuse_more(self) -> None:
         """Hold no further message from now on. Those that wait are dropped."""
         self._nursery = None
-        for shard in self._running:
+        for shard in sorted(self._running):
             self._drop_waiting(shard)
 
     def _drop_waiting(self, shard: ShardId) -> None:

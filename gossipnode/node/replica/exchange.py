@@ -67,7 +67,7 @@ class ReplicaExchange:
         """Answer with what these two give. An error that one of them raises refuses what it was given."""
         self._handle_read = handle_read
         self._handle_write = handle_write
-        self._open: set[_Exchange] = set()
+        self._open: dict[_Exchange, None] = {}
         self._stopped = False
 
     def handlers(self) -> dict[Any, Any]:
@@ -83,11 +83,11 @@ class ReplicaExchange:
         if self._stopped:
             raise RpcError(Status.UNAVAILABLE, "the node is stopping")
         exchange = _Exchange(stream, self._handle_read, self._handle_write)
-        self._open.add(exchange)
+        self._open[exchange] = None
         try:
             await exchange.run()
         finally:
-            self._open.discard(exchange)
+            self._open.pop(exchange, None)
             exchange.close()
 
     def stop(self) -> None:

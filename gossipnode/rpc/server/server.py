@@ -92,11 +92,11 @@ class Server:
         self._memory = memory if memory is not None else MemoryBudget()
         self._authorize = authorize
         self._observe = observe
-        self._connections: set[ServerConnection] = set()
+        self._connections: dict[ServerConnection, None] = {}
         self._is_member = is_member
         self._slots = ConnectionSlots(self.limits, keep_for_members=is_member is not None)
         self._draining = False
-        self._accepting: set[trio.CancelScope] = set()
+        self._accepting: dict[trio.CancelScope, None] = {}
         self._all_closed = trio.Event()
 
     @property
@@ -123,7 +123,7 @@ class Server:
 
     async def _accept(self, listener: trio.abc.Listener[Any], nursery: trio.Nursery) -> None:
         with trio.CancelScope() as scope:
-            self._accepting.add(scope)
+            self._accepting[scope] = None
             try:
                 async with listener:
                     while not self._draining:
@@ -133,7 +133,7 @@ class Server:
             except trio.ClosedResourceError:
                 log.info("a listener was closed")
             finally:
-                self._accepting.discard(scope)
+                self._accepting.pop(scope, None)
 
     async def _accept_one(self, listener: trio.abc.Listener[Any]) -> trio.abc.Stream | None:
         try:
@@ -197,7 +197,7 @@ class Server:
             log.warning("connection of %s refused: %d are open", peer, self.connection_count)
             await trio.aclose_forcefully(stream)
             return
-        self._connections.add(connection)
+        self._connections[connection] = None
         try:
             async with trio.open_nursery() as calls:
                 await drive(connection, stream, peer)
@@ -209,7 +209,7 @@ class Server:
             self._slots.release(slot)
             connection.requests.close()
             memory.close()
-            self._connections.discard(connection)
+            self._connections.pop(connection, None)
             if not self._connections:
                 self._all_closed.set()
 

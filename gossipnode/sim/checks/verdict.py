@@ -30,13 +30,14 @@ class Verdict:
     """How many things were checked. A check that never checked anything proves nothing."""
     violations: list[Violation] = field(default_factory=list[Violation])
 
-    def expect(
-        self, holds: bool, time: float, text: Callable[[], str], operations: Iterable[int] = ()
-    ) -> None:
-        """Count one thing that was checked; if it does not hold, say so."""
+    def fails(self, holds: bool) -> bool:
+        """Count one thing that was checked. Gives whether it does not hold, so that `add` must follow."""
         self.times += 1
-        if not holds:
-            self.violations.append(Violation(self.check, time, text(), tuple(operations)))
+        return not holds
+
+    def add(self, time: float, text: str, operations: Iterable[int] = ()) -> None:
+        """Say what does not hold."""
+        self.violations.append(Violation(self.check, time, text, tuple(operations)))
 
 
 Check: TypeAlias = Callable[[History, Verdict], None]

@@ -143,6 +143,8 @@ class History:
     replicas: dict[ShardId, list[Replica]] = field(default_factory=dict[ShardId, list[Replica]])
     """At the end, by shard, the replicas of the running nodes. Empty if the run did not come to its end."""
     usage: list[Usage] = field(default_factory=list[Usage])
+    deleted_groups: dict[str, float] = field(default_factory=dict[str, float])
+    """When an operator first asked to delete a group. What its keys showed from then on is not judged."""
     healed_at: float | None = None
     """When everything was healed for good. Nobody writes from here on, except as the end of a run does."""
     spins: str = ""

@@ -106,6 +106,8 @@ class Failed:
     text: str
     maybe: bool
     """Whether a write may have happened all the same, now or later. If not, it never will."""
+    over: bool = False
+    """Whether every node that was asked has answered, so that none of them is still at work on it."""
 
 
 Heard: TypeAlias = Stored | Deleted | Row | Nothing | Rows | Imported | Failed

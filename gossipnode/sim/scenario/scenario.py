@@ -22,6 +22,9 @@ from dataclasses import dataclass, field
 
 ARROW = "->"
 
+_MAKES = {"join": 0, "move": 1, "twin": 1}
+"""Which argument of a verb names a machine that it makes."""
+
 
 class ScenarioError(ValueError):
     """A scenario cannot be read. The text is one line that names the place and what to write."""
@@ -64,6 +67,14 @@ class Scenario:
     known: tuple[str, ...] = ()
     """What goes wrong today, on purpose not hidden: names of checks, or `steps` for unmet expectations."""
     steps: tuple[Step, ...] = ()
+
+    def made(self) -> frozenset[str]:
+        """The machines that its steps make."""
+        return frozenset(
+            step.arguments[place]
+            for step in self.steps
+            if (place := _MAKES.get(step.verb)) is not None and len(step.arguments) > place
+        )
 
     def text(self) -> str:
         """The file that `parse_scenario` reads this from."""

@@ -23,6 +23,10 @@ OUTSIDE = "network"
 """The lane of what happens between machines."""
 
 
+class NoMachineError(Exception):
+    """The machine that a step names is not there now: it has moved, or has not joined yet."""
+
+
 @dataclass(slots=True)
 class Stage:
     """The cluster of one run, and what is known of it from outside."""
@@ -66,12 +70,23 @@ class Stage:
         return trio.current_time()
 
     def machine(self, host: str) -> Machine:
-        """The machine of a step. Raises ScenarioError if there is none."""
+        """The machine of a step.
+
+        Raises:
+            ScenarioError: no step ever makes a machine of that name.
+            NoMachineError: there is none now.
+        """
+        self.check_host(host)
         machine = self.machines.by_host.get(host)
         if machine is None:
-            known = ", ".join(sorted(self.machines.by_host))
-            raise ScenarioError(f"there is no machine {host}: there are {known}")
+            raise NoMachineError(f"there is no machine {host} now")
         return machine
+
+    def check_host(self, host: str) -> None:
+        """Raise ScenarioError if no step ever makes a machine of that name."""
+        known = {*self.scenario.nodes, *self.scenario.made()}
+        if host not in known:
+            raise ScenarioError(f"there is no machine {host}: there are {', '.join(sorted(known))}")
 
     def node(self, host: str) -> Node | None:
         """The node that serves on a machine, if one does."""

@@ -1,7 +1,7 @@
 """The network of a simulation: connections between hosts over the links between them.
 
-Addresses name hosts: `b:7400` is port 7400 of host `b`, whoever runs there. A host that lost its power answers
-nothing until it is up again; one whose process alone has ended refuses connections.
+Addresses name hosts: `b:7400` is port 7400 of host `b`, whoever runs there. A host that lost its power
+answers nothing until it is up again; one whose process alone has ended refuses connections.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The links between the hosts of a simulated network: how long bytes take in each direction, and what is wrong.
+"""The links between the hosts of a simulated network: how long bytes take each way, and what is wrong.
 
 A link is one direction between two hosts. A connection uses two of them: what is sent flows by the one, what
 comes back by the other. Everything said here of a pair holds for (from, to) alone.
@@ -12,6 +12,7 @@ from math import inf
 from typing import Final, Protocol, TypeAlias
 
 from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.sim.world.alarms import Alarms, alarms_of_run
 
 Pair: TypeAlias = tuple[str, str]
 """(from, to), by the names of two hosts."""
@@ -116,12 +117,13 @@ class Links:
     """Every directed pair of hosts. A host needs no introduction: it is there once it is named."""
 
     def __init__(self, rng: random.Random, latency: tuple[float, float] = (0.0, 0.0)) -> None:
-        """Begin with all links well. `latency` is that of a link between two hosts of which nothing was said."""
+        """Begin with all links well. `latency` is that between two hosts of which nothing else was said."""
         self._rng = rng
         self._latency = latency
         self._links: dict[Pair, Link] = {}
         # By the pair that opened them, in the order in which they were opened.
         self._open: dict[Pair, dict[Carried, None]] = {}
+        self._alarms: Alarms | None = None
         self.changed = ChangeEvent()
         """Notified when the wish to connect may get another answer than before."""
 
@@ -132,6 +134,13 @@ class Links:
         if found is None:
             found = self._links[pair] = Link(pair, self._rng, self._usual(pair))
         return found
+
+    @property
+    def alarms(self) -> Alarms:
+        """What tells connections that something has arrived."""
+        if self._alarms is None:
+            self._alarms = alarms_of_run()
+        return self._alarms
 
     def _usual(self, pair: Pair) -> tuple[float, float]:
         return self._latency if pair[0] != pair[1] else (0.0, 0.0)
@@ -144,7 +153,7 @@ class Links:
     # What is wrong
 
     def set_latency(self, pair: Pair, seconds_min: float, seconds_max: float) -> None:
-        """Let everything that is sent from now on take a time between two bounds; order is kept all the same."""
+        """Let what is sent from now on take a time between two bounds; its order is kept all the same."""
         if not 0 <= seconds_min <= seconds_max < inf:
             raise ValueError(f"no latency lies between {seconds_min} s and {seconds_max} s")
         link = self.link(*pair)
@@ -223,17 +232,17 @@ class Links:
     # Hosts that crash
 
     def end(self, host: str) -> None:
-        """All connections of a host end, and their other ends hear that they are reset, if a link lets them."""
+        """All connections of a host end, and their other ends hear of a reset, if their links let them."""
         for connection in self._connections_of(host):
             connection.end(host, told=True)
 
     def half_open(self, host: str) -> None:
-        """All connections of a host end, and nobody is told: what is sent to it vanishes, and nothing comes."""
+        """All connections of a host end, and nobody is told: what is sent to it vanishes, nothing comes."""
         for connection in self._connections_of(host):
             connection.end(host, told=False)
 
     def revive(self, host: str) -> None:
-        """A host is up again: it answers with a reset to bytes of a connection that it does not know any more."""
+        """A host is up again: it answers with a reset to bytes of connections that it does not know."""
         for connection in self._connections_of(host):
             connection.revive(host)
 

@@ -20,6 +20,8 @@ from typing import Any, Final
 
 import trio
 
+from gossipnode.sim.world.alarms import RingingClock
+
 MACHINE: Final[ContextVar[str]] = ContextVar("gossipnode_machine", default="")
 """The machine in whose name a task runs; empty for what stands outside, such as the scenario itself."""
 
@@ -36,11 +38,12 @@ OUTSIDE_WAITS_MAX: Final = 50
 _age = attrgetter("_counter")
 
 
-class VirtualClock(trio.abc.Clock):
+class VirtualClock(RingingClock):
     """A clock that jumps to the next deadline as soon as nothing is left to do before it."""
 
     def __init__(self) -> None:
         """Begin at 0 seconds."""
+        super().__init__()
         self.now = 0.0
         self._waits = 0
         self.on_stuck: Callable[[str], None] = _nothing
@@ -54,7 +57,8 @@ class VirtualClock(trio.abc.Clock):
         return self.now
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
-        """Be at the deadline. Trio asks only when no task can run."""
+        """Be at the deadline, or at the next alarm. Trio asks only when no task can run."""
+        deadline = min(deadline, self.alarms.next_at)
         if deadline == float("inf"):
             self._waits += 1
             if self._waits == OUTSIDE_WAITS_MAX:
@@ -62,6 +66,7 @@ class VirtualClock(trio.abc.Clock):
             return OUTSIDE_WAIT_SECONDS
         self._waits = 0
         self.now = max(self.now, deadline)
+        self.alarms.ring(self.now)
         return 0.0
 
 

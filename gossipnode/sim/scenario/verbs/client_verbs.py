@@ -98,7 +98,7 @@ def _numbered(prefix: str, first: str, count: str) -> tuple[str, ...]:
 
 
 async def _do(stage: Stage, node: str, asked: Asked, options: Mapping[str, str]) -> Iterable[str]:
-    stage.machine(node)
+    stage.check_host(node)
     ack = options.get("ack", "quorum")
     if ack not in _LEVELS:
         raise ScenarioError(f"{ack!r} is no level: write one of {', '.join(_LEVELS)}")

@@ -1,0 +1,84 @@
+"""How new a key's version must be at least: what was acknowledged or shown before, as revisions.
+
+A quorum's newest version never becomes an older one, so whoever asks a quorum after that finds it or a newer.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import Literal, NamedTuple, TypeAlias
+
+from gossipnode.sim.checks.key_story import KeyStory, Shown, Span, Write
+
+Kind: TypeAlias = Literal["write", "delete", "read"]
+
+
+class Floor(NamedTuple):
+    """The lowest revision that may be there, and the operation that says so. Revision 0 says nothing."""
+
+    revision: int
+    number: int
+
+
+NO_FLOOR = Floor(0, 0)
+
+
+class _Rising:
+    """The highest floor of all that had ended before a moment."""
+
+    __slots__ = ("_ended", "_floors")
+
+    def __init__(self) -> None:
+        self._ended: list[float] = []
+        self._floors: list[Floor] = []
+
+    def add(self, ended: float, floor: Floor) -> None:
+        """Add a floor. Floors come in the order of their ends."""
+        highest = self._floors[-1] if self._floors else NO_FLOOR
+        self._ended.append(ended)
+        self._floors.append(floor if floor.revision > highest.revision else highest)
+
+    def before(self, span: Span) -> Floor:
+        """The highest floor of what had ended when a span began."""
+        find = bisect_right if span.ended > span.began else bisect_left
+        index = find(self._ended, span.began)
+        return self._floors[index - 1] if index else NO_FLOOR
+
+
+class Floors:
+    """The floors of one key."""
+
+    def __init__(self, story: KeyStory) -> None:
+        """Work through a story once."""
+        self._all = _Rising()
+        self._kinds: dict[Kind, _Rising] = {"write": _Rising(), "delete": _Rising(), "read": _Rising()}
+        sources: list[Write | Shown] = list(story.promised())
+        sources += [shown for shown in story.strong() if shown.source in ("get", "query")]
+        for source in sorted(sources, key=lambda each: (each.ended, each.number)):
+            revision = self._revision(source)
+            floor = Floor(revision, source.number)
+            self._kinds[_kind(source)].add(source.ended, floor)
+            self._all.add(source.ended, floor)
+
+    def below(self, span: Span) -> Floor:
+        """How new a version must be that a quorum finds in this span."""
+        return self._all.before(span)
+
+    def below_by(self, kind: Kind, span: Span) -> Floor:
+        """How new it must be because of earlier acknowledged writes, or deletes, or reads."""
+        return self._kinds[kind].before(span)
+
+    def _revision(self, source: Write | Shown) -> int:
+        if source.revision:
+            return source.revision
+        before = self._all.before(source).revision
+        if isinstance(source, Write) and source.wrote:
+            return before + 1
+        # Nothing was there, so whatever had been there has got a tombstone, which is newer.
+        return before + 1 if before else 0
+
+
+def _kind(source: Write | Shown) -> Kind:
+    if isinstance(source, Shown):
+        return "read"
+    return "delete" if source.deletes else "write"

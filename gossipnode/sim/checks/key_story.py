@@ -1,0 +1,317 @@
+"""What happened to one key: every write that may have taken effect, and everything that was shown of it.
+
+Checks must not cry wolf, so what is not certain is taken as possible. Messages take time: what ends in the
+instant in which another operation begins has come before it.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from gossipnode.sim.history.history import History
+from gossipnode.sim.history.operations import (
+    Apply,
+    Delete,
+    Deleted,
+    Failed,
+    Get,
+    Nothing,
+    Operation,
+    Query,
+    Row,
+    Rows,
+    Stored,
+    Tags,
+)
+
+STRONG_LEVELS = ("quorum", "all")
+Source: TypeAlias = Literal["get", "query", "write", "end"]
+
+END: Literal["end"] = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When an operation was under way, as its client knows it. `number` names it; 0 is the end of the run."""
+
+    number: int
+    began: float
+    ended: float
+
+    def before(self, other: Span) -> bool:
+        """Whether it had ended for certain when the other began."""
+        if other.began == other.ended:
+            return self.ended < other.began
+        return self.ended <= other.began
+
+
+@dataclass(frozen=True, slots=True)
+class Write(Span):
+    """A write that may have taken effect. `ended` is infinite if it may never be over.
+
+    Of a write that failed and is over, `ended` is when it failed. It may take effect later all the same, by
+    what it left at a replica, but never on top of an acknowledged write that began after it had failed.
+    """
+
+    tags: Tags
+    replace: bool
+    deletes: bool
+    promised: bool
+    """Whether it was acknowledged by a quorum."""
+    weak: bool
+    """Whether it was asked for at a level that promises nothing."""
+    last: float
+    """The last moment in which it may take effect."""
+    wrote: bool
+    """Whether it left a version for certain: a delete that found nothing does not."""
+    revision: int | None = None
+    """That of the record that its client was given: its own version or one that came after it."""
+    found: bool | None = None
+    """What its client was told: whether a live record was there before it."""
+
+    def surely_before(self, since: Span) -> bool:
+        """Whether it cannot take effect after what happened in a span of time."""
+        if isinstance(since, Write) and since.promised and since.wrote and self.before(since):
+            return True
+        return self.last < since.began or (self.last == since.began and since.ended > since.began)
+
+    def covers(self, tag: str) -> bool:
+        """Whether no earlier value of a tag is left where it takes effect."""
+        return self.deletes or self.replace or tag in self.tags
+
+
+@dataclass(frozen=True, slots=True)
+class Shown(Span):
+    """What was shown of a key. Without a record, `tags` is None and the revision 0."""
+
+    source: Source
+    strong: bool
+    """Whether a quorum was asked."""
+    revision: int
+    tags: Tags | None
+    where: str = ""
+    """The node that holds it, if this is the end of the run."""
+
+    def at(self) -> str:
+        """Who showed it, in words."""
+        return f"the store of {self.where}" if self.source == END else f"operation {self.number}"
+
+
+@dataclass(slots=True)
+class KeyStory:
+    """All writes and all sights of one key, in the order of their beginnings."""
+
+    key: str
+    writes: list[Write] = field(default_factory=list[Write])
+    shown: list[Shown] = field(default_factory=list[Shown])
+    by_number: dict[int, Write] = field(default_factory=dict[int, Write])
+    sights: list[Shown] = field(default_factory=list[Shown])
+    """What quorums showed to clients, the sights of one version joined, in the same order."""
+    at_end: list[Shown] = field(default_factory=list[Shown])
+    """What the replicas held when the run had ended."""
+    judged: list[Shown] = field(default_factory=list[Shown])
+    """What a check is to judge by all that came before: the sights, or what is there at the end."""
+
+    def strong(self) -> Iterator[Shown]:
+        """All that quorums showed, one by one."""
+        return (shown for shown in self.shown if shown.strong)
+
+    def promised(self) -> Iterator[Write]:
+        """The writes that a quorum acknowledged."""
+        return (write for write in self.writes if write.promised)
+
+    def ended(self) -> KeyStory:
+        """The same story, with what is there at the end to be judged."""
+        return replace(self, judged=self.at_end)
+
+    def loose_from(self) -> float:
+        """When the first write began that promises nothing: it may have built upon any older version."""
+        return min((write.began for write in self.writes if write.weak), default=math.inf)
+
+
+def key_stories(history: History) -> list[KeyStory]:
+    """The story of each key that was written, shown or held, sorted by key."""
+    stories: dict[str, KeyStory] = {}
+    judged = [operation for operation in history.operations if _is_judged(operation, history)]
+    for operation in judged:
+        for key in operation.keys:
+            story = stories.setdefault(key, KeyStory(key))
+            _add(story, operation)
+        if isinstance(operation.heard, Rows):
+            for row in operation.heard.rows:
+                stories.setdefault(row.key, KeyStory(row.key))
+    _add_queries(stories, judged)
+    _add_end(stories, history)
+    for story in stories.values():
+        story.writes = _with_last(story.writes)
+        story.by_number = {write.number: write for write in story.writes}
+        story.writes.sort(key=lambda each: (each.began, each.number))
+        story.shown.sort(key=lambda each: (each.began, each.number))
+        story.sights = _joined(story.strong())
+        story.judged = story.sights
+    return [stories[key] for key in sorted(stories)]
+
+
+def group_of(key: str) -> str:
+    """The group of a key."""
+    return key.partition("/")[0]
+
+
+def _joined(shown: Iterable[Shown]) -> list[Shown]:
+    """What was shown, with all sights of one version joined, and of a row of sights of nothing the outer two.
+
+    The version was there when the first sight of it ended, and no newer one when the last began. So a joined
+    sight may begin after it ended.
+    """
+    versions: dict[tuple[int, tuple[tuple[str, int], ...]], Shown] = {}
+    absent: list[Shown] = []
+    in_row = 0
+    for one in shown:
+        if one.tags is None:
+            in_row += 1
+            if in_row > 2:
+                absent.pop()
+            absent.append(one)
+            continue
+        in_row = 0
+        version = (one.revision, tuple(sorted(one.tags.items())))
+        known = versions.get(version, one)
+        began, ended = max(known.began, one.began), min(known.ended, one.ended)
+        versions[version] = replace(known, began=began, ended=ended)
+    return sorted((*versions.values(), *absent), key=lambda each: (each.began, each.number))
+
+
+def _is_judged(operation: Operation, history: History) -> bool:
+    """Whether an operation was over before its group was deleted."""
+    if not history.deleted_groups:
+        return True
+    asked = operation.asked
+    groups = {asked.group} if isinstance(asked, Query) else {group_of(key) for key in operation.keys}
+    until = min((history.deleted_groups.get(group, math.inf) for group in groups), default=math.inf)
+    return until == math.inf or (operation.ended is not None and operation.ended < until)
+
+
+def _add(story: KeyStory, operation: Operation) -> None:
+    write = _write_of(operation)
+    if write is not None:
+        story.writes.append(write)
+    number, began, ended = operation.number, operation.began, operation.ended
+    if ended is None:
+        return
+    strong = operation.ack in STRONG_LEVELS
+    match operation.heard:
+        case Stored(revision, tags):
+            story.shown.append(Shown(number, began, ended, "write", strong, revision, tags))
+        case Row(_, revision, tags):
+            story.shown.append(Shown(number, began, ended, "get", strong, revision, tags))
+        case Nothing():
+            story.shown.append(Shown(number, began, ended, "get", strong, 0, None))
+        case _:
+            pass
+
+
+def _write_of(operation: Operation) -> Write | None:
+    asked, heard = operation.asked, operation.heard
+    if isinstance(asked, Get | Query) or (isinstance(heard, Failed) and not heard.maybe):
+        return None
+    over = operation.acknowledged or (isinstance(heard, Failed) and heard.over)
+    ended = operation.ended if over and operation.ended is not None else math.inf
+    strong = operation.ack in STRONG_LEVELS
+    found: bool | None = None
+    if isinstance(heard, Stored):
+        found = not heard.created
+    elif isinstance(heard, Deleted):
+        found = heard.deleted
+    return Write(
+        operation.number,
+        operation.began,
+        ended,
+        tags={} if isinstance(asked, Delete) else asked.tags,
+        replace=isinstance(asked, Apply) and asked.replace,
+        deletes=isinstance(asked, Delete),
+        promised=strong and operation.acknowledged,
+        weak=not strong,
+        last=ended,
+        wrote=not (isinstance(asked, Delete) and found is False),
+        revision=heard.revision if isinstance(heard, Stored) else None,
+        found=found,
+    )
+
+
+def _with_last(writes: Iterable[Write]) -> list[Write]:
+    """The writes, each with the last moment in which it may take effect.
+
+    A write that failed and is over takes effect before any that begins after it and is acknowledged. Writes
+    that promise nothing may show at any time.
+    """
+    known = list(writes)
+    walls = sorted((write.began, write.ended) for write in known if write.promised and write.wrote)
+    firsts = [ended for _, ended in walls]
+    for index in range(len(firsts) - 2, -1, -1):
+        firsts[index] = min(firsts[index], firsts[index + 1])
+    return [_until(write, walls, firsts) for write in known]
+
+
+def _until(write: Write, walls: list[tuple[float, float]], firsts: list[float]) -> Write:
+    if write.promised:
+        return write
+    if write.weak:
+        return replace(write, ended=math.inf, last=math.inf)
+    index = bisect_left(walls, (write.ended, -math.inf))
+    return replace(write, last=firsts[index] if index < len(firsts) else math.inf)
+
+
+def _add_queries(stories: dict[str, KeyStory], operations: Iterable[Operation]) -> None:
+    keys: dict[str, list[str]] = {}
+    for key in sorted(stories):
+        keys.setdefault(group_of(key), []).append(key)
+    for operation in operations:
+        asked, heard, ended = operation.asked, operation.heard, operation.ended
+        if not isinstance(asked, Query) or not isinstance(heard, Rows) or ended is None:
+            continue
+        rows = {row.key: row for row in heard.rows}
+        strong = operation.ack in STRONG_LEVELS
+        for key in keys.get(asked.group, ()):
+            row = rows.get(key)
+            revision, tags = (row.revision, row.tags) if row is not None else (0, None)
+            stories[key].shown.append(
+                Shown(operation.number, operation.began, ended, "query", strong, revision, tags)
+            )
+
+
+def _add_end(stories: dict[str, KeyStory], history: History) -> None:
+    """At the end, each replica by itself must obey the rules of a quorum read.
+
+    Which shard a key belongs to is seen from who holds it; a key that nobody holds is nowhere.
+    """
+    end = the_end(history)
+    held_by: dict[str, list[Shown]] = {}
+    groups = {shard.group for shard in history.replicas} - history.deleted_groups.keys()
+    for shard in sorted(history.replicas):
+        if shard.group not in groups:
+            continue
+        replicas = history.replicas[shard]
+        for key in sorted({key for replica in replicas for key in replica.held}):
+            seen = [_at_end(end, replica.node, replica.held.get(key)) for replica in replicas]
+            held_by.setdefault(key, []).extend(seen)
+    for key, seen in held_by.items():
+        stories.setdefault(key, KeyStory(key)).at_end.extend(seen)
+    for key, story in stories.items():
+        if key not in held_by and group_of(key) in groups:
+            story.at_end.append(_at_end(end, "each replica", None))
+
+
+def the_end(history: History) -> float:
+    """A moment after everything that clients asked and heard."""
+    times = [operation.ended or operation.began for operation in history.operations]
+    return max((*times, history.healed_at or 0.0)) + 1.0
+
+
+def _at_end(end: float, node: str, held: tuple[int, int, Tags] | None) -> Shown:
+    if held is None or held[1]:
+        return Shown(0, end, end, END, True, 0, None, where=node)
+    return Shown(0, end, end, END, True, held[0], held[2], where=node)

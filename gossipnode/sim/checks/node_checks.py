@@ -1,0 +1,58 @@
+"""Checks of nodes while a run goes on: that they serve, stay, keep what is newer, and find no defect."""
+
+from __future__ import annotations
+
+from gossipnode.sim.checks.verdict import Verdict
+from gossipnode.sim.history.history import History
+from gossipnode.sim.history.operations import Failed
+
+AVAILABLE_AFTER_SECONDS = 30.0
+"""How long after a majority is up and connected again no quorum operation fails any more."""
+
+ANSWER_SECONDS = 60.0
+"""How long a client waits for an answer at most, whatever its operation."""
+
+
+def always_versions_go_up(history: History, verdict: Verdict) -> None:
+    """A replica's version of a record never goes down."""
+    verdict.times += len(history.operations)
+    for back in history.went_back:
+        verdict.add(back.time, f"{back.key}: {back.node} put {back.after} in place of {back.before}")
+
+
+def always_nodes_stay(history: History, verdict: Verdict) -> None:
+    """No node's process ends by itself, unless it was forgotten or told to end."""
+    verdict.times += len(history.nodes)
+    for ended in history.ended_nodes:
+        if verdict.fails(ended.expected):
+            verdict.add(ended.time, f"{ended.node} ended: {ended.reason}")
+
+
+def always_no_defects(history: History, verdict: Verdict) -> None:
+    """No node logs an error that names a defect of its own."""
+    verdict.times += len(history.nodes)
+    for defect in history.defects:
+        verdict.add(defect.time, f"{defect.node}: {defect.text}")
+
+
+def eventually_available(history: History, verdict: Verdict) -> None:
+    """With a majority up and connected for half a minute, every quorum operation is answered and succeeds."""
+    served = [
+        (period.begins + AVAILABLE_AFTER_SECONDS, period.ends)
+        for period in history.served
+        if period.begins + AVAILABLE_AFTER_SECONDS <= period.ends
+    ]
+    for operation in history.operations:
+        if operation.ack != "quorum":
+            continue
+        until = operation.began + ANSWER_SECONDS if operation.ended is None else operation.ended
+        if not any(begins <= operation.began and until <= ends for begins, ends in served):
+            continue
+        heard = operation.heard
+        said = f"{heard.error}: {heard.text}" if isinstance(heard, Failed) else "no answer"
+        if verdict.fails(operation.acknowledged):
+            verdict.add(
+                until,
+                f"operation {operation.number} of {operation.client} at {operation.node} was given {said}",
+                (operation.number,),
+            )

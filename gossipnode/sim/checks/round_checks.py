@@ -1,0 +1,158 @@
+"""Checks of what rounds reported, held against what their replicas held."""
+
+from __future__ import annotations
+
+from gossipnode.core.ring.round import RoundOutcome
+from gossipnode.core.ring.turn import hop_limit
+from gossipnode.sim.checks.key_story import group_of
+from gossipnode.sim.checks.verdict import Verdict
+from gossipnode.sim.history.history import History, RoundSeen
+from gossipnode.sim.history.operations import Import, Operation, Query
+
+CALM_BEFORE_SECONDS = 60.0
+"""How long all must have been well before a round, so that it has no excuse.
+
+By then members have said hello to each other again, and what was repaired in the background is repaired.
+"""
+
+STRAGGLER_SECONDS = 30.0
+"""How long after the end of an operation its last calls to replicas may still be under way."""
+
+ROUND_ENDS_SECONDS = 1800.0
+"""A round is over in this time, whatever happens: each of its few hops ends, or its holder counts as gone."""
+
+FINAL_ROUNDS = 2
+"""Rounds of each shard at the end of a run: the first repairs, the second finds nothing to do."""
+
+
+def always_rounds_tell_the_truth(history: History, verdict: Verdict) -> None:
+    """A round says that replicas are equal only if they are, unless somebody wrote or broke something."""
+    for seen in history.rounds:
+        if not _is_still(history, seen, STRAGGLER_SECONDS):
+            continue
+        if seen.outcome in (RoundOutcome.CONVERGED.value, RoundOutcome.REPAIRED.value) and verdict.fails(
+            seen.equal_after
+        ):
+            verdict.add(
+                seen.ended, f"{_named(seen)} said {seen.outcome}, but its replicas differed when it ended"
+            )
+        if (
+            seen.outcome == RoundOutcome.CONVERGED.value
+            and _is_still(history, seen, CALM_BEFORE_SECONDS)
+            and verdict.fails(seen.equal_before or _has_company(history, seen))
+        ):
+            verdict.add(seen.ended, f"{_named(seen)} said converged, but its replicas differed when it began")
+
+
+def always_rounds_claim_what_their_hops_show(history: History, verdict: Verdict) -> None:
+    """A round that says converged moved no record, and one that says repaired left none out."""
+    for seen in history.rounds:
+        moved = sum(hop.sent + hop.received for hop in seen.hops)
+        incomplete = [hop for hop in seen.hops if not hop.complete]
+        if seen.outcome == RoundOutcome.CONVERGED.value and verdict.fails(not moved):
+            verdict.add(seen.ended, f"{_named(seen)} said converged, but moved {moved} records")
+        if seen.outcome in (RoundOutcome.CONVERGED.value, RoundOutcome.REPAIRED.value) and verdict.fails(
+            not incomplete
+        ):
+            verdict.add(
+                seen.ended,
+                f"{_named(seen)} said {seen.outcome}, but its hop from {incomplete[0].from_node} to "
+                f"{incomplete[0].to_node} was not complete",
+            )
+
+
+def always_calm_rounds_are_complete(history: History, verdict: Verdict) -> None:
+    """A round in a calm cluster is complete: healthy never looks broken."""
+    for seen in history.rounds:
+        if not _is_calm(history, seen):
+            continue
+        reasons = sorted({hop.reason for hop in seen.hops if hop.reason})
+        if verdict.fails(seen.outcome not in (RoundOutcome.INCOMPLETE.value, "")):
+            verdict.add(
+                seen.ended,
+                f"{_named(seen)} was {seen.outcome or 'lost'} in a calm cluster"
+                + (f": {'; '.join(reasons)}" if reasons else ""),
+            )
+
+
+def eventually_rounds_end(history: History, verdict: Verdict) -> None:
+    """Each round ends within half an hour, whatever happens to its replicas."""
+    for seen in history.rounds:
+        took = seen.ended - seen.began
+        if verdict.fails(took <= ROUND_ENDS_SECONDS):
+            verdict.add(seen.ended, f"{_named(seen)} took {took:g} s")
+
+
+def finally_rounds_repair(history: History, verdict: Verdict) -> None:
+    """At the end one round of 2n-3 hops makes a shard's replicas equal, and the next moves no record."""
+    final: dict[str, list[RoundSeen]] = {}
+    for seen in history.rounds:
+        if seen.final:
+            final.setdefault(str(seen.shard), []).append(seen)
+    for shard in sorted(final):
+        rounds = sorted(final[shard], key=lambda each: (each.began, each.ended))
+        _expect_repair(rounds[0], verdict)
+        for seen in rounds[1:FINAL_ROUNDS]:
+            moved = sum(hop.sent + hop.received for hop in seen.hops)
+            if verdict.fails(seen.outcome == RoundOutcome.CONVERGED.value and not moved):
+                verdict.add(
+                    seen.ended,
+                    f"{_named(seen)} came after one that had to repair all, but was "
+                    f"{seen.outcome or 'lost'} and moved {moved} records",
+                )
+
+
+def _expect_repair(seen: RoundSeen, verdict: Verdict) -> None:
+    limit = hop_limit(seen.replicas)
+    if verdict.fails(seen.outcome in (RoundOutcome.CONVERGED.value, RoundOutcome.REPAIRED.value)):
+        verdict.add(seen.ended, f"{_named(seen)} was {seen.outcome or 'lost'} although all was healed")
+    if verdict.fails(len(seen.hops) <= limit):
+        verdict.add(
+            seen.ended,
+            f"{_named(seen)} made {len(seen.hops)} hops over {seen.replicas} replicas, more than {limit}",
+        )
+
+
+def _named(seen: RoundSeen) -> str:
+    return f"the round of {seen.shard} from {seen.origin} at {seen.began:g}"
+
+
+def _is_still(history: History, seen: RoundSeen, before_seconds: float) -> bool:
+    """Whether no request to its group and no fault came shortly before a round and during it."""
+    begins = seen.began - before_seconds
+    if any(event.kind == "fault" and begins <= event.time <= seen.ended for event in history.events):
+        return False
+    return not any(
+        operation.began <= seen.ended
+        and (operation.ended is None or operation.ended >= begins)
+        and _concerns(operation, seen.shard.group)
+        for operation in history.operations
+    )
+
+
+def _concerns(operation: Operation, group: str) -> bool:
+    """Whether an operation may write into a group; a read may, by mending what it finds."""
+    asked = operation.asked
+    if isinstance(asked, Query):
+        return asked.group == group
+    if isinstance(asked, Import):
+        return any(group_of(key) == group for key in asked.keys)
+    return group_of(asked.key) == group
+
+
+def _has_company(history: History, seen: RoundSeen) -> bool:
+    """Whether another round of its shard ran at the same time, and may have repaired it."""
+    return any(
+        other is not seen
+        and other.shard == seen.shard
+        and other.began <= seen.ended
+        and seen.began <= other.ended
+        for other in history.rounds
+    )
+
+
+def _is_calm(history: History, seen: RoundSeen) -> bool:
+    begins = seen.began - CALM_BEFORE_SECONDS
+    if any(event.kind == "fault" and begins <= event.time <= seen.ended for event in history.events):
+        return False
+    return any(calm.begins <= begins and seen.ended <= calm.ends for calm in history.calm)
