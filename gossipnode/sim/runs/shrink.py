@@ -140,18 +140,28 @@ def _leave_out_last_steps(search: _Search) -> None:
 
 
 def _leave_out_header(search: _Search) -> None:
-    """Leave out nodes and groups that no step names, and settings."""
-    for node in search.best.nodes:
-        if not _named(search.best, node):
-            left = tuple(each for each in search.best.nodes if each != node)
-            search.improves(replace(search.best, nodes=left))
+    """Leave out nodes and groups that no step names, and settings.
+
+    As many nodes stay as groups have replicas. With fewer of them a quorum may be out of reach, and then the
+    check is violated for another reason.
+    """
     for group in search.best.groups:
         if not _named(search.best, group.partition(":")[0]):
             left = tuple(each for each in search.best.groups if each != group)
             search.improves(replace(search.best, groups=left))
+    for node in search.best.nodes:
+        if not _named(search.best, node) and len(search.best.nodes) > _replicas(search.best):
+            left = tuple(each for each in search.best.nodes if each != node)
+            search.improves(replace(search.best, nodes=left))
     for key in list(search.best.settings):
         rest = {name: value for name, value in search.best.settings.items() if name != key}
         search.improves(replace(search.best, settings=rest))
+
+
+def _replicas(scenario: Scenario) -> int:
+    """How many replicas the groups have, at most."""
+    given = [group.rpartition(":")[2] for group in scenario.groups]
+    return max([1, *(int(replicas) for replicas in given if replicas.isdigit())])
 
 
 _NAME = re.compile(r"\w+")

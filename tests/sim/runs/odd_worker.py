@@ -9,13 +9,20 @@ import json
 import os
 import sys
 import threading
+from typing import Any
 
 
 def main() -> None:
     with open(int(sys.argv[1]), "wb") as results:
         for line in sys.stdin.buffer:
             run = json.loads(line)["run"]
-            answer = {"seed": run["seed"], "checks": {os.environ["PYTHONHASHSEED"]: os.getpid()}}
+            answer: dict[str, Any] = {
+                "seed": run["seed"] or 0,
+                "checks": {os.environ["PYTHONHASHSEED"]: os.getpid()},
+            }
+            if "crash b" in run["text"]:
+                answer["violations"] = [{"check": "always_odd", "time": 1.5, "text": "it crashes"}]
+                answer["story"] = {"text": "the story", "page": "the page"}
             match run["name"]:
                 case "dies":
                     print("Problem: of my own", file=sys.stderr)

@@ -112,9 +112,22 @@ def test_jobs_are_taken_as_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(taken) <= 6
 
 
+@pytest.mark.slow
+def test_the_shortest_schedule_of_a_violation() -> None:
+    text = "nodes a b\ngroups sw:1:2\nseed 9\n\n@1 get a sw/n/1\n@2 crash a\n@3 crash b\n@4 crash c\nheal\n"
+    finished: list[None] = []
+    with Workers(1, module=ODD) as workers:
+        shrunk = shortest(workers, text, "always_odd", lambda: finished.append(None))
+        other = shortest(workers, text, "always_even", lambda: None)
+    assert [str(step) for step in shrunk.scenario.steps] == ["@0 crash b"]
+    assert shrunk.scenario.seed == 9
+    assert len(finished) == shrunk.runs
+    assert not other.shown
+
+
 # Real runs
 
-WRONG = "nodes a b\ngroups sw:1:2\n\n@1 get a sw/n/1\n@2 apply a sw/n/1 x=1 -> fails\n@3 get b sw/n/1\nheal\n"
+WRONG = "nodes a b\ngroups sw:1:2\n\n@1 get a sw/n/1 -> live\n@2 get b sw/n/1\n"
 
 
 @pytest.mark.slow
@@ -130,18 +143,6 @@ def test_a_seed_gives_the_same_story_in_another_process() -> None:
 
 
 @pytest.mark.slow
-def test_the_shortest_schedule_of_a_violation() -> None:
-    finished: list[None] = []
-    with Workers(1) as workers:
-        summary = workers.run(Job(GivenRun("a file", WRONG, seed=9)))
-        assert [violation.check for violation in summary.violations] == ["steps"]
-        shrunk = shortest(workers, summary.scenario, "steps", lambda: finished.append(None))
-    assert [step.verb for step in shrunk.scenario.steps] == ["apply"]
-    assert shrunk.scenario.seed == 9
-    assert len(finished) == shrunk.runs
-
-
-@pytest.mark.slow
 def test_a_scenario_that_cannot_be_run_says_where() -> None:
     with Workers(1) as workers:
         wrong, impossible, unnamed = workers.run_all(
@@ -151,3 +152,12 @@ def test_a_scenario_that_cannot_be_run_says_where() -> None:
     assert impossible.refused.startswith("f.txt:1: ")
     assert "NAME:SHARDS:REPLICAS" in unnamed.refused
     assert not wrong.violations
+
+
+@pytest.mark.slow
+def test_what_steps_expect_is_checked_like_all_else() -> None:
+    with Workers(1) as workers:
+        summary = workers.run(Job(GivenRun("a file", WRONG, seed=9)))
+    assert (summary.seed, summary.operations, summary.checks["steps"]) == (9, 2, 1)
+    assert [violation.check for violation in summary.violations] == ["steps"]
+    assert summary.scenario.startswith("nodes a b\ngroups sw:1:2\nseed 9\n")

@@ -60,9 +60,17 @@ def test_nodes_groups_and_settings_that_nothing_names_go() -> None:
         return len(tried.groups) > 0 and holding("crash", "cut")(tried)
 
     left = shrink(scenario(CRASH, CUT), shows).scenario
+    assert left.groups == ("other:1:2",)
     assert left.nodes == ("a", "b")
-    assert len(left.groups) == 1
     assert left.settings == {}
+
+
+def test_as_many_nodes_stay_as_there_are_replicas() -> None:
+    def shows(tried: Scenario) -> bool:
+        return "sw:1:3" in tried.groups and holding("crash")(tried)
+
+    left = shrink(scenario(CRASH), shows).scenario
+    assert (len(left.nodes), left.groups) == (3, ("sw:1:3",))
 
 
 def test_the_end_stays_where_it_is_needed() -> None:
