@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gossipnode.cli.output import counted, print_json, print_line, print_table, progress, say
 from gossipnode.cli.standard_streams import flush_results
+from gossipnode.sim.checks.all_checks import CHECKS
 from gossipnode.sim.history.story import violation_words
 from gossipnode.sim.runs.many_runs import Workers
 from gossipnode.sim.runs.run_messages import STEPS, GivenRun, Job, Story, Summary
@@ -86,6 +87,8 @@ class SimReport:
         """Gives the checks that the schedule shows."""
         self._say("")
         self._say(f"{check} is violated in {counted(self._violated[check], 'run')}.")
+        if check in CHECKS:
+            self._say(f"it says: {CHECKS[check]}")
         self._say(f"first by: {_command('sim', *self.of_seed(summary.seed))}")
         for violation in summary.violations:
             if violation.check == check:
@@ -139,7 +142,8 @@ class SimReport:
 def _line(summary: Summary, found: Counter[str]) -> str:
     told = ", ".join(check if times == 1 else f"{check} ({times} times)" for check, times in found.items())
     reached = counted(sum(summary.reached.values()), "fault")
-    done = f"seed {summary.seed}: {counted(summary.operations, 'operation')}, {reached}"
+    minutes = f"{summary.virtual_seconds / 60:.1f} minutes"
+    done = f"seed {summary.seed}: {counted(summary.operations, 'operation')} in {minutes}, {reached}"
     if told:
         return f"{done}: VIOLATED {told}"
     return f"{done}: {counted(sum(summary.checks.values()), 'check')}, all hold"

@@ -67,6 +67,8 @@ class Summary(msgspec.Struct, frozen=True):
     nodes: int = 0
     faults: tuple[str, ...] = ()
     operations: int = 0
+    virtual_seconds: float = 0.0
+    """How long the run was, in its own time."""
     checks: dict[str, int] = {}
     """How often each check was made."""
     reached: dict[str, int] = {}
@@ -109,6 +111,7 @@ def summary_of(result: RunResult, faults: tuple[str, ...]) -> Summary:
         nodes=len(result.scenario.nodes),
         faults=faults,
         operations=result.operations,
+        virtual_seconds=result.virtual_seconds,
         checks={**checks, STEPS: expectations} if expectations else checks,
         reached=dict(sorted(result.history.reached.items())),
         violations=violations,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeAlias
 
 from gossipnode.sim.scenario.scenario import Scenario, Step
@@ -73,8 +74,9 @@ def shrink(scenario: Scenario, shows: Shows, runs_max: int = RUNS_MAX) -> Shrunk
     try:
         if not search.improves(scenario):
             return Shrunk(scenario, shown=False, runs=search.runs, finished=True)
-        size = None
-        while size != (size := _size(search.best)):
+        before = (0, 0, 0)
+        while before != _size(search.best):
+            before = _size(search.best)
             _leave_out_steps(search)
             _leave_out_last_steps(search)
             _leave_out_header(search)
@@ -209,11 +211,12 @@ def _waits(times: list[float]) -> Iterator[tuple[float, float]]:
 def _earlier(search: _Search, after: float, wait: float) -> None:
     """Let all that comes after a time come earlier, by nearly the whole wait, or by half of it."""
     for cut in (wait * 0.9, wait * 0.5):
-        moved = _with_times(
-            search.best, lambda time, cut=cut: time if time <= after else round(time - cut, 3)
-        )
-        if search.improves(moved):
+        if search.improves(_with_times(search.best, partial(_moved, after, cut))):
             return
+
+
+def _moved(after: float, cut: float, time: float) -> float:
+    return time if time <= after else round(time - cut, 3)
 
 
 def _with_times(scenario: Scenario, change: Callable[[float], float]) -> Scenario:

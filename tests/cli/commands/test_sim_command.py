@@ -81,7 +81,7 @@ def test_a_run_in_which_all_holds_and_its_history(cli: Cli, tmp_path: Path) -> N
     for name in ("told.txt", "told.html"):
         ended = cli("sim", "--scenario", str(tmp_path / "s.txt"), "--history", str(tmp_path / name))
         assert (ended.code, ended.err) == (0, "")
-    assert "seed 0: 2 operations, 1 fault: " in ended.out
+    assert "seed 0: 2 operations in 0.1 minutes, 1 fault: " in ended.out
     assert ", all hold\n" in ended.out
     assert "steps  " in ended.out
     assert "crash           1" in ended.out
@@ -95,7 +95,7 @@ def test_a_failure_names_its_check_its_schedule_and_its_files(cli: Cli, wrong: s
     ended = cli("sim", "--scenario", wrong, "--seed", "7")
     assert ended.code == 1
     assert ended.problem == "1 of 1 seed violated steps"
-    assert "seed 7: 2 operations, 1 fault: VIOLATED steps" in ended.out
+    assert "seed 7: 2 operations in 0.1 minutes, 1 fault: VIOLATED steps" in ended.out
     assert "first by: gossipnode sim --scenario wrong.txt --seed 7" in ended.out
     assert "wrong.txt:4: @1 get a sw/n/1 -> live" in ended.out
     assert "    @1 get a sw/n/1 -> live\n    @2 get b sw/n/1\n    @3 crash b\n\nreplay it" in ended.out
@@ -109,7 +109,7 @@ def test_a_failure_names_its_check_its_schedule_and_its_files(cli: Cli, wrong: s
         "--scenario",
         f"{name}.scenario.txt",
     )
-    assert "seed 7: 2 operations, 1 fault: VIOLATED steps" in again.out
+    assert "seed 7: 2 operations in 0.1 minutes, 1 fault: VIOLATED steps" in again.out
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gossipnode.cli.sim_report import SimReport
+from gossipnode.sim.checks.all_checks import CHECKS
 from gossipnode.sim.checks.verdict import Violation
 from gossipnode.sim.runs.many_runs import Workers
 from gossipnode.sim.runs.run_messages import Story, Summary
@@ -29,6 +30,7 @@ def run_of(seed: int, *violations: Violation, scenario: str = SCHEDULE) -> Summa
     return Summary(
         seed=seed,
         operations=10,
+        virtual_seconds=90.0,
         checks={"always_odd": 7, "always_even": 3},
         reached={"crash": 2},
         violations=violations,
@@ -47,8 +49,10 @@ def test_a_line_for_each_run_and_the_sums(capsys: pytest.CaptureFixture[str]) ->
     made = report(run_of(4), run_of(5, ODD, ODD, EVEN), run_of(6, ODD))
     made.tell_totals()
     out = capsys.readouterr().out
-    assert "seed 4: 10 operations, 2 faults: 10 checks, all hold\n" in out
-    assert "seed 5: 10 operations, 2 faults: VIOLATED always_odd (2 times), always_even\n" in out
+    assert "seed 4: 10 operations in 1.5 minutes, 2 faults: 10 checks, all hold\n" in out
+    assert (
+        "seed 5: 10 operations in 1.5 minutes, 2 faults: VIOLATED always_odd (2 times), always_even\n" in out
+    )
     assert "always_odd    21      2" in out
     assert "crash           6" in out
     assert made.failed == {5, 6}
@@ -91,6 +95,12 @@ def test_nothing_is_left_out_where_that_is_asked_for(
 ) -> None:
     report(run_of(4, ODD)).tell_failures(workers, shrinks=False)
     assert "    @2 crash b\n    @3 crash a\n    heal\n" in capsys.readouterr().out
+
+
+def test_a_check_is_told_with_what_it_says(workers: Workers, capsys: pytest.CaptureFixture[str]) -> None:
+    name, sentence = next(iter(CHECKS.items()))
+    report(run_of(4, Violation(name, 1.0, "wrong"), scenario="")).tell_failures(workers, shrinks=True)
+    assert f"{name} is violated in 1 run.\nit says: {sentence}\n" in capsys.readouterr().out
 
 
 def test_a_run_that_was_lost_with_its_process_has_no_schedule(
