@@ -19,6 +19,7 @@ from gossipnode.sim.checks.node_checks import (
     always_versions_go_up,
     eventually_available,
 )
+from gossipnode.sim.checks.past_check import always_records_have_a_past
 from gossipnode.sim.checks.query_checks import always_queries_are_in_order, always_queries_are_one_view
 from gossipnode.sim.checks.read_checks import (
     always_merges_survive,
@@ -71,6 +72,7 @@ _OF_KEYS: tuple[KeyCheck, ...] = (
     always_deletes_say_what_they_did,
     always_failed_writes_never_overtake,
     always_retries_are_done_once,
+    always_records_have_a_past,
     always_queries_are_one_view,
     finally_acknowledged_is_there,
 )

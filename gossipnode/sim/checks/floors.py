@@ -5,10 +5,11 @@ A quorum's newest version never becomes an older one, so whoever asks a quorum a
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
+from collections.abc import Iterable
 from typing import Literal, NamedTuple, TypeAlias
 
-from gossipnode.sim.checks.key_story import KeyStory, Shown, Span, Write
+from gossipnode.sim.checks.sights import Shown, Span, Write
 
 Kind: TypeAlias = Literal["write", "delete", "read"]
 
@@ -40,25 +41,26 @@ class _Rising:
 
     def before(self, span: Span) -> Floor:
         """The highest floor of what had ended when a span began."""
-        find = bisect_right if span.ended > span.began else bisect_left
-        index = find(self._ended, span.began)
+        index = bisect_right(self._ended, span.began)
         return self._floors[index - 1] if index else NO_FLOOR
 
 
 class Floors:
     """The floors of one key."""
 
-    def __init__(self, story: KeyStory) -> None:
-        """Work through a story once."""
+    def __init__(self, promised: Iterable[Write], sights: Iterable[Shown]) -> None:
+        """Work once through what was acknowledged and what quorums showed."""
         self._all = _Rising()
+        self._live = _Rising()
         self._kinds: dict[Kind, _Rising] = {"write": _Rising(), "delete": _Rising(), "read": _Rising()}
-        sources: list[Write | Shown] = list(story.promised())
-        sources += [shown for shown in story.strong() if shown.source in ("get", "query")]
+        sources: list[Write | Shown] = list(promised)
+        sources += [shown for shown in sights if shown.source in ("get", "query")]
         for source in sorted(sources, key=lambda each: (each.ended, each.number)):
             revision = self._revision(source)
             floor = Floor(revision, source.number)
             self._kinds[_kind(source)].add(source.ended, floor)
             self._all.add(source.ended, floor)
+            self._live.add(source.ended, Floor(source.revision or 0, source.number))
 
     def below(self, span: Span) -> Floor:
         """How new a version must be that a quorum finds in this span."""
@@ -74,8 +76,9 @@ class Floors:
         before = self._all.before(source).revision
         if isinstance(source, Write) and source.wrote:
             return before + 1
-        # Nothing was there, so whatever had been there has got a tombstone, which is newer.
-        return before + 1 if before else 0
+        # Nothing was there, so the last record that had been there has got a tombstone, which is newer.
+        live = self._live.before(source).revision
+        return max(before, live + 1) if live else before
 
 
 def _kind(source: Write | Shown) -> Kind:

@@ -10,7 +10,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from gossipnode.sim.checks.key_story import KeyStory, Shown, Span, Write
+from gossipnode.sim.checks.key_story import KeyStory
+from gossipnode.sim.checks.sights import Shown, Span, Write
 
 
 @dataclass(slots=True)
@@ -49,20 +50,28 @@ def hiders(story: KeyStory, tag: str, value: int, since: Span) -> Hiders:
 
 
 def may_be_deleted(story: KeyStory, since: Span, shown: Span) -> bool:
-    """Whether a record that was there in one span may have been deleted when another ended."""
+    """Whether a record that was there in one span may have been deleted when another ended.
+
+    If that other is a write, it is not asked for what it did itself.
+    """
+    own = shown.number if isinstance(shown, Write) else 0
     return any(
         write.deletes and write.began < shown.ended and not write.surely_before(since)
         for write in story.writes
-        if write.number != shown.number
+        if write.number != own
     )
 
 
 def may_live(story: KeyStory, since: Span | None, shown: Span) -> bool:
-    """Whether a record that was not there in one span (or ever) may be there when another ends."""
+    """Whether a record that was not there in one span (or ever) may be there when another ends.
+
+    If that other is a write, it is not asked for what it did itself.
+    """
+    own = shown.number if isinstance(shown, Write) else 0
     return any(
         not write.deletes and write.began < shown.ended and not (since and write.surely_before(since))
         for write in story.writes
-        if write.number != shown.number
+        if write.number != own
     )
 
 

@@ -10,8 +10,9 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
 
+from gossipnode.sim.checks.floors import Floors
+from gossipnode.sim.checks.sights import END, Shown, Write
 from gossipnode.sim.history.history import History
 from gossipnode.sim.history.operations import (
     Apply,
@@ -19,6 +20,7 @@ from gossipnode.sim.history.operations import (
     Deleted,
     Failed,
     Get,
+    Import,
     Nothing,
     Operation,
     Query,
@@ -29,76 +31,6 @@ from gossipnode.sim.history.operations import (
 )
 
 STRONG_LEVELS = ("quorum", "all")
-Source: TypeAlias = Literal["get", "query", "write", "end"]
-
-END: Literal["end"] = "end"
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """When an operation was under way, as its client knows it. `number` names it; 0 is the end of the run."""
-
-    number: int
-    began: float
-    ended: float
-
-    def before(self, other: Span) -> bool:
-        """Whether it had ended for certain when the other began."""
-        if other.began == other.ended:
-            return self.ended < other.began
-        return self.ended <= other.began
-
-
-@dataclass(frozen=True, slots=True)
-class Write(Span):
-    """A write that may have taken effect. `ended` is infinite if it may never be over.
-
-    Of a write that failed and is over, `ended` is when it failed. It may take effect later all the same, by
-    what it left at a replica, but never on top of an acknowledged write that began after it had failed.
-    """
-
-    tags: Tags
-    replace: bool
-    deletes: bool
-    promised: bool
-    """Whether it was acknowledged by a quorum."""
-    weak: bool
-    """Whether it was asked for at a level that promises nothing."""
-    last: float
-    """The last moment in which it may take effect."""
-    wrote: bool
-    """Whether it left a version for certain: a delete that found nothing does not."""
-    revision: int | None = None
-    """That of the record that its client was given: its own version or one that came after it."""
-    found: bool | None = None
-    """What its client was told: whether a live record was there before it."""
-
-    def surely_before(self, since: Span) -> bool:
-        """Whether it cannot take effect after what happened in a span of time."""
-        if isinstance(since, Write) and since.promised and since.wrote and self.before(since):
-            return True
-        return self.last < since.began or (self.last == since.began and since.ended > since.began)
-
-    def covers(self, tag: str) -> bool:
-        """Whether no earlier value of a tag is left where it takes effect."""
-        return self.deletes or self.replace or tag in self.tags
-
-
-@dataclass(frozen=True, slots=True)
-class Shown(Span):
-    """What was shown of a key. Without a record, `tags` is None and the revision 0."""
-
-    source: Source
-    strong: bool
-    """Whether a quorum was asked."""
-    revision: int
-    tags: Tags | None
-    where: str = ""
-    """The node that holds it, if this is the end of the run."""
-
-    def at(self) -> str:
-        """Who showed it, in words."""
-        return f"the store of {self.where}" if self.source == END else f"operation {self.number}"
 
 
 @dataclass(slots=True)
@@ -113,6 +45,8 @@ class KeyStory:
     """What quorums showed to clients, the sights of one version joined, in the same order."""
     at_end: list[Shown] = field(default_factory=list[Shown])
     """What the replicas held when the run had ended."""
+    floors: Floors = field(default_factory=lambda: Floors([], []))
+    """How new a version must be, by what came before."""
     judged: list[Shown] = field(default_factory=list[Shown])
     """What a check is to judge by all that came before: the sights, or what is there at the end."""
 
@@ -153,6 +87,7 @@ def key_stories(history: History) -> list[KeyStory]:
         story.shown.sort(key=lambda each: (each.began, each.number))
         story.sights = _joined(story.strong())
         story.judged = story.sights
+        story.floors = Floors(story.promised(), story.sights)
     return [stories[key] for key in sorted(stories)]
 
 
@@ -195,16 +130,24 @@ def _is_judged(operation: Operation, history: History) -> bool:
     return until == math.inf or (operation.ended is not None and operation.ended < until)
 
 
+def _end_of(operation: Operation) -> float:
+    """When an operation ended. One that took no time ends just after its instant."""
+    if operation.ended is None:
+        return math.inf
+    return max(operation.ended, math.nextafter(operation.began, math.inf))
+
+
 def _add(story: KeyStory, operation: Operation) -> None:
     write = _write_of(operation)
     if write is not None:
         story.writes.append(write)
-    number, began, ended = operation.number, operation.began, operation.ended
-    if ended is None:
+    number, began = operation.number, operation.began
+    if operation.ended is None:
         return
+    ended = _end_of(operation)
     strong = operation.ack in STRONG_LEVELS
     match operation.heard:
-        case Stored(revision, tags):
+        case Stored(revision, tags) if tags:
             story.shown.append(Shown(number, began, ended, "write", strong, revision, tags))
         case Row(_, revision, tags):
             story.shown.append(Shown(number, began, ended, "get", strong, revision, tags))
@@ -219,7 +162,7 @@ def _write_of(operation: Operation) -> Write | None:
     if isinstance(asked, Get | Query) or (isinstance(heard, Failed) and not heard.maybe):
         return None
     over = operation.acknowledged or (isinstance(heard, Failed) and heard.over)
-    ended = operation.ended if over and operation.ended is not None else math.inf
+    ended = _end_of(operation) if over else math.inf
     strong = operation.ack in STRONG_LEVELS
     found: bool | None = None
     if isinstance(heard, Stored):
@@ -231,13 +174,14 @@ def _write_of(operation: Operation) -> Write | None:
         operation.began,
         ended,
         tags={} if isinstance(asked, Delete) else asked.tags,
-        replace=isinstance(asked, Apply) and asked.replace,
+        replace=isinstance(asked, Import) or (isinstance(asked, Apply) and asked.replace),
         deletes=isinstance(asked, Delete),
         promised=strong and operation.acknowledged,
         weak=not strong,
         last=ended,
         wrote=not (isinstance(asked, Delete) and found is False),
-        revision=heard.revision if isinstance(heard, Stored) else None,
+        # A try that finds its work done is given the newest version, which has no tags if it is a tombstone.
+        revision=heard.revision if isinstance(heard, Stored) and heard.tags else None,
         found=found,
     )
 
@@ -270,9 +214,10 @@ def _add_queries(stories: dict[str, KeyStory], operations: Iterable[Operation]) 
     for key in sorted(stories):
         keys.setdefault(group_of(key), []).append(key)
     for operation in operations:
-        asked, heard, ended = operation.asked, operation.heard, operation.ended
-        if not isinstance(asked, Query) or not isinstance(heard, Rows) or ended is None:
+        asked, heard = operation.asked, operation.heard
+        if not isinstance(asked, Query) or not isinstance(heard, Rows):
             continue
+        ended = _end_of(operation)
         rows = {row.key: row for row in heard.rows}
         strong = operation.ack in STRONG_LEVELS
         for key in keys.get(asked.group, ()):
@@ -313,5 +258,5 @@ def the_end(history: History) -> float:
 
 def _at_end(end: float, node: str, held: tuple[int, int, Tags] | None) -> Shown:
     if held is None or held[1]:
-        return Shown(0, end, end, END, True, 0, None, where=node)
-    return Shown(0, end, end, END, True, held[0], held[2], where=node)
+        return Shown(0, end, end + 1.0, END, True, 0, None, where=node)
+    return Shown(0, end, end + 1.0, END, True, held[0], held[2], where=node)

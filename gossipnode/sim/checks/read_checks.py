@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gossipnode.sim.checks.floors import Floors, Kind
+from gossipnode.sim.checks.floors import Kind
 from gossipnode.sim.checks.hiders import hiders, may_be_deleted, may_live, values_of
-from gossipnode.sim.checks.key_story import KeyStory, Shown, Span, Write
+from gossipnode.sim.checks.key_story import KeyStory
+from gossipnode.sim.checks.sights import Shown, Span, Write
 from gossipnode.sim.checks.verdict import Verdict
 
 
@@ -35,7 +36,7 @@ def always_reads_show_acknowledged(story: KeyStory, verdict: Verdict) -> None:
 
 
 def always_reads_never_go_back(story: KeyStory, verdict: Verdict) -> None:
-    """What one quorum read of a key showed, a later quorum read shows too, or something newer."""
+    """What a quorum's answer showed of a key, a later quorum read shows too, or something newer."""
     _expect_floor(story, "read", "shown by", verdict)
     for first in story.sights:
         later = [shown for shown in story.judged if first.before(shown)]
@@ -81,9 +82,8 @@ def _expect_kept(
 
 def _expect_floor(story: KeyStory, kind: Kind, how: str, verdict: Verdict) -> None:
     """Expect no revision below the floor that earlier operations of a kind set."""
-    floors = Floors(story)
     for shown in story.judged:
-        floor = floors.below_by(kind, shown)
+        floor = story.floors.below_by(kind, shown)
         if shown.tags is None or not floor.revision:
             continue
         if verdict.fails(shown.revision >= floor.revision):

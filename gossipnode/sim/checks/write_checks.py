@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 
-from gossipnode.sim.checks.floors import Floors
 from gossipnode.sim.checks.hiders import Gone, gone_at, may_be_deleted, may_live, values_of
-from gossipnode.sim.checks.key_story import KeyStory, Shown, Span, Write
+from gossipnode.sim.checks.key_story import KeyStory
+from gossipnode.sim.checks.sights import Shown, Span, Write
 from gossipnode.sim.checks.verdict import Verdict
 
 
 def always_failed_writes_never_overtake(story: KeyStory, verdict: Verdict) -> None:
     """A write that failed never overtakes one that began after that failure and was acknowledged."""
     failed = {
-        write.number: write
+        (tag, write.number): write
         for write in story.writes
         if not write.promised and not write.weak and write.ended < math.inf
+        for tag in sorted(write.tags)
     }
-    if not failed:
-        return
     for gone, by in _overwritten(story):
-        for shown, tag, value in _later_values(story, gone):
-            write = failed.get(value)
-            if write is None or not write.before(gone.span) or not _ends(gone, by, tag, value):
-                continue
-            _expect_no_return(story, (tag, value), gone, shown, verdict)
+        _expect_none_back(story, gone, _ended(gone, by, failed), verdict)
 
 
 def always_retries_are_done_once(story: KeyStory, verdict: Verdict) -> None:
@@ -33,18 +28,13 @@ def always_retries_are_done_once(story: KeyStory, verdict: Verdict) -> None:
     known = _known_since(story)
     ends: list[tuple[Gone, Write | Shown]] = [*_overwritten(story), *_lacking(story)]
     for gone, by in ends:
-        for shown, tag, value in _later_values(story, gone):
-            seen = known.get((tag, value))
-            if seen is None or not seen.before(gone.span) or not _ends(gone, by, tag, value):
-                continue
-            _expect_no_return(story, (tag, value), gone, shown, verdict)
+        _expect_none_back(story, gone, _ended(gone, by, known), verdict)
 
 
 def always_deletes_stay(story: KeyStory, verdict: Verdict) -> None:
     """After an acknowledged quorum delete, even of nothing, what ended before it is never shown again."""
-    floors = Floors(story)
     for shown in story.judged:
-        floor = floors.below_by("delete", shown)
+        floor = story.floors.below_by("delete", shown)
         if shown.tags is not None and floor.revision and verdict.fails(shown.revision >= floor.revision):
             verdict.add(
                 shown.ended,
@@ -55,10 +45,14 @@ def always_deletes_stay(story: KeyStory, verdict: Verdict) -> None:
     for delete in story.promised():
         if not delete.deletes:
             continue
-        gone = gone_at(story, delete, f"operation {delete.number} had deleted it")
         for shown in story.judged:
             if delete.before(shown) and shown.tags is not None:
-                _expect_made_anew(story, delete, gone, shown, verdict)
+                _expect_made_anew(story, delete, shown, verdict)
+        over = {
+            (tag, write.number) for write in story.writes if _was_over(write, delete) for tag in write.tags
+        }
+        gone = gone_at(story, delete, f"operation {delete.number} had deleted it")
+        _expect_none_back(story, gone, over, verdict)
 
 
 def always_deletes_say_what_they_did(story: KeyStory, verdict: Verdict) -> None:
@@ -104,23 +98,18 @@ def _why_nothing_was_there(story: KeyStory, write: Write, absent: list[Shown]) -
     return ""
 
 
-def _expect_made_anew(story: KeyStory, delete: Write, gone: Gone, shown: Shown, verdict: Verdict) -> None:
-    """Expect that the record, and each value in it, may have been written after a delete."""
-    if verdict.fails(
-        any(
-            not write.deletes and write.began < shown.ended and not _was_over(write, delete)
-            for write in story.writes
-        )
-    ):
+def _expect_made_anew(story: KeyStory, delete: Write, shown: Shown, verdict: Verdict) -> None:
+    """Expect that somebody may have made a record after it was deleted."""
+    made = any(
+        not write.deletes and write.began < shown.ended and not _was_over(write, delete)
+        for write in story.writes
+    )
+    if verdict.fails(made):
         verdict.add(
             shown.ended,
             f"{story.key}: {shown.at()} showed a record that operation {delete.number} had deleted",
             (delete.number, shown.number),
         )
-    for tag, value in values_of(shown):
-        write = story.by_number.get(value)
-        if write is not None and _was_over(write, delete):
-            _expect_no_return(story, (tag, value), gone, shown, verdict)
 
 
 def _was_over(write: Write, delete: Write) -> bool:
@@ -161,29 +150,34 @@ def _lacking(story: KeyStory) -> Iterator[tuple[Gone, Shown]]:
         yield gone_at(story, shown, f"operation {shown.number} had shown the record without it"), shown
 
 
-def _ends(gone: Gone, by: Write | Shown, tag: str, value: int) -> bool:
-    """Whether a value that was there before cannot be there after a write, or what was shown."""
-    if gone.span.number == value:
-        return False
+def _ended(gone: Gone, by: Write | Shown, known: Mapping[tuple[str, int], Span]) -> set[tuple[str, int]]:
+    """Which values that were there before cannot be there after a write, or after what was shown."""
+    return {
+        (tag, value)
+        for (tag, value), span in known.items()
+        if span.before(gone.span) and gone.span.number != value and _covers(by, tag, value)
+    }
+
+
+def _covers(by: Write | Shown, tag: str, value: int) -> bool:
     if isinstance(by, Write):
         return by.covers(tag)
     return by.tags is None or by.tags.get(tag) != value
 
 
-def _later_values(story: KeyStory, gone: Gone) -> Iterator[tuple[Shown, str, int]]:
+def _expect_none_back(story: KeyStory, gone: Gone, values: Set[tuple[str, int]], verdict: Verdict) -> None:
+    """Expect none of the values in what was shown later, unless a merge may have carried it over."""
+    if not values:
+        return
     for shown in story.judged:
-        if gone.span.before(shown):
-            for tag, value in values_of(shown):
-                yield shown, tag, value
-
-
-def _expect_no_return(
-    story: KeyStory, tag_value: tuple[str, int], gone: Gone, shown: Shown, verdict: Verdict
-) -> None:
-    tag, value = tag_value
-    if verdict.fails(gone.may_return(value, shown)):
-        verdict.add(
-            shown.ended,
-            f"{story.key}: {shown.at()} showed {tag}={value}, but {gone.because}",
-            (value, gone.span.number, shown.number),
-        )
+        if not gone.span.before(shown):
+            continue
+        back = [(tag, value) for tag, value in values_of(shown) if (tag, value) in values]
+        wrong = [(tag, value) for tag, value in back if not gone.may_return(value, shown)]
+        if verdict.fails(not wrong):
+            tag, value = wrong[0]
+            verdict.add(
+                shown.ended,
+                f"{story.key}: {shown.at()} showed {tag}={value}, but {gone.because}",
+                (value, gone.span.number, shown.number),
+            )

@@ -44,7 +44,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """Write many records: each gets these tags."""
+    """Write many records: each gets these tags in place of all that it had."""
 
     keys: tuple[str, ...]
     tags: Tags

@@ -42,7 +42,8 @@ class Commits:
         What is handed in while a commit is under way waits for the next one, and all of it is one commit.
         """
         now = trio.current_time()
-        if self._begins < now:
+        # One that takes no time is never under way.
+        if self._begins < now or self._ends == now:
             low, high = self.seconds
             self._begins = max(now, self._ends)
             self._ends = self._begins + (self._rng.uniform(low, high) if high else 0)

@@ -18,7 +18,7 @@ from trio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from gossipnode.concurrency.waker import Waker
 from gossipnode.config.address import Address
-from gossipnode.sim.world.link_stream import Connection, LinkStream
+from gossipnode.sim.world.link_stream import LinkConnection, LinkStream
 from gossipnode.sim.world.links import Link, Links, Pair
 
 BACKLOG: Final = 64
@@ -171,7 +171,7 @@ class LinkNetwork:
                 raise _os_error(errno.ECONNREFUSED)
             if listener is not None and listener.has_room:
                 break
-        end, far_end = Connection(self._links, near, far).ends()
+        end, far_end = LinkConnection(self._links, near, far).ends()
         listener.offer(far_end)
         return end
 

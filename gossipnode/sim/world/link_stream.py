@@ -12,7 +12,7 @@ from gossipnode.sim.world.link_flow import Flow, Notice
 from gossipnode.sim.world.links import Link, Links, Pair
 
 
-class Connection:
+class LinkConnection:
     """A connection between two hosts, see `Carried`."""
 
     __slots__ = ("_links", "back", "near", "opened", "there")
@@ -75,8 +75,8 @@ class Connection:
 class LinkStream(trio.abc.HalfCloseableStream):
     """One end of a connection."""
 
-    def __init__(self, connection: Connection, incoming: Flow, outgoing: Flow) -> None:
-        """Made by `Connection.ends`."""
+    def __init__(self, connection: LinkConnection, incoming: Flow, outgoing: Flow) -> None:
+        """Made by `LinkConnection.ends`."""
         self._connection = connection
         self._incoming = incoming
         self._outgoing = outgoing

@@ -74,6 +74,8 @@ async def test_writes_that_come_meanwhile_are_left_most_of_the_time(autojump_clo
     await write(local, *(f"old/{i}" for i in range(20 * FILL_BATCH_LEAVES)))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(fill_digests, local.store, local.writer.written)
+        # It has begun before the first write is made.
+        await trio.lowlevel.checkpoint()
         for i in range(10):
             await write(local, f"n/{i}")
             await trio.sleep(FILL_PAUSE_SECONDS / 2)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable, Callable
+
+import trio
 
 from gossipnode.config.address import Address
 from gossipnode.sim.world.link_network import LinkListener, LinkNetwork
@@ -10,6 +13,7 @@ from gossipnode.sim.world.link_stream import LinkStream
 from gossipnode.sim.world.links import Links
 
 AB, BA = ("a", "b"), ("b", "a")
+Ask = Callable[[], Awaitable[object]]
 B = Address("b", 7400)
 
 
@@ -34,3 +38,18 @@ class Linked:
         far = await listener.accept()
         await listener.aclose()
         return near, far
+
+
+async def seconds_until(ask: Ask, seconds: float, change: Callable[[], object]) -> float:
+    """How long something takes when a change comes after so many seconds."""
+    begun = trio.current_time()
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def act() -> None:
+            await trio.sleep(seconds)
+            change()
+
+        await ask()
+        ended = trio.current_time()
+    return ended - begun

@@ -130,7 +130,7 @@ async def test_a_store_that_fails_while_a_batch_is_written_keeps_no_lock(start: 
     store = memory_store()
     alone = await start(store)
     store.crash()
-    with pytest.raises((StoreClosedError, TooFewReplicasError), match="the store is closed"):
+    with pytest.raises((StoreClosedError, TooFewReplicasError), match="the store has crashed"):
         await import_all(alone, items(prop("n/1")))
     assert not alone.steps.locks.held
 

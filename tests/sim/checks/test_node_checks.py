@@ -1,0 +1,123 @@
+"""Each check of nodes, and of what is left at the end, on a planted fault and where nothing is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from gossipnode.sim.checks import end_checks
+from gossipnode.sim.checks.node_checks import ANSWER_SECONDS, AVAILABLE_AFTER_SECONDS
+from gossipnode.sim.history.history import Defect, NodeEnded, Period, Usage, WentBack
+from gossipnode.sim.history.operations import Get
+from tests.sim.checks.stories import KEY, OTHER, Story
+
+SERVED = AVAILABLE_AFTER_SECONDS + 1
+
+
+def test_a_version_that_goes_down() -> None:
+    story = Story()
+    story.history.went_back.append(WentBack(1.0, "b", KEY, "20", "10"))
+    assert story.broken() == {"always_versions_go_up"}
+
+
+@pytest.mark.parametrize("expected", [True, False])
+def test_a_node_that_ends(expected: bool) -> None:
+    story = Story()
+    story.history.ended_nodes.append(NodeEnded(1.0, "b", "another b runs", expected))
+    assert story.broken() == (set() if expected else {"always_nodes_stay"})
+
+
+def test_a_node_that_finds_a_defect_of_its_own() -> None:
+    story = Story()
+    story.history.defects.append(Defect(1.0, "b", "internal error"))
+    assert story.broken() == {"always_no_defects"}
+
+
+def test_a_failure_while_a_majority_serves() -> None:
+    story = Story()
+    story.history.served.append(Period(0, 1000))
+    story.fail((SERVED, SERVED + 10), "x")
+    assert story.broken() == {"eventually_available"}
+
+
+def test_no_answer_while_a_majority_serves() -> None:
+    story = Story()
+    story.history.served.append(Period(0, 1000))
+    story.add(Get(KEY), None, (SERVED, None))
+    assert story.broken() == {"eventually_available"}
+
+
+@pytest.mark.parametrize(
+    ("period", "at", "ack"),
+    [
+        pytest.param((10, 1000), (SERVED, SERVED + 10), "quorum", id="too soon"),
+        pytest.param((0, SERVED + 9), (SERVED, SERVED + 10), "quorum", id="not to its end"),
+        pytest.param((0, 1000), (SERVED, SERVED + 10), "all", id="at all replicas"),
+        pytest.param((0, SERVED + ANSWER_SECONDS - 1), (SERVED, None), "quorum", id="answer still to come"),
+    ],
+)
+def test_failures_that_may_be(period: tuple[float, float], at: tuple[float, float | None], ack: str) -> None:
+    story = Story(ack=ack)
+    story.history.served.append(Period(*period))
+    if at[1] is None:
+        story.add(Get(KEY), None, at)
+    else:
+        story.fail(at, "x")
+    assert not story.broken()
+
+
+def test_replicas_that_differ_at_the_end() -> None:
+    story = Story()
+    story.merge((0, 1), "x", 10, ack="one")
+    held = {KEY: (10, 0, {"x": 1})}
+    story.held(held, held, {}, roots="rrs")
+    assert story.broken() == {"finally_stores_are_equal"}
+
+
+def test_roots_that_differ_over_equal_records() -> None:
+    story = Story()
+    story.held({}, {}, {}, roots="rrs")
+    assert story.broken() == {"finally_stores_are_equal", "finally_equal_content_has_equal_roots"}
+
+
+def test_one_root_over_different_records() -> None:
+    story = Story()
+    story.held({KEY: (10, 11, {})}, {OTHER: (10, 11, {})}, {}, roots="rrs")
+    assert "finally_equal_content_has_equal_roots" in story.broken()
+
+
+def test_replicas_that_are_equal_at_the_end() -> None:
+    story = Story()
+    held: dict[str, tuple[int, int, dict[str, int]]] = {KEY: (10, 11, {})}
+    story.held(held, dict(held), held)
+    assert not story.broken()
+
+
+def usage(tasks: int = 1, connections: int = 1, memory: int = 1, steps: int = 1) -> Usage:
+    return Usage("b", tasks, connections, memory, steps)
+
+
+@pytest.mark.parametrize(
+    ("seen", "check"),
+    [
+        (usage(steps=end_checks.STEPS_A_MINUTE_MAX + 1), "finally_nothing_spins"),
+        (usage(tasks=end_checks.TASKS_MAX + 1), "finally_nothing_piles_up"),
+        (usage(connections=end_checks.CONNECTIONS_MAX + 1), "finally_nothing_piles_up"),
+        (usage(memory=end_checks.MEMORY_BYTES_MAX + 1), "finally_nothing_piles_up"),
+    ],
+)
+def test_an_idle_node_that_does_or_holds_too_much(seen: Usage, check: str) -> None:
+    story = Story()
+    story.history.usage.append(seen)
+    assert story.broken() == {check}
+
+
+def test_an_idle_node_at_its_limits() -> None:
+    story = Story()
+    limits = usage(
+        end_checks.TASKS_MAX,
+        end_checks.CONNECTIONS_MAX,
+        end_checks.MEMORY_BYTES_MAX,
+        end_checks.STEPS_A_MINUTE_MAX,
+    )
+    story.history.usage.append(limits)
+    assert not story.broken()

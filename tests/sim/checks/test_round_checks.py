@@ -1,0 +1,127 @@
+"""Each check of rounds on a planted fault, and on a history in which nothing is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from gossipnode.sim.checks.round_checks import CALM_BEFORE_SECONDS, ROUND_ENDS_SECONDS
+from tests.sim.checks.stories import EQUAL, FAILED, MOVED, Story
+
+LATE = 10 * CALM_BEFORE_SECONDS
+SPAN = (LATE, LATE + 1)
+
+
+@pytest.mark.parametrize(("outcome", "hop"), [("converged", EQUAL), ("repaired", MOVED)])
+def test_a_round_that_says_equal_and_is_not(outcome: str, hop: object) -> None:
+    story = Story()
+    story.round(SPAN, outcome, EQUAL, EQUAL, MOVED if hop is MOVED else EQUAL, after=False)
+    assert story.broken() == {"always_rounds_tell_the_truth"}
+
+
+def test_a_round_that_says_converged_of_replicas_that_differed() -> None:
+    story = Story()
+    story.round(SPAN, "converged", EQUAL, EQUAL, EQUAL, before=False)
+    assert story.broken() == {"always_rounds_tell_the_truth"}
+
+
+def test_another_round_may_have_repaired_what_this_one_found_equal() -> None:
+    story = Story()
+    story.round(SPAN, "converged", EQUAL, EQUAL, EQUAL, before=False)
+    story.round(SPAN, "repaired", MOVED, EQUAL, EQUAL, before=False)
+    assert not story.broken()
+
+
+def test_replicas_may_differ_after_a_round_in_which_somebody_wrote() -> None:
+    story = Story()
+    story.merge((LATE - 1, LATE), "x", 10)
+    story.round(SPAN, "repaired", MOVED, EQUAL, EQUAL, before=False, after=False)
+    assert not story.broken()
+
+
+def test_what_is_written_to_another_group_is_no_excuse() -> None:
+    story = Story()
+    story.import_((LATE - 1, LATE), "x", "m/k/1")
+    story.round(SPAN, "repaired", MOVED, EQUAL, EQUAL, after=False)
+    assert story.broken() == {"always_rounds_tell_the_truth"}
+
+
+def test_replicas_may_differ_after_a_round_in_which_something_broke() -> None:
+    story = Story()
+    story.history.tell(LATE + 0.5, "b", "disk goes back", "fault")
+    story.round(SPAN, "repaired", MOVED, EQUAL, EQUAL, after=False)
+    assert not story.broken()
+
+
+def test_a_round_that_says_converged_and_moved_a_record() -> None:
+    story = Story()
+    story.round(SPAN, "converged", MOVED, EQUAL, EQUAL)
+    assert story.broken() == {"always_rounds_claim_what_their_hops_show"}
+
+
+def test_a_round_that_says_repaired_over_a_hop_that_failed() -> None:
+    story = Story()
+    story.round(SPAN, "repaired", MOVED, FAILED, EQUAL)
+    assert story.broken() == {"always_rounds_claim_what_their_hops_show"}
+
+
+@pytest.mark.parametrize("outcome", ["incomplete", ""])
+def test_a_round_that_looks_broken_in_a_calm_cluster(outcome: str) -> None:
+    story = Story()
+    story.calm(0, LATE + 9)
+    story.round(SPAN, outcome, FAILED)
+    assert story.broken() == {"always_calm_rounds_are_complete"}
+
+
+def test_a_round_may_be_incomplete_soon_after_a_fault() -> None:
+    story = Story()
+    story.calm(LATE - CALM_BEFORE_SECONDS + 1, LATE + 9)
+    story.round(SPAN, "incomplete", FAILED)
+    assert not story.broken()
+
+
+def test_a_round_may_be_incomplete_if_a_fault_comes() -> None:
+    story = Story()
+    story.calm(0, LATE + 0.5)
+    story.round(SPAN, "incomplete", FAILED)
+    assert not story.broken()
+
+
+def test_a_round_may_be_incomplete_if_an_operator_acts() -> None:
+    story = Story()
+    story.calm(0, LATE + 9)
+    story.history.tell(LATE - 1, "a", "forget c", "fault")
+    story.round(SPAN, "incomplete", FAILED)
+    assert not story.broken()
+
+
+def test_a_round_without_end() -> None:
+    story = Story()
+    story.round((0, ROUND_ENDS_SECONDS + 1), "incomplete", FAILED)
+    assert story.broken() == {"eventually_rounds_end"}
+
+
+def test_a_final_round_that_does_not_repair() -> None:
+    story = Story()
+    story.round(SPAN, "incomplete", FAILED, final=True)
+    assert story.broken() == {"finally_rounds_repair"}
+
+
+def test_a_final_round_of_too_many_hops() -> None:
+    story = Story()
+    story.round(SPAN, "repaired", MOVED, EQUAL, EQUAL, EQUAL, final=True)
+    assert story.broken() == {"finally_rounds_repair"}
+
+
+def test_a_second_final_round_that_still_repairs() -> None:
+    story = Story()
+    story.round((LATE + 5, LATE + 6), "repaired", MOVED, EQUAL, EQUAL, final=True)
+    story.round(SPAN, "repaired", MOVED, EQUAL, EQUAL, final=True)
+    assert story.broken() == {"finally_rounds_repair"}
+
+
+def test_final_rounds_as_they_must_be() -> None:
+    story = Story()
+    story.calm(0, LATE + 9)
+    story.round(SPAN, "repaired", MOVED, EQUAL, MOVED, before=False, final=True)
+    story.round((LATE + 5, LATE + 6), "converged", EQUAL, EQUAL, EQUAL, final=True)
+    assert not story.broken()
