@@ -33,7 +33,7 @@ section { padding: .3rem 0; }
 h1 { font-size: 1.3rem; margin: .3rem 0; }
 h2 { font-size: 1rem; margin: .3rem 0; }
 p, ol { margin: .3rem 0; }
-ol { padding-left: 1.4rem; }
+ol { padding-left: 1.8rem; max-height: 45vh; overflow-y: auto; }
 li { overflow-wrap: anywhere; margin: .2rem 0; }
 li button { vertical-align: top; }
 .well { color: var(--done); }

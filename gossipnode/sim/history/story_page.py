@@ -6,6 +6,7 @@ the top. Texts of a history come from clients and peers, so all of them are esca
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -28,8 +29,8 @@ from gossipnode.sim.history.story import (
     violation_words,
 )
 
-VIOLATIONS_MAX = 100
-"""How many violations the page shows. The text below it has all of them."""
+VIOLATIONS_MAX = 5
+"""How many violations of one check the page shows. The text below it has all of them."""
 
 PAGE_PIXELS = 1100
 """How wide a whole run is when the page opens."""
@@ -70,12 +71,12 @@ def history_page(
     """The whole page."""
     length = _length(history, violations)
     scale = PAGE_PIXELS / length
-    lanes = list(_lanes(history, violations, length))
-    drawn = "\n".join(_lane(lane, violations, length) for lane in lanes)
+    first, left_out = _first_ones(violations)
+    drawn = "\n".join(_lane(lane, first, length) for lane in _lanes(history, first, length))
     content = f"""<header>
 <h1>{_text(title)}</h1>
 <p>{_text(_summary(history, length))}</p>
-{_violations(violations)}
+{_violations(first, left_out)}
 <p class="legend">Operations:{_legend(_OPERATION_COLOURS)}<br>Else:{_legend(_OTHER_COLOURS)}</p>
 <div id="tools"><button type="button" id="closer">+</button><button type="button" id="farther">−</button>
 <button type="button" id="whole">whole run</button>
@@ -137,17 +138,28 @@ def _summary(history: History, length: float) -> str:
     )
 
 
-def _violations(violations: Sequence[Violation]) -> str:
+def _violations(violations: Sequence[Violation], left_out: Mapping[str, int]) -> str:
     if not violations:
         return '<p class="well">No check is violated.</p>'
     rows = "\n".join(
         f'<li><button type="button" data-time="{_time(violation.time):g}">'
         f"{_text(violation_words(violation))}</button></li>"
-        for violation in violations[:VIOLATIONS_MAX]
+        for violation in violations
     )
-    more = len(violations) - VIOLATIONS_MAX
-    rest = f"<p>and {more} more: see the text below</p>" if more > 0 else ""
-    return f'<section class="violated"><h2>Violated</h2><ol>\n{rows}\n</ol>{rest}</section>'
+    rest = ", ".join(f"{number} more of {_text(check)}" for check, number in left_out.items())
+    more = f"<p>and {rest}: the text below has them</p>" if rest else ""
+    return f'<section class="violated"><h2>Violated</h2><ol>\n{rows}\n</ol>{more}</section>'
+
+
+def _first_ones(violations: Iterable[Violation]) -> tuple[list[Violation], dict[str, int]]:
+    """The first violations of each check, and how many others of which check there are."""
+    first: list[Violation] = []
+    found: Counter[str] = Counter()
+    for violation in violations:
+        found[violation.check] += 1
+        if found[violation.check] <= VIOLATIONS_MAX:
+            first.append(violation)
+    return first, {check: times - VIOLATIONS_MAX for check, times in found.items() if times > VIOLATIONS_MAX}
 
 
 def _time(time: float) -> float:
@@ -180,7 +192,7 @@ def _cluster_lane(history: History, violations: Sequence[Violation], length: flo
     ]
     items = [
         Item(violation.time, violation.time, "bad point", violation_words(violation))
-        for violation in violations[:VIOLATIONS_MAX]
+        for violation in violations
     ]
     return Lane(CLUSTER, "", bands, [*items, *_items(history, CLUSTER, set())])
 
@@ -236,10 +248,7 @@ def _lane(lane: Lane, violations: Sequence[Violation], length: float) -> str:
         f'title="{_text(_band_text(band))}">{_text(band.text.rpartition(": ")[2])}</button>'
         for band in lane.bands
     ]
-    parts += [
-        f'<i class="line" style="--t:{_time(violation.time):.6f}"></i>'
-        for violation in violations[:VIOLATIONS_MAX]
-    ]
+    parts += [f'<i class="line" style="--t:{_time(violation.time):.6f}"></i>' for violation in violations]
     parts += [
         f'<button type="button" class="item {item.classes}" style="{_place(item, length)};--r:{row}" '
         f'title="{_text(item.text)}" aria-label="{_text(item.text)}"></button>'

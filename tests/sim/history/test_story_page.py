@@ -67,8 +67,8 @@ def test_a_lane_for_the_cluster_and_each_node_and_client(page: str) -> None:
         ("round of sw/0 incomplete", "item round"),
         ("cut c-*", "item fault point"),
         ("goes back", "item bad point"),
-        ("c: network", "band harm"),
-        ("something is wrong", "band unwell"),
+        ("2.000000 s to 7.000000 s: c: network", "band harm"),
+        ("2.000000 s to 7.000000 s: something is wrong", "band unwell"),
         ("finally_equal", "item bad point"),
     ],
 )
@@ -95,9 +95,14 @@ def test_the_page_needs_nothing_else(page: str) -> None:
     assert not re.search(r"url\(|@import|https?:|fetch\(", page)
 
 
-def test_many_violations_are_cut_with_a_word() -> None:
+def test_of_many_violations_the_first_of_each_check_are_shown_and_the_others_counted() -> None:
     many = [Violation("always_x", 1.0, f"number {number}") for number in range(VIOLATIONS_MAX + 7)]
-    assert "and 7 more" in history_page(made_history(), many)
+    page = history_page(made_history(), [*many, *VIOLATIONS])
+    above = page[: page.index('id="lanes"')]
+    assert above.count("always_x at") == VIOLATIONS_MAX
+    assert "and 7 more of always_x: " in above
+    assert "finally_equal at" in above
+    assert page.count(f"number {VIOLATIONS_MAX + 6}") == 2, "in the text, above and where it happened"
 
 
 def test_a_history_of_nothing_has_a_page() -> None:

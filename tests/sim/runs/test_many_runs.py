@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,11 @@ def told(summary: Summary) -> str:
 
 def process_of(summary: Summary) -> int:
     return summary.checks["0"]
+
+
+def children() -> list[int]:
+    pid = os.getpid()
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def runs(pid: int) -> bool:
@@ -76,9 +82,11 @@ def test_whoever_stops_reading_ends_the_runs_under_way() -> None:
     with Workers(2, module=ODD) as workers:
         reading = workers.run_all(named("well", "hangs", "hangs"))
         first = next(reading)
+        assert len(children()) == 2
         reading.close()  # type: ignore[attr-defined]
-        assert workers.run(named("well")[0]).seed == 0
-    assert not runs(process_of(first))
+        assert children() == [process_of(first)]
+        assert process_of(workers.run(named("well")[0])) == process_of(first)
+    assert not children()
 
 
 @pytest.mark.slow
