@@ -107,6 +107,17 @@ class Period:
     ends: float
 
 
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """A time in which something was wrong with a machine, such as `down` or `network`."""
+
+    kind: str
+    host: str
+    begins: float
+    ends: float
+    """Infinite while it goes on: a run may end before it is mended."""
+
+
 @dataclass(slots=True)
 class History:
     """The history of one run. Times are in seconds of virtual time since the run began."""
@@ -125,8 +136,8 @@ class History:
     """When all nodes were up, connected and fast, with right clocks and good disks."""
     served: list[Period] = field(default_factory=list[Period])
     """When a majority of the replicas of every shard was up, connected and fast."""
-    harmed: dict[str, list[Period]] = field(default_factory=dict[str, list[Period]])
-    """For each machine, when something was wrong with it, or nearly: its network, processor, clock or disk."""
+    harms: list[Harm] = field(default_factory=list[Harm])
+    """What was wrong with which machine, and when."""
     disks_lied: bool = False
     """Whether a disk lost what it had acknowledged: went back, came back empty, or lost the last commits."""
     replicas: dict[ShardId, list[Replica]] = field(default_factory=dict[ShardId, list[Replica]])
