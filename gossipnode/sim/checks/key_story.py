@@ -1,7 +1,7 @@
 """What happened to one key: every write that may have taken effect, and everything that was shown of it.
 
-Checks must not cry wolf, so what is not certain is taken as possible. Messages take time: what ends in the
-instant in which another operation begins has come before it.
+Checks must not cry wolf, so what is not certain is taken as possible. What ends in the instant in which
+another operation begins has come before it, if their places do not say otherwise.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from gossipnode.sim.history.operations import (
     Stored,
     Tags,
 )
+
+PLACE_SECONDS = 1e-9
+"""What a place counts, so that what comes after another in the same instant has a later time."""
 
 STRONG_LEVELS = ("quorum", "all")
 
@@ -136,18 +139,23 @@ def _is_judged(operation: Operation, history: History) -> bool:
     return until == math.inf or (operation.ended is not None and operation.ended < until)
 
 
+def _began(operation: Operation) -> float:
+    return operation.began + operation.began_place * PLACE_SECONDS
+
+
 def _end_of(operation: Operation) -> float:
     """When an operation ended. One that took no time ends just after its instant."""
     if operation.ended is None:
         return math.inf
-    return max(operation.ended, math.nextafter(operation.began, math.inf))
+    ended = operation.ended + operation.ended_place * PLACE_SECONDS
+    return max(ended, math.nextafter(_began(operation), math.inf))
 
 
 def _add(story: KeyStory, operation: Operation) -> None:
     write = _write_of(operation)
     if write is not None:
         story.writes.append(write)
-    number, began = operation.number, operation.began
+    number, began = operation.number, _began(operation)
     if operation.ended is None:
         return
     ended = _end_of(operation)
@@ -177,7 +185,7 @@ def _write_of(operation: Operation) -> KeyWrite | None:
         found = heard.deleted
     return KeyWrite(
         operation.number,
-        operation.began,
+        _began(operation),
         ended,
         tags={} if isinstance(asked, Delete) else asked.tags,
         replace=isinstance(asked, Import) or (isinstance(asked, Apply) and asked.replace),
@@ -230,7 +238,7 @@ def _add_queries(stories: dict[str, KeyStory], operations: Iterable[Operation]) 
             row = rows.get(key)
             revision, tags = (row.revision, row.tags) if row is not None else (0, None)
             stories[key].shown.append(
-                Shown(operation.number, operation.began, ended, "query", strong, revision, tags)
+                Shown(operation.number, _began(operation), ended, "query", strong, revision, tags)
             )
 
 

@@ -36,7 +36,7 @@ def always_no_defects(history: History, verdict: Verdict) -> None:
 
 
 def eventually_available(history: History, verdict: Verdict) -> None:
-    """With a majority up and connected for half a minute, a quorum operation at nodes that are well succeeds."""
+    """With a majority up and connected for half a minute, quorum operations at healthy nodes succeed."""
     served = [
         (period.begins + AVAILABLE_AFTER_SECONDS, period.ends)
         for period in history.served

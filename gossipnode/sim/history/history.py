@@ -149,12 +149,19 @@ class History:
     """When everything was healed for good. Nobody writes from here on, except as the end of a run does."""
     spins: str = ""
     """Why the run did not come to its end, if it did not."""
+    places: int = 0
+    """How many beginnings and ends of operations there were."""
     reached: dict[str, int] = field(default_factory=dict[str, int])
     """How often each kind of fault was reached, such as `crash`, or `cut while a round ran`."""
 
     def tell(self, time: float, lane: str, text: str, kind: str = "event") -> None:
         """Add a line to the story."""
         self.events.append(Event(time, lane, text, kind))
+
+    def next_place(self) -> int:
+        """The place of the next beginning or end of an operation."""
+        self.places += 1
+        return self.places
 
     def count(self, point: str) -> None:
         """Note that a fault point was reached."""

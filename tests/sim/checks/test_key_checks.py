@@ -388,3 +388,13 @@ def test_a_delete_that_promises_nothing_may_have_happened() -> None:
     story.delete((4, 5), deleted=False)
     story.merge((6, 7), "x", 30)
     assert not story.broken()
+
+
+def test_places_tell_what_came_first_in_one_instant() -> None:
+    story = Story()
+    story.merge((0, 0), "x", 10)
+    story.get((0, 0))
+    assert not story.broken()
+    for place, operation in enumerate(story.history.operations):
+        operation.began_place, operation.ended_place = 2 * place + 1, 2 * place + 2
+    assert "always_reads_show_acknowledged" in story.broken()
