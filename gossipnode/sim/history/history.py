@@ -145,6 +145,8 @@ class History:
     usage: list[Usage] = field(default_factory=list[Usage])
     deleted_groups: dict[str, float] = field(default_factory=dict[str, float])
     """When an operator first asked to delete a group. What its keys showed from then on is not judged."""
+    gone_groups: set[str] = field(default_factory=set[str])
+    """Groups whose deletion was acknowledged, and which nobody asked to create since."""
     healed_at: float | None = None
     """When everything was healed for good. Nobody writes from here on, except as the end of a run does."""
     spins: str = ""
