@@ -1,6 +1,7 @@
 """Whole clusters in memory, under virtual time. Public: users may test their own programs with it.
 
 `Cluster` runs the real nodes on a network in memory; `Faults` holds up bytes and cuts links between them.
+The tests of an application begin with `testing`, or with the fixtures of `pytest_plugin`.
 """
 
 from gossipnode.sim.cluster import Cluster, RoundRun, running

@@ -31,7 +31,7 @@ from gossipnode.node.coordinate.coordinator import Coordinator
 from gossipnode.node.membership.boot import NotAMemberError
 from gossipnode.node.node import Node, NodeFailedError, run_node
 from gossipnode.node.parts import Parts
-from gossipnode.node.world import World
+from gossipnode.node.world import OpenStore, World
 from gossipnode.rpc import Channel
 from gossipnode.sim.faults import Faults, FaultyNetwork
 from gossipnode.sim.network import MemoryNetwork
@@ -127,6 +127,15 @@ class Cluster:
 
     def world(self, name: str) -> World:
         """The world of a node: its part of the network, its disk, its clock and its randomness."""
+        return World(
+            network=FaultyNetwork(self.network, self.faults, name),
+            open_store=self.disk(name),
+            wall_clock=lambda: DAY_ONE + int(trio.current_time() * 1e9) + self.clock_offsets.get(name, 0),
+            rng=random.Random(f"{self.seed} {name}"),
+        )
+
+    def disk(self, name: str) -> OpenStore:
+        """What opens a node's store: the one that it had before, as a restart finds it."""
 
         @asynccontextmanager
         async def open_store(
@@ -139,12 +148,7 @@ class Cluster:
                 self.stores[name] = kept.reopen()
             yield self.stores[name]
 
-        return World(
-            network=FaultyNetwork(self.network, self.faults, name),
-            open_store=open_store,
-            wall_clock=lambda: DAY_ONE + int(trio.current_time() * 1e9) + self.clock_offsets.get(name, 0),
-            rng=random.Random(f"{self.seed} {name}"),
-        )
+        return open_store
 
     # The life of a node
 
@@ -163,9 +167,9 @@ class Cluster:
         try:
             with trio.CancelScope() as self._scopes[name]:
                 await run_node(self.settings(name, **overrides), self.world(name), task_status=task_status)
-        except (NodeFailedError, NotAMemberError, BaseExceptionGroup) as error:
+        except (NodeFailedError, NotAMemberError, OSError, BaseExceptionGroup) as error:
             reason = first_error(error)
-            if not self.keeps_errors or not isinstance(reason, NodeFailedError | NotAMemberError):
+            if not self.keeps_errors or not isinstance(reason, NodeFailedError | NotAMemberError | OSError):
                 raise
             self.errors[name] = reason
         finally:

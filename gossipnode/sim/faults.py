@@ -1,10 +1,10 @@
-"""Faults between the nodes of a cluster in memory: bytes are held up, links are cut, in each direction."""
+"""Faults between nodes in memory: bytes are late or held up, links are cut, one way or both."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -25,12 +25,17 @@ class Faults:
         """Nothing is wrong."""
         self._held: set[Direction] = set()
         self._cut: set[Direction] = set()
+        self._late: dict[Direction, float] = {}
         self._open: dict[FaultyStream, Direction] = {}
         self._healed = ChangeEvent()
 
     def hold(self, *directions: Direction) -> None:
         """Hold bytes up, as a peer that is stopped or a router that drops them would."""
         self._held.update(directions)
+
+    def delay(self, seconds: float, *directions: Direction) -> None:
+        """Let each piece of bytes come later by this much; 0 ends it."""
+        self._late.update(dict.fromkeys(directions, seconds))
 
     async def cut(self, *directions: Direction) -> None:
         """Break the connections that were opened in these directions, and refuse new ones."""
@@ -48,13 +53,16 @@ class Faults:
         self._cut.difference_update(directions)
 
     def heal(self) -> None:
-        """Let all bytes pass, and all connections be made."""
+        """Let all bytes pass at once, and all connections be made."""
+        self._late.clear()
         self._held.clear()
         self._cut.clear()
         self._healed.notify()
 
     async def passage(self, source: str, target: str) -> None:
         """Wait until bytes may pass in a direction."""
+        if seconds := self._late.get((source, target), 0.0):
+            await trio.sleep(seconds)
         while (source, target) in self._held:
             await self._healed.wait()
 
@@ -106,6 +114,11 @@ class FaultyStream(trio.abc.HalfCloseableStream):
         await self._end.aclose()
 
 
+def host_of(address: Address) -> str:
+    """The node at an address, where each node has a host of its own name."""
+    return address.host
+
+
 @dataclass(frozen=True)
 class FaultyNetwork:
     """The network as one node has it."""
@@ -113,19 +126,25 @@ class FaultyNetwork:
     network: MemoryNetwork
     faults: Faults
     name: str
+    name_of: Callable[[Address], str] = host_of
+    """Which node is at an address."""
 
     async def connect(self, address: Address) -> trio.abc.Stream:
-        """Open a stream to a listener, which is taken to be the node that bears the host's name.
+        """Open a stream to a listener.
 
         Raises:
             OSError: nobody listens there, or the faults refuse it.
         """
-        if self.faults.refuses(self.name, address.host):
+        target = self.name_of(address)
+        if self.faults.refuses(self.name, target):
             await trio.lowlevel.checkpoint()
-            raise OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-        end = await self.network.connect(address)
-        stream = FaultyStream(end, self.faults, self.name, address.host)
-        self.faults.opened(stream, (self.name, address.host))
+            raise _refused()
+        stream = FaultyStream(await self.network.connect(address), self.faults, self.name, target)
+        if self.faults.refuses(self.name, target):
+            # The way was cut meanwhile.
+            await trio.aclose_forcefully(stream)
+            raise _refused()
+        self.faults.opened(stream, (self.name, target))
         return stream
 
     async def listen(self, address: Address) -> Sequence[trio.abc.Listener[Any]]:
@@ -135,3 +154,7 @@ class FaultyNetwork:
     def bound(self, listeners: Sequence[trio.abc.Listener[Any]], asked: Address) -> Address:
         """See `MemoryNetwork.bound`."""
         return self.network.bound(listeners, asked)
+
+
+def _refused() -> OSError:
+    return OSError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))

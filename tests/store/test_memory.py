@@ -64,6 +64,7 @@ async def test_lives_are_apart(autojump_clock: trio.testing.MockClock) -> None:
     await again.keep_note("note", b"")
     first = store.reopen()
     assert await scan_all(first) == [make_record("1")]
+    assert (await first.counts(SHARD)).unhashed == 1
     assert first.indexes(SHARD) == {"n": IndexState.BUILDING}
     assert await first.note("note") is None
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from gossipnode.sim.checks.floors import Floors
 from gossipnode.sim.checks.sights import END, Shown, Write
+from gossipnode.sim.checks.writers import by_writers
 from gossipnode.sim.history.history import History
 from gossipnode.sim.history.operations import (
     Apply,
@@ -69,6 +70,7 @@ class KeyStory:
 
 def key_stories(history: History) -> list[KeyStory]:
     """The story of each key that was written, shown or held, sorted by key."""
+    history = by_writers(history)
     stories: dict[str, KeyStory] = {}
     judged = [operation for operation in history.operations if _is_judged(operation, history)]
     for operation in judged:

@@ -36,7 +36,7 @@ def always_no_defects(history: History, verdict: Verdict) -> None:
 
 
 def eventually_available(history: History, verdict: Verdict) -> None:
-    """With a majority up and connected for half a minute, every quorum operation is answered and succeeds."""
+    """With a majority up and connected for half a minute, a quorum operation at nodes that are well succeeds."""
     served = [
         (period.begins + AVAILABLE_AFTER_SECONDS, period.ends)
         for period in history.served
@@ -48,6 +48,9 @@ def eventually_available(history: History, verdict: Verdict) -> None:
         until = operation.began + ANSWER_SECONDS if operation.ended is None else operation.ended
         if not any(begins <= operation.began and until <= ends for begins, ends in served):
             continue
+        since = operation.began - AVAILABLE_AFTER_SECONDS
+        if any(_harmed(history, node, since, until) for node in (operation.node, *operation.others)):
+            continue
         heard = operation.heard
         said = f"{heard.error}: {heard.text}" if isinstance(heard, Failed) else "no answer"
         if verdict.fails(operation.acknowledged):
@@ -56,3 +59,8 @@ def eventually_available(history: History, verdict: Verdict) -> None:
                 f"operation {operation.number} of {operation.client} at {operation.node} was given {said}",
                 (operation.number,),
             )
+
+
+def _harmed(history: History, node: str, begins: float, ends: float) -> bool:
+    """Whether something was wrong with a node's machine in a time."""
+    return any(period.begins <= ends and begins <= period.ends for period in history.harmed.get(node, ()))

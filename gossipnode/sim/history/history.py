@@ -138,6 +138,8 @@ class History:
     """When a majority of the replicas of every shard was up, connected and fast."""
     harms: list[Harm] = field(default_factory=list[Harm])
     """What was wrong with which machine, and when."""
+    harmed: dict[str, list[Period]] = field(default_factory=dict[str, list[Period]])
+    """For each machine, when something was wrong with it, or nearly: its network, processor, clock or disk."""
     disks_lied: bool = False
     """Whether a disk lost what it had acknowledged: went back, came back empty, or lost the last commits."""
     replicas: dict[ShardId, list[Replica]] = field(default_factory=dict[ShardId, list[Replica]])

@@ -120,7 +120,7 @@ class Operation:
     number: int
     client: str
     node: str
-    """The node that was asked first; the client may have asked others after it."""
+    """The node that was asked first."""
     ack: str
     """The level that was asked for: local, one, quorum or all."""
     asked: Asked
@@ -128,6 +128,8 @@ class Operation:
     ended: float | None = None
     """None while nothing was heard: until the run is over, if the client has given up without an answer."""
     heard: Heard | None = None
+    others: tuple[str, ...] = ()
+    """The nodes that the client may have asked after it."""
 
     @property
     def acknowledged(self) -> bool:

@@ -14,7 +14,7 @@ import trio
 from gossipnode.client.calls.importer import Batch, Importer
 from gossipnode.client.calls.node_client import NodeClient
 from gossipnode.client.cluster_client import Client, open_client
-from gossipnode.client.errors import ClientError, NoNodeError, UnreachableError
+from gossipnode.client.errors import ClientError, FailedError, NoNodeError, UnreachableError
 from gossipnode.client.transport.trio_transport import TrioTransport
 from gossipnode.client.values.given import Ack
 from gossipnode.client.values.results import Property
@@ -47,6 +47,9 @@ from gossipnode.sim.world.machines import address_of
 
 CLIENT = "client"
 """The host of a client that names none."""
+
+TOOK_IT = " replicas took it"
+"""In the words of a coordinator that could not store a write at as many replicas as it should."""
 
 TIMEOUT_SECONDS = 10.0
 """How long an operation may take over all its tries."""
@@ -94,14 +97,22 @@ class Clients:
     async def do(self, host: str, nodes: Sequence[str], asked: Asked, ack: Ack) -> Operation:
         """Carry out one operation, and note what was asked and heard."""
         operation = Operation(
-            len(self._history.operations), host, nodes[0], ack, asked, began=trio.current_time()
+            1 + len(self._history.operations),
+            host,
+            nodes[0],
+            ack,
+            asked,
+            began=trio.current_time(),
+            others=tuple(nodes[1:]),
         )
         self._history.operations.append(operation)
         try:
             operation.heard = await self._ask(host, nodes, asked, ack)
         except ClientError as error:
-            maybe = isinstance(error, UnreachableError) and not isinstance(error, NoNodeError)
-            operation.heard = Failed(type(error).__name__, str(error), maybe)
+            maybe = isinstance(error, UnreachableError | FailedError) and not isinstance(error, NoNodeError)
+            # A node that says how many replicas took a write has given it up. Another try may go on elsewhere.
+            over = maybe and len(nodes) == 1 and TOOK_IT in str(error)
+            operation.heard = Failed(type(error).__name__, str(error), maybe, over)
         operation.ended = trio.current_time()
         return operation
 

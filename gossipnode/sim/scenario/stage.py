@@ -126,6 +126,8 @@ class Stage:
     def _follow_periods(self) -> None:
         """Note when everything was well, and when a majority of the replicas of every shard was."""
         harmed = {host for _, host in self.broken}
+        for host in sorted({*harmed, *self.history.harmed}):
+            _follow(self.history.harmed.setdefault(host, []), self.now, holds=host in harmed)
         spare = min(((replicas - 1) // 2 for replicas in self.history.groups.values()), default=0)
         _follow(self.history.calm, self.now, holds=not harmed)
         _follow(self.history.served, self.now, holds=len(harmed) <= spare)
@@ -135,6 +137,8 @@ class Stage:
         """The run is over: what holds now has held until now."""
         _follow(self.history.calm, self.now, holds=False)
         _follow(self.history.served, self.now, holds=False)
+        for periods in self.history.harmed.values():
+            _follow(periods, self.now, holds=False)
 
     # What is told
 
@@ -164,7 +168,8 @@ class Stage:
         machine, history = ended.machine, self.history
         if ended.error is not None:
             self.defect(machine.host, f"the node has died: {ended.error!r}")
-        expected = machine.leaves or ended.reason == "it was asked to"
+        broken_disk = ("disk", machine.host) in self.broken
+        expected = machine.leaves or broken_disk or ended.reason == "it was asked to"
         history.ended_nodes.append(NodeEnded(self.now, machine.host, ended.reason, expected))
         self.tell(machine.host, f"has ended: {ended.reason}", "event" if expected else "error")
 

@@ -175,7 +175,11 @@ class Machines:
 
         @asynccontextmanager
         async def open_store(_: Settings, digest: LeafDigest, index_rows: IndexRows) -> AsyncGenerator[Store]:
-            yield machine.disk.open(digest, index_rows)
+            store = machine.disk.open(digest, index_rows)
+            try:
+                yield store
+            finally:
+                await store.close()
 
         return World(
             network=self.network.host(machine.host),

@@ -48,6 +48,28 @@ async def test_a_reset_does_not_pass_a_dropped_link(autojump_clock: object) -> N
     assert await seconds_until(wait, 60.0, lambda: linked.links.mend(BA)) == 61.0
 
 
+async def test_an_end_that_was_closed_before_the_crash_stays_closed_and_is_not_reset(
+    autojump_clock: object,
+) -> None:
+    linked = Linked(1.0)
+    near, far = await linked.pair()
+    await far.aclose()
+    linked.network.crash("b", told=True)
+    await trio.sleep(1)
+    assert await near.receive_some() == b""
+
+
+async def test_a_host_that_is_up_may_be_revived(autojump_clock: object) -> None:
+    linked = Linked(1.0)
+    near, far = await linked.pair()
+    await near.send_all(b"x")
+    linked.network.revive("b")
+    await near.send_all(b"y")
+    assert await far.receive_some() == b"xy"
+    await far.send_all(b"z")
+    assert await near.receive_some() == b"z"
+
+
 async def test_nobody_listens_at_a_process_that_has_crashed_until_another_one_does(
     autojump_clock: object,
 ) -> None:

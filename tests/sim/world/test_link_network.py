@@ -12,7 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from gossipnode.config.address import Address
 from gossipnode.sim.world.link_network import BACKLOG
-from gossipnode.sim.world.link_stream import LinkStream
+from gossipnode.sim.world.link_stream import LinkConnection, LinkStream
 from gossipnode.sim.world.links import Pair
 from tests.sim.world.linked import AB, BA, B, Linked, seconds_until
 
@@ -152,6 +152,7 @@ async def test_closed_connections_are_forgotten() -> None:
     await trio.lowlevel.checkpoint()  # lets go of the last call that was cancelled
     gc.collect()
     assert [each() for each in closed] == [None] * len(closed)
+    assert not [each for each in gc.get_objects() if type(each) is LinkConnection]
 
 
 async def test_bytes_are_counted_by_the_link_that_they_were_sent_on() -> None:

@@ -9,7 +9,7 @@ import trio
 from trio.testing import check_half_closeable_stream, wait_all_tasks_blocked
 
 from gossipnode.sim.world.link_stream import LinkStream
-from tests.sim.world.linked import AB, BA, Linked
+from tests.sim.world.linked import AB, BA, Linked, seconds_until
 
 Send = Callable[[LinkStream], Awaitable[object]]
 
@@ -165,6 +165,19 @@ async def test_a_sender_that_waits_hears_that_its_receiver_is_gone(
         with pytest.raises(trio.BrokenResourceError):
             await send(near)
         assert trio.current_time() - begun == 6.0
+
+
+async def test_a_sender_that_waits_hears_of_a_reset(autojump_clock: object) -> None:
+    linked = Linked()
+    linked.links.set_buffer(AB, 10)
+    near, _ = await linked.pair()
+    await near.send_all(bytes(10))
+
+    async def send() -> None:
+        with pytest.raises(trio.BrokenResourceError):
+            await send_twenty(near)
+
+    assert await seconds_until(send, 5.0, lambda: linked.links.reset(AB)) == 5.0
 
 
 # Ends

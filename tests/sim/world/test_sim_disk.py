@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import ShardId
 from gossipnode.sim.world.sim_disk import SimDisk
 from gossipnode.store.interface import (
@@ -21,7 +22,9 @@ from gossipnode.store.interface import (
 from gossipnode.store.memory_image import UNDO_COMMITS_MAX
 from tests.records import bare_record
 from tests.sim.world.disks import SHARD, Endings, held, make_disk, open_disk, put, record
-from tests.store.support import index_rows, leaf_digest, other_digest
+from tests.store.support import index_rows, leaf_digest, other_digest, rebuilt
+
+ONE = record("1")
 
 # One process after the other
 
@@ -103,21 +106,21 @@ async def test_a_crash_loses_what_was_not_committed(autojump_clock: trio.testing
 async def test_digests_are_kept_as_long_as_their_formula_is() -> None:
     made: list[bytes] = []
 
-    def counted(spacing: str, payload: bytes, delete_time: int) -> bytes:
+    def counted(payload: bytes, delete_time: int, spacing: str) -> bytes:
         made.append(payload)
         return leaf_digest(payload + spacing.encode(), delete_time)
 
     disk = make_disk()
-    store = disk.open(partial(counted, "none"), index_rows)
+    store = disk.open(partial(counted, spacing="none"), index_rows)
     await put(store, record("1"))
     none = await store.tree(SHARD)
     await store.close()
-    store = disk.open(partial(counted, "none"), index_rows)
+    store = disk.open(partial(counted, spacing="none"), index_rows)
     assert (await store.counts(SHARD)).unhashed == 0
     assert await store.tree(SHARD) == none
     assert len(made) == 1
     await store.close()
-    store = disk.open(partial(counted, "commas"), index_rows)
+    store = disk.open(partial(counted, spacing="commas"), index_rows)
     assert (await store.counts(SHARD)).unhashed == 1
     assert await store.tree(SHARD) != none
     assert len(made) == 2
@@ -151,9 +154,10 @@ async def test_an_unsafe_disk_loses_its_last_commits() -> None:
     before = await store.tree(SHARD)
     kept = disk.contents()
     steps: list[Callable[[], Awaitable[object]]] = [
-        partial(put, store, record("1", 2), record("3", 2)),
+        partial(put, store, record("1", 2), record("1", 3), record("3", 2)),
         partial(put, store, record("9"), shard=ShardId("sw", 1)),
         partial(store.keep_note, "key", b"value"),
+        partial(store.want_index, ShardId("sw", 2), "n"),
         partial(store.build_indexes, limit=1),
         partial(store.drop_index, SHARD, "n"),
         partial(store.drop, SHARD),
@@ -166,7 +170,7 @@ async def test_an_unsafe_disk_loses_its_last_commits() -> None:
     disk.crash()
     assert disk.lose_last_commits(2) == 2
     assert disk.contents()[SHARD].keys() == held(record("1"), record("2"), record("3"))[SHARD].keys()
-    assert disk.lose_last_commits(5) == 5
+    assert disk.lose_last_commits(6) == 6
     assert disk.contents() == kept
     store = open_disk(disk)
     assert await store.last_stamp() == 1
@@ -229,6 +233,26 @@ async def test_a_copy_comes_back_as_often_as_one_likes() -> None:
     await put(open_disk(other), record("4"))
     assert disk.contents() == held(record("1"))
     assert other.contents() == held(record("1"), record("4"))
+
+
+async def test_a_copy_has_its_own_digests() -> None:
+    same = [each for each in map(record, map(str, range(99))) if slot_of(each.entity) == slot_of(ONE.entity)]
+    other = next(each for each in map(record, "23456789") if each not in same)
+    disk = make_disk()
+    store = open_disk(disk)
+    await put(store, ONE, other)
+    await store.tree(SHARD)
+    copy = disk.copy()
+    await put(store, record("1", 2), *same)
+    await store.tree(SHARD)
+    disk.crash()
+    disk.put_back(copy)
+    store = open_disk(disk)
+    newer = record(other.entity.id, 2)
+    await put(store, newer)
+    assert await store.tree(SHARD) == rebuilt([ONE, newer])
+    await put(store, record("1", 3))
+    assert await store.tree(SHARD) == rebuilt([record("1", 3), newer])
 
 
 async def test_a_copy_has_the_digests_of_its_formula() -> None:

@@ -90,7 +90,7 @@ async def _move(stage: Stage, words: Words) -> Iterable[str]:
 async def _twin(stage: Stage, words: Words) -> Iterable[str]:
     host, new = words
     machine = stage.machine(host)
-    stage.machines.add(new, machine.node_name, through=machine.through)
+    stage.machines.add(new, machine.node_name, through=machine.through).leaves = True
     stage.harm("twin", host)
     stage.fault(new, f"starts as a second {machine.node_name}, with an empty disk", "twin")
     return await restart(stage, (new,))

@@ -1,0 +1,1 @@
+"""Clusters and faults for the tests of applications."""
