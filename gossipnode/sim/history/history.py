@@ -139,7 +139,7 @@ class History:
     harms: list[Harm] = field(default_factory=list[Harm])
     """What was wrong with which machine, and when."""
     harmed: dict[str, list[Period]] = field(default_factory=dict[str, list[Period]])
-    """For each machine, when something was wrong with it, or nearly: its network, processor, clock or disk."""
+    """For each machine, when something was wrong with it: its network, processor, clock or disk."""
     disks_lied: bool = False
     """Whether a disk lost what it had acknowledged: went back, came back empty, or lost the last commits."""
     replicas: dict[ShardId, list[Replica]] = field(default_factory=dict[ShardId, list[Replica]])
