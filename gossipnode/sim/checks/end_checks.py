@@ -47,8 +47,10 @@ def finally_equal_content_has_equal_roots(history: History, verdict: Verdict) ->
 
 
 def finally_nothing_spins(history: History, verdict: Verdict) -> None:
-    """An idle node makes few steps a minute."""
+    """A run comes to its end, and an idle node makes few steps a minute."""
     end = the_end(history)
+    if verdict.fails(not history.spins):
+        verdict.add(end, history.spins)
     for usage in history.usage:
         if verdict.fails(usage.steps_a_minute <= STEPS_A_MINUTE_MAX):
             verdict.add(end, f"{usage.node} made {usage.steps_a_minute} steps in an idle minute")

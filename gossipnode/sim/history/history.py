@@ -138,8 +138,6 @@ class History:
     """When a majority of the replicas of every shard was up, connected and fast."""
     harms: list[Harm] = field(default_factory=list[Harm])
     """What was wrong with which machine, and when."""
-    harmed: dict[str, list[Period]] = field(default_factory=dict[str, list[Period]])
-    """For each machine, when something was wrong with it: its network, processor, clock or disk."""
     disks_lied: bool = False
     """Whether a disk lost what it had acknowledged: went back, came back empty, or lost the last commits."""
     replicas: dict[ShardId, list[Replica]] = field(default_factory=dict[ShardId, list[Replica]])
@@ -151,12 +149,19 @@ class History:
     """When everything was healed for good. Nobody writes from here on, except as the end of a run does."""
     spins: str = ""
     """Why the run did not come to its end, if it did not."""
+    places: int = 0
+    """How many beginnings and ends of operations there were."""
     reached: dict[str, int] = field(default_factory=dict[str, int])
     """How often each kind of fault was reached, such as `crash`, or `cut while a round ran`."""
 
     def tell(self, time: float, lane: str, text: str, kind: str = "event") -> None:
         """Add a line to the story."""
         self.events.append(Event(time, lane, text, kind))
+
+    def next_place(self) -> int:
+        """The place of the next beginning or end of an operation."""
+        self.places += 1
+        return self.places
 
     def count(self, point: str) -> None:
         """Note that a fault point was reached."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import trio
@@ -126,8 +125,6 @@ class Stage:
     def _follow_periods(self) -> None:
         """Note when everything was well, and when a majority of the replicas of every shard was."""
         harmed = {host for _, host in self.broken}
-        for host in sorted({*harmed, *self.history.harmed}):
-            _follow(self.history.harmed.setdefault(host, []), self.now, holds=host in harmed)
         spare = min(((replicas - 1) // 2 for replicas in self.history.groups.values()), default=0)
         _follow(self.history.calm, self.now, holds=not harmed)
         _follow(self.history.served, self.now, holds=len(harmed) <= spare)
@@ -137,8 +134,7 @@ class Stage:
         """The run is over: what holds now has held until now."""
         _follow(self.history.calm, self.now, holds=False)
         _follow(self.history.served, self.now, holds=False)
-        for periods in self.history.harmed.values():
-            _follow(periods, self.now, holds=False)
+        _follow_harms(self.history.harms, self.now, set())
 
     # What is told
 
