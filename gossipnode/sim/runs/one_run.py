@@ -6,7 +6,7 @@ import gc
 import logging
 import random
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Generator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -104,7 +104,7 @@ async def _run(scenario: Scenario, history: History, clock: VirtualClock, proble
 
 
 @contextmanager
-def _logs(stage: Stage) -> Iterator[None]:
+def _logs(stage: Stage) -> Generator[None]:
     """Take what nodes log: a traceback is a defect of theirs, an error or a warning a line of the story."""
 
     def take(_: Any, level: str, line: MutableMapping[str, Any]) -> NoReturn:

@@ -6,7 +6,7 @@ What a client was asked to do and what it heard is written into the history, and
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 import trio
@@ -23,6 +23,7 @@ from gossipnode.client.values.tags import given_tags
 from gossipnode.config.address import Address
 from gossipnode.core.model.property import parse_entity
 from gossipnode.rpc import Channel
+from gossipnode.rpc.client.dialing import Connect
 from gossipnode.sim.history.history import History
 from gossipnode.sim.history.operations import (
     Apply,
@@ -86,11 +87,11 @@ class Clients:
             task_status.started(client)
             await trio.sleep_forever()
 
-    def _dial(self, host: str, address: Address) -> Callable[[], trio.abc.Stream]:
+    def _dial(self, host: str, address: Address) -> Connect:
         async def connect() -> trio.abc.Stream:
             return await self._network.host(host).connect(address)
 
-        return connect  # type: ignore[return-value]
+        return connect
 
     # Operations
 
@@ -111,7 +112,7 @@ class Clients:
             operation.heard = await self._ask(host, nodes, asked, ack)
         except ClientError as error:
             maybe = isinstance(error, UnreachableError | FailedError) and not isinstance(error, NoNodeError)
-            # A node that says how many replicas took a write has given it up. Another try may go on elsewhere.
+            # A node that says how many replicas took a write has given it up; another one may try on.
             over = maybe and len(nodes) == 1 and TOOK_IT in str(error)
             operation.heard = Failed(type(error).__name__, str(error), maybe, over)
         operation.ended, operation.ended_place = trio.current_time(), self._history.next_place()

@@ -242,7 +242,7 @@ def _mute(e: Episode) -> Steps:
 
 
 def _ahead(e: Episode) -> Steps:
-    """A node whose clock is ahead reaches only one other, so that its writes fail and their stamps are high."""
+    """A node whose clock is ahead reaches one other alone: its writes fail, and their stamps are high."""
     alone = e.other
     away = [f"{e.host}-{other}" for other in e.others if other != alone]
     ahead = e.rng.choice(("2", "30"))

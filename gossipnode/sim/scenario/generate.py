@@ -20,6 +20,10 @@ WEAK = "weak"
 """The name of the records that are written and read at `one` and `local`, too, which promise nothing."""
 
 
+LOSES_THE_ONLY_COPY = frozenset({"empty-disk", "older-disk", "rejoin"})
+"""Faults after which nothing can be promised of a group of one replica."""
+
+
 @dataclass(frozen=True, slots=True)
 class Temper:
     """What the schedules of some seeds have more of."""
@@ -27,7 +31,7 @@ class Temper:
     keys: Sequence[int]
     """How many records clients want to write at the same time."""
     lanes: Sequence[int]
-    """How many faults may go on at a time: one is what a cluster must withstand, two what it comes back from."""
+    """How many faults may go on at a time. A cluster withstands one, and comes back from two."""
     episode_seconds: tuple[float, float]
     """How long a fault lasts, least and most."""
     pause_seconds: tuple[float, float]
@@ -48,7 +52,7 @@ def generate(
     operations: int = OPERATIONS,
     faults: Collection[str] = tuple(FAULT_KINDS),
 ) -> Scenario:
-    """The scenario of a seed. `faults` are names of `FAULT_KINDS`; the same arguments give the same scenario."""
+    """The scenario of a seed: the same arguments give the same one. `faults` are names of `FAULT_KINDS`."""
     rng = random.Random(f"scenario {seed}")
     names = tuple(NAMES[:nodes])
     seconds = minutes * 60.0
@@ -56,8 +60,9 @@ def generate(
     replicas = min(nodes, rng.choice((1, 2, 3, 3, 3, 3, 3, 5)))
     groups = (f"{GROUP}:{rng.choice((1, 2, 8))}:{replicas}",)
     steps: list[Step] = []
-    for lane in range(rng.choice(temper.lanes) if faults else 0):
-        steps += _fault_steps(rng, names, seconds, sorted(faults), lane, temper)
+    kinds = sorted(set(faults) - LOSES_THE_ONLY_COPY if replicas == 1 else faults)
+    for lane in range(rng.choice(temper.lanes) if kinds else 0):
+        steps += _fault_steps(rng, names, seconds, kinds, lane, temper)
     moments = sorted({step.at for step in steps if step.at is not None})
     steps += _client_steps(rng, names, _times(rng, seconds, operations, moments, temper.near), temper)
     steps += _round_steps(rng, names, seconds, groups[0])
@@ -69,7 +74,7 @@ def generate(
 def _times(
     rng: random.Random, seconds: float, count: int, moments: Sequence[float], near: float
 ) -> list[float]:
-    """When operations begin: some alone, some in bursts in which they meet each other, some as a fault does."""
+    """When operations begin: some alone, some in bursts in which they meet, some as a fault does."""
     times: list[float] = []
     while len(times) < count:
         begins = rng.uniform(0.0, seconds)

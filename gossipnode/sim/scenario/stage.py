@@ -14,7 +14,7 @@ from gossipnode.node.node import Node
 from gossipnode.sim.history.history import Defect, Harm, History, NodeEnded, Period, WentBack
 from gossipnode.sim.scenario.clients import Clients
 from gossipnode.sim.scenario.scenario import Scenario, ScenarioError
-from gossipnode.sim.world.machines import Ended, Machine, Machines, Plan
+from gossipnode.sim.world.machines import ClusterPlan, Machine, Machines, NodeEnd
 from gossipnode.sim.world.scheduler import Scheduler
 from gossipnode.sim.world.sim_disk import DiskCopy
 
@@ -50,7 +50,7 @@ class Stage:
         """Make the machines of the configuration. None of them runs."""
         scenario = self.scenario
         self.rng = random.Random(f"{scenario.seed} stage")
-        plan = Plan(scenario.nodes, scenario.groups, scenario.settings)
+        plan = ClusterPlan(scenario.nodes, scenario.groups, scenario.settings)
         self.machines = Machines(
             plan,
             scenario.seed,
@@ -160,7 +160,7 @@ class Stage:
                 WentBack(self.now, host, record.entity.text, str(before[:2]), str(record.version[:2]))
             )
 
-    def _on_ended(self, ended: Ended) -> None:
+    def _on_ended(self, ended: NodeEnd) -> None:
         machine, history = ended.machine, self.history
         if ended.error is not None:
             self.defect(machine.host, f"the node has died: {ended.error!r}")
@@ -170,7 +170,7 @@ class Stage:
 
 
 def versions(machine: Machine, shard: ShardId) -> dict[Entity, Version]:
-    """The version of each record that a machine holds of a shard. A bit that flips in a payload changes none."""
+    """The version of each record that a machine holds of a shard. A flipped bit of a payload changes none."""
     held = machine.disk.contents().get(shard, {})
     return {entity: record.version for entity, record in held.items()}
 

@@ -33,7 +33,7 @@ PORT = 7400
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ClusterPlan:
     """How the nodes of a cluster are configured."""
 
     nodes: tuple[str, ...]
@@ -68,7 +68,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class NodeEnd:
     """A node has ended by itself."""
 
     machine: Machine
@@ -89,11 +89,11 @@ class _Serving(trio.TaskStatus[Node]):
         self.serves.set()
 
 
-def _ended(machine: Machine, error: Exception) -> Ended:
+def _ended(machine: Machine, error: Exception) -> NodeEnd:
     """Why a node has ended: in its own words, if it is one of the errors that it states."""
     reason = first_error(error)
     stated = isinstance(reason, NodeFailedError | NotAMemberError | StoreError | OSError | SettingsError)
-    return Ended(machine, str(reason) or repr(reason), None if stated else reason)
+    return NodeEnd(machine, str(reason) or repr(reason), None if stated else reason)
 
 
 def address_of(host: str) -> Address:
@@ -106,13 +106,13 @@ class Machines:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: ClusterPlan,
         seed: int,
         scheduler: Scheduler,
         nursery: trio.Nursery,
         *,
         on_stored: Callable[[str, ShardId, Version | None, Record], None],
-        on_ended: Callable[[Ended], None],
+        on_ended: Callable[[NodeEnd], None],
     ) -> None:
         """Nothing runs yet. Nodes run in `nursery`."""
         self.plan = plan
@@ -213,7 +213,7 @@ class Machines:
                 )
                 if machine.node is not None:
                     machine.node = None
-                    self._on_ended(Ended(machine, "it was asked to", None))
+                    self._on_ended(NodeEnd(machine, "it was asked to", None))
         except Exception as error:  # noqa: BLE001 - whatever ends a node is a finding, not our own end
             machine.node = None
             self._on_ended(_ended(machine, error))

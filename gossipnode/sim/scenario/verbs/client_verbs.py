@@ -7,7 +7,7 @@ nodes that it may ask after the first one; all of the configuration unless said;
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import cast
+from typing import Final
 
 from gossipnode.client.values.given import Ack
 from gossipnode.core.model.errors import InvalidEntityError
@@ -35,7 +35,7 @@ from gossipnode.sim.scenario.stage import Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
 
 _OPTIONS = ("ack", "by", "via")
-_LEVELS = ("local", "one", "quorum", "all")
+_LEVELS: Final[Mapping[str, Ack]] = {"local": "local", "one": "one", "quorum": "quorum", "all": "all"}
 
 
 async def _apply(stage: Stage, words: Words) -> Iterable[str]:
@@ -86,7 +86,7 @@ async def _get_many(stage: Stage, words: Words) -> Iterable[str]:
     options = _only_options(rest)
     keys = _numbered(prefix, first, count)
     results = [set(await _do(stage, node, Get(key), options)) for key in keys]
-    same = set.intersection(*results)
+    same = {word for word in results[0] if all(word in result for result in results)}
     found = sum("ok" in result and "nothing" not in result for result in results)
     return [f"{found}", *sorted(same)]
 
@@ -99,13 +99,13 @@ def _numbered(prefix: str, first: str, count: str) -> tuple[str, ...]:
 
 async def _do(stage: Stage, node: str, asked: Asked, options: Mapping[str, str]) -> Iterable[str]:
     stage.check_host(node)
-    ack = options.get("ack", "quorum")
-    if ack not in _LEVELS:
-        raise ScenarioError(f"{ack!r} is no level: write one of {', '.join(_LEVELS)}")
+    level = options.get("ack", "quorum")
+    if level not in _LEVELS:
+        raise ScenarioError(f"{level!r} is no level: write one of {', '.join(_LEVELS)}")
     via = options.get("via")
     others = [each for each in stage.scenario.nodes if each != node] if via is None else via.split(",")
     nodes = [node] if via == "none" else [node, *others]
-    operation = await stage.clients.do(options.get("by", CLIENT), nodes, asked, cast("Ack", ack))
+    operation = await stage.clients.do(options.get("by", CLIENT), nodes, asked, _LEVELS[level])
     return _result(operation.heard)
 
 

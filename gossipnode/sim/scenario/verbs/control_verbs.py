@@ -84,7 +84,7 @@ async def _look(stage: Stage) -> None:
 
 
 def _held(stage: Stage, machine: Machine, shard: ShardId) -> Iterator[tuple[Record, dict[str, int]]]:
-    """What a machine holds of a shard, with its tags: of a record whose bits have flipped, those of a twin."""
+    """What a machine holds of a shard, with its tags. A rotten record has those of an equal one."""
     good = {
         (entity, record.version): record.payload
         for other in stage.replicas(shard)

@@ -118,6 +118,14 @@ async def _clock(stage: Stage, words: Words) -> None:
     stage.fault(host, f"its clock jumps by {text} s", "clock jump")
 
 
+async def _skew(stage: Stage, words: Words) -> None:
+    host, text = words
+    stage.machine(host)
+    stage.machines.clocks.skew(host, _signed(text))
+    stage.harm("clock", host)
+    stage.fault(host, f"its clock is wrong by {text} s", "wrong clock")
+
+
 async def _drift(stage: Stage, words: Words) -> None:
     host, text = words
     stage.machine(host)
@@ -238,6 +246,7 @@ VERBS = by_name(
     Verb("twin", "HOST NEW", "Start a second node of the same name, with an empty disk.", _twin, 2, 2),
     Verb("settings", "HOST KEY VALUE...", "Another setting, from the next start on.", _settings, 3),
     Verb("clock", "HOST SECONDS", "Let a clock jump by +N or -N seconds.", _clock, 2, 2),
+    Verb("skew", "HOST SECONDS", "Let a clock be wrong by +N or -N seconds.", _skew, 2, 2),
     Verb("drift", "HOST PPM", "Let a clock go wrong by so many parts in a million.", _drift, 2, 2),
     Verb("full", "HOST", "Let a disk be full.", _full, 1, 1),
     Verb("room", "HOST", "Let a disk have room again.", _room, 1, 1),

@@ -107,6 +107,15 @@ async def _bandwidth(stage: Stage, words: Words) -> None:
     stage.fault(OUTSIDE, f"bandwidth {' '.join(words)}", "bandwidth")
 
 
+async def _buffer(stage: Stage, words: Words) -> None:
+    *links, size = words
+    if not size.isdigit() or not int(size):
+        raise ScenarioError("write: buffer LINK... BYTES")
+    for pair in _pairs(stage, links):
+        stage.machines.links.set_buffer(pair, int(size))
+    stage.fault(OUTSIDE, f"buffer {' '.join(words)}", "small buffer")
+
+
 async def _flap(stage: Stage, words: Words) -> None:
     *links, seconds, count = words
     period = parse_seconds(seconds)
@@ -132,5 +141,6 @@ VERBS = by_name(
     Verb("reset", "LINK...", "Break the connections that are open, once.", _reset, 1),
     Verb("latency", "LINK... LEAST MOST", "How long bytes are under way, in seconds.", _latency, 3),
     Verb("bandwidth", "LINK... BYTES_PER_SECOND", "How much a link carries.", _bandwidth, 2),
+    Verb("buffer", "LINK... BYTES", "How much may be under way unread before a sender waits.", _buffer, 2),
     Verb("flap", "LINK... SECONDS COUNT", "Cut and mend links, again and again.", _flap, 3),
 )

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Iterable
 from gossipnode.client.errors import ClientError
 from gossipnode.concurrency.change_event import first_of
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.round import Hop
 from gossipnode.core.ring.turn import Cause
 from gossipnode.node.refusals.request_errors import TooManyRoundsError
 from gossipnode.sim.history.history import RoundSeen
@@ -113,7 +114,8 @@ async def run_round(stage: Stage, machine: Machine, shard: ShardId, *, final: bo
     node, began, equal = machine.node, stage.now, stage.equal(shard)
     assert node is not None, "the caller has looked"
     replicas = len(node.parts.local.shards.replicas(shard))
-    outcome, hops = "", ()
+    outcome = ""
+    hops: tuple[Hop, ...] = ()
     token = MACHINE.set(machine.host)
     try:
         watch = node.parts.repair.rounds.start(shard, Cause.ASKED)
