@@ -1,7 +1,7 @@
 """What happens between machines.
 
-A link is written `a-b` (both directions) or `a>b` (from a to b); `*` stands for every other machine, and `*-*` for
-all links.
+A link is written `a-b` (both directions) or `a>b` (from a to b); `*` stands for every other machine, and
+`*-*` for all links.
 """
 
 from __future__ import annotations
