@@ -21,6 +21,10 @@ EPISODE_SECONDS = (2.0, 45.0)
 PAUSE_SECONDS = (1.0, 20.0)
 """The time between two faults of the same lane of faults."""
 
+EACH_MINUTE = "* * * * *"
+SCHEDULED_PART = 0.25
+"""In so many of all runs, nodes also start rounds by themselves, as often as a schedule can say."""
+
 LEVELS = ("quorum",) * 8 + ("all", "one", "local")
 
 
@@ -45,7 +49,8 @@ def generate(
         steps += _fault_steps(rng, names, seconds, sorted(faults), lane)
     steps.sort(key=lambda step: step.at or 0.0)
     end = (Step(None, "heal"), Step(None, "finish"))
-    return Scenario(f"seed {seed}", names, groups, seed, steps=(*steps, *end))
+    settings = {"repair.schedule": EACH_MINUTE} if rng.random() < SCHEDULED_PART else {}
+    return Scenario(f"seed {seed}", names, groups, seed, settings, steps=(*steps, *end))
 
 
 def _client_steps(rng: random.Random, names: Sequence[str], seconds: float, count: int) -> list[Step]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.sim.scenario.played import played, problems
+
+pytestmark = pytest.mark.slow
 
 PAIR = "nodes a b\ngroups sw:1:2\n"
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gossipnode.core.model.property import ShardId
 from tests.sim.scenario.played import played, problems
+
+pytestmark = pytest.mark.slow
 
 PAIR = "nodes a b\ngroups sw:1:2\n"
 EACH_MINUTE = PAIR + 'setting repair.schedule "* * * * *"\n'
