@@ -20,7 +20,7 @@ NODES: Final = ("a", "b", "c")
 SHARDS: Final = 2
 
 LEFT_OUT_STEPS: Final = {
-    "forget": "a member that is forgotten takes with it what only it and a replica that was cut off hold",
+    "forget": "records of a healthy member that is forgotten are hidden until its successor is filled",
     "wipe": "a node that comes back with an empty disk answers as if nothing had ever been written",
     "putback": "a node that comes back with an older disk answers as if later writes had never been",
 }

@@ -39,23 +39,24 @@ def test_many_raw_records_are_each_in_one_replica() -> None:
 def test_a_wrong_digest_makes_a_round_repair_what_is_equal() -> None:
     assert not problems(
         PAIR
-        + "spoil b sw/n/1 -> fails\napply a sw/n/1 x=1 ack=all\nround a sw 0 -> converged\nspoil b sw/n/1 -> ok\n"
-        + "equal -> ok\nround a sw 0 -> repaired"
+        + "spoil b sw/n/1 -> fails\napply a sw/n/1 x=1 ack=all\nround a sw 0 -> converged\n"
+        + "spoil b sw/n/1 -> ok\nequal -> ok\nround a sw 0 -> repaired"
     )
 
 
 def test_the_record_of_which_a_bit_flips_can_be_named() -> None:
     assert not problems(
         PAIR
-        + "apply a sw/n/1 x=1 ack=all\napply a sw/n/2 x=2 ack=all\nflip b sw/n/3 -> fails\nflip b sw/n/2 -> ok\n"
-        + "get b sw/n/1 ack=local via=none -> x=1\nget b sw/n/2 ack=local via=none -> !x=2"
+        + "apply a sw/n/1 x=1 ack=all\napply a sw/n/2 x=2 ack=all\nflip b sw/n/3 -> fails\n"
+        + "flip b sw/n/2 -> ok\nget b sw/n/1 ack=local via=none -> x=1\nget b sw/n/2 ack=local via=none -> !x=2"
     )
 
 
 def test_a_disk_can_lose_its_last_commits() -> None:
     assert not problems(
         PAIR
-        + "apply a sw/n/1 x=1 ack=all\napply a sw/n/1 x=2 ack=all\nlose b 1 -> ok started\nholds b sw/n/1 -> x=1"
+        + "apply a sw/n/1 x=1 ack=all\napply a sw/n/1 x=2 ack=all\nlose b 1 -> ok started\n"
+        + "holds b sw/n/1 -> x=1"
     )
 
 
@@ -64,5 +65,5 @@ def test_all_links_can_be_named_at_once() -> None:
         "nodes a b c\ngroups sw:1:3\ncut *-*\nget a sw/n/1 via=none -> fails\nmend *-*\nwait 40\nget a sw/n/1"
     )
     assert not result.problems
-    assert [period.ends for period in result.history.calm][0] == 0.0
+    assert result.history.calm[0].ends == 0.0
     assert result.operations == 2

@@ -1,7 +1,7 @@
 """What is put into a store past every rule of writing, and what rots there without a word.
 
-`raw-put` takes `at=STAMP`, a stamp that two records are to share, and `unknown=1` for a field that no version of
-this program knows.
+`raw-put` takes `at=STAMP`, a stamp that two records are to share, and `unknown=1` for a field that no
+version of this program knows.
 """
 
 from __future__ import annotations

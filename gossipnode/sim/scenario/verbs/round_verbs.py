@@ -1,7 +1,7 @@
 """Rounds: those that steps ask for, and those that nodes start by their schedule.
 
-The result of a round is its outcome (`converged`, `repaired`, `incomplete`, or `lost` with its origin), and then
-the reasons that its origin shows.
+The result of a round is its outcome (`converged`, `repaired`, `incomplete`, or `lost` with its origin), and
+then the reasons that its origin shows.
 """
 
 from __future__ import annotations
