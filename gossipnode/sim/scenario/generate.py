@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from gossipnode.sim.scenario.fault_kinds import FAULT_KINDS, Episode
 from gossipnode.sim.scenario.scenario import Scenario, Step
@@ -15,17 +16,33 @@ OPERATIONS = 300
 
 NAMES = "abcdefghijklmnop"
 GROUP = "sw"
-EPISODE_SECONDS = (2.0, 45.0)
-"""How long a fault lasts, least and most."""
+WEAK = "weak"
+"""The name of the records that are written and read at `one` and `local`, too, which promise nothing."""
 
-PAUSE_SECONDS = (1.0, 20.0)
-"""The time between two faults of the same lane of faults."""
 
 EACH_MINUTE = "* * * * *"
 SCHEDULED_PART = 0.25
 """In so many of all runs, nodes also start rounds by themselves, as often as a schedule can say."""
 
-LEVELS = ("quorum",) * 8 + ("all", "one", "local")
+
+@dataclass(frozen=True, slots=True)
+class Temper:
+    """What the schedules of some seeds have more of."""
+
+    keys: Sequence[int]
+    """How many records clients want to write at the same time."""
+    lanes: Sequence[int]
+    """How many faults may go on at a time: one is what a cluster must withstand, two what it comes back from."""
+    episode_seconds: tuple[float, float]
+    """How long a fault lasts, least and most."""
+    pause_seconds: tuple[float, float]
+    """The time between two faults of a lane."""
+    near: float
+    """How many of the bursts of operations begin as a fault begins or ends."""
+
+
+CALM = Temper((3, 6, 12), (1, 1, 2), (2.0, 45.0), (1.0, 20.0), 0.3)
+STORM = Temper((1, 2, 3), (1, 1, 2), (0.5, 8.0), (0.2, 6.0), 0.7)
 
 
 def generate(
@@ -40,45 +57,55 @@ def generate(
     rng = random.Random(f"scenario {seed}")
     names = tuple(NAMES[:nodes])
     seconds = minutes * 60.0
-    replicas = min(nodes, rng.choice((3, 3, 3, 5)))
+    temper = rng.choice((CALM, STORM))
+    replicas = min(nodes, rng.choice((1, 2, 3, 3, 3, 3, 3, 5)))
     groups = (f"{GROUP}:{rng.choice((1, 2, 8))}:{replicas}",)
-    steps = _client_steps(rng, names, seconds, operations)
+    steps: list[Step] = []
+    for lane in range(rng.choice(temper.lanes) if faults else 0):
+        steps += _fault_steps(rng, names, seconds, sorted(faults), lane, temper)
+    moments = sorted({step.at for step in steps if step.at is not None})
+    steps += _client_steps(rng, names, _times(rng, seconds, operations, moments, temper.near), temper)
     steps += _round_steps(rng, names, seconds, groups[0])
-    # One lane of faults is what a cluster must withstand; two at a time are what it must come back from.
-    for lane in range(rng.choice((1, 1, 2)) if faults else 0):
-        steps += _fault_steps(rng, names, seconds, sorted(faults), lane)
     steps.sort(key=lambda step: step.at or 0.0)
     end = (Step(None, "heal"), Step(None, "finish"))
     settings = {"repair.schedule": EACH_MINUTE} if rng.random() < SCHEDULED_PART else {}
     return Scenario(f"seed {seed}", names, groups, seed, settings, steps=(*steps, *end))
 
 
-def _client_steps(rng: random.Random, names: Sequence[str], seconds: float, count: int) -> list[Step]:
-    keys = [f"{GROUP}/n/{number}" for number in range(rng.choice((3, 6, 12)))]
-    return [
-        _client_step(rng, names, keys, time, number)
-        for number, time in enumerate(_times(rng, seconds, count))
-    ]
-
-
-def _times(rng: random.Random, seconds: float, count: int) -> list[float]:
-    """When operations begin: some alone, some in bursts, in which they meet each other."""
+def _times(
+    rng: random.Random, seconds: float, count: int, moments: Sequence[float], near: float
+) -> list[float]:
+    """When operations begin: some alone, some in bursts in which they meet each other, some as a fault does."""
     times: list[float] = []
     while len(times) < count:
         begins = rng.uniform(0.0, seconds)
+        if moments and rng.random() < near:
+            begins = min(seconds, max(0.0, rng.choice(moments) + rng.uniform(-0.3, 1.5)))
         times += [begins + rng.uniform(0.0, 0.5) for _ in range(rng.choice((1, 1, 2, 3, 6)))]
     return sorted(round(time, 3) for time in times[:count])
+
+
+def _client_steps(
+    rng: random.Random, names: Sequence[str], times: Sequence[float], temper: Temper
+) -> list[Step]:
+    keys = [f"{GROUP}/n/{number}" for number in range(rng.choice(temper.keys))]
+    return [_client_step(rng, names, keys, time, number) for number, time in enumerate(times, 1)]
 
 
 def _client_step(
     rng: random.Random, names: Sequence[str], keys: Sequence[str], time: float, number: int
 ) -> Step:
-    node, key = rng.choice(names), rng.choice(keys)
-    options = [f"ack={rng.choice(LEVELS)}"]
-    if rng.random() < 0.4:
+    node, key, ack = rng.choice(names), rng.choice(keys), "quorum"
+    chance = rng.random()
+    if chance < 0.08:
+        ack = "all"
+    elif chance < 0.16:
+        key, ack = f"{GROUP}/{WEAK}/{rng.randrange(3)}", rng.choice(("one", "local", "quorum"))
+    options = [f"ack={ack}"]
+    if rng.random() < 0.5:
         options.append("via=none")
-    tag = f"{rng.choice('xyz')}={number + 1}"
-    kind = rng.choices(("apply", "replace", "delete", "get", "query", "import"), (40, 8, 12, 30, 6, 4))[0]
+    tag = f"{rng.choice('xyz')}={number}"
+    kind = rng.choices(("apply", "replace", "delete", "get", "query", "import"), (38, 8, 14, 30, 6, 4))[0]
     match kind:
         case "apply" | "replace":
             arguments = (node, key, tag, *options)
@@ -106,16 +133,21 @@ def _round_steps(rng: random.Random, names: Sequence[str], seconds: float, group
 
 
 def _fault_steps(
-    rng: random.Random, names: Sequence[str], seconds: float, kinds: Sequence[str], lane: int
+    rng: random.Random,
+    names: Sequence[str],
+    seconds: float,
+    kinds: Sequence[str],
+    lane: int,
+    temper: Temper,
 ) -> list[Step]:
     weights = [FAULT_KINDS[kind].weight for kind in kinds]
     steps: list[Step] = []
-    time, number = rng.uniform(*PAUSE_SECONDS), lane * 100
+    time, number = rng.uniform(*temper.pause_seconds), lane * 1000
     while time < seconds:
-        ends = time + rng.uniform(*EPISODE_SECONDS)
+        ends = time + rng.uniform(*temper.episode_seconds)
         host = rng.choice(names)
         others = [name for name in names if name != host] or [host]
         episode = Episode(rng, time, min(ends, seconds), host, others, number)
         steps += FAULT_KINDS[rng.choices(kinds, weights)[0]].make(episode)
-        time, number = ends + rng.uniform(*PAUSE_SECONDS), number + 1
+        time, number = ends + rng.uniform(*temper.pause_seconds), number + 1
     return steps

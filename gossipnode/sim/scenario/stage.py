@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import trio
 
-from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.node.node import Node
 from gossipnode.sim.history.history import Defect, Harm, History, NodeEnded, Period, WentBack
@@ -23,8 +23,8 @@ OUTSIDE = "network"
 """The lane of what happens between machines."""
 
 
-class NoMachineError(Exception):
-    """The machine that a step names is not there now: it has moved, or has not joined yet."""
+class NotNowError(Exception):
+    """A step finds nothing to act upon: its machine has moved, or has not joined yet."""
 
 
 @dataclass(slots=True)
@@ -75,12 +75,12 @@ class Stage:
 
         Raises:
             ScenarioError: no step ever makes a machine of that name.
-            NoMachineError: there is none now.
+            NotNowError: there is none now.
         """
         self.check_host(host)
         machine = self.machines.by_host.get(host)
         if machine is None:
-            raise NoMachineError(f"there is no machine {host} now")
+            raise NotNowError(f"there is no machine {host} now")
         return machine
 
     def check_host(self, host: str) -> None:
@@ -105,7 +105,7 @@ class Stage:
 
     def equal(self, shard: ShardId) -> bool:
         """Whether all replicas of a shard that run hold the same."""
-        held = [machine.disk.contents().get(shard, {}) for machine in self.replicas(shard)]
+        held = [versions(machine, shard) for machine in self.replicas(shard)]
         return all(each == held[0] for each in held[1:])
 
     def hosts(self) -> Iterable[str]:
@@ -169,10 +169,15 @@ class Stage:
         machine, history = ended.machine, self.history
         if ended.error is not None:
             self.defect(machine.host, f"the node has died: {ended.error!r}")
-        broken_disk = ("disk", machine.host) in self.broken
-        expected = machine.leaves or broken_disk or ended.reason == "it was asked to"
+        expected = machine.may_end or ended.reason == "it was asked to"
         history.ended_nodes.append(NodeEnded(self.now, machine.host, ended.reason, expected))
         self.tell(machine.host, f"has ended: {ended.reason}", "event" if expected else "error")
+
+
+def versions(machine: Machine, shard: ShardId) -> dict[Entity, Version]:
+    """The version of each record that a machine holds of a shard. A bit that flips in a payload changes none."""
+    held = machine.disk.contents().get(shard, {})
+    return {entity: record.version for entity, record in held.items()}
 
 
 _OPEN = float("inf")

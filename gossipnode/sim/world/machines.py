@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import trio
 
@@ -59,8 +59,10 @@ class Machine:
     """Once it serves, and as long as it runs."""
     running: bool = False
     starts: int = 0
-    leaves: bool = False
-    """Whether its node may end by itself, since the scenario asked the cluster to forget or replace it."""
+    may_end: bool = False
+    """Whether its node may end by itself: the scenario had it forgotten, or broke its disk."""
+    twin: bool = False
+    """Whether its node bears the name of another machine's."""
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     ended: trio.Event = field(default_factory=trio.Event)
 
@@ -146,10 +148,8 @@ class Machines:
     def move(self, host: str, new_host: str) -> Machine:
         """Put the disk of a machine that is down into a new one, which has another address."""
         old = self.by_host.pop(host)
-        machine = self.by_host[new_host] = Machine(
-            new_host, old.node_name, old.disk, old.through, old.settings
-        )
-        return machine
+        self.by_host[new_host] = replace(old, host=new_host)
+        return self.by_host[new_host]
 
     @property
     def running(self) -> Sequence[Machine]:

@@ -48,7 +48,8 @@ def test_the_record_of_which_a_bit_flips_can_be_named() -> None:
     assert not problems(
         PAIR
         + "apply a sw/n/1 x=1 ack=all\napply a sw/n/2 x=2 ack=all\nflip b sw/n/3 -> fails\n"
-        + "flip b sw/n/2 -> ok\nget b sw/n/1 ack=local via=none -> x=1\nget b sw/n/2 ack=local via=none -> !x=2"
+        + "flip b sw/n/2 -> ok\nget b sw/n/1 ack=local via=none -> x=1\n"
+        + "get b sw/n/2 ack=local via=none -> !x=2"
     )
 
 

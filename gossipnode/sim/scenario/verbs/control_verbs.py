@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import trio
 
-from gossipnode.core.model.property import ShardId
+from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.version import payload_digest
 from gossipnode.sim.history.history import Replica, Usage
 from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import OUTSIDE, Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
 from gossipnode.sim.scenario.verbs.machine_verbs import restart
 from gossipnode.sim.scenario.verbs.round_verbs import run_round
+from gossipnode.sim.world.machines import Machine
 from gossipnode.wire.property.property_edit import read_tags
 from gossipnode.wire.wire_errors import WireError
 
@@ -42,7 +44,7 @@ async def _heal(stage: Stage, words: Words) -> None:
     stage.tell(OUTSIDE, "everything is healed", "fault")
     for host in stage.hosts():
         machine = stage.machine(host)
-        if not machine.running and not machine.leaves:
+        if not machine.running and not machine.twin:
             await restart(stage, (host,))
     stage.broken.clear()
     stage.mended("network")
@@ -74,11 +76,23 @@ async def _look(stage: Stage) -> None:
             assert machine.node is not None, "only those that run are replicas here"
             tree = await machine.node.parts.local.store.tree(shard)
             held = {
-                entity.text: (record.version.mod_revision, record.version.delete_time, _tags(record.payload))
-                for entity, record in sorted(machine.disk.contents().get(shard, {}).items())
+                record.entity.text: (record.version.mod_revision, record.version.delete_time, tags)
+                for record, tags in _held(stage, machine, shard)
             }
             replicas.append(Replica(machine.host, tree.root, held))
         stage.history.replicas[shard] = replicas
+
+
+def _held(stage: Stage, machine: Machine, shard: ShardId) -> Iterator[tuple[Record, dict[str, int]]]:
+    """What a machine holds of a shard, with its tags: of a record whose bits have flipped, those of a twin."""
+    good = {
+        (entity, record.version): record.payload
+        for other in stage.replicas(shard)
+        for entity, record in other.disk.contents().get(shard, {}).items()
+        if payload_digest(record.payload) == record.version.digest
+    }
+    for entity, record in sorted(machine.disk.contents().get(shard, {}).items()):
+        yield record, _tags(good.get((entity, record.version), record.payload))
 
 
 def _tags(payload: bytes) -> dict[str, int]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.property import Entity, parse_entity
 from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
-from gossipnode.sim.scenario.stage import Stage
+from gossipnode.sim.scenario.stage import NotNowError, Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
 
 # Processes
@@ -46,6 +46,7 @@ async def restart(stage: Stage, words: Words) -> Iterable[str]:
     if problem:
         return ["fails", problem]
     stage.mended("down", host)
+    stage.mended("moved", host)
     stage.mended("paused", host)
     return ["ok", "started"]
 
@@ -83,6 +84,8 @@ async def _move(stage: Stage, words: Words) -> Iterable[str]:
     if machine.running:
         await _end(stage, host, "crash", told=True)
     stage.mended("down", host)
+    # Whoever asks at the old address finds nobody there.
+    stage.harm("moved", host)
     stage.machines.move(host, new)
     stage.harm("down", new)
     stage.fault(new, f"comes with the disk of {host}", "new address")
@@ -92,7 +95,8 @@ async def _move(stage: Stage, words: Words) -> Iterable[str]:
 async def _twin(stage: Stage, words: Words) -> Iterable[str]:
     host, new = words
     machine = stage.machine(host)
-    stage.machines.add(new, machine.node_name, through=machine.through).leaves = True
+    twin = stage.machines.add(new, machine.node_name, through=machine.through)
+    twin.twin = twin.may_end = True
     stage.harm("twin", host)
     stage.fault(new, f"starts as a second {machine.node_name}, with an empty disk", "twin")
     return await restart(stage, (new,))
@@ -162,14 +166,18 @@ async def _fail(stage: Stage, words: Words) -> None:
     host, count = words
     if not count.isdigit():
         raise ScenarioError("write: fail HOST COUNT")
-    stage.machine(host).disk.fail_commits(int(count))
+    machine = stage.machine(host)
+    machine.may_end = True
+    machine.disk.fail_commits(int(count))
     stage.harm("disk", host)
     stage.fault(host, f"the next {count} commits fail", "failed commit")
 
 
 async def _tear(stage: Stage, words: Words) -> None:
     host = words[0]
-    stage.machine(host).disk.tear_commit()
+    machine = stage.machine(host)
+    machine.may_end = True
+    machine.disk.tear_commit()
     stage.harm("disk", host)
     stage.fault(host, "a crash in the next commit", "torn commit")
 
@@ -200,7 +208,7 @@ async def _putback(stage: Stage, words: Words) -> Iterable[str]:
     host = words[0]
     machine = stage.machine(host)
     if host not in stage.copies:
-        raise ScenarioError(f"there is no copy of the disk of {host}: copy {host} comes first")
+        raise NotNowError(f"there is no copy of the disk of {host}: copy {host} comes first")
     if machine.running:
         await _end(stage, host, "crash", told=True)
     machine.disk.put_back(stage.copies[host])

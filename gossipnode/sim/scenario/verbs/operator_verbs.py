@@ -20,7 +20,8 @@ async def _join(stage: Stage, words: Words) -> Iterable[str]:
     host, _, member = words
     stage.machine(member)
     if host not in stage.machines.by_host:
-        stage.machines.add(host, host, through=member)
+        # If that member is down or refuses it, it ends.
+        stage.machines.add(host, host, through=member).may_end = True
     stage.harm("members", host)
     stage.fault(host, f"joins through {member}", "join")
     return await restart(stage, (host,))
@@ -30,7 +31,7 @@ async def _forget(stage: Stage, words: Words) -> Iterable[str]:
     name, _, host = words
     for machine in stage.machines.by_host.values():
         if machine.node_name == name:
-            machine.leaves = True
+            machine.may_end = True
     stage.harm("members", name)
     stage.fault(host, f"is told to forget {name}", "forget")
     client = await stage.clients.client(OPERATOR, [host])
