@@ -95,9 +95,13 @@ async def _run(scenario: Scenario, history: History, clock: VirtualClock, proble
 
         clock.on_stuck = give_up
         stage = Stage(scenario, scheduler, nursery, history, problems=problems)
-        with _logs(stage), trio.move_on_after(RUN_SECONDS_MAX) as limit:
-            await play(stage)
-            stage.end_periods()
+        try:
+            with _logs(stage), trio.move_on_after(RUN_SECONDS_MAX) as limit:
+                await play(stage)
+                stage.end_periods()
+        finally:
+            # A machine that stands still would never end.
+            scheduler.let_all_go_on()
         if limit.cancelled_caught:
             history.spins = f"the run was not over after {RUN_SECONDS_MAX:g} s"
         nursery.cancel_scope.cancel()

@@ -22,6 +22,9 @@ WEAK = "weak"
 
 LOSES_THE_ONLY_COPY = frozenset({"empty-disk", "older-disk", "rejoin"})
 """Faults after which nothing can be promised of a group of one replica."""
+EACH_MINUTE = "* * * * *"
+SCHEDULED_PART = 0.1
+"""In so many of all runs, nodes also start rounds by themselves, as often as a schedule can say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ def generate(
     steps += _round_steps(rng, names, seconds, groups[0])
     steps.sort(key=lambda step: step.at or 0.0)
     end = (Step(None, "heal"), Step(None, "finish"))
-    return Scenario(f"seed {seed}", names, groups, seed, steps=(*steps, *end))
+    settings = {"repair.schedule": EACH_MINUTE} if rng.random() < SCHEDULED_PART else {}
+    return Scenario(f"seed {seed}", names, groups, seed, settings, steps=(*steps, *end))
 
 
 def _times(

@@ -13,6 +13,7 @@ from gossipnode.core.model.version import Version
 from gossipnode.node.node import Node
 from gossipnode.sim.history.history import Defect, Harm, History, NodeEnded, Period, WentBack
 from gossipnode.sim.scenario.clients import Clients
+from gossipnode.sim.scenario.rounds_seen import RoundsSeen
 from gossipnode.sim.scenario.scenario import Scenario, ScenarioError
 from gossipnode.sim.world.machines import ClusterPlan, Machine, Machines, NodeEnd
 from gossipnode.sim.world.scheduler import Scheduler
@@ -43,8 +44,7 @@ class Stage:
     """What is wrong now and with which machine, such as (`down`, `a`); empty when everything is well."""
     problems: list[str] = field(default_factory=list[str])
     """What steps expected and did not get."""
-    rounds: int = 0
-    """Rounds that steps have started and that go on."""
+    rounds: RoundsSeen = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the machines of the configuration. None of them runs."""
@@ -58,7 +58,9 @@ class Stage:
             self.nursery,
             on_stored=self._on_stored,
             on_ended=self._on_ended,
+            on_serving=self._on_serving,
         )
+        self.rounds = RoundsSeen(self.nursery, self.history, self.equal)
         self.clients = Clients(self.machines.network, self.nursery, self.history, scenario.seed)
 
     # What is there
@@ -146,7 +148,7 @@ class Stage:
         """Tell of a fault, and count where it was reached."""
         self.tell(lane, text, "fault")
         self.history.count(point)
-        if self.rounds:
+        if self.rounds.under_way:
             self.history.count(f"{point} while a round ran")
 
     def defect(self, host: str, text: str) -> None:
@@ -159,6 +161,9 @@ class Stage:
             self.history.went_back.append(
                 WentBack(self.now, host, record.entity.text, str(before[:2]), str(record.version[:2]))
             )
+
+    def _on_serving(self, machine: Machine, node: Node) -> None:
+        self.rounds.follow(machine, node)
 
     def _on_ended(self, ended: NodeEnd) -> None:
         machine, history = ended.machine, self.history

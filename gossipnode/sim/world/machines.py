@@ -83,9 +83,12 @@ class _Serving(trio.TaskStatus[Node]):
 
     machine: Machine
     serves: trio.Event
+    on_serving: Callable[[Machine, Node], None]
 
     def started(self, value: Node | None = None) -> None:
+        assert value is not None, "a node says which one it is"
         self.machine.node = value
+        self.on_serving(self.machine, value)
         self.serves.set()
 
 
@@ -113,6 +116,7 @@ class Machines:
         *,
         on_stored: Callable[[str, ShardId, Version | None, Record], None],
         on_ended: Callable[[NodeEnd], None],
+        on_serving: Callable[[Machine, Node], None],
     ) -> None:
         """Nothing runs yet. Nodes run in `nursery`."""
         self.plan = plan
@@ -124,6 +128,7 @@ class Machines:
         self._nursery = nursery
         self._on_stored = on_stored
         self._on_ended = on_ended
+        self._on_serving = on_serving
         self.by_host: dict[str, Machine] = {}
         for name in plan.nodes:
             self.add(name, name)
@@ -208,9 +213,8 @@ class Machines:
         MACHINE.set(machine.host)
         try:
             with machine.scope:
-                await run_node(
-                    self.settings(machine), self.world(machine), task_status=_Serving(machine, started)
-                )
+                serving = _Serving(machine, started, self._on_serving)
+                await run_node(self.settings(machine), self.world(machine), task_status=serving)
                 if machine.node is not None:
                     machine.node = None
                     self._on_ended(NodeEnd(machine, "it was asked to", None))

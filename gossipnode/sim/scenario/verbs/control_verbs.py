@@ -13,7 +13,7 @@ from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import OUTSIDE, Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
 from gossipnode.sim.scenario.verbs.machine_verbs import restart
-from gossipnode.sim.scenario.verbs.operator_verbs import run_round
+from gossipnode.sim.scenario.verbs.round_verbs import run_round
 from gossipnode.sim.world.machines import Machine
 from gossipnode.wire.property.property_edit import read_tags
 from gossipnode.wire.wire_errors import WireError

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gossipnode.core.model.errors import InvalidEntityError
+from gossipnode.core.model.property import Entity, parse_entity
 from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import NotNowError, Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
@@ -188,11 +190,20 @@ async def _tear(stage: Stage, words: Words) -> None:
     stage.fault(host, "a crash in the next commit", "torn commit")
 
 
-async def _flip(stage: Stage, words: Words) -> None:
+async def _flip(stage: Stage, words: Words) -> Iterable[str]:
     host = words[0]
-    stage.machine(host).disk.flip_bit()
+    if stage.machine(host).disk.flip_bit(_key(words[1]) if len(words) > 1 else None) is None:
+        return ["fails", "there is no such record"]
     stage.harm("disk", host)
     stage.fault(host, "a bit of a record flips", "flipped bit")
+    return ["ok"]
+
+
+def _key(text: str) -> Entity:
+    try:
+        return parse_entity(text)
+    except InvalidEntityError as error:
+        raise ScenarioError(str(error)) from None
 
 
 async def _copy(stage: Stage, words: Words) -> None:
@@ -225,13 +236,17 @@ async def _wipe(stage: Stage, words: Words) -> Iterable[str]:
     return await restart(stage, (host,))
 
 
-async def _lose(stage: Stage, words: Words) -> None:
+async def _lose(stage: Stage, words: Words) -> Iterable[str]:
     host, count = words
     if not count.isdigit():
         raise ScenarioError("write: lose HOST COUNT")
-    stage.machine(host).disk.lose_last_commits(int(count))
+    machine = stage.machine(host)
+    if machine.running:
+        await _end(stage, host, "crash", told=True)
+    lost = machine.disk.lose_last_commits(int(count))
     stage.history.disks_lied = True
-    stage.fault(host, f"its disk will have lost its last {count} commits", "lost commits")
+    stage.fault(host, f"its disk has lost its last {lost} commits", "lost commits")
+    return await restart(stage, (host,))
 
 
 VERBS = by_name(
@@ -253,9 +268,9 @@ VERBS = by_name(
     Verb("commits", "HOST LEAST MOST", "How many seconds commits take.", _commits, 3, 3),
     Verb("fail", "HOST COUNT", "Let the next commits fail.", _fail, 2, 2),
     Verb("tear", "HOST", "Let the node crash in the middle of its next commit.", _tear, 1, 1),
-    Verb("flip", "HOST", "Flip a bit of a stored record.", _flip, 1, 1),
+    Verb("flip", "HOST [KEY]", "Flip a bit of a stored record.", _flip, 1, 2),
     Verb("copy", "HOST", "Copy a disk as it is.", _copy, 1, 1),
     Verb("putback", "HOST", "Crash, put the copy of the disk back, start.", _putback, 1, 1),
     Verb("wipe", "HOST", "Crash, empty the disk, start.", _wipe, 1, 1),
-    Verb("lose", "HOST COUNT", "Let the disk lose its last commits at the next crash.", _lose, 2, 2),
+    Verb("lose", "HOST COUNT", "Crash, lose the last commits, start.", _lose, 2, 2),
 )
