@@ -38,6 +38,7 @@ _COMMANDS = {
     "members": "Show the members of the cluster.",
     "member": "Forget a member of the cluster.",
     "verify": "Check a data directory offline.",
+    "sim": "Simulate clusters under faults, and check what they promise.",
 }
 
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from gossipnode.sim.checks.end_checks import (
+    finally_deleted_groups_are_gone,
     finally_equal_content_has_equal_roots,
     finally_nothing_piles_up,
     finally_nothing_spins,
@@ -89,6 +90,7 @@ _OF_HISTORIES: tuple[Check, ...] = (
     eventually_available,
     finally_rounds_repair,
     finally_stores_are_equal,
+    finally_deleted_groups_are_gone,
     finally_equal_content_has_equal_roots,
     finally_nothing_spins,
     finally_nothing_piles_up,

@@ -46,9 +46,20 @@ def finally_equal_content_has_equal_roots(history: History, verdict: Verdict) ->
                     )
 
 
+def finally_deleted_groups_are_gone(history: History, verdict: Verdict) -> None:
+    """A group whose deletion was acknowledged is nowhere, unless somebody asked to create it since."""
+    verdict.times += len(history.gone_groups)
+    for shard in sorted(history.replicas):
+        if shard.group in history.gone_groups and history.replicas[shard]:
+            nodes = ", ".join(replica.node for replica in history.replicas[shard])
+            verdict.add(the_end(history), f"{shard} is still at {nodes}, but its group was deleted")
+
+
 def finally_nothing_spins(history: History, verdict: Verdict) -> None:
-    """An idle node makes few steps a minute."""
+    """A run comes to its end, and an idle node makes few steps a minute."""
     end = the_end(history)
+    if verdict.fails(not history.spins):
+        verdict.add(end, history.spins)
     for usage in history.usage:
         if verdict.fails(usage.steps_a_minute <= STEPS_A_MINUTE_MAX):
             verdict.add(end, f"{usage.node} made {usage.steps_a_minute} steps in an idle minute")

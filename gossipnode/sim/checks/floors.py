@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from typing import Literal, NamedTuple, TypeAlias
 
-from gossipnode.sim.checks.sights import Shown, Span, Write
+from gossipnode.sim.checks.sights import NOBODY, KeyWrite, Shown, Span
 
 Kind: TypeAlias = Literal["write", "delete", "read"]
 
@@ -21,7 +21,7 @@ class Floor(NamedTuple):
     number: int
 
 
-NO_FLOOR = Floor(0, 0)
+NO_FLOOR = Floor(0, NOBODY)
 
 
 class _Rising:
@@ -48,12 +48,12 @@ class _Rising:
 class Floors:
     """The floors of one key."""
 
-    def __init__(self, promised: Iterable[Write], sights: Iterable[Shown]) -> None:
+    def __init__(self, promised: Iterable[KeyWrite], sights: Iterable[Shown]) -> None:
         """Work once through what was acknowledged and what quorums showed."""
         self._all = _Rising()
         self._live = _Rising()
         self._kinds: dict[Kind, _Rising] = {"write": _Rising(), "delete": _Rising(), "read": _Rising()}
-        sources: list[Write | Shown] = list(promised)
+        sources: list[KeyWrite | Shown] = list(promised)
         sources += [shown for shown in sights if shown.source in ("get", "query")]
         for source in sorted(sources, key=lambda each: (each.ended, each.number)):
             revision = self._revision(source)
@@ -70,18 +70,18 @@ class Floors:
         """How new it must be because of earlier acknowledged writes, or deletes, or reads."""
         return self._kinds[kind].before(span)
 
-    def _revision(self, source: Write | Shown) -> int:
+    def _revision(self, source: KeyWrite | Shown) -> int:
         if source.revision:
             return source.revision
         before = self._all.before(source).revision
-        if isinstance(source, Write) and source.wrote:
+        if isinstance(source, KeyWrite) and source.wrote:
             return before + 1
         # Nothing was there, so the last record that had been there has got a tombstone, which is newer.
         live = self._live.before(source).revision
         return max(before, live + 1) if live else before
 
 
-def _kind(source: Write | Shown) -> Kind:
+def _kind(source: KeyWrite | Shown) -> Kind:
     if isinstance(source, Shown):
         return "read"
     return "delete" if source.deletes else "write"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gossipnode.sim.checks.key_story import KeyStory
-from gossipnode.sim.checks.sights import Shown, Span, Write
+from gossipnode.sim.checks.sights import NOBODY, KeyWrite, Shown, Span
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class Hiders:
     wiped: float = math.inf
     """The first delete or replacement."""
     setters: dict[int, float] = field(default_factory=dict[int, float])
-    """The writers of other values of the tag, by number."""
+    """When each other value of the tag was first written."""
 
     def may_hide(self, seen: int | None, shown: Shown) -> bool:
         """Whether they allow that a record shows another value, or none."""
@@ -38,14 +38,15 @@ def hiders(story: KeyStory, tag: str, value: int, since: Span) -> Hiders:
     """What may have hidden the value of a tag since a span in which it was there for certain."""
     found = Hiders()
     for write in story.writes:
-        if write.number == value or write.surely_before(since):
+        if write.tags.get(tag) == value or write.surely_before(since):
             continue
         if write.weak or write.began < since.ended:
             found.wild = min(found.wild, write.began)
         if write.deletes or write.replace:
             found.wiped = min(found.wiped, write.began)
         if tag in write.tags:
-            found.setters[write.number] = write.began
+            other = write.tags[tag]
+            found.setters[other] = min(found.setters.get(other, math.inf), write.began)
     return found
 
 
@@ -54,7 +55,7 @@ def may_be_deleted(story: KeyStory, since: Span, shown: Span) -> bool:
 
     If that other is a write, it is not asked for what it did itself.
     """
-    own = shown.number if isinstance(shown, Write) else 0
+    own = shown.number if isinstance(shown, KeyWrite) else NOBODY
     return any(
         write.deletes and write.began < shown.ended and not write.surely_before(since)
         for write in story.writes
@@ -67,7 +68,7 @@ def may_live(story: KeyStory, since: Span | None, shown: Span) -> bool:
 
     If that other is a write, it is not asked for what it did itself.
     """
-    own = shown.number if isinstance(shown, Write) else 0
+    own = shown.number if isinstance(shown, KeyWrite) else NOBODY
     return any(
         not write.deletes and write.began < shown.ended and not (since and write.surely_before(since))
         for write in story.writes
@@ -81,13 +82,13 @@ class Gone:
 
     span: Span
     because: str
-    carriers: tuple[Write, ...]
+    carriers: tuple[KeyWrite, ...]
     """The merges that may have read the record before and written it after."""
 
-    def may_return(self, value: int, shown: Shown) -> bool:
-        """Whether a merge other than its own writer may have carried a value over."""
+    def may_return(self, writer: KeyWrite, shown: Shown) -> bool:
+        """Whether a merge, other than the write that had written it, may have carried a value over."""
         return any(
-            write.number != value and write.number != self.span.number and write.began < shown.ended
+            write.number != writer.number and write.number != self.span.number and write.began < shown.ended
             for write in self.carriers
         )
 

@@ -1,7 +1,7 @@
 """What happened to one key: every write that may have taken effect, and everything that was shown of it.
 
-Checks must not cry wolf, so what is not certain is taken as possible. Messages take time: what ends in the
-instant in which another operation begins has come before it.
+Checks must not cry wolf, so what is not certain is taken as possible. What ends in the instant in which
+another operation begins has come before it, if their places do not say otherwise.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from gossipnode.sim.checks.floors import Floors
-from gossipnode.sim.checks.sights import END, Shown, Write
-from gossipnode.sim.checks.writers import by_writers
+from gossipnode.sim.checks.sights import END, NOBODY, KeyWrite, Shown
 from gossipnode.sim.history.history import History
 from gossipnode.sim.history.operations import (
     Apply,
@@ -31,6 +30,9 @@ from gossipnode.sim.history.operations import (
     Tags,
 )
 
+PLACE_SECONDS = 1e-9
+"""What a place counts, so that what comes after another in the same instant has a later time."""
+
 STRONG_LEVELS = ("quorum", "all")
 
 
@@ -39,9 +41,12 @@ class KeyStory:
     """All writes and all sights of one key, in the order of their beginnings."""
 
     key: str
-    writes: list[Write] = field(default_factory=list[Write])
+    writes: list[KeyWrite] = field(default_factory=list[KeyWrite])
     shown: list[Shown] = field(default_factory=list[Shown])
-    by_number: dict[int, Write] = field(default_factory=dict[int, Write])
+    writers: dict[tuple[str, int], list[KeyWrite]] = field(
+        default_factory=dict[tuple[str, int], list[KeyWrite]]
+    )
+    """Who wrote each value of each tag. In a history that can be judged well, that is one write."""
     sights: list[Shown] = field(default_factory=list[Shown])
     """What quorums showed to clients, the sights of one version joined, in the same order."""
     at_end: list[Shown] = field(default_factory=list[Shown])
@@ -55,22 +60,22 @@ class KeyStory:
         """All that quorums showed, one by one."""
         return (shown for shown in self.shown if shown.strong)
 
-    def promised(self) -> Iterator[Write]:
+    def promised(self) -> Iterator[KeyWrite]:
         """The writes that a quorum acknowledged."""
         return (write for write in self.writes if write.promised)
+
+    def sole_writer(self, tag: str, value: int) -> KeyWrite | None:
+        """The one write that can have written a value, or None if it was not one."""
+        writers = self.writers.get((tag, value), [])
+        return writers[0] if len(writers) == 1 else None
 
     def ended(self) -> KeyStory:
         """The same story, with what is there at the end to be judged."""
         return replace(self, judged=self.at_end)
 
-    def loose_from(self) -> float:
-        """When the first write began that promises nothing: it may have built upon any older version."""
-        return min((write.began for write in self.writes if write.weak), default=math.inf)
-
 
 def key_stories(history: History) -> list[KeyStory]:
     """The story of each key that was written, shown or held, sorted by key."""
-    history = by_writers(history)
     stories: dict[str, KeyStory] = {}
     judged = [operation for operation in history.operations if _is_judged(operation, history)]
     for operation in judged:
@@ -84,9 +89,11 @@ def key_stories(history: History) -> list[KeyStory]:
     _add_end(stories, history)
     for story in stories.values():
         story.writes = _with_last(story.writes)
-        story.by_number = {write.number: write for write in story.writes}
         story.writes.sort(key=lambda each: (each.began, each.number))
         story.shown.sort(key=lambda each: (each.began, each.number))
+        for write in story.writes:
+            for tag, value in write.tags.items():
+                story.writers.setdefault((tag, value), []).append(write)
         story.sights = _joined(story.strong())
         story.judged = story.sights
         story.floors = Floors(story.promised(), story.sights)
@@ -132,18 +139,23 @@ def _is_judged(operation: Operation, history: History) -> bool:
     return until == math.inf or (operation.ended is not None and operation.ended < until)
 
 
+def _began(operation: Operation) -> float:
+    return operation.began + operation.began_place * PLACE_SECONDS
+
+
 def _end_of(operation: Operation) -> float:
     """When an operation ended. One that took no time ends just after its instant."""
     if operation.ended is None:
         return math.inf
-    return max(operation.ended, math.nextafter(operation.began, math.inf))
+    ended = operation.ended + operation.ended_place * PLACE_SECONDS
+    return max(ended, math.nextafter(_began(operation), math.inf))
 
 
 def _add(story: KeyStory, operation: Operation) -> None:
     write = _write_of(operation)
     if write is not None:
         story.writes.append(write)
-    number, began = operation.number, operation.began
+    number, began = operation.number, _began(operation)
     if operation.ended is None:
         return
     ended = _end_of(operation)
@@ -159,7 +171,7 @@ def _add(story: KeyStory, operation: Operation) -> None:
             pass
 
 
-def _write_of(operation: Operation) -> Write | None:
+def _write_of(operation: Operation) -> KeyWrite | None:
     asked, heard = operation.asked, operation.heard
     if isinstance(asked, Get | Query) or (isinstance(heard, Failed) and not heard.maybe):
         return None
@@ -171,9 +183,9 @@ def _write_of(operation: Operation) -> Write | None:
         found = not heard.created
     elif isinstance(heard, Deleted):
         found = heard.deleted
-    return Write(
+    return KeyWrite(
         operation.number,
-        operation.began,
+        _began(operation),
         ended,
         tags={} if isinstance(asked, Delete) else asked.tags,
         replace=isinstance(asked, Import) or (isinstance(asked, Apply) and asked.replace),
@@ -188,7 +200,7 @@ def _write_of(operation: Operation) -> Write | None:
     )
 
 
-def _with_last(writes: Iterable[Write]) -> list[Write]:
+def _with_last(writes: Iterable[KeyWrite]) -> list[KeyWrite]:
     """The writes, each with the last moment in which it may take effect.
 
     A write that failed and is over takes effect before any that begins after it and is acknowledged. Writes
@@ -202,7 +214,7 @@ def _with_last(writes: Iterable[Write]) -> list[Write]:
     return [_until(write, walls, firsts) for write in known]
 
 
-def _until(write: Write, walls: list[tuple[float, float]], firsts: list[float]) -> Write:
+def _until(write: KeyWrite, walls: list[tuple[float, float]], firsts: list[float]) -> KeyWrite:
     if write.promised:
         return write
     if write.weak:
@@ -226,7 +238,7 @@ def _add_queries(stories: dict[str, KeyStory], operations: Iterable[Operation]) 
             row = rows.get(key)
             revision, tags = (row.revision, row.tags) if row is not None else (0, None)
             stories[key].shown.append(
-                Shown(operation.number, operation.began, ended, "query", strong, revision, tags)
+                Shown(operation.number, _began(operation), ended, "query", strong, revision, tags)
             )
 
 
@@ -260,5 +272,5 @@ def the_end(history: History) -> float:
 
 def _at_end(end: float, node: str, held: tuple[int, int, Tags] | None) -> Shown:
     if held is None or held[1]:
-        return Shown(0, end, end + 1.0, END, True, 0, None, where=node)
-    return Shown(0, end, end + 1.0, END, True, held[0], held[2], where=node)
+        return Shown(NOBODY, end, end + 1.0, END, True, 0, None, where=node)
+    return Shown(NOBODY, end, end + 1.0, END, True, held[0], held[2], where=node)

@@ -36,7 +36,7 @@ def always_no_defects(history: History, verdict: Verdict) -> None:
 
 
 def eventually_available(history: History, verdict: Verdict) -> None:
-    """With a majority up and connected for half a minute, a quorum operation at nodes that are well succeeds."""
+    """With a majority up and connected for half a minute, quorum operations at healthy nodes succeed."""
     served = [
         (period.begins + AVAILABLE_AFTER_SECONDS, period.ends)
         for period in history.served
@@ -63,4 +63,6 @@ def eventually_available(history: History, verdict: Verdict) -> None:
 
 def _harmed(history: History, node: str, begins: float, ends: float) -> bool:
     """Whether something was wrong with a node's machine in a time."""
-    return any(period.begins <= ends and begins <= period.ends for period in history.harmed.get(node, ()))
+    return any(
+        harm.host == node and harm.begins <= ends and begins <= harm.ends for harm in history.harms
+    )

@@ -15,7 +15,7 @@ from itertools import accumulate
 
 from gossipnode.sim.checks.hiders import may_be_deleted
 from gossipnode.sim.checks.key_story import KeyStory
-from gossipnode.sim.checks.sights import Span, Write
+from gossipnode.sim.checks.sights import NOBODY, KeyWrite, Span
 from gossipnode.sim.checks.verdict import Verdict
 from gossipnode.sim.history.operations import Tags
 
@@ -66,7 +66,7 @@ class _Wanted:
     """Its revision is below this."""
     newest_at: float
     """When no newer one was at a quorum yet."""
-    reader: Write
+    reader: KeyWrite
 
     def shows(self, tags: Tags) -> bool:
         """Whether tags are those that are wanted."""
@@ -96,7 +96,7 @@ class _Past:
         )
         return self._was_made(whole, version.seen_at, frozenset())
 
-    def _floor(self, write: Write) -> int:
+    def _floor(self, write: KeyWrite) -> int:
         return 0 if write.weak else self._story.floors.below(write).revision
 
     def _last_wall(self, time: float) -> float:
@@ -143,7 +143,7 @@ class _Past:
             return True
         return self._was_made(wanted, until, used)
 
-    def _lacks(self, reader: Write) -> bool:
+    def _lacks(self, reader: KeyWrite) -> bool:
         """Whether a write may have found no record."""
         known = self._may_lack.get(reader.number)
         if known is None:
@@ -151,7 +151,7 @@ class _Past:
             self._may_lack[reader.number] = known
         return known
 
-    def _must_find(self, reader: Write) -> bool:
+    def _must_find(self, reader: KeyWrite) -> bool:
         sources: list[Span] = [write for write in self._story.promised() if not write.deletes]
         sources += [shown for shown in self._story.sights if shown.tags is not None]
         return any(
@@ -159,8 +159,8 @@ class _Past:
         )
 
 
-_NOBODY = Write(
-    0,
+_NOBODY = KeyWrite(
+    NOBODY,
     0.0,
     math.inf,
     tags={},

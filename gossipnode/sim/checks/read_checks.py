@@ -5,7 +5,7 @@ from __future__ import annotations
 from gossipnode.sim.checks.floors import Kind
 from gossipnode.sim.checks.hiders import hiders, may_be_deleted, may_live, values_of
 from gossipnode.sim.checks.key_story import KeyStory
-from gossipnode.sim.checks.sights import Shown, Span, Write
+from gossipnode.sim.checks.sights import KeyWrite, Shown, Span
 from gossipnode.sim.checks.verdict import Verdict
 
 
@@ -13,10 +13,8 @@ def always_values_were_written(story: KeyStory, verdict: Verdict) -> None:
     """A record shows nothing but what somebody wrote to it, and nothing of a write that never happened."""
     for shown in (*story.shown, *story.at_end):
         for tag, value in values_of(shown):
-            write = story.by_number.get(value)
-            if verdict.fails(
-                write is not None and write.tags.get(tag) == value and write.began <= shown.ended
-            ):
+            writers = story.writers.get((tag, value), [])
+            if verdict.fails(any(write.began <= shown.ended for write in writers)):
                 verdict.add(
                     shown.ended,
                     f"{story.key}: {shown.at()} showed {tag}={value}, which was not written",
@@ -59,7 +57,7 @@ def always_merges_survive(story: KeyStory, verdict: Verdict) -> None:
             continue
         later = [shown for shown in story.judged if write.before(shown)]
         for tag in sorted(write.tags):
-            _expect_kept(story, (tag, write.number), write, later, verdict)
+            _expect_kept(story, (tag, write.tags[tag]), write, later, verdict)
 
 
 def _expect_kept(
@@ -95,7 +93,9 @@ def _expect_floor(story: KeyStory, kind: Kind, how: str, verdict: Verdict) -> No
             )
 
 
-def _expect_deleter(story: KeyStory, since: Write | Shown, shown: Shown, how: str, verdict: Verdict) -> None:
+def _expect_deleter(
+    story: KeyStory, since: KeyWrite | Shown, shown: Shown, how: str, verdict: Verdict
+) -> None:
     if verdict.fails(may_be_deleted(story, since, shown)):
         verdict.add(
             shown.ended,

@@ -11,10 +11,13 @@ Source: TypeAlias = Literal["get", "query", "write", "end"]
 
 END: Literal["end"] = "end"
 
+NOBODY = -1
+"""The number of what no operation did or showed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """When an operation was under way, as its client knows it. `number` names it; 0 is the end of the run."""
+    """When an operation was under way, as its client knows it. `number` names it."""
 
     number: int
     began: float
@@ -26,7 +29,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Write(Span):
+class KeyWrite(Span):
     """A write that may have taken effect. `ended` is infinite if it may never be over.
 
     Of a write that failed and is over, `ended` is when it failed. It may take effect later all the same, by
@@ -51,7 +54,7 @@ class Write(Span):
 
     def surely_before(self, since: Span) -> bool:
         """Whether it cannot take effect after what happened in a span of time."""
-        if isinstance(since, Write) and since.promised and since.wrote and self.before(since):
+        if isinstance(since, KeyWrite) and since.promised and since.wrote and self.before(since):
             return True
         return self.last <= since.began
 

@@ -37,7 +37,7 @@ class Verdict:
 
     def add(self, time: float, text: str, operations: Iterable[int] = ()) -> None:
         """Say what does not hold."""
-        self.violations.append(Violation(self.check, time, text, tuple(operations)))
+        self.violations.append(Violation(self.check, round(time, 6), text, tuple(operations)))
 
 
 Check: TypeAlias = Callable[[History, Verdict], None]

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Set
 
 from gossipnode.sim.checks.hiders import Gone, gone_at, may_be_deleted, may_live, values_of
 from gossipnode.sim.checks.key_story import KeyStory
-from gossipnode.sim.checks.sights import Shown, Span, Write
+from gossipnode.sim.checks.sights import KeyWrite, Shown, Span
 from gossipnode.sim.checks.verdict import Verdict
 
 
 def always_failed_writes_never_overtake(story: KeyStory, verdict: Verdict) -> None:
     """A write that failed never overtakes one that began after that failure and was acknowledged."""
     failed = {
-        (tag, write.number): write
+        (tag, write.tags[tag]): write
         for write in story.writes
         if not write.promised and not write.weak and write.ended < math.inf
         for tag in sorted(write.tags)
@@ -26,7 +26,7 @@ def always_failed_writes_never_overtake(story: KeyStory, verdict: Verdict) -> No
 def always_retries_are_done_once(story: KeyStory, verdict: Verdict) -> None:
     """What was done and then overwritten or deleted does not come back: no try of a write is done twice."""
     known = _known_since(story)
-    ends: list[tuple[Gone, Write | Shown]] = [*_overwritten(story), *_lacking(story)]
+    ends: list[tuple[Gone, KeyWrite | Shown]] = [*_overwritten(story), *_lacking(story)]
     for gone, by in ends:
         _expect_none_back(story, gone, _ended(gone, by, known), verdict)
 
@@ -49,7 +49,10 @@ def always_deletes_stay(story: KeyStory, verdict: Verdict) -> None:
             if delete.before(shown) and shown.tags is not None:
                 _expect_made_anew(story, delete, shown, verdict)
         over = {
-            (tag, write.number) for write in story.writes if _was_over(write, delete) for tag in write.tags
+            (tag, value)
+            for write in story.writes
+            if _was_over(write, delete)
+            for tag, value in write.tags.items()
         }
         gone = gone_at(story, delete, f"operation {delete.number} had deleted it")
         _expect_none_back(story, gone, over, verdict)
@@ -60,7 +63,7 @@ def always_deletes_say_what_they_did(story: KeyStory, verdict: Verdict) -> None:
     absent = [shown for shown in story.sights if shown.tags is None]
     live = [shown for shown in story.sights if shown.tags is not None]
     for write in story.promised():
-        if write.found is None or story.loose_from() < write.ended:
+        if write.found is None:
             continue
         if write.found:
             reason = _why_nothing_was_there(story, write, absent)
@@ -76,7 +79,7 @@ def always_deletes_say_what_they_did(story: KeyStory, verdict: Verdict) -> None:
             )
 
 
-def _why_a_record_was_there(story: KeyStory, write: Write, live: list[Shown]) -> str:
+def _why_a_record_was_there(story: KeyStory, write: KeyWrite, live: list[Shown]) -> str:
     for other in story.promised():
         if other.before(write) and not other.deletes and not may_be_deleted(story, other, write):
             return f"operation {other.number} had written one"
@@ -86,7 +89,7 @@ def _why_a_record_was_there(story: KeyStory, write: Write, live: list[Shown]) ->
     return ""
 
 
-def _why_nothing_was_there(story: KeyStory, write: Write, absent: list[Shown]) -> str:
+def _why_nothing_was_there(story: KeyStory, write: KeyWrite, absent: list[Shown]) -> str:
     if not may_live(story, None, write):
         return "nobody had made one"
     for other in story.promised():
@@ -98,7 +101,7 @@ def _why_nothing_was_there(story: KeyStory, write: Write, absent: list[Shown]) -
     return ""
 
 
-def _expect_made_anew(story: KeyStory, delete: Write, shown: Shown, verdict: Verdict) -> None:
+def _expect_made_anew(story: KeyStory, delete: KeyWrite, shown: Shown, verdict: Verdict) -> None:
     """Expect that somebody may have made a record after it was deleted."""
     made = any(
         not write.deletes and write.began < shown.ended and not _was_over(write, delete)
@@ -112,7 +115,7 @@ def _expect_made_anew(story: KeyStory, delete: Write, shown: Shown, verdict: Ver
         )
 
 
-def _was_over(write: Write, delete: Write) -> bool:
+def _was_over(write: KeyWrite, delete: KeyWrite) -> bool:
     """Whether a write had ended when a delete began, or cannot take effect after it for another reason."""
     return write.before(delete) or write.surely_before(delete)
 
@@ -128,14 +131,14 @@ def _known_since(story: KeyStory) -> dict[tuple[str, int], Span]:
 
     for write in story.promised():
         for tag in sorted(write.tags):
-            note(tag, write.number, write)
+            note(tag, write.tags[tag], write)
     for shown in story.sights:
         for tag, value in values_of(shown):
             note(tag, value, shown)
     return known
 
 
-def _overwritten(story: KeyStory) -> Iterator[tuple[Gone, Write]]:
+def _overwritten(story: KeyStory) -> Iterator[tuple[Gone, KeyWrite]]:
     """The acknowledged writes that left a version, each with what it ended."""
     for write in story.promised():
         if write.wrote and not write.deletes:
@@ -150,17 +153,17 @@ def _lacking(story: KeyStory) -> Iterator[tuple[Gone, Shown]]:
         yield gone_at(story, shown, f"operation {shown.number} had shown the record without it"), shown
 
 
-def _ended(gone: Gone, by: Write | Shown, known: Mapping[tuple[str, int], Span]) -> set[tuple[str, int]]:
+def _ended(gone: Gone, by: KeyWrite | Shown, known: Mapping[tuple[str, int], Span]) -> set[tuple[str, int]]:
     """Which values that were there before cannot be there after a write, or after what was shown."""
     return {
         (tag, value)
         for (tag, value), span in known.items()
-        if span.before(gone.span) and gone.span.number != value and _covers(by, tag, value)
+        if span.before(gone.span) and _covers(by, tag, value)
     }
 
 
-def _covers(by: Write | Shown, tag: str, value: int) -> bool:
-    if isinstance(by, Write):
+def _covers(by: KeyWrite | Shown, tag: str, value: int) -> bool:
+    if isinstance(by, KeyWrite):
         return by.covers(tag)
     return by.tags is None or by.tags.get(tag) != value
 
@@ -172,12 +175,17 @@ def _expect_none_back(story: KeyStory, gone: Gone, values: Set[tuple[str, int]],
     for shown in story.judged:
         if not gone.span.before(shown):
             continue
-        back = [(tag, value) for tag, value in values_of(shown) if (tag, value) in values]
-        wrong = [(tag, value) for tag, value in back if not gone.may_return(value, shown)]
+        wrong = [
+            (tag, value, writer.number)
+            for tag, value in values_of(shown)
+            if (tag, value) in values
+            and (writer := story.sole_writer(tag, value))
+            and not gone.may_return(writer, shown)
+        ]
         if verdict.fails(not wrong):
-            tag, value = wrong[0]
+            tag, value, number = wrong[0]
             verdict.add(
                 shown.ended,
                 f"{story.key}: {shown.at()} showed {tag}={value}, but {gone.because}",
-                (value, gone.span.number, shown.number),
+                (number, gone.span.number, shown.number),
             )

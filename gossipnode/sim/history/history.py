@@ -107,6 +107,17 @@ class Period:
     ends: float
 
 
+@dataclass(frozen=True, slots=True)
+class Harm:
+    """A time in which something was wrong with a machine, such as `down` or `network`."""
+
+    kind: str
+    host: str
+    begins: float
+    ends: float
+    """Infinite while it goes on: a run may end before it is mended."""
+
+
 @dataclass(slots=True)
 class History:
     """The history of one run. Times are in seconds of virtual time since the run began."""
@@ -125,8 +136,8 @@ class History:
     """When all nodes were up, connected and fast, with right clocks and good disks."""
     served: list[Period] = field(default_factory=list[Period])
     """When a majority of the replicas of every shard was up, connected and fast."""
-    harmed: dict[str, list[Period]] = field(default_factory=dict[str, list[Period]])
-    """For each machine, when something was wrong with it, or nearly: its network, processor, clock or disk."""
+    harms: list[Harm] = field(default_factory=list[Harm])
+    """What was wrong with which machine, and when."""
     disks_lied: bool = False
     """Whether a disk lost what it had acknowledged: went back, came back empty, or lost the last commits."""
     replicas: dict[ShardId, list[Replica]] = field(default_factory=dict[ShardId, list[Replica]])
@@ -134,16 +145,25 @@ class History:
     usage: list[Usage] = field(default_factory=list[Usage])
     deleted_groups: dict[str, float] = field(default_factory=dict[str, float])
     """When an operator first asked to delete a group. What its keys showed from then on is not judged."""
+    gone_groups: set[str] = field(default_factory=set[str])
+    """Groups whose deletion was acknowledged, and which nobody asked to create since."""
     healed_at: float | None = None
     """When everything was healed for good. Nobody writes from here on, except as the end of a run does."""
     spins: str = ""
     """Why the run did not come to its end, if it did not."""
+    places: int = 0
+    """How many beginnings and ends of operations there were."""
     reached: dict[str, int] = field(default_factory=dict[str, int])
     """How often each kind of fault was reached, such as `crash`, or `cut while a round ran`."""
 
     def tell(self, time: float, lane: str, text: str, kind: str = "event") -> None:
         """Add a line to the story."""
         self.events.append(Event(time, lane, text, kind))
+
+    def next_place(self) -> int:
+        """The place of the next beginning or end of an operation."""
+        self.places += 1
+        return self.places
 
     def count(self, point: str) -> None:
         """Note that a fault point was reached."""

@@ -130,6 +130,9 @@ class Operation:
     heard: Heard | None = None
     others: tuple[str, ...] = ()
     """The nodes that the client may have asked after it."""
+    began_place: int = 0
+    """The place of its beginning among all beginnings and ends, since many may share one instant."""
+    ended_place: int = 0
 
     @property
     def acknowledged(self) -> bool:

@@ -148,6 +148,7 @@ class Clients:
             asked,
             began=trio.current_time(),
             others=tuple(nodes[1:]),
+            began_place=self._history.next_place(),
         )
         self._history.operations.append(operation)
         try:
@@ -157,7 +158,7 @@ class Clients:
             # A node that says how many replicas took a write has given it up. Another try may go on elsewhere.
             over = maybe and len(nodes) == 1 and TOOK_IT in str(error)
             operation.heard = Failed(type(error).__name__, str(error), maybe, over)
-        operation.ended = trio.current_time()
+        operation.ended, operation.ended_place = trio.current_time(), self._history.next_place()
         return operation
 
     async def read_slowly(self, host: str, nodes: Sequence[str], group: str) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import trio
 
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.node.node import Node
-from gossipnode.sim.history.history import Defect, History, NodeEnded, Period, WentBack
+from gossipnode.sim.history.history import Defect, Harm, History, NodeEnded, Period, WentBack
 from gossipnode.sim.scenario.clients import Clients
 from gossipnode.sim.scenario.scenario import Scenario, ScenarioError
 from gossipnode.sim.world.machines import Ended, Machine, Machines, Plan
@@ -126,18 +125,16 @@ class Stage:
     def _follow_periods(self) -> None:
         """Note when everything was well, and when a majority of the replicas of every shard was."""
         harmed = {host for _, host in self.broken}
-        for host in sorted({*harmed, *self.history.harmed}):
-            _follow(self.history.harmed.setdefault(host, []), self.now, holds=host in harmed)
         spare = min(((replicas - 1) // 2 for replicas in self.history.groups.values()), default=0)
         _follow(self.history.calm, self.now, holds=not harmed)
         _follow(self.history.served, self.now, holds=len(harmed) <= spare)
+        _follow_harms(self.history.harms, self.now, self.broken)
 
     def end_periods(self) -> None:
         """The run is over: what holds now has held until now."""
         _follow(self.history.calm, self.now, holds=False)
         _follow(self.history.served, self.now, holds=False)
-        for periods in self.history.harmed.values():
-            _follow(periods, self.now, holds=False)
+        _follow_harms(self.history.harms, self.now, set())
 
     # What is told
 
@@ -174,6 +171,15 @@ class Stage:
 
 
 _OPEN = float("inf")
+
+
+def _follow_harms(harms: list[Harm], now: float, broken: set[tuple[str, str]]) -> None:
+    """End what is over, and begin what is new."""
+    lasting = {(harm.kind, harm.host): place for place, harm in enumerate(harms) if harm.ends == _OPEN}
+    for kind, host in sorted(lasting.keys() - broken):
+        place = lasting[kind, host]
+        harms[place] = replace(harms[place], ends=now)
+    harms += [Harm(kind, host, now, _OPEN) for kind, host in sorted(broken - lasting.keys())]
 
 
 def _follow(periods: list[Period], now: float, *, holds: bool) -> None:

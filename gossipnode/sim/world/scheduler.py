@@ -197,7 +197,7 @@ def seeded_scheduler(rng: random.Random, clock: VirtualClock) -> Scheduler:
     Trio has no public hook for that. What is used of it is pinned by a test: the attribute `runq` of its
     runner, of which a batch is a list, the attributes `context` and `_counter` of a task, and its generator `_r`.
     """
-    from trio._core import _run  # noqa: PLC0415 - private, so no further than here
+    from trio._core import _run
 
     runner: Any = _run.GLOBAL_RUN_CONTEXT.runner
     scheduler = Scheduler(rng, clock, runner.tasks)

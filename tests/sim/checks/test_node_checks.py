@@ -121,3 +121,9 @@ def test_an_idle_node_at_its_limits() -> None:
     )
     story.history.usage.append(limits)
     assert not story.broken()
+
+
+def test_a_run_that_does_not_come_to_its_end() -> None:
+    story = Story()
+    story.history.spins = "no time passes"
+    assert story.broken() == {"finally_nothing_spins"}

@@ -72,6 +72,16 @@ def test_a_round_that_looks_broken_in_a_calm_cluster(outcome: str) -> None:
     assert story.broken() == {"always_calm_rounds_are_complete"}
 
 
+def test_what_broke_long_ago_or_happened_besides_is_no_excuse() -> None:
+    story = Story()
+    story.calm(0, LATE + 9)
+    story.history.tell(0, "b", "crash", "fault")
+    story.history.tell(LATE, "b", "a line of the log")
+    story.round(SPAN, "incomplete", FAILED)
+    story.round((LATE + 2, LATE + 3), "repaired", MOVED, EQUAL, EQUAL, after=False)
+    assert story.broken() == {"always_calm_rounds_are_complete", "always_rounds_tell_the_truth"}
+
+
 def test_a_round_may_be_incomplete_soon_after_a_fault() -> None:
     story = Story()
     story.calm(LATE - CALM_BEFORE_SECONDS + 1, LATE + 9)

@@ -70,6 +70,7 @@ async def _create(stage: Stage, words: Words) -> Iterable[str]:
     group, _, host = words
     name, shards, replicas = _group(group)
     stage.fault(host, f"is told to create {group}", "group create")
+    stage.history.gone_groups.discard(name)
     client = await stage.clients.client(OPERATOR, [host])
     return await _told(stage, host, client.create_group(name, shards=shards, replicas=replicas))
 
@@ -84,8 +85,12 @@ async def _alter(stage: Stage, words: Words) -> Iterable[str]:
 async def _drop(stage: Stage, words: Words) -> Iterable[str]:
     name, _, host = words
     stage.fault(host, f"is told to delete {name}", "group delete")
+    stage.history.deleted_groups.setdefault(name, stage.now)
     client = await stage.clients.client(OPERATOR, [host])
-    return await _told(stage, host, client.delete_group(name))
+    result = await _told(stage, host, client.delete_group(name))
+    if result == ["ok"]:
+        stage.history.gone_groups.add(name)
+    return result
 
 
 def _group(text: str) -> tuple[str, int, int]:
@@ -95,7 +100,7 @@ def _group(text: str) -> tuple[str, int, int]:
     return name, int(shards), int(replicas)
 
 
-async def _told(stage: Stage, host: str, asked: Awaitable[object]) -> Iterable[str]:
+async def _told(stage: Stage, host: str, asked: Awaitable[object]) -> list[str]:
     stage.machine(host)
     try:
         await asked
