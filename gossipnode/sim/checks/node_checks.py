@@ -63,6 +63,4 @@ def eventually_available(history: History, verdict: Verdict) -> None:
 
 def _harmed(history: History, node: str, begins: float, ends: float) -> bool:
     """Whether something was wrong with a node's machine in a time."""
-    return any(
-        harm.host == node and harm.begins <= ends and begins <= harm.ends for harm in history.harms
-    )
+    return any(harm.host == node and harm.begins <= ends and begins <= harm.ends for harm in history.harms)

@@ -9,7 +9,6 @@ import random
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import trio
 
@@ -79,6 +78,18 @@ class Manner:
         return {"pad": "p" * self.pad_bytes} if self.pad_bytes else {}
 
 
+class RequestIds(random.Random):
+    """The numbers by which a client tells its writes apart: a named request has the same one at every client."""
+
+    request = ""
+    """The name of the request that is asked for next, if it has one."""
+
+    def getrandbits(self, k: int, /) -> int:
+        """So many bits; those of the named request, if there is one, but only once."""
+        name, self.request = self.request, ""
+        return random.Random(f"request {name}").getrandbits(k) if name else super().getrandbits(k)
+
+
 class Clients:
     """Clients by the host that they run on and the nodes that they know."""
 
@@ -89,6 +100,7 @@ class Clients:
         self._history = history
         self._seed = seed
         self._clients: dict[tuple[str, tuple[str, ...], float], Client] = {}
+        self._ids: dict[tuple[str, tuple[str, ...], float], RequestIds] = {}
         self._unread: list[Records] = []
 
     async def client(
@@ -100,25 +112,16 @@ class Clients:
             self._clients[key] = await self._nursery.start(self._keep, *key)
         return self._clients[key]
 
-    async def _for(self, host: str, nodes: Sequence[str], manner: Manner) -> Client:
-        """The client for one operation. One that tries a named request again draws the id that it had before."""
-        if not manner.request:
-            return await self.client(host, nodes, manner.timeout_seconds)
-        keep = partial(self._keep, request=manner.request)
-        client: Client = await self._nursery.start(keep, host, tuple(nodes), manner.timeout_seconds)
-        return client
-
     async def _keep(
         self,
         host: str,
         nodes: tuple[str, ...],
         timeout_seconds: float,
         *,
-        request: str = "",
         task_status: trio.TaskStatus[Client],
     ) -> None:
-        rng = random.Random(f"{self._seed} client {host} {' '.join(nodes)}")
-        ids = random.Random(f"{self._seed} request {request}") if request else rng
+        rng = RequestIds(f"{self._seed} client {host} {' '.join(nodes)}")
+        self._ids[host, nodes, timeout_seconds] = rng
 
         @asynccontextmanager
         async def transport(address: Address) -> AsyncGenerator[TrioTransport]:
@@ -126,7 +129,7 @@ class Clients:
                 yield TrioTransport(channel)
 
         addresses = [address_of(node) for node in nodes]
-        async with open_client(addresses, timeout_seconds, transport, ids) as client:
+        async with open_client(addresses, timeout_seconds, transport, rng) as client:
             task_status.started(client)
             await trio.sleep_forever()
 
@@ -176,7 +179,9 @@ class Clients:
         ack = manner.ack
         if isinstance(asked, Import):
             return await self._import(host, nodes[0], asked, manner)
-        client = await self._for(host, nodes, manner)
+        client = await self.client(host, nodes, manner.timeout_seconds)
+        # Nothing else of this client runs until it has drawn the number of the request.
+        self._ids[host, tuple(nodes), manner.timeout_seconds].request = manner.request
         match asked:
             case Apply(key, tags, replace):
                 given = {**tags, **manner.pad}
@@ -206,7 +211,9 @@ class Clients:
             self._dial(host, address), authority=str(address), rng=random.Random(0)
         ) as channel:
             importer = Importer(
-                NodeClient(channel, address, manner.timeout_seconds), parse_entity(asked.keys[0]).group, ack=manner.ack
+                NodeClient(channel, address, manner.timeout_seconds),
+                parse_entity(asked.keys[0]).group,
+                ack=manner.ack,
             )
             with trio.move_on_after(manner.timeout_seconds):
                 await importer.run(batches())

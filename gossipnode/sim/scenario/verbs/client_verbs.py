@@ -210,6 +210,8 @@ VERBS = by_name(
         _get_many,
         4,
     ),
-    Verb("read-slowly", "NODE GROUP COUNT", "Let clients begin to read, and read no more.", _read_slowly, 3, 3),
+    Verb(
+        "read-slowly", "NODE GROUP COUNT", "Let clients begin to read, and read no more.", _read_slowly, 3, 3
+    ),
     Verb("import", "NODE GROUP/NAME FIRST COUNT TAG=N...", "Write many records, numbered.", _import, 5),
 )

@@ -43,8 +43,9 @@ async def _appear(stage: Stage, words: Words) -> Iterable[str]:
 
 
 async def _members(stage: Stage, words: Words) -> Iterable[str]:
-    client = await stage.clients.client(OPERATOR, [words[0]])
-    stage.machine(words[0])
+    host = words[0]
+    stage.machine(host)
+    client = await stage.clients.client(OPERATOR, [host])
     try:
         members = await client.members()
     except ClientError as error:
@@ -160,7 +161,14 @@ async def run_round(stage: Stage, machine: Machine, shard: ShardId, *, final: bo
 
 VERBS = by_name(
     Verb("join", "HOST through MEMBER [as NAME]", "Start a node that is in no configuration.", _join, 3, 5),
-    Verb("appear", "HOST", "Start a node that has the others in its configuration, but is not in theirs.", _appear, 1, 1),
+    Verb(
+        "appear",
+        "HOST",
+        "Start a node that has the others in its configuration, but is not in theirs.",
+        _appear,
+        1,
+        1,
+    ),
     Verb("members", "HOST", "The names of all members, as a node sees them.", _members, 1, 1),
     Verb("forget", "NAME at HOST", "Remove a member for good.", _forget, 3, 3),
     Verb("create", "NAME:SHARDS:REPLICAS at HOST", "Create a group.", _create, 3, 3),
