@@ -55,6 +55,7 @@ class ClusterMachine(RuleBasedStateMachine):
         end = (Step(None, "heal"), Step(None, "finish"))
         scenario = Scenario("machine", NODES, (f"sw:{SHARDS}:3",), steps=(*self.steps, *end))
         result = run_scenario(scenario)
+        assert not LEFT_OUT_STEPS.keys() & {step.verb for step in self.steps}
         broken = [str(each) for each in result.violations if each.check not in LEFT_OUT_CHECKS]
         assert not broken, "\n".join([scenario.text(), *broken])
         assert not result.history.spins, f"{scenario.text()}\n{result.history.spins}"

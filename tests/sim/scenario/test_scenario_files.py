@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from gossipnode.sim.runs.one_run import run_scenario
-from gossipnode.sim.scenario.verbs.all_verbs import read_scenario
+from gossipnode.sim.scenario.verbs.all_verbs import VERBS, read_scenario
 
-FILES = sorted((Path(__file__).parents[2] / "scenarios" / "cluster").glob("*.txt"))
+FOLDER = Path(__file__).parents[2] / "scenarios" / "cluster"
+FILES = sorted(FOLDER.glob("*.txt"))
 
-pytestmark = pytest.mark.slow
 
-
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_a_scenario_goes_as_its_file_says(file: Path) -> None:
     scenario = read_scenario(file.read_text(), file.name)
@@ -29,3 +29,12 @@ def test_a_scenario_goes_as_its_file_says(file: Path) -> None:
 
 def test_there_are_scenarios() -> None:
     assert FILES
+
+
+def test_the_readme_has_every_verb() -> None:
+    rows = [
+        f"| `{f'{verb.name} {verb.usage}'.strip().replace('|', chr(92) + '|')}` | {verb.about} |"
+        for verb in VERBS.values()
+    ]
+    table = "\n".join(["| step | what it does |", "|---|---|", *rows])
+    assert f"\n{table}\n" in (FOLDER / "README.md").read_text()

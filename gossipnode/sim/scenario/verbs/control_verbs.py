@@ -155,10 +155,22 @@ async def _until(stage: Stage, words: Words) -> Iterable[str]:
         raise ScenarioError("write: until HOST running|ended [SECONDS]")
     limit = parse_seconds(rest[0]) if rest else CALM_SECONDS
     with trio.move_on_after(limit):
-        while (stage.machine(host).node is not None) != (state == "running"):
+        while (stage.machine(host).node is not None) != (state == "running"):  # noqa: ASYNC110 - virtual time
             await trio.sleep(LOOK_SECONDS)
         return ["ok"]
     return ["fails", f"{host} is not {state} after {limit:g} s"]
+
+
+async def _busy(stage: Stage, words: Words) -> Iterable[str]:
+    """Watch how many steps the tasks of each machine take, and name those that take more than they may."""
+    seconds, most = parse_seconds(words[0]), int(parse_seconds(words[1]))
+    counted = stage.scheduler.count_steps()
+    await trio.sleep(seconds)
+    stage.scheduler.steps_of = None
+    found = {host: steps for host, steps in sorted(counted.items()) if host in stage.machines.by_host}
+    stage.tell(OUTSIDE, f"steps in {seconds:g} s: {', '.join(f'{host} {n}' for host, n in found.items())}")
+    busy = [host for host, steps in found.items() if steps > most]
+    return ["fails", *busy] if busy else ["ok"]
 
 
 LOOK_SECONDS = 0.1
@@ -170,5 +182,6 @@ VERBS = by_name(
     Verb("equal", "[GROUP]", "Whether all replicas that run hold the same.", _equal, 0, 1),
     Verb("holds", "HOST KEY", "What the disk of a machine holds of a record.", _holds, 2, 2),
     Verb("state", "HOST", "Whether a node runs, or why it has ended.", _state, 1, 1),
+    Verb("busy", "SECONDS STEPS", "Whether a node takes more steps than that, in that time.", _busy, 2, 2),
     Verb("until", "HOST running|ended [SECONDS]", "Wait for a node.", _until, 2, 3),
 )

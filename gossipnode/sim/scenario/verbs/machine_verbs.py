@@ -102,9 +102,13 @@ async def _twin(stage: Stage, words: Words) -> Iterable[str]:
     return await restart(stage, (new,))
 
 
+_LISTS = ("groups", "cluster.peers", "cluster.join")
+"""Settings that are lists."""
+
+
 async def _settings(stage: Stage, words: Words) -> None:
     host, key, *values = words
-    stage.machine(host).settings[key] = list(values) if key == "groups" else values[0]
+    stage.machine(host).settings[key] = list(values) if key in _LISTS else values[0]
     stage.fault(host, f"has {key} = {' '.join(values)} from its next start on", "other settings")
 
 

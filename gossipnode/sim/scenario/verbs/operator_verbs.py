@@ -17,14 +17,35 @@ OPERATOR = "operator"
 
 
 async def _join(stage: Stage, words: Words) -> Iterable[str]:
-    host, _, member = words
+    host, _, member, *named = words
     stage.machine(member)
     if host not in stage.machines.by_host:
         # If that member is down or refuses it, it ends.
-        stage.machines.add(host, host, through=member).may_end = True
+        machine = stage.machines.add(host, named[-1] if named else host, through=member)
+        machine.may_end = True
     stage.harm("members", host)
     stage.fault(host, f"joins through {member}", "join")
     return await restart(stage, (host,))
+
+
+async def _appear(stage: Stage, words: Words) -> Iterable[str]:
+    (host,) = words
+    if host not in stage.machines.by_host:
+        stage.machines.add(host, host)
+    stage.harm("members", host)
+    stage.fault(host, "starts with a configuration of its own", "other configuration")
+    return await restart(stage, words)
+
+
+async def _members(stage: Stage, words: Words) -> Iterable[str]:
+    host = words[0]
+    stage.machine(host)
+    client = await stage.clients.client(OPERATOR, [host])
+    try:
+        members = await client.members()
+    except ClientError as error:
+        return ["fails", type(error).__name__, str(error)]
+    return ["ok", f"{len(members)}", *(member.name for member in members)]
 
 
 async def _forget(stage: Stage, words: Words) -> Iterable[str]:
@@ -86,7 +107,16 @@ async def _told(stage: Stage, host: str, asked: Awaitable[object]) -> list[str]:
 
 
 VERBS = by_name(
-    Verb("join", "HOST through MEMBER", "Start a node that is in no configuration.", _join, 3, 3),
+    Verb("join", "HOST through MEMBER [as NAME]", "Start a node that is in no configuration.", _join, 3, 5),
+    Verb(
+        "appear",
+        "HOST",
+        "Start a node that has the others in its configuration, but is not in theirs.",
+        _appear,
+        1,
+        1,
+    ),
+    Verb("members", "HOST", "The names of all members, as a node sees them.", _members, 1, 1),
     Verb("forget", "NAME at HOST", "Remove a member for good.", _forget, 3, 3),
     Verb("create", "NAME:SHARDS:REPLICAS at HOST", "Create a group.", _create, 3, 3),
     Verb("alter", "NAME ACK at HOST", "Change the level of acknowledgement of a group.", _alter, 4, 4),

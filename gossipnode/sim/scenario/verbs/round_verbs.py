@@ -35,7 +35,8 @@ async def _round(stage: Stage, words: Words) -> Iterable[str]:
     shard = machine.node.parts.local.shards.find(group, int(number))
     if shard is None:
         return ["fails", f"no shard {number} of {group}"]
-    return _said([await run_round(stage, machine, shard)])
+    seen = await run_round(stage, machine, shard)
+    return [*_said([seen]), f"{sum(hop.sent + hop.received for hop in seen.hops)}"]
 
 
 async def _round_all(stage: Stage, words: Words) -> Iterable[str]:
