@@ -18,8 +18,23 @@ GROUP = "sw"
 EPISODE_SECONDS = (2.0, 45.0)
 """How long a fault lasts, least and most."""
 
+SHORT_EPISODE_SECONDS = (0.02, 3.0)
+"""How long a fault lasts that comes and goes in the middle of what clients do."""
+
 PAUSE_SECONDS = (1.0, 20.0)
 """The time between two faults of the same lane of faults."""
+
+AROUND_SECONDS = (-0.3, 1.5)
+"""How long before and after a moment at which something breaks or comes back clients are busy."""
+
+BURST_SECONDS = (0.0, 0.01, 0.1, 0.5)
+"""How long the operations of a burst take to begin; 0 is all at once."""
+
+USUAL_LATENCY_SECONDS = ("0.05", "0.25")
+"""The longest that bytes are under way in a run with a usual network; in others they arrive at once."""
+
+USUAL_COMMIT_SECONDS = ("0.02", "0.15")
+"""The longest that a commit takes in a run with usual disks; in others it takes no time."""
 
 LEVELS = ("quorum",) * 8 + ("all", "one", "local")
 
@@ -32,37 +47,41 @@ def generate(
     operations: int = OPERATIONS,
     faults: Collection[str] = tuple(FAULT_KINDS),
 ) -> Scenario:
-    """The scenario of a seed. `faults` are names of `FAULT_KINDS`; the same arguments give the same scenario."""
+    """The scenario of a seed, always the same one. `faults` are names of `FAULT_KINDS`."""
     rng = random.Random(f"scenario {seed}")
     names = tuple(NAMES[:nodes])
     seconds = minutes * 60.0
     replicas = min(nodes, rng.choice((3, 3, 3, 5)))
     groups = (f"{GROUP}:{rng.choice((1, 2, 8))}:{replicas}",)
-    steps = _client_steps(rng, names, seconds, operations)
-    steps += _round_steps(rng, names, seconds, groups[0])
+    steps = _round_steps(rng, names, seconds, groups[0])
+    steps += _usual_steps(rng, names)
     # One lane of faults is what a cluster must withstand; two at a time are what it must come back from.
     for lane in range(rng.choice((1, 1, 2)) if faults else 0):
         steps += _fault_steps(rng, names, seconds, sorted(faults), lane)
+    # What clients do matters most at the moments when something breaks or comes back.
+    moments = [step.at for step in steps if step.at]
+    steps += _client_steps(rng, names, seconds, operations, moments)
     steps.sort(key=lambda step: step.at or 0.0)
     end = (Step(None, "heal"), Step(None, "finish"))
     return Scenario(f"seed {seed}", names, groups, seed, steps=(*steps, *end))
 
 
-def _client_steps(rng: random.Random, names: Sequence[str], seconds: float, count: int) -> list[Step]:
+def _client_steps(
+    rng: random.Random, names: Sequence[str], seconds: float, count: int, moments: Sequence[float]
+) -> list[Step]:
     keys = [f"{GROUP}/n/{number}" for number in range(rng.choice((3, 6, 12)))]
-    return [
-        _client_step(rng, names, keys, time, number)
-        for number, time in enumerate(_times(rng, seconds, count))
-    ]
-
-
-def _times(rng: random.Random, seconds: float, count: int) -> list[float]:
-    """When operations begin: some alone, some in bursts, in which they meet each other."""
-    times: list[float] = []
-    while len(times) < count:
+    steps: list[Step] = []
+    while len(steps) < count:
         begins = rng.uniform(0.0, seconds)
-        times += [begins + rng.uniform(0.0, 0.5) for _ in range(rng.choice((1, 1, 2, 3, 6)))]
-    return sorted(round(time, 3) for time in times[:count])
+        if moments and rng.random() < 0.5:
+            begins = max(0.0, rng.choice(moments) + rng.uniform(*AROUND_SECONDS))
+        size, lasts = rng.choice((1, 1, 2, 3, 6)), rng.choice(BURST_SECONDS)
+        # Some bursts meet at one record.
+        among = [rng.choice(keys)] if rng.random() < 0.5 else keys
+        for _ in range(min(size, count - len(steps))):
+            time = round(min(begins + rng.uniform(0.0, lasts), seconds), 3)
+            steps.append(_client_step(rng, names, among, time, len(steps)))
+    return steps
 
 
 def _client_step(
@@ -87,6 +106,18 @@ def _client_step(
     return Step(time, kind, arguments)
 
 
+def _usual_steps(rng: random.Random, names: Sequence[str]) -> list[Step]:
+    """Let bytes and commits take their time in some runs: much can only happen meanwhile."""
+    steps: list[Step] = []
+    if rng.random() < 0.5:
+        most = rng.choice(USUAL_LATENCY_SECONDS)
+        steps += [Step(0.0, "latency", (f"{name}-*", "0.001", most)) for name in names]
+    if rng.random() < 0.5:
+        most = rng.choice(USUAL_COMMIT_SECONDS)
+        steps += [Step(0.0, "commits", (name, "0.001", most)) for name in names]
+    return steps
+
+
 def _round_steps(rng: random.Random, names: Sequence[str], seconds: float, group: str) -> list[Step]:
     name, shards, _ = group.split(":")
     count = int(seconds / 20.0)
@@ -107,7 +138,7 @@ def _fault_steps(
     steps: list[Step] = []
     time, number = rng.uniform(*PAUSE_SECONDS), lane * 100
     while time < seconds:
-        ends = time + rng.uniform(*EPISODE_SECONDS)
+        ends = time + rng.uniform(*rng.choice((EPISODE_SECONDS, EPISODE_SECONDS, SHORT_EPISODE_SECONDS)))
         host = rng.choice(names)
         others = [name for name in names if name != host] or [host]
         episode = Episode(rng, time, min(ends, seconds), host, others, number)
