@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 from gossipnode.sim.scenario.fault_kinds import FAULT_KINDS, Episode
 from gossipnode.sim.scenario.scenario import Scenario, Step
@@ -36,6 +37,7 @@ USUAL_LATENCY_SECONDS = ("0.05", "0.25")
 USUAL_COMMIT_SECONDS = ("0.02", "0.15")
 """The longest that a commit takes in a run with usual disks; in others it takes no time."""
 
+TAGS = "xyz"
 LEVELS = ("quorum",) * 8 + ("all", "one", "local")
 
 
@@ -66,32 +68,50 @@ def generate(
     return Scenario(f"seed {seed}", names, groups, seed, steps=(*steps, *end))
 
 
+@dataclass(frozen=True, slots=True)
+class _Burst:
+    """Operations that begin within a short time."""
+
+    begins: float
+    lasts: float
+    size: int
+    keys: Sequence[str]
+    tags: str
+
+
+def _burst(rng: random.Random, seconds: float, keys: Sequence[str], moments: Sequence[float]) -> _Burst:
+    among = [rng.choice(keys)] if rng.random() < 0.5 else keys
+    if moments and rng.random() < 0.5:
+        begins = max(0.0, rng.choice(moments) + rng.uniform(*AROUND_SECONDS))
+        # A write that is tried again shows only where somebody else has written the same tag meanwhile.
+        tags = rng.choice(TAGS) if rng.random() < 0.5 else TAGS
+        return _Burst(begins, rng.choice((0.1, 0.5, 2.0)), rng.choice((3, 6, 12)), among, tags)
+    begins = rng.uniform(0.0, seconds)
+    return _Burst(begins, rng.choice(BURST_SECONDS), rng.choice((1, 1, 2, 3, 6)), among, TAGS)
+
+
 def _client_steps(
     rng: random.Random, names: Sequence[str], seconds: float, count: int, moments: Sequence[float]
 ) -> list[Step]:
     keys = [f"{GROUP}/n/{number}" for number in range(rng.choice((3, 6, 12)))]
     steps: list[Step] = []
     while len(steps) < count:
-        begins = rng.uniform(0.0, seconds)
-        if moments and rng.random() < 0.5:
-            begins = max(0.0, rng.choice(moments) + rng.uniform(*AROUND_SECONDS))
-        size, lasts = rng.choice((1, 1, 2, 3, 6)), rng.choice(BURST_SECONDS)
-        # Some bursts meet at one record.
-        among = [rng.choice(keys)] if rng.random() < 0.5 else keys
-        for _ in range(min(size, count - len(steps))):
-            time = round(min(begins + rng.uniform(0.0, lasts), seconds), 3)
-            steps.append(_client_step(rng, names, among, time, len(steps)))
+        burst = _burst(rng, seconds, keys, moments)
+        if not steps:
+            # What is written to a record last must be the same everywhere, also if it is written all at once.
+            burst = _Burst(seconds, 0.0, 6, keys[:2], TAGS)
+        for _ in range(min(burst.size, count - len(steps))):
+            time = round(min(burst.begins + rng.uniform(0.0, burst.lasts), seconds), 3)
+            steps.append(_client_step(rng, names, burst, time, len(steps)))
     return steps
 
 
-def _client_step(
-    rng: random.Random, names: Sequence[str], keys: Sequence[str], time: float, number: int
-) -> Step:
-    node, key = rng.choice(names), rng.choice(keys)
+def _client_step(rng: random.Random, names: Sequence[str], burst: _Burst, time: float, number: int) -> Step:
+    node, key = rng.choice(names), rng.choice(burst.keys)
     options = [f"ack={rng.choice(LEVELS)}"]
     if rng.random() < 0.4:
         options.append("via=none")
-    tag = f"{rng.choice('xyz')}={number + 1}"
+    tag = f"{rng.choice(burst.tags)}={number + 1}"
     kind = rng.choices(("apply", "replace", "delete", "get", "query", "import"), (40, 8, 12, 30, 6, 4))[0]
     match kind:
         case "apply" | "replace":
