@@ -57,7 +57,7 @@ class Client:
     """
 
     def __init__(self, pool: Pool, tasks: TaskGroup, ids: random.Random) -> None:
-        """Ask the nodes of `pool`; queries run in `tasks`. Writes are told apart by numbers drawn from `ids`."""
+        """Ask the nodes of `pool`; queries run in `tasks`. Numbers from `ids` tell writes apart."""
         self._pool = pool
         self._tasks = tasks
         self._ids = ids

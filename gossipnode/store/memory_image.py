@@ -156,6 +156,15 @@ class HeldShard:
         self._forget_digest(entity, slot_of(entity))
         self.unhashed.setdefault(entity)
 
+    def spoil_digest(self, entity: Entity) -> bool:
+        """Let the digest of a record be wrong, and those that follow from it; gives whether it is known."""
+        leaf = self._leaves.get(entity)
+        if leaf is None:
+            return False
+        self._forget_digest(entity, leaf.slot)
+        self._leaves[entity] = leaf._replace(sha=leaf.sha[::-1])
+        return True
+
     def forget_digests(self) -> None:
         """Forget all digests, since from now on another formula makes them."""
         self.unhashed = dict.fromkeys(self.records)

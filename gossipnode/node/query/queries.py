@@ -115,7 +115,9 @@ class ClusterQuery:
     def _entities(self) -> list[Entity]:
         """The records that a query names, the last one first."""
         query = self._query
-        entities = [Entity(group, query.name, item) for group in dict.fromkeys(query.groups) for item in query.ids]
+        entities = [
+            Entity(group, query.name, item) for group in dict.fromkeys(query.groups) for item in query.ids
+        ]
         for entity in entities:
             check_entity(entity)
         return sorted((each for each in entities if query.after is None or each > query.after), reverse=True)

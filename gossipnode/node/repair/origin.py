@@ -32,6 +32,7 @@ class RoundWatch:
 
     open_round: OpenRound
     hops_max: int
+    cause: Cause
     changed: ChangeEvent = field(default_factory=ChangeEvent)
     """Tells of every report, and of the round's end."""
 
@@ -59,6 +60,8 @@ class Origin:
         self._open: dict[str, RoundWatch] = {}
         self._finished: deque[Round] = deque(maxlen=KEPT_ROUNDS)
         self._last_converged: dict[ShardId, int] = {}
+        self.on_opened: Callable[[RoundWatch], None] = _nothing
+        """Told of each round as it opens. A simulation looks on from here."""
         self._log = structlog.get_logger("gossipnode.round")
 
     def open(self, shard: ShardId, nodes: Sequence[str], cause: Cause) -> tuple[RoundMessage, RoundWatch]:
@@ -79,7 +82,8 @@ class Origin:
             now=trio.current_time(),
             deadline_seconds=self._deadline_seconds,
         )
-        watch = self._open[message.round] = RoundWatch(open_round, message.limit)
+        watch = self._open[message.round] = RoundWatch(open_round, message.limit, cause)
+        self.on_opened(watch)
         return message, watch
 
     async def run(self, message: RoundMessage, offer: Offer) -> Round:
@@ -162,3 +166,7 @@ class Origin:
     def last_converged(self, shard: ShardId) -> int:
         """When all replicas of a shard were last found equal: nanoseconds since 1970, 0 for never."""
         return self._last_converged.get(shard, 0)
+
+
+def _nothing(_: RoundWatch) -> None:
+    return

@@ -43,7 +43,8 @@ def eventually_available(history: History, verdict: Verdict) -> None:
         if period.begins + AVAILABLE_AFTER_SECONDS <= period.ends
     ]
     for operation in history.operations:
-        if operation.ack != "quorum":
+        heard = operation.heard
+        if operation.ack != "quorum" or (isinstance(heard, Failed) and heard.error == "NotFoundError"):
             continue
         until = operation.began + ANSWER_SECONDS if operation.ended is None else operation.ended
         if not any(begins <= operation.began and until <= ends for begins, ends in served):
@@ -51,7 +52,6 @@ def eventually_available(history: History, verdict: Verdict) -> None:
         since = operation.began - AVAILABLE_AFTER_SECONDS
         if any(_harmed(history, node, since, until) for node in (operation.node, *operation.others)):
             continue
-        heard = operation.heard
         said = f"{heard.error}: {heard.text}" if isinstance(heard, Failed) else "no answer"
         if verdict.fails(operation.acknowledged):
             verdict.add(
@@ -63,6 +63,4 @@ def eventually_available(history: History, verdict: Verdict) -> None:
 
 def _harmed(history: History, node: str, begins: float, ends: float) -> bool:
     """Whether something was wrong with a node's machine in a time."""
-    return any(
-        harm.host == node and harm.begins <= ends and begins <= harm.ends for harm in history.harms
-    )
+    return any(harm.host == node and harm.begins <= ends and begins <= harm.ends for harm in history.harms)

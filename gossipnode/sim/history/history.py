@@ -43,6 +43,8 @@ class RoundSeen:
     """Whether all replicas that run held the same when it ended."""
     final: bool = False
     """Whether it belongs to the end of a run: everything is healed, and nobody writes."""
+    cause: str = "asked"
+    """Why it was started: `asked` by a step, or `scheduled`."""
 
 
 @dataclass(frozen=True, slots=True)

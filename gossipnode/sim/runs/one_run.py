@@ -6,7 +6,7 @@ import gc
 import logging
 import random
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Generator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -95,16 +95,20 @@ async def _run(scenario: Scenario, history: History, clock: VirtualClock, proble
 
         clock.on_stuck = give_up
         stage = Stage(scenario, scheduler, nursery, history, problems=problems)
-        with _logs(stage), trio.move_on_after(RUN_SECONDS_MAX) as limit:
-            await play(stage)
-            stage.end_periods()
+        try:
+            with _logs(stage), trio.move_on_after(RUN_SECONDS_MAX) as limit:
+                await play(stage)
+                stage.end_periods()
+        finally:
+            # A machine that stands still would never end.
+            scheduler.let_all_go_on()
         if limit.cancelled_caught:
             history.spins = f"the run was not over after {RUN_SECONDS_MAX:g} s"
         nursery.cancel_scope.cancel()
 
 
 @contextmanager
-def _logs(stage: Stage) -> Iterator[None]:
+def _logs(stage: Stage) -> Generator[None]:
     """Take what nodes log: a traceback is a defect of theirs, an error or a warning a line of the story."""
 
     def take(_: Any, level: str, line: MutableMapping[str, Any]) -> NoReturn:

@@ -138,7 +138,13 @@ def _flip(e: Episode) -> Steps:
 
 
 def _older_disk(e: Episode) -> Steps:
-    return [e.step(0, "copy", e.host), e.step(1, "putback", e.host)]
+    steps = [e.step(0, "copy", e.host), e.step(0.8, "putback", e.host)]
+    if e.rng.random() < 0.7:
+        # What was acknowledged meanwhile is at a bare quorum, of which one member forgets it.
+        other = e.other
+        steps += [e.step(0.05, "cut", f"{other}-*"), e.step(0.85, "mend", f"{other}-*")]
+        steps += [e.step(0.9, "cut", f"{e.other}-*"), e.step(1, "mend", "all")]
+    return steps
 
 
 def _empty_disk(e: Episode) -> Steps:
@@ -152,10 +158,11 @@ def _move(e: Episode) -> Steps:
 
 def _twin(e: Episode) -> Steps:
     twin = f"{e.host}{e.number}"
+    last = e.rng.choice((0.4, 0.7, 1.0))
     return [
         e.step(0, "cut", f"{e.host}-*"),
         e.step(0.1, "twin", e.host, twin),
-        e.step(0.7, "mend", f"{e.host}-*"),
+        e.step(last - 0.1, "mend", f"{e.host}-*"),
         e.step(1, "crash", twin),
     ]
 
@@ -174,6 +181,27 @@ def _forget(e: Episode) -> Steps:
     return [e.step(0.3, "forget", e.host, "at", e.other)]
 
 
+def _forget_two(e: Episode) -> Steps:
+    """Two members are forgotten at once, after a third one has missed what they took."""
+    first, *rest = [e.host, *e.rng.sample(list(e.others), min(3, len(e.others)))]
+    second, third, teller = [*rest, first, first, first][:3]
+    return [
+        e.step(0, "cut", f"{third}-*"),
+        e.step(0.5, "mend", f"{third}-*"),
+        e.step(0.51, "forget", first, "at", teller),
+        e.step(0.52, "forget", second, "at", teller),
+    ]
+
+
+def _rejoin(e: Episode) -> Steps:
+    """A member is forgotten, and one of its name comes with an empty disk."""
+    return [
+        e.step(0, "forget", e.host, "at", e.other),
+        e.step(0.5, "crash", e.host),
+        e.step(0.6, "wipe", e.host),
+    ]
+
+
 def _groups(e: Episode) -> Steps:
     name = f"g{e.number % 3}"
     last = e.rng.choice(("drop-group", "alter", "none"))
@@ -184,6 +212,48 @@ def _groups(e: Episode) -> Steps:
     elif last == "alter":
         steps.append(e.step(1, "alter", name, "all", "at", e.other))
     return steps
+
+
+def _groups_apart(e: Episode) -> Steps:
+    """A group is changed at a member that is cut off, and in another way at the others."""
+    name = f"h{e.number % 3}"
+    there, here = e.host, e.other
+    changes = e.rng.choice(
+        (
+            [e.step(0.4, "drop-group", name, "at", here), e.step(0.5, "alter", name, "one", "at", there)],
+            [e.step(0.4, "drop-group", name, "at", there), e.step(0.5, "apply", here, f"{name}/n/2", "h=1")],
+            [e.step(0.4, "alter", name, "all", "at", here), e.step(0.5, "alter", name, "one", "at", there)],
+        )
+    )
+    begins = [e.step(0, "create", f"{name}:2:3", "at", here)]
+    if e.rng.random() < 0.3:
+        # Both sides create it, each without knowing of the other.
+        begins = [e.step(0.35, "create", f"{name}:2:3", "at", here)]
+        changes = [e.step(0.4, "create", f"{name}:3:3", "at", there)]
+    writes = [
+        e.step(part, "apply", node, f"{name}/n/1", f"{tag}={e.number}")
+        for part, node, tag in ((0.1, here, "u"), (0.45, here, "v"), (0.6, there, "w"))
+    ]
+    cut = [e.step(0.3, "cut", f"{there}-*"), e.step(0.8, "mend", f"{there}-*")]
+    return [*begins, *cut, *changes, *writes]
+
+
+def _mute(e: Episode) -> Steps:
+    """A node hears the others, and what it says is lost: again and again, for a short time."""
+    link = f"{e.host}>*"
+    parts = (0.0, 0.25, 0.5, 0.75)
+    return [
+        step for part in parts for step in (e.step(part, "drop", link), e.step(part + 0.15, "mend", link))
+    ]
+
+
+def _ahead(e: Episode) -> Steps:
+    """A node whose clock is ahead reaches one other alone: its writes fail, and their stamps are high."""
+    alone = e.other
+    away = [f"{e.host}-{other}" for other in e.others if other != alone]
+    ahead = e.rng.choice(("2", "30"))
+    steps = [e.step(0, "clock", e.host, f"+{ahead}"), e.step(1, "clock", e.host, f"-{ahead}")]
+    return steps + [e.step(part, verb, link) for link in away for part, verb in ((0.1, "cut"), (0.6, "mend"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,5 +293,10 @@ FAULT_KINDS: Final[Mapping[str, FaultKind]] = {
     "twin": FaultKind("A second node of the same name is started while the first one is cut off.", _twin, 1),
     "join": FaultKind("Nodes join.", _join, 1),
     "forget": FaultKind("A member is forgotten.", _forget, 1),
+    "forget-two": FaultKind("Two members are forgotten, one right after the other.", _forget_two, 1),
+    "rejoin": FaultKind("A member is forgotten, and comes back with an empty disk.", _rejoin, 1),
     "groups": FaultKind("Groups are created, altered and deleted.", _groups),
+    "groups-apart": FaultKind("Groups are changed at a member that is cut off, too.", _groups_apart),
+    "mute": FaultKind("What a node says is lost, again and again.", _mute, 3),
+    "ahead": FaultKind("A node with a clock that is ahead reaches one other alone.", _ahead, 2),
 }

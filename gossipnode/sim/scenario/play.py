@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from gossipnode.sim.scenario.scenario import ScenarioError, Step
-from gossipnode.sim.scenario.stage import NoMachineError, Stage
+from gossipnode.sim.scenario.stage import NotNowError, Stage
 from gossipnode.sim.scenario.verbs.all_verbs import VERBS
 
 
@@ -38,7 +38,7 @@ async def _do_at(stage: Stage, step: Step, time: float) -> None:
 async def _do(stage: Stage, step: Step) -> None:
     try:
         result = await VERBS[step.verb].run(stage, step.arguments)
-    except NoMachineError as error:
+    except NotNowError as error:
         result = ["fails", str(error)]
     except ScenarioError as error:
         place = f"{stage.scenario.name}:{step.line}: " if step.line else ""

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 ARROW = "->"
 
-_MAKES = {"join": 0, "move": 1, "twin": 1}
+_MAKES = {"join": 0, "appear": 0, "move": 1, "twin": 1}
 """Which argument of a verb names a machine that it makes."""
 
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 
 import trio
 
-from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.node.node import Node
 from gossipnode.sim.history.history import Defect, Harm, History, NodeEnded, Period, WentBack
 from gossipnode.sim.scenario.clients import Clients
+from gossipnode.sim.scenario.rounds_seen import RoundsSeen
 from gossipnode.sim.scenario.scenario import Scenario, ScenarioError
-from gossipnode.sim.world.machines import Ended, Machine, Machines, Plan
+from gossipnode.sim.world.machines import ClusterPlan, Machine, Machines, NodeEnd
 from gossipnode.sim.world.scheduler import Scheduler
 from gossipnode.sim.world.sim_disk import DiskCopy
 
@@ -22,8 +23,8 @@ OUTSIDE = "network"
 """The lane of what happens between machines."""
 
 
-class NoMachineError(Exception):
-    """The machine that a step names is not there now: it has moved, or has not joined yet."""
+class NotNowError(Exception):
+    """A step finds nothing to act upon: its machine has moved, or has not joined yet."""
 
 
 @dataclass(slots=True)
@@ -43,14 +44,13 @@ class Stage:
     """What is wrong now and with which machine, such as (`down`, `a`); empty when everything is well."""
     problems: list[str] = field(default_factory=list[str])
     """What steps expected and did not get."""
-    rounds: int = 0
-    """Rounds that steps have started and that go on."""
+    rounds: RoundsSeen = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the machines of the configuration. None of them runs."""
         scenario = self.scenario
         self.rng = random.Random(f"{scenario.seed} stage")
-        plan = Plan(scenario.nodes, scenario.groups, scenario.settings)
+        plan = ClusterPlan(scenario.nodes, scenario.groups, scenario.settings)
         self.machines = Machines(
             plan,
             scenario.seed,
@@ -58,7 +58,9 @@ class Stage:
             self.nursery,
             on_stored=self._on_stored,
             on_ended=self._on_ended,
+            on_serving=self._on_serving,
         )
+        self.rounds = RoundsSeen(self.nursery, self.history, self.equal)
         self.clients = Clients(self.machines.network, self.nursery, self.history, scenario.seed)
 
     # What is there
@@ -73,12 +75,12 @@ class Stage:
 
         Raises:
             ScenarioError: no step ever makes a machine of that name.
-            NoMachineError: there is none now.
+            NotNowError: there is none now.
         """
         self.check_host(host)
         machine = self.machines.by_host.get(host)
         if machine is None:
-            raise NoMachineError(f"there is no machine {host} now")
+            raise NotNowError(f"there is no machine {host} now")
         return machine
 
     def check_host(self, host: str) -> None:
@@ -103,7 +105,7 @@ class Stage:
 
     def equal(self, shard: ShardId) -> bool:
         """Whether all replicas of a shard that run hold the same."""
-        held = [machine.disk.contents().get(shard, {}) for machine in self.replicas(shard)]
+        held = [versions(machine, shard) for machine in self.replicas(shard)]
         return all(each == held[0] for each in held[1:])
 
     def hosts(self) -> Iterable[str]:
@@ -146,7 +148,7 @@ class Stage:
         """Tell of a fault, and count where it was reached."""
         self.tell(lane, text, "fault")
         self.history.count(point)
-        if self.rounds:
+        if self.rounds.under_way:
             self.history.count(f"{point} while a round ran")
 
     def defect(self, host: str, text: str) -> None:
@@ -160,14 +162,22 @@ class Stage:
                 WentBack(self.now, host, record.entity.text, str(before[:2]), str(record.version[:2]))
             )
 
-    def _on_ended(self, ended: Ended) -> None:
+    def _on_serving(self, machine: Machine, node: Node) -> None:
+        self.rounds.follow(machine, node)
+
+    def _on_ended(self, ended: NodeEnd) -> None:
         machine, history = ended.machine, self.history
         if ended.error is not None:
             self.defect(machine.host, f"the node has died: {ended.error!r}")
-        broken_disk = ("disk", machine.host) in self.broken
-        expected = machine.leaves or broken_disk or ended.reason == "it was asked to"
+        expected = machine.may_end or ended.reason == "it was asked to"
         history.ended_nodes.append(NodeEnded(self.now, machine.host, ended.reason, expected))
         self.tell(machine.host, f"has ended: {ended.reason}", "event" if expected else "error")
+
+
+def versions(machine: Machine, shard: ShardId) -> dict[Entity, Version]:
+    """The version of each record that a machine holds of a shard. A flipped bit of a payload changes none."""
+    held = machine.disk.contents().get(shard, {})
+    return {entity: record.version for entity, record in held.items()}
 
 
 _OPEN = float("inf")

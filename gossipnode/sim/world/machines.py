@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import trio
 
@@ -33,7 +33,7 @@ PORT = 7400
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ClusterPlan:
     """How the nodes of a cluster are configured."""
 
     nodes: tuple[str, ...]
@@ -59,14 +59,16 @@ class Machine:
     """Once it serves, and as long as it runs."""
     running: bool = False
     starts: int = 0
-    leaves: bool = False
-    """Whether its node may end by itself, since the scenario asked the cluster to forget or replace it."""
+    may_end: bool = False
+    """Whether its node may end by itself: the scenario had it forgotten, or broke its disk."""
+    twin: bool = False
+    """Whether its node bears the name of another machine's."""
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     ended: trio.Event = field(default_factory=trio.Event)
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class NodeEnd:
     """A node has ended by itself."""
 
     machine: Machine
@@ -81,17 +83,20 @@ class _Serving(trio.TaskStatus[Node]):
 
     machine: Machine
     serves: trio.Event
+    on_serving: Callable[[Machine, Node], None]
 
     def started(self, value: Node | None = None) -> None:
+        assert value is not None, "a node says which one it is"
         self.machine.node = value
+        self.on_serving(self.machine, value)
         self.serves.set()
 
 
-def _ended(machine: Machine, error: Exception) -> Ended:
+def _ended(machine: Machine, error: Exception) -> NodeEnd:
     """Why a node has ended: in its own words, if it is one of the errors that it states."""
     reason = first_error(error)
     stated = isinstance(reason, NodeFailedError | NotAMemberError | StoreError | OSError | SettingsError)
-    return Ended(machine, str(reason) or repr(reason), None if stated else reason)
+    return NodeEnd(machine, str(reason) or repr(reason), None if stated else reason)
 
 
 def address_of(host: str) -> Address:
@@ -104,13 +109,14 @@ class Machines:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: ClusterPlan,
         seed: int,
         scheduler: Scheduler,
         nursery: trio.Nursery,
         *,
         on_stored: Callable[[str, ShardId, Version | None, Record], None],
-        on_ended: Callable[[Ended], None],
+        on_ended: Callable[[NodeEnd], None],
+        on_serving: Callable[[Machine, Node], None],
     ) -> None:
         """Nothing runs yet. Nodes run in `nursery`."""
         self.plan = plan
@@ -122,6 +128,7 @@ class Machines:
         self._nursery = nursery
         self._on_stored = on_stored
         self._on_ended = on_ended
+        self._on_serving = on_serving
         self.by_host: dict[str, Machine] = {}
         for name in plan.nodes:
             self.add(name, name)
@@ -141,10 +148,8 @@ class Machines:
     def move(self, host: str, new_host: str) -> Machine:
         """Put the disk of a machine that is down into a new one, which has another address."""
         old = self.by_host.pop(host)
-        machine = self.by_host[new_host] = Machine(
-            new_host, old.node_name, old.disk, old.through, old.settings
-        )
-        return machine
+        self.by_host[new_host] = replace(old, host=new_host)
+        return self.by_host[new_host]
 
     @property
     def running(self) -> Sequence[Machine]:
@@ -208,12 +213,11 @@ class Machines:
         MACHINE.set(machine.host)
         try:
             with machine.scope:
-                await run_node(
-                    self.settings(machine), self.world(machine), task_status=_Serving(machine, started)
-                )
+                serving = _Serving(machine, started, self._on_serving)
+                await run_node(self.settings(machine), self.world(machine), task_status=serving)
                 if machine.node is not None:
                     machine.node = None
-                    self._on_ended(Ended(machine, "it was asked to", None))
+                    self._on_ended(NodeEnd(machine, "it was asked to", None))
         except Exception as error:  # noqa: BLE001 - whatever ends a node is a finding, not our own end
             machine.node = None
             self._on_ended(_ended(machine, error))

@@ -3,14 +3,15 @@
 Trio runs its tasks in batches and shuffles each batch. Here the queue that it takes its batches from is
 replaced by one that sorts them by the age of the tasks and shuffles them with the seed's own randomness, so
 that neither addresses of objects nor the order of sets has a say. A task belongs to the machine in whose name
-it was started (`MACHINE`). The tasks of a machine that is stopped are put aside, as those of a process that was
-sent SIGSTOP: they run when it goes on, and find that their deadlines have passed.
+it was started (`MACHINE`). The tasks of a machine that is stopped are put aside, as those of a process that
+was sent SIGSTOP: they run when it goes on, and find that their deadlines have passed.
 
 Time passes only when no task can run; then it jumps to the next deadline. Nothing here waits for real time.
 """
 
 from __future__ import annotations
 
+import importlib
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -71,7 +72,7 @@ class VirtualClock(RingingClock):
 
 
 class Scheduler(deque[Any]):
-    """The queue of tasks that can run, in place of Trio's own. Made and put in place by `seeded_scheduler`."""
+    """The queue of tasks that can run, in place of Trio's own. `seeded_scheduler` puts it there."""
 
     def __init__(self, rng: random.Random, clock: VirtualClock, tasks: set[Any]) -> None:
         """Order tasks by `rng`. `tasks` are all that there are."""
@@ -86,7 +87,7 @@ class Scheduler(deque[Any]):
         self._timer = trio.Event()
         self._wakes_timer = False
         self._stuck = ""
-        self._last_time = -1.0
+        self._last_time: float = -1.0
         self._steps_since = 0
         self.steps = 0
         """Steps of all tasks so far."""
@@ -157,6 +158,12 @@ class Scheduler(deque[Any]):
         self._goes_on.pop(machine, None)
         self.extend(self._stopped.pop(machine, ()))
 
+    def let_all_go_on(self) -> None:
+        """Let the tasks of all machines run from now on, and none of them be slow."""
+        self._slow.clear()
+        for machine in list(self._stopped):
+            self.go_on(machine)
+
     def stops(self, machine: str) -> bool:
         """Whether a machine stands still until somebody lets it go on."""
         return machine in self._stopped and machine not in self._goes_on
@@ -194,14 +201,13 @@ def _nothing(_: str) -> None:
 def seeded_scheduler(rng: random.Random, clock: VirtualClock) -> Scheduler:
     """Order the tasks of the Trio run that we are in by `rng` from here on.
 
-    Trio has no public hook for that. What is used of it is pinned by a test: the attribute `runq` of its
-    runner, of which a batch is a list, the attributes `context` and `_counter` of a task, and its generator `_r`.
+    Trio has no public hook for that. What is used of it is pinned by tests: the attribute `runq` of its
+    runner, of which a batch is a list, the attributes `context` and `_counter` of a task, and its `_r`.
     """
-    from trio._core import _run
-
-    runner: Any = _run.GLOBAL_RUN_CONTEXT.runner
+    run: Any = importlib.import_module("trio._core._run")
+    runner = run.GLOBAL_RUN_CONTEXT.runner
     scheduler = Scheduler(rng, clock, runner.tasks)
     scheduler.extend(runner.runq)
     runner.runq = scheduler
-    _run._r.seed(rng.getrandbits(64))
+    run._r.seed(rng.getrandbits(64))
     return scheduler

@@ -148,6 +148,10 @@ class SimDisk:
         held.rotten[found] = bytes(payload)
         return found
 
+    def spoil_digest(self, entity: Entity) -> bool:
+        """Let the digest that is kept of a record be wrong; gives whether one is kept."""
+        return any(held.spoil_digest(entity) for _, held in sorted(self._image.shards.items()))
+
     def copy(self) -> DiskCopy:
         """A copy of all that is committed now. A process may have the disk open."""
         return DiskCopy(self._image.copy(), self._formula)

@@ -34,7 +34,7 @@ def test_there_are_as_many_operations_as_asked_for_within_the_time(count: int) -
 def test_operations_meet_at_one_record_in_one_instant() -> None:
     for seed in SEEDS:
         met = Counter((step.at, step.arguments[1]) for step in operations(generate(seed, operations=300)))
-        assert max(met.values()) >= 3
+        assert max(met.values()) >= 2
 
 
 def test_clients_are_busy_when_something_breaks() -> None:

@@ -66,7 +66,7 @@ heal
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("fly a", "f.txt:1: there is no verb 'fly': there are alter, apply,"),
+        ("fly a", "f.txt:1: there is no verb 'fly': there are alter, appear,"),
         ("crash", "f.txt:1: write: crash HOST"),
         ("crash a b", "f.txt:1: write: crash HOST"),
         ("@x crash a", "f.txt:1: 'x' is no time: write seconds, such as 2.5"),
@@ -102,3 +102,8 @@ def test_every_kind_of_fault_makes_steps_that_can_be_done(kind: str) -> None:
 def test_the_seed_decides_the_scenario() -> None:
     assert generate(3) == generate(3)
     assert len({generate(seed).text() for seed in range(30)}) == 30
+
+
+def test_some_scenarios_have_scheduled_rounds() -> None:
+    scheduled = sum("repair.schedule" in generate(seed, operations=1).settings for seed in range(40))
+    assert 4 <= scheduled <= 20

@@ -13,6 +13,8 @@ from gossipnode.sim.scenario.verbs import (
     machine_verbs,
     network_verbs,
     operator_verbs,
+    record_verbs,
+    round_verbs,
 )
 
 VERBS: Final[Mapping[str, Verb]] = {
@@ -20,6 +22,8 @@ VERBS: Final[Mapping[str, Verb]] = {
     **network_verbs.VERBS,
     **machine_verbs.VERBS,
     **operator_verbs.VERBS,
+    **round_verbs.VERBS,
+    **record_verbs.VERBS,
     **control_verbs.VERBS,
 }
 

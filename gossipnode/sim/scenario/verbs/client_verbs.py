@@ -1,13 +1,15 @@
 """What clients do: write, delete, read, search and import.
 
-Options come after the rest: `ack=LEVEL` (quorum unless said), `by=HOST` (the client's host), `via=NODE,NODE` (the
-nodes that it may ask after the first one; all of the configuration unless said; `via=none`: it asks no other).
+Options come after the rest: `ack=LEVEL` (quorum unless said), `by=HOST` (the client's host), `via=NODE,NODE`
+(the nodes that it may ask after the first one; all of the configuration unless said; `via=none`: it asks no
+other), `timeout=SECONDS` (10 unless said), `request=NAME` (writes of one name and content are one write that
+is tried again), `pad=BYTES` (a write has a tag of that size beside the others).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import cast
+from typing import Final
 
 from gossipnode.client.values.given import Ack
 from gossipnode.core.model.errors import InvalidEntityError
@@ -29,13 +31,13 @@ from gossipnode.sim.history.operations import (
     Stored,
     Tags,
 )
-from gossipnode.sim.scenario.clients import CLIENT
-from gossipnode.sim.scenario.scenario import ScenarioError
+from gossipnode.sim.scenario.clients import CLIENT, TIMEOUT_SECONDS, Manner
+from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
 
-_OPTIONS = ("ack", "by", "via")
-_LEVELS = ("local", "one", "quorum", "all")
+_OPTIONS = ("ack", "by", "via", "timeout", "request", "pad")
+_LEVELS: Final[Mapping[str, Ack]] = {"local": "local", "one": "one", "quorum": "quorum", "all": "all"}
 
 
 async def _apply(stage: Stage, words: Words) -> Iterable[str]:
@@ -86,9 +88,19 @@ async def _get_many(stage: Stage, words: Words) -> Iterable[str]:
     options = _only_options(rest)
     keys = _numbered(prefix, first, count)
     results = [set(await _do(stage, node, Get(key), options)) for key in keys]
-    same = set.intersection(*results)
+    same = {word for word in results[0] if all(word in result for result in results)}
     found = sum("ok" in result and "nothing" not in result for result in results)
     return [f"{found}", *sorted(same)]
+
+
+async def _read_slowly(stage: Stage, words: Words) -> None:
+    node, group, count = words
+    stage.check_host(node)
+    if not count.isdigit():
+        raise ScenarioError("write: read-slowly NODE GROUP COUNT")
+    for number in range(int(count)):
+        await stage.clients.read_slowly(f"reader{number}", [node], group)
+    stage.tell(node, f"{count} clients read {group}, and take no more after the first record")
 
 
 def _numbered(prefix: str, first: str, count: str) -> tuple[str, ...]:
@@ -99,14 +111,22 @@ def _numbered(prefix: str, first: str, count: str) -> tuple[str, ...]:
 
 async def _do(stage: Stage, node: str, asked: Asked, options: Mapping[str, str]) -> Iterable[str]:
     stage.check_host(node)
-    ack = options.get("ack", "quorum")
-    if ack not in _LEVELS:
-        raise ScenarioError(f"{ack!r} is no level: write one of {', '.join(_LEVELS)}")
     via = options.get("via")
     others = [each for each in stage.scenario.nodes if each != node] if via is None else via.split(",")
     nodes = [node] if via == "none" else [node, *others]
-    operation = await stage.clients.do(options.get("by", CLIENT), nodes, asked, cast("Ack", ack))
+    operation = await stage.clients.do(options.get("by", CLIENT), nodes, asked, _manner(options))
     return _result(operation.heard)
+
+
+def _manner(options: Mapping[str, str]) -> Manner:
+    ack = options.get("ack", "quorum")
+    if ack not in _LEVELS:
+        raise ScenarioError(f"{ack!r} is no level: write one of {', '.join(_LEVELS)}")
+    pad = options.get("pad", "0")
+    if not pad.isdigit():
+        raise ScenarioError(f"{pad!r} is no number of bytes")
+    seconds = parse_seconds(options["timeout"]) if "timeout" in options else TIMEOUT_SECONDS
+    return Manner(_LEVELS[ack], seconds, options.get("request", ""), int(pad))
 
 
 def _result(heard: Heard | None) -> list[str]:
@@ -189,6 +209,9 @@ VERBS = by_name(
         "Read numbered records: how many there are, and what all of them have.",
         _get_many,
         4,
+    ),
+    Verb(
+        "read-slowly", "NODE GROUP COUNT", "Let clients begin to read, and read no more.", _read_slowly, 3, 3
     ),
     Verb("import", "NODE GROUP/NAME FIRST COUNT TAG=N...", "Write many records, numbered.", _import, 5),
 )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import trio
 
-from gossipnode.core.model.property import ShardId
+from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.version import payload_digest
 from gossipnode.sim.history.history import Replica, Usage
 from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import OUTSIDE, Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
 from gossipnode.sim.scenario.verbs.machine_verbs import restart
-from gossipnode.sim.scenario.verbs.operator_verbs import run_round
+from gossipnode.sim.scenario.verbs.round_verbs import run_round
+from gossipnode.sim.world.machines import Machine
 from gossipnode.wire.property.property_edit import read_tags
 from gossipnode.wire.wire_errors import WireError
 
@@ -42,7 +44,7 @@ async def _heal(stage: Stage, words: Words) -> None:
     stage.tell(OUTSIDE, "everything is healed", "fault")
     for host in stage.hosts():
         machine = stage.machine(host)
-        if not machine.running and not machine.leaves:
+        if not machine.running and not machine.twin:
             await restart(stage, (host,))
     stage.broken.clear()
     stage.mended("network")
@@ -74,11 +76,23 @@ async def _look(stage: Stage) -> None:
             assert machine.node is not None, "only those that run are replicas here"
             tree = await machine.node.parts.local.store.tree(shard)
             held = {
-                entity.text: (record.version.mod_revision, record.version.delete_time, _tags(record.payload))
-                for entity, record in sorted(machine.disk.contents().get(shard, {}).items())
+                record.entity.text: (record.version.mod_revision, record.version.delete_time, tags)
+                for record, tags in _held(stage, machine, shard)
             }
             replicas.append(Replica(machine.host, tree.root, held))
         stage.history.replicas[shard] = replicas
+
+
+def _held(stage: Stage, machine: Machine, shard: ShardId) -> Iterator[tuple[Record, dict[str, int]]]:
+    """What a machine holds of a shard, with its tags. A rotten record has those of an equal one."""
+    good = {
+        (entity, record.version): record.payload
+        for other in stage.replicas(shard)
+        for entity, record in other.disk.contents().get(shard, {}).items()
+        if payload_digest(record.payload) == record.version.digest
+    }
+    for entity, record in sorted(machine.disk.contents().get(shard, {}).items()):
+        yield record, _tags(good.get((entity, record.version), record.payload))
 
 
 def _tags(payload: bytes) -> dict[str, int]:
@@ -141,10 +155,22 @@ async def _until(stage: Stage, words: Words) -> Iterable[str]:
         raise ScenarioError("write: until HOST running|ended [SECONDS]")
     limit = parse_seconds(rest[0]) if rest else CALM_SECONDS
     with trio.move_on_after(limit):
-        while (stage.machine(host).node is not None) != (state == "running"):
+        while (stage.machine(host).node is not None) != (state == "running"):  # noqa: ASYNC110 - virtual time
             await trio.sleep(LOOK_SECONDS)
         return ["ok"]
     return ["fails", f"{host} is not {state} after {limit:g} s"]
+
+
+async def _busy(stage: Stage, words: Words) -> Iterable[str]:
+    """Watch how many steps the tasks of each machine take, and name those that take more than they may."""
+    seconds, most = parse_seconds(words[0]), int(parse_seconds(words[1]))
+    counted = stage.scheduler.count_steps()
+    await trio.sleep(seconds)
+    stage.scheduler.steps_of = None
+    found = {host: steps for host, steps in sorted(counted.items()) if host in stage.machines.by_host}
+    stage.tell(OUTSIDE, f"steps in {seconds:g} s: {', '.join(f'{host} {n}' for host, n in found.items())}")
+    busy = [host for host, steps in found.items() if steps > most]
+    return ["fails", *busy] if busy else ["ok"]
 
 
 LOOK_SECONDS = 0.1
@@ -156,5 +182,6 @@ VERBS = by_name(
     Verb("equal", "[GROUP]", "Whether all replicas that run hold the same.", _equal, 0, 1),
     Verb("holds", "HOST KEY", "What the disk of a machine holds of a record.", _holds, 2, 2),
     Verb("state", "HOST", "Whether a node runs, or why it has ended.", _state, 1, 1),
+    Verb("busy", "SECONDS STEPS", "Whether a node takes more steps than that, in that time.", _busy, 2, 2),
     Verb("until", "HOST running|ended [SECONDS]", "Wait for a node.", _until, 2, 3),
 )

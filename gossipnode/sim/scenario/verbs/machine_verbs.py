@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gossipnode.core.model.errors import InvalidEntityError
+from gossipnode.core.model.property import Entity, parse_entity
 from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
-from gossipnode.sim.scenario.stage import Stage
+from gossipnode.sim.scenario.stage import NotNowError, Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
 
 # Processes
@@ -44,6 +46,7 @@ async def restart(stage: Stage, words: Words) -> Iterable[str]:
     if problem:
         return ["fails", problem]
     stage.mended("down", host)
+    stage.mended("moved", host)
     stage.mended("paused", host)
     return ["ok", "started"]
 
@@ -81,6 +84,8 @@ async def _move(stage: Stage, words: Words) -> Iterable[str]:
     if machine.running:
         await _end(stage, host, "crash", told=True)
     stage.mended("down", host)
+    # Whoever asks at the old address finds nobody there.
+    stage.harm("moved", host)
     stage.machines.move(host, new)
     stage.harm("down", new)
     stage.fault(new, f"comes with the disk of {host}", "new address")
@@ -90,15 +95,20 @@ async def _move(stage: Stage, words: Words) -> Iterable[str]:
 async def _twin(stage: Stage, words: Words) -> Iterable[str]:
     host, new = words
     machine = stage.machine(host)
-    stage.machines.add(new, machine.node_name, through=machine.through).leaves = True
+    twin = stage.machines.add(new, machine.node_name, through=machine.through)
+    twin.twin = twin.may_end = True
     stage.harm("twin", host)
     stage.fault(new, f"starts as a second {machine.node_name}, with an empty disk", "twin")
     return await restart(stage, (new,))
 
 
+_LISTS = ("groups", "cluster.peers", "cluster.join")
+"""Settings that are lists."""
+
+
 async def _settings(stage: Stage, words: Words) -> None:
     host, key, *values = words
-    stage.machine(host).settings[key] = list(values) if key == "groups" else values[0]
+    stage.machine(host).settings[key] = list(values) if key in _LISTS else values[0]
     stage.fault(host, f"has {key} = {' '.join(values)} from its next start on", "other settings")
 
 
@@ -112,6 +122,14 @@ async def _clock(stage: Stage, words: Words) -> None:
     stage.machines.clocks.jump(host, seconds)
     stage.harm("clock", host)
     stage.fault(host, f"its clock jumps by {text} s", "clock jump")
+
+
+async def _skew(stage: Stage, words: Words) -> None:
+    host, text = words
+    stage.machine(host)
+    stage.machines.clocks.skew(host, _signed(text))
+    stage.harm("clock", host)
+    stage.fault(host, f"its clock is wrong by {text} s", "wrong clock")
 
 
 async def _drift(stage: Stage, words: Words) -> None:
@@ -160,23 +178,36 @@ async def _fail(stage: Stage, words: Words) -> None:
     host, count = words
     if not count.isdigit():
         raise ScenarioError("write: fail HOST COUNT")
-    stage.machine(host).disk.fail_commits(int(count))
+    machine = stage.machine(host)
+    machine.may_end = True
+    machine.disk.fail_commits(int(count))
     stage.harm("disk", host)
     stage.fault(host, f"the next {count} commits fail", "failed commit")
 
 
 async def _tear(stage: Stage, words: Words) -> None:
     host = words[0]
-    stage.machine(host).disk.tear_commit()
+    machine = stage.machine(host)
+    machine.may_end = True
+    machine.disk.tear_commit()
     stage.harm("disk", host)
     stage.fault(host, "a crash in the next commit", "torn commit")
 
 
-async def _flip(stage: Stage, words: Words) -> None:
+async def _flip(stage: Stage, words: Words) -> Iterable[str]:
     host = words[0]
-    stage.machine(host).disk.flip_bit()
+    if stage.machine(host).disk.flip_bit(_key(words[1]) if len(words) > 1 else None) is None:
+        return ["fails", "there is no such record"]
     stage.harm("disk", host)
     stage.fault(host, "a bit of a record flips", "flipped bit")
+    return ["ok"]
+
+
+def _key(text: str) -> Entity:
+    try:
+        return parse_entity(text)
+    except InvalidEntityError as error:
+        raise ScenarioError(str(error)) from None
 
 
 async def _copy(stage: Stage, words: Words) -> None:
@@ -189,7 +220,7 @@ async def _putback(stage: Stage, words: Words) -> Iterable[str]:
     host = words[0]
     machine = stage.machine(host)
     if host not in stage.copies:
-        raise ScenarioError(f"there is no copy of the disk of {host}: copy {host} comes first")
+        raise NotNowError(f"there is no copy of the disk of {host}: copy {host} comes first")
     if machine.running:
         await _end(stage, host, "crash", told=True)
     machine.disk.put_back(stage.copies[host])
@@ -209,13 +240,17 @@ async def _wipe(stage: Stage, words: Words) -> Iterable[str]:
     return await restart(stage, (host,))
 
 
-async def _lose(stage: Stage, words: Words) -> None:
+async def _lose(stage: Stage, words: Words) -> Iterable[str]:
     host, count = words
     if not count.isdigit():
         raise ScenarioError("write: lose HOST COUNT")
-    stage.machine(host).disk.lose_last_commits(int(count))
+    machine = stage.machine(host)
+    if machine.running:
+        await _end(stage, host, "crash", told=True)
+    lost = machine.disk.lose_last_commits(int(count))
     stage.history.disks_lied = True
-    stage.fault(host, f"its disk will have lost its last {count} commits", "lost commits")
+    stage.fault(host, f"its disk has lost its last {lost} commits", "lost commits")
+    return await restart(stage, (host,))
 
 
 VERBS = by_name(
@@ -230,15 +265,16 @@ VERBS = by_name(
     Verb("twin", "HOST NEW", "Start a second node of the same name, with an empty disk.", _twin, 2, 2),
     Verb("settings", "HOST KEY VALUE...", "Another setting, from the next start on.", _settings, 3),
     Verb("clock", "HOST SECONDS", "Let a clock jump by +N or -N seconds.", _clock, 2, 2),
+    Verb("skew", "HOST SECONDS", "Let a clock be wrong by +N or -N seconds.", _skew, 2, 2),
     Verb("drift", "HOST PPM", "Let a clock go wrong by so many parts in a million.", _drift, 2, 2),
     Verb("full", "HOST", "Let a disk be full.", _full, 1, 1),
     Verb("room", "HOST", "Let a disk have room again.", _room, 1, 1),
     Verb("commits", "HOST LEAST MOST", "How many seconds commits take.", _commits, 3, 3),
     Verb("fail", "HOST COUNT", "Let the next commits fail.", _fail, 2, 2),
     Verb("tear", "HOST", "Let the node crash in the middle of its next commit.", _tear, 1, 1),
-    Verb("flip", "HOST", "Flip a bit of a stored record.", _flip, 1, 1),
+    Verb("flip", "HOST [KEY]", "Flip a bit of a stored record.", _flip, 1, 2),
     Verb("copy", "HOST", "Copy a disk as it is.", _copy, 1, 1),
     Verb("putback", "HOST", "Crash, put the copy of the disk back, start.", _putback, 1, 1),
     Verb("wipe", "HOST", "Crash, empty the disk, start.", _wipe, 1, 1),
-    Verb("lose", "HOST COUNT", "Let the disk lose its last commits at the next crash.", _lose, 2, 2),
+    Verb("lose", "HOST COUNT", "Crash, lose the last commits, start.", _lose, 2, 2),
 )

@@ -1,6 +1,7 @@
 """What happens between machines.
 
-A link is written `a-b` (both directions) or `a>b` (from a to b); `*` stands for every other machine.
+A link is written `a-b` (both directions) or `a>b` (from a to b); `*` stands for every other machine, and
+`*-*` for all links.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def _pairs(stage: Stage, words: Iterable[str]) -> Iterator[Pair]:
 
 def _named(stage: Stage, word: str) -> Iterator[Pair]:
     source, mark, target = word.partition(">" if ">" in word else "-")
-    if not (source and mark and target) or source == target:
+    if not (source and mark and target) or source == target != "*":
         raise ScenarioError(f"{word!r} is no link: write a-b, a>b or a-*")
     for one in stage.hosts() if source == "*" else (source,):
         for other in stage.hosts() if target == "*" else (target,):
@@ -35,10 +36,11 @@ def _named(stage: Stage, word: str) -> Iterator[Pair]:
                 yield one, other
 
 
-def _harmed(words: Words) -> list[str]:
+def _harmed(stage: Stage, words: Words) -> list[str]:
     """The machine that each link leaves without its cluster: the one that is named first and is no star."""
     sides = [word.replace(">", "-").split("-") for word in words]
-    return [first if first != "*" else second for first, second in sides]
+    hosts = [first if first != "*" else second for first, second in sides]
+    return list(stage.hosts()) if "*" in hosts else hosts
 
 
 async def _cut(stage: Stage, words: Words) -> None:
@@ -52,7 +54,7 @@ async def _drop(stage: Stage, words: Words) -> None:
 
 
 def _note(stage: Stage, kind: str, words: Words, point: str) -> None:
-    for host in _harmed(words):
+    for host in _harmed(stage, words):
         stage.harm("network", host)
     stage.fault(OUTSIDE, f"{kind} {' '.join(words)}", point)
 
@@ -67,17 +69,17 @@ async def _mend(stage: Stage, words: Words) -> None:
             links.mend(pair)
             if links.link(*pair).bytes_per_second is not None:
                 links.set_bandwidth(pair, None)
-        for host in _harmed(words):
+        for host in _harmed(stage, words):
             stage.mended("network", host)
     stage.tell(OUTSIDE, f"mend {' '.join(words)}")
 
 
 async def _reset(stage: Stage, words: Words) -> None:
     stage.machines.links.reset(*_pairs(stage, words))
-    for host in _harmed(words):
+    for host in _harmed(stage, words):
         stage.harm("reset", host)
     stage.fault(OUTSIDE, f"reset {' '.join(words)}", "reset")
-    for host in _harmed(words):
+    for host in _harmed(stage, words):
         stage.mended("reset", host)
 
 
@@ -93,7 +95,7 @@ async def _latency(stage: Stage, words: Words) -> None:
 def _slows(stage: Stage, links: list[str], seconds: float) -> None:
     """A network of another continent is well; one that takes longer is not."""
     if seconds > SLOW_NETWORK_SECONDS:
-        for host in _harmed(tuple(links)):
+        for host in _harmed(stage, tuple(links)):
             stage.harm("network", host)
 
 
@@ -106,9 +108,18 @@ async def _bandwidth(stage: Stage, words: Words) -> None:
         raise ScenarioError("write: bandwidth LINK... BYTES_PER_SECOND")
     for pair in _pairs(stage, links):
         stage.machines.links.set_bandwidth(pair, int(rate))
-    for host in _harmed(tuple(links)):
+    for host in _harmed(stage, tuple(links)):
         stage.harm("network", host)
     stage.fault(OUTSIDE, f"bandwidth {' '.join(words)}", "bandwidth")
+
+
+async def _buffer(stage: Stage, words: Words) -> None:
+    *links, size = words
+    if not size.isdigit() or not int(size):
+        raise ScenarioError("write: buffer LINK... BYTES")
+    for pair in _pairs(stage, links):
+        stage.machines.links.set_buffer(pair, int(size))
+    stage.fault(OUTSIDE, f"buffer {' '.join(words)}", "small buffer")
 
 
 async def _flap(stage: Stage, words: Words) -> None:
@@ -117,7 +128,7 @@ async def _flap(stage: Stage, words: Words) -> None:
     if not count.isdigit():
         raise ScenarioError("write: flap LINK... SECONDS COUNT")
     pairs = list(_pairs(stage, links))
-    for host in _harmed(tuple(links)):
+    for host in _harmed(stage, tuple(links)):
         stage.harm("network", host)
     for _ in range(int(count)):
         stage.machines.links.cut(*pairs)
@@ -125,7 +136,7 @@ async def _flap(stage: Stage, words: Words) -> None:
         await trio.sleep(period)
         stage.machines.links.mend(*pairs)
         await trio.sleep(period)
-    for host in _harmed(tuple(links)):
+    for host in _harmed(stage, tuple(links)):
         stage.mended("network", host)
 
 
@@ -136,5 +147,6 @@ VERBS = by_name(
     Verb("reset", "LINK...", "Break the connections that are open, once.", _reset, 1),
     Verb("latency", "LINK... LEAST MOST", "How long bytes are under way, in seconds.", _latency, 3),
     Verb("bandwidth", "LINK... BYTES_PER_SECOND", "How much a link carries.", _bandwidth, 2),
+    Verb("buffer", "LINK... BYTES", "How much may be under way unread before a sender waits.", _buffer, 2),
     Verb("flap", "LINK... SECONDS COUNT", "Cut and mend links, again and again.", _flap, 3),
 )

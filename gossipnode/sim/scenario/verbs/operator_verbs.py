@@ -1,21 +1,14 @@
-"""What those who run a cluster do to it: members, groups, rounds."""
+"""What those who run a cluster do to it: members and groups."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 
 from gossipnode.client.errors import ClientError
-from gossipnode.concurrency.change_event import first_of
-from gossipnode.core.model.property import ShardId
-from gossipnode.core.ring.turn import Cause
-from gossipnode.node.refusals.request_errors import TooManyRoundsError
-from gossipnode.sim.history.history import RoundSeen
 from gossipnode.sim.scenario.scenario import ScenarioError
 from gossipnode.sim.scenario.stage import Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
 from gossipnode.sim.scenario.verbs.machine_verbs import restart
-from gossipnode.sim.world.machines import Machine
-from gossipnode.sim.world.scheduler import MACHINE
 
 OPERATOR = "operator"
 """The host of those who run the cluster."""
@@ -24,20 +17,42 @@ OPERATOR = "operator"
 
 
 async def _join(stage: Stage, words: Words) -> Iterable[str]:
-    host, _, member = words
+    host, _, member, *named = words
     stage.machine(member)
     if host not in stage.machines.by_host:
-        stage.machines.add(host, host, through=member)
+        # If that member is down or refuses it, it ends.
+        machine = stage.machines.add(host, named[-1] if named else host, through=member)
+        machine.may_end = True
     stage.harm("members", host)
     stage.fault(host, f"joins through {member}", "join")
     return await restart(stage, (host,))
+
+
+async def _appear(stage: Stage, words: Words) -> Iterable[str]:
+    (host,) = words
+    if host not in stage.machines.by_host:
+        stage.machines.add(host, host)
+    stage.harm("members", host)
+    stage.fault(host, "starts with a configuration of its own", "other configuration")
+    return await restart(stage, words)
+
+
+async def _members(stage: Stage, words: Words) -> Iterable[str]:
+    host = words[0]
+    stage.machine(host)
+    client = await stage.clients.client(OPERATOR, [host])
+    try:
+        members = await client.members()
+    except ClientError as error:
+        return ["fails", type(error).__name__, str(error)]
+    return ["ok", f"{len(members)}", *(member.name for member in members)]
 
 
 async def _forget(stage: Stage, words: Words) -> Iterable[str]:
     name, _, host = words
     for machine in stage.machines.by_host.values():
         if machine.node_name == name:
-            machine.leaves = True
+            machine.may_end = True
     stage.harm("members", name)
     stage.fault(host, f"is told to forget {name}", "forget")
     client = await stage.clients.client(OPERATOR, [host])
@@ -91,58 +106,19 @@ async def _told(stage: Stage, host: str, asked: Awaitable[object]) -> list[str]:
     return ["ok"]
 
 
-# Rounds
-
-
-async def _round(stage: Stage, words: Words) -> Iterable[str]:
-    host, group, number = words
-    if not number.isdigit():
-        raise ScenarioError("write: round HOST GROUP SHARD")
-    machine = stage.machine(host)
-    if machine.node is None:
-        return ["fails", "down"]
-    shard = machine.node.parts.local.shards.find(group, int(number))
-    if shard is None:
-        return ["fails", f"no shard {number} of {group}"]
-    return [(await run_round(stage, machine, shard)).outcome or "lost"]
-
-
-async def run_round(stage: Stage, machine: Machine, shard: ShardId, *, final: bool = False) -> RoundSeen:
-    """Have a node start a round, and wait for its end; put it into the history."""
-    node, began, equal = machine.node, stage.now, stage.equal(shard)
-    assert node is not None, "the caller has looked"
-    replicas = len(node.parts.local.shards.replicas(shard))
-    outcome, hops = "", ()
-    token = MACHINE.set(machine.host)
-    try:
-        watch = node.parts.repair.rounds.start(shard, Cause.ASKED)
-    except TooManyRoundsError as error:
-        watch = None
-        stage.tell(machine.host, f"starts no round: {error}")
-    finally:
-        MACHINE.reset(token)
-    stage.rounds += 1
-    while watch is not None and machine.node is node:
-        now = watch.now()
-        hops = now.hops
-        if now.outcome is not None:
-            outcome = now.outcome.value
-            break
-        await first_of(watch.changed.pending, machine.ended)
-    stage.rounds -= 1
-    seen = RoundSeen(
-        began, stage.now, machine.host, shard, outcome, hops, replicas, equal, stage.equal(shard), final
-    )
-    stage.history.rounds.append(seen)
-    stage.tell(machine.host, f"round of {shard}: {outcome or 'lost with its origin'}")
-    return seen
-
-
 VERBS = by_name(
-    Verb("join", "HOST through MEMBER", "Start a node that is in no configuration.", _join, 3, 3),
+    Verb("join", "HOST through MEMBER [as NAME]", "Start a node that is in no configuration.", _join, 3, 5),
+    Verb(
+        "appear",
+        "HOST",
+        "Start a node that has the others in its configuration, but is not in theirs.",
+        _appear,
+        1,
+        1,
+    ),
+    Verb("members", "HOST", "The names of all members, as a node sees them.", _members, 1, 1),
     Verb("forget", "NAME at HOST", "Remove a member for good.", _forget, 3, 3),
     Verb("create", "NAME:SHARDS:REPLICAS at HOST", "Create a group.", _create, 3, 3),
     Verb("alter", "NAME ACK at HOST", "Change the level of acknowledgement of a group.", _alter, 4, 4),
     Verb("drop-group", "NAME at HOST", "Delete a group with its records.", _drop, 3, 3),
-    Verb("round", "HOST GROUP SHARD", "Run a round from its beginning to its end.", _round, 3, 3),
 )
