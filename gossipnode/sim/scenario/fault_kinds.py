@@ -168,7 +168,13 @@ def _twin(e: Episode) -> Steps:
 
 
 def _join(e: Episode) -> Steps:
-    return [e.step(0.3, "join", f"n{e.number}", "through", e.other)]
+    """One node joins or several at once, and in every other case a member hears of it late."""
+    through, count = e.other, e.rng.choice((1, 1, 2, 3))
+    steps = [e.step(0.3, "join", f"n{e.number}{'xyz'[each]}", "through", through) for each in range(count)]
+    if e.rng.random() < 0.5:
+        links = [f"{e.host}-{through}", *(f"{e.host}-{step.arguments[0]}" for step in steps)]
+        steps += [e.step(0.2, "cut", *links), e.step(1, "mend", *links)]
+    return steps
 
 
 def _forget(e: Episode) -> Steps:
@@ -285,7 +291,7 @@ FAULT_KINDS: Final[Mapping[str, FaultKind]] = {
     "empty-disk": FaultKind("A disk comes back empty.", _empty_disk),
     "move": FaultKind("A node comes back at another address.", _move, 1),
     "twin": FaultKind("A second node of the same name is started while the first one is cut off.", _twin, 1),
-    "join": FaultKind("A node joins.", _join, 1),
+    "join": FaultKind("Nodes join.", _join, 1),
     "forget": FaultKind("A member is forgotten.", _forget, 1),
     "forget-two": FaultKind("Two members are forgotten, one right after the other.", _forget_two, 1),
     "rejoin": FaultKind("A member is forgotten, and comes back with an empty disk.", _rejoin, 1),

@@ -23,6 +23,19 @@ WEAK = "weak"
 LOSES_THE_ONLY_COPY = frozenset({"empty-disk", "older-disk", "rejoin"})
 """Faults after which nothing can be promised of a group of one replica."""
 EACH_MINUTE = "* * * * *"
+
+BURST_SECONDS = (0.0, 0.01, 0.1, 0.5)
+"""How long the operations of a burst take to begin; 0 is all at once."""
+
+LAST_WORDS = 6
+"""Writes and reads that come all at once at the end: what is written last must be the same everywhere."""
+
+USUAL_LATENCY_SECONDS = ("0.05", "0.25")
+"""The longest that bytes are under way in a run with a usual network; in others they arrive at once."""
+
+USUAL_COMMIT_SECONDS = ("0.02", "0.15")
+"""The longest that a commit takes in a run with usual disks; in others it takes no time."""
+
 SCHEDULED_PART = 0.1
 """In so many of all runs, nodes also start rounds by themselves, as often as a schedule can say."""
 
@@ -67,6 +80,7 @@ def generate(
     for lane in range(rng.choice(temper.lanes) if kinds else 0):
         steps += _fault_steps(rng, names, seconds, kinds, lane, temper)
     moments = sorted({step.at for step in steps if step.at is not None})
+    steps += _usual_steps(rng, names)
     steps += _client_steps(rng, names, _times(rng, seconds, operations, moments, temper.near), temper)
     steps += _round_steps(rng, names, seconds, groups[0])
     steps.sort(key=lambda step: step.at or 0.0)
@@ -79,20 +93,37 @@ def _times(
     rng: random.Random, seconds: float, count: int, moments: Sequence[float], near: float
 ) -> list[float]:
     """When operations begin: some alone, some in bursts in which they meet, some as a fault does."""
-    times: list[float] = []
+    times = [seconds] * min(LAST_WORDS, count)
     while len(times) < count:
         begins = rng.uniform(0.0, seconds)
         if moments and rng.random() < near:
             begins = min(seconds, max(0.0, rng.choice(moments) + rng.uniform(-0.3, 1.5)))
-        times += [begins + rng.uniform(0.0, 0.5) for _ in range(rng.choice((1, 1, 2, 3, 6)))]
+        lasts = rng.choice(BURST_SECONDS)
+        times += [min(seconds, begins + rng.uniform(0.0, lasts)) for _ in range(rng.choice((1, 1, 2, 3, 6)))]
     return sorted(round(time, 3) for time in times[:count])
+
+
+def _usual_steps(rng: random.Random, names: Sequence[str]) -> list[Step]:
+    """Let bytes and commits take their time in some runs: much can only happen meanwhile."""
+    steps: list[Step] = []
+    if rng.random() < 0.5:
+        most = rng.choice(USUAL_LATENCY_SECONDS)
+        steps += [Step(0.0, "latency", (f"{name}-*", "0.001", most)) for name in names]
+    if rng.random() < 0.5:
+        most = rng.choice(USUAL_COMMIT_SECONDS)
+        steps += [Step(0.0, "commits", (name, "0.001", most)) for name in names]
+    return steps
 
 
 def _client_steps(
     rng: random.Random, names: Sequence[str], times: Sequence[float], temper: Temper
 ) -> list[Step]:
     keys = [f"{GROUP}/n/{number}" for number in range(rng.choice(temper.keys))]
-    return [_client_step(rng, names, keys, time, number) for number, time in enumerate(times, 1)]
+    steps: list[Step] = []
+    for number, time in enumerate(times, 1):
+        among = keys[:2] if number > len(times) - LAST_WORDS else keys
+        steps.append(_client_step(rng, names, among, time, number))
+    return steps
 
 
 def _client_step(

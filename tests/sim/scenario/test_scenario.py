@@ -66,7 +66,7 @@ heal
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("fly a", "f.txt:1: there is no verb 'fly': there are alter, apply,"),
+        ("fly a", "f.txt:1: there is no verb 'fly': there are alter, appear,"),
         ("crash", "f.txt:1: write: crash HOST"),
         ("crash a b", "f.txt:1: write: crash HOST"),
         ("@x crash a", "f.txt:1: 'x' is no time: write seconds, such as 2.5"),

@@ -64,7 +64,11 @@ async def _mend(stage: Stage, words: Words) -> None:
         stage.machines.links.heal()
         stage.mended("network")
     else:
-        stage.machines.links.mend(*_pairs(stage, words))
+        links = stage.machines.links
+        for pair in _pairs(stage, words):
+            links.mend(pair)
+            if links.link(*pair).bytes_per_second is not None:
+                links.set_bandwidth(pair, None)
         for host in _harmed(stage, words):
             stage.mended("network", host)
     stage.tell(OUTSIDE, f"mend {' '.join(words)}")

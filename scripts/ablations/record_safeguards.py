@@ -1,0 +1,182 @@
+"""Safeguards of single records: what is acknowledged stays, and newer versions win."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ablations.safeguard import Safeguard, without
+
+RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
+    without(
+        "fsync",
+        "A crash loses the last commits, which were acknowledged.",
+        (
+            "sim/world/machines.py",
+            "        await self._end(machine)\n\n    async def _end",
+            "        await self._end(machine)\n"
+            "        if not machine.disk.in_use:\n"
+            "            machine.disk.lose_last_commits(3)\n\n    async def _end",
+        ),
+    ),
+    without(
+        "quorum-count",
+        "A quorum is one replica fewer than a majority.",
+        ("core/cluster/placement.py", "return replicas // 2 + 1", "return max(1, replicas // 2)"),
+    ),
+    without(
+        "read-quorum",
+        "A read at quorum asks one replica.",
+        ("core/cluster/placement.py", "if level is AckLevel.ONE:", "if level is AckLevel.ONE or reading:"),
+    ),
+    without(
+        "write-quorum",
+        "A write at quorum needs one replica.",
+        (
+            "core/cluster/placement.py",
+            "if level is AckLevel.ONE:",
+            "if level is AckLevel.ONE or not reading:",
+        ),
+    ),
+    without(
+        "older-answer",
+        "A replica that holds a newer version acknowledges an older one.",
+        ("core/query/write_answers.py", "self._newer_counts = newer_counts", "self._newer_counts = True"),
+    ),
+    without(
+        "newest-stays",
+        "A store puts an older version in the place of a newer one.",
+        (
+            "store/memory.py",
+            "if version is not None and record.version <= version:",
+            "if version is not None and record.version == version:",
+        ),
+    ),
+    without(
+        "equal-stamps",
+        "Of two versions with one stamp the first to come stays, whatever its digest.",
+        (
+            "store/memory.py",
+            "if version is not None and record.version <= version:\n            if record.version < version:",
+            "if version is not None and record.version[:2] <= version[:2]:\n"
+            "            if record.version[:2] < version[:2]:",
+        ),
+    ),
+    without(
+        "read-repair",
+        "Replicas that a read finds stale are left so.",
+        ("node/coordinate/record_steps.py", "if repair else None,", "if not placement.holders else None,"),
+    ),
+    without(
+        "entity-lock",
+        "Two writes of a record at one node do not wait for each other.",
+        (
+            "node/coordinate/entity_locks.py",
+            "        held = await self.acquire(entities)\n",
+            "        held = HeldLocks(self)\n",
+        ),
+    ),
+    without(
+        "request-ids",
+        "A write that a client tries again is done again.",
+        (
+            "node/replica/request_memory.py",
+            "if kept is None or kept[0] <= trio.current_time():",
+            "if kept is None or kept[0] > 0:",
+        ),
+    ),
+    without(
+        "overtaken-requests",
+        "A try that was overtaken counts as done when the write starts over.",
+        (
+            "node/coordinate/coordinator.py",
+            'so the next try must not count as done.\n                asked_before = ""',
+            "so the next try must not count as done.",
+        ),
+    ),
+    without(
+        "acknowledge-again",
+        "A write that was done before is acknowledged without looking at the replicas again.",
+        (
+            "node/coordinate/coordinator.py",
+            "took = await self._write(placement, record, level, request_id, caller, created=done.created)",
+            "took: int | None = placement.replicas",
+        ),
+    ),
+    without(
+        "tombstones",
+        "A get shows a record that is deleted.",
+        (
+            "node/coordinate/coordinator.py",
+            "live = None if record is None or record.deleted else record",
+            "live = record",
+        ),
+    ),
+    without(
+        "hybrid-clock",
+        "A clock that was set back gives stamps that repeat.",
+        ("core/model/version.py", "own = max(now, before + 1)", "own = now"),
+        (
+            "core/model/version.py",
+            '        assert stamp >= self._last > before, "a stamp would repeat"\n',
+            "",
+        ),
+    ),
+    without(
+        "stamps-above",
+        "A stamp may be below that of the version that it replaces.",
+        (
+            "node/local/clock.py",
+            "return self.next(above=0 if replaced is None else replaced.version.stamp)",
+            "return self.next()",
+        ),
+    ),
+    without(
+        "stamps-seen",
+        "A node takes no note of the stamps of others.",
+        ("core/model/version.py", "self._last = max(self._last, stamp)", "self._last = max(self._last, 0)"),
+    ),
+    without(
+        "kept-stamp",
+        "A node that starts again knows nothing of the stamps that it gave.",
+        ("store/memory.py", "        self._image.raise_stamp(stamp)\n", ""),
+    ),
+    without(
+        "cancel-shield",
+        "A write whose caller is gone is kept without registry and clock hearing of it.",
+        (
+            "node/local/record_writer.py",
+            "stamp=self._clock.last, doubt_equal=doubt_equal)\n",
+            "stamp=self._clock.last, doubt_equal=doubt_equal)\n"
+            "        import trio\n\n"
+            "        await trio.lowlevel.checkpoint()\n",
+        ),
+    ),
+    without(
+        "stale-candidates",
+        "A query shows what one replica reports, without asking whether the others agree.",
+        (
+            "core/query/newest.py",
+            "if payload is None or not asked <= {replica for replica, _ in same}:",
+            "if payload is None:",
+        ),
+    ),
+    without(
+        "newest-candidate",
+        "Of what replicas report to a query the oldest counts.",
+        ("core/query/newest.py", "return max((candidate for", "return min((candidate for"),
+    ),
+    without(
+        "newest-read",
+        "Of what replicas answer to a read the first counts, not the newest.",
+        (
+            "core/query/newest.py",
+            "if record is not None and (newest is None or record.version > newest.version):",
+            "if record is not None and newest is None:",
+        ),
+    ),
+    without(
+        "query-quorum",
+        "A query goes on when too few replicas are left.",
+        ("node/query/merge.py", "            self._check_enough(stream)\n", ""),
+    ),
+)

@@ -1,0 +1,130 @@
+"""Safeguards of rounds and sessions: they repair, and they say what is so."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ablations.safeguard import MOVES, Safeguard, without
+
+ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
+    without(
+        "root-compare",
+        "A session takes any two trees for equal.",
+        ("core/session/tree_server.py", "if tree.root == self._root:", "if tree.root or self._root:"),
+    ),
+    without(
+        "stale-slots",
+        "A write leaves the digest of its slot as it was.",
+        ("store/memory_image.py", "        self._slot_shas.pop(slot, None)\n", ""),
+    ),
+    without(
+        "missing-slots",
+        "A session leaves out what only the client holds.",
+        (
+            "core/session/tree_server.py",
+            "        if self._missing:\n",
+            "        if self._missing and not SLOT_COUNT:\n",
+        ),
+    ),
+    without(
+        "session-durable",
+        "A server ends a session before its disk has taken what was sent.",
+        (
+            "core/session/tree_server.py",
+            "if self._phase is _ServerPhase.DRAIN and self._intake.durable:",
+            "if self._phase is _ServerPhase.DRAIN:",
+        ),
+    ),
+    without(
+        "answer-back",
+        "A server that holds a newer version than it was sent keeps that to itself.",
+        (
+            "core/session/tree_server.py",
+            "        for taken in self._intake.written(outcomes):\n"
+            "            self._answer_back(taken.record.entity)",
+            "        self._intake.written(outcomes)",
+        ),
+    ),
+    without(
+        "treeless-peer",
+        "A peer that has no tree of the shard counts as equal.",
+        (
+            "node/repair/sessions.py",
+            'return HopEnd.SKIPPED, "no tree for the shard"',
+            'return HopEnd.EQUAL, ""',
+        ),
+        faults=MOVES,
+    ),
+    without(
+        "hop-count",
+        "A hop that failed counts as one that was made.",
+        (
+            "core/ring/turn.py",
+            "        if end not in (HopEnd.EQUAL, HopEnd.REPAIRED):\n            return",
+            "        if end not in (HopEnd.EQUAL, HopEnd.REPAIRED):\n"
+            "            self._message = replace(self._message, count=self._message.count + 1)\n"
+            "            return",
+        ),
+    ),
+    without(
+        "hop-limit",
+        "A round gathers all records and does not spread them.",
+        ("core/ring/turn.py", "return 2 * nodes - 3 if nodes > 1 else 0", "return max(0, nodes - 1)"),
+    ),
+    without(
+        "hop-skips",
+        "A round says nothing of the replicas that were left out.",
+        (
+            "core/ring/round.py",
+            "if any(not hop.complete for hop in known):",
+            "if any(hop.skipped for hop in known):",
+        ),
+    ),
+    without(
+        "converged-rule",
+        "A round says converged although a hop moved records.",
+        (
+            "core/ring/round.py",
+            "if all(hop.end is HopEnd.EQUAL for hop in known):",
+            "if all(hop.successful for hop in known):",
+        ),
+    ),
+    without(
+        "late-reports",
+        "A round ends with its last holder's report, without those of the earlier ones.",
+        (
+            "core/ring/round.py",
+            "if self._final_count is not None and self._successes() >= self._final_count:",
+            "if self._final_count is not None:",
+        ),
+    ),
+    without(
+        "silent-holders",
+        "A round waits for a holder for ever.",
+        ("core/ring/round.py", "SILENCE_MAX_SECONDS = 30.0", "SILENCE_MAX_SECONDS = 1e9"),
+    ),
+    without(
+        "signs-of-life",
+        "A holder says nothing until its session is over.",
+        ("node/repair/holder.py", "self._tell(message, (), InSession(peer))", "pass"),
+    ),
+    without(
+        "message-once",
+        "A node takes the message of a round as often as it comes.",
+        ("core/ring/admission.py", "            if key in self._handled:\n", "            if not key:\n"),
+    ),
+    without(
+        "overtaken-rounds",
+        "The origin of a round that was overtaken is not told.",
+        (
+            "node/repair/holder.py",
+            "        if replaced is not None:\n",
+            "        if replaced is not None and not nursery:\n",
+        ),
+    ),
+    without(
+        "session-silence",
+        "A session waits for a peer that says nothing as long as its deadline lets it.",
+        ("node/repair/sessions.py", "silence_seconds=SERVER_SILENCE_SECONDS,", "silence_seconds=math.inf,"),
+    ),
+)
