@@ -1,8 +1,8 @@
 """The command line of scripts/nightly.
 
-The first fifth of the time goes to replays: up to 100 seeds, each up to 100 times, and every replay must give the
-same history to the last byte. The rest goes to new seeds, in turn with the faults that hold today, where any
-violation is an error, and with all faults, where violations are counted by their checks.
+The first fifth of the time goes to replays: up to 100 seeds, each up to 100 times, and every replay must give
+the same history to the last byte. The rest goes to new seeds, in turn with the faults that hold today, where
+any violation is an error, and with all faults, where violations are counted by their checks.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def test_a_round_says_what_came_of_it_and_why() -> None:
     )
     (problem,) = problems(PAIR + "stop b\nround a sw 0 -> converged")
     assert problem.endswith(
-        "in what came of it: incomplete UNAVAILABLE: b:7400 cannot be reached: connection refused"
+        "in what came of it: incomplete UNAVAILABLE: b:7400 cannot be reached: connection refused 0"
     )
 
 
