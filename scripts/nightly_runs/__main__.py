@@ -12,7 +12,7 @@ import hashlib
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 
 from gossipnode.sim.runs.many_runs import Workers
@@ -38,6 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/nightly", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0, help="how long to run (60)")
     parser.add_argument("--from", dest="first", type=int, help="the first new seed (every day has its own)")
+    parser.add_argument("--seeds", type=int, help="how many new seeds at most (as many as the time allows)")
     parser.add_argument("--jobs", type=int, default=2, help="how many processes (2)")
     asked = parser.parse_args()
     first = asked.first
@@ -46,7 +47,8 @@ def main() -> int:
     began = time.monotonic()
     with Workers(asked.jobs) as workers:
         differing = _replay(workers, began + asked.minutes * 60 * REPLAY_PART)
-        wrong = _run_seeds(workers, first, began + asked.minutes * 60)
+        seeds = count(first) if asked.seeds is None else range(first, first + asked.seeds)
+        wrong = _run_seeds(workers, seeds, began + asked.minutes * 60)
     return 1 if differing or wrong else 0
 
 
@@ -76,14 +78,14 @@ def _replay(workers: Workers, until: float) -> int:
     return len(differing)
 
 
-def _run_seeds(workers: Workers, first: int, until: float) -> int:
+def _run_seeds(workers: Workers, seeds: Iterable[int], until: float) -> int:
     """Run new seeds until the time is over; gives how many broke what holds today."""
     seen: Counter[bool] = Counter()
     operations = 0
     known: Counter[str] = Counter()
     wrong = 0
     began = time.monotonic()
-    for number, summary in enumerate(workers.run_all(_new_jobs(first, until))):
+    for number, summary in enumerate(workers.run_all(_new_jobs(seeds, until))):
         holding = number % 2 == 0
         seen[holding] += 1
         operations += summary.operations
@@ -101,8 +103,8 @@ def _run_seeds(workers: Workers, first: int, until: float) -> int:
     return wrong
 
 
-def _new_jobs(first: int, until: float) -> Iterator[Job]:
-    for seed in count(first):
+def _new_jobs(seeds: Iterable[int], until: float) -> Iterator[Job]:
+    for seed in seeds:
         if time.monotonic() >= until:
             return
         for faults in (not_yet.HOLDING, tuple(FAULT_KINDS)):

@@ -115,6 +115,13 @@ class SimDisk:
         """
         self._commits.on_cut = on_cut or nothing
 
+    def heal(self) -> None:
+        """Be a good disk from now on: there is room, commits take no time, and none fails or is cut off."""
+        self.set_full(False)
+        self.fail_commits(0)
+        self.set_commit_seconds(0.0, 0.0)
+        self._commits.take_cut()
+
     # What happens to what is on it
 
     def lose_last_commits(self, count: int) -> int:

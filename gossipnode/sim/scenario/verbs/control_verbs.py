@@ -38,10 +38,7 @@ async def _heal(stage: Stage, words: Words) -> None:
         stage.scheduler.slow(host, 0)
         stage.scheduler.go_on(host)
         machines.clocks.right(host)
-        disk = stage.machine(host).disk
-        disk.set_full(False)
-        disk.fail_commits(0)
-        disk.set_commit_seconds(0, 0)
+        stage.machine(host).disk.heal()
     stage.tell(OUTSIDE, "everything is healed", "fault")
     for host in stage.hosts():
         machine = stage.machine(host)

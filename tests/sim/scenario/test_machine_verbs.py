@@ -1,0 +1,47 @@
+"""Verbs that act on machines and members, and the end of every fault."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.sim.scenario.played import played, problems
+
+pytestmark = pytest.mark.slow
+
+TRIO = "nodes a b c\ngroups sw:1:3\n"
+
+
+@pytest.mark.parametrize(
+    "fault", ["tear a", "fail a 1", "full a", "commits a 1 5", "slow a 1", "pause a", "cut a-*"]
+)
+def test_heal_ends_every_fault(fault: str) -> None:
+    result = played(f"{TRIO}{fault}\nheal\nwait 20\napply a sw/n/1 x=1 ack=all via=none -> ok\nfinish")
+    assert not result.problems
+    assert not result.violations
+
+
+def test_a_commit_that_is_torn_ends_the_node_and_leaves_nothing() -> None:
+    assert not problems(
+        f"{TRIO}tear a\napply b sw/n/1 x=1 -> ok\nuntil a ended -> ok\nholds a sw/n/1 -> nothing"
+    )
+
+
+def test_a_run_that_ends_with_a_paused_machine_ends() -> None:
+    result = played(f"{TRIO}pause b\napply a sw/n/1 x=1 -> ok\nstate b -> running")
+    assert not result.problems
+    assert not result.history.spins
+
+
+def test_a_machine_that_has_moved_is_not_where_it_was() -> None:
+    assert not problems(f"{TRIO}move b b2\nget b sw/n/1 via=none -> fails NoNodeError\ncrash b -> fails")
+
+
+def test_a_node_that_joins_is_a_member() -> None:
+    assert not problems(f"{TRIO}join d through a -> started\nwait 5\nmembers a -> a b c d")
+
+
+def test_a_request_that_is_tried_again_under_its_name_is_one_write() -> None:
+    first = "apply a sw/n/1 x=1 request=r -> ok created\n"
+    assert not problems(
+        f"{TRIO}{first}apply b sw/n/1 x=1 request=r -> ok created\napply b sw/n/1 x=1 -> merged"
+    )
