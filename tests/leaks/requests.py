@@ -61,7 +61,9 @@ REMEMBERED = {
     "gossipnode.core.model.version.Version": _VALUES,
     "builtins.tuple": 2 * _VALUES,
     # Made when they are first needed.
-    "gossipnode.store.memory._WantedIndex": 2 * NODES,
+    "gossipnode.store.memory_image.WantedIndex": 2 * NODES,
+    # A store keeps the leaf of each record that it has hashed.
+    "gossipnode.core.session.tree.Leaf": NODES * KEYS,
     "gossipnode.wire.envelope.tables.Field": 100,
     **REMEMBERED_BY_CONNECTIONS,
 }

@@ -83,6 +83,9 @@ class Workers:
     ) -> None:
         for worker in [*self._busy.values(), *self._idle]:
             self._end(worker)
+        # A reader that still holds `run_all` finds nothing left to end.
+        self._busy.clear()
+        self._idle.clear()
         self._selector.close()
 
     def run(self, job: Job) -> Summary:
