@@ -7,7 +7,6 @@ it is to hold. A member whose registry differs from ours is noted in `Members.di
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TypeVar
 
 import trio
@@ -43,11 +42,12 @@ class Hellos:
 
     async def run(self) -> None:
         """Say hello to every member there is, until cancelled."""
-        followed: Sequence[Peer] = ()
+        followed: dict[Peer, None] = {}
         async with trio.open_nursery() as nursery:
             while True:
                 changed = self._members.changed.pending
-                peers = list(self._members.peers.values())
+                # In the order of the members: a set would put them in another one in each process.
+                peers = dict.fromkeys(self._members.peers.values())
                 for peer in peers:
                     if peer not in followed:
                         nursery.start_soon(self._follow, peer)

@@ -1,6 +1,6 @@
 """How new a key's version must be at least: what was acknowledged or shown before, as revisions.
 
-A quorum's newest version never becomes an older one, so whoever asks a quorum after that finds it or a newer.
+The newest version at a quorum never becomes an older one: a later quorum read finds it, or a newer one.
 """
 
 from __future__ import annotations
@@ -65,6 +65,13 @@ class Floors:
     def below(self, span: Span) -> Floor:
         """How new a version must be that a quorum finds in this span."""
         return self._all.before(span)
+
+    def below_live(self, span: Span) -> Floor:
+        """What a write that begins then is above: the newest live version of which anybody knew.
+
+        A tombstone may have the stamp of the version that it deletes, so the next write is one above both.
+        """
+        return self._live.before(span)
 
     def below_by(self, kind: Kind, span: Span) -> Floor:
         """How new it must be because of earlier acknowledged writes, or deletes, or reads."""

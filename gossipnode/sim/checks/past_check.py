@@ -80,7 +80,12 @@ class _Past:
         self._story = story
         self._sets = [write for write in story.writes if not write.deletes]
         self._ceilings = _ceilings(story)
+        # How new the version must be that a write reads, and above what it must be itself.
         self._low = {write.number: self._floor(write) for write in self._sets}
+        self._above = {
+            write.number: -1 if write.weak else story.floors.below_live(write).revision
+            for write in self._sets
+        }
         walls = sorted((write.ended, write.began) for write in story.promised() if write.wrote)
         self._wall_ends = [ended for ended, _ in walls]
         self._wall_begins = list(accumulate((began for _, began in walls), max))
@@ -115,7 +120,7 @@ class _Past:
                 continue
             top = min(wanted.high - 1, self._ceilings[write.number])
             low = self._low[write.number]
-            if max(wanted.low, 0 if write.weak else low + 1) > top or write.ended <= wall:
+            if max(wanted.low, self._above[write.number] + 1) > top or write.ended <= wall:
                 continue
             own = {tag: value for tag, value in write.tags.items() if tag not in wanted.masked}
             if any(wanted.tags.get(tag) != value for tag, value in own.items()):

@@ -108,7 +108,7 @@ def _expect_maker(story: KeyStory, since: Shown, shown: Shown, verdict: Verdict)
     if verdict.fails(may_live(story, since, shown)):
         verdict.add(
             shown.ended,
-            f"{story.key}: {shown.at()} showed a record, but {since.at()} had shown that there is none, "
+            f"{story.key}: {shown.at()} showed a record, but {since.at()} had shown that it did not exist, "
             "and nobody made it since",
             (since.number, shown.number),
         )

@@ -97,7 +97,7 @@ def _why_nothing_was_there(story: KeyStory, write: KeyWrite, absent: list[Shown]
             return f"operation {other.number} had deleted it"
     for shown in absent:
         if shown.before(write) and not may_live(story, shown, write):
-            return f"operation {shown.number} had shown that there is none"
+            return f"operation {shown.number} had shown that it did not exist"
     return ""
 
 

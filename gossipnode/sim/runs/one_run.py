@@ -53,8 +53,7 @@ class RunResult:
 def run_scenario(scenario: Scenario) -> RunResult:
     """Run a scenario in virtual time.
 
-    The same scenario gives the same history to the last byte in any process whose strings hash alike, that is
-    with the same PYTHONHASHSEED.
+    The same scenario gives the same history to the last byte, in any process and on any day.
 
     Raises:
         ScenarioError: a step cannot be done.

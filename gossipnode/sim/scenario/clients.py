@@ -151,7 +151,8 @@ class Clients:
             manner.ack,
             asked,
             began=trio.current_time(),
-            others=tuple(nodes[1:]),
+            # An import is a stream to one node.
+            others=() if isinstance(asked, Import) else tuple(nodes[1:]),
             began_place=self._history.next_place(),
         )
         self._history.operations.append(operation)

@@ -23,6 +23,7 @@ WEAK = "weak"
 LOSES_THE_ONLY_COPY = frozenset({"empty-disk", "older-disk", "rejoin"})
 """Faults after which nothing can be promised of a group of one replica."""
 EACH_MINUTE = "* * * * *"
+"""The schedule of rounds that comes most often."""
 
 BURST_SECONDS = (0.0, 0.01, 0.1, 0.5)
 """How long the operations of a burst take to begin; 0 is all at once."""
@@ -37,7 +38,7 @@ USUAL_COMMIT_SECONDS = ("0.02", "0.15")
 """The longest that a commit takes in a run with usual disks; in others it takes no time."""
 
 SCHEDULED_PART = 0.1
-"""In so many of all runs, nodes also start rounds by themselves, as often as a schedule can say."""
+"""The part of all runs in which nodes start rounds by a schedule, too: one a minute."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ async def play(stage: Stage) -> None:
     async with trio.open_nursery() as starting:
         for name in stage.scenario.nodes:
             starting.start_soon(stage.machines.start, name)
-    stage.mended("nothing")
+    stage.begin_periods()
     async with trio.open_nursery() as beside:
         last = 0.0
         for step in stage.scenario.steps:

@@ -1,4 +1,4 @@
-"""Every round that any node opens, whoever asked for it, on its way into the history."""
+"""Puts every round that a node opens into the history, also those that no step asked for."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +14,7 @@ from gossipnode.sim.history.history import Defect, Harm, History, NodeEnded, Per
 from gossipnode.sim.scenario.clients import Clients
 from gossipnode.sim.scenario.rounds_seen import RoundsSeen
 from gossipnode.sim.scenario.scenario import Scenario, ScenarioError
-from gossipnode.sim.world.machines import ClusterPlan, Machine, Machines, NodeEnd
+from gossipnode.sim.world.machines import ASKED_TO, ClusterPlan, Machine, Machines, NodeEnd
 from gossipnode.sim.world.scheduler import Scheduler
 from gossipnode.sim.world.sim_disk import DiskCopy
 
@@ -37,7 +36,6 @@ class Stage:
     history: History
     machines: Machines = field(init=False)
     clients: Clients = field(init=False)
-    rng: random.Random = field(init=False)
     copies: dict[str, DiskCopy] = field(default_factory=dict[str, DiskCopy])
     """The newest copy of each machine's disk, if one was taken."""
     broken: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
@@ -49,7 +47,6 @@ class Stage:
     def __post_init__(self) -> None:
         """Make the machines of the configuration. None of them runs."""
         scenario = self.scenario
-        self.rng = random.Random(f"{scenario.seed} stage")
         plan = ClusterPlan(scenario.nodes, scenario.groups, scenario.settings)
         self.machines = Machines(
             plan,
@@ -75,7 +72,7 @@ class Stage:
 
         Raises:
             ScenarioError: no step ever makes a machine of that name.
-            NotNowError: there is none now.
+            NotNowError: no such machine exists now.
         """
         self.check_host(host)
         machine = self.machines.by_host.get(host)
@@ -132,6 +129,10 @@ class Stage:
         _follow(self.history.served, self.now, holds=len(harmed) <= spare)
         _follow_harms(self.history.harms, self.now, self.broken)
 
+    def begin_periods(self) -> None:
+        """The nodes of the configuration run: what holds now holds from here on."""
+        self._follow_periods()
+
     def end_periods(self) -> None:
         """The run is over: what holds now has held until now."""
         _follow(self.history.calm, self.now, holds=False)
@@ -169,7 +170,7 @@ class Stage:
         machine, history = ended.machine, self.history
         if ended.error is not None:
             self.defect(machine.host, f"the node has died: {ended.error!r}")
-        expected = machine.may_end or ended.reason == "it was asked to"
+        expected = machine.may_end or ended.reason == ASKED_TO
         history.ended_nodes.append(NodeEnded(self.now, machine.host, ended.reason, expected))
         self.tell(machine.host, f"has ended: {ended.reason}", "event" if expected else "error")
 

@@ -30,10 +30,10 @@ class ClusterError(Exception):
 
 
 def node_names(count: int) -> tuple[str, ...]:
-    """The names of so many nodes: a, b, c and so on.
+    """The names of `count` nodes: a, b, c and so on.
 
     Raises:
-        ClusterError: there cannot be so many.
+        ClusterError: `count` is too small or too large.
     """
     if not 1 <= count <= NODES_MAX:
         raise ClusterError(f"nodes={count}: a cluster has from 1 to {NODES_MAX} nodes")

@@ -188,7 +188,7 @@ class ClusterThread:
 
 @contextmanager
 def loopback_cluster(nodes: int = DEFAULT_NODES, groups: Sequence[str] = ()) -> Generator[LoopbackCluster]:
-    """A cluster of so many nodes on this machine, which runs for as long as the block does.
+    """A cluster of `nodes` nodes on this machine, which runs for as long as the block does.
 
     It is reached by TCP at free ports of 127.0.0.1. Time is real. What is stored is kept in memory alone.
     `groups` are NAME:SHARDS:REPLICAS each, as for `gossipnode run --group`; a test may also create its own.

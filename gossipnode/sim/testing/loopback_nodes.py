@@ -34,7 +34,7 @@ class LoopbackNodes(Cluster):
         """Take a free port for each node, so that all are known before the first node starts.
 
         Raises:
-            OSError: there is none.
+            OSError: no port is free.
         """
         for name in self.names:
             self.doors[name] = Door.at_free_port()

@@ -79,7 +79,7 @@ class VirtualCluster:
 async def virtual_cluster(
     nodes: int = DEFAULT_NODES, groups: Sequence[str] = ()
 ) -> AsyncGenerator[VirtualCluster]:
-    """A cluster of so many nodes, which runs for as long as the block does.
+    """A cluster of `nodes` nodes, which runs for as long as the block does.
 
     `groups` are NAME:SHARDS:REPLICAS each, as for `gossipnode run --group`; a test may also create its own.
 

@@ -63,11 +63,16 @@ class Clocks:
         """Set a clock right, and let it run right from now on."""
         self._set(name, wrong_by=0, drift=0)
 
+    def is_right(self, name: str) -> bool:
+        """Whether a clock is right, and runs right."""
+        clock = self._clocks.setdefault(name, _Clock())
+        return not clock.drift and not clock.wrong_by
+
     def _set(
         self, name: str, *, wrong_by: int | None = None, jump: int = 0, drift: int | None = None
     ) -> None:
         clock = self._clocks.setdefault(name, _Clock())
-        # What it has gained by its drift so far is kept, unless it is set anew.
+        # What it has gained by its drift so far is kept, unless the clock is set.
         clock.wrong_by = (_wrong_by(clock) if wrong_by is None else wrong_by) + jump
         clock.drift = clock.drift if drift is None else drift
         clock.since = _now()

@@ -145,12 +145,12 @@ class Flow:
         self._under_way = deque((inf, what) for _, what in self._under_way)
 
     def resend(self) -> None:
-        """Send anew what is under way."""
-        self._under_way = deque(self._sent_anew())
+        """Send again what is under way."""
+        self._under_way = deque(self._sent_again())
         self._expect()
         self._answer()
 
-    def _sent_anew(self) -> Iterable[tuple[float, Sent]]:
+    def _sent_again(self) -> Iterable[tuple[float, Sent]]:
         now = latest = trio.current_time()
         for _, what in self._under_way:
             latest = max(latest, self.link.arrival(_size(what), now))

@@ -1,6 +1,6 @@
 """The network of a simulation: connections between hosts over the links between them.
 
-Addresses name hosts: `b:7400` is port 7400 of host `b`, whoever runs there. A host that lost its power
+Addresses name hosts: `b:7400` is port 7400 of host `b`, whatever runs there. A host that lost its power
 answers nothing until it is up again; one whose process alone has ended refuses connections.
 """
 
@@ -98,7 +98,7 @@ class HostNetwork:
         """Listen at an address of this host; port 0 takes any free one.
 
         Raises:
-            OSError: the address is taken or is none of this host, or this process has crashed.
+            OSError: the address is taken, or belongs to another host, or this process has crashed.
         """
         await checkpoint()
         return [self.network.listen(self, address)]
@@ -176,7 +176,7 @@ class LinkNetwork:
         return end
 
     def _answers(self, address: Address) -> bool:
-        """Whether a host says anything to the wish to connect, be it no."""
+        """Whether a host answers a request to connect, by taking it or by refusing it."""
         listener = self._listeners.get(address)
         return address.host not in self._dark and (listener is None or listener.has_room)
 

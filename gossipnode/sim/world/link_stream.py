@@ -63,7 +63,7 @@ class LinkConnection:
                 flow.hold()
 
     def resend(self, link: Link) -> None:
-        """What is under way on a link is sent anew."""
+        """What is under way on a link is sent again."""
         for flow, _ in self._both():
             if flow.link is link:
                 flow.resend()

@@ -109,7 +109,7 @@ class Carried(Protocol):
         ...
 
     def resend(self, link: Link) -> None:
-        """What is under way on a link is sent anew."""
+        """What is under way on a link is sent again."""
         ...
 
 
@@ -161,7 +161,7 @@ class Links:
         link.judge()
 
     def set_bandwidth(self, pair: Pair, bytes_per_second: int | None) -> None:
-        """Let a link, with all its connections, carry so many bytes a second; None: any number at once."""
+        """Let a link, with all its connections, carry this many bytes a second; None: without a limit."""
         if bytes_per_second is not None and bytes_per_second < 1:
             raise ValueError(f"{bytes_per_second} bytes a second: use `drop` for a link that carries nothing")
         link = self.link(*pair)

@@ -31,6 +31,9 @@ from gossipnode.store.interface import IndexRows, LeafDigest, Store, StoreError
 
 PORT = 7400
 
+ASKED_TO = "it was asked to"
+"""Why a node has ended that was told to stop."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClusterPlan:
@@ -217,7 +220,7 @@ class Machines:
                 await run_node(self.settings(machine), self.world(machine), task_status=serving)
                 if machine.node is not None:
                     machine.node = None
-                    self._on_ended(NodeEnd(machine, "it was asked to", None))
+                    self._on_ended(NodeEnd(machine, ASKED_TO, None))
         except Exception as error:  # noqa: BLE001 - whatever ends a node is a finding, not our own end
             machine.node = None
             self._on_ended(_ended(machine, error))

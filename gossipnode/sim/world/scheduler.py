@@ -30,7 +30,7 @@ STEPS_AT_ONE_TIME_MAX: Final = 2_000_000
 """Steps of tasks in which time may stand still. More of them mean that something spins."""
 
 SLOW_STEPS: Final = 20
-"""Of the batches in which a slow machine has work, one in so many has a step that takes long."""
+"""Of the batches in which a slow machine has work, one in this many has a step that takes long."""
 
 OUTSIDE_WAIT_SECONDS: Final = 0.1
 OUTSIDE_WAITS_MAX: Final = 50

@@ -10,7 +10,7 @@ from gossipnode.store.interface import LeafDigest
 
 FORMULAS_MAX = 8
 DIGESTS_MAX = 16384
-"""Digests that are remembered for each of so many formulas."""
+"""How many digests are remembered for each formula."""
 
 PAYLOAD_MAX_BYTES = 2048
 """The digests of longer payloads are not remembered, which would take too much memory."""

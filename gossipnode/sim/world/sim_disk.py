@@ -137,7 +137,7 @@ class SimDisk:
         return self._image.take_back(count)
 
     def flip_bit(self, entity: Entity | None = None) -> Entity | None:
-        """Flip one bit of a stored payload: that of an entity, or of any. Gives which; None if there is none.
+        """Flip one bit of a stored payload: that of an entity, or any. Gives whose; None if no payload fits.
 
         The next reader of the record sets it aside, as the real store does.
         """

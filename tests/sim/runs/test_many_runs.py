@@ -100,8 +100,13 @@ def test_an_interrupt_ends_the_processes() -> None:
             pids.append(process_of(workers.run(named("well")[0])))
             list(workers.run_all(named("hangs", "well"), lambda: signal.raise_signal(signal.SIGINT)))
 
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
+    # A shell starts its background jobs with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not any(map(runs, pids))
 
 

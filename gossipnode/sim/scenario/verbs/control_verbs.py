@@ -22,6 +22,9 @@ from gossipnode.wire.wire_errors import WireError
 CALM_SECONDS = 60.0
 """How long the end of a run waits for members to find each other and for shards to settle."""
 
+LOOK_SECONDS = 0.1
+"""How often `until` looks at a node."""
+
 IDLE_SECONDS = 60.0
 """How long a cluster that has nothing to do is watched at the end of a run."""
 
@@ -174,8 +177,6 @@ async def _busy(stage: Stage, words: Words) -> Iterable[str]:
     busy = [host for host, steps in found.items() if steps > most]
     return ["fails", *busy] if busy else ["ok"]
 
-
-LOOK_SECONDS = 0.1
 
 VERBS = by_name(
     Verb("wait", "SECONDS", "Let time pass.", _wait, 1, 1),

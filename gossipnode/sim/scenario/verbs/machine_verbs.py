@@ -10,6 +10,9 @@ from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import NotNowError, Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
 
+SLOW_COMMIT_SECONDS = 0.2
+"""A disk whose commits take longer is not well."""
+
 # Processes
 
 
@@ -118,26 +121,32 @@ async def _settings(stage: Stage, words: Words) -> None:
 async def _clock(stage: Stage, words: Words) -> None:
     host, text = words
     stage.machine(host)
-    seconds = _signed(text)
-    stage.machines.clocks.jump(host, seconds)
-    stage.harm("clock", host)
-    stage.fault(host, f"its clock jumps by {text} s", "clock jump")
+    stage.machines.clocks.jump(host, _signed(text))
+    _wrong_clock(stage, host, f"its clock jumps by {text} s", "clock jump")
 
 
 async def _skew(stage: Stage, words: Words) -> None:
     host, text = words
     stage.machine(host)
     stage.machines.clocks.skew(host, _signed(text))
-    stage.harm("clock", host)
-    stage.fault(host, f"its clock is wrong by {text} s", "wrong clock")
+    _wrong_clock(stage, host, f"its clock is wrong by {text} s", "wrong clock")
 
 
 async def _drift(stage: Stage, words: Words) -> None:
     host, text = words
     stage.machine(host)
     stage.machines.clocks.drift(host, int(_signed(text)))
-    stage.harm("clock", host)
-    stage.fault(host, f"its clock drifts by {text} parts in a million", "clock drift")
+    _wrong_clock(stage, host, f"its clock drifts by {text} parts in a million", "clock drift")
+
+
+def _wrong_clock(stage: Stage, host: str, told: str, point: str) -> None:
+    """A clock was touched. If it is right again, that is over."""
+    if stage.machines.clocks.is_right(host):
+        stage.mended("clock", host)
+        stage.tell(host, told)
+    else:
+        stage.harm("clock", host)
+        stage.fault(host, told, point)
 
 
 def _signed(text: str) -> float:
@@ -169,9 +178,6 @@ async def _commits(stage: Stage, words: Words) -> None:
     if high > SLOW_COMMIT_SECONDS:
         stage.harm("disk", host)
     stage.fault(host, f"commits take {least} to {most} s", "slow disk")
-
-
-SLOW_COMMIT_SECONDS = 0.2
 
 
 async def _fail(stage: Stage, words: Words) -> None:
@@ -260,13 +266,15 @@ VERBS = by_name(
     Verb("restart", "HOST", "Start the node of a machine, if it does not run.", restart, 1, 1),
     Verb("pause", "HOST", "Let a node stand still, as SIGSTOP does.", _pause, 1, 1),
     Verb("resume", "HOST", "Let a node that stands still go on.", _resume, 1, 1),
-    Verb("slow", "HOST SECONDS", "Let some steps of a node take so long; 0: no more.", _slow, 2, 2),
+    Verb("slow", "HOST SECONDS", "Let some steps of a node take this long; 0: no more.", _slow, 2, 2),
     Verb("move", "HOST NEW", "Start a node with its disk at another address.", _move, 2, 2),
     Verb("twin", "HOST NEW", "Start a second node of the same name, with an empty disk.", _twin, 2, 2),
     Verb("settings", "HOST KEY VALUE...", "Another setting, from the next start on.", _settings, 3),
     Verb("clock", "HOST SECONDS", "Let a clock jump by +N or -N seconds.", _clock, 2, 2),
     Verb("skew", "HOST SECONDS", "Let a clock be wrong by +N or -N seconds.", _skew, 2, 2),
-    Verb("drift", "HOST PPM", "Let a clock go wrong by so many parts in a million.", _drift, 2, 2),
+    Verb(
+        "drift", "HOST PPM", "Let a clock run fast, or slow, by this many parts in a million.", _drift, 2, 2
+    ),
     Verb("full", "HOST", "Let a disk be full.", _full, 1, 1),
     Verb("room", "HOST", "Let a disk have room again.", _room, 1, 1),
     Verb("commits", "HOST LEAST MOST", "How many seconds commits take.", _commits, 3, 3),

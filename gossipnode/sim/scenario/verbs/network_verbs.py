@@ -16,6 +16,9 @@ from gossipnode.sim.scenario.verb import Verb, Words, by_name
 
 Pair = tuple[str, str]
 
+SLOW_NETWORK_SECONDS = 0.3
+"""A network of another continent is well; one that takes longer is not."""
+
 
 def _pairs(stage: Stage, words: Iterable[str]) -> Iterator[Pair]:
     """The directed links that words name."""
@@ -93,13 +96,10 @@ async def _latency(stage: Stage, words: Words) -> None:
 
 
 def _slows(stage: Stage, links: list[str], seconds: float) -> None:
-    """A network of another continent is well; one that takes longer is not."""
+    """A link that takes long leaves its machine without its cluster."""
     if seconds > SLOW_NETWORK_SECONDS:
         for host in _harmed(stage, tuple(links)):
             stage.harm("network", host)
-
-
-SLOW_NETWORK_SECONDS = 0.3
 
 
 async def _bandwidth(stage: Stage, words: Words) -> None:

@@ -242,3 +242,19 @@ def test_what_came_at_the_beginnings_of_streams_is_never_refused_for_what_was_le
     for _, theirs in calls:
         joined.server.finish(theirs)
     assert budget.promise_room(joined.server.memory.caller) >= 20 * MIB
+
+
+def test_a_connection_that_ends_lets_the_next_message_of_its_caller_in():
+    budget = small_budget()
+    other = budget.account("test", Caller("other"))
+    caller = Caller("peer")
+    first = Joined(server_memory=budget.account("test", caller))
+    ours, theirs = first.call()
+    other.take(4 * MIB)
+    send(first, ours, frame_message(bytes(2 * MIB)))
+    first.server.take(theirs, 1)
+    assert not budget.let_in(caller, "another message")
+    first.server.close()
+    first.server.memory.close()
+    first.server.finish(theirs)
+    assert budget.let_in(caller, "another message")

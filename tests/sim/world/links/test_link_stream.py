@@ -9,7 +9,7 @@ import trio
 from trio.testing import check_half_closeable_stream, wait_all_tasks_blocked
 
 from gossipnode.sim.world.link_stream import LinkStream
-from tests.sim.world.linked import AB, BA, Linked, seconds_until
+from tests.sim.world.links.linked import AB, BA, Linked, seconds_until
 
 Send = Callable[[LinkStream], Awaitable[object]]
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.sim.world.linked import AB, BA, Ask, B, Linked, seconds_until
+from tests.sim.world.links.linked import AB, BA, Ask, B, Linked, seconds_until
 
 
 async def test_a_process_that_crashes_resets_its_connections_by_the_link(autojump_clock: object) -> None:

@@ -14,7 +14,7 @@ from gossipnode.config.address import Address
 from gossipnode.sim.world.link_network import BACKLOG
 from gossipnode.sim.world.link_stream import LinkConnection, LinkStream
 from gossipnode.sim.world.links import Pair
-from tests.sim.world.linked import AB, BA, B, Linked, seconds_until
+from tests.sim.world.links.linked import AB, BA, B, Linked, seconds_until
 
 # Listening and connecting
 

@@ -13,7 +13,7 @@ from trio.testing import MockClock
 from gossipnode.sim.world.link_stream import LinkStream
 from gossipnode.sim.world.scheduler import VirtualClock
 from tests.core.support import examples
-from tests.sim.world.linked import AB, BA, Linked
+from tests.sim.world.links.linked import AB, BA, Linked
 
 CHUNKS = st.lists(st.tuples(st.floats(0, 3), st.integers(0, 300)), max_size=12)
 """How long the sender sleeps, and how much it sends then."""
