@@ -140,8 +140,6 @@ class History:
     """When a majority of the replicas of every shard was up, connected and fast."""
     harms: list[Harm] = field(default_factory=list[Harm])
     """What was wrong with which machine, and when."""
-    disks_lied: bool = False
-    """Whether a disk lost what it had acknowledged: went back, came back empty, or lost the last commits."""
     replicas: dict[ShardId, list[Replica]] = field(default_factory=dict[ShardId, list[Replica]])
     """At the end, by shard, the replicas of the running nodes. Empty if the run did not come to its end."""
     usage: list[Usage] = field(default_factory=list[Usage])

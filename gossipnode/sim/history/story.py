@@ -168,8 +168,6 @@ def _end(history: History) -> Iterator[str]:
         yield f"healed at {seconds(history.healed_at)}"
     if history.spins:
         yield f"not ended: {history.spins}"
-    if history.disks_lied:
-        yield "a disk has lost what it had acknowledged"
     for harm in history.harms:
         yield f"{harm.host} {harm.kind} from {seconds(harm.begins)} to {seconds(harm.ends)}"
     for ended in history.ended_nodes:

@@ -256,6 +256,10 @@ class Links:
         """Both ends of a connection are gone. Harmless when repeated."""
         self._open.get(connection.opened, {}).pop(connection, None)
 
+    def count(self, host: str) -> int:
+        """How many connections a host has, opened by it or to it, of which one end at least is open."""
+        return len(self._connections_of(host))
+
     def _connections_of(self, host: str) -> list[Carried]:
         return [each for pair, open_ in self._open.items() if host in pair for each in open_]
 

@@ -45,3 +45,10 @@ def test_a_request_that_is_tried_again_under_its_name_is_one_write() -> None:
     assert not problems(
         f"{TRIO}{first}apply b sw/n/1 x=1 request=r -> ok created\napply b sw/n/1 x=1 -> merged"
     )
+
+
+def test_the_end_of_a_run_tells_what_each_node_holds() -> None:
+    usage = played(f"{TRIO}apply a sw/n/1 x=1 -> ok\nfinish").history.usage
+    assert [each.node for each in usage] == ["a", "b", "c"]
+    assert all(each.connections >= 2 and each.tasks > 10 and each.memory_bytes for each in usage)
+    assert all(0 < each.steps_a_minute < 5000 for each in usage)

@@ -119,7 +119,7 @@ async def _idle(stage: Stage) -> None:
             Usage(
                 machine.host,
                 tasks=stage.scheduler.tasks_of(machine.host),
-                connections=0,
+                connections=stage.machines.links.count(machine.host),
                 memory_bytes=memory,
                 steps_a_minute=int(steps.get(machine.host, 0) * 60 / IDLE_SECONDS),
             )

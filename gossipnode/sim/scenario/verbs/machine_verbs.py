@@ -230,7 +230,6 @@ async def _putback(stage: Stage, words: Words) -> Iterable[str]:
     if machine.running:
         await _end(stage, host, "crash", told=True)
     machine.disk.put_back(stage.copies[host])
-    stage.history.disks_lied = True
     stage.fault(host, "an older copy of its disk is put back", "older disk")
     return await restart(stage, (host,))
 
@@ -241,7 +240,6 @@ async def _wipe(stage: Stage, words: Words) -> Iterable[str]:
     if machine.running:
         await _end(stage, host, "crash", told=True)
     machine.disk.wipe()
-    stage.history.disks_lied = True
     stage.fault(host, "its disk comes back empty", "empty disk")
     return await restart(stage, (host,))
 
@@ -254,7 +252,6 @@ async def _lose(stage: Stage, words: Words) -> Iterable[str]:
     if machine.running:
         await _end(stage, host, "crash", told=True)
     lost = machine.disk.lose_last_commits(int(count))
-    stage.history.disks_lied = True
     stage.fault(host, f"its disk has lost its last {lost} commits", "lost commits")
     return await restart(stage, (host,))
 
