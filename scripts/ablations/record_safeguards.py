@@ -103,6 +103,15 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         ),
     ),
     without(
+        "tombstone-again",
+        "A delete that finds a tombstone is acknowledged without seeing to it that a quorum has it.",
+        (
+            "node/coordinate/coordinator.py",
+            "            if existing is None:\n                return Deleted(None",
+            "            if existing is None or existing.deleted:\n                return Deleted(None",
+        ),
+    ),
+    without(
         "tombstones",
         "A get shows a record that is deleted.",
         (

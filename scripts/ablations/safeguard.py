@@ -11,7 +11,7 @@ PRODUCT = "gossipnode"
 
 HOLDING = (
     *("crash", "crash-loop", "power", "stop", "pause", "slow", "cut", "one-way", "drop", "flap", "reset"),
-    *("latency", "bandwidth", "clock", "drift", "full", "slow-disk", "fail", "tear"),
+    *("latency", "bandwidth", "clock", "drift", "full", "slow-disk", "fail", "tear", "mute", "interrupted"),
 )
 """The faults under which the untouched product keeps every promise today."""
 

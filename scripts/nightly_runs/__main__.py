@@ -17,7 +17,7 @@ from itertools import count
 
 from gossipnode.sim.runs.many_runs import Workers
 from gossipnode.sim.runs.run_messages import Job, MadeRun, Summary
-from gossipnode.sim.scenario.fault_kinds import FAULT_KINDS
+from gossipnode.sim.scenario.faults.fault_kinds import FAULT_KINDS
 from gossipnode.sim.scenario.generate import MINUTES, NODES, OPERATIONS
 from tests.sim import not_yet
 

@@ -12,7 +12,7 @@ from ablations import command
 from ablations.all_safeguards import SAFEGUARDS
 from ablations.measure import REPOSITORY, Outcome, bench
 from ablations.safeguard import PRODUCT, NotOnceError, taken_out, without
-from gossipnode.sim.scenario.fault_kinds import FAULT_KINDS
+from gossipnode.sim.scenario.faults.fault_kinds import FAULT_KINDS
 
 FOUND = Outcome("fence", "No fence.", ("always_a", "finally_b"), 3, 4.2, "a: 1 is 2")
 MISSED = Outcome("lock", "No lock.", (), 12, 30.0, "")
@@ -69,10 +69,10 @@ def test_a_text_that_is_not_there_once_is_an_error(tmp_path: Path, source: str) 
 
 @pytest.mark.slow
 def test_what_is_taken_out_is_found_and_what_changes_nothing_is_not() -> None:
-    with bench(seeds=1, jobs=1, minutes=0.5, operations=60) as benched:
+    with bench(seeds=3, jobs=1, minutes=0.5, operations=60) as benched:
         shown = benched.measure(replace(SAFEGUARDS["tombstones"], faults=()))
         assert "always_deletes_stay" in shown.checks
-        assert (shown.seeds, shown.example != "") == (1, True)
+        assert (shown.seeds <= 3, shown.example != "") == (True, True)
         same = without(
             "same",
             "Nothing.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from gossipnode.sim.scenario.fault_kinds import FAULT_KINDS
+from gossipnode.sim.scenario.faults.fault_kinds import FAULT_KINDS
 
 FAULTS: Final[Mapping[str, str]] = {
     "older-disk": "a store that went back in time counts in quorums: older_disk_put_back",
@@ -20,11 +20,13 @@ FAULTS: Final[Mapping[str, str]] = {
     "forget": "a healthy member is no source once it is forgotten: forget_healthy_member",
     "forget-two": "as forget: two_members_forgotten_at_once",
     "groups-apart": "a minority changes groups: deleted_group_comes_back, group_created_on_both_sides",
+    "fast-writer": "a failed write with a higher stamp comes back: failed_write_of_a_fast_clock",
     "flip": "a round says converged while a record has rotted unread",
 }
 """Faults after which a promise is broken, and why."""
 
 CHECKS: Final[Mapping[str, str]] = {
+    "eventually_lost_rounds_are_made_good": "origin_dies_as_its_round_begins",
     "always_calm_rounds_are_complete": "a round that is not needed is reported as incomplete: healthy_nights",
 }
 """Checks that fail without a fault, and why."""

@@ -166,7 +166,7 @@ def _plan(given: dict[str, Any]) -> _Plan:
 
 
 def _faults(text: str) -> tuple[str, ...]:
-    from gossipnode.sim.scenario.fault_kinds import FAULT_KINDS
+    from gossipnode.sim.scenario.faults.fault_kinds import FAULT_KINDS
 
     if text == "none":
         return ()

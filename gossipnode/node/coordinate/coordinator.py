@@ -127,8 +127,12 @@ class Coordinator:
             if done is not None:
                 again = await self._again(placement, done, existing, level, request_id, OWN_WORK)
                 return None if again is None else Deleted(again.record, again.acknowledged, again.replicas)
-            if existing is None or existing.deleted:
+            if existing is None:
                 return Deleted(None, heard, placement.replicas)
+            if existing.deleted:
+                # A delete that failed may have left its tombstone at one replica, and the record at others.
+                took = await self._write(placement, existing, level, "", OWN_WORK, created=False)
+                return None if took is None else Deleted(None, took, placement.replicas)
             tombstone = self._steps.tombstone(existing)
             took = await self._write(placement, tombstone, level, request_id, OWN_WORK, created=False)
             if took is None:

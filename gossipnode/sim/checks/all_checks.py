@@ -31,7 +31,9 @@ from gossipnode.sim.checks.read_checks import (
 from gossipnode.sim.checks.round_checks import (
     always_calm_rounds_are_complete,
     always_rounds_claim_what_their_hops_show,
+    always_rounds_pass_by_the_dead,
     always_rounds_tell_the_truth,
+    eventually_lost_rounds_are_made_good,
     eventually_rounds_end,
     finally_rounds_repair,
 )
@@ -86,6 +88,8 @@ _OF_HISTORIES: tuple[Check, ...] = (
     always_rounds_tell_the_truth,
     always_rounds_claim_what_their_hops_show,
     always_calm_rounds_are_complete,
+    always_rounds_pass_by_the_dead,
+    eventually_lost_rounds_are_made_good,
     eventually_rounds_end,
     eventually_available,
     finally_rounds_repair,

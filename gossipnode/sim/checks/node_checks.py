@@ -36,7 +36,7 @@ def always_no_defects(history: History, verdict: Verdict) -> None:
 
 
 def eventually_available(history: History, verdict: Verdict) -> None:
-    """With a majority up and connected for half a minute, quorum operations at healthy nodes succeed."""
+    """With one majority up and connected for half a minute, quorum operations at healthy nodes succeed."""
     served = [
         (period.begins + AVAILABLE_AFTER_SECONDS, period.ends)
         for period in history.served
@@ -50,6 +50,9 @@ def eventually_available(history: History, verdict: Verdict) -> None:
         if not any(begins <= operation.began and until <= ends for begins, ends in served):
             continue
         since = operation.began - AVAILABLE_AFTER_SECONDS
+        if len(_harmed_hosts(history, since, until)) > history.spare:
+            # There was a majority all the time, but not the same one.
+            continue
         if any(_harmed(history, node, since, until) for node in (operation.node, *operation.others)):
             continue
         said = f"{heard.error}: {heard.text}" if isinstance(heard, Failed) else "no answer"
@@ -61,6 +64,10 @@ def eventually_available(history: History, verdict: Verdict) -> None:
             )
 
 
+def _harmed_hosts(history: History, begins: float, ends: float) -> set[str]:
+    return {harm.host for harm in history.harms if harm.begins <= ends and begins <= harm.ends}
+
+
 def _harmed(history: History, node: str, begins: float, ends: float) -> bool:
     """Whether something was wrong with a node's machine in a time."""
-    return any(harm.host == node and harm.begins <= ends and begins <= harm.ends for harm in history.harms)
+    return node in _harmed_hosts(history, begins, ends)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from gossipnode.core.ring.round import RoundOutcome
-from gossipnode.core.ring.turn import hop_limit
+from gossipnode.core.ring.turn import Cause, hop_limit
 from gossipnode.sim.checks.key_story import group_of
 from gossipnode.sim.checks.verdict import Verdict
-from gossipnode.sim.history.history import History, RoundSeen
-from gossipnode.sim.history.operations import Import, Operation, Query
+from gossipnode.sim.history.history import DOWN, History, RoundSeen
+from gossipnode.sim.history.operations import NOBODYS, Import, Operation, Query
 
 CALM_BEFORE_SECONDS = 60.0
 """How long all must have been well before a round, so that it has no excuse.
@@ -20,6 +20,9 @@ STRAGGLER_SECONDS = 30.0
 
 ROUND_ENDS_SECONDS = 1800.0
 """A round is over in this time, whatever happens: each of its few hops ends, or its holder counts as gone."""
+
+MADE_GOOD_SECONDS = 900.0
+"""How long after a scheduled round was lost with its origin another one of its shard has ended well."""
 
 FINAL_ROUNDS = 2
 """Rounds of each shard at the end of a run: the first repairs, the second finds nothing to do."""
@@ -75,6 +78,56 @@ def always_calm_rounds_are_complete(history: History, verdict: Verdict) -> None:
             )
 
 
+def always_rounds_pass_by_the_dead(history: History, verdict: Verdict) -> None:
+    """A round whose only trouble is that a replica is down makes all others equal."""
+    for seen in history.rounds:
+        away = {hop.to_node for hop in seen.hops if not hop.complete}
+        if not away or seen.outcome != RoundOutcome.INCOMPLETE.value:
+            continue
+        begins = seen.began - STRAGGLER_SECONDS
+        down = {
+            harm.host
+            for harm in history.harms
+            if harm.kind == DOWN and harm.begins <= begins and seen.ended <= harm.ends
+        }
+        if away <= down and _is_still(history, seen, STRAGGLER_SECONDS) and verdict.fails(seen.equal_after):
+            verdict.add(
+                seen.ended,
+                f"{_named(seen)} had to leave out {', '.join(sorted(away))}, "
+                "but the others differed when it ended",
+            )
+
+
+def eventually_lost_rounds_are_made_good(history: History, verdict: Verdict) -> None:
+    """A scheduled round that was lost with its origin is made good by another one, once all is calm."""
+    for seen in history.rounds:
+        if seen.outcome or seen.cause != Cause.SCHEDULED.value:
+            continue
+        calm_from = min(
+            (
+                max(calm.begins, seen.ended)
+                for calm in history.calm
+                if max(calm.begins, seen.ended) + MADE_GOOD_SECONDS <= calm.ends
+            ),
+            default=None,
+        )
+        if calm_from is None:
+            continue
+        until = calm_from + MADE_GOOD_SECONDS
+        made_good = any(
+            other.shard == seen.shard
+            and seen.ended < other.ended <= until
+            and other.outcome in (RoundOutcome.CONVERGED.value, RoundOutcome.REPAIRED.value)
+            for other in history.rounds
+        )
+        if verdict.fails(made_good):
+            verdict.add(
+                until,
+                f"{_named(seen)}, which was scheduled, was lost with its origin, "
+                f"and no other one ended well in {MADE_GOOD_SECONDS:g} s",
+            )
+
+
 def eventually_rounds_end(history: History, verdict: Verdict) -> None:
     """Each round ends within half an hour, whatever happens to its replicas."""
     for seen in history.rounds:
@@ -123,7 +176,9 @@ def _is_still(history: History, seen: RoundSeen, before_seconds: float) -> bool:
     if any(event.kind == "fault" and begins <= event.time <= seen.ended for event in history.events):
         return False
     return not any(
+        # What was put past every rule was done at once.
         operation.began <= seen.ended
+        and (operation.client != NOBODYS or operation.began >= seen.began)
         and (operation.ended is None or operation.ended >= begins)
         and _concerns(operation, seen.shard.group)
         for operation in history.operations

@@ -109,6 +109,10 @@ class Period:
     ends: float
 
 
+DOWN = "down"
+"""The harm of a machine whose node does not run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Harm:
     """A time in which something was wrong with a machine, such as `down` or `network`."""
@@ -155,6 +159,11 @@ class History:
     """How many beginnings and ends of operations there were."""
     reached: dict[str, int] = field(default_factory=dict[str, int])
     """How often each kind of fault was reached, such as `crash`, or `cut while a round ran`."""
+
+    @property
+    def spare(self) -> int:
+        """How many machines may be harmed without any group of the configuration losing its majority."""
+        return min(((replicas - 1) // 2 for replicas in self.groups.values()), default=0)
 
     def tell(self, time: float, lane: str, text: str, kind: str = "event") -> None:
         """Add a line to the story."""

@@ -12,6 +12,10 @@ from typing import TypeAlias
 Tags: TypeAlias = Mapping[str, int]
 
 
+NOBODYS = "nobody"
+"""The client of what was put into stores past every rule."""
+
+
 @dataclass(frozen=True, slots=True)
 class Apply:
     """Merge tags into a record, or with `replace` put them in place of all its tags."""

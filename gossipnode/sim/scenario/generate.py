@@ -6,7 +6,8 @@ import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from gossipnode.sim.scenario.fault_kinds import FAULT_KINDS, Episode
+from gossipnode.sim.scenario.faults.episode import Episode, Setting
+from gossipnode.sim.scenario.faults.fault_kinds import FAULT_KINDS
 from gossipnode.sim.scenario.scenario import Scenario, Step
 
 NODES = 5
@@ -25,6 +26,16 @@ LOSES_THE_ONLY_COPY = frozenset({"empty-disk", "older-disk", "rejoin"})
 EACH_MINUTE = "* * * * *"
 """The schedule of rounds that comes most often."""
 
+ONCE_PART = 0.05
+"""The part of all runs in which nodes start rounds by a schedule that comes once in a run."""
+
+
+AFTER_ONCE_SECONDS = 960.0
+"""How long such a run goes on after all is healed: a round that was lost is to be made good meanwhile."""
+
+ONE_AWAY_PART = 0.3
+"""The part of all runs that have rounds at the end in which one machine is down."""
+
 BURST_SECONDS = (0.0, 0.01, 0.1, 0.5)
 """How long the operations of a burst take to begin; 0 is all at once."""
 
@@ -39,6 +50,12 @@ USUAL_COMMIT_SECONDS = ("0.02", "0.15")
 
 SCHEDULED_PART = 0.1
 """The part of all runs in which nodes start rounds by a schedule, too: one a minute."""
+
+JOINED_MAX = 3
+"""How many nodes may have joined before no other one does: a run is about five nodes, not about twenty."""
+
+MISSED_RECORDS = 24
+"""How many records are at one replica alone before the last rounds, so that these have work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +92,57 @@ def generate(
     seconds = minutes * 60.0
     temper = rng.choice((CALM, STORM))
     replicas = min(nodes, rng.choice((1, 2, 3, 3, 3, 3, 3, 5)))
-    groups = (f"{GROUP}:{rng.choice((1, 2, 8))}:{replicas}",)
+    shards = rng.choice((1, 2, 8))
+    groups = (f"{GROUP}:{shards}:{replicas}",)
+    keys = [f"{GROUP}/n/{number}" for number in range(rng.choice(temper.keys))]
+    setting = Setting(names, GROUP, shards, replicas, keys)
     steps: list[Step] = []
     kinds = sorted(set(faults) - LOSES_THE_ONLY_COPY if replicas == 1 else faults)
     for lane in range(rng.choice(temper.lanes) if kinds else 0):
-        steps += _fault_steps(rng, names, seconds, kinds, lane, temper)
+        steps += _fault_steps(rng, setting, seconds, kinds, lane, temper)
     moments = sorted({step.at for step in steps if step.at is not None})
     steps += _usual_steps(rng, names)
-    steps += _client_steps(rng, names, _times(rng, seconds, operations, moments, temper.near), temper)
-    steps += _round_steps(rng, names, seconds, groups[0])
+    steps += _client_steps(rng, setting, _times(rng, seconds, operations, moments, temper.near))
+    schedule, waits = _schedule(rng, seconds)
+    if not waits:
+        steps += _round_steps(rng, names, seconds, groups[0])
+    elif "dying-origin" in kinds:
+        steps.append(Step(0.0, "crash-origin", (GROUP, "20", f"{seconds:g}")))
     steps.sort(key=lambda step: step.at or 0.0)
-    end = (Step(None, "heal"), Step(None, "finish"))
-    settings = {"repair.schedule": EACH_MINUTE} if rng.random() < SCHEDULED_PART else {}
-    return Scenario(f"seed {seed}", names, groups, seed, settings, steps=(*steps, *end))
+    settings = {"repair.schedule": schedule} if schedule else {}
+    return Scenario(
+        f"seed {seed}", names, groups, seed, settings, steps=(*steps, *_end_steps(rng, names, waits=waits))
+    )
+
+
+def _schedule(rng: random.Random, seconds: float) -> tuple[str, bool]:
+    """The schedule of rounds, if there is one, and whether it comes but once."""
+    chance = rng.random()
+    if chance < ONCE_PART:
+        return f"{rng.randrange(max(1, int(seconds / 60.0)))} * * * *", True
+    return (EACH_MINUTE, False) if chance < ONCE_PART + SCHEDULED_PART else ("", False)
+
+
+def _end_steps(rng: random.Random, names: Sequence[str], *, waits: bool) -> list[Step]:
+    """All is healed; rounds have work, in some runs first without one of the machines."""
+    steps = [Step(None, "heal")]
+    if waits:
+        steps.append(Step(None, "wait", (f"{AFTER_ONCE_SECONDS:g}",)))
+    if rng.random() < ONE_AWAY_PART and len(names) > 1:
+        steps += [
+            Step(None, "wait", ("60",)),
+            Step(None, "crash", (rng.choice(names),)),
+            Step(None, "wait", ("40",)),
+            _miss(f"{GROUP}/late"),
+            Step(None, "round-all", (GROUP,)),
+            Step(None, "heal"),
+        ]
+    return [*steps, _miss(f"{GROUP}/missed"), Step(None, "finish")]
+
+
+def _miss(prefix: str) -> Step:
+    """Records each of which is at one replica alone."""
+    return Step(None, "raw-put-many", (prefix, "0", f"{MISSED_RECORDS}", "x=0"))
 
 
 def _times(
@@ -116,14 +171,11 @@ def _usual_steps(rng: random.Random, names: Sequence[str]) -> list[Step]:
     return steps
 
 
-def _client_steps(
-    rng: random.Random, names: Sequence[str], times: Sequence[float], temper: Temper
-) -> list[Step]:
-    keys = [f"{GROUP}/n/{number}" for number in range(rng.choice(temper.keys))]
+def _client_steps(rng: random.Random, setting: Setting, times: Sequence[float]) -> list[Step]:
     steps: list[Step] = []
     for number, time in enumerate(times, 1):
-        among = keys[:2] if number > len(times) - LAST_WORDS else keys
-        steps.append(_client_step(rng, names, among, time, number))
+        among = setting.keys[:2] if number > len(times) - LAST_WORDS else setting.keys
+        steps.append(_client_step(rng, setting.names, among, time, number))
     return steps
 
 
@@ -169,20 +221,29 @@ def _round_steps(rng: random.Random, names: Sequence[str], seconds: float, group
 
 def _fault_steps(
     rng: random.Random,
-    names: Sequence[str],
+    setting: Setting,
     seconds: float,
     kinds: Sequence[str],
     lane: int,
     temper: Temper,
 ) -> list[Step]:
-    weights = [FAULT_KINDS[kind].weight for kind in kinds]
     steps: list[Step] = []
-    time, number = rng.uniform(*temper.pause_seconds), lane * 1000
+    time, number, joined = rng.uniform(*temper.pause_seconds), lane * 1000, 0
     while time < seconds:
-        ends = time + rng.uniform(*temper.episode_seconds)
-        host = rng.choice(names)
-        others = [name for name in names if name != host] or [host]
-        episode = Episode(rng, time, min(ends, seconds), host, others, number)
-        steps += FAULT_KINDS[rng.choices(kinds, weights)[0]].make(episode)
+        possible = [kind for kind in kinds if kind != "join" or joined < JOINED_MAX] or ["cut"]
+        weights = [FAULT_KINDS[each].weight for each in possible]
+        kind = FAULT_KINDS[rng.choices(possible, weights)[0]]
+        ends = time + max(kind.least_seconds, rng.uniform(*temper.episode_seconds))
+        episode = Episode(
+            rng,
+            time,
+            max(min(ends, seconds), time + kind.least_seconds),
+            rng.choice(setting.names),
+            number,
+            setting,
+        )
+        made = kind.make(episode)
+        joined += sum(step.verb == "join" for step in made)
+        steps += made
         time, number = ends + rng.uniform(*temper.pause_seconds), number + 1
     return steps

@@ -124,9 +124,8 @@ class Stage:
     def _follow_periods(self) -> None:
         """Note when everything was well, and when a majority of the replicas of every shard was."""
         harmed = {host for _, host in self.broken}
-        spare = min(((replicas - 1) // 2 for replicas in self.history.groups.values()), default=0)
         _follow(self.history.calm, self.now, holds=not harmed)
-        _follow(self.history.served, self.now, holds=len(harmed) <= spare)
+        _follow(self.history.served, self.now, holds=len(harmed) <= self.history.spare)
         _follow_harms(self.history.harms, self.now, self.broken)
 
     def begin_periods(self) -> None:

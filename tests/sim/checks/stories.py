@@ -105,9 +105,10 @@ class Story:
         before: bool = True,
         after: bool = True,
         final: bool = False,
+        cause: str = "asked",
     ) -> None:
         """A round of the shard n/0 over three replicas."""
-        seen = RoundSeen(at[0], at[1], "a", SHARD, outcome, hops, 3, before, after, final)
+        seen = RoundSeen(at[0], at[1], "a", SHARD, outcome, hops, 3, before, after, final, cause)
         self.history.rounds.append(seen)
 
     def calm(self, begins: float, ends: float) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from gossipnode.sim.checks.round_checks import CALM_BEFORE_SECONDS, ROUND_ENDS_SECONDS
+from gossipnode.core.ring.round import Hop
+from gossipnode.core.ring.turn import HopEnd
+from gossipnode.sim.checks.round_checks import CALM_BEFORE_SECONDS, MADE_GOOD_SECONDS, ROUND_ENDS_SECONDS
+from gossipnode.sim.history.history import DOWN, Harm
+from gossipnode.sim.history.operations import NOBODYS
 from tests.sim.checks.stories import EQUAL, FAILED, MOVED, Story
 
 LATE = 10 * CALM_BEFORE_SECONDS
@@ -102,6 +106,57 @@ def test_a_round_may_be_incomplete_if_an_operator_acts() -> None:
     story.history.tell(LATE - 1, "a", "forget c", "fault")
     story.round(SPAN, "incomplete", FAILED)
     assert not story.broken()
+
+
+@pytest.mark.parametrize(
+    ("down", "hop", "after", "passed_by"),
+    [
+        pytest.param((0, LATE + 9), FAILED, False, False, id="others differ"),
+        pytest.param((0, LATE + 9), FAILED, True, True, id="others equal"),
+        pytest.param((LATE - 1, LATE + 9), FAILED, False, True, id="it went down just before"),
+        pytest.param((0, LATE + 0.5), FAILED, False, True, id="it came back meanwhile"),
+        pytest.param(
+            (0, LATE + 9), Hop("a", "c", HopEnd.FAILED, "c is away"), False, True, id="another was left out"
+        ),
+    ],
+)
+def test_a_round_past_a_replica_that_is_down(
+    down: tuple[float, float], hop: Hop, after: bool, passed_by: bool
+) -> None:
+    story = Story()
+    story.history.harms.append(Harm(DOWN, "b", *down))
+    story.round(SPAN, "incomplete", hop, after=after)
+    assert story.broken() == (set() if passed_by else {"always_rounds_pass_by_the_dead"})
+
+
+def test_what_was_put_past_every_rule_is_no_straggler() -> None:
+    story = Story()
+    put = story.fail((LATE - 1, LATE - 1), "x")
+    story.history.operations[put - 1].client = NOBODYS
+    story.round(SPAN, "repaired", MOVED, EQUAL, EQUAL, before=False, after=False)
+    assert story.broken() == {"always_rounds_tell_the_truth"}
+
+
+@pytest.mark.parametrize(
+    ("cause", "calm", "later", "good"),
+    [
+        pytest.param("scheduled", MADE_GOOD_SECONDS + 200, None, False, id="no other"),
+        pytest.param(
+            "scheduled", MADE_GOOD_SECONDS + 200, "incomplete", False, id="another that ended badly"
+        ),
+        pytest.param("scheduled", MADE_GOOD_SECONDS + 200, "converged", True, id="another one"),
+        pytest.param("scheduled", MADE_GOOD_SECONDS + 50, None, True, id="never calm for long"),
+        pytest.param("asked", MADE_GOOD_SECONDS + 200, None, True, id="it was asked for"),
+    ],
+)
+def test_a_round_that_is_lost_with_its_origin(cause: str, calm: float, later: str | None, good: bool) -> None:
+    story = Story()
+    story.calm(100, calm)
+    story.round((10, 20), "", cause=cause)
+    if later is not None:
+        story.round((500, 501), later, FAILED if later == "incomplete" else EQUAL, cause="scheduled")
+    broken = story.broken() - {"always_calm_rounds_are_complete"}
+    assert broken == (set() if good else {"eventually_lost_rounds_are_made_good"})
 
 
 def test_a_round_without_end() -> None:

@@ -7,7 +7,7 @@ import pytest
 from gossipnode.sim.checks.all_checks import CHECKS
 from gossipnode.sim.runs.many_runs import Workers
 from gossipnode.sim.runs.run_messages import Job, MadeRun
-from gossipnode.sim.scenario.fault_kinds import FAULT_KINDS
+from gossipnode.sim.scenario.faults.fault_kinds import FAULT_KINDS
 from tests.sim import not_yet
 
 SEEDS = range(1000, 1012)

@@ -6,8 +6,11 @@ from collections import Counter
 
 import pytest
 
-from gossipnode.sim.scenario.fault_kinds import FAULT_KINDS
-from gossipnode.sim.scenario.generate import generate
+from gossipnode.core.cluster.placement import replicas_of
+from gossipnode.core.model.entity_hash import shard_of
+from gossipnode.core.model.property import ShardId, parse_entity
+from gossipnode.sim.scenario.faults.fault_kinds import FAULT_KINDS
+from gossipnode.sim.scenario.generate import AFTER_ONCE_SECONDS, EACH_MINUTE, JOINED_MAX, generate
 from gossipnode.sim.scenario.scenario import Scenario, Step
 
 OF_CLIENTS = ("apply", "replace", "delete", "get", "query", "import")
@@ -60,6 +63,48 @@ def test_some_faults_come_and_go_while_clients_write() -> None:
         if (resumed.at or 0.0) > (paused.at or 0.0)
     ]
     assert sum(seconds < 3.0 for seconds in lasted) > len(SEEDS)
+
+
+def test_a_write_is_interrupted_at_a_replica_of_its_record() -> None:
+    """Its node loses the others while its bytes are under way, and comes back before what follows."""
+    for seed in SEEDS:
+        made = generate(seed, operations=0, faults=("interrupted",))
+        group, shards, replicas = made.groups[0].split(":")
+        writes = [step for step in made.steps if step.verb in ("apply", "replace", "delete")]
+        assert writes
+        ends = [step for step in made.steps if step.verb in ("drop", "crash") and step.at is not None]
+        for step in ends:
+            host = step.arguments[0].strip("*>-")
+            begun = [each for each in writes if each.arguments[0] == host and each.at is not None]
+            (first, *_) = [each for each in begun if 0.0 < (step.at or 0.0) - (each.at or 0.0) < 0.7]
+            shard = ShardId(group, shard_of(parse_entity(first.arguments[1]), int(shards)))
+            assert host in replicas_of(shard, made.nodes, int(replicas))
+
+
+def test_no_more_than_a_few_nodes_join() -> None:
+    joined = [
+        sum(step.verb == "join" for step in generate(seed, minutes=20.0, faults=("join", "pause")).steps)
+        for seed in SEEDS
+    ]
+    assert 0 < max(joined) <= 2 * (JOINED_MAX + 2)
+
+
+def test_a_run_whose_rounds_are_scheduled_once_asks_for_none_and_waits_for_them() -> None:
+    found = 0
+    for seed in range(200):
+        made = generate(seed, faults=("dying-origin",))
+        schedule = made.settings.get("repair.schedule", EACH_MINUTE)
+        if schedule != EACH_MINUTE:
+            found += 1
+            assert not any(step.verb == "round" for step in made.steps)
+            assert Step(None, "wait", (f"{AFTER_ONCE_SECONDS:g}",)) in made.steps
+            assert any(step.verb == "crash-origin" and step.at == 0.0 for step in made.steps)
+    assert 2 < found < 30
+
+
+def test_last_rounds_have_work() -> None:
+    for seed in SEEDS:
+        assert generate(seed, faults=()).steps[-2].verb == "raw-put-many"
 
 
 def test_the_names_of_faults_may_come_in_any_order() -> None:

@@ -62,6 +62,16 @@ def test_until_round_waits_for_a_round_of_that_machine_and_no_longer_than_it_say
     assert not problems(EACH_MINUTE + "until-round a sw -> ok scheduled")
 
 
+def test_whoever_opens_the_next_round_is_killed_and_comes_back() -> None:
+    result = played(
+        PAIR + "@1 crash-origin sw 5 10 -> b started\n@2 round b sw 0 -> lost\n@3 state b -> ended\n"
+        "@8 state b -> running\n@20 crash-origin sw/0 5 3 -> fails"
+    )
+    assert not result.problems
+    (problem,) = problems(PAIR + "crash-origin sw 1 3 -> ok")
+    assert problem.endswith("fails nobody has opened a round of sw after 3 s")
+
+
 def test_rounds_of_all_shards_run_at_once_each_at_one_replica() -> None:
     result = played(
         "nodes a b c\ngroups sw:3:2 t:1:2\nraw-put-many sw/n 0 9 x=1\nround-all sw -> 3 repaired\nequal -> ok"

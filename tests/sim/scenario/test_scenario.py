@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipnode.sim.scenario.fault_kinds import FAULT_KINDS
+from gossipnode.sim.scenario.faults.fault_kinds import FAULT_KINDS
 from gossipnode.sim.scenario.generate import generate
 from gossipnode.sim.scenario.scenario import Scenario, ScenarioError, Step, parse_step
 from gossipnode.sim.scenario.verbs.all_verbs import VERBS, check_step, read_scenario

@@ -9,7 +9,7 @@ import trio
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.version import payload_digest
 from gossipnode.node.node import DRAIN_SECONDS
-from gossipnode.sim.history.history import Replica, Usage
+from gossipnode.sim.history.history import DOWN, Replica, Usage
 from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import OUTSIDE, Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
@@ -45,7 +45,7 @@ async def _heal(stage: Stage, words: Words) -> None:
     stage.tell(OUTSIDE, "everything is healed", "fault")
     for host in stage.hosts():
         machine = stage.machine(host)
-        if ("down", host) in stage.broken and machine.running:
+        if (DOWN, host) in stage.broken and machine.running:
             # It was told to stop, and may still be at it.
             with trio.move_on_after(DRAIN_SECONDS):
                 await machine.ended.wait()

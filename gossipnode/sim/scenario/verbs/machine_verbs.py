@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.property import Entity, parse_entity
+from gossipnode.sim.history.history import DOWN
 from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import NotNowError, Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
@@ -16,7 +17,8 @@ SLOW_COMMIT_SECONDS = 0.2
 # Processes
 
 
-async def _crash(stage: Stage, words: Words) -> None:
+async def crash(stage: Stage, words: Words) -> None:
+    """End a node as kill -9 does."""
     await _end(stage, words[0], "crash", told=True)
 
 
@@ -26,7 +28,7 @@ async def _power(stage: Stage, words: Words) -> None:
 
 async def _end(stage: Stage, host: str, point: str, *, told: bool) -> None:
     stage.machine(host)
-    stage.harm("down", host)
+    stage.harm(DOWN, host)
     stage.fault(host, point, point)
     await stage.machines.crash(host, told=told)
 
@@ -34,7 +36,7 @@ async def _end(stage: Stage, host: str, point: str, *, told: bool) -> None:
 async def _stop(stage: Stage, words: Words) -> None:
     host = words[0]
     stage.machine(host)
-    stage.harm("down", host)
+    stage.harm(DOWN, host)
     stage.fault(host, "stop", "stop")
     await stage.machines.stop(host)
 
@@ -48,7 +50,7 @@ async def restart(stage: Stage, words: Words) -> Iterable[str]:
     problem = await stage.machines.start(host)
     if problem:
         return ["fails", problem]
-    stage.mended("down", host)
+    stage.mended(DOWN, host)
     stage.mended("moved", host)
     stage.mended("paused", host)
     return ["ok", "started"]
@@ -86,11 +88,11 @@ async def _move(stage: Stage, words: Words) -> Iterable[str]:
     machine = stage.machine(host)
     if machine.running:
         await _end(stage, host, "crash", told=True)
-    stage.mended("down", host)
+    stage.mended(DOWN, host)
     # Whoever asks at the old address finds nobody there.
     stage.harm("moved", host)
     stage.machines.move(host, new)
-    stage.harm("down", new)
+    stage.harm(DOWN, new)
     stage.fault(new, f"comes with the disk of {host}", "new address")
     return await restart(stage, (new,))
 
@@ -257,7 +259,7 @@ async def _lose(stage: Stage, words: Words) -> Iterable[str]:
 
 
 VERBS = by_name(
-    Verb("crash", "HOST", "End a node as kill -9 does.", _crash, 1, 1),
+    Verb("crash", "HOST", "End a node as kill -9 does.", crash, 1, 1),
     Verb("power", "HOST", "End a node as a power cut does: its peers are not told.", _power, 1, 1),
     Verb("stop", "HOST", "Ask a node to end, as SIGTERM does.", _stop, 1, 1),
     Verb("restart", "HOST", "Start the node of a machine, if it does not run.", restart, 1, 1),

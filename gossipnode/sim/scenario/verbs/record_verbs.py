@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.property import Entity, parse_entity
 from gossipnode.node.node import Node
-from gossipnode.sim.history.operations import Apply, Failed, Operation
+from gossipnode.sim.history.operations import NOBODYS, Apply, Failed, Operation
 from gossipnode.sim.scenario.scenario import ScenarioError
 from gossipnode.sim.scenario.stage import Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
@@ -56,7 +56,7 @@ async def _put(
     shard = node.parts.local.shards.shard_of(entity)
     # Nobody was told that it is there, and everybody may see it: as a write that has failed halfway.
     operations = stage.history.operations
-    operation = Operation(len(operations), "nobody", host, "local", Apply(entity.text, tags), stage.now)
+    operation = Operation(1 + len(operations), NOBODYS, host, "local", Apply(entity.text, tags), stage.now)
     operations.append(operation)
     await node.parts.local.store.write([(shard, decode_record(payload, 0))])
     operation.heard, operation.ended = (

@@ -14,10 +14,11 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.turn import Cause
 from gossipnode.node.refusals.request_errors import TooManyRoundsError
 from gossipnode.sim.history.history import RoundSeen
-from gossipnode.sim.scenario.rounds_seen import reasons
+from gossipnode.sim.scenario.rounds_seen import RoundUnderWay, reasons
 from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
+from gossipnode.sim.scenario.verbs.machine_verbs import crash, restart
 from gossipnode.sim.world.machines import Machine
 from gossipnode.sim.world.scheduler import MACHINE
 
@@ -108,20 +109,47 @@ async def _until_round(stage: Stage, words: Words) -> Iterable[str]:
     host, shard, *rest = words
     stage.check_host(host)
     limit = parse_seconds(rest[0]) if rest else ROUND_BEGINS_SECONDS
+    begun = await _next_round(stage, shard, limit, host)
+    if begun is None:
+        return ["fails", f"{host} has opened no round of {shard} after {limit:g} s"]
+    return ["ok", begun.watch.cause.value]
+
+
+async def _next_round(stage: Stage, shard: str, limit: float, host: str = "") -> RoundUnderWay | None:
+    """The next round of a group or shard that a machine opens, or any; None if there is none in time."""
     known = set(stage.rounds.under_way)
     with trio.move_on_after(limit):
         while True:
             changed = stage.rounds.changed.pending
             for number, each in stage.rounds.under_way.items():
-                if number not in known and _is_of(each.host, each.shard, host, shard):
-                    return ["ok", each.watch.cause.value]
+                if number not in known and _is_of(each.host, each.shard, host or each.host, shard):
+                    return each
             await changed.wait()
-    return ["fails", f"{host} has opened no round of {shard} after {limit:g} s"]
+    return None
+
+
+async def _crash_origin(stage: Stage, words: Words) -> Iterable[str]:
+    """Kill the machine that opens the next round of a group or shard, as it begins."""
+    shard, away, limit = words[0], parse_seconds(words[1]), parse_seconds(words[2])
+    begun = await _next_round(stage, shard, limit)
+    if begun is None:
+        return ["fails", f"nobody has opened a round of {shard} after {limit:g} s"]
+    await crash(stage, (begun.host,))
+    await trio.sleep(away)
+    return [begun.host, *await restart(stage, (begun.host,))]
 
 
 VERBS = by_name(
     Verb("round", "HOST GROUP SHARD", "Run a round from its beginning to its end.", _round, 3, 3),
     Verb("round-all", "GROUP", "Run a round of every shard, all at once.", _round_all, 1, 1),
     Verb("rounds", "HOST GROUP[/SHARD] SECONDS", "What came of a machine's latest rounds.", _rounds, 3, 3),
+    Verb(
+        "crash-origin",
+        "GROUP[/SHARD] AWAY LIMIT",
+        "Kill the node that opens the next round in LIMIT seconds, and start it after AWAY seconds.",
+        _crash_origin,
+        3,
+        3,
+    ),
     Verb("until-round", "HOST GROUP[/SHARD] [SECONDS]", "Wait until a round begins.", _until_round, 2, 3),
 )

@@ -1,0 +1,125 @@
+"""Episodes in which clients take part: a request meets a fault on its way, and others follow.
+
+By chance alone a fault seldom meets a request between two of its steps. Here it is aimed at one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gossipnode.sim.scenario.faults.episode import Episode, Steps
+
+INTERRUPTED_SECONDS = 9.0
+"""How long an interrupted request and what follows upon it take."""
+
+TWIN_SECONDS = 20.0
+"""How long two nodes of a name take to meet clients."""
+
+HOP_SECONDS = "0.1"
+"""How long bytes to and from a writer are under way: time enough to interrupt it between two of its steps."""
+
+INTERRUPTED_AFTER_SECONDS = (0.02, 0.6)
+"""When a request is interrupted: it reads, writes, and is answered in that time."""
+
+AHEAD_SECONDS = 8
+"""How far a clock is ahead that is wrong while its node writes."""
+
+
+def interrupted(e: Episode) -> Steps:
+    """A node loses the others in the middle of a write."""
+    key, host, other, third = _trio(e)
+    e = replace(e, host=host)
+    again = e.rng.choice(("same", "same", "other", "other", "both"))
+    # Its client may ask others when it hears nothing, or none.
+    via = e.rng.choice(("via=none", f"via={other},{third}"))
+    first = _change(e, 0, key)
+    steps = [e.at(0.0, "latency", f"{host}-*", HOP_SECONDS, HOP_SECONDS)]
+    steps.append(e.at(0.5, first[0], host, *first[1:], via))
+    steps += _lost(e, 0.5 + e.rng.uniform(*INTERRUPTED_AFTER_SECONDS))
+    far = HOP_SECONDS if e.rng.random() < 0.5 else "0.001"
+    steps.append(e.at(3.6, "latency", f"{host}-*", "0.001", far))
+    if again in ("other", "both"):
+        change = _change(e, 1, key)
+        early = e.rng.random() < 0.5
+        steps.append(e.at(3.0 if early else 4.0, change[0], other, *change[1:], "via=none"))
+    if again in ("same", "both"):
+        where = host if e.rng.random() < 0.7 else other
+        steps.append(e.at(4.5, first[0], where, *_change(e, 2, key, first[0])[1:], "via=none"))
+    return steps + _reads(e, 5.5, key, (host, other, third))
+
+
+def fast_writer(e: Episode) -> Steps:
+    """A node whose clock is ahead loses the others in the middle of a write."""
+    made = interrupted(e)
+    host = made[0].arguments[0].partition("-")[0]
+    ahead = [e.at(0.0, "clock", host, f"+{AHEAD_SECONDS}"), e.at(3.5, "clock", host, f"-{AHEAD_SECONDS}")]
+    return made + ahead
+
+
+def _trio(e: Episode) -> tuple[str, str, str, str]:
+    """A record that clients want, and three machines, replicas of it first; each again if there are fewer."""
+    key = e.rng.choice(e.setting.keys)
+    holders = list(e.setting.replicas_of(key))
+    e.rng.shuffle(holders)
+    rest = [name for name in e.setting.names if name not in holders]
+    hosts = [*holders, *rest]
+    return key, hosts[0], hosts[1 % len(hosts)], hosts[2 % len(hosts)]
+
+
+def _change(e: Episode, write: int, key: str, verb: str = "") -> list[str]:
+    """A write of a record, without the node that is asked for it."""
+    verb = verb or e.rng.choice(("apply", "apply", "apply", "replace", "delete", "delete"))
+    return [verb, key] if verb == "delete" else [verb, key, e.tag(write)]
+
+
+def _lost(e: Episode, seconds: float) -> Steps:
+    """The machine loses the others, in one way or both, or dies; it is back after 3.5 seconds."""
+    match e.rng.choice(("says", "says", "says", "both", "hears", "crash")):
+        case "says":
+            link = f"{e.host}>*"
+        case "hears":
+            link = f"*>{e.host}"
+        case "both":
+            link = f"{e.host}-*"
+        case _:
+            return [e.at(seconds, "crash", e.host), e.at(3.5, "restart", e.host)]
+    # The connections break: what was under way does not arrive after all.
+    return [e.at(seconds, "drop", link), e.at(3.4, "reset", f"{e.host}-*"), e.at(3.5, "mend", link)]
+
+
+def _reads(e: Episode, seconds: float, key: str, hosts: Sequence[str]) -> Steps:
+    """Reads at each of the machines, once without one of them and once with all."""
+    away = e.rng.choice(hosts)
+    steps = [e.at(seconds, "cut", f"{away}-*"), e.at(seconds + 2.0, "mend", f"{away}-*")]
+    for place, host in enumerate(hosts):
+        if host != away:
+            steps.append(e.at(seconds + 0.3 + 0.3 * place, "get", host, key, "via=none"))
+        steps.append(e.at(seconds + 2.5 + 0.1 * place, "get", host, key, "via=none"))
+    return steps
+
+
+def two_of_a_name(e: Episode) -> Steps:
+    """A second node of a name takes the place of one that is cut off; then quorums with either."""
+    key, host, other, third = _trio(e)
+    twin = f"{host}{e.number}"
+    # A second one is refused as long as a member believes that the first one runs.
+    starts = e.rng.choice((0.3, 5.0, 9.0))
+    writes = starts + 4.0
+    return [
+        e.at(0.0, "cut", f"{host}-*"),
+        e.at(starts, "twin", host, twin),
+        # The write is at the second node and at one other.
+        e.at(writes - 0.3, "cut", f"{third}-*"),
+        e.at(writes, "apply", e.rng.choice((twin, twin, other)), key, e.tag(0), "via=none"),
+        # Now the first node and the third one are a quorum, too.
+        e.at(writes + 1.2, "cut", f"{other}-*", f"{twin}-*"),
+        e.at(writes + 1.3, "mend", f"{host}-{third}"),
+        e.at(writes + 2.2, "get", host, key, "via=none"),
+        e.at(writes + 2.4, "get", third, key, "via=none"),
+        e.at(writes + 2.7, "apply", e.rng.choice((host, third)), key, e.tag(1), "via=none"),
+        e.at(writes + 3.2, "mend", "all"),
+        e.at(writes + 3.3, "get", other, key, "via=none"),
+        e.at(writes + 3.5, "get", twin, key, "via=none"),
+        e.at(TWIN_SECONDS, "crash", twin),
+    ]
