@@ -15,7 +15,10 @@ HOLDING = (
 )
 """The faults under which the untouched product keeps every promise today."""
 
-MOVES = ("flap", "join", "pause")
+REQUESTS = ("interrupted",)
+"""Requests lose what they ask in the middle, and are tried again."""
+
+MOVES = ("moving", "join", "pause")
 """Members come, and shards move, while nodes stand still and are cut off."""
 
 

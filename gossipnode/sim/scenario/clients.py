@@ -103,14 +103,17 @@ class Clients:
         self._clients: dict[tuple[str, tuple[str, ...], float], Client] = {}
         self._ids: dict[tuple[str, tuple[str, ...], float], RequestIds] = {}
         self._unread: list[Records] = []
+        self._starting = trio.Lock()
 
     async def client(
         self, host: str, nodes: Sequence[str], timeout_seconds: float = TIMEOUT_SECONDS
     ) -> Client:
         """The client on a host that knows these nodes, the first of which it asks first."""
         key = host, tuple(nodes), timeout_seconds
-        if key not in self._clients:
-            self._clients[key] = await self._nursery.start(self._keep, *key)
+        # Two operations may want it in the same instant. A second one would draw the same request numbers.
+        async with self._starting:
+            if key not in self._clients:
+                self._clients[key] = await self._nursery.start(self._keep, *key)
         return self._clients[key]
 
     async def _keep(

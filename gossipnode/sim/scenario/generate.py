@@ -51,7 +51,10 @@ USUAL_COMMIT_SECONDS = ("0.02", "0.15")
 SCHEDULED_PART = 0.1
 """The part of all runs in which nodes start rounds by a schedule, too: one a minute."""
 
-JOINED_MAX = 3
+JOINS = ("join", "moving")
+"""Faults in which nodes join."""
+
+JOINED_MAX = 4
 """How many nodes may have joined before no other one does: a run is about five nodes, not about twenty."""
 
 MISSED_RECORDS = 24
@@ -91,7 +94,7 @@ def generate(
     names = tuple(NAMES[:nodes])
     seconds = minutes * 60.0
     temper = rng.choice((CALM, STORM))
-    replicas = min(nodes, rng.choice((1, 2, 3, 3, 3, 3, 3, 5)))
+    replicas = min(nodes, rng.choice((1, 2, 3, 3, 3, 3, 5, 5)))
     shards = rng.choice((1, 2, 8))
     groups = (f"{GROUP}:{shards}:{replicas}",)
     keys = [f"{GROUP}/n/{number}" for number in range(rng.choice(temper.keys))]
@@ -230,7 +233,7 @@ def _fault_steps(
     steps: list[Step] = []
     time, number, joined = rng.uniform(*temper.pause_seconds), lane * 1000, 0
     while time < seconds:
-        possible = [kind for kind in kinds if kind != "join" or joined < JOINED_MAX] or ["cut"]
+        possible = [kind for kind in kinds if kind not in JOINS or joined < JOINED_MAX] or ["cut"]
         weights = [FAULT_KINDS[each].weight for each in possible]
         kind = FAULT_KINDS[rng.choices(possible, weights)[0]]
         ends = time + max(kind.least_seconds, rng.uniform(*temper.episode_seconds))

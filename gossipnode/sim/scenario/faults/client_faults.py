@@ -13,6 +13,9 @@ from gossipnode.sim.scenario.faults.episode import Episode, Steps
 INTERRUPTED_SECONDS = 9.0
 """How long an interrupted request and what follows upon it take."""
 
+MOVING_SECONDS = 10.0
+"""How long it takes until a record that moves is read for the last time."""
+
 TWIN_SECONDS = 20.0
 """How long two nodes of a name take to meet clients."""
 
@@ -74,18 +77,22 @@ def _change(e: Episode, write: int, key: str, verb: str = "") -> list[str]:
 
 
 def _lost(e: Episode, seconds: float) -> Steps:
-    """The machine loses the others, in one way or both, or dies; it is back after 3.5 seconds."""
-    match e.rng.choice(("says", "says", "says", "both", "hears", "crash")):
+    """The machine loses others, in one way or both, or dies; it is back after 3.5 seconds."""
+    match e.rng.choice(("says", "says", "says", "some", "some", "both", "hears", "crash")):
         case "says":
-            link = f"{e.host}>*"
+            links = [f"{e.host}>*"]
+        case "some":
+            links = [f"{e.host}-{other}" for other in e.others if e.rng.random() < 0.7]
         case "hears":
-            link = f"*>{e.host}"
+            links = [f"*>{e.host}"]
         case "both":
-            link = f"{e.host}-*"
+            links = [f"{e.host}-*"]
         case _:
             return [e.at(seconds, "crash", e.host), e.at(3.5, "restart", e.host)]
+    if not links:
+        return []
     # The connections break: what was under way does not arrive after all.
-    return [e.at(seconds, "drop", link), e.at(3.4, "reset", f"{e.host}-*"), e.at(3.5, "mend", link)]
+    return [e.at(seconds, "drop", *links), e.at(3.4, "reset", f"{e.host}-*"), e.at(3.5, "mend", *links)]
 
 
 def _reads(e: Episode, seconds: float, key: str, hosts: Sequence[str]) -> Steps:
@@ -97,6 +104,39 @@ def _reads(e: Episode, seconds: float, key: str, hosts: Sequence[str]) -> Steps:
             steps.append(e.at(seconds + 0.3 + 0.3 * place, "get", host, key, "via=none"))
         steps.append(e.at(seconds + 2.5 + 0.1 * place, "get", host, key, "via=none"))
     return steps
+
+
+def moving(e: Episode) -> Steps:
+    """A node joins and takes over a record that clients write and read meanwhile."""
+    key, host, other, third = _trio(e)
+    new = _heir(e, key)
+    cut, mend = e.rng.choice((("cut", "mend"), ("cut", "mend"), ("pause", "resume")))
+    away = e.rng.choice((host, other, third))
+    meets = 1.5 + e.rng.uniform(0.0, 2.5)
+    # The last write is at two of the replicas before the record moves.
+    steps = [
+        e.at(0.0, "cut", f"{third}-*"),
+        e.at(0.3, "apply", host, key, e.tag(0), "via=none"),
+        e.at(1.2, "mend", f"{third}-*"),
+        e.at(1.5, "join", new, "through", e.other),
+    ]
+    if e.rng.random() < 0.7:
+        steps.append(e.at(1.4, "latency", f"{new}-*", "0.05", e.rng.choice(("0.1", "0.5"))))
+    if e.rng.random() < 0.7:
+        link = away if cut == "pause" else f"{away}-*"
+        steps += [e.at(meets, cut, link), e.at(meets + 2.0, mend, link)]
+    for write, part in enumerate((0.1, 0.6, 1.5), 1):
+        where = e.rng.choice((new, new, host, other, third))
+        change = _change(e, write, key)
+        steps.append(e.at(meets + part, change[0], where, *change[1:], "via=none"))
+        steps.append(e.at(meets + part + 0.3, "get", e.rng.choice((new, host, other)), key, "via=none"))
+    return steps + _reads(e, meets + 2.5, key, (new, other, third))
+
+
+def _heir(e: Episode, key: str) -> str:
+    """The name of a node that is to hold a record once it is a member."""
+    names = [f"n{e.number}{letter}" for letter in "abcdefghijklmnopqrstuvw"]
+    return next((name for name in names if name in e.setting.replicas_of(key, name)), names[0])
 
 
 def two_of_a_name(e: Episode) -> Steps:

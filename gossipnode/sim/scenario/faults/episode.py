@@ -32,10 +32,10 @@ class Setting:
     keys: Sequence[str]
     """The records that clients want most."""
 
-    def replicas_of(self, key: str) -> tuple[str, ...]:
-        """Where the configuration puts a record."""
+    def replicas_of(self, key: str, *joined: str) -> tuple[str, ...]:
+        """The members that hold a record, if these have joined."""
         shard = ShardId(self.group, shard_of(parse_entity(key), self.shards))
-        return replicas_of(shard, self.names, self.replicas)
+        return replicas_of(shard, (*self.names, *joined), self.replicas)
 
 
 @dataclass(frozen=True, slots=True)

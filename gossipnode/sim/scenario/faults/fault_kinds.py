@@ -13,7 +13,7 @@ from gossipnode.sim.scenario.faults import (
     machine_faults,
     member_faults,
 )
-from gossipnode.sim.scenario.faults.client_faults import INTERRUPTED_SECONDS, TWIN_SECONDS
+from gossipnode.sim.scenario.faults.client_faults import INTERRUPTED_SECONDS, MOVING_SECONDS, TWIN_SECONDS
 from gossipnode.sim.scenario.faults.episode import Make
 
 
@@ -63,6 +63,7 @@ FAULT_KINDS: Final[Mapping[str, FaultKind]] = {
     "mute": FaultKind(link_faults.mute, 3),
     "ahead": FaultKind(link_faults.ahead),
     "dying-origin": FaultKind(machine_faults.dying_origin),
+    "moving": FaultKind(client_faults.moving, 2, MOVING_SECONDS),
     "interrupted": FaultKind(client_faults.interrupted, 4, INTERRUPTED_SECONDS),
     "fast-writer": FaultKind(client_faults.fast_writer, 2, INTERRUPTED_SECONDS),
 }
