@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ablations.safeguard import REQUESTS, Safeguard, without
+from ablations.safeguard import CLOCKS, REQUESTS, Safeguard, without
 
 RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
     without(
@@ -140,11 +140,13 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
             "return self.next(above=0 if replaced is None else replaced.version.stamp)",
             "return self.next()",
         ),
+        faults=CLOCKS,
     ),
     without(
         "kept-stamp",
         "A node that starts again knows nothing of the stamps that it gave.",
         ("store/memory.py", "        self._image.raise_stamp(stamp)\n", ""),
+        faults=CLOCKS,
     ),
     without(
         "cancel-shield",

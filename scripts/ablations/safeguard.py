@@ -11,9 +11,12 @@ PRODUCT = "gossipnode"
 
 HOLDING = (
     *("crash", "crash-loop", "power", "stop", "pause", "slow", "cut", "one-way", "drop", "flap", "reset"),
-    *("latency", "bandwidth", "clock", "drift", "full", "slow-disk", "fail", "tear", "mute", "interrupted"),
+    *("latency", "bandwidth", "drift", "full", "slow-disk", "fail", "tear", "mute", "interrupted"),
 )
 """The faults under which the untouched product keeps every promise today."""
+
+CLOCKS = ("clock", "drift", "crash")
+"""Clocks are wrong, and nodes start again."""
 
 REQUESTS = ("interrupted",)
 """Requests lose what they ask in the middle, and are tried again."""

@@ -40,7 +40,7 @@ def hiders(story: KeyStory, tag: str, value: int, since: Span) -> Hiders:
     for write in story.writes:
         if write.tags.get(tag) == value or write.surely_before(since):
             continue
-        if write.weak or write.began < since.ended:
+        if write.weak or (write.began < since.ended and not write.in_turn_with(since)):
             found.wild = min(found.wild, write.began)
         if write.deletes or write.replace:
             found.wiped = min(found.wiped, write.began)

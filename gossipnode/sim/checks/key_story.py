@@ -197,6 +197,7 @@ def _write_of(operation: Operation) -> KeyWrite | None:
         # A try that finds its work done is given the newest version, which has no tags if it is a tombstone.
         revision=heard.revision if isinstance(heard, Stored) and heard.tags else None,
         found=found,
+        only_at="" if operation.others or isinstance(asked, Import) else operation.node,
     )
 
 

@@ -51,6 +51,18 @@ class KeyWrite(Span):
     """That of the record that its client was given: its own version or one that came after it."""
     found: bool | None = None
     """What its client was told: whether a live record was there before it."""
+    only_at: str = ""
+    """The node that did it, if no other one can have."""
+
+    def in_turn_with(self, other: Span) -> bool:
+        """Whether the two cannot have overlapped where they were done: a node does writes of a record in turn."""
+        return (
+            isinstance(other, KeyWrite)
+            and bool(self.only_at)
+            and self.only_at == other.only_at
+            and self.promised
+            and other.promised
+        )
 
     def surely_before(self, since: Span) -> bool:
         """Whether it cannot take effect after what happened in a span of time."""

@@ -46,13 +46,16 @@ class Story:
     def __init__(self, *, ack: str = "quorum") -> None:
         self.history = History(nodes=("a", "b", "c"), groups={"n": 3})
         self._ack = ack
+        self.at_one_node = False
+        """Whether the client asks node a alone from now on; otherwise any node may do what it asks."""
 
     def add(self, asked: Asked, heard: Heard | None, at: At, ack: str = "") -> int:
         """Add an operation. Gives its number."""
         number = self.next
         began, ended = at
         ack = ack or self._ack
-        self.history.operations.append(Operation(number, "c1", "a", ack, asked, began, ended, heard))
+        others = () if self.at_one_node else ("b", "c")
+        self.history.operations.append(Operation(number, "c1", "a", ack, asked, began, ended, heard, others))
         return number
 
     @property

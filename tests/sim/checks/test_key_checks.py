@@ -128,6 +128,24 @@ def test_merges_that_overlap_may_undo_one_another() -> None:
     assert not story.broken()
 
 
+def test_merges_that_overlap_at_one_node_are_done_in_turn() -> None:
+    story = Story()
+    story.at_one_node = True
+    story.merge((0, 3), "x", 10)
+    story.merge((1, 4), "y", 20)
+    story.get((5, 6), 20, y=2)
+    assert story.broken() == {"always_merges_survive"}
+
+
+def test_one_of_them_may_be_elsewhere() -> None:
+    story = Story()
+    story.merge((0, 3), "x", 10)
+    story.at_one_node = True
+    story.merge((1, 4), "y", 20)
+    story.get((5, 6), 20, y=2)
+    assert not story.broken()
+
+
 def test_a_merge_that_was_given_up_may_undo_what_was_acknowledged_since() -> None:
     story = Story()
     story.merge((0, 1), "x", 10)

@@ -43,6 +43,7 @@ def test_a_failure_while_a_majority_serves() -> None:
 def test_a_majority_is_the_same_one_all_the_time(second: str, complains: bool) -> None:
     """With three replicas one may be away. When it is another one now, members have yet to find out."""
     story = Story()
+    story.at_one_node = True
     story.history.served.append(Period(0, 1000))
     story.history.harms += [Harm(DOWN, "b", 1, SERVED - 5), Harm(DOWN, second, SERVED - 4, 1000)]
     story.fail((SERVED, SERVED + 10), "x")
