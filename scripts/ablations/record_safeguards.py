@@ -125,9 +125,10 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         ),
     ),
     without(
-        # Each of the three makes good for the other two: nothing is missed while one of them is there.
+        # Each of the four makes good for the others: nothing is missed while one of them is there.
         "rising-stamps",
         "A stamp may be below that of the version that it replaces, and below those that a node gave or saw.",
+        ("store/memory.py", "        self._image.raise_stamp(stamp)\n", ""),
         ("core/model/version.py", "own = max(now, before + 1)", "own = now"),
         (
             "core/model/version.py",
@@ -140,12 +141,6 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
             "return self.next(above=0 if replaced is None else replaced.version.stamp)",
             "return self.next()",
         ),
-        faults=CLOCKS,
-    ),
-    without(
-        "kept-stamp",
-        "A node that starts again knows nothing of the stamps that it gave.",
-        ("store/memory.py", "        self._image.raise_stamp(stamp)\n", ""),
         faults=CLOCKS,
     ),
     without(

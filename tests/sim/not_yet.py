@@ -29,6 +29,7 @@ FAULTS: Final[Mapping[str, str]] = {
 """Faults after which a promise is broken, and why."""
 
 CHECKS: Final[Mapping[str, str]] = {
+    "always_reads_never_go_back": "a read does not wait until what it shows is at a quorum",
     "eventually_lost_rounds_are_made_good": "origin_dies_as_its_round_begins",
     "always_calm_rounds_are_complete": "a round that is not needed is reported as incomplete: healthy_nights",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gossipnode.sim.checks.verdict import Verdict
-from gossipnode.sim.history.history import History
+from gossipnode.sim.history.history import CLOCK, History
 from gossipnode.sim.history.operations import Failed
 
 AVAILABLE_AFTER_SECONDS = 30.0
@@ -50,10 +50,11 @@ def eventually_available(history: History, verdict: Verdict) -> None:
         if not any(begins <= operation.began and until <= ends for begins, ends in served):
             continue
         since = operation.began - AVAILABLE_AFTER_SECONDS
-        if len(_harmed_hosts(history, since, until)) > history.spare:
+        harms = [harm for harm in history.harms if harm.begins <= until and since <= harm.ends]
+        if len({harm.host for harm in harms if harm.kind != CLOCK}) > history.spare:
             # There was a majority all the time, but not the same one.
             continue
-        if any(_harmed(history, node, since, until) for node in (operation.node, *operation.others)):
+        if {operation.node, *operation.others} & {harm.host for harm in harms}:
             continue
         said = f"{heard.error}: {heard.text}" if isinstance(heard, Failed) else "no answer"
         if verdict.fails(operation.acknowledged):
@@ -62,12 +63,3 @@ def eventually_available(history: History, verdict: Verdict) -> None:
                 f"operation {operation.number} of {operation.client} at {operation.node} was given {said}",
                 (operation.number,),
             )
-
-
-def _harmed_hosts(history: History, begins: float, ends: float) -> set[str]:
-    return {harm.host for harm in history.harms if harm.begins <= ends and begins <= harm.ends}
-
-
-def _harmed(history: History, node: str, begins: float, ends: float) -> bool:
-    """Whether something was wrong with a node's machine in a time."""
-    return node in _harmed_hosts(history, begins, ends)

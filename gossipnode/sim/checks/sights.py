@@ -55,7 +55,7 @@ class KeyWrite(Span):
     """The node that did it, if no other one can have."""
 
     def in_turn_with(self, other: Span) -> bool:
-        """Whether the two cannot have overlapped where they were done: a node does writes of a record in turn."""
+        """Whether one node did both, and one after the other: it does the writes of a record in turn."""
         return (
             isinstance(other, KeyWrite)
             and bool(self.only_at)

@@ -112,6 +112,9 @@ class Period:
 DOWN = "down"
 """The harm of a machine whose node does not run."""
 
+CLOCK = "clock"
+"""The harm of a machine whose clock is wrong. As a replica it is as good as any other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Harm:

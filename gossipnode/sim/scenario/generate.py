@@ -104,7 +104,8 @@ def generate(
     for lane in range(rng.choice(temper.lanes) if kinds else 0):
         steps += _fault_steps(rng, setting, seconds, kinds, lane, temper)
     moments = sorted({step.at for step in steps if step.at is not None})
-    steps += _usual_steps(rng, names)
+    usual = _usual_steps(rng, names)
+    steps += usual
     steps += _client_steps(rng, setting, _times(rng, seconds, operations, moments, temper.near))
     schedule, waits = _schedule(rng, seconds)
     if not waits:
@@ -113,9 +114,8 @@ def generate(
         steps.append(Step(0.0, "crash-origin", (GROUP, "20", f"{seconds:g}")))
     steps.sort(key=lambda step: step.at or 0.0)
     settings = {"repair.schedule": schedule} if schedule else {}
-    return Scenario(
-        f"seed {seed}", names, groups, seed, settings, steps=(*steps, *_end_steps(rng, names, waits=waits))
-    )
+    steps += _end_steps(rng, names, usual, waits=waits)
+    return Scenario(f"seed {seed}", names, groups, seed, settings, steps=tuple(steps))
 
 
 def _schedule(rng: random.Random, seconds: float) -> tuple[str, bool]:
@@ -126,9 +126,11 @@ def _schedule(rng: random.Random, seconds: float) -> tuple[str, bool]:
     return (EACH_MINUTE, False) if chance < ONCE_PART + SCHEDULED_PART else ("", False)
 
 
-def _end_steps(rng: random.Random, names: Sequence[str], *, waits: bool) -> list[Step]:
+def _end_steps(rng: random.Random, names: Sequence[str], usual: Sequence[Step], *, waits: bool) -> list[Step]:
     """All is healed; rounds have work, in some runs first without one of the machines."""
-    steps = [Step(None, "heal")]
+    # Bytes and commits go on to take the time that they usually take.
+    heal = [Step(None, "heal"), *(Step(None, step.verb, step.arguments) for step in usual)]
+    steps = list(heal)
     if waits:
         steps.append(Step(None, "wait", (f"{AFTER_ONCE_SECONDS:g}",)))
     if rng.random() < ONE_AWAY_PART and len(names) > 1:
@@ -138,7 +140,7 @@ def _end_steps(rng: random.Random, names: Sequence[str], *, waits: bool) -> list
             Step(None, "wait", ("40",)),
             _miss(f"{GROUP}/late"),
             Step(None, "round-all", (GROUP,)),
-            Step(None, "heal"),
+            *heal,
         ]
     return [*steps, _miss(f"{GROUP}/missed"), Step(None, "finish")]
 

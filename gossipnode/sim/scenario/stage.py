@@ -10,7 +10,7 @@ import trio
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.node.node import Node
-from gossipnode.sim.history.history import Defect, Harm, History, NodeEnded, Period, WentBack
+from gossipnode.sim.history.history import CLOCK, Defect, Harm, History, NodeEnded, Period, WentBack
 from gossipnode.sim.scenario.clients import Clients
 from gossipnode.sim.scenario.rounds_seen import RoundsSeen
 from gossipnode.sim.scenario.scenario import Scenario, ScenarioError
@@ -125,7 +125,8 @@ class Stage:
         """Note when everything was well, and when a majority of the replicas of every shard was."""
         harmed = {host for _, host in self.broken}
         _follow(self.history.calm, self.now, holds=not harmed)
-        _follow(self.history.served, self.now, holds=len(harmed) <= self.history.spare)
+        away = {host for kind, host in self.broken if kind != CLOCK}
+        _follow(self.history.served, self.now, holds=len(away) <= self.history.spare)
         _follow_harms(self.history.harms, self.now, self.broken)
 
     def begin_periods(self) -> None:

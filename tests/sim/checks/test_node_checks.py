@@ -6,7 +6,7 @@ import pytest
 
 from gossipnode.sim.checks import end_checks
 from gossipnode.sim.checks.node_checks import ANSWER_SECONDS, AVAILABLE_AFTER_SECONDS
-from gossipnode.sim.history.history import DOWN, Defect, Harm, NodeEnded, Period, Usage, WentBack
+from gossipnode.sim.history.history import CLOCK, DOWN, Defect, Harm, NodeEnded, Period, Usage, WentBack
 from gossipnode.sim.history.operations import Get
 from tests.sim.checks.stories import KEY, OTHER, Story
 
@@ -39,13 +39,16 @@ def test_a_failure_while_a_majority_serves() -> None:
     assert story.broken() == {"eventually_available"}
 
 
-@pytest.mark.parametrize(("second", "complains"), [("b", True), ("c", False)])
-def test_a_majority_is_the_same_one_all_the_time(second: str, complains: bool) -> None:
+@pytest.mark.parametrize(
+    ("second", "kind", "complains"),
+    [("b", DOWN, True), ("c", DOWN, False), ("c", CLOCK, True), ("a", CLOCK, False)],
+)
+def test_a_majority_is_the_same_one_all_the_time(second: str, kind: str, complains: bool) -> None:
     """With three replicas one may be away. When it is another one now, members have yet to find out."""
     story = Story()
     story.at_one_node = True
     story.history.served.append(Period(0, 1000))
-    story.history.harms += [Harm(DOWN, "b", 1, SERVED - 5), Harm(DOWN, second, SERVED - 4, 1000)]
+    story.history.harms += [Harm(DOWN, "b", 1, SERVED - 5), Harm(kind, second, SERVED - 4, 1000)]
     story.fail((SERVED, SERVED + 10), "x")
     assert story.broken() == ({"eventually_available"} if complains else set())
 

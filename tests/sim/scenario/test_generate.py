@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -74,7 +75,7 @@ def test_a_write_is_interrupted_at_a_replica_of_its_record() -> None:
         assert writes
         ends = [step for step in made.steps if step.verb in ("drop", "crash") and step.at is not None]
         for step in ends:
-            host = step.arguments[0].strip("*>-")
+            host = next(name for name in re.split("[->]", step.arguments[0]) if name != "*")
             begun = [each for each in writes if each.arguments[0] == host and each.at is not None]
             (first, *_) = [each for each in begun if 0.0 < (step.at or 0.0) - (each.at or 0.0) < 0.7]
             shard = ShardId(group, shard_of(parse_entity(first.arguments[1]), int(shards)))

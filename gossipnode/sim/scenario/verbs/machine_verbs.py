@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.property import Entity, parse_entity
-from gossipnode.sim.history.history import DOWN
+from gossipnode.sim.history.history import CLOCK, DOWN
 from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import NotNowError, Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
@@ -144,10 +144,10 @@ async def _drift(stage: Stage, words: Words) -> None:
 def _wrong_clock(stage: Stage, host: str, told: str, point: str) -> None:
     """A clock was touched. If it is right again, that is over."""
     if stage.machines.clocks.is_right(host):
-        stage.mended("clock", host)
+        stage.mended(CLOCK, host)
         stage.tell(host, told)
     else:
-        stage.harm("clock", host)
+        stage.harm(CLOCK, host)
         stage.fault(host, told, point)
 
 
