@@ -6,7 +6,7 @@ import random
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from gossipnode.sim.scenario.faults.episode import Episode, Setting
+from gossipnode.sim.scenario.faults.episode import ClusterShape, Episode
 from gossipnode.sim.scenario.faults.fault_kinds import FAULT_KINDS
 from gossipnode.sim.scenario.scenario import Scenario, Step
 
@@ -39,8 +39,14 @@ ONE_AWAY_PART = 0.3
 BURST_SECONDS = (0.0, 0.01, 0.1, 0.5)
 """How long the operations of a burst take to begin; 0 is all at once."""
 
-LAST_WORDS = 6
+LAST_WORDS = 10
 """Writes and reads that come all at once at the end: what is written last must be the same everywhere."""
+
+AGAIN_PART = 0.25
+"""How many of the operations that follow each other closely are for the same record, at the same node."""
+
+AGAIN_SECONDS = 0.1
+"""How close that is."""
 
 USUAL_LATENCY_SECONDS = ("0.05", "0.25")
 """The longest that bytes are under way in a run with a usual network; in others they arrive at once."""
@@ -98,15 +104,15 @@ def generate(
     shards = rng.choice((1, 2, 8))
     groups = (f"{GROUP}:{shards}:{replicas}",)
     keys = [f"{GROUP}/n/{number}" for number in range(rng.choice(temper.keys))]
-    setting = Setting(names, GROUP, shards, replicas, keys)
+    cluster = ClusterShape(names, GROUP, shards, replicas, keys)
     steps: list[Step] = []
     kinds = sorted(set(faults) - LOSES_THE_ONLY_COPY if replicas == 1 else faults)
     for lane in range(rng.choice(temper.lanes) if kinds else 0):
-        steps += _fault_steps(rng, setting, seconds, kinds, lane, temper)
+        steps += _fault_steps(rng, cluster, seconds, kinds, lane, temper)
     moments = sorted({step.at for step in steps if step.at is not None})
     usual = _usual_steps(rng, names)
     steps += usual
-    steps += _client_steps(rng, setting, _times(rng, seconds, operations, moments, temper.near))
+    steps += _client_steps(rng, cluster, _times(rng, seconds, operations, moments, temper.near))
     schedule, waits = _schedule(rng, seconds)
     if not waits:
         steps += _round_steps(rng, names, seconds, groups[0])
@@ -176,18 +182,20 @@ def _usual_steps(rng: random.Random, names: Sequence[str]) -> list[Step]:
     return steps
 
 
-def _client_steps(rng: random.Random, setting: Setting, times: Sequence[float]) -> list[Step]:
+def _client_steps(rng: random.Random, cluster: ClusterShape, times: Sequence[float]) -> list[Step]:
     steps: list[Step] = []
+    before, node, key = -1.0, "", ""
     for number, time in enumerate(times, 1):
-        among = setting.keys[:2] if number > len(times) - LAST_WORDS else setting.keys
-        steps.append(_client_step(rng, setting.names, among, time, number))
+        if time - before > AGAIN_SECONDS or rng.random() > AGAIN_PART:
+            last = number > len(times) - LAST_WORDS
+            node, key = rng.choice(cluster.names), rng.choice(cluster.keys[:1] if last else cluster.keys)
+        steps.append(_client_step(rng, node, key, time, number))
+        before = time
     return steps
 
 
-def _client_step(
-    rng: random.Random, names: Sequence[str], keys: Sequence[str], time: float, number: int
-) -> Step:
-    node, key, ack = rng.choice(names), rng.choice(keys), "quorum"
+def _client_step(rng: random.Random, node: str, key: str, time: float, number: int) -> Step:
+    ack = "quorum"
     chance = rng.random()
     if chance < 0.08:
         ack = "all"
@@ -226,7 +234,7 @@ def _round_steps(rng: random.Random, names: Sequence[str], seconds: float, group
 
 def _fault_steps(
     rng: random.Random,
-    setting: Setting,
+    cluster: ClusterShape,
     seconds: float,
     kinds: Sequence[str],
     lane: int,
@@ -243,9 +251,9 @@ def _fault_steps(
             rng,
             time,
             max(min(ends, seconds), time + kind.least_seconds),
-            rng.choice(setting.names),
+            rng.choice(cluster.names),
             number,
-            setting,
+            cluster,
         )
         made = kind.make(episode)
         joined += sum(step.verb == "join" for step in made)

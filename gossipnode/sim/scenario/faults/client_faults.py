@@ -33,23 +33,32 @@ def interrupted(e: Episode) -> Steps:
     """A node loses the others in the middle of a write."""
     key, host, other, third = _trio(e)
     e = replace(e, host=host)
-    again = e.rng.choice(("same", "same", "other", "other", "both"))
+    first = _change(e, 0, key)
     # Its client may ask others when it hears nothing, or none.
     via = e.rng.choice(("via=none", f"via={other},{third}"))
-    first = _change(e, 0, key)
-    steps = [e.at(0.0, "latency", f"{host}-*", HOP_SECONDS, HOP_SECONDS)]
-    steps.append(e.at(0.5, first[0], host, *first[1:], via))
-    steps += _lost(e, 0.5 + e.rng.uniform(*INTERRUPTED_AFTER_SECONDS))
-    far = HOP_SECONDS if e.rng.random() < 0.5 else "0.001"
-    steps.append(e.at(3.6, "latency", f"{host}-*", "0.001", far))
+    steps = [
+        e.at(0.0, "latency", f"{host}-*", HOP_SECONDS, HOP_SECONDS),
+        e.at(0.5, first[0], host, *first[1:], via),
+        *_lost(e, 0.5 + e.rng.uniform(*INTERRUPTED_AFTER_SECONDS)),
+        e.at(3.6, "latency", f"{host}-*", "0.001", e.rng.choice((HOP_SECONDS, "0.001"))),
+    ]
+    if e.rng.random() < 0.3:
+        # The other two are needed now, whatever becomes of them.
+        steps += [e.at(0.0, "cut", f"{third}-*"), e.at(5.4, "mend", f"{third}-*")]
+    return steps + _written_again(e, key, first[0], other) + _reads(e, 5.5, key, (host, other, third))
+
+
+def _written_again(e: Episode, key: str, verb: str, other: str) -> Steps:
+    """Another write of a record at another replica, the same one again, or both."""
+    again = e.rng.choice(("same", "same", "other", "other", "both"))
+    steps: Steps = []
     if again in ("other", "both"):
         change = _change(e, 1, key)
-        early = e.rng.random() < 0.5
-        steps.append(e.at(3.0 if early else 4.0, change[0], other, *change[1:], "via=none"))
+        steps.append(e.at(e.rng.choice((3.0, 4.0)), change[0], other, *change[1:], "via=none"))
     if again in ("same", "both"):
-        where = host if e.rng.random() < 0.7 else other
-        steps.append(e.at(4.5, first[0], where, *_change(e, 2, key, first[0])[1:], "via=none"))
-    return steps + _reads(e, 5.5, key, (host, other, third))
+        change = _change(e, 2, key, verb)
+        steps.append(e.at(4.5, verb, e.rng.choice((e.host, e.host, other)), *change[1:], "via=none"))
+    return steps
 
 
 def fast_writer(e: Episode) -> Steps:
@@ -62,10 +71,10 @@ def fast_writer(e: Episode) -> Steps:
 
 def _trio(e: Episode) -> tuple[str, str, str, str]:
     """A record that clients want, and three machines, replicas of it first; each again if there are fewer."""
-    key = e.rng.choice(e.setting.keys)
-    holders = list(e.setting.replicas_of(key))
+    key = e.rng.choice(e.cluster.keys)
+    holders = list(e.cluster.replicas_of(key))
     e.rng.shuffle(holders)
-    rest = [name for name in e.setting.names if name not in holders]
+    rest = [name for name in e.cluster.names if name not in holders]
     hosts = [*holders, *rest]
     return key, hosts[0], hosts[1 % len(hosts)], hosts[2 % len(hosts)]
 
@@ -136,7 +145,7 @@ def moving(e: Episode) -> Steps:
 def _heir(e: Episode, key: str) -> str:
     """The name of a node that is to hold a record once it is a member."""
     names = [f"n{e.number}{letter}" for letter in "abcdefghijklmnopqrstuvw"]
-    return next((name for name in names if name in e.setting.replicas_of(key, name)), names[0])
+    return next((name for name in names if name in e.cluster.replicas_of(key, name)), names[0])
 
 
 def two_of_a_name(e: Episode) -> Steps:

@@ -22,7 +22,7 @@ WRITES_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class ClusterShape:
     """The cluster that episodes befall, as its configuration has it."""
 
     names: Sequence[str]
@@ -49,7 +49,7 @@ class Episode:
     """The machine that it befalls."""
     number: int
     """Tells it from all other episodes of the run."""
-    setting: Setting
+    cluster: ClusterShape
 
     def step(self, part: float, verb: str, *arguments: str) -> Step:
         """A step when `part` of the episode is over: 0 is its beginning and 1 its end."""
@@ -62,7 +62,7 @@ class Episode:
     @property
     def others(self) -> Sequence[str]:
         """All other machines of the configuration, or the one there is."""
-        return [name for name in self.setting.names if name != self.host] or [self.host]
+        return [name for name in self.cluster.names if name != self.host] or [self.host]
 
     @property
     def other(self) -> str:

@@ -22,7 +22,7 @@ def _at_once(e: Episode, part: float) -> Steps:
 def dying_origin(e: Episode) -> Steps:
     """A node that opens a round is killed as it begins."""
     away = e.rng.choice(("1", "20"))
-    return [e.at(0.0, "crash-origin", e.setting.group, away, f"{e.ends - e.begins:.3f}")]
+    return [e.at(0.0, "crash-origin", e.cluster.group, away, f"{e.ends - e.begins:.3f}")]
 
 
 def power(e: Episode) -> Steps:
