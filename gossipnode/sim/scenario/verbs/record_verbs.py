@@ -32,18 +32,22 @@ async def _raw_put(stage: Stage, words: Words) -> Iterable[str]:
 
 
 async def _raw_put_many(stage: Stage, words: Words) -> Iterable[str]:
-    """Put numbered records each into one replica of its shard."""
+    """Put numbered records each into one replica of its shard: into the first, the second, and so on."""
     prefix, first, count, *rest = words
     if not (first.isdigit() and count.isdigit()):
         raise ScenarioError("FIRST and COUNT are whole numbers")
     tags, options = _numbers(rest)
     for number in range(int(first), int(first) + int(count)):
         entity = _entity(f"{prefix}/{number}")
-        for machine in stage.machines.running:
-            node = machine.node
-            if node is not None and node.parts.local.shards.holds(node.parts.local.shards.shard_of(entity)):
-                await _put(stage, machine.host, node, entity, tags, options)
-                break
+        holders = [
+            (machine.host, node)
+            for machine in stage.machines.running
+            if (node := machine.node) is not None
+            and node.parts.local.shards.holds(node.parts.local.shards.shard_of(entity))
+        ]
+        if holders:
+            host, node = holders[number % len(holders)]
+            await _put(stage, host, node, entity, tags, options)
     return ["ok"]
 
 
