@@ -17,7 +17,7 @@ from gossipnode.core.session.messages import (
     TreeSlots,
 )
 from gossipnode.core.session.tree_server import TreeServer
-from gossipnode.node.repair.repair_stream import TAKEN_MIN_BYTES, RepairStream
+from gossipnode.node.repair.repair_stream import RepairStream
 from gossipnode.node.repair.shard_store import ShardStore
 from tests.node.repair.streams import FakeStream, Pipe
 from tests.node.support import make_local, memory_store
@@ -72,10 +72,13 @@ async def serve(bytes_at_a_time: int, every_seconds: float) -> None:
 
 
 async def test_a_peer_that_takes_what_we_send_is_not_silent(autojump_clock: object) -> None:
-    await serve(TAKEN_MIN_BYTES, 0.6 * SILENCE_SECONDS)
+    await serve(65_536, 0.6 * SILENCE_SECONDS)
     assert trio.current_time() == 6 * SILENCE_SECONDS
 
 
-async def test_a_peer_that_takes_a_few_bytes_a_minute_is_silent(autojump_clock: object) -> None:
+@pytest.mark.parametrize("bytes_a_minute", [1, 65_535])
+async def test_a_peer_that_takes_a_few_bytes_a_minute_is_silent(
+    bytes_a_minute: int, autojump_clock: object
+) -> None:
     with pytest.RaisesGroup(pytest.RaisesExc(TimeoutError, match="the client said nothing for 100 s")):
-        await serve(1, 0.6 * SILENCE_SECONDS)
+        await serve(bytes_a_minute, 0.6 * SILENCE_SECONDS)
