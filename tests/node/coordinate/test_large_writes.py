@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from gossipnode.concurrency.shares import Caller
-from gossipnode.node.coordinate.large_writes import LARGE_WRITE_BYTES, LARGE_WRITES_AT_ONCE
+from gossipnode.node.coordinate.large_writes import LARGE_WRITE_BYTES, LARGE_WRITES_AT_ONCE, LargeWrites
 from gossipnode.sim import Cluster, running
 from tests.records import prop
 
@@ -36,6 +36,15 @@ class Clients:
 def slow_disks(cluster: Cluster) -> None:
     for store in cluster.stores.values():
         store.commit_seconds = COMMIT_SECONDS
+
+
+async def test_a_write_takes_a_turn_from_64_kib_on() -> None:
+    writes = LargeWrites()
+    caller = Caller("10.0.0.1")
+    async with writes.turn(caller, 65_535) as turn:
+        assert turn is None
+    async with writes.turn(caller, 65_536) as turn:
+        assert turn is not None
 
 
 @pytest.mark.slow

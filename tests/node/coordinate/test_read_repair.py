@@ -16,7 +16,7 @@ from gossipnode.node.coordinate.read_repair import (
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.sim import Cluster, running
 from tests.node.cluster import versions
-from tests.records import entity, record
+from tests.records import entity, prop, record
 
 N1 = entity("n/1")
 SHARD = ShardId("sw", 0)
@@ -93,6 +93,21 @@ async def test_reads_of_one_replica_alone_repair_nothing(autojump_clock: object)
         assert await versions(cluster, N1) == [6, 0, 0]
 
 
+@pytest.mark.parametrize("request_of", ["apply", "delete"])
+async def test_what_a_write_reads_first_is_not_repaired(request_of: str, autojump_clock: object) -> None:
+    """The write itself goes to every replica."""
+    async with running(Cluster()) as cluster:
+        for name in "ab":
+            await cluster.put(name, record("n/1", k="new", revision=6))
+        if request_of == "apply":
+            await cluster.coordinator("a").apply(prop("n/1", x=1), replace=False, ack="all")
+        else:
+            await cluster.coordinator("a").delete(N1, ack="all")
+        await trio.sleep(0.1)
+        assert len(set(await versions(cluster, N1))) == 1
+        assert (repair_of(cluster, "a").repaired, repair_of(cluster, "a").dropped) == (0, 0)
+
+
 async def test_a_write_that_came_in_between_is_not_undone(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
         newer = record("n/1", k="newer", revision=9)
@@ -146,6 +161,20 @@ async def test_one_hanging_replica_does_not_hold_up_the_repair_of_others(autojum
         await trio.sleep(2 * REPLICA_SECONDS)
         assert (await cluster.held_of(N1))["b"] is not None
         assert (repair.repaired, repair.dropped) == (1, 500)
+
+
+async def test_four_copies_are_written_to_at_once(autojump_clock: object) -> None:
+    """However many are stale: clients' requests go to the same replicas."""
+    async with running(Cluster()) as cluster:
+        repair = repair_of(cluster, "a")
+        cluster.stores["b"].commit_seconds = 1.0
+        repair.offer(Stale("b", SHARD, record(f"n/{number}", revision=6)) for number in range(10))
+        done = []
+        await trio.sleep(0.5)
+        for _ in range(3):
+            await trio.sleep(1)
+            done.append(repair.repaired)
+        assert done == [4, 8, 10]
 
 
 @pytest.mark.slow

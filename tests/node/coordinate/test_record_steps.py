@@ -1,11 +1,15 @@
-"""The steps of requests: what they do about members that hang."""
+"""The steps of requests: what they do about members that hang or see other members."""
 
 from __future__ import annotations
 
+import pytest
 import trio
 
-from gossipnode.node.coordinate.record_steps import COMPARE_SECONDS, COMPARED_MEMBERS_MAX
+from gossipnode.core.cluster.placement import Placement
+from gossipnode.node.coordinate.record_steps import COMPARE_SECONDS, COMPARED_MEMBERS_MAX, VIEW_ATTEMPTS
+from gossipnode.node.refusals.request_errors import OtherViewError
 from gossipnode.sim import Cluster, running
+from tests.node.cluster import N1
 from tests.node.moving import eventually
 
 
@@ -50,3 +54,24 @@ async def test_views_are_compared_with_a_few_members_at_most(autojump_clock: obj
         await cluster.parts("a").coordination.steps.compare_views("c")
         assert trio.current_time() - began <= COMPARED_MEMBERS_MAX * COMPARE_SECONDS + 1
         assert len(asked) == COMPARED_MEMBERS_MAX
+
+
+async def test_views_are_compared_before_each_new_try_and_the_last_try_counts(autojump_clock: object) -> None:
+    async with running(Cluster()) as cluster:
+        asked = count_comparisons(cluster, "a")
+        tries = 0
+
+        async def attempt(placement: Placement) -> str:
+            nonlocal tries
+            tries += 1
+            if tries < last:
+                raise OtherViewError(f"try {tries}", "b")
+            return "done"
+
+        steps = cluster.parts("a").coordination.steps
+        last = VIEW_ATTEMPTS
+        assert await steps.in_one_view(N1, attempt) == "done"
+        assert asked == ["b"] * (VIEW_ATTEMPTS - 1)
+        tries, last = 0, VIEW_ATTEMPTS + 1
+        with pytest.raises(OtherViewError, match=f"try {VIEW_ATTEMPTS}"):
+            await steps.in_one_view(N1, attempt)

@@ -163,6 +163,18 @@ async def test_a_caller_whose_time_is_shorter_than_a_hanging_replica_is_told_in_
         assert (await put(cluster, "a", x=1)).created
 
 
+async def test_the_error_says_of_each_replica_what_it_did(autojump_clock: object) -> None:
+    async with running(Cluster()) as cluster:
+        cluster.hang("b")
+        cluster.hang("c")
+        with pytest.raises(TooFewReplicasError) as caught:
+            await put(cluster, "a", x=1)
+    assert str(caught.value) == (
+        "sw/0: 1 of 3 replicas answered, quorum needs 2; "
+        "not: b (no answer within 2 s), c (no answer within 2 s)"
+    )
+
+
 async def test_too_few_is_unavailable_to_a_client(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster, cluster.channel("a") as channel:
         await cluster.isolate("a")

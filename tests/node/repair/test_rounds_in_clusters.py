@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import trio
 import trio.testing
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import Round, RoundOutcome
-from gossipnode.core.ring.turn import HopEnd
+from gossipnode.core.ring.turn import Cause, HopEnd
 from gossipnode.core.session.messages import ClientMessage, RootCompare, ServerMessage, TreeRoot
 from gossipnode.node.endpoints.repair_service import CLIENT_SILENCE_SECONDS
 from gossipnode.node.peers import call_metadata, hello
 from gossipnode.rpc import ClientStream, RpcError, Server, ServerStream, Status
-from gossipnode.sim import Cluster
+from gossipnode.sim import Cluster, running
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.services import PROPAGATION, REPAIR
 from tests.records import record
@@ -356,3 +358,12 @@ async def test_a_foreign_peer_without_a_tree_is_skipped_whatever_error_it_ends_w
         assert finished.hops[0].reason == "no tree for the shard"
         cluster.stop()
         nursery.cancel_scope.cancel()
+
+
+async def test_rounds_have_ids_of_24_hexadecimal_digits(autojump_clock: object) -> None:
+    """Some of a hundred would have another digit if ids had one bit more."""
+    async with running(Cluster()) as cluster:
+        origin = cluster.parts("a").repair.origin
+        ids = {origin.open(ShardId("sw", 0), "abc", Cause.ASKED)[0].round for _ in range(100)}
+    assert len(ids) == 100
+    assert all(re.fullmatch("[0-9a-f]{24}", each) for each in ids)

@@ -11,10 +11,12 @@ from gossipnode.core.session.commands import FetchRecords, ReadLeaves, Write
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_errors import ShardGoneError, ViewConflictError
 from gossipnode.node.repair.shard_store import CallerView, ShardStore
+from gossipnode.store.memory_image import MemoryImage
 from tests.node.members_and_groups import group
-from tests.node.support import NOW, make_local
+from tests.node.support import NOW, make_local, memory_store
 from tests.records import entity, record
 
+SHARD = ShardId("sw", 0)
 NAMED = ShardId("made", 0)
 """The shard as a peer names it, without an incarnation."""
 
@@ -45,6 +47,17 @@ async def test_a_server_learns_its_shard_from_the_clients_first_message() -> Non
         made("n/1"),
         None,
     ]
+
+
+async def test_a_record_that_is_damaged_counts_as_missing_and_costs_no_other() -> None:
+    """The peer sends it again. A session that failed at it would never repair anything."""
+    image = MemoryImage()
+    local = make_local(memory_store(image=image))
+    await local.store.write([(SHARD, record("n/1")), (SHARD, record("n/2"))])
+    image.held(SHARD).rotten[entity("n/1")] = b"rotten"
+    store = ShardStore(local, SHARD)
+    assert await store.tree(SHARD) is not None
+    assert await store.records(FetchRecords((entity("n/1"), entity("n/2")))) == [None, record("n/2")]
 
 
 async def test_leaves_are_read_a_page_at_a_time() -> None:

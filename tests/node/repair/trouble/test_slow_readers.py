@@ -17,7 +17,7 @@ from gossipnode.core.session.messages import (
     TreeSlots,
 )
 from gossipnode.core.session.tree_server import TreeServer
-from gossipnode.node.repair.repair_stream import TAKEN_MIN_BYTES, RepairStream
+from gossipnode.node.repair.repair_stream import RepairStream
 from gossipnode.node.repair.shard_store import ShardStore
 from tests.node.repair.streams import FakeStream, Pipe
 from tests.node.support import make_local, memory_store
@@ -28,11 +28,11 @@ SILENCE_SECONDS = 100.0
 
 
 class SlowReader(FakeStream):
-    """The peer takes some bytes of each list of answers at a time, and says nothing."""
+    """The peer takes some bytes of each list of answers, and then some more, and says nothing."""
 
-    def __init__(self, inbound: Pipe, bytes_at_a_time: int, every_seconds: float) -> None:
+    def __init__(self, inbound: Pipe, takes: Sequence[int], every_seconds: float) -> None:
         super().__init__(inbound, Pipe(100))
-        self._bytes_at_a_time = bytes_at_a_time
+        self._takes = takes
         self._every_seconds = every_seconds
         self._taken = 0
 
@@ -42,19 +42,19 @@ class SlowReader(FakeStream):
 
     async def send_batch(self, messages: Sequence[Any]) -> None:
         if not isinstance(messages[0], RootCompare | DifferSummary):
-            for _ in range(10):
+            for size in self._takes:
                 await trio.sleep(self._every_seconds)
-                self._taken += self._bytes_at_a_time
+                self._taken += size
         await super().send_batch(messages)
 
 
-async def serve(bytes_at_a_time: int, every_seconds: float) -> None:
+async def serve(takes: Sequence[int], every_seconds: float) -> None:
     """Serve a client that asks for one record, and takes a long time to read it."""
     store = memory_store()
     await store.write([(SHARD, record("n/1"))])
     inbound = Pipe(100)
     await inbound.put(TreeRoot("sw", 0, "another"))
-    stream = SlowReader(inbound, bytes_at_a_time, every_seconds)
+    stream = SlowReader(inbound, takes, every_seconds)
     server = RepairStream(
         stream,
         TreeServer({"sw": 1}, page_leaves=8),
@@ -72,10 +72,18 @@ async def serve(bytes_at_a_time: int, every_seconds: float) -> None:
 
 
 async def test_a_peer_that_takes_what_we_send_is_not_silent(autojump_clock: object) -> None:
-    await serve(TAKEN_MIN_BYTES, 0.6 * SILENCE_SECONDS)
+    await serve([65_536] * 10, 0.6 * SILENCE_SECONDS)
     assert trio.current_time() == 6 * SILENCE_SECONDS
 
 
-async def test_a_peer_that_takes_a_few_bytes_a_minute_is_silent(autojump_clock: object) -> None:
+@pytest.mark.parametrize(
+    "takes",
+    [
+        pytest.param([1] * 10, id="a byte a minute"),
+        pytest.param([65_535] * 10, id="almost enough a minute"),
+        pytest.param([65_536, *[0] * 9], id="enough once, and then nothing"),
+    ],
+)
+async def test_a_peer_that_takes_next_to_nothing_is_silent(takes: list[int], autojump_clock: object) -> None:
     with pytest.RaisesGroup(pytest.RaisesExc(TimeoutError, match="the client said nothing for 100 s")):
-        await serve(1, 0.6 * SILENCE_SECONDS)
+        await serve(takes, 0.6 * SILENCE_SECONDS)
