@@ -156,13 +156,14 @@ def finally_rounds_repair(history: History, verdict: Verdict) -> None:
 
 
 def _expect_repair(seen: RoundSeen, verdict: Verdict) -> None:
-    limit = hop_limit(seen.replicas)
-    if verdict.fails(seen.outcome in (RoundOutcome.CONVERGED.value, RoundOutcome.REPAIRED.value)):
+    due = hop_limit(seen.replicas)
+    complete = seen.outcome in (RoundOutcome.CONVERGED.value, RoundOutcome.REPAIRED.value)
+    if verdict.fails(complete):
         verdict.add(seen.ended, f"{_named(seen)} was {seen.outcome or 'lost'} although all was healed")
-    if verdict.fails(len(seen.hops) <= limit):
+    if verdict.fails(len(seen.hops) == due or (not complete and len(seen.hops) < due)):
         verdict.add(
             seen.ended,
-            f"{_named(seen)} made {len(seen.hops)} hops over {seen.replicas} replicas, more than {limit}",
+            f"{_named(seen)} shows {len(seen.hops)} hops over {seen.replicas} replicas in place of {due}",
         )
 
 

@@ -177,6 +177,12 @@ def test_a_final_round_of_too_many_hops() -> None:
     assert story.broken() == {"finally_rounds_repair"}
 
 
+def test_a_final_round_that_lacks_the_report_of_a_hop() -> None:
+    story = Story()
+    story.round(SPAN, "repaired", MOVED, EQUAL, final=True)
+    assert story.broken() == {"finally_rounds_repair"}
+
+
 def test_a_second_final_round_that_still_repairs() -> None:
     story = Story()
     story.round((LATE + 5, LATE + 6), "repaired", MOVED, EQUAL, EQUAL, final=True)
