@@ -138,10 +138,18 @@ def test_with_one_stopped_answers_are_complete_and_only_the_first_one_waits(node
 
 
 def _back(stock: Stock, node: Node) -> None:
-    """Wait until queries ask a node again that was stopped for a while."""
+    """Wait until queries ask a node again that was stopped for a while.
+
+    One that finds out that another node has just died is refused if this one still counts as down.
+    """
 
     def searched() -> bool:
-        (root,) = ask(stock, groups=["whole"], trace=True).trace.spans
+        try:
+            (root,) = ask(stock, groups=["whole"], trace=True).trace.spans
+        except grpc.RpcError as error:
+            assert isinstance(error, grpc.Call)
+            assert error.code() is grpc.StatusCode.UNAVAILABLE
+            return False
         return any(span.message == f"search on {node.name}" and not span.error for span in root.children)
 
     eventually(searched, f"answer of {node.name}")
