@@ -147,7 +147,8 @@ class BulkWrites:
 
         def renew(_entity: Entity, existing: Record | None) -> Record | None:
             if existing is None or existing.deleted:
-                return None
+                # A delete that failed may have left its tombstone at one replica, and the record at others.
+                return existing
             return self._steps.tombstone(existing)
 
         async with self._steps.locks.hold(entities):

@@ -33,9 +33,7 @@ def always_rounds_tell_the_truth(history: History, verdict: Verdict) -> None:
     for seen in history.rounds:
         if not _is_still(history, seen, STRAGGLER_SECONDS):
             continue
-        if seen.outcome in (RoundOutcome.CONVERGED.value, RoundOutcome.REPAIRED.value) and verdict.fails(
-            seen.equal_after
-        ):
+        if seen.ended_well and verdict.fails(seen.equal_after):
             verdict.add(
                 seen.ended, f"{_named(seen)} said {seen.outcome}, but its replicas differed when it ended"
             )
@@ -54,9 +52,7 @@ def always_rounds_claim_what_their_hops_show(history: History, verdict: Verdict)
         incomplete = [hop for hop in seen.hops if not hop.complete]
         if seen.outcome == RoundOutcome.CONVERGED.value and verdict.fails(not moved):
             verdict.add(seen.ended, f"{_named(seen)} said converged, but moved {moved} records")
-        if seen.outcome in (RoundOutcome.CONVERGED.value, RoundOutcome.REPAIRED.value) and verdict.fails(
-            not incomplete
-        ):
+        if seen.ended_well and verdict.fails(not incomplete):
             verdict.add(
                 seen.ended,
                 f"{_named(seen)} said {seen.outcome}, but its hop from {incomplete[0].from_node} to "
@@ -115,9 +111,7 @@ def eventually_lost_rounds_are_made_good(history: History, verdict: Verdict) -> 
             continue
         until = calm_from + MADE_GOOD_SECONDS
         made_good = any(
-            other.shard == seen.shard
-            and seen.ended < other.ended <= until
-            and other.outcome in (RoundOutcome.CONVERGED.value, RoundOutcome.REPAIRED.value)
+            other.shard == seen.shard and seen.ended < other.ended <= until and other.ended_well
             for other in history.rounds
         )
         if verdict.fails(made_good):
@@ -157,10 +151,9 @@ def finally_rounds_repair(history: History, verdict: Verdict) -> None:
 
 def _expect_repair(seen: RoundSeen, verdict: Verdict) -> None:
     due = hop_limit(seen.replicas)
-    complete = seen.outcome in (RoundOutcome.CONVERGED.value, RoundOutcome.REPAIRED.value)
-    if verdict.fails(complete):
+    if verdict.fails(seen.ended_well):
         verdict.add(seen.ended, f"{_named(seen)} was {seen.outcome or 'lost'} although all was healed")
-    if verdict.fails(len(seen.hops) == due or (not complete and len(seen.hops) < due)):
+    if verdict.fails(len(seen.hops) == due or (not seen.ended_well and len(seen.hops) < due)):
         verdict.add(
             seen.ended,
             f"{_named(seen)} shows {len(seen.hops)} hops over {seen.replicas} replicas in place of {due}",

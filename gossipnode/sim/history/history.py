@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.ring.round import Hop
+from gossipnode.core.ring.round import Hop, RoundOutcome
 from gossipnode.sim.history.operations import Operation, Tags
 
 
@@ -45,6 +45,11 @@ class RoundSeen:
     """Whether it belongs to the end of a run: everything is healed, and nobody writes."""
     cause: str = "asked"
     """Why it was started: `asked` by a step, or `scheduled`."""
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it says that it left no replica and no record out."""
+        return self.outcome in (RoundOutcome.CONVERGED.value, RoundOutcome.REPAIRED.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,7 +243,9 @@ def _fault_steps(
     steps: list[Step] = []
     time, number, joined = rng.uniform(*temper.pause_seconds), lane * 1000, 0
     while time < seconds:
-        possible = [kind for kind in kinds if kind not in JOINS or joined < JOINED_MAX] or ["cut"]
+        possible = [kind for kind in kinds if kind not in JOINS or joined < JOINED_MAX]
+        if not possible:
+            break
         weights = [FAULT_KINDS[each].weight for each in possible]
         kind = FAULT_KINDS[rng.choices(possible, weights)[0]]
         ends = time + max(kind.least_seconds, rng.uniform(*temper.episode_seconds))

@@ -90,6 +90,17 @@ def test_no_more_than_a_few_nodes_join() -> None:
     assert 0 < max(joined) <= 2 * (JOINED_MAX + 2)
 
 
+def test_faults_that_nobody_asked_for_do_not_take_the_place_of_more_joins() -> None:
+    for seed in SEEDS:
+        made = generate(seed, minutes=20.0, operations=0, faults=("moving",))
+        assert {step.verb for step in made.steps} <= {
+            *("cut", "mend", "pause", "resume", "latency", "commits", "join", "apply", "replace", "delete"),
+            *("get", "round", "heal", "wait", "crash", "raw-put-many", "round-all", "finish"),
+        }
+        last = max((step.at or 0.0 for step in made.steps if step.verb == "cut"), default=0.0)
+        assert last < 600.0
+
+
 def test_a_run_whose_rounds_are_scheduled_once_asks_for_none_and_waits_for_them() -> None:
     found = 0
     for seed in range(200):

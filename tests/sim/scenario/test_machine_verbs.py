@@ -52,3 +52,12 @@ def test_the_end_of_a_run_tells_what_each_node_holds() -> None:
     assert [each.node for each in usage] == ["a", "b", "c"]
     assert all(each.connections >= 2 and each.tasks > 10 and each.memory_bytes for each in usage)
     assert all(0 < each.steps_a_minute < 5000 for each in usage)
+
+
+def test_a_wrong_clock_leaves_a_majority_and_no_calm() -> None:
+    result = played(
+        "nodes a b c\ngroups sw:1:3\nclock a +30\nclock b +30\nwait 5\ncrash c\nwait 1\nstop b\nwait 1"
+    )
+    assert [period.ends for period in result.history.calm] == [0.0]
+    (served,) = result.history.served
+    assert (served.begins, round(served.ends)) == (0.0, 6)

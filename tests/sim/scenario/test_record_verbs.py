@@ -68,3 +68,12 @@ def test_all_links_can_be_named_at_once() -> None:
     assert not result.problems
     assert result.history.calm[0].ends == 0.0
     assert result.operations == 2
+
+
+def test_many_records_go_to_one_replica_after_the_other() -> None:
+    """So that a round has to gather records and to spread them."""
+    result = played(
+        PAIR + "raw-put-many sw/n 0 3 x=1\nholds a sw/n/0 -> live\nholds b sw/n/0 -> nothing\n"
+        "holds a sw/n/1 -> nothing\nholds b sw/n/1 -> live\nholds a sw/n/2 -> live"
+    )
+    assert not result.problems

@@ -56,7 +56,7 @@ class Episode:
         return self.at(part * (self.ends - self.begins), verb, *arguments)
 
     def at(self, seconds: float, verb: str, *arguments: str) -> Step:
-        """A step so many seconds after the beginning of the episode."""
+        """A step a number of seconds after the beginning of the episode."""
         return Step(round(self.begins + seconds, 3), verb, arguments)
 
     @property

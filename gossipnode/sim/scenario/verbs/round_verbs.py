@@ -116,7 +116,7 @@ async def _until_round(stage: Stage, words: Words) -> Iterable[str]:
 
 
 async def _next_round(stage: Stage, shard: str, limit: float, host: str = "") -> RoundUnderWay | None:
-    """The next round of a group or shard that a machine opens, or any; None if there is none in time."""
+    """The next round of a group or shard that a machine opens, or None after `limit` seconds."""
     known = set(stage.rounds.under_way)
     with trio.move_on_after(limit):
         while True:

@@ -209,3 +209,21 @@ async def test_an_import_that_too_few_replicas_take_is_unavailable(autojump_cloc
             with pytest.raises(RpcError, match="1 of 3 replicas answered, quorum needs 2") as caught:
                 await stream.recv()
         assert caught.value.status is Status.UNAVAILABLE
+
+
+@pytest.mark.parametrize("asked", ["one record", "many"])
+async def test_a_delete_that_finds_a_tombstone_sees_that_a_quorum_has_it(
+    asked: str, autojump_clock: object
+) -> None:
+    """A delete that failed has left it at a alone. Without a, nobody may find the record then."""
+    async with running(Cluster()) as cluster:
+        for name in "abc":
+            await cluster.put(name, record("n/1", x=1, revision=5))
+        await cluster.put("a", record("n/1", revision=6, delete_time=6))
+        if asked == "many":
+            bulk = cluster.parts("a").coordination.bulk
+            await bulk.delete_all([entity("n/1")], AckLevel.QUORUM)
+        else:
+            assert (await cluster.coordinator("a").delete(entity("n/1"))).tombstone is None
+        await cluster.isolate("a")
+        assert await live(cluster, "b", "n/1") is None
