@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 PORT_MAX = 65535
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?")
+_ZERO_IPV4 = re.compile(r"(0x)?0+(\.(0x)?0+){0,3}", re.IGNORECASE)
+"""0.0.0.0 in the spellings that sockets take: hexadecimal numbers, and fewer than four of them."""
+_ZERO_IPV6 = (ipaddress.IPv6Address("::"), ipaddress.IPv6Address("::ffff:0.0.0.0"))
 _FORMS_EXPECTED = "expected HOST:PORT or [IPV6]:PORT"
 
 
@@ -23,6 +26,14 @@ class Address(NamedTuple):
 
     host: str
     port: int
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether it stands for all addresses of a machine: one can listen there, and nobody can dial it."""
+        if ":" not in self.host:
+            return bool(_ZERO_IPV4.fullmatch(self.host))
+        bare, _, _zone = self.host.partition("%")
+        return ipaddress.IPv6Address(bare) in _ZERO_IPV6
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

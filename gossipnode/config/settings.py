@@ -101,9 +101,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 _OPTIONS = {"cluster.peers": "--peer", "cluster.name": "--cluster", "groups": "--group"}
 
-_EVERY_ADDRESS = ("0.0.0.0", "::")
-"""Hosts that stand for all addresses of a machine. One can listen there, and nobody can dial them."""
-
 _WITHOUT_EFFECT = {
     ("node", "status_listen"): "[node] status_listen is set, but status over HTTP is not served yet",
     ("cluster", "secret"): "[cluster] secret is set, but nothing checks it yet: only TLS keeps strangers out",
@@ -241,10 +238,11 @@ def _assemble(sections: _Sections, groups: _Groups) -> Settings:
                 f"or as GOSSIPNODE_NODE_{key.upper()}"
             )
     node.setdefault("advertise", node["listen"])
-    if node["advertise"].host in _EVERY_ADDRESS:
+    if node["advertise"].is_everywhere:
         raise SettingsError(
-            f"[node] advertise: nobody can dial {node['advertise']}: give the address at which others reach "
-            "this node, in the file, as --advertise, or as GOSSIPNODE_NODE_ADVERTISE"
+            f"[node] listen: {node['listen']} stands for every address of this machine, and nobody can dial "
+            "it: set advertise to the one at which others reach this node, in the file, as --advertise, or "
+            "as GOSSIPNODE_NODE_ADVERTISE"
         )
     node.setdefault("data_dir", Path("data") / node["name"])
     cluster = dict(sections["cluster"])

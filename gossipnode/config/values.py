@@ -137,7 +137,12 @@ def group_name(value: object) -> str:
 
 def address(value: object) -> Address:
     """An address that others can dial."""
-    return _address(value, allow_port_zero=False)
+    parsed = _address(value, allow_port_zero=False)
+    if parsed.is_everywhere:
+        raise WrongValueError(
+            f"nobody can dial {str(value)!r}: it stands for every address of a machine, give one of them"
+        )
+    return parsed
 
 
 def listen_address(value: object) -> Address:

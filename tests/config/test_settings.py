@@ -262,13 +262,6 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         ({"GOSSIPNODE_B_SERVICE_HOST": "b"}, {}, "`enableServiceLinks: false` ends that"),
         ({"GOSSIPNODE_": "b"}, {}, "GOSSIPNODE_: no setting has this name"),
         ({"GOSSIPNODE_ZZZZZZZ": "b"}, {}, "no setting has this name: unset it"),
-        (
-            {"GOSSIPNODE_NODE_LISTEN": "0.0.0.0:7400"},
-            {"node.listen": None},
-            "nobody can dial 0.0.0.0:7400: give",
-        ),
-        ({}, {"node.listen": "[::]:7400"}, r"nobody can dial \[::\]:7400: .* --advertise"),
-        ({}, {"node.advertise": "0.0.0.0:7400"}, "nobody can dial 0.0.0.0:7400"),
         ({"GOSSIPNODE_TLS_REQUIRE_CLIENT": "maybe"}, {}, "GOSSIPNODE_TLS_REQUIRE_CLIENT: expected true"),
         ({"GOSSIPNODE_CLUSTER_PEERS": "b"}, {}, "GOSSIPNODE_CLUSTER_PEERS: 'b' is no peer: expected NAME="),
         ({}, {"node.listen": "x"}, "--listen: 'x' has no port"),
@@ -304,11 +297,6 @@ def test_variables_that_are_no_settings_are_left_alone() -> None:
     ]  # fmt: skip
     environ = {f"GOSSIPNODE_{name}": "x" for name in names} | {"GOSSIPNODES": "x"}
     assert load_settings(None, environ, MINIMAL) == load_settings(overrides=MINIMAL)
-
-
-def test_one_may_listen_everywhere_and_advertise_one_address() -> None:
-    settings = load_settings(overrides=MINIMAL | {"node.listen": "0.0.0.0:7400", "node.advertise": "h:7400"})
-    assert settings.node.advertise == Address("h", 7400)
 
 
 def test_one_list_of_members_may_serve_all_nodes() -> None:

@@ -36,7 +36,11 @@ _FILE = PathType()
 @click.option("--config", type=_PATH, metavar="FILE", help="Settings in TOML; options win over them.")
 @click.option("--name", metavar="N", help="This node's name, unique in the cluster.")
 @click.option("--listen", metavar="HOST:PORT", help="Where to listen; port 0 takes any free one.")
-@click.option("--advertise", metavar="HOST:PORT", help="Where others reach us, if not at --listen.")
+@click.option(
+    "--advertise",
+    metavar="HOST:PORT",
+    help="Where others reach us, if not at --listen; needed where that is 0.0.0.0 or [::].",
+)
 @click.option("--data-dir", type=_FILE, metavar="D", help="Where records are kept; data/NAME if not given.")
 @click.option(
     "--peer",
