@@ -138,6 +138,13 @@ def write_message(line: str) -> None:
     _put_message(printable(shortened(line)))
 
 
+def write_question(text: str) -> None:
+    """A question on stderr, which the answer is to follow in the same line."""
+    with suppress(OSError):
+        sys.stderr.write(printable(shortened(text)))
+        sys.stderr.flush()
+
+
 def write_json_message(line: str) -> None:
     """One line of JSON on stderr, dropped as a message is."""
     _put_message(printable_json(line))

@@ -48,8 +48,11 @@ ASKING = [
 BAR = re.compile(r"\x1b\[[0-9;?]*[AmKhl]|\r|\x1b\[2K")
 
 
-def on_terminal(columns: int, *arguments: str) -> tuple[int, str]:
-    """The exit code of a command, and all that a terminal of this width got from it."""
+def on_terminal(columns: int, *arguments: str, typed: bytes = b"") -> tuple[int, str]:
+    """The exit code of a command, and all that a terminal of this width got from it.
+
+    When the command asks a question, `typed` is typed.
+    """
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = {key: value for key, value in ENVIRONMENT.items() if key not in ("COLUMNS", "LINES")}
@@ -60,6 +63,9 @@ def on_terminal(columns: int, *arguments: str) -> tuple[int, str]:
     parts: list[bytes] = []
     while part := _read(ours):
         parts.append(part)
+        if typed and b"".join(parts).endswith(b"? [y/N] "):
+            os.write(ours, typed)
+            typed = b""
     os.close(ours)
     return process.wait(WAIT_SECONDS), b"".join(parts).decode().replace("\r\n", "\n")
 

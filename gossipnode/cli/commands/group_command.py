@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gossipnode.cli.command_classes import CommandGroup, ManyValues
+from gossipnode.cli.confirm import confirm, yes_option
 from gossipnode.cli.failure import NOT_FOUND, Failure
 from gossipnode.cli.options import NodeTarget, checked, output_option, run_async, target_options
 from gossipnode.cli.output import print_json, print_table, say_spread
@@ -183,14 +184,19 @@ async def _show(target: NodeTarget, name: str, output: str) -> None:
 
 @command.command("delete", short_help="Delete a group and its records, on every member.")
 @_NAME
+@yes_option
 @output_option
 @target_options
-def delete(name: str, output: str, target: NodeTarget) -> None:
+def delete(name: str, yes: bool, output: str, target: NodeTarget) -> None:
     """Delete the group NAME and all of its records, on every member, at once and for good.
 
-    Nothing is asked before. A member that is away deletes them when it is back. A group that is later created
-    with the same name is another one, and starts empty. Exit code 3 if it does not exist.
+    On a terminal you are asked before. A member that is away deletes them when it is back. A group that is
+    later created with the same name is another one, and starts empty. Exit code 3 if it does not exist.
     """
+    confirm(
+        f"delete the group {name} and all of its records, on every member (asked at {target.address})",
+        yes=yes,
+    )
     run_async(_delete, target, name, output)
 
 

@@ -155,7 +155,7 @@ def test_delete(ask_peer: Cli, peer: Peer) -> None:
 def test_delete_says_what_it_does(cli: Cli) -> None:
     said = " ".join(cli("group", "delete", "--help").out.split())
     assert "and all of its records, on every member" in said
-    assert "Nothing is asked before" in said
+    assert "On a terminal you are asked before" in said
 
 
 @pytest.mark.parametrize("command", ["create", "alter"])
