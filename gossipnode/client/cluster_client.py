@@ -182,11 +182,16 @@ class Client:
         ack: Ack | None = None,
         tombstone_retention: timedelta | None = None,
         indexes: Sequence[str] = (),
+        force: bool = False,
     ) -> GroupChange:
         """Create a group. Its numbers of shards and of replicas can never change; all else can be altered.
 
+        More replicas than there are members are refused, unless `force` is given: a quorum counts the
+        replicas, so that no quorum is reached until more than half as many members are there.
+
         Raises:
             AlreadyExistsError: there is a group of this name.
+            FailedError: there are fewer members than replicas.
         """
         request = messages.CreateGroupRequest(
             name=given.name(name),
@@ -195,6 +200,7 @@ class Client:
             ack=given.ack(ack),
             tombstone_retention_seconds=given.seconds(tombstone_retention) or 0,
             indexes=given.texts("indexes", indexes),
+            force=bool(force),
         )
         return read_group_change(await self._call(services.NODE_CREATE_GROUP, request, CallKind.ONCE))
 

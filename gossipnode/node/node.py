@@ -36,6 +36,7 @@ from gossipnode.node.peers.access import Access
 from gossipnode.node.peers.call_metadata import own_metadata
 from gossipnode.node.peers.certificates import Certificates, PeerDialer
 from gossipnode.node.peers.members import open_members
+from gossipnode.node.refusals.request_checks import levels_that_fail
 from gossipnode.node.world import World
 from gossipnode.rpc import Server
 from gossipnode.rpc.server.health import HealthService, ServingStatus
@@ -183,6 +184,7 @@ class Node:
                 working.start_soon(self._watch_store)
                 working.start_soon(self._watch_membership)
                 self._become("ready")
+                self._say_short_groups()
                 self._health.set("", ServingStatus.SERVING)
                 self._say_disk()
                 working.start_soon(self._watch_disk)
@@ -232,6 +234,20 @@ class Node:
             self._log.error("disk full: writes are refused, reads go on", free_bytes=disk.free_bytes)
         else:
             self._log.warning("disk has room again: writes are taken", free_bytes=disk.free_bytes)
+
+    def _say_short_groups(self) -> None:
+        """Say once which groups of the configuration have more replicas than there are members."""
+        view = self.parts.local.registry.view
+        for name in self._settings.groups:
+            group, members = view.groups.get(name), len(view.members)
+            if group is not None and group.replicas > members:
+                self._log.warning(
+                    "fewer members than replicas",
+                    group=name,
+                    replicas=group.replicas,
+                    members=members,
+                    until_then=levels_that_fail(group.replicas, members),
+                )
 
     async def _watch_membership(self) -> None:
         """A node that the cluster has forgotten hands over what it has, and stops."""

@@ -20,6 +20,8 @@ class NewGroup:
     ack: str = ""
     tombstone_retention_seconds: int = 0
     indexes: tuple[str, ...] = ()
+    force: bool = False
+    """Whether it is to be made although there are fewer members than replicas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ def encode_new_group(group: NewGroup) -> v1.CreateGroupRequest:
         ack=group.ack,
         tombstone_retention_seconds=group.tombstone_retention_seconds,
         indexes=list(group.indexes),
+        force=group.force,
     )
 
 
@@ -53,6 +56,7 @@ def decode_new_group(request: v1.CreateGroupRequest) -> NewGroup:
         ack=request.ack,
         tombstone_retention_seconds=request.tombstone_retention_seconds,
         indexes=tuple(request.indexes),
+        force=request.force,
     )
 
 

@@ -79,7 +79,7 @@ async def test_what_is_asked_and_how_the_answers_read() -> None:
         assert await client.create_group("sw") == changed
         retention = timedelta(days=7, milliseconds=1)
         await client.create_group(
-            "sw", shards=2, replicas=1, ack="all", tombstone_retention=retention, indexes=["a"]
+            "sw", 2, 1, ack="all", tombstone_retention=retention, indexes=["a"], force=True
         )
         assert await client.alter_group("sw") == changed
         await client.alter_group("sw", ack="one", tombstone_retention=retention, indexes=["a", "b"])
@@ -91,7 +91,7 @@ async def test_what_is_asked_and_how_the_answers_read() -> None:
     listed, named, plain, full, nothing, all_, no_indexes, deleted, forgotten = registry.asked
     assert (listed.name, named.name, deleted.name, forgotten.name) == ("", "sw", "sw", "b")
     assert plain == create("sw", 1, 3)
-    assert full == create("sw", 2, 1, "all", WEEK, ["a"])
+    assert full == create("sw", 2, 1, "all", WEEK, ["a"], force=True)
     assert nothing == alter("sw")
     assert all_ == alter("sw", "one", WEEK, messages.AlterGroupRequestTagList(["a", "b"]))
     # An empty list of indexes must differ from no list, which leaves the indexes as they are.

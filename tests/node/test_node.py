@@ -74,6 +74,29 @@ async def test_a_start_that_fails_later_gives_the_address_back(autojump_clock: o
     assert await cluster.network.listen(cluster.address("a"))
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("a", [("lone", 2, 1), ("sw", 3, 1)]),
+        ("ab", [("sw", 3, 2)]),
+        ("abc", []),
+    ],
+)
+async def test_a_configured_group_with_too_few_members_is_warned_of_once(
+    names: str, expected: list[tuple[str, int, int]], autojump_clock: object
+) -> None:
+    cluster = Cluster(names=names, groups=["sw:1:3", "lone:1:2", "one:1:1"])
+    with structlog.testing.capture_logs() as logs:
+        async with trio.open_nursery() as nursery:
+            await cluster.start(nursery, "a")
+            await trio.sleep(600)
+            cluster.stop()
+    told = [line for line in logs if line["event"] == "fewer members than replicas"]
+    assert [(line["group"], line["replicas"], line["members"]) for line in told] == expected
+    assert {line["log_level"] for line in told} <= {"warning"}
+    assert all("`all` needs" in line["until_then"] for line in told)
+
+
 async def health(cluster: Cluster, name: str = "a") -> ServingStatus:
     async with cluster.channel(name) as channel:
         return await channel.unary(CHECK, "", timeout=5)

@@ -34,7 +34,7 @@ GROUP = Group("sw", 2, 3, AckLevel.ALL, 36 * 3600, ("zone", "port"), 2**62)
 
 @pytest.mark.slow
 @examples(50)
-@given(st.builds(NewGroup, TEXTS, COUNTS, COUNTS, TEXTS, SECONDS, TAGS))
+@given(st.builds(NewGroup, TEXTS, COUNTS, COUNTS, TEXTS, SECONDS, TAGS, st.booleans()))
 def test_a_new_group_comes_back_as_it_went(group: NewGroup) -> None:
     data = encode(encode_new_group(group))
     assert decode_new_group(decode(v1.CreateGroupRequest, data)) == group

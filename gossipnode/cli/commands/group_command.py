@@ -70,6 +70,12 @@ def command() -> None:
 @_ACK
 @_RETENTION
 @_INDEX
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Create it although there are fewer members than replicas. A quorum counts all of the replicas, so "
+    "none is reached until more than half as many members are there.",
+)
 @output_option
 @target_options
 def create(
@@ -79,10 +85,11 @@ def create(
     ack: str | None,
     retention: float | None,
     indexes: tuple[str, ...],
+    force: bool,
     output: str,
     target: NodeTarget,
 ) -> None:
-    """Create the group NAME. Exit code 1 when there is one of this name.
+    """Create the group NAME. Exit code 1 when there is one of this name, or too few members.
 
     Without --ack a quorum answers; without --retention the retention is 7d.
     """
@@ -95,6 +102,7 @@ def create(
         ack=ack or "",
         tombstone_retention_seconds=int(retention or 0),
         indexes=indexes,
+        force=force,
     )
     run_async(_create, target, encode_new_group(group), output)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gossipnode.core.cluster.view import Group
 from gossipnode.node.local.registry import Registry
 from gossipnode.node.membership.group_admin import GroupUpdate
 from gossipnode.node.membership.membership import Membership
 from gossipnode.node.refusals.error_status import as_status
+from gossipnode.node.refusals.request_checks import check_enough_members, check_writable
 from gossipnode.rpc import CallContext
 from gossipnode.wire import group_codec, services
 from gossipnode.wire.generated.bp.gossipnode import v1
@@ -34,9 +36,14 @@ class NodeAdmin:
         }
 
     async def create_group(self, request: v1.CreateGroupRequest, call: CallContext) -> v1.GroupResponse:
-        """Make a group."""
+        """Make a group. It may have more replicas than there are members only where that is forced."""
         asked = group_codec.decode_new_group(request)
         with as_status():
+            check_writable(asked.name)
+            view = self._registry.view
+            if not asked.force and asked.name not in view.groups:
+                replicas = asked.replicas or Group(asked.name).replicas
+                check_enough_members(asked.name, replicas, len(view.members))
             return _encode_change(
                 await self._groups.create(
                     asked.name,

@@ -76,6 +76,10 @@ class GroupExistsError(Exception):
     """There is a group of that name already."""
 
 
+class TooFewMembersError(Exception):
+    """A group that is to have more replicas than there are members."""
+
+
 class ConfiguredGroupError(Exception):
     """A group of this node's configuration, which only the configuration can remove."""
 

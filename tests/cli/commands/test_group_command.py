@@ -55,6 +55,26 @@ def test_create(ask_peer: Cli, peer: Peer) -> None:
     ]
 
 
+def test_create_by_force(ask_peer: Cli, peer: Peer) -> None:
+    peer.answers[services.NODE_CREATE_GROUP] = changed()
+    ended = ask_peer("group", "create", "sw", "--shards", "8", "--replicas", "3", "--force", "-o", "json")
+    assert shape(ended.out) == SHAPE
+    assert peer.asked == [messages.CreateGroupRequest(name="sw", shards=8, replicas=3, force=True)]
+
+
+def test_create_without_enough_members(ask_peer: Cli, peer: Peer) -> None:
+    why = "group 'sw' is to have 3 replicas, and the number of members is 1"
+    peer.answers[services.NODE_CREATE_GROUP] = RpcError(Status.FAILED_PRECONDITION, why)
+    ended = ask_peer("group", "create", "sw", "--shards", "8", "--replicas", "3")
+    assert (ended.code, ended.out) == (1, "")
+    assert why in ended.problem
+
+
+def test_help_of_force_says_what_it_means(cli: Cli) -> None:
+    said = " ".join(cli("group", "create", "--help").out.split())
+    assert "none is reached until more than half as many members are there" in said
+
+
 def test_create_with_defaults_and_several_values_of_one_option(ask_peer: Cli, peer: Peer) -> None:
     peer.answers[services.NODE_CREATE_GROUP] = changed()
     ended = ask_peer("group", "create", "sw", "--index", "zone", "port", "--replicas", "3", "--shards", "8")

@@ -39,6 +39,41 @@ async def test_a_group_is_made_changed_listed_and_deleted(autojump_clock: object
 
 
 @pytest.mark.parametrize(
+    ("replicas", "members", "why"),
+    [
+        (
+            0,
+            "a",
+            "is to have 3 replicas, and the number of members is 1: `quorum` needs 2 members, and",
+        ),
+        (3, "ab", "is to have 3 replicas, and the number of members is 2: `all` needs 3 members; start"),
+        (1024, "abc", "is to have 1024 replicas, and the number of members is 3: `quorum` needs 513 members"),
+    ],
+)
+async def test_more_replicas_than_members_have_to_be_forced(
+    replicas: int, members: str, why: str, autojump_clock: object
+) -> None:
+    async with asked(Cluster(names=members, groups=["sw:1:1"])) as channel:
+        new = v1.CreateGroupRequest(name="g", shards=1, replicas=replicas)
+        with pytest.raises(RpcError, match=why) as caught:
+            await channel.unary(services.NODE_CREATE_GROUP, new, timeout=20)
+        assert caught.value.status is Status.FAILED_PRECONDITION
+        assert "--force" in caught.value.message
+        new.force = True
+        made = await channel.unary(services.NODE_CREATE_GROUP, new, timeout=20)
+        assert made.group.replicas == (replicas or 3)
+        new.force = False
+        assert await refused(channel, services.NODE_CREATE_GROUP, new) is Status.ALREADY_EXISTS
+
+
+async def test_a_group_may_have_as_many_replicas_as_there_are_members(autojump_clock: object) -> None:
+    async with asked(Cluster()) as channel:
+        new = v1.CreateGroupRequest(name="g", shards=1, replicas=3)
+        made = await channel.unary(services.NODE_CREATE_GROUP, new, timeout=20)
+        assert made.group.replicas == 3
+
+
+@pytest.mark.parametrize(
     ("method", "request_of", "status"),
     [
         (services.NODE_ALTER_GROUP, lambda: v1.AlterGroupRequest(name="no"), Status.NOT_FOUND),
@@ -47,6 +82,11 @@ async def test_a_group_is_made_changed_listed_and_deleted(autojump_clock: object
         (services.NODE_LIST_GROUPS, lambda: v1.ListGroupsRequest(name="no"), Status.NOT_FOUND),
         (services.NODE_FORGET_MEMBER, lambda: v1.ForgetMemberRequest(name="no"), Status.NOT_FOUND),
         (services.NODE_CREATE_GROUP, lambda: v1.CreateGroupRequest(name="_x"), Status.PERMISSION_DENIED),
+        (
+            services.NODE_CREATE_GROUP,
+            lambda: v1.CreateGroupRequest(name="_x", replicas=9),
+            Status.PERMISSION_DENIED,
+        ),
     ],
 )
 async def test_what_cannot_be_is_refused_with_its_status(

@@ -68,7 +68,9 @@ async def _create(stage: Stage, words: Words) -> Iterable[str]:
     stage.fault(host, f"is told to create {group}", "group create")
     stage.history.gone_groups.discard(name)
     client = await stage.clients.client(OPERATOR, [host])
-    return await _told(stage, host, client.create_group(name, shards=shards, replicas=replicas))
+    # A scenario may have a group wait for its members.
+    creation = client.create_group(name, shards=shards, replicas=replicas, force=True)
+    return await _told(stage, host, creation)
 
 
 async def _alter(stage: Stage, words: Words) -> Iterable[str]:

@@ -420,6 +420,10 @@ class CreateGroupRequest(betterproto.Message):
 
     tombstone_retention_seconds: int = betterproto.uint64_field(5)
     indexes: List[str] = betterproto.string_field(6)
+    force: bool = betterproto.bool_field(7)
+    """
+    Create it although there are fewer members than replicas: levels that need more than there are fail.
+    """
 
 
 @dataclass(eq=False, repr=False)

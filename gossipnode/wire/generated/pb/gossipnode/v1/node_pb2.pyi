@@ -418,20 +418,22 @@ class Group(_message.Message):
     def __init__(self, name: _Optional[str] = ..., shards: _Optional[int] = ..., replicas: _Optional[int] = ..., ack: _Optional[str] = ..., tombstone_retention_seconds: _Optional[int] = ..., indexes: _Optional[_Iterable[str]] = ..., incarnation: _Optional[int] = ...) -> None: ...
 
 class CreateGroupRequest(_message.Message):
-    __slots__ = ("name", "shards", "replicas", "ack", "tombstone_retention_seconds", "indexes")
+    __slots__ = ("name", "shards", "replicas", "ack", "tombstone_retention_seconds", "indexes", "force")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
     ACK_FIELD_NUMBER: _ClassVar[int]
     TOMBSTONE_RETENTION_SECONDS_FIELD_NUMBER: _ClassVar[int]
     INDEXES_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     shards: int
     replicas: int
     ack: str
     tombstone_retention_seconds: int
     indexes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., shards: _Optional[int] = ..., replicas: _Optional[int] = ..., ack: _Optional[str] = ..., tombstone_retention_seconds: _Optional[int] = ..., indexes: _Optional[_Iterable[str]] = ...) -> None: ...
+    force: bool
+    def __init__(self, name: _Optional[str] = ..., shards: _Optional[int] = ..., replicas: _Optional[int] = ..., ack: _Optional[str] = ..., tombstone_retention_seconds: _Optional[int] = ..., indexes: _Optional[_Iterable[str]] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class AlterGroupRequest(_message.Message):
     __slots__ = ("name", "ack", "tombstone_retention_seconds", "indexes")
