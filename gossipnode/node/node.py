@@ -68,7 +68,7 @@ async def run_node(
     Raises:
         CertificateError: a file of [tls] cannot be used.
         NotAMemberError: the cluster that it is to join cannot be found, or refuses it.
-        StoreError: the data directory is in use, damaged, or too new.
+        StoreError: the data directory is in use, damaged, too new, or another node's.
         OSError: the address cannot be listened at.
         NodeFailedError: the store failed later on.
     """

@@ -66,6 +66,10 @@ class StoreTooNewError(StoreError):
     """The file was written by a newer version of gossipnode."""
 
 
+class OtherNodeError(StoreError):
+    """The data directory belongs to a node of another name."""
+
+
 class StoreFullError(StoreError):
     """The disk is full, and nothing of the write was kept. Reads go on, and a later write may work again."""
 

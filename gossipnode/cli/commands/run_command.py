@@ -263,6 +263,7 @@ def _opener(reseed: bool) -> OpenStore:
     async def open_store(
         settings: Settings, leaf_digest: LeafDigest, index_rows: IndexRows
     ) -> AsyncGenerator[Store]:
+        from gossipnode.node.local.owner import take_store
         from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
 
         async with open_sqlite_store(
@@ -274,6 +275,7 @@ def _opener(reseed: bool) -> OpenStore:
         ) as store:
             if store.moved_aside is not None:
                 say(f"gossipnode: the damaged file is now {store.moved_aside}; the others fill this node")
+            await take_store(store, settings.node.name, settings.node.data_dir)
             yield store
 
     return open_store

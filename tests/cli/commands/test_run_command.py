@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -183,6 +184,18 @@ def test_a_data_directory_in_use(node_starter: Starter, tmp_path: Path) -> None:
     ended = run_process("verify", "--data-dir", str(tmp_path / "a"))
     assert ended.code == 1
     assert f"{tmp_path / 'a'} is in use" in ended.problem
+
+
+@pytest.mark.slow
+def test_a_data_directory_of_another_node(node_starter: Starter, tmp_path: Path) -> None:
+    assert node_starter("a", "--group", "sw:1:1").stop() == 0
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "a", copy)
+    ended = run_process("run", "--name", "zz", "--listen", "127.0.0.1:0", "--data-dir", str(copy))
+    assert (ended.code, ended.out) == (1, "")
+    assert f"{copy} belongs to node 'a', and this one is 'zz'" in ended.err.splitlines()[-1]
+    assert run_process("verify", "--data-dir", str(copy)).code == 0
+    assert node_starter("a", "--group", "sw:1:1").stop() == 0
 
 
 @pytest.mark.slow
