@@ -21,6 +21,7 @@ import trio
 from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.settings import Settings
 from gossipnode.node.coordinate.coordination import Coordination, make_coordination
+from gossipnode.node.endpoints.discovery_service import DiscoveryService
 from gossipnode.node.endpoints.gossip_service import GossipService
 from gossipnode.node.endpoints.node_admin import NodeAdmin
 from gossipnode.node.endpoints.node_service import NodeService
@@ -135,6 +136,7 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         NodeService(local, coordination, queries, turns, repair, status, rng),
         NodeAdmin(local.registry, membership),
         RoundService(repair.origin),
+        DiscoveryService(parts.settings.node, parts.state, world.wall_clock()),
         ReplicaService(local.registry, parts.exchange, parts.scan, membership.hellos, membership.members),
     )
     return {method: handler for each in endpoints for method, handler in each.handlers().items()}

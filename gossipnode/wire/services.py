@@ -23,6 +23,7 @@ from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.envelope.strict import decoder_of
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1 as node
+from gossipnode.wire.generated.pb.banyandb.database.v1 import rpc_pb2 as discovery
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as replica
 from gossipnode.wire.session_codec import (
     decode_client_message,
@@ -126,6 +127,15 @@ REPAIR: Method[ClientMessage, ServerMessage] = Method(
 )
 PROPAGATION = _method(
     banyandb.GossipServiceBase, "Propagation", banyandb.PropagationRequest, banyandb.PropagationResponse
+)
+
+# --- what the discovery of a compatible peer asks ---
+
+CURRENT_NODE = _pb_method(
+    discovery.DESCRIPTOR.services_by_name["NodeQueryService"],
+    "GetCurrentNode",
+    discovery.GetCurrentNodeRequest,
+    discovery.GetCurrentNodeResponse,
 )
 
 # --- our own protocol ---

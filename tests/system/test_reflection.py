@@ -133,6 +133,7 @@ def test_every_service_and_its_methods_are_found(tool: Tool) -> None:
     services = tool.services()
     assert services == sorted(set(services))
     for name in (
+        "banyandb.database.v1.NodeQueryService",
         "banyandb.property.v1.PropertyService",
         "banyandb.property.v1.RepairService",
         "gossipnode.v1.NodeService",

@@ -41,6 +41,7 @@ GENERATED = "gossipnode.wire.generated"
 FILES = {
     "banyandb.property.v1": ("property", "rpc", "repair", "gossip"),
     "banyandb.model.v1": ("common", "query"),
+    "banyandb.database.v1": ("database", "rpc"),
     "banyandb.common.v1": ("common", "trace"),
     "gossipnode.v1": ("node", "replica"),
 }

@@ -45,6 +45,7 @@ def test_paths_are_the_ones_on_the_wire() -> None:
     assert services.PROPAGATION.path == "/banyandb.property.v1.GossipService/Propagation"
     assert services.NODE_TREE.path == "/gossipnode.v1.NodeService/Tree"
     assert services.NODE_TREE.cardinality is Cardinality.UNARY_STREAM
+    assert services.CURRENT_NODE.path == "/banyandb.database.v1.NodeQueryService/GetCurrentNode"
     assert services.REPORT.path == "/gossipnode.v1.RoundService/Report"
 
 

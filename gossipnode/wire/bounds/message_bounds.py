@@ -91,6 +91,9 @@ ELEMENTS_MAX = {
     "banyandb.common.v1.Trace.spans": _LIST_MAX,
     "banyandb.common.v1.Span.tags": _BATCH_MAX,
     "banyandb.common.v1.Span.children": _LIST_MAX,
+    # What a node tells of itself
+    "banyandb.database.v1.Node.roles": _BATCH_MAX,
+    "banyandb.database.v1.Node.labels": _BATCH_MAX,
     # Descriptions of the services
     "grpc.reflection.v1.FileDescriptorResponse.file_descriptor_proto": _BATCH_MAX,
     "grpc.reflection.v1.ExtensionNumberResponse.extension_number": _BATCH_MAX,

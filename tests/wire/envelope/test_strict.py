@@ -43,6 +43,7 @@ def test_every_message_of_the_protos_is_held_against_betterproto() -> None:
     assert len(ALL) > 50
     assert {cls.__module__.removeprefix("gossipnode.wire.generated.bp.") for cls, _ in ALL} == {
         "banyandb.common.v1",
+        "banyandb.database.v1",
         "banyandb.model.v1",
         "banyandb.property.v1",
         "gossipnode.v1",
