@@ -36,9 +36,12 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stderr.isatty():
         raise Failure("standard error is no terminal, so nobody would see the question: add --yes", WRONG_USE)
     write_question(f"{question}? [y/N] ")
-    answer = sys.stdin.buffer.readline().decode(errors="replace")
-    if not answer.endswith("\n"):
-        # The cursor is still behind the question.
-        write_message("")
+    answer = ""
+    try:
+        answer = sys.stdin.buffer.readline().decode(errors="replace")
+    finally:
+        # After Ctrl-D or Ctrl-C the cursor is still behind the question.
+        if not answer.endswith("\n"):
+            write_message("")
     if answer.strip().lower() not in _CONSENT:
         raise Failure("not confirmed: nothing was changed", FAILED)

@@ -81,6 +81,20 @@ def test_anything_else_is_a_no(
     assert answering.asked == []
 
 
+def test_ctrl_c_at_the_question_changes_nothing(
+    ask_peer: Cli, answering: Peer, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def interrupted() -> bytes:
+        raise KeyboardInterrupt
+
+    type_in(monkeypatch, b"")
+    monkeypatch.setattr("sys.stdin.buffer", SimpleNamespace(readline=interrupted))
+    ended = ask_peer(*DESTRUCTIVE[name][0])
+    assert (ended.code, ended.out) == (130, "")
+    assert ended.err.endswith("[y/N] \ngossipnode: interrupted\n")
+    assert answering.asked == []
+
+
 def test_yes_answers_before_anybody_is_asked(
     ask_peer: Cli, answering: Peer, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

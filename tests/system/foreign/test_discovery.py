@@ -11,6 +11,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from tests.system.nodes import Nodes
 from tests.system.stock_client import Stock
+from tests.system.stock_messages import property_of
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +76,18 @@ def test_the_discovery_of_a_peer_admits_a_node(nodes: Nodes, name: str) -> None:
     assert before - 1 < told.created_at.seconds < time.time() + 1
     assert dict(told.labels) == {}
     assert told.http_address == ""
+
+
+def test_nodes_may_be_called_as_the_peer_calls_its_own(nodes: Nodes) -> None:
+    names = ["127.0.0.1:17912", "[::1]:17912", "data-0.banyandb.example:17912"]
+    first, second, _ = nodes.start(*names, groups=["sw:1:3"], ack="local")
+    with Stock(first.address) as stock, Stock(second.address) as other:
+        stock.apply(property_of("sw", "n", "1", {"k": 1}))
+        other.apply(property_of("sw", "n", "2", {"k": 2}))
+        done = stock.repair("sw")
+        assert (done.outcome, done.origin) == ("repaired", names[0])
+        assert {hop.to for hop in done.hops} <= set(names)
+        assert {record.id for record in stock.query("sw", limit=10)} == {"1", "2"}
 
 
 def test_a_node_that_stops_is_not_admitted(nodes: Nodes) -> None:
