@@ -23,6 +23,7 @@ from typing import Any
 import structlog
 import trio
 
+from gossipnode.concurrency.loop_pulse import LoopPulse
 from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.address import Address
 from gossipnode.config.settings import Settings
@@ -90,6 +91,7 @@ async def run_node(
             local = local_state(
                 settings.node.name, store, registry, world.wall_clock, await store.last_stamp()
             )
+            await local.floors.recall()
             state = NodeState(settings.node.listen)
             parts = make_parts(settings, world, state, memory, local, members, dialer)
             node = Node(world, certificates, parts)
@@ -129,8 +131,13 @@ class Node:
         self._health.follow(handlers)
         handlers |= ReflectionService(handlers).handlers()
         access = Access(parts.settings, parts.local.registry)
+        self._pulse = LoopPulse()
         self._server = Server(
-            handlers, authorize=access.authorize, is_member=access.names_member, memory=parts.memory
+            handlers,
+            authorize=access.authorize,
+            is_member=access.names_member,
+            memory=parts.memory,
+            waited=self._pulse.stalled_seconds,
         )
 
     @property
@@ -175,6 +182,7 @@ class Node:
         async with trio.open_nursery() as reporting:
             await reporting.start(repair.reports.run)
             async with trio.open_nursery() as working:
+                working.start_soon(self._pulse.run)
                 await working.start(self._server.serve, self._certificates.guard(listeners))
                 await working.start(repair.holder.run)
                 await working.start(repair.rounds.run)

@@ -91,6 +91,7 @@ def _fill_write(message: pb.WriteRecords, request: WriteRecords) -> None:
 
 def _fill_read(message: pb.ReadRecords, request: ReadRecords) -> None:
     message.request_id = request.request_id
+    message.proposed, message.clock = request.proposed, request.clock
     for entity, known in request.wanted:
         wanted = message.wanted.add()
         wanted.name, wanted.id = entity.name, entity.id
@@ -118,7 +119,14 @@ def decode_request(message: pb.ReplicaRequest) -> ReplicaRequest:
             )
         case "read":
             read = message.read
-            return ReadRecords(shard, message.fence, _decode_wanted(read, shard.group), read.request_id)
+            return ReadRecords(
+                shard,
+                message.fence,
+                _decode_wanted(read, shard.group),
+                read.request_id,
+                _decode_stamp("ReadRecords.proposed", read.proposed),
+                read.clock,
+            )
         case _:
             raise WireError("ReplicaRequest.what: nothing in it; expected one of read, write")
 
@@ -177,7 +185,7 @@ def add_reply(batch: pb.ExchangeReply, number: int, reply: ReplicaReply) -> None
         else:
             refusal = message.refusal
             refusal.status, refusal.message = reply.status, reply.message
-            refusal.other_view = reply.other_view
+            refusal.other_view, refusal.clock = reply.other_view, reply.clock
     except ValueError as fault:
         del batch.replies[-1]
         raise WireError(f"ReplicaReply: {fault}") from None
@@ -196,6 +204,7 @@ def _fill_written(message: pb.RecordsWritten, results: Iterable[WriteResult]) ->
 
 def _fill_records_read(message: pb.RecordsRead, reply: RecordsRead) -> None:
     message.SetInParent()
+    message.floor = reply.floor
     for held in reply.held:
         one = message.held.add()
         if held is SAME:
@@ -220,7 +229,7 @@ def decode_reply(message: pb.ReplicaReply, request: ReplicaRequest) -> ReplicaRe
             return _decode_records_read(message.read, request.wanted)
         case "refusal":
             refusal = message.refusal
-            return Refusal(refusal.status, refusal.message, refusal.other_view)
+            return Refusal(refusal.status, refusal.message, refusal.other_view, refusal.clock)
         case what:
             raise WireError(f"ReplicaReply.what: {what or 'nothing'} is no reply to {type(request).__name__}")
 
@@ -243,11 +252,18 @@ def _decode_records_read(message: pb.RecordsRead, wanted: tuple[Wanted, ...]) ->
     if count > len(wanted) or (wanted and not count):
         raise WireError(f"RecordsRead.held: {count}, expected {len(wanted)}, or one at least")
     held = tuple([_decode_held(*pair) for pair in zip(message.held, wanted, strict=False)])
+    floor = _decode_stamp("RecordsRead.floor", message.floor)
     if not message.HasField("done"):
-        return RecordsRead(held)
+        return RecordsRead(held, None, floor)
     done = message.done
     record = decode_record(done.record.property, done.record.delete_time)
-    return RecordsRead(held, Done(record, done.created))
+    return RecordsRead(held, Done(record, done.created), floor)
+
+
+def _decode_stamp(field: str, stamp: int) -> int:
+    if not 0 <= stamp <= STAMP_MAX_NANOSECONDS:
+        raise WireError(f"{field}: {stamp}, expected 0 to 2^62")
+    return stamp
 
 
 def _decode_held(message: pb.RecordsRead.Held, wanted: Wanted) -> Held:

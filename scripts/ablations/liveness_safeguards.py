@@ -39,7 +39,7 @@ LIVENESS_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "write-pauses",
         "A write that was overtaken starts over at once.",
         (
-            "node/coordinate/record_steps.py",
+            "node/coordinate/record_reads.py",
             "        await trio.sleep(self._rng.uniform(0, longest))\n",
             "        assert longest\n",
         ),

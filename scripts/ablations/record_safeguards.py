@@ -64,7 +64,26 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
     without(
         "read-repair",
         "Replicas that a read finds stale are left so.",
-        ("node/coordinate/record_steps.py", "if repair else None,", "if not placement.holders else None,"),
+        (
+            "node/coordinate/record_reads.py",
+            "ended=lambda: self._repair.offer(newest.stale()),",
+            "ended=lambda: None,",
+        ),
+    ),
+    without(
+        "write-back",
+        "A read does not wait until what it shows is at a quorum.",
+        ("node/coordinate/record_reads.py", "if level is not AckLevel.ONE:", "if not placement.holders:"),
+    ),
+    without(
+        "stamp-floors",
+        "A replica takes every stamp that is proposed to it.",
+        (
+            "core/model/stamp_floors.py",
+            "                highest = max(highest, floor)\n",
+            "                pass\n",
+        ),
+        faults=CLOCKS,
     ),
     without(
         "entity-lock",

@@ -21,15 +21,11 @@ FAULTS: Final[Mapping[str, str]] = {
     "forget-two": "as forget: two_members_forgotten_at_once",
     "groups-apart": "a minority changes groups: deleted_group_comes_back, group_created_on_both_sides",
     "moving": "a new replica does not know what requests were done: a try may be done again",
-    "clock": "as fast-writer: a clock that was set back has left its node with stamps of the future",
-    "ahead": "as fast-writer",
-    "fast-writer": "a failed write with a higher stamp comes back: failed_write_of_a_fast_clock",
     "flip": "a round says converged while a record has rotted unread",
 }
 """Faults after which a promise is broken, and why."""
 
 CHECKS: Final[Mapping[str, str]] = {
-    "always_reads_never_go_back": "a read does not wait until what it shows is at a quorum",
     "eventually_lost_rounds_are_made_good": "origin_dies_as_its_round_begins",
     "always_calm_rounds_are_complete": "a round that is not needed is reported as incomplete: healthy_nights",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import NamedTuple
 
 from gossipnode.core.model.property import Entity, Record, ShardId
@@ -55,6 +55,23 @@ class NewestRecords:
     def records(self) -> list[Record | None]:
         """The newest versions so far of as many entities, from the first on, as all answers were about."""
         return self._newest[: self._covered]
+
+    def uncertain(self, enough: Callable[[Set[str]], bool]) -> list[Record]:
+        """Those of `records` of which not `enough` replicas have said that they hold them."""
+        first, *others = self._versions.values()
+        if all(versions == first for versions in others):
+            return []
+        uncertain: list[Record] = []
+        for position, newest in enumerate(self.records()):
+            if newest is not None:
+                holders = {
+                    replica
+                    for replica, versions in self._versions.items()
+                    if versions[position] == newest.version
+                }
+                if not enough(holders):
+                    uncertain.append(newest)
+        return uncertain
 
     def stale(self) -> Iterator[Stale]:
         """Every replica that answered and lacks what another one has."""

@@ -46,12 +46,17 @@ class ReadRecords:
 
     `fence` stands for the asker's view of which members hold the shard, see `Placement.fence`. `request_id`
     is the id of the client's request, by which a replica recognises a request that comes again; it may be "".
+
+    A read that a write follows proposes the write's stamp and says the asker's `clock`, both in nanoseconds;
+    0 stands for none. A read of no record asks for the highest floor of all.
     """
 
     shard: ShardId
     fence: bytes
     wanted: tuple[Wanted, ...]
     request_id: str = ""
+    proposed: int = 0
+    clock: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +86,13 @@ class RecordsRead:
     """What the replica holds of the entities that were asked for.
 
     An answer that would be too large covers only the first of them. `done` is set if the replica remembers
-    the id of the request.
+    the id of the request. `floor` is the highest stamp that it had taken or stored of any of these records
+    before; a proposal above it was taken.
     """
 
     held: tuple[Held, ...]
     done: Done | None = None
+    floor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +108,13 @@ class Refusal:
 
     `status` is the number of a gRPC status. With `other_view` the asker and the replica disagree on which
     members hold the shard: they must compare what they know of the cluster before the request is made again.
+    `clock` is the replica's clock in nanoseconds, if it refuses because the asker's is too far ahead of it.
     """
 
     status: int
     message: str
     other_view: bool = False
+    clock: int = 0
 
 
 class Candidate(NamedTuple):

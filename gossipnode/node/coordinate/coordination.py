@@ -40,7 +40,7 @@ def make_coordination(
     rng: random.Random | None = None,
 ) -> Coordination:
     """The parts. Nothing runs yet; `replica` is this node's own copy."""
-    replicas = ReplicaCalls(members, replica)
+    replicas = ReplicaCalls(members, replica, local.clock)
     read_repair = ReadRepair(local.shards, members, replica)
     steps = RecordSteps(local, replicas, read_repair, sync, rng)
     return Coordination(replicas, read_repair, steps, Coordinator(steps), BulkWrites(local, steps))

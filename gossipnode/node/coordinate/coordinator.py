@@ -14,6 +14,7 @@ from typing import TypeVar
 from gossipnode.concurrency.shares import Caller
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.model.property import Entity, Record, check_entity
+from gossipnode.core.model.version import Version
 from gossipnode.core.query.replica_messages import Done
 from gossipnode.core.query.write_answers import WriteAnswers
 from gossipnode.node.coordinate.large_writes import OWN_WORK
@@ -53,6 +54,26 @@ class Got:
     replicas: int
 
 
+class OwnTries:
+    """What a request has written in tries that were not acknowledged: the next try may find it."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self._created: dict[Version, bool] = {}
+
+    def wrote(self, record: Record, *, created: bool = False) -> None:
+        """Remember a version; `created` is what the client would have been told of it."""
+        self._created[record.version] = created
+
+    def has(self, record: Record) -> bool:
+        """Whether this version is one of ours."""
+        return record.version in self._created
+
+    def created(self, record: Record) -> bool:
+        """Whether this version is one of ours that created the record."""
+        return self._created.get(record.version, False)
+
+
 class Coordinator:
     """Carries out requests on single records."""
 
@@ -85,18 +106,20 @@ class Coordinator:
         level = self._steps.level(entity.group, ack)
 
         asked_before = request_id
+        own = OwnTries()
 
         async def attempt(placement: Placement) -> ApplyResult | None:
             nonlocal asked_before
-            (existing,), done, _ = await self._steps.read(
+            (existing,), _, done, stamp = await self._steps.reads.read_to_write(
                 placement, (entity,), level, asked_before, to_replace=True
             )
             if done is not None:
                 return await self._again(placement, done, existing, level, request_id, caller)
-            created = existing is None or existing.deleted
+            created = existing is None or existing.deleted or own.created(existing)
             merge = not replace and existing is not None and not created
             draft = incoming.over(existing.payload) if merge and existing is not None else incoming
-            record = self._steps.stamped(draft, existing, created=created)
+            record = self._steps.stamped(draft, existing, stamp, created=created)
+            own.wrote(record, created=created)
             took = await self._write(placement, record, level, request_id, caller, created=created)
             if took is None:
                 # A replica that took this try remembers the request, but the version that overtook it lacks
@@ -120,10 +143,13 @@ class Coordinator:
         level = self._steps.level(entity.group, ack)
 
         asked_before = request_id
+        own = OwnTries()
 
         async def attempt(placement: Placement) -> Deleted | None:
             nonlocal asked_before
-            (existing,), done, heard = await self._steps.read(placement, (entity,), level, asked_before)
+            (existing,), heard, done, stamp = await self._steps.reads.read_to_write(
+                placement, (entity,), level, asked_before
+            )
             if done is not None:
                 again = await self._again(placement, done, existing, level, request_id, OWN_WORK)
                 return None if again is None else Deleted(again.record, again.acknowledged, again.replicas)
@@ -131,9 +157,12 @@ class Coordinator:
                 return Deleted(None, heard, placement.replicas)
             if existing.deleted:
                 # A delete that failed may have left its tombstone at one replica, and the record at others.
-                took = await self._write(placement, existing, level, "", OWN_WORK, created=False)
-                return None if took is None else Deleted(None, took, placement.replicas)
-            tombstone = self._steps.tombstone(existing)
+                deleted = existing if own.has(existing) else None
+                done_by = request_id if deleted else ""
+                took = await self._write(placement, existing, level, done_by, OWN_WORK, created=False)
+                return None if took is None else Deleted(deleted, took, placement.replicas)
+            tombstone = self._steps.tombstone(existing, stamp)
+            own.wrote(tombstone)
             took = await self._write(placement, tombstone, level, request_id, OWN_WORK, created=False)
             if took is None:
                 asked_before = ""
@@ -154,7 +183,7 @@ class Coordinator:
         level = self._steps.level(entity.group, ack)
 
         async def attempt(placement: Placement) -> Got:
-            (record,), _, heard = await self._steps.read(placement, (entity,), level, repair=True)
+            (record,), heard = await self._steps.reads.read(placement, (entity,), level)
             live = None if record is None or record.deleted else record
             return Got(live, heard, placement.replicas)
 
@@ -182,7 +211,7 @@ class Coordinator:
     ) -> Result:
         for tried in range(APPLY_ATTEMPTS):
             if tried:
-                await self._steps.step_aside(tried)
+                await self._steps.reads.step_aside(tried)
             result = await self._steps.in_one_view(entity, attempt)
             if result is not None:
                 return result

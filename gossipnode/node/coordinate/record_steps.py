@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import trio
 
@@ -15,18 +15,14 @@ from gossipnode.concurrency.shares import Caller
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.cluster.view import SYSTEM_GROUP
 from gossipnode.core.model.property import Entity, Record
-from gossipnode.core.query.newest import NewestRecords
 from gossipnode.core.query.replica_messages import (
-    Done,
-    ReadRecords,
-    RecordsRead,
-    Wanted,
     WriteRecords,
 )
 from gossipnode.core.query.write_answers import WriteAnswers
 from gossipnode.node.coordinate.entity_locks import EntityLocks
 from gossipnode.node.coordinate.large_writes import OWN_WORK, LargeWrites
 from gossipnode.node.coordinate.read_repair import ReadRepair
+from gossipnode.node.coordinate.record_reads import RecordReads
 from gossipnode.node.coordinate.replica_calls import ReplicaCalls
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.membership.registry_sync import RegistrySync
@@ -34,19 +30,13 @@ from gossipnode.node.refusals.request_checks import ack_level, not_a_replica
 from gossipnode.node.refusals.request_errors import (
     NotStoredError,
     OtherViewError,
-    RecordLostError,
     TooFewReplicasError,
     UnknownGroupError,
 )
-from gossipnode.store.interface import RecordDamagedError
 from gossipnode.wire.property.draft import Draft, draft_of
 
 APPLY_ATTEMPTS = 8
 """How often a write is tried when newer versions keep overtaking it."""
-
-APPLY_PAUSE_MIN_SECONDS = 0.002
-APPLY_PAUSE_MAX_SECONDS = 0.25
-"""The longest pause before a write starts over; it doubles with each try. The pause itself is random."""
 
 COMPARE_SECONDS = 2.0
 """How long a request waits for registries to be compared with one member, before it turns to another one."""
@@ -61,17 +51,6 @@ VIEW_ATTEMPTS = 5
 """How often a request is tried when replicas see other members than we do."""
 
 Result = TypeVar("Result")
-
-
-class RecordsFound(NamedTuple):
-    """What a read found."""
-
-    records: list[Record | None]
-    """The newest versions of the entities, from the first one on, as far as every answer had room."""
-    done: Done | None
-    """What the request did when it came before, if it did."""
-    heard: int
-    """How many replicas answered."""
 
 
 class RecordSteps:
@@ -91,13 +70,11 @@ class RecordSteps:
         """
         self.shards = local.shards
         self.locks = EntityLocks()
-        self._clock = local.clock
+        self.reads = RecordReads(local, replicas, repair, rng or random.SystemRandom())
         self.replicas = replicas
-        self._repair = repair
         self._large = LargeWrites()
         self._avoided_until: dict[str, float] = {}
         self._sync = sync
-        self._rng = rng or random.SystemRandom()
 
     def level(self, group: str, asked: str) -> AckLevel:
         """The acknowledgement level of a request: what it asks for, or else what its group says.
@@ -127,14 +104,6 @@ class RecordSteps:
                 await self.compare_views(error.peer)
         return await attempt(self.shards.placement(self.shards.shard_of(entity)))
 
-    async def step_aside(self, tried: int) -> None:
-        """Wait a moment before a write that was overtaken starts over.
-
-        Otherwise nodes that write the same record would meet again and again.
-        """
-        longest = min(APPLY_PAUSE_MIN_SECONDS * 2**tried, APPLY_PAUSE_MAX_SECONDS)
-        await trio.sleep(self._rng.uniform(0, longest))
-
     async def compare_views(self, peer: str) -> None:
         """Compare registries with a peer that sees other members than we do.
 
@@ -151,74 +120,6 @@ class RecordSteps:
                 return
             # The request that starts over, and others, would wait for it again.
             self._avoided_until[name] = trio.current_time() + COMPARE_AVOIDED_SECONDS
-
-    async def read(
-        self,
-        placement: Placement,
-        entities: Sequence[Entity],
-        level: AckLevel,
-        request_id: str = "",
-        *,
-        repair: bool = False,
-        everyone: bool = False,
-        to_replace: bool = False,
-    ) -> RecordsFound:
-        """The newest versions that enough replicas hold.
-
-        With `repair`, stale replicas are repaired after the answer. With `everyone`, the answer waits for
-        every replica that can be asked. With `to_replace`, a record that is damaged in every replica that has
-        it counts as not stored, so that it can be written again.
-        """
-        shard = placement.shard
-        if to_replace and level is AckLevel.LOCAL and placement.holders == (self.shards.own_name,):
-            level = AckLevel.ONE
-        own: list[Record | None] = [None] * len(entities)
-        own_reply = await self._read_here(placement, entities, level, request_id)
-        for position, held in enumerate(own_reply.held if own_reply else ()):
-            own[position] = held if isinstance(held, Record) else None
-        newest = NewestRecords(shard, entities, own)
-        if level is AckLevel.LOCAL:
-            if own_reply is None:
-                raise not_a_replica(placement)
-            newest.take(self.shards.own_name, own_reply)
-            return RecordsFound(newest.records(), own_reply.done, 1)
-        wanted = tuple(
-            Wanted(entity, None if held is None else held.version)
-            for entity, held in zip(entities, own, strict=True)
-        )
-        try:
-            tally = await self.replicas.ask(
-                placement,
-                level,
-                ReadRecords(shard, placement.fence, wanted, request_id),
-                newest.take,
-                verb="answered",
-                own_reply=own_reply,
-                ended=(lambda: self._repair.offer(newest.stale())) if repair else None,
-                everyone=everyone,
-            )
-        except RecordLostError as error:
-            if not to_replace:
-                raise
-            return RecordsFound(newest.records(), newest.done, error.acknowledged)
-        return RecordsFound(newest.records(), newest.done, tally.acknowledged)
-
-    async def _read_here(
-        self, placement: Placement, entities: Sequence[Entity], level: AckLevel, request_id: str
-    ) -> RecordsRead | None:
-        """What our own copy says; None if we hold no copy, or a record is damaged in it."""
-        if self.shards.own_name not in placement.holders:
-            return None
-        wanted = tuple(Wanted(entity, None) for entity in entities)
-        try:
-            reply = await self.replicas.own.read(
-                ReadRecords(placement.shard, placement.fence, wanted, request_id)
-            )
-        except RecordDamagedError:
-            if level is AckLevel.LOCAL:
-                raise
-            return None
-        return reply if isinstance(reply, RecordsRead) else None
 
     async def write(
         self,
@@ -252,7 +153,8 @@ class RecordSteps:
                 if answers.overtaken:
                     return None
                 raise
-            return tally.acknowledged
+            # A newer version that a replica has may be one that failed: it must not come back over ours.
+            return None if answers.overtaken else tally.acknowledged
 
     async def _write_here(
         self, placement: Placement, request: WriteRecords, answers: WriteAnswers
@@ -265,14 +167,18 @@ class RecordSteps:
             raise NotStoredError(reason)
         return None if reason else 1
 
-    def stamped(self, draft: Draft, existing: Record | None, *, created: bool) -> Record:
-        """A fresh version, above the one that it replaces."""
-        stamp = self._clock.next_over(existing)
+    def stamped(self, draft: Draft, existing: Record | None, stamp: int, *, created: bool) -> Record:
+        """A fresh version with a stamp that was taken, or a larger one over a record from the far future."""
+        stamp = _above(existing, stamp)
         born = stamp if created or existing is None else draft_of(existing).create_revision
         return draft.stamped(create_revision=born, mod_revision=stamp, updated_at_ns=stamp)
 
-    def tombstone(self, existing: Record) -> Record:
+    def tombstone(self, existing: Record, stamp: int) -> Record:
         """The tombstone of a record, without its tags: nobody reads them, and every replica keeps them."""
-        stamp = self._clock.next_over(existing)
+        stamp = _above(existing, stamp)
         draft = draft_of(existing).without_tags()
         return draft.stamped(create_revision=draft.create_revision, mod_revision=stamp, delete_time=stamp)
+
+
+def _above(existing: Record | None, stamp: int) -> int:
+    return stamp if existing is None else max(stamp, existing.version.stamp + 1)

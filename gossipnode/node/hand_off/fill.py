@@ -13,6 +13,7 @@ from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.ring.round import Hop
+from gossipnode.node.hand_off.raise_floors import raise_floors
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.members import Members, Peer
@@ -27,6 +28,7 @@ class Filler:
 
     def __init__(self, local: LocalState, members: Members, sessions: Sessions) -> None:
         """Compare with `members` by `sessions`; what is filled is kept in the state of `local`."""
+        self._local = local
         self._shards = local.shards
         self._state = local.fill
         self._members = members
@@ -61,14 +63,17 @@ class Filler:
         for peer in sorted(peers, key=lambda peer: peer.state == "down"):
             if peer.foreign or (peer.state == "down" and done >= placement.sources_needed):
                 continue
-            hop = await compare_fenced(self._sessions, self._members, peer, placement)
-            done += hop.complete
-            if not hop.complete:
+            reason = await raise_floors(self._local, peer, placement)
+            if not reason:
+                hop = await compare_fenced(self._sessions, self._members, peer, placement)
+                done += hop.complete
+                reason = "" if hop.complete else hop.reason or "incomplete"
+            if reason:
                 self._log.info(
                     "shard not filled from a member yet",
                     shard=str(placement.shard),
                     peer=peer.name,
-                    reason=hop.reason,
+                    reason=reason,
                 )
         if done >= placement.sources_needed and self._shards.view is view:
             await self._state.remember(view, placement.shard)

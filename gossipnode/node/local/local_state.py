@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gossipnode.node.local.clock import Clock
 from gossipnode.node.local.fill_state import FillState
+from gossipnode.node.local.floor_keeper import FloorKeeper
 from gossipnode.node.local.index_keeper import IndexKeeper
 from gossipnode.node.local.record_writer import RecordWriter
 from gossipnode.node.local.registry import Registry
@@ -25,6 +26,7 @@ class LocalState:
     registry: Registry
     shards: ShardMap
     clock: Clock
+    floors: FloorKeeper
     fill: FillState
     indexes: IndexKeeper
 
@@ -45,6 +47,7 @@ def local_state(
         registry=registry,
         shards=shards,
         clock=clock,
+        floors=FloorKeeper(store, clock),
         fill=FillState(shards, store),
         indexes=IndexKeeper(shards, store),
     )

@@ -277,7 +277,7 @@ class RunningQuery:
         return records
 
     async def _read(self, candidates: Sequence[Candidate]) -> dict[Entity, Record]:
-        """The newest versions of candidates, read by key. Stale replicas are repaired afterwards.
+        """The newest versions of candidates, read by key. What is newest is at a quorum then.
 
         Every replica is waited for: the one with the newest version may not be among the first that are
         enough.
@@ -290,8 +290,8 @@ class RunningQuery:
             asked = self._asked[shard]
             left = list(entities)
             while left:
-                records, _, _ = await self._steps.read(
-                    asked.placement, left[:READ_MAX_RECORDS], asked.level, repair=True, everyone=True
+                records, _ = await self._steps.reads.read(
+                    asked.placement, left[:READ_MAX_RECORDS], asked.level, everyone=True
                 )
                 found.update({record.entity: record for record in records if record is not None})
                 left = left[len(records) :]

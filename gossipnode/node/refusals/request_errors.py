@@ -33,6 +33,10 @@ class ReplicasFullError(TooFewReplicasError):
     """Not enough replicas have room for what was to be written. Asking another node would not help."""
 
 
+class WrongClockError(TooFewReplicasError):
+    """This node's clock cannot be right, so it stamps nothing. Another node can serve the request."""
+
+
 class RecordLostError(TooFewReplicasError):
     """All replicas in which the record is sound have answered, and they are fewer than the level needs."""
 

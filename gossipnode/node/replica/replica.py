@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from gossipnode.core.cluster.fence import view_conflict
+from gossipnode.core.model.clock_skew import clock_problem
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.replica_messages import (
@@ -38,6 +39,8 @@ class Replica:
         self._store = local.store
         self._writer = local.writer
         self._registry = local.registry
+        self._clock = local.clock
+        self._floors = local.floors
         self._requests = RequestMemory()
 
     def refusal(self, shard: ShardId, fence: bytes) -> Refusal | None:
@@ -53,16 +56,32 @@ class Replica:
     async def read(self, request: ReadRecords) -> RecordsRead | Refusal:
         """Read records: as many of those asked for, from the first on, as an answer may hold.
 
+        A proposed stamp is taken before the records are read: a write with a lower one that is stored
+        meanwhile is seen.
+
         Raises:
-            StoreError: the store cannot be read.
+            StoreError: the store cannot be read, or the stamp's ceiling cannot be kept.
         """
         refusal = self.refusal(request.shard, request.fence)
         if refusal is not None:
             return refusal
+        now = self._clock.now()
+        problem = clock_problem(self._shards.own_name, now, request.clock)
+        if problem:
+            return Refusal(Status.FAILED_PRECONDITION.value, problem, clock=now)
+        if not request.wanted:
+            return RecordsRead((), floor=self._floors.highest_of_all())
         entities = [wanted.entity for wanted in request.wanted]
+        floor = 0
+        if request.proposed:
+            floor = await self._floors.propose(entities, request.proposed)
+        elif request.clock:
+            floor = self._floors.highest(entities)
         found = await self._store.read(request.shard, entities)
+        if request.clock:
+            floor = max(floor, self._clock.newest_near(found))
         held = tuple(_fitting(map(_held, request.wanted, found)))
-        return RecordsRead(held, await self._done(request))
+        return RecordsRead(held, await self._done(request), floor)
 
     async def write(self, requests: Sequence[WriteRecords]) -> list[RecordsWritten | Refusal]:
         """Store records, those of all requests in one commit.

@@ -10,6 +10,7 @@ from typing import Any
 import trio
 
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.query.replica_messages import ReadRecords, RecordsRead
 from gossipnode.core.ring.round import Hop
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.node.local.fill_state import FillProgress
@@ -25,7 +26,17 @@ def members_of(own_name: str, *peers: Any) -> Any:
 
 def peer(name: str, *, filled_view: bytes = b"", state: MemberState = "up", foreign: bool = False) -> Any:
     """A member that said in its last hello for which view it is filled."""
-    return SimpleNamespace(name=name, state=state, foreign=foreign, progress=FillProgress(filled_view))
+    return SimpleNamespace(
+        name=name, state=state, foreign=foreign, progress=FillProgress(filled_view), link=FakeLink()
+    )
+
+
+class FakeLink:
+    """Requests to a replica that has taken no stamp yet."""
+
+    async def ask(self, _request: ReadRecords, **_options: float) -> RecordsRead:
+        await trio.lowlevel.checkpoint()
+        return RecordsRead(())
 
 
 @dataclass(frozen=True)

@@ -531,6 +531,17 @@ class ReadRecords(betterproto.Message):
     The request of a client, to be recognised when it comes a second time.
     """
 
+    proposed: int = betterproto.int64_field(3)
+    """
+    The stamp that the caller is going to write with; 0: it only reads. Without `wanted`, all floors of the replica are
+     meant, and nothing is proposed.
+    """
+
+    clock: int = betterproto.int64_field(4)
+    """
+    The caller's clock. A replica refuses a proposal of one that is too far ahead of its own.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class ReadRecordsWanted(betterproto.Message):
@@ -566,6 +577,11 @@ class RecordsRead(betterproto.Message):
 
     done: "RecordsReadDone" = betterproto.message_field(2)
     """Set when the request id is known: what it came to before."""
+
+    floor: int = betterproto.int64_field(3)
+    """
+    The highest stamp that the replica had taken or stored of these records before. A proposal above it is taken.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -609,6 +625,11 @@ class Refusal(betterproto.Message):
     other_view: bool = betterproto.bool_field(3)
     """
     The caller's view of the cluster is not the replica's: compare registries, then ask again.
+    """
+
+    clock: int = betterproto.int64_field(4)
+    """
+    The replica's clock in nanoseconds, if it refuses the caller because the caller's is too far ahead of it; else 0.
     """
 
 

@@ -58,7 +58,7 @@ class ReplicaRequest(_message.Message):
     def __init__(self, id: _Optional[int] = ..., group: _Optional[str] = ..., shard: _Optional[int] = ..., incarnation: _Optional[int] = ..., fence: _Optional[bytes] = ..., read: _Optional[_Union[ReadRecords, _Mapping]] = ..., write: _Optional[_Union[WriteRecords, _Mapping]] = ...) -> None: ...
 
 class ReadRecords(_message.Message):
-    __slots__ = ("wanted", "request_id")
+    __slots__ = ("wanted", "request_id", "proposed", "clock")
     class Wanted(_message.Message):
         __slots__ = ("name", "id", "known")
         NAME_FIELD_NUMBER: _ClassVar[int]
@@ -70,9 +70,13 @@ class ReadRecords(_message.Message):
         def __init__(self, name: _Optional[str] = ..., id: _Optional[str] = ..., known: _Optional[_Union[Stamp, _Mapping]] = ...) -> None: ...
     WANTED_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PROPOSED_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_FIELD_NUMBER: _ClassVar[int]
     wanted: _containers.RepeatedCompositeFieldContainer[ReadRecords.Wanted]
     request_id: str
-    def __init__(self, wanted: _Optional[_Iterable[_Union[ReadRecords.Wanted, _Mapping]]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    proposed: int
+    clock: int
+    def __init__(self, wanted: _Optional[_Iterable[_Union[ReadRecords.Wanted, _Mapping]]] = ..., request_id: _Optional[str] = ..., proposed: _Optional[int] = ..., clock: _Optional[int] = ...) -> None: ...
 
 class WriteRecords(_message.Message):
     __slots__ = ("records", "request_id", "created")
@@ -97,7 +101,7 @@ class ReplicaReply(_message.Message):
     def __init__(self, id: _Optional[int] = ..., read: _Optional[_Union[RecordsRead, _Mapping]] = ..., written: _Optional[_Union[RecordsWritten, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ...) -> None: ...
 
 class RecordsRead(_message.Message):
-    __slots__ = ("held", "done")
+    __slots__ = ("held", "done", "floor")
     class Held(_message.Message):
         __slots__ = ("same", "record")
         SAME_FIELD_NUMBER: _ClassVar[int]
@@ -114,9 +118,11 @@ class RecordsRead(_message.Message):
         def __init__(self, record: _Optional[_Union[StoredRecord, _Mapping]] = ..., created: _Optional[bool] = ...) -> None: ...
     HELD_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
+    FLOOR_FIELD_NUMBER: _ClassVar[int]
     held: _containers.RepeatedCompositeFieldContainer[RecordsRead.Held]
     done: RecordsRead.Done
-    def __init__(self, held: _Optional[_Iterable[_Union[RecordsRead.Held, _Mapping]]] = ..., done: _Optional[_Union[RecordsRead.Done, _Mapping]] = ...) -> None: ...
+    floor: int
+    def __init__(self, held: _Optional[_Iterable[_Union[RecordsRead.Held, _Mapping]]] = ..., done: _Optional[_Union[RecordsRead.Done, _Mapping]] = ..., floor: _Optional[int] = ...) -> None: ...
 
 class RecordsWritten(_message.Message):
     __slots__ = ("outcomes",)
@@ -146,14 +152,16 @@ class RecordsWritten(_message.Message):
     def __init__(self, outcomes: _Optional[_Iterable[_Union[RecordsWritten.Outcome, _Mapping]]] = ...) -> None: ...
 
 class Refusal(_message.Message):
-    __slots__ = ("status", "message", "other_view")
+    __slots__ = ("status", "message", "other_view", "clock")
     STATUS_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     OTHER_VIEW_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_FIELD_NUMBER: _ClassVar[int]
     status: int
     message: str
     other_view: bool
-    def __init__(self, status: _Optional[int] = ..., message: _Optional[str] = ..., other_view: _Optional[bool] = ...) -> None: ...
+    clock: int
+    def __init__(self, status: _Optional[int] = ..., message: _Optional[str] = ..., other_view: _Optional[bool] = ..., clock: _Optional[int] = ...) -> None: ...
 
 class ScanRequest(_message.Message):
     __slots__ = ("shards", "name", "ids", "criteria", "order_by", "descending", "after", "tombstones", "expected")

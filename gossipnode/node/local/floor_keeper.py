@@ -1,0 +1,95 @@
+"""The stamp floors of this node, and their durable ceiling. See `core.model.stamp_floors` for the rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import structlog
+import trio
+
+from gossipnode.core.model.limits import MAX_CLOCK_SKEW_NANOSECONDS
+from gossipnode.core.model.property import Entity
+from gossipnode.core.model.stamp_floors import (
+    CEILING_AHEAD_NANOSECONDS,
+    FLOOR_BELIEVED_NANOSECONDS,
+    StampFloors,
+    floor_bucket,
+)
+from gossipnode.node.local.clock import Clock
+from gossipnode.store.interface import Store
+
+CEILING_NOTE = "stamp_ceiling"
+"""The store's note of the ceiling, in nanoseconds."""
+
+
+class FloorKeeper:
+    """Takes stamps that coordinators propose. Call `recall` before its first use."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """No stamp has been taken yet."""
+        self._store = store
+        self._clock = clock
+        self._floors = StampFloors()
+        self._reserving = trio.Lock()
+        self._log = structlog.get_logger("gossipnode.replica")
+
+    async def recall(self) -> None:
+        """Begin with the ceiling that was kept before a restart: what was taken is below it.
+
+        A ceiling that cannot be believed comes from a time when our clock was wrong, and counts for nothing.
+        """
+        note = await self._store.note(CEILING_NOTE)
+        if note is None:
+            return
+        try:
+            ceiling = int(note)
+        except ValueError:
+            return
+        if ceiling > self._believed():
+            ahead = round((ceiling - self._clock.now()) / 1e9)
+            self._log.warning("stamps from a wrong clock are no longer kept to", ahead_seconds=ahead)
+            return
+        self._floors = StampFloors(ceiling)
+
+    def highest(self, entities: Iterable[Entity]) -> int:
+        """The highest stamp that was taken for any of these entities."""
+        return self._floors.highest(map(floor_bucket, entities), self._believed())
+
+    def highest_of_all(self) -> int:
+        """The highest stamp that was taken for anything."""
+        return self._floors.highest_of_all(self._believed())
+
+    async def propose(self, entities: Iterable[Entity], stamp: int) -> int:
+        """Take a stamp for these entities, if it is above the floor that is given back.
+
+        A stamp too far ahead of our clock moves no floor: it is needed where a stored version has such a
+        stamp.
+
+        Raises:
+            StoreError: the ceiling was not kept, and nothing was taken.
+        """
+        if stamp - self._clock.now() > MAX_CLOCK_SKEW_NANOSECONDS:
+            return self.highest(entities)
+        await self._cover(stamp)
+        return self._floors.propose(map(floor_bucket, entities), stamp, self._believed())
+
+    async def raise_all(self, stamp: int) -> None:
+        """Take no stamp up to this one any more: another replica, which we are filled from, took it.
+
+        Raises:
+            StoreError: the ceiling was not kept, and nothing has changed.
+        """
+        await self._cover(stamp)
+        self._floors.raise_all(stamp, self._believed())
+
+    async def _cover(self, stamp: int) -> None:
+        """Make a ceiling durable that is above the stamp, if there is none."""
+        while not self._floors.covers(stamp, self._believed()):
+            async with self._reserving:
+                if not self._floors.covers(stamp, self._believed()):
+                    ceiling = stamp + CEILING_AHEAD_NANOSECONDS
+                    await self._store.keep_note(CEILING_NOTE, str(ceiling).encode())
+                    self._floors.reserve(ceiling)
+
+    def _believed(self) -> int:
+        return self._clock.now() + FLOOR_BELIEVED_NANOSECONDS
