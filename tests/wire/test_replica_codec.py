@@ -90,7 +90,7 @@ def through_reply(reply: ReplicaReply, number: int = 7) -> pb.ReplicaReply:
 
 
 def read_of(*wanted: Wanted) -> ReadRecords:
-    return ReadRecords(SHARD, FENCE, wanted)
+    return ReadRecords(SHARD, FENCE, wanted, proposed=2**62, clock=-1)
 
 
 def write_of(*records: Record) -> WriteRecords:
@@ -208,7 +208,8 @@ def test_what_was_read_comes_back_as_it_went(pairs: list[tuple[Record, str]], da
     )
     held = tuple({"record": record, "same": SAME, "none": None}[what] for record, what in pairs)
     done = data.draw(st.none() | st.builds(Done, RECORDS, st.booleans()))
-    reply = RecordsRead(held[: data.draw(st.integers(1, len(held)))], done)
+    floor = data.draw(st.sampled_from((0, 1, 2**62)))
+    reply = RecordsRead(held[: data.draw(st.integers(1, len(held)))], done, floor)
     message = through_reply(reply)
     assert message.id == 7
     assert decode_reply(message, read_of(*wanted)) == reply

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipnode.core.cluster.placement import AckLevel, Placement, majority, placement_of, replicas_of
-from gossipnode.core.cluster.tally import Tally
+from gossipnode.core.cluster.tally import Tally, in_every_quorum
 from gossipnode.core.model.property import ShardId
 
 SHARD = ShardId("sw", 0)
@@ -171,6 +171,22 @@ def test_the_problem_of_a_move_speaks_of_old_and_new_replicas() -> None:
     text = tally.problem("took it")
     assert text.startswith("3 of 3 replicas took it, quorum needs 2 of the old and of the new ones, for ")
     assert all(f"{name} (no answer)" in text for name in placement.joining)
+
+
+def test_enough_for_every_quorum_while_a_shard_moves() -> None:
+    assert in_every_quorum(settled_placement(), {"a", "c"})
+    assert not in_every_quorum(settled_placement(), {"a", "x"})
+    before = dict.fromkeys("abc", 0)
+    shard = next(
+        shard
+        for shard in (ShardId("sw", number) for number in range(100))
+        if replicas_of(shard, "abcd", 3) == ("b", "c", "d")
+    )
+    placement = placement_of(shard, 3, settled=before, members={**before, "d": 1})
+    assert in_every_quorum(placement, {"b", "c"})
+    assert in_every_quorum(placement, {"a", "b", "d"})
+    assert not in_every_quorum(placement, {"a", "b"})
+    assert not in_every_quorum(placement, {"c", "d"})
 
 
 def test_local_has_no_quorum() -> None:

@@ -53,6 +53,25 @@ def test_the_newest_version_of_each_record_counts_whoever_has_it() -> None:
     ]
 
 
+def test_what_too_few_have_is_uncertain() -> None:
+    newest = joined()
+    newest.take("a", RecordsRead((n(1, 6), n(2, 3))))
+    newest.take("b", RecordsRead((n(1, 6), n(2, 3))))
+    assert newest.uncertain(lambda names: len(names) >= 2) == []
+    newest.take("c", RecordsRead((n(1, 5), None)))
+    assert newest.uncertain(lambda names: len(names) >= 2) == []
+    assert newest.uncertain(lambda names: names == {"a", "b", "c"}) == [n(1, 6), n(2, 3)]
+    newest.take("c", RecordsRead((n(1, 7, deleted=7), n(2, 3))))
+    assert newest.uncertain(lambda names: len(names) >= 2) == [n(1, 7, deleted=7)]
+
+
+def test_what_an_answer_had_no_room_for_is_left_aside() -> None:
+    newest = joined()
+    newest.take("a", RecordsRead((n(1, 6), n(2, 3))))
+    newest.take("b", RecordsRead((n(1, 5),)))
+    assert newest.uncertain(lambda names: len(names) >= 2) == [n(1, 6)]
+
+
 def test_what_nobody_has_is_none_and_makes_nobody_stale() -> None:
     newest = joined()
     for name in REPLICAS:
