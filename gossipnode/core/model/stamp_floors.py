@@ -67,7 +67,7 @@ class StampFloors:
         """
         assert self.covers(stamp, believed), (stamp, self._ceiling, believed)
         highest = 0
-        for bucket in buckets:
+        for bucket in set(buckets):
             floor = self._floors[bucket]
             if floor <= believed:
                 highest = max(highest, floor)

@@ -49,6 +49,12 @@ def test_a_stamp_is_taken_above_the_floor_and_only_there() -> None:
     assert floors.highest_of_all(BELIEVED) == NOW + 1
 
 
+def test_records_of_one_proposal_that_share_a_bucket_do_not_outbid_each_other() -> None:
+    floors = covered()
+    assert floors.propose((1, 2, 1), NOW, BELIEVED) == 0
+    assert floors.propose((1, 1), NOW + 1, BELIEVED) == NOW
+
+
 def test_after_a_restart_every_floor_is_the_ceiling() -> None:
     floors = StampFloors(NOW)
     assert floors.highest((0, FLOOR_BUCKETS - 1), BELIEVED) == NOW
