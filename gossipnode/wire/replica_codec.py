@@ -17,7 +17,6 @@ from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.replica_messages import (
     SAME,
-    Done,
     Held,
     ReadRecords,
     RecordsRead,
@@ -28,6 +27,7 @@ from gossipnode.core.query.replica_messages import (
     Wanted,
     WriteRecords,
 )
+from gossipnode.core.query.request_lineage import REQUEST_ID_MAX_CHARACTERS, KnownRequest, Lineage
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.wire_errors import WireError
@@ -35,6 +35,12 @@ from gossipnode.wire.wire_errors import WireError
 REQUEST_OVERHEAD_BYTES = 128
 ITEM_OVERHEAD_BYTES = 128
 """What a request or a reply, and each record or entity in it, takes beside its payload and its names."""
+
+KNOWN_OVERHEAD_BYTES = 32
+"""What a known request takes beside its id."""
+
+LINEAGE_ENTRIES_MAX = 64
+"""Known requests in one message: more than a replica remembers of a record."""
 
 _DIGEST_BYTES = 32
 
@@ -56,6 +62,7 @@ def request_size(request: ReplicaRequest) -> int:
     if isinstance(request, WriteRecords):
         for record in request.records:
             size += len(record.payload) + ITEM_OVERHEAD_BYTES
+        size += _lineage_size(request.before)
     else:
         for entity, _ in request.wanted:
             size += len(entity.name) + len(entity.id) + ITEM_OVERHEAD_BYTES
@@ -85,12 +92,13 @@ def add_request(batch: pb.ExchangeRequest, number: int, request: ReplicaRequest)
 def _fill_write(message: pb.WriteRecords, request: WriteRecords) -> None:
     message.request_id = request.request_id
     message.created = request.created
+    if request.before is not None:
+        _fill_lineage(message.before, request.before)
     for record in request.records:
         _fill_record(message.records.add(), record)
 
 
 def _fill_read(message: pb.ReadRecords, request: ReadRecords) -> None:
-    message.request_id = request.request_id
     message.proposed, message.clock = request.proposed, request.clock
     for entity, known in request.wanted:
         wanted = message.wanted.add()
@@ -116,6 +124,7 @@ def decode_request(message: pb.ReplicaRequest) -> ReplicaRequest:
                 _decode_records(write.records, shard.group),
                 write.request_id,
                 write.created,
+                _decode_lineage(write.before) if write.HasField("before") else None,
             )
         case "read":
             read = message.read
@@ -123,7 +132,6 @@ def decode_request(message: pb.ReplicaRequest) -> ReplicaRequest:
                 shard,
                 message.fence,
                 _decode_wanted(read, shard.group),
-                read.request_id,
                 _decode_stamp("ReadRecords.proposed", read.proposed),
                 read.clock,
             )
@@ -164,9 +172,7 @@ def reply_size(reply: ReplicaReply) -> int:
         size += ITEM_OVERHEAD_BYTES
         if isinstance(held, Record):
             size += len(held.payload)
-    if reply.done is not None:
-        size += ITEM_OVERHEAD_BYTES + len(reply.done.record.payload)
-    return size
+    return size + _lineage_size(reply.lineage)
 
 
 def add_reply(batch: pb.ExchangeReply, number: int, reply: ReplicaReply) -> None:
@@ -211,9 +217,8 @@ def _fill_records_read(message: pb.RecordsRead, reply: RecordsRead) -> None:
             one.same = True
         elif held is not None:
             _fill_record(one.record, held)
-    if reply.done is not None:
-        _fill_record(message.done.record, reply.done.record)
-        message.done.created = reply.done.created
+    if reply.lineage is not None:
+        _fill_lineage(message.lineage, reply.lineage)
 
 
 def decode_reply(message: pb.ReplicaReply, request: ReplicaRequest) -> ReplicaReply:
@@ -253,11 +258,7 @@ def _decode_records_read(message: pb.RecordsRead, wanted: tuple[Wanted, ...]) ->
         raise WireError(f"RecordsRead.held: {count}, expected {len(wanted)}, or one at least")
     held = tuple([_decode_held(*pair) for pair in zip(message.held, wanted, strict=False)])
     floor = _decode_stamp("RecordsRead.floor", message.floor)
-    if not message.HasField("done"):
-        return RecordsRead(held, None, floor)
-    done = message.done
-    record = decode_record(done.record.property, done.record.delete_time)
-    return RecordsRead(held, Done(record, done.created), floor)
+    return RecordsRead(held, _decode_lineage(message.lineage) if message.HasField("lineage") else None, floor)
 
 
 def _decode_stamp(field: str, stamp: int) -> int:
@@ -277,6 +278,37 @@ def _decode_held(message: pb.RecordsRead.Held, wanted: Wanted) -> Held:
     if record.entity != wanted.entity:
         raise WireError(f"RecordsRead.held: {record.entity.text[:80]!r}, which was not asked for here")
     return record
+
+
+# --- lineages ---
+
+
+def _lineage_size(lineage: Lineage | None) -> int:
+    if lineage is None or not lineage.known:
+        return 0
+    return sum(len(known.request_id) + KNOWN_OVERHEAD_BYTES for known in lineage.known)
+
+
+def _fill_lineage(message: pb.Lineage, lineage: Lineage) -> None:
+    message.SetInParent()
+    message.since = lineage.since
+    for request_id, created, stamp in lineage.known:
+        message.known.add(id=request_id, created=created, stamp=stamp)
+
+
+def _decode_lineage(message: pb.Lineage) -> Lineage:
+    since = _decode_stamp("Lineage.since", message.since)
+    if not message.known:
+        return Lineage((), since)
+    if len(message.known) > LINEAGE_ENTRIES_MAX:
+        raise WireError(f"Lineage.known: {len(message.known)}, expected {LINEAGE_ENTRIES_MAX} at most")
+    if any(len(one.id) > REQUEST_ID_MAX_CHARACTERS or not one.id for one in message.known):
+        raise WireError(f"Lineage.known.id: expected 1 to {REQUEST_ID_MAX_CHARACTERS} characters")
+    known = tuple(
+        KnownRequest(one.id, one.created, _decode_stamp("Lineage.known.stamp", one.stamp))
+        for one in message.known
+    )
+    return Lineage(known, since)
 
 
 # --- records and versions ---

@@ -80,8 +80,8 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "A replica takes every stamp that is proposed to it.",
         (
             "core/model/stamp_floors.py",
-            "                highest = max(highest, floor)\n",
-            "                pass\n",
+            "            highest = max(highest, floor)\n",
+            "            highest = min(highest, floor)\n",
         ),
         faults=CLOCKS,
     ),
@@ -99,9 +99,15 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "A write that a client tries again is done again.",
         (
             "node/replica/request_memory.py",
-            "if kept is None or kept[0] <= trio.current_time():",
-            "if kept is None or kept[0] > 0:",
+            "if kept is None or kept.until <= now:",
+            "if kept is None or kept.until > 0:",
         ),
+        faults=REQUESTS,
+    ),
+    without(
+        "lineages",
+        "A request that a replica knows counts as done, whatever the newest version was built upon.",
+        ("core/query/request_lineage.py", "default=unknown)", "default=unknown) + (1 << 62)"),
         faults=REQUESTS,
     ),
     without(
@@ -119,8 +125,10 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "A write that was done before is acknowledged without looking at the replicas again.",
         (
             "node/coordinate/coordinator.py",
-            "took = await self._write(placement, record, level, request_id, caller, created=done.created)",
-            "took: int | None = placement.replicas",
+            "        took = await self._write(\n"
+            "            placement, newest, level, done.request_id, caller, lineage, created=done.created\n"
+            "        )\n",
+            "        took: int | None = placement.replicas\n",
         ),
         faults=REQUESTS,
     ),

@@ -10,13 +10,13 @@ from gossipnode.core.query.newest import NewestRecords, certain_record, newest_c
 from gossipnode.core.query.replica_messages import (
     SAME,
     Candidate,
-    Done,
     Held,
     RecordsRead,
     RecordsWritten,
     Refusal,
     ReplicaReply,
 )
+from gossipnode.core.query.request_lineage import KnownRequest, Lineage
 from gossipnode.core.query.search import Place
 from gossipnode.core.query.write_answers import WriteAnswers
 from gossipnode.core.ring.admission import Admission, Mailbox
@@ -178,7 +178,8 @@ def a_reply(tape: Tape) -> ReplicaReply:
                 )
             )
         case _:
-            done = Done(tape.pick(RECORDS), created=tape.flag()) if tape.flag() else None
+            known = KnownRequest("one", tape.flag(), tape.byte())
+            lineage = Lineage((known,) * tape.below(3), tape.byte()) if tape.flag() else None
             fitting = tape.flag()
             return RecordsRead(
                 tuple(
@@ -187,7 +188,7 @@ def a_reply(tape: Tape) -> ReplicaReply:
                     else a_held(tape)
                     for number in range(tape.below(6))
                 ),
-                done,
+                lineage,
             )
 
 

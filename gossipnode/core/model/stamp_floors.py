@@ -65,14 +65,16 @@ class StampFloors:
 
         The stamp is taken if it is above the floor that is given back.
         """
-        assert self.covers(stamp, believed), (stamp, self._ceiling, believed)
-        highest = 0
+        assert stamp <= self._ceiling <= believed, (stamp, self._ceiling, believed)
+        floors, highest = self._floors, 0
         for bucket in set(buckets):
-            floor = self._floors[bucket]
-            if floor <= believed:
-                highest = max(highest, floor)
-            if floor < stamp or floor > believed:
-                self._floors[bucket] = stamp
+            floor = floors[bucket]
+            if floor > believed:
+                floors[bucket] = stamp
+                continue
+            highest = max(highest, floor)
+            if floor < stamp:
+                floors[bucket] = stamp
         return highest
 
     def raise_all(self, stamp: int, believed: int) -> None:

@@ -19,13 +19,13 @@ from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.query.newest import NewestRecords
 from gossipnode.core.query.replica_messages import (
-    Done,
     ReadRecords,
     RecordsRead,
     ReplicaReply,
     Wanted,
     WriteRecords,
 )
+from gossipnode.core.query.request_lineage import Lineage
 from gossipnode.core.query.stamp_proposal import StampProposal
 from gossipnode.core.query.write_answers import WriteAnswers
 from gossipnode.node.coordinate.large_writes import request_chunks
@@ -65,8 +65,8 @@ class RecordsToWrite(NamedTuple):
     records: list[Record | None]
     """See `RecordsFound`."""
     heard: int
-    done: Done | None
-    """What the request did when it came before, if it did."""
+    lineage: Lineage
+    """The requests that the newest version of the first record includes."""
     stamp: int
     """The stamp of the versions to be written; see `RecordSteps.stamped`."""
 
@@ -78,7 +78,6 @@ class _Reading:
     placement: Placement
     level: AckLevel
     entities: Sequence[Entity]
-    request_id: str
     own_reply: RecordsRead | None
     newest: NewestRecords
     wanted: tuple[Wanted, ...]
@@ -161,7 +160,6 @@ class RecordReads:
         placement: Placement,
         entities: Sequence[Entity],
         level: AckLevel,
-        request_id: str = "",
         *,
         to_replace: bool = False,
     ) -> RecordsToWrite:
@@ -182,7 +180,7 @@ class RecordReads:
         for tried in range(STAMP_ATTEMPTS):
             if tried > 1:
                 await self.step_aside(tried)
-            reading = await self._begin(placement, entities, level, request_id, self._clock.now())
+            reading = await self._begin(placement, entities, level, self._clock.now())
             proposal = StampProposal(highest=proposal.highest)
             heard = 0
             try:
@@ -198,13 +196,13 @@ class RecordReads:
             proposal.hear(self._clock.newest_near(newest.records()))
             if not proposal.outbid:
                 self._clock.saw(proposal.stamp)
-                return RecordsToWrite(newest.records(), heard, newest.done, proposal.stamp)
+                return RecordsToWrite(newest.records(), heard, newest.lineage(), proposal.stamp)
             self._clock.saw(proposal.highest)
         raise NotStoredError(f"{entities[0].text}: other writers keep coming in")
 
     def _check_clock(self, level: AckLevel) -> None:
         problem = ""
-        if self._clock.propose() > STAMP_MAX_NANOSECONDS:
+        if self._clock.now() > STAMP_MAX_NANOSECONDS:
             problem = f"{self._own_name}'s clock shows a time after 2116: set it right; nothing was written"
         elif level in (AckLevel.LOCAL, AckLevel.ONE):
             # Nobody else is asked for the stamp, so what others have said of our clock before must do.
@@ -228,10 +226,8 @@ class RecordReads:
             problem = reading.newest.take(replica, reply)
             return problem or (proposal.take(reply) if asks_stamp else "")
 
-        proposed, clock = (proposal.stamp, self._clock.now()) if asks_stamp else (0, 0)
-        request = ReadRecords(
-            placement.shard, placement.fence, reading.wanted, reading.request_id, proposed, clock
-        )
+        proposed = proposal.stamp if asks_stamp else 0
+        request = ReadRecords(placement.shard, placement.fence, reading.wanted, proposed, self._clock.now())
         tally = await self._replicas.ask(
             placement, level, request, take, verb="answered", own_reply=own_reply
         )
@@ -246,11 +242,10 @@ class RecordReads:
         placement: Placement,
         entities: Sequence[Entity],
         level: AckLevel,
-        request_id: str = "",
         clock: int = 0,
     ) -> _Reading:
         """Begin a read with our own copy."""
-        own_reply = await self._read_here(placement, entities, level, request_id, clock)
+        own_reply = await self._read_here(placement, entities, level, clock)
         own: list[Record | None] = [None] * len(entities)
         for position, held in enumerate(own_reply.held if own_reply else ()):
             own[position] = held if isinstance(held, Record) else None
@@ -263,10 +258,10 @@ class RecordReads:
             Wanted(entity, None if held is None else held.version)
             for entity, held in zip(entities, own, strict=True)
         )
-        return _Reading(placement, level, entities, request_id, own_reply, newest, wanted)
+        return _Reading(placement, level, entities, own_reply, newest, wanted)
 
     async def _read_here(
-        self, placement: Placement, entities: Sequence[Entity], level: AckLevel, request_id: str, clock: int
+        self, placement: Placement, entities: Sequence[Entity], level: AckLevel, clock: int
     ) -> RecordsRead | None:
         """What our own copy says; None if we hold no copy, or a record is damaged in it."""
         if self._own_name not in placement.holders:
@@ -274,7 +269,7 @@ class RecordReads:
         wanted = tuple(Wanted(entity, None) for entity in entities)
         try:
             reply = await self._replicas.own.read(
-                ReadRecords(placement.shard, placement.fence, wanted, request_id, clock=clock)
+                ReadRecords(placement.shard, placement.fence, wanted, clock=clock)
             )
         except RecordDamagedError:
             if level is AckLevel.LOCAL:

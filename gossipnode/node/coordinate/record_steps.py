@@ -18,6 +18,7 @@ from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.query.replica_messages import (
     WriteRecords,
 )
+from gossipnode.core.query.request_lineage import Lineage
 from gossipnode.core.query.write_answers import WriteAnswers
 from gossipnode.node.coordinate.entity_locks import EntityLocks
 from gossipnode.node.coordinate.large_writes import OWN_WORK, LargeWrites
@@ -130,6 +131,7 @@ class RecordSteps:
         *,
         request_id: str = "",
         created: bool = False,
+        before: Lineage | None = None,
         caller: Caller = OWN_WORK,
     ) -> int | None:
         """Write records of a shard; gives how many replicas have them, None if one was overtaken.
@@ -141,9 +143,10 @@ class RecordSteps:
             answers: judges what the replicas say.
             request_id: that of the client's request, which writes one record.
             created: what the client is told when the same request comes again.
+            before: the requests that the version includes which this one is built upon, if it is known.
             caller: whose write it is. If it is large it waits for its turn, as long as its caller does.
         """
-        request = WriteRecords(placement.shard, placement.fence, tuple(records), request_id, created)
+        request = WriteRecords(placement.shard, placement.fence, tuple(records), request_id, created, before)
         async with self._large.turn(caller, sum(len(record.payload) for record in records)):
             if level is AckLevel.LOCAL:
                 return await self._write_here(placement, request, answers)

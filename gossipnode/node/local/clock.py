@@ -42,8 +42,10 @@ class Clock:
 
     def newest_near(self, records: Iterable[Record | None]) -> int:
         """The largest stamp of records, without those too far ahead of the wall clock; 0 for none."""
+        stamps = [record.version.stamp for record in records if record is not None]
+        if not stamps:
+            return 0
         latest = self._wall_clock() + MAX_CLOCK_SKEW_NANOSECONDS
-        stamps = (record.version.stamp for record in records if record is not None)
         return max((stamp for stamp in stamps if stamp <= latest), default=0)
 
     def next_over(self, replaced: Record | None) -> int:

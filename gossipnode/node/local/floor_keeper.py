@@ -30,7 +30,7 @@ class FloorKeeper:
         self._store = store
         self._clock = clock
         self._floors = StampFloors()
-        self._reserving = trio.Lock()
+        self._reserved: trio.Event | None = None
         self._log = structlog.get_logger("gossipnode.replica")
 
     async def recall(self) -> None:
@@ -68,10 +68,14 @@ class FloorKeeper:
         Raises:
             StoreError: the ceiling was not kept, and nothing was taken.
         """
-        if stamp - self._clock.now() > MAX_CLOCK_SKEW_NANOSECONDS:
+        now = self._clock.now()
+        believed = now + FLOOR_BELIEVED_NANOSECONDS
+        if stamp - now > MAX_CLOCK_SKEW_NANOSECONDS:
             return self.highest(entities)
-        await self._cover(stamp)
-        return self._floors.propose(map(floor_bucket, entities), stamp, self._believed())
+        if not self._floors.covers(stamp, believed):
+            await self._cover(stamp)
+            believed = self._believed()
+        return self._floors.propose(map(floor_bucket, entities), stamp, believed)
 
     async def raise_all(self, stamp: int) -> None:
         """Take no stamp up to this one any more: another replica, which we are filled from, took it.
@@ -83,13 +87,22 @@ class FloorKeeper:
         self._floors.raise_all(stamp, self._believed())
 
     async def _cover(self, stamp: int) -> None:
-        """Make a ceiling durable that is above the stamp, if there is none."""
+        """Make a ceiling durable that is above the stamp, if there is none.
+
+        All that wait for it go on in the same turn of the loop: then what they send goes together, too.
+        """
         while not self._floors.covers(stamp, self._believed()):
-            async with self._reserving:
-                if not self._floors.covers(stamp, self._believed()):
-                    ceiling = stamp + CEILING_AHEAD_NANOSECONDS
-                    await self._store.keep_note(CEILING_NOTE, str(ceiling).encode())
-                    self._floors.reserve(ceiling)
+            if self._reserved is not None:
+                await self._reserved.wait()
+                continue
+            self._reserved = trio.Event()
+            try:
+                ceiling = stamp + CEILING_AHEAD_NANOSECONDS
+                await self._store.keep_note(CEILING_NOTE, str(ceiling).encode())
+                self._floors.reserve(ceiling)
+            finally:
+                self._reserved.set()
+                self._reserved = None
 
     def _believed(self) -> int:
         return self._clock.now() + FLOOR_BELIEVED_NANOSECONDS

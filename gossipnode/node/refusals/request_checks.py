@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.cluster.view import SYSTEM_GROUP_PREFIX
+from gossipnode.core.query.request_lineage import REQUEST_ID_MAX_CHARACTERS
 from gossipnode.node.refusals.request_errors import (
     InvalidRequestIdError,
     NotAReplicaError,
     RefusedGroupError,
     UnknownLevelError,
 )
-
-REQUEST_ID_MAX_CHARACTERS = 128
-"""The id of a client's request; a replica remembers none that is longer."""
 
 
 def ack_level(text: str) -> AckLevel:

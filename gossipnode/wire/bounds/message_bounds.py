@@ -61,6 +61,7 @@ ELEMENTS_MAX = {
     "gossipnode.v1.ExchangeRequest.requests": _BATCH_MAX,
     "gossipnode.v1.ReadRecords.wanted": _BATCH_MAX,
     "gossipnode.v1.WriteRecords.records": _BATCH_MAX,
+    "gossipnode.v1.Lineage.known": _BATCH_MAX,
     "gossipnode.v1.ExchangeReply.replies": _BATCH_MAX,
     "gossipnode.v1.RecordsRead.held": _BATCH_MAX,
     "gossipnode.v1.RecordsWritten.outcomes": _BATCH_MAX,

@@ -13,12 +13,12 @@ from gossipnode.core.query.newest import NewestRecords, Stale, certain_record, n
 from gossipnode.core.query.replica_messages import (
     SAME,
     Candidate,
-    Done,
     RecordsRead,
     RecordsWritten,
     Refusal,
     ReplicaReply,
 )
+from gossipnode.core.query.request_lineage import KnownRequest, Lineage
 from gossipnode.core.query.search import Place
 from tests.core.support import examples
 from tests.records import bare_record, entity
@@ -115,13 +115,15 @@ def test_an_answer_that_does_not_fit_does_not_count(reply: ReplicaReply) -> None
     assert list(newest.stale()) == []
 
 
-def test_a_request_that_came_before_is_remembered_by_the_first_that_knows_it() -> None:
-    newest = joined()
-    assert newest.done is None
-    newest.take("a", RecordsRead((None, None)))
-    newest.take("b", RecordsRead((None, None), Done(n(1, 4), True)))
-    newest.take("c", RecordsRead((None, None), Done(n(1, 5), False)))
-    assert newest.done == Done(n(1, 4), True)
+def test_the_lineage_is_that_of_the_newest_version() -> None:
+    one, two = KnownRequest("one", True, 4), KnownRequest("two", False, 5)
+    newest = joined(entities=(N1,))
+    newest.take("a", RecordsRead((n(1, 4),), Lineage((one,))))
+    assert newest.lineage() == Lineage((one,))
+    newest.take("b", RecordsRead((n(1, 5),), Lineage((two,))))
+    assert newest.lineage() == Lineage((two,))
+    newest.take("c", RecordsRead((n(1, 6),)))
+    assert newest.lineage() == Lineage((one, two), since=6)
 
 
 revisions = st.lists(st.integers(0, 3), min_size=1, max_size=3)

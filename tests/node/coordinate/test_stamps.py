@@ -119,7 +119,7 @@ async def test_a_new_replica_takes_no_stamp_that_an_old_one_may_have_given(autoj
         assert local.floors.highest((N1,)) >= floor > local.clock.now() + 200 * SECOND
         placement = local.shards.placement(local.shards.shard_of(N1))
         now = local.clock.now()
-        request = ReadRecords(placement.shard, placement.fence, (Wanted(N1),), "", now, now)
+        request = ReadRecords(placement.shard, placement.fence, (Wanted(N1),), now, now)
         answer = await cluster.parts("d").replica.read(request)
         assert isinstance(answer, RecordsRead)
         assert answer.floor >= floor

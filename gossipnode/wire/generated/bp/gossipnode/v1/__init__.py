@@ -526,11 +526,6 @@ class ReplicaRequest(betterproto.Message):
 @dataclass(eq=False, repr=False)
 class ReadRecords(betterproto.Message):
     wanted: List["ReadRecordsWanted"] = betterproto.message_field(1)
-    request_id: str = betterproto.string_field(2)
-    """
-    The request of a client, to be recognised when it comes a second time.
-    """
-
     proposed: int = betterproto.int64_field(3)
     """
     The stamp that the caller is going to write with; 0: it only reads. Without `wanted`, all floors of the replica are
@@ -560,6 +555,28 @@ class WriteRecords(betterproto.Message):
     """
 
     created: bool = betterproto.bool_field(3)
+    before: "Lineage" = betterproto.message_field(4)
+    """
+    Of the version that this one is built upon; only where one record is written.
+    """
+
+
+@dataclass(eq=False, repr=False)
+class Lineage(betterproto.Message):
+    """The requests of clients that a version of a record includes."""
+
+    known: List["LineageKnownRequest"] = betterproto.message_field(1)
+    """All that were stamped after `since`; of others nothing is certain."""
+
+    since: int = betterproto.int64_field(2)
+
+
+@dataclass(eq=False, repr=False)
+class LineageKnownRequest(betterproto.Message):
+    id: str = betterproto.string_field(1)
+    created: bool = betterproto.bool_field(2)
+    stamp: int = betterproto.int64_field(3)
+    """The stamp of the version that it wrote."""
 
 
 @dataclass(eq=False, repr=False)
@@ -575,12 +592,14 @@ class RecordsRead(betterproto.Message):
     held: List["RecordsReadHeld"] = betterproto.message_field(1)
     """In the order asked."""
 
-    done: "RecordsReadDone" = betterproto.message_field(2)
-    """Set when the request id is known: what it came to before."""
-
     floor: int = betterproto.int64_field(3)
     """
     The highest stamp that the replica had taken or stored of these records before. A proposal above it is taken.
+    """
+
+    lineage: "Lineage" = betterproto.message_field(4)
+    """
+    Of the version held; only where one record is read that a write is to follow.
     """
 
 
@@ -593,12 +612,6 @@ class RecordsReadHeld(betterproto.Message):
 
     record: "StoredRecord" = betterproto.message_field(2)
     """Absent when there is none."""
-
-
-@dataclass(eq=False, repr=False)
-class RecordsReadDone(betterproto.Message):
-    record: "StoredRecord" = betterproto.message_field(1)
-    created: bool = betterproto.bool_field(2)
 
 
 @dataclass(eq=False, repr=False)

@@ -58,7 +58,7 @@ class ReplicaRequest(_message.Message):
     def __init__(self, id: _Optional[int] = ..., group: _Optional[str] = ..., shard: _Optional[int] = ..., incarnation: _Optional[int] = ..., fence: _Optional[bytes] = ..., read: _Optional[_Union[ReadRecords, _Mapping]] = ..., write: _Optional[_Union[WriteRecords, _Mapping]] = ...) -> None: ...
 
 class ReadRecords(_message.Message):
-    __slots__ = ("wanted", "request_id", "proposed", "clock")
+    __slots__ = ("wanted", "proposed", "clock")
     class Wanted(_message.Message):
         __slots__ = ("name", "id", "known")
         NAME_FIELD_NUMBER: _ClassVar[int]
@@ -69,24 +69,41 @@ class ReadRecords(_message.Message):
         known: Stamp
         def __init__(self, name: _Optional[str] = ..., id: _Optional[str] = ..., known: _Optional[_Union[Stamp, _Mapping]] = ...) -> None: ...
     WANTED_FIELD_NUMBER: _ClassVar[int]
-    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PROPOSED_FIELD_NUMBER: _ClassVar[int]
     CLOCK_FIELD_NUMBER: _ClassVar[int]
     wanted: _containers.RepeatedCompositeFieldContainer[ReadRecords.Wanted]
-    request_id: str
     proposed: int
     clock: int
-    def __init__(self, wanted: _Optional[_Iterable[_Union[ReadRecords.Wanted, _Mapping]]] = ..., request_id: _Optional[str] = ..., proposed: _Optional[int] = ..., clock: _Optional[int] = ...) -> None: ...
+    def __init__(self, wanted: _Optional[_Iterable[_Union[ReadRecords.Wanted, _Mapping]]] = ..., proposed: _Optional[int] = ..., clock: _Optional[int] = ...) -> None: ...
 
 class WriteRecords(_message.Message):
-    __slots__ = ("records", "request_id", "created")
+    __slots__ = ("records", "request_id", "created", "before")
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_FIELD_NUMBER: _ClassVar[int]
     records: _containers.RepeatedCompositeFieldContainer[StoredRecord]
     request_id: str
     created: bool
-    def __init__(self, records: _Optional[_Iterable[_Union[StoredRecord, _Mapping]]] = ..., request_id: _Optional[str] = ..., created: _Optional[bool] = ...) -> None: ...
+    before: Lineage
+    def __init__(self, records: _Optional[_Iterable[_Union[StoredRecord, _Mapping]]] = ..., request_id: _Optional[str] = ..., created: _Optional[bool] = ..., before: _Optional[_Union[Lineage, _Mapping]] = ...) -> None: ...
+
+class Lineage(_message.Message):
+    __slots__ = ("known", "since")
+    class KnownRequest(_message.Message):
+        __slots__ = ("id", "created", "stamp")
+        ID_FIELD_NUMBER: _ClassVar[int]
+        CREATED_FIELD_NUMBER: _ClassVar[int]
+        STAMP_FIELD_NUMBER: _ClassVar[int]
+        id: str
+        created: bool
+        stamp: int
+        def __init__(self, id: _Optional[str] = ..., created: _Optional[bool] = ..., stamp: _Optional[int] = ...) -> None: ...
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    known: _containers.RepeatedCompositeFieldContainer[Lineage.KnownRequest]
+    since: int
+    def __init__(self, known: _Optional[_Iterable[_Union[Lineage.KnownRequest, _Mapping]]] = ..., since: _Optional[int] = ...) -> None: ...
 
 class ReplicaReply(_message.Message):
     __slots__ = ("id", "read", "written", "refusal")
@@ -101,7 +118,7 @@ class ReplicaReply(_message.Message):
     def __init__(self, id: _Optional[int] = ..., read: _Optional[_Union[RecordsRead, _Mapping]] = ..., written: _Optional[_Union[RecordsWritten, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ...) -> None: ...
 
 class RecordsRead(_message.Message):
-    __slots__ = ("held", "done", "floor")
+    __slots__ = ("held", "floor", "lineage")
     class Held(_message.Message):
         __slots__ = ("same", "record")
         SAME_FIELD_NUMBER: _ClassVar[int]
@@ -109,20 +126,13 @@ class RecordsRead(_message.Message):
         same: bool
         record: StoredRecord
         def __init__(self, same: _Optional[bool] = ..., record: _Optional[_Union[StoredRecord, _Mapping]] = ...) -> None: ...
-    class Done(_message.Message):
-        __slots__ = ("record", "created")
-        RECORD_FIELD_NUMBER: _ClassVar[int]
-        CREATED_FIELD_NUMBER: _ClassVar[int]
-        record: StoredRecord
-        created: bool
-        def __init__(self, record: _Optional[_Union[StoredRecord, _Mapping]] = ..., created: _Optional[bool] = ...) -> None: ...
     HELD_FIELD_NUMBER: _ClassVar[int]
-    DONE_FIELD_NUMBER: _ClassVar[int]
     FLOOR_FIELD_NUMBER: _ClassVar[int]
+    LINEAGE_FIELD_NUMBER: _ClassVar[int]
     held: _containers.RepeatedCompositeFieldContainer[RecordsRead.Held]
-    done: RecordsRead.Done
     floor: int
-    def __init__(self, held: _Optional[_Iterable[_Union[RecordsRead.Held, _Mapping]]] = ..., done: _Optional[_Union[RecordsRead.Done, _Mapping]] = ..., floor: _Optional[int] = ...) -> None: ...
+    lineage: Lineage
+    def __init__(self, held: _Optional[_Iterable[_Union[RecordsRead.Held, _Mapping]]] = ..., floor: _Optional[int] = ..., lineage: _Optional[_Union[Lineage, _Mapping]] = ...) -> None: ...
 
 class RecordsWritten(_message.Message):
     __slots__ = ("outcomes",)
