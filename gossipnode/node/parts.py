@@ -78,6 +78,7 @@ class Parts:
             nursery.start_soon(self.hand_off.run)
             nursery.start_soon(self.coordination.read_repair.run)
             nursery.start_soon(self.local.indexes.run)
+            nursery.start_soon(self.local.floors.run)
             nursery.start_soon(fill_digests, self.local.store, self.local.writer.written)
             task_status.started()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 import structlog
@@ -16,7 +17,7 @@ from gossipnode.core.model.stamp_floors import (
     floor_bucket,
 )
 from gossipnode.node.local.clock import Clock
-from gossipnode.store.interface import Store
+from gossipnode.store.interface import Store, StoreError
 
 CEILING_NOTE = "stamp_ceiling"
 """The store's note of the ceiling, in nanoseconds."""
@@ -31,6 +32,9 @@ class FloorKeeper:
         self._clock = clock
         self._floors = StampFloors()
         self._reserved: trio.Event | None = None
+        self._near = 0
+        self._low = trio.Event()
+        """Set when a stamp comes near the ceiling."""
         self._log = structlog.get_logger("gossipnode.replica")
 
     async def recall(self) -> None:
@@ -50,6 +54,15 @@ class FloorKeeper:
             self._log.warning("stamps from a wrong clock are no longer kept to", ahead_seconds=ahead)
             return
         self._floors = StampFloors(ceiling)
+
+    async def run(self) -> None:
+        """Raise the ceiling before stamps reach it, so that no write waits for it; until cancelled."""
+        while True:
+            await self._low.wait()
+            # If it fails, the stamp that reaches the ceiling tries again, and is told.
+            with contextlib.suppress(StoreError):
+                await self._cover(self._near + CEILING_AHEAD_NANOSECONDS // 2)
+            self._low = trio.Event()
 
     def highest(self, entities: Iterable[Entity]) -> int:
         """The highest stamp that was taken for any of these entities."""
@@ -75,6 +88,9 @@ class FloorKeeper:
         if not self._floors.covers(stamp, believed):
             await self._cover(stamp)
             believed = self._believed()
+        elif not self._floors.covers(stamp + CEILING_AHEAD_NANOSECONDS // 2, believed):
+            self._near = stamp
+            self._low.set()
         return self._floors.propose(map(floor_bucket, entities), stamp, believed)
 
     async def raise_all(self, stamp: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from gossipnode.core.model.limits import MAX_CLOCK_SKEW_NANOSECONDS
 from gossipnode.core.model.stamp_floors import CEILING_AHEAD_NANOSECONDS
@@ -61,6 +62,21 @@ async def test_the_ceiling_is_written_about_once_a_second() -> None:
             for each in (N1, N2):
                 nursery.start_soon(floors.propose, (each,), NOW + tenth * SECOND // 10)
     assert notes == 4
+
+
+async def test_the_ceiling_is_raised_before_a_stamp_reaches_it() -> None:
+    store, wall = memory_store(), WallClock()
+    floors = await keeper(store, wall)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(floors.run)
+        await floors.propose((N1,), wall.now)
+        wall.now += CEILING_AHEAD_NANOSECONDS * 3 // 4
+        await floors.propose((N1,), wall.now)
+        await trio.testing.wait_all_tasks_blocked()
+        note = await store.note(CEILING_NOTE)
+        assert note is not None
+        assert int(note) >= wall.now + CEILING_AHEAD_NANOSECONDS
+        nursery.cancel_scope.cancel()
 
 
 async def test_nothing_is_taken_when_the_ceiling_cannot_be_kept() -> None:
