@@ -159,14 +159,14 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "A query shows what one replica reports, without asking whether the others agree.",
         (
             "core/query/newest.py",
-            "if payload is None or not asked <= {replica for replica, _ in same}:",
+            "if payload is None or any(each.version != first.version for _, each in found):",
             "if payload is None:",
         ),
-    ),
-    without(
-        "newest-candidate",
-        "Of what replicas report to a query the oldest counts.",
-        ("core/query/newest.py", "return max((candidate for", "return min((candidate for"),
+        (
+            "core/query/newest.py",
+            "    if not asked <= {replica for replica, _ in found}:\n        return None\n",
+            "",
+        ),
     ),
     without(
         "newest-read",

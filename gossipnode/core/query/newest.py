@@ -68,20 +68,17 @@ Found = Sequence[tuple[str, Candidate]]
 """What replicas report of one record, each with the replica's name."""
 
 
-def newest_candidate(found: Found) -> Candidate:
-    """Of what replicas report of one record, the newest version."""
-    return max((candidate for _, candidate in found), key=lambda each: each.version)
-
-
-def certain_record(newest: Candidate, found: Found, asked: Set[str]) -> Record | None:
+def certain_record(found: Found, asked: Set[str]) -> Record | None:
     """The record, if what replicas report is certain; None when it has to be read by key.
 
-    It is certain when all that were asked report the same version. A replica that reports another one, or
-    nothing, may be behind, or may hold a newer version that does not match the query. One of them must have
-    sent the record itself.
+    It is certain when all that were asked report it, and nobody reports another version. A replica that
+    reports another one, or nothing, may be behind, or may hold a newer version that does not match the query.
+    One of them must have sent the record itself.
     """
-    same = [(replica, each) for replica, each in found if each.version == newest.version]
-    payload = next((each.payload for _, each in same if each.payload is not None), None)
-    if payload is None or not asked <= {replica for replica, _ in same}:
+    _, first = found[0]
+    payload = next((each.payload for _, each in found if each.payload is not None), None)
+    if payload is None or any(each.version != first.version for _, each in found):
         return None
-    return Record(newest.place.entity, newest.version, payload)
+    if not asked <= {replica for replica, _ in found}:
+        return None
+    return Record(first.place.entity, first.version, payload)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipnode.core.model.property import Entity, Record, ShardId
-from gossipnode.core.query.newest import NewestRecords, Stale, certain_record, newest_candidate
+from gossipnode.core.query.newest import NewestRecords, Stale, certain_record
 from gossipnode.core.query.replica_messages import (
     SAME,
     Candidate,
@@ -137,13 +137,11 @@ def candidate(revision: int, *, payload: bool = True) -> Candidate:
 
 
 def certain(found: dict[str, Candidate], asked: str = "abc") -> Record | None:
-    listed = list(found.items())
-    return certain_record(newest_candidate(listed), listed, frozenset(asked))
+    return certain_record(list(found.items()), frozenset(asked))
 
 
 def test_a_record_is_certain_when_all_that_were_asked_report_one_version() -> None:
     found = {name: candidate(5, payload=name == "b") for name in REPLICAS}
-    assert newest_candidate(list(found.items())).version == n(1, 5).version
     assert certain(found) == n(1, 5)
     assert certain({"a": candidate(5)}, "a") == n(1, 5)
 
@@ -162,7 +160,6 @@ def test_a_record_is_certain_when_all_that_were_asked_report_one_version() -> No
     ],
 )
 def test_a_record_is_read_by_key_where_anything_is_uncertain(found: dict[str, Candidate]) -> None:
-    assert newest_candidate(list(found.items())).version == n(1, 5).version
     assert certain(found) is None
 
 
@@ -180,8 +177,8 @@ def test_a_replica_that_is_no_longer_asked_need_not_report() -> None:
 def test_certain_is_what_no_replica_that_was_asked_may_contradict(
     reports: dict[str, tuple[int, bool]], asked: set[str]
 ) -> None:
-    best = max(revision for revision, _ in reports.values())
-    found = {name: candidate(revision, payload=sent) for name, (revision, sent) in reports.items()}
-    agreed = all(name in reports and reports[name][0] == best for name in asked)
-    sent = (best, True) in reports.values()
-    assert certain(found, "".join(asked)) == (n(1, best) if agreed and sent else None)
+    revision, _ = next(iter(reports.values()))
+    found = {name: candidate(each, payload=sent) for name, (each, sent) in reports.items()}
+    agreed = asked <= reports.keys() and all(each == revision for each, _ in reports.values())
+    sent = (revision, True) in reports.values()
+    assert certain(found, "".join(asked)) == (n(1, revision) if agreed and sent else None)
