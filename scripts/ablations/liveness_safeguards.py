@@ -20,6 +20,7 @@ LIVENESS_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
             "    if down and tally.impossible_without(down):\n        return targets + down\n",
             "",
         ),
+        faults=("cut", "crash"),
     ),
     without(
         "hellos",

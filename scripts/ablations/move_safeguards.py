@@ -15,7 +15,7 @@ MOVE_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
             "if fence != placement.fence:\n        return ViewConflict",
             "if not fence:\n        return ViewConflict",
         ),
-        faults=MOVES,
+        faults=("left-behind",),
     ),
     without(
         "fence-after-write",
@@ -26,7 +26,7 @@ MOVE_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
             "                if refusal",
             "                refusal = None\n                if refusal",
         ),
-        faults=MOVES,
+        faults=("late-commit",),
     ),
     without(
         "old-quorum",

@@ -103,7 +103,7 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
             "took = await self._write(placement, record, level, request_id, caller, created=done.created)",
             "took: int | None = placement.replicas",
         ),
-        faults=REQUESTS,
+        faults=("tried-again",),
     ),
     without(
         "tombstone-again",
@@ -153,6 +153,7 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
             "        import trio\n\n"
             "        await trio.lowlevel.checkpoint()\n",
         ),
+        faults=("broken-news",),
     ),
     without(
         "stale-candidates",

@@ -21,6 +21,7 @@ FAULTS: Final[Mapping[str, str]] = {
     "forget-two": "as forget: two_members_forgotten_at_once",
     "groups-apart": "a minority changes groups: deleted_group_comes_back, group_created_on_both_sides",
     "moving": "a new replica does not know what requests were done: a try may be done again",
+    "broken-news": "a delete that starts over because members changed says that nothing was there",
     "clock": "as fast-writer: a clock that was set back has left its node with stamps of the future",
     "ahead": "as fast-writer",
     "fast-writer": "a failed write with a higher stamp comes back: failed_write_of_a_fast_clock",

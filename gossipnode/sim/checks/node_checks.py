@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from gossipnode.sim.checks.key_story import group_of
 from gossipnode.sim.checks.verdict import Verdict
-from gossipnode.sim.history.history import CLOCK, History
-from gossipnode.sim.history.operations import Failed
+from gossipnode.sim.history.history import CLOCK, MEMBERS, History
+from gossipnode.sim.history.operations import Failed, Operation, Query
 
 AVAILABLE_AFTER_SECONDS = 30.0
 """How long after a majority is up and connected again no quorum operation fails any more."""
+
+LEFT_OUT = "(is down)"
+"""How a coordinator names a replica that it did not ask."""
 
 ANSWER_SECONDS = 60.0
 """How long a client waits for an answer at most, whatever its operation."""
@@ -33,6 +37,32 @@ def always_no_defects(history: History, verdict: Verdict) -> None:
     verdict.times += len(history.nodes)
     for defect in history.defects:
         verdict.add(defect.time, f"{defect.node}: {defect.text}")
+
+
+def always_needed_replicas_are_asked(history: History, verdict: Verdict) -> None:
+    """No request at quorum fails because replicas seem to be down without which it cannot succeed."""
+    if any(harm.kind == MEMBERS for harm in history.harms):
+        # While shards move, requests need more replicas than one quorum.
+        return
+    for operation in history.operations:
+        heard, replicas = operation.heard, history.groups.get(_group(operation))
+        # What is said by several nodes is not what one of them left out.
+        if operation.ack != "quorum" or operation.others or not isinstance(heard, Failed) or not replicas:
+            continue
+        left_out = heard.text.count(LEFT_OUT)
+        if verdict.fails(left_out <= (replicas - 1) // 2):
+            verdict.add(
+                _ended(operation), f"{left_out} replicas were not asked: {heard.text}", (operation.number,)
+            )
+
+
+def _group(operation: Operation) -> str:
+    asked = operation.asked
+    return asked.group if isinstance(asked, Query) else group_of(operation.keys[0])
+
+
+def _ended(operation: Operation) -> float:
+    return operation.began if operation.ended is None else operation.ended
 
 
 def eventually_available(history: History, verdict: Verdict) -> None:

@@ -12,12 +12,21 @@ TRIO = "nodes a b c\ngroups sw:1:3\n"
 
 
 @pytest.mark.parametrize(
-    "fault", ["tear a", "fail a 1", "full a", "commits a 1 5", "slow a 1", "pause a", "cut a-*"]
+    "fault", ["tear a", "fail a 1", "full a", "commits a 1 5", "hang a", "slow a 1", "pause a", "cut a-*"]
 )
 def test_heal_ends_every_fault(fault: str) -> None:
     result = played(f"{TRIO}{fault}\nheal\nwait 20\napply a sw/n/1 x=1 ack=all via=none -> ok\nfinish")
     assert not result.problems
     assert not result.violations
+
+
+def test_a_disk_that_hangs_keeps_its_machine_from_reading_and_writing_until_it_goes_on() -> None:
+    assert not problems(
+        TRIO
+        + "apply a sw/n/1 x=1 ack=all -> ok\nhang a\nget a sw/n/1 ack=local via=none timeout=3 -> fails\n"
+        + "apply b sw/n/1 x=2 via=none -> ok\nholds a sw/n/1 -> x=1\nunhang a\nwait 1\n"
+        + "get a sw/n/1 ack=local via=none -> x=2\nhang a\ncrash a\nrestart a\nheal\nfinish"
+    )
 
 
 def test_a_commit_that_is_torn_ends_the_node_and_leaves_nothing() -> None:

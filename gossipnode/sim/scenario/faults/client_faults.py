@@ -79,6 +79,28 @@ def _trio(e: Episode) -> tuple[str, str, str, str]:
     return key, hosts[0], hosts[1 % len(hosts)], hosts[2 % len(hosts)]
 
 
+def tried_again(e: Episode) -> Steps:
+    """A write that one replica alone took is tried again at another one, and then the first one is away."""
+    key, host, other, third = _trio(e)
+    e = replace(e, host=host)
+    return [
+        e.at(0.0, "latency", f"{host}-*", HOP_SECONDS, HOP_SECONDS),
+        e.at(0.5, "apply", host, key, e.tag(0), f"via={other}"),
+        # By now it has read, and what it writes does not arrive.
+        e.at(0.5 + e.rng.uniform(0.12, 0.4), "drop", f"{host}>*"),
+        e.at(2.0, "cut", f"{third}-*"),
+        # The first node gives it up, and the client asks the second one.
+        e.at(2.4, "reset", f"{host}-*"),
+        e.at(2.4, "mend", f"{host}>*"),
+        e.at(5.4, "mend", f"{third}-*"),
+        e.at(5.4, "latency", f"{host}-*", "0", "0.001"),
+        e.at(5.5, "cut", f"{host}-*"),
+        e.at(6.0, "get", other, key, "via=none"),
+        e.at(6.3, "get", third, key, "via=none"),
+        e.at(7.5, "mend", f"{host}-*"),
+    ]
+
+
 def _change(e: Episode, write: int, key: str, verb: str = "") -> list[str]:
     """A write of a record, without the node that is asked for it."""
     verb = verb or e.rng.choice(("apply", "apply", "apply", "replace", "delete", "delete"))
@@ -118,7 +140,7 @@ def _reads(e: Episode, seconds: float, key: str, hosts: Sequence[str]) -> Steps:
 def moving(e: Episode) -> Steps:
     """A node joins and takes over a record that clients write and read meanwhile."""
     key, host, other, third = _trio(e)
-    new = _heir(e, key)
+    new = heir_of(e, key)
     cut, mend = e.rng.choice((("cut", "mend"), ("cut", "mend"), ("pause", "resume")))
     away = e.rng.choice((host, other, third))
     meets = 1.5 + e.rng.uniform(0.0, 2.5)
@@ -142,7 +164,7 @@ def moving(e: Episode) -> Steps:
     return steps + _reads(e, meets + 2.5, key, (new, other, third))
 
 
-def _heir(e: Episode, key: str) -> str:
+def heir_of(e: Episode, key: str) -> str:
     """The name of a node that is to hold a record once it is a member."""
     names = [f"n{e.number}{letter}" for letter in "abcdefghijklmnopqrstuvw"]
     return next((name for name in names if name in e.cluster.replicas_of(key, name)), names[0])

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.property import Entity, parse_entity
-from gossipnode.sim.history.history import CLOCK, DOWN
+from gossipnode.sim.history.history import CLOCK, DISK, DOWN
 from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import NotNowError, Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
@@ -164,13 +164,24 @@ def _signed(text: str) -> float:
 async def _full(stage: Stage, words: Words) -> None:
     host = words[0]
     stage.machine(host).disk.set_full(True)
-    stage.harm("disk", host)
+    stage.harm(DISK, host)
     stage.fault(host, "its disk is full", "full disk")
 
 
 async def _room(stage: Stage, words: Words) -> None:
     stage.machine(words[0]).disk.set_full(False)
-    stage.mended("disk", words[0])
+    stage.mended(DISK, words[0])
+
+
+async def _hang(stage: Stage, words: Words) -> None:
+    stage.machine(words[0]).disk.set_hanging(True)
+    stage.harm(DISK, words[0])
+    stage.fault(words[0], "its disk hangs", "hanging disk")
+
+
+async def _go_on(stage: Stage, words: Words) -> None:
+    stage.machine(words[0]).disk.set_hanging(False)
+    stage.mended(DISK, words[0])
 
 
 async def _commits(stage: Stage, words: Words) -> None:
@@ -178,7 +189,7 @@ async def _commits(stage: Stage, words: Words) -> None:
     low, high = parse_seconds(least), parse_seconds(most)
     stage.machine(host).disk.set_commit_seconds(low, high)
     if high > SLOW_COMMIT_SECONDS:
-        stage.harm("disk", host)
+        stage.harm(DISK, host)
     stage.fault(host, f"commits take {least} to {most} s", "slow disk")
 
 
@@ -189,7 +200,7 @@ async def _fail(stage: Stage, words: Words) -> None:
     machine = stage.machine(host)
     machine.may_end = True
     machine.disk.fail_commits(int(count))
-    stage.harm("disk", host)
+    stage.harm(DISK, host)
     stage.fault(host, f"the next {count} commits fail", "failed commit")
 
 
@@ -198,7 +209,7 @@ async def _tear(stage: Stage, words: Words) -> None:
     machine = stage.machine(host)
     machine.may_end = True
     machine.disk.tear_commit()
-    stage.harm("disk", host)
+    stage.harm(DISK, host)
     stage.fault(host, "a crash in the next commit", "torn commit")
 
 
@@ -206,7 +217,7 @@ async def _flip(stage: Stage, words: Words) -> Iterable[str]:
     host = words[0]
     if stage.machine(host).disk.flip_bit(_key(words[1]) if len(words) > 1 else None) is None:
         return ["fails", "there is no such record"]
-    stage.harm("disk", host)
+    stage.harm(DISK, host)
     stage.fault(host, "a bit of a record flips", "flipped bit")
     return ["ok"]
 
@@ -276,6 +287,8 @@ VERBS = by_name(
     ),
     Verb("full", "HOST", "Let a disk be full.", _full, 1, 1),
     Verb("room", "HOST", "Let a disk have room again.", _room, 1, 1),
+    Verb("hang", "HOST", "Let a disk hang: neither reads nor commits end.", _hang, 1, 1),
+    Verb("unhang", "HOST", "Let a disk go on that hangs.", _go_on, 1, 1),
     Verb("commits", "HOST LEAST MOST", "How many seconds commits take.", _commits, 3, 3),
     Verb("fail", "HOST COUNT", "Let the next commits fail.", _fail, 2, 2),
     Verb("tear", "HOST", "Let the node crash in the middle of its next commit.", _tear, 1, 1),
