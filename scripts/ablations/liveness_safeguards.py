@@ -44,6 +44,7 @@ LIVENESS_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
             "        await trio.sleep(self._rng.uniform(0, longest))\n",
             "        assert longest\n",
         ),
+        faults=("crowd",),
     ),
     without(
         "write-attempts",

@@ -75,6 +75,7 @@ FAULT_KINDS: Final[Mapping[str, FaultKind]] = {
     "left-behind": FaultKind(view_faults.left_behind, 1, BEHIND_SECONDS),
     "late-commit": FaultKind(view_faults.late_commit, 1, LATE_SECONDS),
     "broken-news": FaultKind(view_faults.broken_news, 1, NEWS_SECONDS),
+    "crowd": FaultKind(client_faults.crowd, calm=True),
     "slow-hop": FaultKind(round_faults.slow_hop, calm=True),
     "slow-news": FaultKind(round_faults.slow_news, calm=True),
     "young-group": FaultKind(round_faults.young_group, calm=True),
