@@ -2,4 +2,7 @@
 
 Begin with `placement.py`. `tally.py` counts the answers of replicas; `view.py` is what a node knows of its
 cluster, and `registry_records.py` makes it from records.
+
+How the members decide their next epoch: what they say is in `epoch_messages.py`, what a voter may answer in
+`acceptor.py`, and one attempt to have a value decided in `proposer.py`.
 """
