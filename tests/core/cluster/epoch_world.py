@@ -15,6 +15,7 @@ from gossipnode.core.cluster.epoch_messages import (
     Accept,
     Accepted,
     Ballot,
+    Promise,
     Reply,
     Request,
     next_ballot,
@@ -181,7 +182,7 @@ class World:
                 self._asked(self.stores[letter.voter], letter)
             case Answer():
                 for store in self.stores.values():
-                    if store.birth == letter.ask.sender and letter.ask.attempt in store.attempts:
+                    if store.birth == letter.ask.sender:
                         self._answered(store, letter)
             case Tell():
                 self._learn(self.stores[letter.name], letter.value, letter.teller)
@@ -196,8 +197,14 @@ class World:
         store.outbox.append(Answer(ask, reply))
 
     def _answered(self, store: Store, letter: Answer) -> None:
-        attempt = store.attempts[letter.ask.attempt]
+        attempt = store.attempts.get(letter.ask.attempt)
         voter = letter.ask.voter
+        for other in store.attempts.values():
+            # Attempts of one node are not told apart: replies of another ballot must do no harm.
+            if other is not attempt and isinstance(letter.reply, Promise | Accepted):
+                assert not other.take(voter, letter.reply)
+        if attempt is None:
+            return
         if attempt.take(voter, letter.reply):
             self.send_requests(store, letter.ask.attempt)
         decided = store.durable.decided
