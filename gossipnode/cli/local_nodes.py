@@ -19,10 +19,17 @@ from pathlib import Path
 import trio
 
 from gossipnode.cli.failure import FAILED, Failure
+from gossipnode.client.calls.node_client import connect_node
+from gossipnode.client.errors import ClientError
 from gossipnode.client.values.property_json import dump_json
 from gossipnode.config.address import Address
 
 READY_SECONDS = 60.0
+FORMED_SECONDS = 60.0
+FORMED_PAUSE_SECONDS = 0.1
+STATUS_SECONDS = 5.0
+"""How long the nodes may take to form their cluster, and how they are asked whether they have."""
+
 STOP_SECONDS = 15.0
 """The 10 s that a node gives to what is running, and five more."""
 LOG_TAIL_BYTES = 4096
@@ -71,6 +78,8 @@ class LocalNodes:
     directory: Path
     groups: Sequence[str]
     nodes: list[LocalNode] = field(default_factory=list[LocalNode])
+    foreign: dict[str, Address] = field(default_factory=dict[str, Address])
+    """Members of another kind, which are somebody else's to run."""
     detached: bool = False
     """Whether the nodes are to run on when this process ends."""
 
@@ -82,13 +91,41 @@ class LocalNodes:
         return next(node for node in self.nodes if node.name == name)
 
     async def start_all(self) -> None:
-        """Write the settings, start every node and wait until each serves."""
+        """Write the settings, start every node, and wait until they have formed their cluster.
+
+        Raises:
+            Failure: a node ended instead, or they did not form it in time; it says what is waited for.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
         for node in self.nodes:
             node.config.write_text(self._settings(node))
         async with trio.open_nursery() as nursery:
             for node in self.nodes:
                 nursery.start_soon(self.start, node)
+        async with trio.open_nursery() as nursery:
+            for node in self.nodes:
+                nursery.start_soon(self._wait_formed, node)
+
+    async def _wait_formed(self, node: LocalNode) -> None:
+        """Wait until a node that serves is a member of a cluster, and has found the other nodes."""
+        waits, names = "it does not answer", {each.name for each in self.nodes}
+        with trio.move_on_after(FORMED_SECONDS):
+            while node.process is None or node.process.poll() is None:
+                try:
+                    async with connect_node(node.address, timeout_seconds=STATUS_SECONDS) as client:
+                        status = await client.status()
+                    missing = names - {member.name for member in status.members if member.state == "up"}
+                    if status.epoch and not missing:
+                        return
+                    problems = status.forming.problems or [f"{name}: not found" for name in sorted(missing)]
+                    waits = "it waits for " + ("; ".join(problems) or "the others")
+                except ClientError as error:
+                    waits = str(error)
+                await trio.sleep(FORMED_PAUSE_SECONDS)
+            raise Failure(f"node {node.name} has ended: {_last_words(node.log)}", FAILED)
+        raise Failure(
+            f"no cluster was formed within {FORMED_SECONDS:g} s: {node.name} is up, and {waits}", FAILED
+        )
 
     async def start(self, node: LocalNode) -> None:
         """Start one node and wait until it serves.
@@ -157,6 +194,9 @@ class LocalNodes:
         peers = ", ".join(
             f"{_quoted(peer.name)} = {_quoted(str(peer.address))}" for peer in self.nodes if peer is not node
         )
+        foreign = ", ".join(
+            f"{_quoted(name)} = {_quoted(str(address))}" for name, address in self.foreign.items()
+        )
         sections = [
             "[node]",
             f"name = {_quoted(node.name)}",
@@ -164,6 +204,7 @@ class LocalNodes:
             f"data_dir = {_quoted(str(node.data_dir.absolute()))}",
             "[cluster]",
             f"peers = {{ {peers} }}",
+            f"foreign = {{ {foreign} }}",
         ]
         for spec in self.groups:
             name, shards, replicas = spec.rsplit(":", 2)

@@ -21,7 +21,7 @@ from gossipnode.cli.standard_streams import (
 from gossipnode.cli.table_layout import (
     SAMPLE_CHARACTERS,
     SAMPLE_ROWS,
-    Layout,
+    TableLayout,
     folded_line,
     head_lines,
     lay_out,
@@ -86,7 +86,7 @@ class TableWriter:
         self._headers = headers
         self._sample: list[list[str]] = []
         self._sample_characters = 0
-        self._layout: Layout | None = None
+        self._layout: TableLayout | None = None
 
     def add(self, row: Iterable[object]) -> None:
         """Print a row, now or when the widths are known."""

@@ -44,7 +44,15 @@ def round_shape(finished: messages.Round) -> dict[str, Any]:
 
 def member_shape(member: messages.Member) -> dict[str, Any]:
     """A member as the node sees it."""
-    return {"name": member.name, "address": member.address, "state": member.state}
+    return {
+        "name": member.name,
+        "address": member.address,
+        "state": member.state,
+        "role": member.role,
+        "birth": member.birth or None,
+        "version": member.version or None,
+        "moves": member.moves,
+    }
 
 
 def group_shape(group: messages.Group) -> dict[str, Any]:
@@ -100,12 +108,26 @@ def status_shape(status: messages.StatusResponse) -> dict[str, Any]:
         "members": [member_shape(member) for member in status.members],
         "shards": [shard_shape(shard) for shard in status.shards],
         "rounds": [round_shape(finished) for finished in status.rounds],
-        "registry_root": status.registry_root,
+        "epoch": status.epoch,
+        "cluster_id": status.cluster_id or None,
+        "forming": forming_shape(status),
         "memory": memory_shape(status.memory),
         "read_repairs": status.replicas.read_repairs,
         "read_repairs_dropped": status.replicas.read_repairs_dropped,
         "disk": {"state": status.disk.state, "free": status.disk.free},
         "set_aside": {"count": status.set_aside.count, "keys": status.set_aside.keys},
+    }
+
+
+def forming_shape(status: messages.StatusResponse) -> dict[str, Any] | None:
+    """What a cluster waits for before it is formed; None once it is."""
+    if status.epoch:
+        return None
+    forming = status.forming
+    return {
+        "waiting_for": list(forming.waiting_for),
+        "needed": forming.needed,
+        "problems": list(forming.problems),
     }
 
 

@@ -31,7 +31,7 @@ _INDENT = "  "
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class TableLayout:
     """The form of one table."""
 
     headers: tuple[str, ...]
@@ -43,22 +43,24 @@ class Layout:
     """In which what is wider than its column goes on in the next line. None: it is written as it is."""
 
 
-def lay_out(headers: Sequence[str], sample: Sequence[Sequence[str]], terminal_cells: int | None) -> Layout:
+def lay_out(
+    headers: Sequence[str], sample: Sequence[Sequence[str]], terminal_cells: int | None
+) -> TableLayout:
     """The layout for a terminal of this width, or for a file or a pipe (None)."""
     widths = [_width(header) for header in headers]
     for row in sample:
         widths = [max(width, _width(cell)) for width, cell in zip(widths, row, strict=True)]
     if terminal_cells is None:
         widths = [min(width, PADDED_MAX_CELLS) for width in widths]
-        return Layout(tuple(headers), tuple(widths), _GAPS_CELLS[0], None)
+        return TableLayout(tuple(headers), tuple(widths), _GAPS_CELLS[0], None)
     smallest = [_smallest([row[column] for row in sample], width) for column, width in enumerate(widths)]
     for gap in _GAPS_CELLS:
         room = terminal_cells - gap * (len(headers) - 1)
         if sum(smallest) <= room:
             fitting = widths if sum(widths) <= room else _lowered(widths, smallest, room)
             if _readable(sample, fitting):
-                return Layout(tuple(headers), tuple(fitting), gap, terminal_cells)
-    return Layout(tuple(headers), (), 0, terminal_cells)
+                return TableLayout(tuple(headers), tuple(fitting), gap, terminal_cells)
+    return TableLayout(tuple(headers), (), 0, terminal_cells)
 
 
 def _smallest(cells: Sequence[str], width: int) -> int:
@@ -86,7 +88,7 @@ def _readable(sample: Sequence[Sequence[str]], widths: Sequence[int]) -> bool:
     )
 
 
-def head_lines(layout: Layout) -> list[str]:
+def head_lines(layout: TableLayout) -> list[str]:
     """The names of the columns, and a rule below them."""
     if not layout.widths:
         return []
@@ -94,7 +96,7 @@ def head_lines(layout: Layout) -> list[str]:
     return [*row_lines(layout, layout.headers), rule]
 
 
-def row_lines(layout: Layout, row: Sequence[str]) -> list[str]:
+def row_lines(layout: TableLayout, row: Sequence[str]) -> list[str]:
     """The lines of one row."""
     if not layout.widths:
         lines = [f"{header}: {cell}" for header, cell in zip(layout.headers, row, strict=True)]
@@ -121,7 +123,7 @@ def folded_line(line: str, terminal_cells: int) -> list[str]:
     return [first, *(_INDENT + other for other in others)]
 
 
-def _joined(layout: Layout, cells: Sequence[str]) -> str:
+def _joined(layout: TableLayout, cells: Sequence[str]) -> str:
     padded = [cell + " " * (width - _width(cell)) for cell, width in zip(cells, layout.widths, strict=True)]
     return (" " * layout.gap).join(padded).rstrip()
 

@@ -29,7 +29,15 @@ if TYPE_CHECKING:
     from gossipnode.client.calls.query_run import Records
     from gossipnode.client.cluster_client import Client, connect
     from gossipnode.client.values.given import Ack
-    from gossipnode.client.values.results import Applied, Group, GroupChange, Member, Property, Spread
+    from gossipnode.client.values.results import (
+        Applied,
+        Group,
+        GroupChange,
+        Member,
+        MemberChange,
+        Property,
+        Spread,
+    )
     from gossipnode.client.values.tags import GivenTag, Tag
     from gossipnode.client.values.tls_files import TlsFiles
     from gossipnode.core.model.tag_value import IntArray, StrArray, Timestamp
@@ -61,6 +69,7 @@ __all__ = [
     "LogicalOp",
     "MatchOption",
     "Member",
+    "MemberChange",
     "NoNodeError",
     "NotFoundError",
     "Op",
@@ -80,7 +89,15 @@ _HOMES = {
     "gossipnode.client.cluster_client": ("Client", "connect"),
     "gossipnode.client.values.given": ("Ack",),
     "gossipnode.client.calls.query_run": ("Records",),
-    "gossipnode.client.values.results": ("Applied", "Group", "GroupChange", "Member", "Property", "Spread"),
+    "gossipnode.client.values.results": (
+        "Applied",
+        "Group",
+        "GroupChange",
+        "Member",
+        "MemberChange",
+        "Property",
+        "Spread",
+    ),
     "gossipnode.client.values.tags": ("GivenTag", "Tag"),
     "gossipnode.client.values.tls_files": ("TlsFiles",),
     "gossipnode.core.query.criteria": (

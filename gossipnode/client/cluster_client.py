@@ -26,8 +26,8 @@ from gossipnode.client.values.results import (
     Group,
     GroupChange,
     Member,
+    MemberChange,
     Property,
-    Spread,
     read_group,
     read_group_change,
     read_members,
@@ -182,12 +182,13 @@ class Client:
         ack: Ack | None = None,
         tombstone_retention: timedelta | None = None,
         indexes: Sequence[str] = (),
+        *,
         force: bool = False,
     ) -> GroupChange:
-        """Create a group. Its numbers of shards and of replicas can never change; all else can be altered.
+        """Create a group. Its number of shards can never change; all else can be altered.
 
-        More replicas than there are members are refused, unless `force` is given: a quorum counts the
-        replicas, so that no quorum is reached until more than half as many members are there.
+        A group that wants more replicas than there are members is refused without `force`: quorums are
+        counted by the replicas wanted.
 
         Raises:
             AlreadyExistsError: there is a group of this name.
@@ -200,7 +201,7 @@ class Client:
             ack=given.ack(ack),
             tombstone_retention_seconds=given.seconds(tombstone_retention) or 0,
             indexes=given.texts("indexes", indexes),
-            force=bool(force),
+            force=force,
         )
         return read_group_change(await self._call(services.NODE_CREATE_GROUP, request, CallKind.ONCE))
 
@@ -210,8 +211,14 @@ class Client:
         ack: Ack | None = None,
         tombstone_retention: timedelta | None = None,
         indexes: Sequence[str] | None = None,
+        *,
+        replicas: int | None = None,
+        force: bool = False,
     ) -> GroupChange:
         """Change what is given. `indexes` takes the place of the group's whole list of indexed tags.
+
+        With another number of `replicas` the records move, while reads and writes go on. More replicas than
+        there are members are refused without `force`.
 
         Raises:
             NotFoundError: there is no such group.
@@ -220,6 +227,8 @@ class Client:
             name=given.name(name),
             ack=given.ack(ack) or None,
             tombstone_retention_seconds=given.seconds(tombstone_retention),
+            replicas=None if replicas is None else given.count("replicas", replicas),
+            force=force,
         )
         if indexes is not None:
             request.indexes = messages.AlterGroupRequestTagList(tags=given.texts("indexes", indexes))
@@ -238,15 +247,25 @@ class Client:
         """The members of the cluster, as the node that is asked sees them now."""
         return read_members(await self._call(services.NODE_STATUS, messages.StatusRequest(), CallKind.READ))
 
-    async def forget_member(self, name: str) -> Spread:
+    async def forget_member(
+        self, name: str, *, accept_loss: bool = False, force: bool = False
+    ) -> MemberChange:
         """Remove a member for good. Its share of the records moves to the other members.
+
+        One that answers leaves: it stays a source until everything is handed over. One that does not is
+        dropped at once, unless acknowledged writes could be lost by it (`accept_loss`), or too few members
+        would be left for a group's quorum (`force`).
 
         Raises:
             NotFoundError: there is no such member.
         """
-        request = messages.ForgetMemberRequest(name=given.name(name))
+        request = messages.ForgetMemberRequest(
+            name=given.name(name),
+            accept_loss=accept_loss,
+            force=force,
+        )
         reply = await self._call(services.NODE_FORGET_MEMBER, request, CallKind.ONCE)
-        return Spread(reply.acknowledged, reply.members)
+        return MemberChange(reply.acknowledged, reply.members, reply.epoch, reply.leaving)
 
     def _new_id(self) -> str:
         return f"{self._ids.getrandbits(_REQUEST_ID_BITS):032x}"

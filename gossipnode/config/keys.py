@@ -29,6 +29,7 @@ SECTIONS: dict[str, dict[str, Parser]] = {
         "discovery": values.discovery,
         "peers": values.peers,
         "join": values.addresses,
+        "foreign": values.peers,
     },
     "repair": {
         "schedule": values.schedule,

@@ -46,6 +46,12 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True):
     peers: Mapping[str, Address] = msgspec.field(default_factory=dict[str, Address])
     join: tuple[Address, ...] = ()
     """Members of a running cluster, any one of which is enough."""
+    foreign: Mapping[str, Address] = msgspec.field(default_factory=dict[str, Address])
+    """Members of another kind: they stand in every ring of repair, and take part in nothing else."""
+    replace: bool = False
+    """Whether the node takes the place of a member of its name, whose disk is lost."""
+    accept_loss: bool = False
+    """Whether it does so even if acknowledged writes are lost by it."""
 
 
 class RepairSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +105,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return dict(sorted(everyone.items()))
 
 
-_OPTIONS = {"cluster.peers": "--peer", "cluster.name": "--cluster", "groups": "--group"}
+_OPTIONS = {
+    "cluster.peers": "--peer",
+    "cluster.foreign": "--foreign-peer",
+    "cluster.name": "--cluster",
+    "groups": "--group",
+}
+
+_FLAGS = ("cluster.replace", "cluster.accept_loss")
+"""What is said once, on the command line, and stands in no file."""
 
 _WITHOUT_EFFECT = {
     ("node", "status_listen"): "[node] status_listen is set, but status over HTTP is not served yet",
@@ -123,7 +137,7 @@ def load_settings(
 
     `overrides` is keyed `section.key` ("node.listen"); "cluster.peers" is a list of NAME=ADDR, "cluster.join"
     one of ADDR, "groups" one of NAME:SHARDS:REPLICAS, which keeps what else the file says of a group. None
-    values do not count.
+    values do not count. With a "cluster.join" here, peers from elsewhere do not count either.
 
     Raises:
         SettingsError: one line that names the key, its file, variable or option, and what is expected.
@@ -133,9 +147,12 @@ def load_settings(
     if path is not None:
         _take_file(path, sections, groups)
     _take_environment(environ or {}, sections, groups)
-    for key, value in (overrides or {}).items():
-        if value is not None:
-            _take_option(key, value, sections, groups)
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    if "cluster.join" in given:
+        # A member whose disk is lost comes back by --join --replace, with its file as it is.
+        sections["cluster"].pop("peers", None)
+    for key, value in given.items():
+        _take_option(key, value, sections, groups)
     return _assemble(sections, groups)
 
 
@@ -214,6 +231,8 @@ def _take_option(key: str, value: object, sections: _Sections, groups: _Groups) 
     option = _OPTIONS.get(key, "--" + name.replace("_", "-"))
     if key == "groups":
         _merge_groups(cast("Sequence[str]", value), option, groups)
+    elif key in _FLAGS:
+        sections[section][name] = value
     else:
         sections[section][name] = _parse(SECTIONS[section][name], value, option)
 
@@ -248,6 +267,9 @@ def _assemble(sections: _Sections, groups: _Groups) -> Settings:
     cluster = dict(sections["cluster"])
     cluster["peers"] = _other_members(cluster.get("peers", {}), node)
     cluster["join"] = _others_to_join(cluster.get("join", ()), node)
+    cluster["foreign"] = _foreign_members(cluster.get("foreign", {}), cluster["peers"], node)
+    if (cluster.get("replace") or cluster.get("accept_loss")) and not sections["cluster"].get("join"):
+        raise SettingsError("--replace and --accept-loss are for a node that joins: give --join as well")
     if cluster["peers"] and cluster["join"]:
         raise SettingsError(
             "[cluster] peers and join are both set (--peer, --join): name all members, or one to join through"
@@ -290,6 +312,15 @@ def _other_members(peers: dict[str, Address], node: dict[str, Any]) -> dict[str,
     return others
 
 
+def _foreign_members(
+    foreign: dict[str, Address], peers: dict[str, Address], node: dict[str, Any]
+) -> dict[str, Address]:
+    for name in foreign:
+        if name in peers or name == node["name"]:
+            raise SettingsError(f"{name!r} is a foreign member and one of our own: name it once")
+    return foreign
+
+
 def _others_to_join(addresses: tuple[Address, ...], node: dict[str, Any]) -> tuple[Address, ...]:
     """The addresses without the node's own. All nodes may share one list, and the first joins nobody."""
     own = {node["listen"], node["advertise"]}
@@ -315,6 +346,7 @@ def describe_settings(settings: Settings) -> dict[str, Any]:
             | {
                 "peers": {name: str(peer) for name, peer in settings.cluster.peers.items()},
                 "join": [str(address) for address in settings.cluster.join],
+                "foreign": {name: str(peer) for name, peer in settings.cluster.foreign.items()},
             }
             | ({"secret": "(set)"} if settings.cluster.secret else {}),
             "repair": _plain(settings.repair),

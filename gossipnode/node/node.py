@@ -7,7 +7,7 @@ run_node
  |- endpoint         listeners -> a task per connection -> a task per call
  |- holder           a task per shard that holds a message
  |- rounds           a task per round that this node started, and the schedule
- |- membership       boot, then hellos, comparing registries, following the members
+ |- membership       boot, then hellos, comparing epochs, following the members
  |- hand-off         fill, settle, give up
  |- coordination     requests that outlive their callers, read repair
  `- local            indexes, leaf digests
@@ -22,21 +22,24 @@ from typing import Any
 
 import structlog
 import trio
+from msgspec.structs import replace
 
+from gossipnode.concurrency.loop_pulse import LoopPulse
 from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.address import Address
 from gossipnode.config.settings import Settings
+from gossipnode.core.cluster.cluster_metadata import Identity
+from gossipnode.core.cluster.placement import levels_that_fail
 from gossipnode.node.endpoints.reflection_service import ReflectionService
+from gossipnode.node.local.cluster_state import ClusterState, configured_metadata
 from gossipnode.node.local.local_state import local_state
 from gossipnode.node.local.node_state import NodeState, Phase
-from gossipnode.node.local.registry import Registry, configured_groups
 from gossipnode.node.membership.boot import birth_of
 from gossipnode.node.parts import Parts, make_handlers, make_parts
 from gossipnode.node.peers.access import Access
 from gossipnode.node.peers.call_metadata import own_metadata
 from gossipnode.node.peers.certificates import Certificates, PeerDialer
 from gossipnode.node.peers.members import open_members
-from gossipnode.node.refusals.request_checks import levels_that_fail
 from gossipnode.node.world import World
 from gossipnode.rpc import Server
 from gossipnode.rpc.server.health import HealthService, ServingStatus
@@ -79,24 +82,33 @@ async def run_node(
     async with world.open_store(settings, _leaf_digest(settings), payload_rows) as store:
         # Listening comes before the nurseries, so that a port in use is an error of its own.
         listeners = await world.network.listen(settings.node.listen)
+        settings = _dialable(settings, world.network.bound(listeners, settings.node.listen))
         async with (
             _closing(listeners),
             open_members(settings.node.name, settings.node.advertise, dialer.open, metadata) as members,
         ):
-            birth = await birth_of(store, world.wall_clock())
-            registry = Registry(
-                store, configured_groups(settings), adopt_configured=bool(settings.cluster.join)
-            )
-            await registry.load()
-            local = local_state(
-                settings.node.name, store, registry, world.wall_clock, await store.last_stamp()
-            )
+            own = Identity(settings.node.name, await birth_of(store, world.rng))
+            cluster = ClusterState(store, own, configured_metadata(settings))
+            await cluster.load()
+            local = local_state(store, cluster, world.wall_clock, await store.last_stamp())
+            await local.floors.recall()
             state = NodeState(settings.node.listen)
             parts = make_parts(settings, world, state, memory, local, members, dialer)
             node = Node(world, certificates, parts)
-            await node.run(listeners, birth, task_status)
+            await node.run(listeners, task_status)
         if node.failure:
             raise NodeFailedError(node.failure)
+
+
+def _dialable(settings: Settings, bound: Address) -> Settings:
+    """The settings, advertising the port that was taken where any free one was asked for.
+
+    Others are told of this address, and nobody can dial port 0.
+    """
+    if settings.node.advertise.port:
+        return settings
+    advertise = settings.node.advertise._replace(port=bound.port)
+    return replace(settings, node=replace(settings.node, advertise=advertise))
 
 
 @asynccontextmanager
@@ -129,9 +141,14 @@ class Node:
         handlers: dict[Any, Any] = {**self._health.handlers(), **make_handlers(parts, world)}
         self._health.follow(handlers)
         handlers |= ReflectionService(handlers).handlers()
-        access = Access(parts.settings, parts.local.registry)
+        access = Access(parts.settings, parts.local.cluster)
+        self._pulse = LoopPulse()
         self._server = Server(
-            handlers, authorize=access.authorize, is_member=access.names_member, memory=parts.memory
+            handlers,
+            authorize=access.authorize,
+            is_member=access.names_member,
+            memory=parts.memory,
+            waited=self._pulse.stalled_seconds,
         )
 
     @property
@@ -164,22 +181,19 @@ class Node:
     async def run(
         self,
         listeners: Sequence[trio.abc.Listener[Any]],
-        birth: int,
         task_status: trio.TaskStatus[Node],
     ) -> None:
-        """Serve `listeners` until `request_drain` or a `failure`, then stop in order.
-
-        `birth` is when the store was made. A member that comes back with another store is a new, empty one.
-        """
+        """Serve `listeners` until `request_drain` or a `failure`, then stop in order."""
         self._state.address = self._world.network.bound(listeners, self._settings.node.listen)
         repair = self.parts.repair
         async with trio.open_nursery() as reporting:
             await reporting.start(repair.reports.run)
             async with trio.open_nursery() as working:
+                working.start_soon(self._pulse.run)
                 await working.start(self._server.serve, self._certificates.guard(listeners))
                 await working.start(repair.holder.run)
                 await working.start(repair.rounds.run)
-                await working.start(self.parts.run, birth)
+                await working.start(self.parts.run)
                 working.start_soon(repair.rounds.follow_schedule)
                 working.start_soon(self._watch_store)
                 working.start_soon(self._watch_membership)
@@ -237,7 +251,7 @@ class Node:
 
     def _say_short_groups(self) -> None:
         """Say once which groups of the configuration have more replicas than there are members."""
-        view = self.parts.local.registry.view
+        view = self.parts.local.cluster.view
         for name in self._settings.groups:
             group, members = view.groups.get(name), len(view.members)
             if group is not None and group.replicas > members:
@@ -250,14 +264,8 @@ class Node:
                 )
 
     async def _watch_membership(self) -> None:
-        """A node that the cluster has forgotten hands over what it has, and stops."""
-        await self.parts.membership.members.forgotten()
-        self._log.warning("forgotten by the cluster: handing over what others may lack")
-        await self.parts.hand_off.handed_over()
-        self._state.failure = (
-            f"the cluster has forgotten {self._settings.node.name}: what it held was handed over; start it "
-            "with an empty data directory to have it back as a new member"
-        )
+        """A node that the cluster does not have as a member, or not any more, stops."""
+        self._state.failure = await self.parts.membership.members.no_longer()
         self._log.error("stopping", reason=self.failure)
         self.request_drain()
 

@@ -64,21 +64,20 @@ class Parts:
     hand_off: HandOff
     queries: Queries
 
-    async def run(self, birth: int, *, task_status: trio.TaskStatus[None]) -> None:
-        """Become a member, then do what a member does, until cancelled.
-
-        `birth` is when the store was made. A member that comes back with another store is a new, empty one.
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """Find the cluster, then do what a member does, until cancelled.
 
         Raises:
-            NotAMemberError: the cluster forgot this node, refuses it, or cannot be found.
+            NotAMemberError: the cluster dropped this node, refuses it or its settings, or cannot be found.
         """
         async with trio.open_nursery() as nursery:
             await nursery.start(self.coordination.replicas.run)
-            await self.membership.boot.run(birth)
+            await self.membership.boot.run()
             nursery.start_soon(self.membership.run)
             nursery.start_soon(self.hand_off.run)
             nursery.start_soon(self.coordination.read_repair.run)
             nursery.start_soon(self.local.indexes.run)
+            nursery.start_soon(self.local.floors.run)
             nursery.start_soon(fill_digests, self.local.store, self.local.writer.written)
             task_status.started()
 
@@ -95,8 +94,8 @@ def make_parts(
     """Put the parts together. Nothing runs yet."""
     repair = make_repair(settings, world, local, members)
     replica = Replica(local)
-    membership = make_membership(settings, local, members, repair.sessions, dialer)
-    coordination = make_coordination(local, members, replica, membership.sync, world.rng)
+    membership = make_membership(settings, local, members, dialer, world.rng)
+    coordination = make_coordination(local, members, replica, membership.news, world.rng)
     return Parts(
         settings=settings,
         state=state,
@@ -109,7 +108,7 @@ def make_parts(
         scan=ReplicaScan(local, replica),
         membership=membership,
         coordination=coordination,
-        hand_off=HandOff(local, members, repair.sessions, membership.sync, coordination.bulk),
+        hand_off=HandOff(local, members, repair.sessions, membership),
         queries=Queries(local, members, coordination.steps),
     )
 
@@ -127,6 +126,7 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         parts.hand_off,
         coordination.read_repair,
         parts.memory,
+        membership.forming,
     )
     max_sessions = parts.settings.repair.max_sessions
     endpoints = (
@@ -134,9 +134,9 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         GossipService(local.shards, parts.members, repair.holder),
         PropertyService(local, coordination, queries, turns, rng),
         NodeService(local, coordination, queries, turns, repair, status, rng),
-        NodeAdmin(local.registry, membership),
+        NodeAdmin(membership),
         RoundService(repair.origin),
         DiscoveryService(parts.settings.node, parts.state, world.wall_clock()),
-        ReplicaService(local.registry, parts.exchange, parts.scan, membership.hellos, membership.members),
+        ReplicaService(parts.exchange, parts.scan, membership),
     )
     return {method: handler for each in endpoints for method, handler in each.handlers().items()}

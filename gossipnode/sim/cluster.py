@@ -13,6 +13,7 @@ Run it under `trio.testing.MockClock` with an autojump threshold of 0, and time 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,12 +24,16 @@ import trio
 from gossipnode.concurrency.nursery_errors import first_error
 from gossipnode.config.address import Address, parse_address
 from gossipnode.config.settings import Settings, load_settings
+from gossipnode.core.cluster.acceptor import AcceptorState
+from gossipnode.core.cluster.changes import first_epoch
+from gossipnode.core.cluster.cluster_metadata import CLUSTER_ID_BYTES, CLUSTER_KEY_BYTES, Member
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.ring.round import Round
 from gossipnode.core.ring.turn import Cause
 from gossipnode.node.coordinate.coordinator import Coordinator
-from gossipnode.node.membership.boot import NotAMemberError
+from gossipnode.node.local.cluster_state import CLUSTER_NOTE, configured_groups
+from gossipnode.node.membership.boot import BIRTH_NOTE, NotAMemberError
 from gossipnode.node.node import Node, NodeFailedError, run_node
 from gossipnode.node.parts import Parts
 from gossipnode.node.world import OpenStore, World
@@ -38,6 +43,7 @@ from gossipnode.sim.network import MemoryNetwork
 from gossipnode.sim.world.clocks import DAY_ONE
 from gossipnode.store.interface import IndexRows, LeafDigest, Store
 from gossipnode.store.memory import MemoryStore
+from gossipnode.wire.epoch_codec import encode_state
 
 PORT = 7400
 
@@ -82,6 +88,8 @@ class Cluster:
     """The acknowledgement level of every group in the configuration."""
     through: dict[str, str] = field(default_factory=dict[str, str])
     """For each node that is not in the configuration: the member that it joins through."""
+    formed: bool = True
+    """Whether the nodes of the configuration are members from the start, also before all of them have run."""
     keeps_errors: bool = False
     """Whether a node that stops by itself is noted in `errors`, and does not end the simulation."""
 
@@ -95,6 +103,8 @@ class Cluster:
         self.running: set[str] = set()
         self.errors: dict[str, Exception] = {}
         """Why a node has stopped by itself, or has not started."""
+        self._had_disks: set[str] = set()
+        self._starts = Counter[str]()
         self._scopes: dict[str, trio.CancelScope] = {}
 
     # What a node is given
@@ -131,7 +141,7 @@ class Cluster:
             network=FaultyNetwork(self.network, self.faults, name),
             open_store=self.disk(name),
             wall_clock=lambda: DAY_ONE + int(trio.current_time() * 1e9) + self.clock_offsets.get(name, 0),
-            rng=random.Random(f"{self.seed} {name}"),
+            rng=random.Random(f"{self.seed} {name} {self._starts[name]}"),
         )
 
     def disk(self, name: str) -> OpenStore:
@@ -142,13 +152,31 @@ class Cluster:
             settings: Settings, digest: LeafDigest, index_rows: IndexRows
         ) -> AsyncGenerator[Store]:
             kept = self.stores.get(name)
-            if kept is None:
-                self.stores[name] = MemoryStore(leaf_digest=digest, index_rows=index_rows)
-            else:
+            if kept is not None:
                 self.stores[name] = kept.reopen()
+            else:
+                self.stores[name] = MemoryStore(leaf_digest=digest, index_rows=index_rows)
+                if self.formed and name in self.names and name not in self._had_disks:
+                    await self._make_member(name, settings)
+                self._had_disks.add(name)
             yield self.stores[name]
 
         return open_store
+
+    async def _make_member(self, name: str, settings: Settings) -> None:
+        """Write into the new store of a node that its cluster is formed."""
+        births = {each: random.Random(f"{self.seed} {each} birth").getrandbits(64) for each in self.names}
+        drawn = random.Random(f"{self.seed} cluster")
+        value = first_epoch(
+            drawn.randbytes(CLUSTER_ID_BYTES),
+            drawn.randbytes(CLUSTER_KEY_BYTES),
+            [Member(each, str(self.address(each)), births[each]) for each in self.names],
+            configured_groups(settings),
+            {peer: str(address) for peer, address in settings.cluster.foreign.items()},
+        )
+        await self.stores[name].keep_note(BIRTH_NOTE, str(births[name]).encode())
+        state = AcceptorState(births[name], value)
+        await self.stores[name].keep_note(CLUSTER_NOTE, encode_state(state))
 
     # The life of a node
 
@@ -159,11 +187,15 @@ class Cluster:
             RuntimeError: a node has not started; `errors` says why if `keeps_errors`.
         """
         for name in names or self.names:
-            self.nodes[name] = await nursery.start(self._run, name, overrides)
+            try:
+                self.nodes[name] = await nursery.start(self._run, name, overrides)
+            except RuntimeError as error:
+                raise RuntimeError(f"{name} has not started: {self.errors.get(name)}") from error
 
     async def _run(self, name: str, overrides: dict[str, object], task_status: trio.TaskStatus[Node]) -> None:
         self.ended[name] = trio.Event()
         self.running.add(name)
+        self._starts[name] += 1  # what one life draws, another one must not
         try:
             with trio.CancelScope() as self._scopes[name]:
                 await run_node(self.settings(name, **overrides), self.world(name), task_status=task_status)
@@ -194,14 +226,19 @@ class Cluster:
         """End a node, and lose everything that it has stored."""
         if name in self.running:
             await self.end(name)
-        # Stores are told apart by the time at which they were made.
-        await trio.sleep(1)
         del self.stores[name]
 
     async def join(self, nursery: trio.Nursery, name: str, through: str = "a") -> None:
         """Start a node that is in no configuration."""
         self.through[name] = through
         await self.start(nursery, name)
+
+    async def replace(
+        self, nursery: trio.Nursery, name: str, through: str = "a", **overrides: object
+    ) -> None:
+        """Start a node with an empty disk in the place of the member of its name."""
+        self.through[name] = through
+        await self.start(nursery, name, **{"cluster.replace": True, **overrides})
 
     async def refused(self, name: str, **overrides: object) -> str:
         """Start a node that must fail to start; gives why it did. Needs `keeps_errors`."""
@@ -237,7 +274,7 @@ class Cluster:
 
     def view(self, name: str) -> ClusterView:
         """What a node knows of the cluster."""
-        return self.parts(name).local.registry.view
+        return self.parts(name).local.cluster.view
 
     def coordinator(self, name: str) -> Coordinator:
         """What carries out clients' requests at a node."""
@@ -251,9 +288,11 @@ class Cluster:
 
         return Channel(connect, rng=random.Random(0))
 
-    async def forget(self, name: str, at: str = "a") -> None:
+    async def forget(
+        self, name: str, at: str = "a", *, accept_loss: bool = False, force: bool = False
+    ) -> None:
         """Have a node forget a member."""
-        await self.parts(at).membership.members.forget(name)
+        await self.parts(at).membership.members.forget(name, accept_loss=accept_loss, force=force)
 
     def start_round(self, nursery: trio.Nursery, origin: str = "a") -> RoundRun:
         """Start a round without waiting for it."""

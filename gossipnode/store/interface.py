@@ -109,7 +109,7 @@ class ShardCounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoreSummary:
-    """What a check of the whole store found. Counts and roots leave out the system group."""
+    """What a check of the whole store found."""
 
     records: int
     tombstones: int

@@ -12,7 +12,6 @@ from itertools import islice
 import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
-from gossipnode.core.cluster.view import SYSTEM_GROUP
 from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
@@ -133,8 +132,7 @@ class MemoryStore:
         self._check_open()
         await trio.lowlevel.checkpoint_if_cancelled()
         prepared = [prepare_record(shard, record) for shard, record in shard_records]
-        # What members and groups there are is kept on a full disk too, as the store on disk does.
-        await self._commit(growing=any(shard.group != SYSTEM_GROUP for shard, _ in shard_records))
+        await self._commit(growing=bool(shard_records))
         self._image.raise_stamp(stamp)
         return [self._put(each, doubt_equal) for each in prepared]
 

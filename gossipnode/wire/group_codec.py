@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gossipnode.core.cluster.view import Group
+from gossipnode.core.cluster.cluster_metadata import Group
 from gossipnode.wire.envelope.tables import present
 from gossipnode.wire.generated.bp.gossipnode import v1
 
@@ -21,7 +21,7 @@ class NewGroup:
     tombstone_retention_seconds: int = 0
     indexes: tuple[str, ...] = ()
     force: bool = False
-    """Whether it is to be made although there are fewer members than replicas."""
+    """Even if there are fewer members than replicas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,9 @@ class GroupAlteration:
     ack: str | None = None
     tombstone_retention_seconds: int | None = None
     indexes: tuple[str, ...] | None = None
+    replicas: int | None = None
+    force: bool = False
+    """Even if there are fewer members than replicas."""
 
 
 def encode_new_group(group: NewGroup) -> v1.CreateGroupRequest:
@@ -66,6 +69,8 @@ def encode_alteration(alteration: GroupAlteration) -> v1.AlterGroupRequest:
         name=alteration.name,
         ack=alteration.ack,
         tombstone_retention_seconds=alteration.tombstone_retention_seconds,
+        replicas=alteration.replicas,
+        force=alteration.force,
     )
     if alteration.indexes is not None:
         request.indexes = v1.AlterGroupRequestTagList(tags=list(alteration.indexes))
@@ -83,6 +88,8 @@ def decode_alteration(request: v1.AlterGroupRequest) -> GroupAlteration:
         ack=request.ack,
         tombstone_retention_seconds=request.tombstone_retention_seconds,
         indexes=None if indexes is None else tuple(indexes.tags),
+        replicas=request.replicas,
+        force=request.force,
     )
 
 
@@ -99,16 +106,13 @@ def encode_group(group: Group) -> v1.Group:
     )
 
 
-def encode_group_change(group: Group, *, acknowledged: int, members: int) -> v1.GroupResponse:
-    """A group after a change, and how many of the members are known to have it."""
-    return v1.GroupResponse(group=encode_group(group), acknowledged=acknowledged, members=members)
+def encode_group_change(group: Group, *, acknowledged: int, members: int, epoch: int) -> v1.GroupResponse:
+    """A group after a change, the epoch in which it stands so, and how many members are known to have it."""
+    return v1.GroupResponse(
+        group=encode_group(group), acknowledged=acknowledged, members=members, epoch=epoch
+    )
 
 
 def encode_groups(groups: Iterable[Group]) -> v1.ListGroupsResponse:
     """The definitions of several groups."""
     return v1.ListGroupsResponse(groups=[encode_group(group) for group in groups])
-
-
-def encode_forgotten(*, acknowledged: int, members: int) -> v1.ForgetMemberResponse:
-    """How many of the members that are left are known to have forgotten a member."""
-    return v1.ForgetMemberResponse(acknowledged=acknowledged, members=members)

@@ -17,7 +17,6 @@ from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.replica_messages import (
     SAME,
-    Done,
     Held,
     ReadRecords,
     RecordsRead,
@@ -28,6 +27,7 @@ from gossipnode.core.query.replica_messages import (
     Wanted,
     WriteRecords,
 )
+from gossipnode.core.query.request_lineage import REQUEST_ID_MAX_CHARACTERS, KnownRequest, Lineage
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.wire_errors import WireError
@@ -35,6 +35,12 @@ from gossipnode.wire.wire_errors import WireError
 REQUEST_OVERHEAD_BYTES = 128
 ITEM_OVERHEAD_BYTES = 128
 """What a request or a reply, and each record or entity in it, takes beside its payload and its names."""
+
+KNOWN_OVERHEAD_BYTES = 32
+"""What a known request takes beside its id."""
+
+LINEAGE_ENTRIES_MAX = 64
+"""Known requests in one message: more than a replica remembers of a record."""
 
 _DIGEST_BYTES = 32
 
@@ -56,6 +62,7 @@ def request_size(request: ReplicaRequest) -> int:
     if isinstance(request, WriteRecords):
         for record in request.records:
             size += len(record.payload) + ITEM_OVERHEAD_BYTES
+        size += _lineage_size(request.before)
     else:
         for entity, _ in request.wanted:
             size += len(entity.name) + len(entity.id) + ITEM_OVERHEAD_BYTES
@@ -85,12 +92,14 @@ def add_request(batch: pb.ExchangeRequest, number: int, request: ReplicaRequest)
 def _fill_write(message: pb.WriteRecords, request: WriteRecords) -> None:
     message.request_id = request.request_id
     message.created = request.created
+    if request.before is not None:
+        _fill_lineage(message.before, request.before)
     for record in request.records:
         _fill_record(message.records.add(), record)
 
 
 def _fill_read(message: pb.ReadRecords, request: ReadRecords) -> None:
-    message.request_id = request.request_id
+    message.proposed, message.clock = request.proposed, request.clock
     for entity, known in request.wanted:
         wanted = message.wanted.add()
         wanted.name, wanted.id = entity.name, entity.id
@@ -115,10 +124,17 @@ def decode_request(message: pb.ReplicaRequest) -> ReplicaRequest:
                 _decode_records(write.records, shard.group),
                 write.request_id,
                 write.created,
+                _decode_lineage(write.before) if write.HasField("before") else None,
             )
         case "read":
             read = message.read
-            return ReadRecords(shard, message.fence, _decode_wanted(read, shard.group), read.request_id)
+            return ReadRecords(
+                shard,
+                message.fence,
+                _decode_wanted(read, shard.group),
+                _decode_stamp("ReadRecords.proposed", read.proposed),
+                read.clock,
+            )
         case _:
             raise WireError("ReplicaRequest.what: nothing in it; expected one of read, write")
 
@@ -156,9 +172,7 @@ def reply_size(reply: ReplicaReply) -> int:
         size += ITEM_OVERHEAD_BYTES
         if isinstance(held, Record):
             size += len(held.payload)
-    if reply.done is not None:
-        size += ITEM_OVERHEAD_BYTES + len(reply.done.record.payload)
-    return size
+    return size + _lineage_size(reply.lineage)
 
 
 def add_reply(batch: pb.ExchangeReply, number: int, reply: ReplicaReply) -> None:
@@ -177,7 +191,7 @@ def add_reply(batch: pb.ExchangeReply, number: int, reply: ReplicaReply) -> None
         else:
             refusal = message.refusal
             refusal.status, refusal.message = reply.status, reply.message
-            refusal.other_view = reply.other_view
+            refusal.other_view, refusal.clock = reply.other_view, reply.clock
     except ValueError as fault:
         del batch.replies[-1]
         raise WireError(f"ReplicaReply: {fault}") from None
@@ -196,15 +210,15 @@ def _fill_written(message: pb.RecordsWritten, results: Iterable[WriteResult]) ->
 
 def _fill_records_read(message: pb.RecordsRead, reply: RecordsRead) -> None:
     message.SetInParent()
+    message.floor = reply.floor
     for held in reply.held:
         one = message.held.add()
         if held is SAME:
             one.same = True
         elif held is not None:
             _fill_record(one.record, held)
-    if reply.done is not None:
-        _fill_record(message.done.record, reply.done.record)
-        message.done.created = reply.done.created
+    if reply.lineage is not None:
+        _fill_lineage(message.lineage, reply.lineage)
 
 
 def decode_reply(message: pb.ReplicaReply, request: ReplicaRequest) -> ReplicaReply:
@@ -220,7 +234,7 @@ def decode_reply(message: pb.ReplicaReply, request: ReplicaRequest) -> ReplicaRe
             return _decode_records_read(message.read, request.wanted)
         case "refusal":
             refusal = message.refusal
-            return Refusal(refusal.status, refusal.message, refusal.other_view)
+            return Refusal(refusal.status, refusal.message, refusal.other_view, refusal.clock)
         case what:
             raise WireError(f"ReplicaReply.what: {what or 'nothing'} is no reply to {type(request).__name__}")
 
@@ -243,11 +257,14 @@ def _decode_records_read(message: pb.RecordsRead, wanted: tuple[Wanted, ...]) ->
     if count > len(wanted) or (wanted and not count):
         raise WireError(f"RecordsRead.held: {count}, expected {len(wanted)}, or one at least")
     held = tuple([_decode_held(*pair) for pair in zip(message.held, wanted, strict=False)])
-    if not message.HasField("done"):
-        return RecordsRead(held)
-    done = message.done
-    record = decode_record(done.record.property, done.record.delete_time)
-    return RecordsRead(held, Done(record, done.created))
+    floor = _decode_stamp("RecordsRead.floor", message.floor)
+    return RecordsRead(held, _decode_lineage(message.lineage) if message.HasField("lineage") else None, floor)
+
+
+def _decode_stamp(field: str, stamp: int) -> int:
+    if not 0 <= stamp <= STAMP_MAX_NANOSECONDS:
+        raise WireError(f"{field}: {stamp}, expected 0 to 2^62")
+    return stamp
 
 
 def _decode_held(message: pb.RecordsRead.Held, wanted: Wanted) -> Held:
@@ -261,6 +278,37 @@ def _decode_held(message: pb.RecordsRead.Held, wanted: Wanted) -> Held:
     if record.entity != wanted.entity:
         raise WireError(f"RecordsRead.held: {record.entity.text[:80]!r}, which was not asked for here")
     return record
+
+
+# --- lineages ---
+
+
+def _lineage_size(lineage: Lineage | None) -> int:
+    if lineage is None or not lineage.known:
+        return 0
+    return sum(len(known.request_id) + KNOWN_OVERHEAD_BYTES for known in lineage.known)
+
+
+def _fill_lineage(message: pb.Lineage, lineage: Lineage) -> None:
+    message.SetInParent()
+    message.since = lineage.since
+    for request_id, created, stamp in lineage.known:
+        message.known.add(id=request_id, created=created, stamp=stamp)
+
+
+def _decode_lineage(message: pb.Lineage) -> Lineage:
+    since = _decode_stamp("Lineage.since", message.since)
+    if not message.known:
+        return Lineage((), since)
+    if len(message.known) > LINEAGE_ENTRIES_MAX:
+        raise WireError(f"Lineage.known: {len(message.known)}, expected {LINEAGE_ENTRIES_MAX} at most")
+    if any(len(one.id) > REQUEST_ID_MAX_CHARACTERS or not one.id for one in message.known):
+        raise WireError(f"Lineage.known.id: expected 1 to {REQUEST_ID_MAX_CHARACTERS} characters")
+    known = tuple(
+        KnownRequest(one.id, one.created, _decode_stamp("Lineage.known.stamp", one.stamp))
+        for one in message.known
+    )
+    return Lineage(known, since)
 
 
 # --- records and versions ---

@@ -24,6 +24,7 @@ from gossipnode.wire.envelope.strict import decoder_of
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1 as node
 from gossipnode.wire.generated.pb.banyandb.database.v1 import rpc_pb2 as discovery
+from gossipnode.wire.generated.pb.gossipnode.v1 import cluster_pb2 as cluster
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as replica
 from gossipnode.wire.session_codec import (
     decode_client_message,
@@ -167,5 +168,6 @@ REPORT = _method(node.RoundServiceBase, "Report", node.ReportRequest, node.Repor
 _replica = replica.DESCRIPTOR.services_by_name["ReplicaService"]
 REPLICA_EXCHANGE = _pb_method(_replica, "Exchange", replica.ExchangeRequest, replica.ExchangeReply)
 REPLICA_SCAN = _pb_method(_replica, "Scan", replica.ScanRequest, replica.ScanPage)
-REPLICA_HELLO = _pb_method(_replica, "Hello", replica.HelloRequest, replica.HelloReply)
+REPLICA_HELLO = _pb_method(_replica, "Hello", replica.HelloMessage, replica.HelloMessage)
 REPLICA_JOIN = _pb_method(_replica, "Join", replica.JoinRequest, replica.JoinReply)
+REPLICA_EPOCH = _pb_method(_replica, "Epoch", cluster.EpochRequest, cluster.EpochReply)

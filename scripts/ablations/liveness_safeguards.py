@@ -20,6 +20,7 @@ LIVENESS_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
             "    if down and tally.impossible_without(down):\n        return targets + down\n",
             "",
         ),
+        faults=("cut", "crash"),
     ),
     without(
         "hellos",
@@ -39,10 +40,11 @@ LIVENESS_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "write-pauses",
         "A write that was overtaken starts over at once.",
         (
-            "node/coordinate/record_steps.py",
+            "node/coordinate/record_reads.py",
             "        await trio.sleep(self._rng.uniform(0, longest))\n",
             "        assert longest\n",
         ),
+        faults=("crowd",),
     ),
     without(
         "write-attempts",

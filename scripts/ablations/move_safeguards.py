@@ -15,7 +15,7 @@ MOVE_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
             "if fence != placement.fence:\n        return ViewConflict",
             "if not fence:\n        return ViewConflict",
         ),
-        faults=MOVES,
+        faults=("left-behind",),
     ),
     without(
         "fence-after-write",
@@ -26,7 +26,7 @@ MOVE_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
             "                if refusal",
             "                refusal = None\n                if refusal",
         ),
-        faults=MOVES,
+        faults=("late-commit",),
     ),
     without(
         "old-quorum",
@@ -43,8 +43,8 @@ MOVE_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "A new replica copies from one replica, and counts as filled.",
         (
             "core/cluster/placement.py",
-            "needed = min(self.replicas - majority(self.replicas) + 1, len(self.sources))",
-            "needed = min(1, len(self.sources))",
+            "return min(self.full_sources, len(self.sources))",
+            "return min(1, len(self.sources))",
         ),
         faults=MOVES,
     ),
@@ -60,18 +60,22 @@ MOVE_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
     ),
     without(
         "settled-by-all",
-        "Members count as settled before the new replicas are filled.",
+        "Shards count as settled before their new replicas are filled.",
         (
             "node/hand_off/settle.py",
-            "if not all(self._says_filled(view, name) for name in view.joining):",
-            "if not view.members:",
+            "return all(self._says_filled(placement, name) for name in placement.filling)",
+            "return bool(placement.shard)",
         ),
         faults=MOVES,
     ),
     without(
         "hand-over",
         "A member drops a shard that it is to give up without handing it over.",
-        ("node/hand_off/give_up.py", "done = await self._push(shard)", "done = True"),
+        (
+            "node/hand_off/give_up.py",
+            "if placement is not None and not await self._push(placement):",
+            "if placement is not None and not self._members:",
+        ),
         faults=MOVES,
     ),
     without(
@@ -91,13 +95,63 @@ MOVE_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         faults=MOVES,
     ),
     without(
-        "registry-compare",
-        "Members that differ do not compare their registries.",
+        "epochs-compared",
+        "Members that know another epoch do not compare theirs.",
         (
-            "node/membership/registry_sync.py",
+            "node/membership/epoch_news.py",
             "                for name in differing:\n"
-            "                    nursery.start_soon(self.compare, name)\n",
+            "                    nursery.start_soon(self._compare_told, name)\n",
             "                assert nursery, differing\n",
+        ),
+        faults=MOVES,
+    ),
+    without(
+        "promises",
+        "A voter takes part in an attempt although it promised a higher ballot.",
+        (
+            "core/cluster/acceptor.py",
+            "if message.ballot < state.promised:",
+            "if message.ballot < state.promised and not message.ballot:",
+        ),
+        faults=MOVES,
+    ),
+    without(
+        "accepted-first",
+        "A proposer has its own value decided although another one was accepted.",
+        (
+            "core/cluster/proposer.py",
+            "            self._value = self._accepted[1]",
+            "            self._value = self._own",
+        ),
+        faults=MOVES,
+    ),
+    without(
+        "loss-refused",
+        "A member is dropped or replaced although acknowledged writes could be lost.",
+        (
+            "core/cluster/changes.py",
+            "    if not lost:\n        return\n    more",
+            "    if gone:\n        return\n    more",
+        ),
+        faults=MOVES,
+    ),
+    without(
+        "leaving-source",
+        "A member that is told to go is dropped at once.",
+        (
+            "core/cluster/changes.py",
+            "return _with_members(now, [*others, replace(known, leaving=True)])",
+            "return _with_members(now, others)",
+        ),
+        faults=MOVES,
+    ),
+    without(
+        "settle-fence",
+        "A shard is settled by what its replicas filled under another fence.",
+        (
+            "core/cluster/changes.py",
+            "if indexes[shard.shard] != last and now.place(shard).fence == fence:",
+            "if indexes[shard.shard] != last:",
         ),
         faults=MOVES,
     ),

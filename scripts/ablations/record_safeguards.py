@@ -64,7 +64,26 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
     without(
         "read-repair",
         "Replicas that a read finds stale are left so.",
-        ("node/coordinate/record_steps.py", "if repair else None,", "if not placement.holders else None,"),
+        (
+            "node/coordinate/record_reads.py",
+            "ended=lambda: self._repair.offer(newest.stale()),",
+            "ended=lambda: None,",
+        ),
+    ),
+    without(
+        "write-back",
+        "A read does not wait until what it shows is at a quorum.",
+        ("node/coordinate/record_reads.py", "if level is not AckLevel.ONE:", "if not placement.holders:"),
+    ),
+    without(
+        "stamp-floors",
+        "A replica takes every stamp that is proposed to it.",
+        (
+            "core/model/stamp_floors.py",
+            "            highest = max(highest, floor)\n",
+            "            highest = min(highest, floor)\n",
+        ),
+        faults=CLOCKS,
     ),
     without(
         "entity-lock",
@@ -80,9 +99,15 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "A write that a client tries again is done again.",
         (
             "node/replica/request_memory.py",
-            "if kept is None or kept[0] <= trio.current_time():",
-            "if kept is None or kept[0] > 0:",
+            "if kept is None or kept.until <= now:",
+            "if kept is None or kept.until > 0:",
         ),
+        faults=REQUESTS,
+    ),
+    without(
+        "lineages",
+        "A request that a replica knows counts as done, whatever the newest version was built upon.",
+        ("core/query/request_lineage.py", "default=unknown)", "default=unknown) + (1 << 62)"),
         faults=REQUESTS,
     ),
     without(
@@ -100,10 +125,12 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "A write that was done before is acknowledged without looking at the replicas again.",
         (
             "node/coordinate/coordinator.py",
-            "took = await self._write(placement, record, level, request_id, caller, created=done.created)",
-            "took: int | None = placement.replicas",
+            "        took = await self._write(\n"
+            "            placement, newest, level, done.request_id, caller, lineage, created=done.created\n"
+            "        )\n",
+            "        took: int | None = placement.replicas\n",
         ),
-        faults=REQUESTS,
+        faults=("tried-again",),
     ),
     without(
         "tombstone-again",
@@ -137,15 +164,15 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         ),
         ("core/model/version.py", "self._last = max(self._last, stamp)", "self._last = max(self._last, 0)"),
         (
-            "node/local/clock.py",
-            "return self.next(above=0 if replaced is None else replaced.version.stamp)",
-            "return self.next()",
+            "node/coordinate/record_steps.py",
+            "return stamp if existing is None else max(stamp, existing.version.stamp + 1)",
+            "return stamp",
         ),
         faults=CLOCKS,
     ),
     without(
         "cancel-shield",
-        "A write whose caller is gone is kept without registry and clock hearing of it.",
+        "A write whose caller is gone is kept without the clock hearing of it.",
         (
             "node/local/record_writer.py",
             "stamp=self._clock.last, doubt_equal=doubt_equal)\n",
@@ -153,20 +180,21 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
             "        import trio\n\n"
             "        await trio.lowlevel.checkpoint()\n",
         ),
+        faults=("broken-news",),
     ),
     without(
         "stale-candidates",
         "A query shows what one replica reports, without asking whether the others agree.",
         (
             "core/query/newest.py",
-            "if payload is None or not asked <= {replica for replica, _ in same}:",
+            "if payload is None or any(each.version != first.version for _, each in found):",
             "if payload is None:",
         ),
-    ),
-    without(
-        "newest-candidate",
-        "Of what replicas report to a query the oldest counts.",
-        ("core/query/newest.py", "return max((candidate for", "return min((candidate for"),
+        (
+            "core/query/newest.py",
+            "    if not asked <= {replica for replica, _ in found}:\n        return None\n",
+            "",
+        ),
     ),
     without(
         "newest-read",

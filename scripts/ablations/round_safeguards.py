@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ablations.safeguard import MOVES, Safeguard, without
+from ablations.safeguard import Safeguard, without
 
 ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
     without(
@@ -53,7 +53,7 @@ ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
             'return HopEnd.SKIPPED, "no tree for the shard"',
             'return HopEnd.EQUAL, ""',
         ),
-        faults=MOVES,
+        faults=("young-group",),
     ),
     without(
         "hop-count",
@@ -65,6 +65,7 @@ ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
             "            self._message = replace(self._message, count=self._message.count + 1)\n"
             "            return",
         ),
+        faults=("hanging-disk",),
     ),
     without(
         "hop-limit",
@@ -97,6 +98,7 @@ ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
             "if self._final_count is not None and self._successes() >= self._final_count:",
             "if self._final_count is not None:",
         ),
+        faults=("slow-news",),
     ),
     without(
         "silent-holders",
@@ -107,11 +109,13 @@ ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "signs-of-life",
         "A holder says nothing until its session is over.",
         ("node/repair/holder.py", "self._tell(message, (), InSession(peer))", "pass"),
+        faults=("slow-hop",),
     ),
     without(
         "message-once",
         "A node takes the message of a round as often as it comes.",
         ("core/ring/admission.py", "            if key in self._handled:\n", "            if not key:\n"),
+        faults=("slow-hop",),
     ),
     without(
         "overtaken-rounds",
@@ -121,10 +125,12 @@ ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
             "        if replaced is not None:\n",
             "        if replaced is not None and not nursery:\n",
         ),
+        faults=("slow-hop",),
     ),
     without(
         "session-silence",
         "A session waits for a peer that says nothing as long as its deadline lets it.",
         ("node/repair/sessions.py", "silence_seconds=SERVER_SILENCE_SECONDS,", "silence_seconds=math.inf,"),
+        faults=("hanging-disk",),
     ),
 )

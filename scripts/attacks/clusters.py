@@ -102,12 +102,15 @@ async def cluster_of(kind: Kind) -> AsyncIterator[Cluster]:
     """A fresh cluster, stopped and removed at the end."""
     directory = Path(tempfile.mkdtemp(prefix="gossipnode-hostile-"))
     names = [*MEMBERS, HOSTILE_MEMBER] if kind is Kind.RING else [*MEMBERS]
-    groups = [f"{GROUP}:1:{len(names)}"]
+    groups = [f"{GROUP}:1:{len(MEMBERS)}"]
     nodes = TlsNodes(directory, groups) if kind is Kind.TLS else LocalNodes(directory, groups)
     try:
         addresses = dict(zip(names, free_addresses(len(names)), strict=True))
         for name, address in addresses.items():
-            nodes.add(name, address)
+            if name == HOSTILE_MEMBER:
+                nodes.foreign[name] = address
+            else:
+                nodes.add(name, address)
         if isinstance(nodes, TlsNodes):
             authority = trustme.CA()
             for name in (*names, "client"):
@@ -122,12 +125,10 @@ async def cluster_of(kind: Kind) -> AsyncIterator[Cluster]:
 
 
 async def _start(nodes: LocalNodes) -> None:
-    """Start all but the hostile member, of which the others only know the address."""
-    hostile = [node for node in nodes.nodes if node.name == HOSTILE_MEMBER]
+    """Start the nodes. Of the hostile member they only know the address, as of a foreign one."""
     nodes.directory.mkdir(parents=True, exist_ok=True)
     for node in nodes.nodes:
         node.config.write_text(nodes._settings(node))
     async with trio.open_nursery() as nursery:
         for node in nodes.nodes:
-            if node not in hostile:
-                nursery.start_soon(nodes.start, node)
+            nursery.start_soon(nodes.start, node)

@@ -13,8 +13,8 @@ from gossipnode.client import (
     Group,
     GroupChange,
     Member,
+    MemberChange,
     NotFoundError,
-    Spread,
     UnreachableError,
     connect,
 )
@@ -45,7 +45,7 @@ class Registry:
 
     async def change(self, request: Any, call: CallContext) -> messages.GroupResponse:
         self._note(request)
-        return messages.GroupResponse(group=MESSAGE, acknowledged=2, members=3)
+        return messages.GroupResponse(group=MESSAGE, acknowledged=2, members=3, epoch=6)
 
     async def list(self, request: messages.ListGroupsRequest, call: CallContext) -> Any:
         self._note(request)
@@ -53,10 +53,11 @@ class Registry:
 
     async def forget(self, request: messages.ForgetMemberRequest, call: CallContext) -> Any:
         self._note(request)
-        return messages.ForgetMemberResponse(acknowledged=1, members=2)
+        return messages.ForgetMemberResponse(acknowledged=1, members=2, epoch=7, leaving=True)
 
     async def read_status(self, request: messages.StatusRequest, call: CallContext) -> Any:
-        return messages.StatusResponse(members=[messages.Member("a", "h:1", "up")])
+        member = messages.Member("a", "h:1", "up", birth="00ff", role="leaving", version="2")
+        return messages.StatusResponse(members=[member])
 
     @property
     def handlers(self) -> Handlers:
@@ -72,7 +73,7 @@ class Registry:
 
 async def test_what_is_asked_and_how_the_answers_read() -> None:
     registry = Registry()
-    changed = GroupChange(2, 3, GROUP)
+    changed = GroupChange(2, 3, GROUP, 6)
     async with stage(a=registry.handlers) as nodes, nodes.client("a") as client:
         assert await client.groups() == [GROUP]
         assert await client.group("sw") == GROUP
@@ -84,12 +85,17 @@ async def test_what_is_asked_and_how_the_answers_read() -> None:
         assert await client.alter_group("sw") == changed
         await client.alter_group("sw", ack="one", tombstone_retention=retention, indexes=["a", "b"])
         await client.alter_group("sw", indexes=[])
+        await client.alter_group("sw", replicas=5, force=True)
         assert await client.delete_group("sw") == changed
-        assert await client.forget_member("b") == Spread(1, 2)
-        assert await client.members() == [Member("a", "h:1", "up")]
+        assert await client.forget_member("b") == MemberChange(1, 2, 7, leaving=True)
+        await client.forget_member("b", accept_loss=True, force=True)
+        assert await client.members() == [Member("a", "h:1", "up", "leaving", "00ff", "2")]
     create, alter = messages.CreateGroupRequest, messages.AlterGroupRequest
-    listed, named, plain, full, nothing, all_, no_indexes, deleted, forgotten = registry.asked
-    assert (listed.name, named.name, deleted.name, forgotten.name) == ("", "sw", "sw", "b")
+    listed, named, plain, full, nothing, all_, no_indexes, more, deleted, forgotten, lost = registry.asked
+    assert (listed.name, named.name, deleted.name) == ("", "sw", "sw")
+    assert forgotten == messages.ForgetMemberRequest("b")
+    assert lost == messages.ForgetMemberRequest("b", accept_loss=True, force=True)
+    assert bytes(more) == bytes(alter("sw", replicas=5, force=True))
     assert plain == create("sw", 1, 3)
     assert full == create("sw", 2, 1, "all", WEEK, ["a"], force=True)
     assert nothing == alter("sw")
@@ -187,7 +193,9 @@ def test_a_member_is_forgotten(three_nodes: list[Node]) -> None:
             spread = await client.forget_member("c")
             assert spread.members == spread.acknowledged == 2
             assert [member.name for member in await client.members()] == ["a", "b"]
+            # What stands already is done, and what never was a member is not found.
+            assert not (await client.forget_member("c")).leaving
             with pytest.raises(NotFoundError):
-                await client.forget_member("c")
+                await client.forget_member("zz")
 
     run("trio", work)

@@ -10,7 +10,16 @@ from pathlib import Path
 import anyio
 import pytest
 
-from gossipnode.client import Client, NoNodeError, NotFoundError, RefusedError, StrArray, Timestamp, connect
+from gossipnode.client import (
+    Client,
+    NoNodeError,
+    NotFoundError,
+    RefusedError,
+    StrArray,
+    Timestamp,
+    UnreachableError,
+    connect,
+)
 from tests.client.support import run, take
 from tests.system.nodes import Nodes
 from tests.system.processes import Node
@@ -159,7 +168,7 @@ def test_a_call_waits_for_a_node_that_restarts(backend: str, nodes: Nodes) -> No
             while found is None:
                 try:
                     found = await client.get("sw", "n", "i")
-                except NoNodeError:
+                except UnreachableError:
                     # A process may take longer to start than one call waits.
                     continue
             assert found.tags == {"a": 1}

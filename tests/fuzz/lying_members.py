@@ -6,17 +6,17 @@ from gossipnode.core.model.errors import InvalidRoundError
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
-from gossipnode.core.query.newest import NewestRecords, certain_record, newest_candidate
+from gossipnode.core.query.newest import NewestRecords, certain_record
 from gossipnode.core.query.replica_messages import (
     SAME,
     Candidate,
-    Done,
     Held,
     RecordsRead,
     RecordsWritten,
     Refusal,
     ReplicaReply,
 )
+from gossipnode.core.query.request_lineage import KnownRequest, Lineage
 from gossipnode.core.query.search import Place
 from gossipnode.core.query.write_answers import WriteAnswers
 from gossipnode.core.ring.admission import Admission, Mailbox
@@ -178,7 +178,8 @@ def a_reply(tape: Tape) -> ReplicaReply:
                 )
             )
         case _:
-            done = Done(tape.pick(RECORDS), created=tape.flag()) if tape.flag() else None
+            known = KnownRequest("one", tape.flag(), tape.byte())
+            lineage = Lineage((known,) * tape.below(3), tape.byte()) if tape.flag() else None
             fitting = tape.flag()
             return RecordsRead(
                 tuple(
@@ -187,7 +188,7 @@ def a_reply(tape: Tape) -> ReplicaReply:
                     else a_held(tape)
                     for number in range(tape.below(6))
                 ),
-                done,
+                lineage,
             )
 
 
@@ -231,10 +232,9 @@ def candidates(first: bytes, steps: tuple[bytes, ...]) -> int:
         payload = one.payload if tape.flag() else None
         found.append((tape.pick(NAMES), Candidate(Place(one.entity), SHARD, one.version, payload)))
     if found:
-        newest = newest_candidate(found)
-        assert all(newest.version >= each.version for _, each in found)
-        certain = certain_record(newest, found, asked)
+        certain = certain_record(found, asked)
         if certain is not None:
             assert certain in RECORDS
-            assert asked <= {name for name, each in found if each.version == certain.version}
+            assert asked <= {name for name, _ in found}
+            assert all(each.version == certain.version for _, each in found)
     return STEP_BYTES * (1 + len(steps))

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
-from gossipnode.core.cluster.registry_records import Entry, build_view
+from gossipnode.core.cluster.cluster_metadata import ClusterMetadata
+from gossipnode.core.cluster.epoch_messages import Accept, Ballot, Prepare
 from gossipnode.core.model.limits import PROPERTY_MAX_BYTES
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.query.criteria import check_criteria, matches
 from gossipnode.core.query.replica_messages import ReadRecords, Wanted, WriteRecords
 from gossipnode.core.session.messages import PropertyAnswer, PropertySync, Unreadable
 from gossipnode.wire.envelope.strict import decode
+from gossipnode.wire.epoch_codec import (
+    Announce,
+    decode_answer,
+    decode_question,
+    encode_answer,
+    encode_question,
+)
 from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1 as node
+from gossipnode.wire.generated.pb.gossipnode.v1 import cluster_pb2 as cluster
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as replica
 from gossipnode.wire.group_codec import (
     decode_alteration,
@@ -22,6 +32,7 @@ from gossipnode.wire.group_codec import (
     encode_alteration,
     encode_new_group,
 )
+from gossipnode.wire.metadata_codec import decode_cluster_groups, decode_metadata, encode_metadata
 from gossipnode.wire.property.canonical_json import canonical_json
 from gossipnode.wire.property.draft import draft_of, read_draft
 from gossipnode.wire.property.index_rows import payload_rows
@@ -57,6 +68,9 @@ READ = ReadRecords(
     SHARD, b"f", (Wanted(Entity("g", "n", "i1"), KNOWN.version), Wanted(Entity("g", "n", "i2")))
 )
 WRITE = WriteRecords(SHARD, b"f", (KNOWN,))
+PREPARE = Prepare(bytes(16), 1, 7, Ballot(1, 1))
+SHARDS_PLACED_MAX = 8
+"""Shards of a value that are placed. A short message can tell of many."""
 
 # --- sessions ---
 
@@ -108,7 +122,6 @@ def use_record(record: Record) -> None:
     assert decode_record(stamped.payload, 0) == stamped
     gone = draft_of(record).without_tags().stamped(create_revision=1, mod_revision=STAMP, delete_time=STAMP)
     assert decode_record(gone.payload, STAMP) == gone
-    build_view([Entry(record.entity, record.version, tags)], {})
 
 
 def applied(data: bytes) -> None:
@@ -204,6 +217,30 @@ def _search(message: replica.ScanRequest) -> None:
     assert decode_search(encode_search(search, shards)) == (search, shards)
 
 
+def _epoch_question(message: cluster.EpochRequest) -> None:
+    question = decode_question(message)
+    assert decode_question(encode_question(question)) == question
+    if isinstance(question, Accept | Announce):
+        _placements(question.value)
+
+
+def _epoch_answer(message: cluster.EpochReply) -> None:
+    answer = decode_answer(message, PREPARE)
+    assert decode_answer(encode_answer(answer), PREPARE) == answer
+
+
+def _join_reply(message: replica.JoinReply) -> None:
+    value = decode_metadata(message.value)
+    assert decode_metadata(encode_metadata(value)) == value
+    _placements(value)
+
+
+def _placements(value: ClusterMetadata) -> None:
+    """Every shard has a place, be it that of an honest value or of one that only makes sense."""
+    for shard in islice(value.shards(), SHARDS_PLACED_MAX):
+        assert value.place(shard).coming
+
+
 USES: dict[type, Callable[[Any], object]] = {
     model.Criteria: _criteria,
     banyandb.QueryRequest: decode_query,
@@ -216,5 +253,9 @@ USES: dict[type, Callable[[Any], object]] = {
     replica.ExchangeRequest: _requests,
     replica.ExchangeReply: _replies,
     replica.ScanRequest: _search,
+    replica.JoinReply: _join_reply,
+    replica.JoinRequest: lambda request: decode_cluster_groups(request.groups),
+    cluster.EpochRequest: _epoch_question,
+    cluster.EpochReply: _epoch_answer,
     replica.ScanPage: lambda page: decode_candidates(page, (SHARD,)),
 }

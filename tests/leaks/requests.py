@@ -60,6 +60,8 @@ REMEMBERED = {
     "gossipnode.core.model.property.ShardId": _VALUES,
     "gossipnode.core.model.version.Version": _VALUES,
     "builtins.tuple": 2 * _VALUES,
+    # What each replica remembers of requests is kept by the record.
+    "gossipnode.node.replica.request_memory._OfRecord": NODES * KEYS,
     # Made when they are first needed.
     "gossipnode.store.memory_image.WantedIndex": 2 * NODES,
     # A store keeps the leaf of each record that it has hashed.

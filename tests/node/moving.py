@@ -8,7 +8,6 @@ from typing import Any
 
 import trio
 
-from gossipnode.core.cluster.view import SYSTEM_SHARD
 from gossipnode.core.model.property import ShardId
 from gossipnode.sim import Cluster, running
 from gossipnode.wire.property.property_edit import read_tags
@@ -30,6 +29,12 @@ async def eventually(look: Callable[[], bool | Awaitable[bool]], what: str = "")
     raise AssertionError(f"never came to be: {what or look}")
 
 
+async def part(cluster: Cluster, name: str, *others: str) -> None:
+    """Cut a node off from some other nodes, until `faults.heal`."""
+    for other in others:
+        await cluster.faults.cut((name, other), (other, name))
+
+
 def moving_cluster(*args: Any, **options: Any) -> Cluster:
     """A cluster whose nodes may stop by themselves: `errors` then says why."""
     return Cluster(*args, keeps_errors=True, **options)
@@ -47,8 +52,8 @@ async def value(cluster: Cluster, name: str, key: str, *, group: str = "sw", ack
 
 
 def held(cluster: Cluster, name: str) -> list[ShardId]:
-    """The shards of which a node has anything, without that of the system group."""
-    return [shard for shard in cluster.stores[name].shards() if shard != SYSTEM_SHARD]
+    """The shards of which a node has anything."""
+    return cluster.stores[name].shards()
 
 
 def all_settled(cluster: Cluster, members: Iterable[str]) -> bool:

@@ -10,21 +10,22 @@ from typing import Any
 import trio
 
 from gossipnode.config.address import Address
+from gossipnode.core.cluster.acceptor import AcceptorState
+from gossipnode.core.cluster.changes import first_epoch
+from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group, Identity, Member
 from gossipnode.core.cluster.placement import AckLevel
-from gossipnode.core.cluster.registry_records import SETTLED_ENTITY, member_entity, member_tags, settled_tags
-from gossipnode.core.cluster.view import Group, Member
+from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.tag_value import TagValue
 from gossipnode.node.coordinate.bulk_writes import BulkWrites
 from gossipnode.node.coordinate.coordination import make_coordination
 from gossipnode.node.coordinate.coordinator import Coordinator
 from gossipnode.node.coordinate.record_steps import RecordSteps
+from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.local.local_state import LocalState, local_state
-from gossipnode.node.local.registry import Registry, registry_record
-from gossipnode.node.membership.registry_sync import RegistrySync
+from gossipnode.node.membership.epoch_news import EpochNews
 from gossipnode.node.peers.members import Members
 from gossipnode.node.query.queries import Queries
-from gossipnode.node.repair.sessions import SessionBounds, Sessions
 from gossipnode.node.replica.replica import Replica
 from gossipnode.rpc import Channel
 from gossipnode.store.memory import MemoryStore
@@ -65,21 +66,35 @@ def make_local(
     ack: AckLevel = AckLevel.LOCAL,
 ) -> LocalState:
     """What a node of two holds and knows; `groups` maps a name to its number of shards."""
-    definitions = {
-        name: Group(name, shards=shards, replicas=replicas, ack=ack)
+    definitions = [
+        Group(name, shards=shards, replicas=replicas, ack=ack)
         for name, shards in (groups or {"sw": 1}).items()
-    }
+    ]
     store = store or memory_store()
-    registry = Registry(store, definitions)
-    registry.took(member_seeds(members))
-    return local_state(own_name, store, registry, wall_clock or WallClock())
+    value = formed(members, definitions)
+    own = Identity(own_name, birth(own_name))
+    cluster = ClusterState(store, own, value)
+    see(cluster, value)
+    return local_state(store, cluster, wall_clock or WallClock())
 
 
-def member_seeds(members: Sequence[str]) -> list[Record]:
-    """What the configuration of a settled cluster says of its members."""
-    tags = {member_entity(name): member_tags(Member(name, f"{name}:7400")) for name in members}
-    tags[SETTLED_ENTITY] = settled_tags(dict.fromkeys(members, 0))
-    return [registry_record(entity, each, revision=1, created=1) for entity, each in tags.items()]
+def birth(name: str) -> int:
+    """The birth of a member's store in these tests."""
+    return sum(ord(letter) << 8 * at for at, letter in enumerate(name)) or 1
+
+
+def formed(members: Sequence[str], groups: Sequence[Group] = ()) -> ClusterMetadata:
+    """A cluster that is formed by these members."""
+    return first_epoch(
+        bytes(16), bytes(16), [Member(name, f"{name}:7400", birth(name)) for name in members], groups
+    )
+
+
+def see(cluster: ClusterState, value: ClusterMetadata) -> None:
+    """Have a node look at an epoch, which is not kept."""
+    cluster.acceptor = AcceptorState(cluster.own.birth, value)
+    cluster.view = ClusterView(value)
+    cluster.changed.notify()
 
 
 @dataclass(frozen=True)
@@ -101,8 +116,8 @@ Start = Callable[..., Awaitable[Alone]]
 async def serve(nursery: trio.Nursery, local: LocalState) -> Alone:
     """The parts that serve clients from what one node holds. There is no channel to any other member."""
     members = Members(local.own_name, Address(local.own_name, 7400), no_channel, {})
-    sync = RegistrySync(local, members, Sessions(local, members, SessionBounds(60.0, 256)))
-    made = make_coordination(local, members, Replica(local), sync)
+    news = EpochNews(local.cluster, members, trio.lowlevel.checkpoint)
+    made = make_coordination(local, members, Replica(local), news)
     await nursery.start(made.replicas.run)
     nursery.start_soon(made.read_repair.run)
     queries = Queries(local, members, made.steps)

@@ -35,14 +35,13 @@ class Nodes:
     ) -> list[Node]:
         """Write settings for nodes, and start none of them.
 
-        They know each other and the members of `others` (addresses by name), which the test plays itself. A
-        group is given as NAME:SHARDS:REPLICAS, and has no more replicas than there are members. With `ack`
-        "local" each node writes alone.
+        They know each other and the foreign members of `others` (addresses by name), which the test plays
+        itself. A group is given as NAME:SHARDS:REPLICAS, and has no more replicas than there are own members.
+        With `ack` "local" the acknowledgement of one replica is enough.
         """
         addresses = {
             name: f"{LOOPBACK}:{port}" for name, port in zip(names, free_ports(len(names)), strict=True)
         }
-        members = {**addresses, **(others or {})}
         for name in names:
             sections: dict[str, dict[str, object]] = {
                 "node": {
@@ -50,7 +49,10 @@ class Nodes:
                     "listen": addresses[name],
                     "data_dir": str(data_dir or self.directory / name),
                 },
-                "cluster": {"peers": {peer: at for peer, at in members.items() if peer != name}},
+                "cluster": {
+                    "peers": {peer: at for peer, at in addresses.items() if peer != name},
+                    "foreign": dict(others or {}),
+                },
                 "repair": {"schedule": ""},
             }
             if tls is not None:
@@ -61,7 +63,7 @@ class Nodes:
                 group, shards, replicas = spec.rsplit(":", 2)
                 sections[f"groups.{group}"] = {
                     "shards": int(shards),
-                    "replicas": min(int(replicas), len(members)),
+                    "replicas": min(int(replicas), len(names)),
                     "ack": ack,
                 }
             config = self.directory / f"{name}.toml"
@@ -70,9 +72,11 @@ class Nodes:
         return [self.nodes[name] for name in names]
 
     def start(self, *names: str, **options: Any) -> list[Node]:
-        """Plan nodes, and start them all at once."""
+        """Plan nodes, start them all at once, and wait until they have formed their cluster."""
         planned = self.plan(*names, **options)
         start_all(*planned)
+        for node in planned:
+            node.wait_event("epoch")
         return planned
 
     def end_all(self) -> None:

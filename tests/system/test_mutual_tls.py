@@ -15,8 +15,8 @@ import trustme
 from tests.system.foreign.foreign_replica import ForeignReplica
 from tests.system.foreign.foreign_session import ForeignSession
 from tests.system.held_records import Held
-from tests.system.nodes import Nodes
-from tests.system.processes import Ended, Node, command
+from tests.system.nodes import Nodes, start_all
+from tests.system.processes import Ended, Node, command, eventually
 from tests.system.stock_client import Stock, refused
 from tests.system.stock_messages import gossip, property_of
 
@@ -89,7 +89,8 @@ def cli(files: Files, *arguments: str, cert: str | None = "client", ca: Path | N
 
 def test_three_nodes_repair(ring: list[Node], files: Files, stock: Stock) -> None:
     for number, node in enumerate(ring):
-        with Stock(local(node), credentials=files.credentials("client")) as each:
+        alone = [("gossipnode-ack", "local")]
+        with Stock(local(node), credentials=files.credentials("client"), metadata=alone) as each:
             each.apply(property_of("sw", "n", str(number)))
     assert stock.repair("sw").outcome == "repaired"
     assert stock.repair("sw").outcome == "converged"
@@ -167,13 +168,24 @@ def test_another_cluster_is_refused(ring: list[Node], files: Files) -> None:
                 call()
 
 
-def test_a_member_with_another_members_certificate_is_not_talked_to(nodes: Nodes, files: Files) -> None:
-    """b shows the certificate of c, and so a does not take it for b."""
-
-    def mixed(name: str) -> dict[str, object]:
-        return files.settings(name) if name == "a" else {**files.settings("c")}
-
-    a, _ = nodes.start("a", "b", ack="local", tls=mixed)
+def test_a_member_with_another_members_certificate_is_not_talked_to(nodes: Nodes, tmp_path: Path) -> None:
+    """b shows the certificate of c, and so a does not take it for b: neither at first, nor later on."""
+    files = authority(tmp_path / "mixed")
+    files.issue("client")
+    a, b = nodes.plan("a", "b", tls=files.settings)
+    files.issue("b", "c", "localhost")
+    start_all(a, b)
+    with Stock(local(a), credentials=files.credentials("client")) as stock:
+        eventually(lambda: "certificate" in str(stock.status().forming.problems), "reason in the status")
+        assert stock.status().epoch == 0
+    assert b.stop() == 0
+    files.issue("b")
+    b.start()
+    for node in (a, b):
+        node.wait_event("epoch")
+    assert b.stop() == 0
+    files.issue("b", "c", "localhost")
+    b.start()
     with Stock(local(a), credentials=files.credentials("client")) as stock:
         finished = stock.repair("sw")
     assert finished.outcome == "incomplete"

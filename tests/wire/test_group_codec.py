@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gossipnode.core.cluster.cluster_metadata import Group
 from gossipnode.core.cluster.placement import AckLevel
-from gossipnode.core.cluster.view import Group
 from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.envelope.strict import decode
 from gossipnode.wire.generated.bp.gossipnode import v1
@@ -18,7 +18,6 @@ from gossipnode.wire.group_codec import (
     decode_alteration,
     decode_new_group,
     encode_alteration,
-    encode_forgotten,
     encode_group,
     encode_group_change,
     encode_groups,
@@ -43,7 +42,17 @@ def test_a_new_group_comes_back_as_it_went(group: NewGroup) -> None:
 
 @pytest.mark.slow
 @examples(50)
-@given(st.builds(GroupAlteration, TEXTS, st.none() | TEXTS, st.none() | SECONDS, st.none() | TAGS))
+@given(
+    st.builds(
+        GroupAlteration,
+        TEXTS,
+        st.none() | TEXTS,
+        st.none() | SECONDS,
+        st.none() | TAGS,
+        st.none() | COUNTS,
+        st.booleans(),
+    )
+)
 def test_an_alteration_comes_back_as_it_went(alteration: GroupAlteration) -> None:
     data = encode(encode_alteration(alteration))
     assert decode_alteration(decode(v1.AlterGroupRequest, data)) == alteration
@@ -61,10 +70,11 @@ def test_no_index_any_more_differs_from_nothing_said_of_indexes() -> None:
 
 
 def test_a_zero_that_is_given_is_no_absent_one() -> None:
-    alteration = GroupAlteration("g", ack="", tombstone_retention_seconds=0)
+    alteration = GroupAlteration("g", ack="", tombstone_retention_seconds=0, replicas=0)
     request = node_pb2.AlterGroupRequest.FromString(encode(encode_alteration(alteration)))
     assert request.HasField("ack")
     assert request.HasField("tombstone_retention_seconds")
+    assert request.HasField("replicas")
     assert not request.HasField("indexes")
 
 
@@ -76,10 +86,9 @@ def test_the_definition_of_a_group() -> None:
 
 
 def test_who_knows_of_a_change() -> None:
-    assert encode_group_change(GROUP, acknowledged=2, members=3) == v1.GroupResponse(
-        group=encode_group(GROUP), acknowledged=2, members=3
+    assert encode_group_change(GROUP, acknowledged=2, members=3, epoch=9) == v1.GroupResponse(
+        group=encode_group(GROUP), acknowledged=2, members=3, epoch=9
     )
-    assert encode_forgotten(acknowledged=2, members=3) == v1.ForgetMemberResponse(acknowledged=2, members=3)
 
 
 def test_several_groups_stay_in_their_order() -> None:

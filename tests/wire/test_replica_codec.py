@@ -16,7 +16,6 @@ from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.replica_messages import (
     SAME,
-    Done,
     ReadRecords,
     RecordsRead,
     RecordsWritten,
@@ -26,6 +25,7 @@ from gossipnode.core.query.replica_messages import (
     Wanted,
     WriteRecords,
 )
+from gossipnode.core.query.request_lineage import KnownRequest, Lineage
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.property.property_edit import build_property
 from gossipnode.wire.replica_codec import (
@@ -53,13 +53,21 @@ STAMPS = st.integers(0, STAMP_MAX_NANOSECONDS)
 VERSIONS = st.builds(Version, STAMPS, STAMPS, st.binary(min_size=32, max_size=32))
 RECORDS = st.builds(stored, NAMES, st.text("ab", max_size=300), revision=STAMPS, delete_time=STAMPS)
 IDS = st.text(max_size=20)
+LINEAGES = st.builds(
+    Lineage,
+    st.lists(
+        st.builds(KnownRequest, st.text(min_size=1, max_size=20), st.booleans(), STAMPS), max_size=3
+    ).map(tuple),
+    STAMPS,
+)
 ENTITIES = st.builds(Entity, st.just("g"), NAMES, NAMES | st.just("i/1"))
 READS = st.builds(
     ReadRecords,
     st.just(SHARD),
     st.binary(max_size=8),
     st.lists(st.builds(Wanted, ENTITIES, st.none() | VERSIONS), max_size=4).map(tuple),
-    IDS,
+    STAMPS,
+    STAMPS,
 )
 WRITES = st.builds(
     WriteRecords,
@@ -68,8 +76,9 @@ WRITES = st.builds(
     st.lists(RECORDS, max_size=4).map(tuple),
     IDS,
     st.booleans(),
+    st.none() | LINEAGES,
 )
-REFUSALS = st.builds(Refusal, st.integers(0, 16), IDS, st.booleans())
+REFUSALS = st.builds(Refusal, st.integers(0, 16), IDS, st.booleans(), STAMPS)
 WRITTEN = st.lists(
     st.builds(WriteResult, st.sampled_from(WriteOutcome), st.none() | VERSIONS, IDS), max_size=4
 )
@@ -90,7 +99,7 @@ def through_reply(reply: ReplicaReply, number: int = 7) -> pb.ReplicaReply:
 
 
 def read_of(*wanted: Wanted) -> ReadRecords:
-    return ReadRecords(SHARD, FENCE, wanted)
+    return ReadRecords(SHARD, FENCE, wanted, proposed=2**62, clock=-1)
 
 
 def write_of(*records: Record) -> WriteRecords:
@@ -114,7 +123,7 @@ def test_requests_come_back_as_they_went(request: ReplicaRequest, number: int) -
 @given(READS | WRITES)
 def test_a_request_takes_no_more_than_its_size_says(request: ReplicaRequest) -> None:
     message = through_request(request)
-    assert message.ByteSize() <= request_size(request) <= message.ByteSize() + 128 * 5
+    assert message.ByteSize() <= request_size(request) <= message.ByteSize() + 128 * 6
 
 
 @pytest.mark.parametrize("request_", [read_of(), write_of()])
@@ -207,12 +216,13 @@ def test_what_was_read_comes_back_as_it_went(pairs: list[tuple[Record, str]], da
         Wanted(record.entity, record.version if what == "same" else None) for record, what in pairs
     )
     held = tuple({"record": record, "same": SAME, "none": None}[what] for record, what in pairs)
-    done = data.draw(st.none() | st.builds(Done, RECORDS, st.booleans()))
-    reply = RecordsRead(held[: data.draw(st.integers(1, len(held)))], done)
+    lineage = data.draw(st.none() | LINEAGES)
+    floor = data.draw(st.sampled_from((0, 1, 2**62)))
+    reply = RecordsRead(held[: data.draw(st.integers(1, len(held)))], lineage, floor)
     message = through_reply(reply)
     assert message.id == 7
     assert decode_reply(message, read_of(*wanted)) == reply
-    assert message.ByteSize() <= reply_size(reply) <= message.ByteSize() + 128 * 6
+    assert message.ByteSize() <= reply_size(reply) <= message.ByteSize() + 128 * 7
 
 
 @pytest.mark.slow
@@ -276,11 +286,23 @@ def altered(change: Callable[[Any], object], reply: ReplicaReply) -> pb.ReplicaR
         ),
         (
             altered(
-                lambda message: setattr(message.read.done.record, "property", b"\x0a"),
-                RecordsRead((None,), Done(A, True)),
+                lambda message: setattr(message.read.lineage.known[0], "id", ""),
+                RecordsRead((None,), Lineage((KnownRequest("one", True, 1),))),
             ),
             read_of(Wanted(A.entity)),
-            "malformed",
+            "expected 1 to 128 characters",
+        ),
+        (
+            altered(
+                lambda message: setattr(message.read.lineage, "since", -1), RecordsRead((None,), Lineage())
+            ),
+            read_of(Wanted(A.entity)),
+            "since: -1, expected 0 to 2",
+        ),
+        (
+            through_reply(RecordsRead((None,), Lineage((KnownRequest("one", True, 1),) * 65))),
+            read_of(Wanted(A.entity)),
+            "known: 65, expected 64 at most",
         ),
         (
             altered(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipnode.core.model.property import ShardId
+from gossipnode.core.model.property import FIRST_EPOCH, ShardId
 from gossipnode.core.ring.round import Ended, Forwarded, Hop, InSession, Report, Round, RoundOutcome
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.wire.envelope.encode import encode
@@ -49,7 +49,7 @@ HOPS = st.builds(
 REPORTS = st.builds(
     Report,
     TEXTS,
-    st.builds(ShardId, TEXTS, COUNTS, st.just(0)),
+    st.builds(ShardId, TEXTS, COUNTS, st.just(FIRST_EPOCH)),
     TEXTS,
     st.integers(0, 2**31 - 1),
     st.lists(HOPS, max_size=3).map(tuple),

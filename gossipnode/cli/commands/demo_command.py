@@ -115,6 +115,7 @@ class _Demo:
         for node in self.cluster.nodes:
             pid = node.process.pid if node.process else 0
             self.tell(f"Node {node.name} is a process of its own (pid {pid}), at {node.address}.")
+        self.tell("All three have agreed to form a cluster. From now on two of them decide who is a member.")
 
     async def _write(self, plan: Plan) -> None:
         from gossipnode.cli.demo_story import Stamps, write

@@ -33,6 +33,12 @@ _RETENTION = click.option(
     help="How long deleted records are remembered at the least, as in 7d, 36h, 90m. Nothing is purged yet: "
     "all of them are remembered.",
 )
+_FORCE = click.option(
+    "--force",
+    is_flag=True,
+    help="Even if there are fewer members than replicas: a quorum is counted by the replicas wanted, so that "
+    "none is reached until more than half as many members are there.",
+)
 _INDEX = click.option(
     "--index",
     "indexes",
@@ -65,17 +71,12 @@ def command() -> None:
     type=click.IntRange(1, REPLICAS_MAX),
     required=True,
     metavar="R",
-    help="Members that hold each shard. Never changes; a quorum is more than half of it.",
+    help="Members that hold each shard; a quorum is more than half of it.",
 )
 @_ACK
 @_RETENTION
 @_INDEX
-@click.option(
-    "--force",
-    is_flag=True,
-    help="Create it although there are fewer members than replicas. A quorum counts all of the replicas, so "
-    "none is reached until more than half as many members are there.",
-)
+@_FORCE
 @output_option
 @target_options
 def create(
@@ -113,8 +114,16 @@ async def _create(target: NodeTarget, request: messages.CreateGroupRequest, outp
     _print_changed(reply, output)
 
 
-@command.command("alter", cls=ManyValues, short_help="Change acknowledgement, retention or indexes.")
+@command.command(
+    "alter", cls=ManyValues, short_help="Change replicas, acknowledgement, retention or indexes."
+)
 @_NAME
+@click.option(
+    "--replicas",
+    type=click.IntRange(1, REPLICAS_MAX),
+    metavar="R",
+    help="Members that hold each shard; the records move, and reads and writes go on meanwhile.",
+)
 @_ACK
 @_RETENTION
 @click.option(
@@ -126,22 +135,27 @@ async def _create(target: NodeTarget, request: messages.CreateGroupRequest, outp
     help="The tags with an index, in place of those before; several, or repeated.",
 )
 @click.option("--no-index", is_flag=True, help="No tag has an index any more.")
+@_FORCE
 @output_option
 @target_options
 def alter(
     name: str,
+    replicas: int | None,
     ack: str | None,
     retention: float | None,
     indexes: tuple[str, ...],
     no_index: bool,
+    force: bool,
     output: str,
     target: NodeTarget,
 ) -> None:
     """Change what may change of the group NAME; what is not given stays as it is."""
     if indexes and no_index:
         raise click.UsageError("--index and --no-index exclude each other")
-    if ack is None and retention is None and not indexes and not no_index:
-        raise click.UsageError("nothing to change: give --ack, --retention, --index or --no-index")
+    if replicas is None and ack is None and retention is None and not indexes and not no_index:
+        raise click.UsageError(
+            "nothing to change: give --replicas, --ack, --retention, --index or --no-index"
+        )
     from gossipnode.wire.group_codec import GroupAlteration, encode_alteration
 
     alteration = GroupAlteration(
@@ -149,6 +163,8 @@ def alter(
         ack=ack,
         tombstone_retention_seconds=None if retention is None else int(retention),
         indexes=indexes if indexes or no_index else None,
+        replicas=replicas,
+        force=force,
     )
     run_async(_alter, target, encode_alteration(alteration), output)
 

@@ -6,7 +6,7 @@ import click
 
 from gossipnode.cli.command_classes import Command
 from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
-from gossipnode.cli.output import print_json, print_table
+from gossipnode.cli.output import print_json, print_line, print_table
 
 
 @click.command("members", cls=Command)
@@ -27,4 +27,6 @@ async def _members(target: NodeTarget, output: str) -> None:
         for member in members:
             print_json(member)
     else:
-        print_table(("name", "address", "state"), [tuple(member.values()) for member in members])
+        headers = ("name", "address", "state", "role", "birth", "version", "moves")
+        print_table(headers, [tuple(value or "" for value in member.values()) for member in members])
+        print_line(f"epoch {status.epoch}" if status.epoch else "no cluster is formed yet: see `status`")

@@ -31,6 +31,23 @@ _PATH = PathType(path_type=Path)
 _FILE = PathType()
 """The settings make the path of it."""
 
+_SETTINGS = {
+    "name": "node.name",
+    "listen": "node.listen",
+    "advertise": "node.advertise",
+    "data_dir": "node.data_dir",
+    "peers": "cluster.peers",
+    "joins": "cluster.join",
+    "replace": "cluster.replace",
+    "accept_loss": "cluster.accept_loss",
+    "foreign": "cluster.foreign",
+    "groups": "groups",
+    "tls_ca": "tls.ca",
+    "tls_cert": "tls.cert",
+    "tls_key": "tls.key",
+}
+"""The options that are settings, and which setting each of them is."""
+
 
 @click.command("run", cls=ManyValues)
 @click.option("--config", type=_PATH, metavar="FILE", help="Settings in TOML; options win over them.")
@@ -55,7 +72,16 @@ _FILE = PathType()
     multiple=True,
     metavar="HOST:PORT...",
     help="In place of --peer: a member of a running cluster; several, or repeated. The node announces itself "
-    "and becomes a member.",
+    "and becomes a member. Peers in the file do not count then.",
+)
+@click.option("--replace", is_flag=True, help="With --join: take the place of a member whose disk is lost.")
+@click.option("--accept-loss", is_flag=True, help="With --replace: even if acknowledged writes are lost.")
+@click.option(
+    "--foreign-peer",
+    "foreign",
+    multiple=True,
+    metavar="NAME=HOST:PORT...",
+    help="A member of another kind, which takes part in repair alone; several, or repeated.",
 )
 @click.option(
     "--group",
@@ -68,46 +94,31 @@ _FILE = PathType()
 @click.option("--cert", "tls_cert", type=_FILE, metavar="FILE", help="TLS: this node's certificate.")
 @click.option("--key", "tls_key", type=_FILE, metavar="FILE", help="TLS: the certificate's key.")
 @click.option("--check-config", is_flag=True, help="Check the settings, print them, and run nothing.")
-@click.option("--reseed", is_flag=True, help="Move a damaged file of records aside and start empty.")
+@click.option(
+    "--reseed",
+    is_flag=True,
+    help="Move a damaged file of records aside and start empty; a member of a cluster also needs --join "
+    "and --replace.",
+)
 @click.option("--until-stdin-closes", is_flag=True, hidden=True, help="Stop when standard input ends.")
 @output_option
 def command(
     config: Path | None,
-    name: str | None,
-    listen: str | None,
-    advertise: str | None,
-    data_dir: str | None,
-    peers: tuple[str, ...],
-    joins: tuple[str, ...],
-    groups: tuple[str, ...],
-    tls_ca: str | None,
-    tls_cert: str | None,
-    tls_key: str | None,
     check_config: bool,
     reseed: bool,
     until_stdin_closes: bool,
     output: str,
+    **given: str | bool | tuple[str, ...] | None,
 ) -> None:
-    """Run one node. Prints `ready NAME ADDR` on stdout once it serves.
+    """Run one node. Prints `ready NAME ADDR` on stdout once it listens.
+
+    The nodes of a configuration form a cluster once all of them are up; `status` says whom they wait for.
+    From then on a majority of the members decides who is one: a further node is started with --join.
 
     SIGTERM and Ctrl-C let running sessions finish, for 10 s at most; a second one exits at once. SIGHUP reads
     certificates again. Every setting can also come from the environment, as GOSSIPNODE_NODE_NAME.
     """
-    settings = load_or_fail(
-        config,
-        {
-            "node.name": name,
-            "node.listen": listen,
-            "node.advertise": advertise,
-            "node.data_dir": data_dir,
-            "cluster.peers": list(peers) or None,
-            "cluster.join": list(joins) or None,
-            "groups": list(groups) or None,
-            "tls.ca": tls_ca,
-            "tls.cert": tls_cert,
-            "tls.key": tls_key,
-        },
-    )
+    settings = load_or_fail(config, {_SETTINGS[option]: _value(value) for option, value in given.items()})
     for line in settings.without_effect:
         say(f"gossipnode: {line}")
     if check_config:
@@ -119,6 +130,11 @@ def command(
     with waiting_for_nobody() as write:
         configure_logs(write=write)
         run_async(_run, settings, reseed, until_stdin_closes)
+
+
+def _value(given: str | bool | tuple[str, ...] | None) -> object:
+    """The value of an option as the settings take it; None if it was not given."""
+    return list(given) or None if isinstance(given, tuple) else None if given is False else given
 
 
 def load_or_fail(config: Path | None, overrides: dict[str, object]) -> Settings:
@@ -151,6 +167,9 @@ def _print_settings(settings: Settings, output: str) -> None:
         return
     print_line(f"the settings are right: node {settings.node.name} at {settings.node.listen}")
     print_line(f"members: {', '.join(f'{name} {address}' for name, address in settings.members.items())}")
+    if settings.cluster.foreign:
+        foreign = settings.cluster.foreign.items()
+        print_line(f"foreign members: {', '.join(f'{name} {address}' for name, address in foreign)}")
     if settings.cluster.join:
         print_line(f"joins through: {', '.join(map(str, settings.cluster.join))}")
     for name, group in settings.groups.items():
@@ -274,7 +293,7 @@ def _opener(reseed: bool) -> OpenStore:
             reseed=reseed,
         ) as store:
             if store.moved_aside is not None:
-                say(f"gossipnode: the damaged file is now {store.moved_aside}; the others fill this node")
+                say(f"gossipnode: the damaged file is now {store.moved_aside}; this node starts empty")
             await take_store(store, settings.node.name, settings.node.data_dir)
             yield store
 

@@ -87,7 +87,14 @@ def _counters(status: messages.StatusResponse) -> str:
     counters = status.replicas
     left = f" ({counters.read_repairs_dropped:,} left to a round)" if counters.read_repairs_dropped else ""
     repairs = f"{counted(counters.read_repairs, 'stale copy', 'stale copies')} mended by reads{left}"
-    return f"members and groups as of {status.registry_root[:12] or '(nothing)'}, {repairs}"
+    return f"{_epoch(status)}, {repairs}"
+
+
+def _epoch(status: messages.StatusResponse) -> str:
+    if status.epoch:
+        return f"members and groups of epoch {status.epoch}"
+    problems = list(status.forming.problems)
+    return f"forming: waiting for {', '.join(problems) or 'the first of us'}"
 
 
 def _set_aside(aside: messages.SetAsideStatus) -> str:

@@ -13,6 +13,7 @@ from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
 from gossipnode.cli.options import output_option
 from gossipnode.cli.output import counted, print_folded, print_json, print_table, progress
 from gossipnode.cli.standard_streams import until_reader_leaves
+from gossipnode.core.model.property import FIRST_EPOCH
 
 if TYPE_CHECKING:
     from gossipnode.core.model.property import ShardId
@@ -84,7 +85,7 @@ def _shape(data_dir: Path, summary: StoreSummary) -> dict[str, object]:
 
 def _incarnation(shard: ShardId) -> dict[str, int]:
     """The incarnation of a group that a command made. An earlier group of that name may lie beside it."""
-    return {"incarnation": shard.incarnation} if shard.incarnation else {}
+    return {"incarnation": shard.incarnation} if shard.incarnation != FIRST_EPOCH else {}
 
 
 def _print(data_dir: Path, summary: StoreSummary) -> None:

@@ -84,9 +84,12 @@ class NodeClient:
         """All groups, sorted by name; with `name`, that group alone."""
         return (await self._ask(services.NODE_LIST_GROUPS, messages.ListGroupsRequest(name=name))).groups
 
-    async def forget_member(self, name: str) -> messages.ForgetMemberResponse:
+    async def forget_member(
+        self, name: str, *, accept_loss: bool = False, force: bool = False
+    ) -> messages.ForgetMemberResponse:
         """Remove a member for good. Its records move to the other members."""
-        return await self._ask(services.NODE_FORGET_MEMBER, messages.ForgetMemberRequest(name=name))
+        request = messages.ForgetMemberRequest(name=name, accept_loss=accept_loss, force=force)
+        return await self._ask(services.NODE_FORGET_MEMBER, request)
 
     @asynccontextmanager
     async def query(

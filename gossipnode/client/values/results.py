@@ -59,7 +59,7 @@ class Group:
     tombstone_retention: timedelta
     indexes: tuple[str, ...]
     incarnation: int
-    """When it was created, in nanoseconds; 0 for a group that the nodes' configuration defines."""
+    """The epoch that created it. The same name made later is another incarnation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,18 @@ class GroupChange(Spread):
     """How far the change of a group has spread, and the group after the change, or before its deletion."""
 
     group: Group
+    epoch: int
+    """The epoch in which it stands so."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberChange(Spread):
+    """How far it has spread that a member goes."""
+
+    epoch: int
+    """The epoch in which it stands so."""
+    leaving: bool
+    """Whether it is still a source of what it holds, and goes once that is handed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +97,12 @@ class Member:
     address: str
     state: str
     """up, down or unknown."""
+    role: str
+    """member, leaving or foreign."""
+    birth: str
+    """64 random bits in hex, drawn when its store was made."""
+    version: str
+    """Of its software; empty as long as it is not known."""
 
 
 def read_property(message: messages.Record) -> Property:
@@ -118,9 +136,12 @@ def read_group(group: messages.Group) -> Group:
 
 def read_group_change(response: messages.GroupResponse) -> GroupChange:
     """The change of a group, from a node's answer."""
-    return GroupChange(response.acknowledged, response.members, read_group(response.group))
+    return GroupChange(response.acknowledged, response.members, read_group(response.group), response.epoch)
 
 
 def read_members(response: messages.StatusResponse) -> list[Member]:
     """The members that a node names in its status."""
-    return [Member(member.name, member.address, member.state) for member in response.members]
+    return [
+        Member(member.name, member.address, member.state, member.role, member.birth, member.version)
+        for member in response.members
+    ]

@@ -1,5 +1,9 @@
 """Members and groups: which members hold a shard, and when enough of them have answered.
 
 Begin with `placement.py`. `tally.py` counts the answers of replicas; `view.py` is what a node knows of its
-cluster, and `registry_records.py` makes it from records.
+cluster. It is made from `metadata.py`, the value of an epoch; `changes.py` has the rules by which that value
+changes, and `settings_check.py` holds configurations against it.
+
+How the members decide their next epoch: what they say is in `epoch_messages.py`, what a voter may answer in
+`acceptor.py`, and one attempt to have a value decided in `proposer.py`.
 """

@@ -5,11 +5,10 @@ A coordinator that has not heard of a change of members can then not reach a quo
 
 from __future__ import annotations
 
-from collections.abc import Set
 from dataclasses import dataclass
 
 from gossipnode.core.cluster.placement import Placement
-from gossipnode.core.cluster.view import SYSTEM_SHARD, ClusterView
+from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import ShardId
 
 
@@ -22,33 +21,23 @@ class ViewConflict:
     """The replica knows no such shard, or not of that incarnation."""
 
 
-def view_conflict(
-    view: ClusterView, own_name: str, shard: ShardId, fence: bytes, *, reborn: Set[str] = frozenset()
-) -> ViewConflict | None:
+def view_conflict(view: ClusterView, own_name: str, shard: ShardId, fence: bytes) -> ViewConflict | None:
     """Why a replica refuses a request for a shard; None when the asker's view is its own.
-
-    Every node serves the system group, in any view: by it the views become one again.
 
     Args:
         view: what the replica knows of the cluster.
         own_name: the replica.
         shard: what the request is for.
         fence: the asker's `Placement.fence`.
-        reborn: members that are known to have lost their store, which no record says yet. Until one does,
-            such a member would count as a replica that holds the records.
     """
     placement = view.placement(shard)
     if placement is None:
         reason = f"{own_name} knows no shard {shard} of that incarnation"
         return ViewConflict(reason, unknown_shard=True)
-    if shard == SYSTEM_SHARD:
-        return None
     if own_name not in placement.holders:
         return ViewConflict(f"{own_name} holds no copy of {shard}")
     if fence != placement.fence:
         return ViewConflict(f"{own_name} sees other members for {shard}")
-    for name in sorted(reborn & set(placement.holders)):
-        return ViewConflict(f"{own_name} sees that {name} has lost them")
     return None
 
 

@@ -9,7 +9,7 @@ set, because a write that reached a quorum of one set could miss a read of the o
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -62,14 +62,21 @@ def majority(replicas: int) -> int:
     return replicas // 2 + 1
 
 
+def levels_that_fail(replicas: int, members: int) -> str:
+    """Which levels cannot be reached for the lack of members, and when they can."""
+    of_all = f"`all` needs {replicas} members"
+    needed = majority(replicas)
+    return of_all if members >= needed else f"`quorum` needs {needed} members, and {of_all}"
+
+
 @dataclass(frozen=True)
 class Placement:
     """The members that hold one shard, and those that are to hold it.
 
-    `settled` are the members that held the shard when every shard was last where it belongs, and `coming`
-    those that are to hold it now, both in ring order. `lost` are those of `settled` that have lost its
-    records: they were forgotten since then, or came back with an empty store. `replicas` is the number that
-    the group asks for. Quorums are counted by it even if there are fewer members.
+    `settled` are the members that the shard lies by, and `coming` those that are to hold it, both in ring
+    order. `lost` are those of `settled` that have lost its records: they are no members any more, or came
+    back with an empty store. `replicas` is the number that the group asks for, and `replicas_before` the one
+    that it asked for when the shard was settled. Quorums are counted by them even if there are fewer members.
     """
 
     shard: ShardId
@@ -77,20 +84,26 @@ class Placement:
     coming: tuple[str, ...]
     lost: frozenset[str]
     replicas: int
-    births: tuple[int, ...] = ()
-    """For each of `holders`, the stamp of when its store was made. Empty for the system group."""
+    replicas_before: int = 0
+    """0 stands for the same as `replicas`."""
+    frame: bytes = b""
+    """What else the fence stands for: cluster, number of shards, and the stores of all replicas."""
 
     def __post_init__(self) -> None:
         """Check what the quorums and the fence rely on."""
         assert _in_ring_order(self.settled), self.settled
         assert _in_ring_order(self.coming), self.coming
         assert self.lost <= {*self.settled}
-        assert len(self.births) in (0, len(self.holders))
 
     @property
     def moving(self) -> bool:
         """Whether any replica has still to be filled, or to give its records up."""
-        return self.settled != self.coming or bool(self.lost)
+        return self.settled != self.coming or bool(self.lost) or self.replicas != self.needed_before
+
+    @property
+    def needed_before(self) -> int:
+        """The number of replicas that the group asked for when the shard was settled."""
+        return self.replicas_before or self.replicas
 
     @cached_property
     def sources(self) -> tuple[str, ...]:
@@ -108,16 +121,37 @@ class Placement:
         return tuple(sorted({*self.sources, *self.coming}))
 
     @property
+    def full_sources(self) -> int:
+        """The number of settled replicas of which one at least has any acknowledged write.
+
+        Of k settled replicas, at least Q (a majority of the number asked for) hold each write that was
+        acknowledged at quorum. So at most k - Q lack it, and one of any k - Q + 1 has it.
+        """
+        return _full(len(self.settled), self.needed_before)
+
+    @property
     def sources_needed(self) -> int:
         """The number of sources that a joining replica must copy from, to have every acknowledged write.
 
-        Of R replicas, at least Q (a majority) hold each write that was acknowledged at quorum. So at most R -
-        Q replicas lack it, and one of any R - Q + 1 has it. Replicas that lost their records cannot be copied
-        from, so there may be fewer sources than that.
+        Replicas that lost their records cannot be copied from. Where somebody accepted that loss, there are
+        fewer sources than `full_sources`.
         """
-        needed = min(self.replicas - majority(self.replicas) + 1, len(self.sources))
-        assert 0 <= needed <= self.replicas
-        return needed
+        return min(self.full_sources, len(self.sources))
+
+    @cached_property
+    def filling(self) -> tuple[str, ...]:
+        """The coming replicas that have to copy from sources before the shard may settle, in ring order.
+
+        Beside the joining ones these are sources, where fewer replicas are to do: of {a, b, c} a write at b
+        and c was acknowledged. Once the shard lies by {a, c} alone, any single one of them has to have it.
+        """
+        if _full(len(self.coming), self.replicas) < self.full_sources:
+            return self.coming
+        return self.joining
+
+    def copies_needed(self, name: str) -> int:
+        """The number of sources, beside itself, that a replica of `filling` must copy from."""
+        return self.sources_needed - (name in self.sources)
 
     @cached_property
     def fence(self) -> bytes:
@@ -125,14 +159,13 @@ class Placement:
 
         A replica refuses a request whose fence differs from its own. This makes a change of members safe:
         once enough of the settled replicas know of the change, a coordinator that has not heard of it cannot
-        reach a quorum any more. The stamps of the stores are part of the fence, so a replica whose store was
+        reach a quorum any more. The births of the stores are part of the fence, so a replica whose store was
         replaced refuses coordinators that still take it for the old one.
         """
-
-        stamps = (self.shard.incarnation, *self.births)
-        lists = (self.settled, self.coming, sorted(self.lost), map(str, stamps))
-        text = "\n\n".join("\n".join(names) for names in (*lists, (str(self.shard), str(self.replicas))))
-        return hashlib.blake2b(text.encode(), digest_size=FENCE_BYTES).digest()
+        numbers = (self.shard.incarnation, self.replicas, self.needed_before)
+        lists = (self.settled, self.coming, sorted(self.lost), map(str, numbers), (str(self.shard),))
+        text = "\n\n".join("\n".join(names) for names in lists)
+        return hashlib.blake2b(text.encode() + b"\n\n" + self.frame, digest_size=FENCE_BYTES).digest()
 
     def quorums(self, level: AckLevel, *, reading: bool = False) -> tuple[Quorum, ...]:
         """The quorums that a request at this level must reach, all of them.
@@ -144,35 +177,19 @@ class Placement:
             raise ValueError("local asks no other replica, and so has no quorum")
         if level is AckLevel.ONE:
             return (Quorum(frozenset((self.sources if reading else ()) or self.holders), 1),)
-        needed = majority(self.replicas) if level is AckLevel.QUORUM else self.replicas
-        assert needed <= self.replicas
-        assert len(self.coming) <= self.replicas
-        coming = Quorum(frozenset(self.coming), needed)
+        coming = Quorum(frozenset(self.coming), _needed(level, self.replicas))
         if not self.moving:
             return (coming,)
-        return (coming, Quorum(frozenset(self.sources), min(needed, len(self.sources))))
+        before = _needed(level, self.needed_before)
+        return (coming, Quorum(frozenset(self.sources), min(before, len(self.sources))))
 
 
-def placement_of(
-    shard: ShardId,
-    replicas: int,
-    *,
-    settled: Mapping[str, int],
-    members: Mapping[str, int],
-    births: Mapping[str, int] | None = None,
-) -> Placement:
-    """The placement of a shard, made from the members of the settled state and the members of today.
+def _full(copies: int, replicas: int) -> int:
+    return max(1, copies - majority(replicas) + 1)
 
-    `settled` and `members` map each name to the stamp of its joining. A member that came back with an empty
-    store joined again, so its two stamps differ. `births` maps names to the stamps of their stores, as far as
-    these are known.
-    """
-    before = replicas_of(shard, settled, replicas)
-    lost = frozenset(name for name in before if members.get(name) != settled[name])
-    coming = replicas_of(shard, members, replicas)
-    known = births or {}
-    holders = sorted({*coming, *before} - (lost - {*coming}))
-    return Placement(shard, before, coming, lost, replicas, tuple(known.get(name, 0) for name in holders))
+
+def _needed(level: AckLevel, replicas: int) -> int:
+    return majority(replicas) if level is AckLevel.QUORUM else replicas
 
 
 def _in_ring_order(names: tuple[str, ...]) -> bool:

@@ -83,3 +83,9 @@ class Tally:
         if len(placement.holders) < placement.replicas:
             text += f"; there are {len(placement.holders)} members for {placement.replicas} replicas"
         return text
+
+
+def in_every_quorum(placement: Placement, names: Set[str]) -> bool:
+    """Whether these replicas are enough for every quorum of a placement."""
+    quorums = placement.quorums(AckLevel.QUORUM, reading=True)
+    return all(len(quorum.among & names) >= quorum.needed for quorum in quorums)

@@ -18,6 +18,9 @@ from gossipnode.core.model.limits import (
 )
 from gossipnode.core.model.version import Version
 
+FIRST_EPOCH = 1
+"""The epoch in which a cluster is formed. The groups of its configuration are made in it."""
+
 SHARD_MAX = (1 << 32) - 1
 """The largest number of a shard: what a message and a stored row have room for."""
 
@@ -43,13 +46,12 @@ class ShardId(NamedTuple):
     """One shard of a group: the unit that has replicas, a ring and a tree.
 
     A group that is deleted and then created again under the same name is another group. `incarnation`, the
-    stamp of the creation, keeps the records of the two apart in every store. It is 0 for a group of the
-    configuration.
+    epoch of its creation, keeps the records of the two apart in every store.
     """
 
     group: str
     shard: int
-    incarnation: int = 0
+    incarnation: int = FIRST_EPOCH
 
     def __str__(self) -> str:
         return f"{self.group}/{self.shard}"

@@ -55,6 +55,16 @@ class HybridClock:
         """The largest stamp given or seen, in nanoseconds."""
         return self._last
 
+    def propose(self, now: int, *, above: int = 0) -> int:
+        """A stamp at least `now`, above every earlier one and above `above`, without having given it.
+
+        The clock moves once `saw` is told that the stamp was taken. So a stamp that no replica takes, because
+        our wall clock is wrong, leaves no trace. An earlier stamp that is too far ahead of `now` does not
+        count.
+        """
+        last = self._last if self._last - now <= MAX_CLOCK_SKEW_NANOSECONDS else 0
+        return max(now, last + 1, above + 1)
+
     def next(self, now: int, *, above: int = 0) -> int:
         """A fresh stamp: at least `now`, above every earlier one, and above the version being replaced."""
         before = self._last

@@ -13,6 +13,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteResult
+from gossipnode.core.query.request_lineage import Lineage
 from gossipnode.core.query.search import Place
 
 READ_MAX_RECORDS = 64
@@ -44,14 +45,17 @@ class Wanted(NamedTuple):
 class ReadRecords:
     """Read records of one shard. All entities are of its group.
 
-    `fence` stands for the asker's view of which members hold the shard, see `Placement.fence`. `request_id`
-    is the id of the client's request, by which a replica recognises a request that comes again; it may be "".
+    `fence` stands for the asker's view of which members hold the shard, see `Placement.fence`.
+
+    A read that a write follows proposes the write's stamp and says the asker's `clock`, both in nanoseconds;
+    0 stands for none. A read of no record asks for the highest floor of all.
     """
 
     shard: ShardId
     fence: bytes
     wanted: tuple[Wanted, ...]
-    request_id: str = ""
+    proposed: int = 0
+    clock: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ class WriteRecords:
     """Store records of one shard, each of them if it is newer than what the replica holds.
 
     The write belongs to the client's request `request_id`. `created` is what that client will be told; a
-    replica remembers it for a request that comes again.
+    replica remembers it for a request that comes again. `before` is the lineage of the version that a single
+    record is built upon; None where it is not known.
     """
 
     shard: ShardId
@@ -67,25 +72,21 @@ class WriteRecords:
     records: tuple[Record, ...]
     request_id: str = ""
     created: bool = False
-
-
-class Done(NamedTuple):
-    """The result of a client's request that came before, remembered for when it comes again."""
-
-    record: Record
-    created: bool
+    before: Lineage | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RecordsRead:
     """What the replica holds of the entities that were asked for.
 
-    An answer that would be too large covers only the first of them. `done` is set if the replica remembers
-    the id of the request.
+    An answer that would be too large covers only the first of them. `lineage` is that of the version held,
+    where a write of one record is to follow. `floor` is the highest stamp that it had taken or stored of any
+    of these records before; a proposal above it was taken.
     """
 
     held: tuple[Held, ...]
-    done: Done | None = None
+    lineage: Lineage | None = None
+    floor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,13 @@ class Refusal:
 
     `status` is the number of a gRPC status. With `other_view` the asker and the replica disagree on which
     members hold the shard: they must compare what they know of the cluster before the request is made again.
+    `clock` is the replica's clock in nanoseconds, if it refuses because the asker's is too far ahead of it.
     """
 
     status: int
     message: str
     other_view: bool = False
+    clock: int = 0
 
 
 class Candidate(NamedTuple):

@@ -6,7 +6,7 @@ checked as a whole before any of it is written.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,13 +19,10 @@ from gossipnode.core.model.limits import MAX_CLOCK_SKEW_NANOSECONDS, PROPERTY_MA
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.tag_value import INT64_MAX
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
-from gossipnode.core.query.replica_messages import (
-    READ_MAX_RECORDS,
-    WRITE_MAX_RECORDS,
-)
+from gossipnode.core.query.replica_messages import READ_MAX_RECORDS
 from gossipnode.core.query.write_answers import WriteAnswers
 from gossipnode.node.coordinate.entity_locks import HeldLocks
-from gossipnode.node.coordinate.large_writes import OWN_WORK
+from gossipnode.node.coordinate.large_writes import OWN_WORK, request_chunks
 from gossipnode.node.coordinate.record_steps import APPLY_ATTEMPTS, RecordSteps
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_checks import check_writable, not_a_replica
@@ -37,14 +34,11 @@ from gossipnode.wire.wire_errors import InvalidPropertyError, WireError
 CHECKED_BETWEEN_TURNS = 64
 """Properties that are checked or stamped before other tasks get their turn: a few milliseconds."""
 
-WRITE_MAX_BYTES = 1 << 20
-"""Bytes of records in one request to a replica, so that requests of other clients get their turn."""
-
 STAMPS_MAX_BYTES = 64
 """More than fresh stamps can add to a property: two revisions and a timestamp."""
 
-Renew = Callable[[Entity, Record | None], Record | None]
-"""(entity, newest stored version) -> the version to write over it; None when nothing is to be done."""
+Renew = Callable[[Entity, Record | None, int], Record | None]
+"""(entity, newest stored version, stamp) -> what to write over it; None when nothing is to be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +92,9 @@ class BulkWrites:
         self._clock = local.clock
         self._writer = local.writer
 
-    def level(self, group: str, ack: str) -> AckLevel:
+    async def level(self, group: str, ack: str) -> AckLevel:
         """See `RecordSteps.level`."""
-        return self._steps.level(group, ack)
+        return await self._steps.level(group, ack)
 
     async def prepare_import(
         self,
@@ -121,7 +115,7 @@ class BulkWrites:
         """
         check_writable(group)
         self._shards.shard_count(group)
-        level = self._steps.level(group, ack)
+        level = await self._steps.level(group, ack)
         if keep_versions:
             return await self._prepare_versions(group, batch)
         drafts = await _read_drafts(group, batch)
@@ -133,9 +127,9 @@ class BulkWrites:
         return PreparedImport(len(drafts), partial(self._replace, latest, level, caller), held)
 
     async def _replace(self, drafts: Mapping[Entity, Draft], level: AckLevel, caller: Caller) -> None:
-        def renew(entity: Entity, existing: Record | None) -> Record:
+        def renew(entity: Entity, existing: Record | None, stamp: int) -> Record:
             created = existing is None or existing.deleted
-            return self._steps.stamped(drafts[entity], existing, created=created)
+            return self._steps.stamped(drafts[entity], existing, stamp, created=created)
 
         await self.renew_all(drafts, level, renew, caller, to_replace=True)
 
@@ -145,11 +139,11 @@ class BulkWrites:
         Raises: as `PreparedImport.commit`.
         """
 
-        def renew(_entity: Entity, existing: Record | None) -> Record | None:
+        def renew(_entity: Entity, existing: Record | None, stamp: int) -> Record | None:
             if existing is None or existing.deleted:
                 # A delete that failed may have left its tombstone at one replica, and the record at others.
                 return existing
-            return self._steps.tombstone(existing)
+            return self._steps.tombstone(existing, stamp)
 
         async with self._steps.locks.hold(entities):
             await self.renew_all(dict.fromkeys(entities), level, renew)
@@ -165,14 +159,14 @@ class BulkWrites:
     ) -> None:
         """Read records and write new versions, again for those that were overtaken. Their locks are held.
 
-        `to_replace` is for `RecordSteps.read`.
+        `to_replace` is for `RecordReads.read_to_write`.
 
         Raises: as `PreparedImport.commit`.
         """
         left = list(entities)
         for tried in range(APPLY_ATTEMPTS):
             if tried:
-                await self._steps.step_aside(tried)
+                await self._steps.reads.step_aside(tried)
             by_shard: dict[ShardId, list[Entity]] = {}
             for entity in left:
                 by_shard.setdefault(self._shards.shard_of(entity), []).append(entity)
@@ -200,53 +194,38 @@ class BulkWrites:
         while at < len(entities):
             part = entities[at : at + READ_MAX_RECORDS]
             try:
-                found, _, _ = await self._steps.read(placement, part, level)
+                found, _, _, stamp = await self._steps.reads.read_to_write(placement, part, level)
             except RecordLostError:
                 # One of them is damaged in all replicas. It must not cost the others what they are.
                 part = part[:1]
-                found, _, _ = await self._steps.read(placement, part, level, to_replace=to_replace)
+                found, _, _, stamp = await self._steps.reads.read_to_write(
+                    placement, part, level, to_replace=to_replace
+                )
             for entity, existing in zip(part, found, strict=False):
                 await _take_turns(len(records))
-                renewed = renew(entity, existing)
+                renewed = renew(entity, existing, stamp)
                 if renewed is not None:
                     records.append(renewed)
             at += len(found)
         overtaken: list[Entity] = []
         with one_error():
             async with trio.open_nursery() as nursery:
-                for chunk in _chunks(records):
+                for chunk in request_chunks(records):
                     nursery.start_soon(self._write_chunk, placement, level, chunk, overtaken, caller)
         return overtaken
-
-    async def write_versions(self, records: Sequence[Record], level: AckLevel) -> None:
-        """Write records as they are to the shards where they belong; a newer stored version wins.
-
-        Raises:
-            UnknownGroupError, TooFewReplicasError, StoreError.
-        """
-        by_shard: dict[ShardId, list[Record]] = {}
-        for record in records:
-            by_shard.setdefault(self._shards.shard_of(record.entity), []).append(record)
-
-        async def write(of: Sequence[Record], placement: Placement) -> None:
-            for chunk in _chunks(of):
-                await self._write_chunk(placement, level, chunk, None)
-
-        for of in by_shard.values():
-            await self._steps.in_one_view(of[0].entity, partial(write, of))
 
     async def _write_chunk(
         self,
         placement: Placement,
         level: AckLevel,
         records: Sequence[Record],
-        overtaken: list[Entity] | None,
+        overtaken: list[Entity],
         caller: Caller = OWN_WORK,
     ) -> None:
-        """Write some records of a shard; with None for `overtaken`, a newer stored version counts, too."""
-        answers = WriteAnswers(records, newer_counts=overtaken is None, names_records=True)
+        """Write some records of a shard; `overtaken` gets those of which a newer version is stored."""
+        answers = WriteAnswers(records, names_records=True)
         took = await self._steps.write(placement, records, level, answers, caller=caller)
-        if took is None and overtaken is not None:
+        if took is None:
             # Its other records may not be on enough replicas, so the whole chunk is written again.
             overtaken += [record.entity for record in records]
 
@@ -282,20 +261,6 @@ class BulkWrites:
         if self._shards.own_name not in placement.holders:
             raise not_a_replica(placement)
         return placement.shard
-
-
-def _chunks(records: Sequence[Record]) -> Iterator[list[Record]]:
-    """Cut records into lists for one request each."""
-    chunk: list[Record] = []
-    size = 0
-    for record in records:
-        if chunk and (len(chunk) == WRITE_MAX_RECORDS or size + len(record.payload) > WRITE_MAX_BYTES):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(record)
-        size += len(record.payload)
-    if chunk:
-        yield chunk
 
 
 async def _read_drafts(group: str, batch: Sequence[ImportedRecord]) -> list[Draft] | BadRecord:

@@ -16,7 +16,7 @@ from gossipnode.node.coordinate.read_repair import ReadRepair
 from gossipnode.node.coordinate.record_steps import RecordSteps
 from gossipnode.node.coordinate.replica_calls import ReplicaCalls
 from gossipnode.node.local.local_state import LocalState
-from gossipnode.node.membership.registry_sync import RegistrySync
+from gossipnode.node.membership.epoch_news import EpochNews
 from gossipnode.node.peers.members import Members
 from gossipnode.node.replica.replica import Replica
 
@@ -36,11 +36,11 @@ def make_coordination(
     local: LocalState,
     members: Members,
     replica: Replica,
-    sync: RegistrySync,
+    news: EpochNews,
     rng: random.Random | None = None,
 ) -> Coordination:
     """The parts. Nothing runs yet; `replica` is this node's own copy."""
-    replicas = ReplicaCalls(members, replica)
+    replicas = ReplicaCalls(members, replica, local.clock)
     read_repair = ReadRepair(local.shards, members, replica)
-    steps = RecordSteps(local, replicas, read_repair, sync, rng)
+    steps = RecordSteps(local, replicas, read_repair, news, rng)
     return Coordination(replicas, read_repair, steps, Coordinator(steps), BulkWrites(local, steps))

@@ -14,7 +14,8 @@ from typing import TypeVar
 from gossipnode.concurrency.shares import Caller
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.model.property import Entity, Record, check_entity
-from gossipnode.core.query.replica_messages import Done
+from gossipnode.core.model.version import Version
+from gossipnode.core.query.request_lineage import KnownRequest, Lineage
 from gossipnode.core.query.write_answers import WriteAnswers
 from gossipnode.node.coordinate.large_writes import OWN_WORK
 from gossipnode.node.coordinate.record_steps import APPLY_ATTEMPTS, RecordSteps
@@ -53,6 +54,26 @@ class Got:
     replicas: int
 
 
+class OwnTries:
+    """What a request has written in tries that were not acknowledged: the next try may find it."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self._created: dict[Version, bool] = {}
+
+    def wrote(self, record: Record, *, created: bool = False) -> None:
+        """Remember a version; `created` is what the client would have been told of it."""
+        self._created[record.version] = created
+
+    def has(self, record: Record) -> bool:
+        """Whether this version is one of ours."""
+        return record.version in self._created
+
+    def created(self, record: Record) -> bool:
+        """Whether this version is one of ours that created the record."""
+        return self._created.get(record.version, False)
+
+
 class Coordinator:
     """Carries out requests on single records."""
 
@@ -82,22 +103,25 @@ class Coordinator:
         entity = incoming.entity
         check_writable(entity.group)
         check_request_id(request_id)
-        level = self._steps.level(entity.group, ack)
+        level = await self._steps.level(entity.group, ack)
 
         asked_before = request_id
+        own = OwnTries()
 
         async def attempt(placement: Placement) -> ApplyResult | None:
             nonlocal asked_before
-            (existing,), done, _ = await self._steps.read(
-                placement, (entity,), level, asked_before, to_replace=True
+            (existing,), _, lineage, stamp = await self._steps.reads.read_to_write(
+                placement, (entity,), level, to_replace=True
             )
-            if done is not None:
-                return await self._again(placement, done, existing, level, request_id, caller)
-            created = existing is None or existing.deleted
+            done = lineage.find(asked_before)
+            if done is not None and existing is not None:
+                return await self._again(placement, existing, done, lineage, level, caller)
+            created = existing is None or existing.deleted or own.created(existing)
             merge = not replace and existing is not None and not created
             draft = incoming.over(existing.payload) if merge and existing is not None else incoming
-            record = self._steps.stamped(draft, existing, created=created)
-            took = await self._write(placement, record, level, request_id, caller, created=created)
+            record = self._steps.stamped(draft, existing, stamp, created=created)
+            own.wrote(record, created=created)
+            took = await self._write(placement, record, level, request_id, caller, lineage, created=created)
             if took is None:
                 # A replica that took this try remembers the request, but the version that overtook it lacks
                 # what the request asked for; so the next try must not count as done.
@@ -117,24 +141,31 @@ class Coordinator:
         check_entity(entity)
         check_writable(entity.group)
         check_request_id(request_id)
-        level = self._steps.level(entity.group, ack)
+        level = await self._steps.level(entity.group, ack)
 
         asked_before = request_id
+        own = OwnTries()
 
         async def attempt(placement: Placement) -> Deleted | None:
             nonlocal asked_before
-            (existing,), done, heard = await self._steps.read(placement, (entity,), level, asked_before)
-            if done is not None:
-                again = await self._again(placement, done, existing, level, request_id, OWN_WORK)
+            (existing,), heard, lineage, stamp = await self._steps.reads.read_to_write(
+                placement, (entity,), level
+            )
+            done = lineage.find(asked_before)
+            if done is not None and existing is not None:
+                again = await self._again(placement, existing, done, lineage, level, OWN_WORK)
                 return None if again is None else Deleted(again.record, again.acknowledged, again.replicas)
             if existing is None:
                 return Deleted(None, heard, placement.replicas)
             if existing.deleted:
                 # A delete that failed may have left its tombstone at one replica, and the record at others.
-                took = await self._write(placement, existing, level, "", OWN_WORK, created=False)
-                return None if took is None else Deleted(None, took, placement.replicas)
-            tombstone = self._steps.tombstone(existing)
-            took = await self._write(placement, tombstone, level, request_id, OWN_WORK, created=False)
+                deleted = existing if own.has(existing) else None
+                done_by = request_id if deleted else ""
+                took = await self._write(placement, existing, level, done_by, OWN_WORK, lineage)
+                return None if took is None else Deleted(deleted, took, placement.replicas)
+            tombstone = self._steps.tombstone(existing, stamp)
+            own.wrote(tombstone)
+            took = await self._write(placement, tombstone, level, request_id, OWN_WORK, lineage)
             if took is None:
                 asked_before = ""
                 return None
@@ -151,10 +182,10 @@ class Coordinator:
             StoreError.
         """
         check_entity(entity)
-        level = self._steps.level(entity.group, ack)
+        level = await self._steps.level(entity.group, ack)
 
         async def attempt(placement: Placement) -> Got:
-            (record,), _, heard = await self._steps.read(placement, (entity,), level, repair=True)
+            (record,), heard = await self._steps.reads.read(placement, (entity,), level)
             live = None if record is None or record.deleted else record
             return Got(live, heard, placement.replicas)
 
@@ -163,26 +194,28 @@ class Coordinator:
     async def _again(
         self,
         placement: Placement,
-        done: Done,
-        newest: Record | None,
+        newest: Record,
+        done: KnownRequest,
+        lineage: Lineage,
         level: AckLevel,
-        request_id: str,
         caller: Caller,
     ) -> ApplyResult | None:
         """Answer a request that was carried out before. Only its acknowledgement may be missing.
 
-        Other requests may have written since, so it is the newest version that enough replicas must have.
+        Other requests may have written since, on top of it, so it is the newest version that enough replicas
+        must have.
         """
-        record = done.record if newest is None else max(done.record, newest, key=lambda each: each.version)
-        took = await self._write(placement, record, level, request_id, caller, created=done.created)
-        return None if took is None else ApplyResult(done.created, record, took, placement.replicas)
+        took = await self._write(
+            placement, newest, level, done.request_id, caller, lineage, created=done.created
+        )
+        return None if took is None else ApplyResult(done.created, newest, took, placement.replicas)
 
     async def _until_written(
         self, entity: Entity, attempt: Callable[[Placement], Awaitable[Result | None]]
     ) -> Result:
         for tried in range(APPLY_ATTEMPTS):
             if tried:
-                await self._steps.step_aside(tried)
+                await self._steps.reads.step_aside(tried)
             result = await self._steps.in_one_view(entity, attempt)
             if result is not None:
                 return result
@@ -195,10 +228,17 @@ class Coordinator:
         level: AckLevel,
         request_id: str,
         caller: Caller,
+        before: Lineage,
         *,
-        created: bool,
+        created: bool = False,
     ) -> int | None:
-        answers = WriteAnswers((record,))
         return await self._steps.write(
-            placement, (record,), level, answers, request_id=request_id, created=created, caller=caller
+            placement,
+            (record,),
+            level,
+            WriteAnswers((record,)),
+            request_id=request_id,
+            created=created,
+            before=before,
+            caller=caller,
         )

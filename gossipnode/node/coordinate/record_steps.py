@@ -7,49 +7,39 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import trio
 
 from gossipnode.concurrency.shares import Caller
 from gossipnode.core.cluster.placement import AckLevel, Placement
-from gossipnode.core.cluster.view import SYSTEM_GROUP
 from gossipnode.core.model.property import Entity, Record
-from gossipnode.core.query.newest import NewestRecords
 from gossipnode.core.query.replica_messages import (
-    Done,
-    ReadRecords,
-    RecordsRead,
-    Wanted,
     WriteRecords,
 )
+from gossipnode.core.query.request_lineage import Lineage
 from gossipnode.core.query.write_answers import WriteAnswers
 from gossipnode.node.coordinate.entity_locks import EntityLocks
 from gossipnode.node.coordinate.large_writes import OWN_WORK, LargeWrites
 from gossipnode.node.coordinate.read_repair import ReadRepair
+from gossipnode.node.coordinate.record_reads import RecordReads
 from gossipnode.node.coordinate.replica_calls import ReplicaCalls
 from gossipnode.node.local.local_state import LocalState
-from gossipnode.node.membership.registry_sync import RegistrySync
+from gossipnode.node.membership.epoch_news import EpochNews
 from gossipnode.node.refusals.request_checks import ack_level, not_a_replica
 from gossipnode.node.refusals.request_errors import (
     NotStoredError,
     OtherViewError,
-    RecordLostError,
     TooFewReplicasError,
     UnknownGroupError,
 )
-from gossipnode.store.interface import RecordDamagedError
 from gossipnode.wire.property.draft import Draft, draft_of
 
 APPLY_ATTEMPTS = 8
 """How often a write is tried when newer versions keep overtaking it."""
 
-APPLY_PAUSE_MIN_SECONDS = 0.002
-APPLY_PAUSE_MAX_SECONDS = 0.25
-"""The longest pause before a write starts over; it doubles with each try. The pause itself is random."""
-
 COMPARE_SECONDS = 2.0
-"""How long a request waits for registries to be compared with one member, before it turns to another one."""
+"""How long a request waits for epochs to be compared with one member, before it turns to another one."""
 
 COMPARE_AVOIDED_SECONDS = 30.0
 """How long a member that let that pass is turned to last."""
@@ -57,21 +47,13 @@ COMPARE_AVOIDED_SECONDS = 30.0
 COMPARED_MEMBERS_MAX = 3
 """Members that a request turns to at most."""
 
+FORMING_PATIENCE_SECONDS = 5.0
+"""How long a request waits for the cluster to be formed."""
+
 VIEW_ATTEMPTS = 5
 """How often a request is tried when replicas see other members than we do."""
 
 Result = TypeVar("Result")
-
-
-class RecordsFound(NamedTuple):
-    """What a read found."""
-
-    records: list[Record | None]
-    """The newest versions of the entities, from the first one on, as far as every answer had room."""
-    done: Done | None
-    """What the request did when it came before, if it did."""
-    heard: int
-    """How many replicas answered."""
 
 
 class RecordSteps:
@@ -82,34 +64,39 @@ class RecordSteps:
         local: LocalState,
         replicas: ReplicaCalls,
         repair: ReadRepair,
-        sync: RegistrySync,
+        news: EpochNews,
         rng: random.Random | None = None,
     ) -> None:
-        """Ask `replicas`; compare registries by `sync` when one of them sees other members than we do.
+        """Ask `replicas`; compare by `news` when one of them sees other members than we do.
 
         `rng` spreads the tries of writes that meet other writes; without it the system's randomness does.
         """
         self.shards = local.shards
+        self._cluster = local.cluster
         self.locks = EntityLocks()
-        self._clock = local.clock
+        self.reads = RecordReads(local, replicas, repair, rng or random.SystemRandom())
         self.replicas = replicas
-        self._repair = repair
         self._large = LargeWrites()
         self._avoided_until: dict[str, float] = {}
-        self._sync = sync
-        self._rng = rng or random.SystemRandom()
+        self._news = news
 
-    def level(self, group: str, asked: str) -> AckLevel:
+    async def level(self, group: str, asked: str) -> AckLevel:
         """The acknowledgement level of a request: what it asks for, or else what its group says.
+
+        Before the cluster is formed, a request at another level than local waits for that, as long as
+        `FORMING_PATIENCE_SECONDS`.
 
         Raises:
             UnknownGroupError: there is no such group.
             UnknownLevelError: names the levels that there are.
+            NotFormedError: there is no cluster yet.
         """
-        if asked:
-            return ack_level(asked)
-        if group == SYSTEM_GROUP:
-            return AckLevel.ONE
+        level = ack_level(asked) if asked else None
+        if level is AckLevel.LOCAL:
+            return level
+        await self._cluster.wait_formed(FORMING_PATIENCE_SECONDS)
+        if level is not None:
+            return level
         known = self.shards.view.groups.get(group)
         if known is None:
             raise UnknownGroupError(group, self.shards.view.groups)
@@ -118,7 +105,7 @@ class RecordSteps:
     async def in_one_view(self, entity: Entity, attempt: Callable[[Placement], Awaitable[Result]]) -> Result:
         """Make an attempt with the placement of an entity's shard.
 
-        When a replica sees other members than we do, compare registries with it and start over.
+        When a replica sees other members than we do, compare epochs with it and start over.
         """
         for _ in range(VIEW_ATTEMPTS - 1):
             try:
@@ -127,98 +114,21 @@ class RecordSteps:
                 await self.compare_views(error.peer)
         return await attempt(self.shards.placement(self.shards.shard_of(entity)))
 
-    async def step_aside(self, tried: int) -> None:
-        """Wait a moment before a write that was overtaken starts over.
-
-        Otherwise nodes that write the same record would meet again and again.
-        """
-        longest = min(APPLY_PAUSE_MIN_SECONDS * 2**tried, APPLY_PAUSE_MAX_SECONDS)
-        await trio.sleep(self._rng.uniform(0, longest))
-
     async def compare_views(self, peer: str) -> None:
-        """Compare registries with a peer that sees other members than we do.
+        """Compare epochs with a peer that sees other members than we do.
 
         A peer that hangs must not keep the request, and the locks that it holds, waiting. Then any member
         that is up will do: all of them are told of a change.
         """
-        names = [peer, *(name for name in self._sync.members_up() if name != peer)]
+        names = [peer, *(name for name in self._news.members_up() if name != peer)]
         names.sort(key=lambda name: self._avoided_until.get(name, 0.0) > trio.current_time())
         for name in names[:COMPARED_MEMBERS_MAX]:
-            with trio.move_on_after(COMPARE_SECONDS) as patience:
-                await self._sync.compare(name)
-            if not patience.cancelled_caught:
-                self._avoided_until.pop(name, None)
-                return
+            with trio.move_on_after(COMPARE_SECONDS):
+                if await self._news.compare(name):
+                    self._avoided_until.pop(name, None)
+                    return
             # The request that starts over, and others, would wait for it again.
             self._avoided_until[name] = trio.current_time() + COMPARE_AVOIDED_SECONDS
-
-    async def read(
-        self,
-        placement: Placement,
-        entities: Sequence[Entity],
-        level: AckLevel,
-        request_id: str = "",
-        *,
-        repair: bool = False,
-        everyone: bool = False,
-        to_replace: bool = False,
-    ) -> RecordsFound:
-        """The newest versions that enough replicas hold.
-
-        With `repair`, stale replicas are repaired after the answer. With `everyone`, the answer waits for
-        every replica that can be asked. With `to_replace`, a record that is damaged in every replica that has
-        it counts as not stored, so that it can be written again.
-        """
-        shard = placement.shard
-        if to_replace and level is AckLevel.LOCAL and placement.holders == (self.shards.own_name,):
-            level = AckLevel.ONE
-        own: list[Record | None] = [None] * len(entities)
-        own_reply = await self._read_here(placement, entities, level, request_id)
-        for position, held in enumerate(own_reply.held if own_reply else ()):
-            own[position] = held if isinstance(held, Record) else None
-        newest = NewestRecords(shard, entities, own)
-        if level is AckLevel.LOCAL:
-            if own_reply is None:
-                raise not_a_replica(placement)
-            newest.take(self.shards.own_name, own_reply)
-            return RecordsFound(newest.records(), own_reply.done, 1)
-        wanted = tuple(
-            Wanted(entity, None if held is None else held.version)
-            for entity, held in zip(entities, own, strict=True)
-        )
-        try:
-            tally = await self.replicas.ask(
-                placement,
-                level,
-                ReadRecords(shard, placement.fence, wanted, request_id),
-                newest.take,
-                verb="answered",
-                own_reply=own_reply,
-                ended=(lambda: self._repair.offer(newest.stale())) if repair else None,
-                everyone=everyone,
-            )
-        except RecordLostError as error:
-            if not to_replace:
-                raise
-            return RecordsFound(newest.records(), newest.done, error.acknowledged)
-        return RecordsFound(newest.records(), newest.done, tally.acknowledged)
-
-    async def _read_here(
-        self, placement: Placement, entities: Sequence[Entity], level: AckLevel, request_id: str
-    ) -> RecordsRead | None:
-        """What our own copy says; None if we hold no copy, or a record is damaged in it."""
-        if self.shards.own_name not in placement.holders:
-            return None
-        wanted = tuple(Wanted(entity, None) for entity in entities)
-        try:
-            reply = await self.replicas.own.read(
-                ReadRecords(placement.shard, placement.fence, wanted, request_id)
-            )
-        except RecordDamagedError:
-            if level is AckLevel.LOCAL:
-                raise
-            return None
-        return reply if isinstance(reply, RecordsRead) else None
 
     async def write(
         self,
@@ -229,6 +139,7 @@ class RecordSteps:
         *,
         request_id: str = "",
         created: bool = False,
+        before: Lineage | None = None,
         caller: Caller = OWN_WORK,
     ) -> int | None:
         """Write records of a shard; gives how many replicas have them, None if one was overtaken.
@@ -240,9 +151,10 @@ class RecordSteps:
             answers: judges what the replicas say.
             request_id: that of the client's request, which writes one record.
             created: what the client is told when the same request comes again.
+            before: the requests that the version includes which this one is built upon, if it is known.
             caller: whose write it is. If it is large it waits for its turn, as long as its caller does.
         """
-        request = WriteRecords(placement.shard, placement.fence, tuple(records), request_id, created)
+        request = WriteRecords(placement.shard, placement.fence, tuple(records), request_id, created, before)
         async with self._large.turn(caller, sum(len(record.payload) for record in records)):
             if level is AckLevel.LOCAL:
                 return await self._write_here(placement, request, answers)
@@ -252,7 +164,8 @@ class RecordSteps:
                 if answers.overtaken:
                     return None
                 raise
-            return tally.acknowledged
+            # A newer version that a replica has may be one that failed: it must not come back over ours.
+            return None if answers.overtaken else tally.acknowledged
 
     async def _write_here(
         self, placement: Placement, request: WriteRecords, answers: WriteAnswers
@@ -265,14 +178,18 @@ class RecordSteps:
             raise NotStoredError(reason)
         return None if reason else 1
 
-    def stamped(self, draft: Draft, existing: Record | None, *, created: bool) -> Record:
-        """A fresh version, above the one that it replaces."""
-        stamp = self._clock.next_over(existing)
+    def stamped(self, draft: Draft, existing: Record | None, stamp: int, *, created: bool) -> Record:
+        """A fresh version with a stamp that was taken, or a larger one over a record from the far future."""
+        stamp = _above(existing, stamp)
         born = stamp if created or existing is None else draft_of(existing).create_revision
         return draft.stamped(create_revision=born, mod_revision=stamp, updated_at_ns=stamp)
 
-    def tombstone(self, existing: Record) -> Record:
+    def tombstone(self, existing: Record, stamp: int) -> Record:
         """The tombstone of a record, without its tags: nobody reads them, and every replica keeps them."""
-        stamp = self._clock.next_over(existing)
+        stamp = _above(existing, stamp)
         draft = draft_of(existing).without_tags()
         return draft.stamped(create_revision=draft.create_revision, mod_revision=stamp, delete_time=stamp)
+
+
+def _above(existing: Record | None, stamp: int) -> int:
+    return stamp if existing is None else max(stamp, existing.version.stamp + 1)

@@ -22,6 +22,8 @@ from gossipnode.core.query.replica_messages import (
     ReplicaReply,
     ReplicaRequest,
 )
+from gossipnode.node.coordinate.clock_watch import ClockWatch
+from gossipnode.node.local.clock import Clock
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS, RefusedByPeerError
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.node.refusals.request_errors import (
@@ -111,9 +113,10 @@ class ReplicaCall:
 class ReplicaCalls:
     """Sends requests to the replicas of a shard, this node's own copy among them."""
 
-    def __init__(self, members: Members, own: Replica) -> None:
+    def __init__(self, members: Members, own: Replica, clock: Clock) -> None:
         """Ask `own` here, and the other replicas over their links. Nothing is asked before `run`."""
         self._members = members
+        self.clock_watch = ClockWatch(members.own_name, clock, lambda: len(members.peers))
         self.own = own
         self._nursery: trio.Nursery | None = None
         self._log = structlog.get_logger("gossipnode.coordinator")
@@ -203,12 +206,16 @@ class ReplicaCalls:
                     asked.full.add(peer.name)
                 if answer.status is Status.DATA_LOSS:
                     asked.damaged.add(peer.name)
+                if answer.clock:
+                    self.clock_watch.refused(peer.name, answer.clock)
                 asked.failed(peer.name, answer.message or str(answer), other_view=answer.other_view)
             elif isinstance(answer, RpcError):
                 peer.request_failed(answer)
                 asked.failed(peer.name, answer.message or str(answer))
             else:
                 peer.answered()
+                if isinstance(request, ReadRecords) and request.clock:
+                    self.clock_watch.agreed(peer.name)
                 asked.answered(peer.name, answer)
 
         try:

@@ -59,7 +59,7 @@ class GossipService:
                 message,
                 own_name=self._members.own_name,
                 members=self._members.names,
-                replicas=self._shards.replicas(shard),
+                replicas=self._shards.ring(shard),
             )
         if not self._holder.accepting:
             raise RpcError(Status.UNAVAILABLE, "the node is stopping")

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gossipnode.core.cluster.view import Group
-from gossipnode.node.local.registry import Registry
 from gossipnode.node.membership.group_admin import GroupUpdate
 from gossipnode.node.membership.membership import Membership
 from gossipnode.node.refusals.error_status import as_status
-from gossipnode.node.refusals.request_checks import check_enough_members, check_writable
 from gossipnode.rpc import CallContext
 from gossipnode.wire import group_codec, services
 from gossipnode.wire.generated.bp.gossipnode import v1
@@ -19,9 +16,8 @@ from gossipnode.wire.generated.bp.gossipnode import v1
 class NodeAdmin:
     """Serves those who run the cluster: groups and members."""
 
-    def __init__(self, registry: Registry, membership: Membership) -> None:
+    def __init__(self, membership: Membership) -> None:
         """Change groups and members by `membership`."""
-        self._registry = registry
         self._groups = membership.groups
         self._members = membership.members
 
@@ -39,11 +35,6 @@ class NodeAdmin:
         """Make a group. It may have more replicas than there are members only where that is forced."""
         asked = group_codec.decode_new_group(request)
         with as_status():
-            check_writable(asked.name)
-            view = self._registry.view
-            if not asked.force and asked.name not in view.groups:
-                replicas = asked.replicas or Group(asked.name).replicas
-                check_enough_members(asked.name, replicas, len(view.members))
             return _encode_change(
                 await self._groups.create(
                     asked.name,
@@ -52,6 +43,7 @@ class NodeAdmin:
                     ack=asked.ack,
                     tombstone_retention_seconds=asked.tombstone_retention_seconds,
                     indexes=asked.indexes,
+                    force=asked.force,
                 )
             )
 
@@ -62,9 +54,11 @@ class NodeAdmin:
             return _encode_change(
                 await self._groups.alter(
                     asked.name,
+                    replicas=asked.replicas,
                     ack=asked.ack,
                     tombstone_retention_seconds=asked.tombstone_retention_seconds,
                     indexes=asked.indexes,
+                    force=asked.force,
                 )
             )
 
@@ -82,14 +76,17 @@ class NodeAdmin:
     async def forget_member(
         self, request: v1.ForgetMemberRequest, call: CallContext
     ) -> v1.ForgetMemberResponse:
-        """Remove a member."""
+        """Let a member go, or drop one that does not answer."""
         with as_status():
-            acknowledged = await self._members.forget(request.name)
-        members = len(self._registry.view.members)
-        return group_codec.encode_forgotten(acknowledged=acknowledged, members=members)
+            gone = await self._members.forget(
+                request.name, accept_loss=request.accept_loss, force=request.force
+            )
+        return v1.ForgetMemberResponse(
+            acknowledged=gone.acknowledged, members=gone.members, epoch=gone.epoch, leaving=gone.leaving
+        )
 
 
 def _encode_change(change: GroupUpdate) -> v1.GroupResponse:
     return group_codec.encode_group_change(
-        change.group, acknowledged=change.acknowledged, members=change.members
+        change.group, acknowledged=change.acknowledged, members=change.members, epoch=change.epoch
     )

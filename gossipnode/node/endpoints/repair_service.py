@@ -13,10 +13,9 @@ import structlog
 import trio
 
 from gossipnode.concurrency.memory_room import holding
-from gossipnode.core.cluster.view import SYSTEM_GROUP
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.session.lanes import stamp_max
-from gossipnode.core.session.messages import ClientMessage, ServerMessage, TreeRoot
+from gossipnode.core.session.messages import ClientMessage, ServerMessage
 from gossipnode.core.session.tree_server import TreeServer
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.node_state import NodeState
@@ -159,9 +158,7 @@ async def _first_messages(
 
 def _purpose(call: CallContext, first: Sequence[ClientMessage]) -> Purpose:
     """What the session is for. A caller may lie about it, so a share bounds each purpose."""
-    of_registry = bool(first) and isinstance(first[0], TreeRoot) and first[0].group == SYSTEM_GROUP
-    handed_over = bool(call_metadata.text(call.metadata, call_metadata.FENCE))
-    return Purpose.CLUSTER if of_registry or handed_over else Purpose.ROUND
+    return Purpose.CLUSTER if call_metadata.text(call.metadata, call_metadata.FENCE) else Purpose.ROUND
 
 
 def _caller_view(call: CallContext) -> CallerView:

@@ -5,35 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gossipnode.node.local.registry import Registry
-from gossipnode.node.membership.member_admin import MemberAdmin
+from gossipnode.core.cluster.cluster_metadata import Member
+from gossipnode.node.membership.membership import Membership
 from gossipnode.node.peers import call_metadata
-from gossipnode.node.peers.hello import Hellos
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.replica.exchange import ReplicaExchange
 from gossipnode.node.replica.scan import ReplicaScan
 from gossipnode.rpc import CallContext, RpcError, Status
 from gossipnode.wire import services
+from gossipnode.wire.epoch_codec import decode_question, encode_answer
+from gossipnode.wire.generated.pb.gossipnode.v1 import cluster_pb2 as cluster_pb
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
+from gossipnode.wire.metadata_codec import decode_cluster_groups, encode_metadata
 
 
 class ReplicaService:
     """Serves other members: requests of coordinators, searches, hellos, and nodes that want to join."""
 
-    def __init__(
-        self,
-        registry: Registry,
-        exchange: ReplicaExchange,
-        scan: ReplicaScan,
-        hellos: Hellos,
-        members: MemberAdmin,
-    ) -> None:
+    def __init__(self, exchange: ReplicaExchange, scan: ReplicaScan, membership: Membership) -> None:
         """Answer from these parts of the node."""
-        self._registry = registry
         self._exchange = exchange
         self._scan = scan
-        self._hellos = hellos
-        self._members = members
+        self._hellos = membership.hellos
+        self._members = membership.members
+        self._epochs = membership.epochs
+        self._admit = membership.forming.admit
 
     def handlers(self) -> Mapping[Any, Any]:
         """The handlers by method."""
@@ -42,9 +38,10 @@ class ReplicaService:
             services.REPLICA_SCAN: self._scan.serve,
             services.REPLICA_HELLO: self.hello,
             services.REPLICA_JOIN: self.join,
+            services.REPLICA_EPOCH: self.epoch,
         }
 
-    async def hello(self, request: pb.HelloRequest, call: CallContext) -> pb.HelloReply:
+    async def hello(self, request: pb.HelloMessage, call: CallContext) -> pb.HelloMessage:
         """Take the hello of another member, and answer with ours."""
         said = call_metadata.text(call.metadata, call_metadata.NODE)
         if said != request.node:
@@ -52,14 +49,20 @@ class ReplicaService:
         return self._hellos.answer(request)
 
     async def join(self, request: pb.JoinRequest, call: CallContext) -> pb.JoinReply:
-        """Take a node in as a member, and give it the registry."""
+        """Take a node in as a member, and tell it the epoch in which it is one."""
         if call_metadata.text(call.metadata, call_metadata.NODE) != request.name:
             raise RpcError(Status.PERMISSION_DENIED, "join: its name is not the caller's")
         with as_status():
-            await self._members.join(request.name, request.address, request.birth)
-        return pb.JoinReply(
-            registry=[
-                pb.StoredRecord(property=record.payload, delete_time=record.version.delete_time)
-                for record in self._registry.records()
-            ]
-        )
+            value = await self._members.join(
+                Member(request.name, request.address, request.birth),
+                decode_cluster_groups(request.groups),
+                replace=request.replace,
+                accept_loss=request.accept_loss,
+            )
+        return pb.JoinReply(value=encode_metadata(value))
+
+    async def epoch(self, request: cluster_pb.EpochRequest, call: CallContext) -> cluster_pb.EpochReply:
+        """Vote on the next epoch, take note of a newer one, or tell ours."""
+        caller = call_metadata.text(call.metadata, call_metadata.NODE)
+        with as_status():
+            return encode_answer(await self._epochs.answer(caller, decode_question(request), self._admit))

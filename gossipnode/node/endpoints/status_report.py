@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import trio
@@ -13,7 +14,8 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.node.coordinate.read_repair import ReadRepair
 from gossipnode.node.hand_off.hand_off import HandOff
 from gossipnode.node.local.local_state import LocalState
-from gossipnode.node.local.node_state import NodeState
+from gossipnode.node.local.node_state import NodeState, Phase
+from gossipnode.node.membership.forming import Forming
 from gossipnode.node.peers.members import Members
 from gossipnode.node.repair.origin import Origin
 from gossipnode.wire.generated.bp.gossipnode import v1
@@ -43,6 +45,7 @@ class StatusReport:
     hand_off: HandOff
     read_repair: ReadRepair
     memory: MemoryBudget
+    forming: Forming
 
     async def read(self) -> v1.StatusResponse:
         """The status as of now. Members not heard of lately are asked whether they are there."""
@@ -50,31 +53,73 @@ class StatusReport:
         damaged = await self.local.store.damaged_records(limit=SET_ASIDE_SHOWN)
         disk = self.local.store.disk
         patience = trio.current_time() + STATUS_TREE_SECONDS
-        return v1.StatusResponse(
+        status = v1.StatusResponse(
             node=self.members.own_name,
             address=str(self.state.address),
             version=__version__,
-            state=self.state.phase,
+            state=self._state(),
             members=self._members(),
             shards=[await self._shard(shard, patience) for shard in self.local.shards],
             rounds=[encode_round(known) for known in self.origin.rounds()[:ROUNDS_SHOWN]],
-            registry_root=self.local.registry.root,
             memory=_memory(self.memory),
             replicas=v1.ReplicaCounters(
                 read_repairs=self.read_repair.repaired, read_repairs_dropped=self.read_repair.dropped
             ),
             disk=v1.DiskStatus(state="full" if disk.full else "ok", free=disk.free_bytes),
+            epoch=self.local.cluster.epoch,
+            cluster_id=self._cluster_id(),
             set_aside=v1.SetAsideStatus(count=damaged.records, keys=list(damaged.names)),
+        )
+        if not self.local.cluster.view.formed:
+            status.forming = self._forming()
+        return status
+
+    def _state(self) -> Phase:
+        """A node that listens and has no cluster yet is still starting."""
+        formed = self.local.cluster.view.formed
+        return self.state.phase if formed or self.state.phase != "ready" else "starting"
+
+    def _cluster_id(self) -> str:
+        known = self.local.cluster.metadata
+        return "" if known is None else known.cluster_id.hex()
+
+    def _forming(self) -> v1.StatusResponseForming:
+        """What the cluster waits for before it is formed."""
+        waiting = self.forming.waiting_for()
+        return v1.StatusResponseForming(
+            waiting_for=list(waiting),
+            needed=self.forming.needed,
+            problems=[f"{name}: {problem}" for name, problem in waiting.items()],
         )
 
     def _members(self) -> list[v1.Member]:
-        known = {
-            name: v1.Member(name=name, address=str(peer.address), state=peer.state)
-            for name, peer in self.members.peers.items()
-        }
-        own = self.members.own_name
-        known[own] = v1.Member(name=own, address=str(self.members.own_address), state="up")
-        return [known[name] for name in sorted(known)]
+        metadata = self.local.cluster.view.metadata
+        moves = Counter(
+            name
+            for placement in self.local.cluster.view.unsettled()
+            for name in {*placement.filling, *(set(placement.sources) - set(placement.coming))}
+        )
+        told: list[v1.Member] = []
+        for name in sorted({*metadata.members, *metadata.foreign, self.members.own_name}):
+            member = metadata.members.get(name)
+            peer = self.members.peers.get(name)
+            own = name == self.members.own_name
+            address = str(self.members.own_address) if own else str(peer.address) if peer else ""
+            known = self.local.cluster.own.birth if own else member.birth if member else 0
+            birth = known or (peer.birth if peer else 0)
+            role = "foreign" if name in metadata.foreign else "member"
+            told.append(
+                v1.Member(
+                    name=name,
+                    address=address or (member.address if member else ""),
+                    state="up" if own else peer.state if peer else "unknown",
+                    birth=f"{birth:016x}" if birth else "",
+                    role="leaving" if member is not None and member.leaving else role,
+                    version=__version__ if own else peer.version if peer else "",
+                    moves=moves[name],
+                )
+            )
+        return told
 
     async def _shard(self, shard: ShardId, patience: float) -> v1.ShardStatus:
         """The status of a shard; without its root if leaf digests are still missing at `patience`."""
@@ -93,9 +138,9 @@ class StatusReport:
             last_converged=self.origin.last_converged(shard),
         )
         placement = self.local.shards.placement(shard)
-        if placement.joining:
+        if placement.filling:
             done, total = self.hand_off.moved(shard)
-            status.moving = v1.ShardStatusMoving(to=list(placement.joining), done=done, total=total)
+            status.moving = v1.ShardStatusMoving(to=list(placement.filling), done=done, total=total)
         return status
 
 

@@ -13,6 +13,7 @@ from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.ring.round import Hop
+from gossipnode.node.hand_off.raise_floors import raise_floors
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.members import Members, Peer
@@ -27,6 +28,7 @@ class Filler:
 
     def __init__(self, local: LocalState, members: Members, sessions: Sessions) -> None:
         """Compare with `members` by `sessions`; what is filled is kept in the state of `local`."""
+        self._local = local
         self._shards = local.shards
         self._state = local.fill
         self._members = members
@@ -42,7 +44,7 @@ class Filler:
         limit = trio.CapacityLimiter(SHARDS_FILLED_AT_ONCE)
         with one_error():
             async with trio.open_nursery() as nursery:
-                for placement in self._state.unfilled(view):
+                for placement in list(self._state.unfilled(view)):
                     nursery.start_soon(self._fill_in_turn, limit, placement)
 
     async def _fill_in_turn(self, limit: trio.CapacityLimiter, placement: Placement) -> None:
@@ -54,24 +56,28 @@ class Filler:
 
         Those that are down come last, and only if they are needed: each may cost the time of a session.
         """
-        assert self._shards.own_name in placement.joining, placement
-        view = self._shards.view
-        done = 0
+        own = self._shards.own_name
+        assert own in placement.filling, placement
+        done, needed = 0, placement.copies_needed(own)
         peers = [self._members.peers[name] for name in placement.sources if name in self._members.peers]
         for peer in sorted(peers, key=lambda peer: peer.state == "down"):
-            if peer.foreign or (peer.state == "down" and done >= placement.sources_needed):
+            if peer.foreign or (peer.state == "down" and done >= needed):
                 continue
-            hop = await compare_fenced(self._sessions, self._members, peer, placement)
-            done += hop.complete
-            if not hop.complete:
+            reason = await raise_floors(self._local, peer, placement)
+            if not reason:
+                hop = await compare_fenced(self._sessions, self._members, peer, placement)
+                done += hop.complete
+                reason = "" if hop.complete else hop.reason or "incomplete"
+            if reason:
                 self._log.info(
                     "shard not filled from a member yet",
                     shard=str(placement.shard),
                     peer=peer.name,
-                    reason=hop.reason,
+                    reason=reason,
                 )
-        if done >= placement.sources_needed and self._shards.view is view:
-            await self._state.remember(view, placement.shard)
+        now = self._shards.view.placement(placement.shard)
+        if done >= needed and now is not None and now.fence == placement.fence:
+            await self._state.remember(now)
             self._log.info("shard filled", shard=str(placement.shard), sources=done)
 
 

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import structlog
 
-from gossipnode.core.cluster.placement import AckLevel
-from gossipnode.core.cluster.view import Fate
+from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.model.property import ShardId
-from gossipnode.node.coordinate.bulk_writes import BulkWrites
 from gossipnode.node.hand_off.fill import compare_fenced
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members
-from gossipnode.node.refusals.request_errors import TooFewReplicasError, UnknownGroupError
 from gossipnode.node.repair.sessions import Sessions
-from gossipnode.node.search.feeds import SCAN_PAGE_RECORDS
 
 
 class Leaver:
     """Hands over the shards that this node is no longer to hold."""
 
-    def __init__(self, local: LocalState, members: Members, sessions: Sessions, bulk: BulkWrites) -> None:
-        """Push to `members` by `sessions`; `bulk` moves the records of a group that was created twice."""
+    def __init__(self, local: LocalState, members: Members, sessions: Sessions) -> None:
+        """Push to `members` by `sessions`."""
         self._shards = local.shards
         self._store = local.store
         self._members = members
         self._sessions = sessions
-        self._bulk = bulk
         self._log = structlog.get_logger("gossipnode.hand_off")
 
     def leftovers(self) -> list[ShardId]:
@@ -39,24 +34,18 @@ class Leaver:
         Raises:
             StoreError: the copy cannot be read or dropped.
         """
-        view = self._shards.view
-        fate = view.fate(shard)
-        if fate is Fate.DROP:
-            done = True
-        elif fate is Fate.MERGE:
-            done = await self._move_to_winner(shard)
-        else:
-            done = await self._push(shard)
-        if done and self._shards.view is view:
-            assert not self._shards.holds(shard), shard
-            await self._store.drop(shard)
-            self._log.info("shard given up", shard=str(shard), incarnation=shard.incarnation, why=fate.value)
-
-    async def _push(self, shard: ShardId) -> bool:
-        """Compare with every replica of a shard; gives whether each of them has all of our records now."""
         placement = self._shards.view.placement(shard)
-        if placement is None:
-            return False
+        # Without a placement the group was deleted, and the records go with it.
+        if placement is not None and not await self._push(placement):
+            return
+        if self._shards.view.placement(shard) != placement:
+            return
+        await self._store.drop(shard)
+        why = "the group was deleted" if placement is None else "it lies elsewhere now"
+        self._log.info("shard given up", shard=str(shard), incarnation=shard.incarnation, why=why)
+
+    async def _push(self, placement: Placement) -> bool:
+        """Compare with every replica of a shard; gives whether each of them has all of our records now."""
         for name in placement.coming:
             peer = self._members.peers.get(name)
             if peer is None:
@@ -65,15 +54,3 @@ class Leaver:
             if not hop.complete:
                 return False
         return bool(placement.coming)
-
-    async def _move_to_winner(self, shard: ShardId) -> bool:
-        """Write the records of a group that lost to the one that won; gives whether all are there now."""
-        after = None
-        while page := await self._store.scan(shard, after=after, limit=SCAN_PAGE_RECORDS):
-            after = page[-1].entity
-            try:
-                await self._bulk.write_versions(page, AckLevel.QUORUM)
-            except (TooFewReplicasError, UnknownGroupError) as error:
-                self._log.info("records not moved yet", reason=str(error))
-                return False
-        return True

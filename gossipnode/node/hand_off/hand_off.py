@@ -1,7 +1,7 @@
 """Moving shards when members come and go: fill new replicas, settle, give up old copies.
 
 1. A replica that is new to a shard fills itself (`fill`).
-2. When every new replica says that it is filled, one member writes that the members are settled (`settle`).
+2. When every new replica of a shard says that it is filled, one member has that decided (`settle`).
 3. A member that holds a shard no longer hands its copy to each replica, and only then drops it (`give_up`).
 
 Each step is repeated until it has succeeded, also after a restart: what was done is found in the store.
@@ -13,13 +13,13 @@ import structlog
 import trio
 
 from gossipnode.concurrency.change_event import first_of
+from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import ShardId
-from gossipnode.node.coordinate.bulk_writes import BulkWrites
 from gossipnode.node.hand_off.fill import Filler
 from gossipnode.node.hand_off.give_up import Leaver
 from gossipnode.node.hand_off.settle import Settler
 from gossipnode.node.local.local_state import LocalState
-from gossipnode.node.membership.registry_sync import RegistrySync
+from gossipnode.node.membership.membership import Membership
 from gossipnode.node.peers.members import Members
 from gossipnode.node.repair.sessions import Sessions
 from gossipnode.store.interface import StoreError
@@ -33,15 +33,15 @@ class HandOff:
     """Moves this node's part of the shards."""
 
     def __init__(
-        self, local: LocalState, members: Members, sessions: Sessions, sync: RegistrySync, bulk: BulkWrites
+        self, local: LocalState, members: Members, sessions: Sessions, membership: Membership
     ) -> None:
-        """Fill and hand over by `sessions`."""
+        """Fill and hand over by `sessions`; what follows from it is decided by `membership`."""
         self._local = local
         self._members = members
         self._filler = Filler(local, members, sessions)
-        self._settler = Settler(local, members, sync)
-        self._leaver = Leaver(local, members, sessions, bulk)
-        self._handed_over = trio.Event()
+        self._settler = Settler(local, members, membership.epochs)
+        self._leaver = Leaver(local, members, sessions)
+        self._membership = membership
         self._log = structlog.get_logger("gossipnode.hand_off")
 
     def moved(self, shard: ShardId) -> tuple[int, int]:
@@ -53,12 +53,8 @@ class HandOff:
         counts = {name: peer.progress.moving.get(key, 0) for name, peer in self._members.peers.items()}
         counts[self._local.own_name] = self._local.fill.count(shard)
         total = max((counts.get(name, 0) for name in placement.sources), default=0)
-        done = sum(min(counts.get(name, 0), total) for name in placement.joining)
-        return done, total * len(placement.joining)
-
-    async def handed_over(self) -> None:
-        """Wait until a node that was forgotten holds nothing that other members may lack."""
-        await self._handed_over.wait()
+        done = sum(min(counts.get(name, 0), total) for name in placement.filling)
+        return done, total * len(placement.filling)
 
     async def run(self) -> None:
         """Move what is to be moved, until cancelled."""
@@ -89,7 +85,7 @@ class HandOff:
                 pause = min(2 * pause, HAND_OFF_PAUSE_MAX_SECONDS)
 
     async def _step(self) -> bool:
-        """Do what can be done now; gives whether nothing is left to do until the registry changes."""
+        """Do what can be done now; gives whether nothing is left to do until the view changes."""
         shards = self._local.shards
         view = shards.view
         await self._filler.fill_all(view)
@@ -99,6 +95,16 @@ class HandOff:
         leftovers = self._leaver.leftovers()
         for shard in leftovers:
             await self._leaver.give_up(shard)
-        if self._local.own_name in view.forgotten and view.is_settled and not leftovers:
-            self._handed_over.set()
-        return shards.view.is_settled and not leftovers
+        if shards.view is view and self._may_go(view):
+            await self._membership.members.go()
+        return shards.view.is_settled and not leftovers and not self._is_leaving(shards.view)
+
+    def _is_leaving(self, view: ClusterView) -> bool:
+        own = view.members.get(self._local.own_name)
+        return own is not None and own.leaving
+
+    def _may_go(self, view: ClusterView) -> bool:
+        """Whether a member that was told to go holds nothing any more, and is to hold nothing."""
+        if not self._is_leaving(view) or self._local.store.shards():
+            return False
+        return not any(self._local.own_name in placement.holders for placement in view.unsettled())

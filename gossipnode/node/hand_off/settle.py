@@ -1,49 +1,69 @@
-"""Settling: when every new replica is filled, one member writes down that the members are settled.
+"""Settling: shards whose new replicas are all filled lie where they belong, which one member has decided.
 
-Until that record is there, every read and write needs enough replicas of both placements.
+Until that is decided, every read and write of the shard needs enough replicas of both placements.
 """
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import islice
+
 import structlog
 
-from gossipnode.core.cluster.registry_records import SETTLED_ENTITY, settled_tags
+from gossipnode.core.cluster import changes
+from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.cluster.view import ClusterView
+from gossipnode.core.model.property import ShardId
 from gossipnode.node.local.local_state import LocalState
-from gossipnode.node.membership.registry_sync import RegistrySync
+from gossipnode.node.membership.epochs import Epochs
 from gossipnode.node.peers.members import Members
+from gossipnode.node.refusals.request_errors import TooFewMembersError
+
+SETTLED_AT_ONCE_MAX = 4096
+"""Shards that one epoch settles. The next ones follow in the next epoch."""
 
 
 class Settler:
-    """Writes down that the members are settled, if it is this node's turn to do so."""
+    """Has shards settled, if it is this node's turn to do so."""
 
-    def __init__(self, local: LocalState, members: Members, sync: RegistrySync) -> None:
-        """Judge by what `members` last said of themselves."""
+    def __init__(self, local: LocalState, members: Members, epochs: Epochs) -> None:
+        """Judge by what `members` last said of themselves; `epochs` decides."""
         self._own_name = local.own_name
         self._fill = local.fill
         self._members = members
-        self._sync = sync
+        self._epochs = epochs
         self._log = structlog.get_logger("gossipnode.hand_off")
 
     async def settle(self, view: ClusterView) -> None:
-        """Write the record, if every shard is where it belongs and this is the first member that is up.
+        """Have the shards settled that are filled, if this is the first member that is up.
 
         Raises:
-            StoreError: the record was not kept.
+            StoreError: our own part was not kept.
         """
-        if view.is_settled or any(self._fill.unfilled(view)):
+        if view.is_settled or not self._is_our_turn(view):
             return
-        if not all(self._says_filled(view, name) for name in view.joining):
+        filled = list(islice(filter(self._is_filled, view.unsettled()), SETTLED_AT_ONCE_MAX))
+        if not filled:
             return
-        up = [name for name, peer in self._members.peers.items() if peer.state == "up" and not peer.foreign]
-        if self._own_name not in view.members or self._own_name != min([self._own_name, *up]):
+        under: list[tuple[ShardId, bytes]] = [(each.shard, each.fence) for each in filled]
+        try:
+            value, _ = await self._epochs.change(partial(changes.settle, filled=under))
+        except TooFewMembersError as error:
+            self._log.info("shards not settled yet", reason=str(error))
             return
-        record = await self._sync.put(SETTLED_ENTITY, settled_tags(view.joined))
-        await self._sync.spread(record)
-        self._log.info("members settled", members=list(view.members))
+        self._log.info("shards settled", shards=len(filled), epoch=value.epoch)
 
-    def _says_filled(self, view: ClusterView, name: str) -> bool:
+    def _is_our_turn(self, view: ClusterView) -> bool:
+        up = [
+            name for name, peer in self._members.peers.items() if peer.state == "up" and name in view.members
+        ]
+        return self._own_name in view.members and self._own_name == min([self._own_name, *up])
+
+    def _is_filled(self, placement: Placement) -> bool:
+        return all(self._says_filled(placement, name) for name in placement.filling)
+
+    def _says_filled(self, placement: Placement, name: str) -> bool:
         if name == self._own_name:
-            return True
+            return self._fill.is_filled(placement)
         peer = self._members.peers.get(name)
-        return peer is not None and peer.progress.filled_view == view.view_id
+        return peer is not None and peer.progress.filled.get(placement.shard) == placement.fence

@@ -1,6 +1,7 @@
-"""Which shards this node has filled in the present view, and how far it is with the other ones.
+"""Which shards this node has filled, and how far it is with the other ones.
 
-It stands in this room, below the tasks that fill shards, because every hello tells it to other members.
+A shard is filled under a fence: another change of its replicas has to be filled again. It stands in this
+room, below the tasks that fill shards, because every hello tells it to other members.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 import trio
 
@@ -18,18 +20,21 @@ from gossipnode.node.local.shard_map import ShardMap
 from gossipnode.store.interface import Store, StoreError
 
 FILLED_NOTE = "filled"
-"""The store's note of what is filled: the id of the view, then a line for each shard."""
+"""The store's note of what is filled: a line for each shard, with the fence under which it is."""
 
 COUNT_PAUSE_SECONDS = 1.0
 """How often the records of the shards that are being filled are counted."""
+
+FILLED_TOLD_MAX = 1024
+"""Filled shards that a hello tells of. They settle, and then the next ones are told."""
 
 
 @dataclass(frozen=True, slots=True)
 class FillProgress:
     """What a node says of itself: how far it is with the shards that it is to hold."""
 
-    filled_view: bytes = b""
-    """The view for which it holds all of them; empty while it does not."""
+    filled: Mapping[ShardId, bytes] = field(default_factory=dict[ShardId, bytes])
+    """Shards that it has filled and that are not settled yet, with the fences under which it did."""
     moving: Mapping[tuple[str, int], int] = field(default_factory=dict[tuple[str, int], int])
     """Records, tombstones included, that it has of each shard (group, number) that is being moved."""
 
@@ -41,44 +46,47 @@ class FillState:
         """Nothing is known to be filled yet."""
         self._shards = shards
         self._store = store
-        self._filled_view = b""
-        self._filled: set[ShardId] = set()
+        self._filled: dict[ShardId, bytes] = {}
         self._counts: dict[tuple[str, int], int] = {}
 
     def unfilled(self, view: ClusterView) -> Iterable[Placement]:
-        """The placements in which this node is a new replica that has not been filled."""
-        if view.is_settled:
-            return
-        filled = self._filled if self._filled_view == view.view_id else set[ShardId]()
-        for shard in view.shards():
-            placement = view.placement(shard)
-            if placement and self._shards.own_name in placement.joining and shard not in filled:
+        """The placements in which this node has to copy from sources, and has not yet."""
+        for placement in view.unsettled():
+            if self._shards.own_name in placement.filling and not self.is_filled(placement):
                 yield placement
+
+    def is_filled(self, placement: Placement) -> bool:
+        """Whether this node has filled a shard for just this placement."""
+        return self._filled.get(placement.shard) == placement.fence
 
     def progress(self) -> FillProgress:
         """How far this node is, as it tells other members."""
-        view = self._shards.view
-        whole = not any(self.unfilled(view))
-        return FillProgress(view.view_id if whole else b"", dict(self._counts))
+        told = (
+            (placement.shard, placement.fence)
+            for placement in self._shards.view.unsettled()
+            if self._shards.own_name in placement.filling and self.is_filled(placement)
+        )
+        return FillProgress(dict(islice(told, FILLED_TOLD_MAX)), dict(self._counts))
 
     def count(self, shard: ShardId) -> int:
         """How many records this node had of a shard that is being moved when they were last counted."""
         return self._counts.get(shard[:2], 0)
 
-    async def remember(self, view: ClusterView, shard: ShardId) -> None:
-        """Keep a note that a shard is filled in a view.
+    async def remember(self, placement: Placement) -> None:
+        """Keep a note that a shard is filled.
 
         Raises:
             StoreError: the note was not kept.
         """
-        placement = view.placement(shard)
-        assert placement is not None, shard
-        assert self._shards.own_name in placement.joining, shard
-        if self._filled_view != view.view_id:
-            self._filled_view = view.view_id
-            self._filled = set()
-        self._filled.add(shard)
-        lines = [view.view_id.hex(), *(repr(tuple(each)) for each in sorted(self._filled))]
+        assert self._shards.own_name in placement.filling, placement
+        view = self._shards.view
+        filled = {
+            shard: fence
+            for shard, fence in self._filled.items()
+            if (known := view.placement(shard)) is not None and known.fence == fence
+        }
+        self._filled = {**filled, placement.shard: placement.fence}
+        lines = [f"{fence.hex()} {tuple(shard)!r}" for shard, fence in sorted(self._filled.items())]
         await self._store.keep_note(FILLED_NOTE, "\n".join(lines).encode())
 
     async def recall(self) -> None:
@@ -86,14 +94,12 @@ class FillState:
         note = await self._store.note(FILLED_NOTE)
         if note is None:
             return
-        try:
-            view_id, *lines = note.decode().split("\n")
-            filled_view = bytes.fromhex(view_id)
-        except ValueError:
-            return
         known = {repr(tuple(shard)): shard for shard in self._shards.view.shards()}
-        self._filled_view = filled_view
-        self._filled = {known[line] for line in lines if line in known}
+        with contextlib.suppress(ValueError):
+            for line in note.decode().split("\n"):
+                fence, _, shard = line.partition(" ")
+                if shard in known:
+                    self._filled[known[shard]] = bytes.fromhex(fence)
 
     async def keep_counting(self) -> None:
         """Count the records of every shard that is being moved, until cancelled."""
@@ -109,10 +115,8 @@ class FillState:
 
     async def _counted(self, view: ClusterView) -> dict[tuple[str, int], int]:
         counts: dict[tuple[str, int], int] = {}
-        if not view.is_settled:
-            for shard in self._shards:
-                placement = view.placement(shard)
-                if placement is not None and placement.joining:
-                    held = await self._store.counts(shard)
-                    counts[shard[:2]] = held.records + held.tombstones
+        for placement in view.unsettled():
+            if placement.filling and self._shards.own_name in placement.holders:
+                held = await self._store.counts(placement.shard)
+                counts[placement.shard[:2]] = held.records + held.tombstones
         return counts

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gossipnode.node.local.clock import Clock
+from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.local.fill_state import FillState
+from gossipnode.node.local.floor_keeper import FloorKeeper
 from gossipnode.node.local.index_keeper import IndexKeeper
 from gossipnode.node.local.record_writer import RecordWriter
-from gossipnode.node.local.registry import Registry
 from gossipnode.node.local.shard_map import ShardMap
 from gossipnode.store.interface import Store
 
@@ -22,29 +23,31 @@ class LocalState:
     store: Store
     """To read from. Writes go through `writer`, except for notes, indexes and dropped shards."""
     writer: RecordWriter
-    registry: Registry
+    cluster: ClusterState
     shards: ShardMap
     clock: Clock
+    floors: FloorKeeper
     fill: FillState
     indexes: IndexKeeper
 
 
 def local_state(
-    own_name: str, store: Store, registry: Registry, wall_clock: Callable[[], int], last_stamp: int = 0
+    store: Store, cluster: ClusterState, wall_clock: Callable[[], int], last_stamp: int = 0
 ) -> LocalState:
-    """Put the parts together for the node of this name.
+    """Put the parts together.
 
-    `registry` is loaded already; `last_stamp` is the largest stamp that the store has kept.
+    `cluster` is loaded already; `last_stamp` is the largest stamp that the store has kept.
     """
-    shards = ShardMap(own_name, registry)
+    shards = ShardMap(cluster)
     clock = Clock(wall_clock, last_stamp)
     return LocalState(
-        own_name=own_name,
+        own_name=cluster.own.name,
         store=store,
-        writer=RecordWriter(store, registry, clock),
-        registry=registry,
+        writer=RecordWriter(store, clock),
+        cluster=cluster,
         shards=shards,
         clock=clock,
+        floors=FloorKeeper(store, clock),
         fill=FillState(shards, store),
         indexes=IndexKeeper(shards, store),
     )

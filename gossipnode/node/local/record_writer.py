@@ -1,6 +1,6 @@
 """The one way by which records get into this node's store: from clients, coordinators and sessions alike.
 
-Registry, clock and digest filler hear of every write here, so none of them is ever older than the store.
+Clock and digest filler hear of every write here, so none of them is ever older than the store.
 """
 
 from __future__ import annotations
@@ -10,21 +10,18 @@ from collections.abc import Sequence
 import structlog
 
 from gossipnode.concurrency.change_event import ChangeEvent
-from gossipnode.core.cluster.view import SYSTEM_SHARD
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.node.local.clock import Clock
-from gossipnode.node.local.registry import Registry
 from gossipnode.store.interface import Store
 
 
 class RecordWriter:
-    """Writes records to the store, and tells registry, clock and digest filler of them."""
+    """Writes records to the store, and tells clock and digest filler of them."""
 
-    def __init__(self, store: Store, registry: Registry, clock: Clock) -> None:
-        """Write to `store`; records of the system group also go to `registry`."""
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Write to `store`; `clock` moves on past the stamps of records."""
         self._store = store
-        self._registry = registry
         self._clock = clock
         self.written = ChangeEvent()
         """Tells of every write."""
@@ -41,9 +38,6 @@ class RecordWriter:
             if result.outcome is WriteOutcome.STORED
         ]
         self._note_stamps(stored)
-        system = [record for shard, record in stored if shard == SYSTEM_SHARD]
-        if system:
-            self._registry.took(system)
         self.written.notify()
         return results
 

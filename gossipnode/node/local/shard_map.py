@@ -6,40 +6,39 @@ from collections.abc import Iterator
 
 from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.cluster.placement import Placement
-from gossipnode.core.cluster.view import SYSTEM_GROUP, SYSTEM_SHARD, ClusterView
+from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.entity_hash import shard_of
 from gossipnode.core.model.property import Entity, ShardId
-from gossipnode.node.local.registry import Registry
+from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.refusals.request_errors import UnknownGroupError
 
 
 class ShardMap:
     """The shards of every group, looked up in the present view."""
 
-    def __init__(self, own_name: str, registry: Registry) -> None:
-        """Look at the view of `registry`, as the node of this name."""
-        self.own_name = own_name
-        self._registry = registry
+    def __init__(self, cluster: ClusterState) -> None:
+        """Look at the view of `cluster`."""
+        self.own_name = cluster.own.name
+        self._cluster = cluster
 
     @property
     def view(self) -> ClusterView:
         """Members, groups and placements as of now."""
-        return self._registry.view
+        return self._cluster.view
 
     @property
     def changed(self) -> ChangeEvent:
         """Tells of every new view."""
-        return self._registry.changed
+        return self._cluster.changed
 
     def __iter__(self) -> Iterator[ShardId]:
-        """The shards that this node holds, in order; not the one of the system group."""
+        """The shards that this node holds, in order."""
         return iter([shard for shard in self.view.shards() if self.holds(shard)])
 
     @property
     def groups(self) -> dict[str, int]:
-        """Every group, the system's too, with its number of shards."""
-        counts = {name: group.shards for name, group in self.view.groups.items()}
-        return {**counts, SYSTEM_GROUP: 1}
+        """Every group with its number of shards."""
+        return {name: group.shards for name, group in self.view.groups.items()}
 
     def find(self, group: str, number: int) -> ShardId | None:
         """A shard as it is now, with the incarnation of its group; None when there is no such shard."""
@@ -51,16 +50,18 @@ class ShardMap:
         return found if found is not None and self.holds(found) else None
 
     def holds(self, shard: ShardId) -> bool:
-        """Whether this node is a replica of a shard, or is to become one.
-
-        Every node keeps the registry, also one that is not a member yet, or is no longer one.
-        """
-        return shard == SYSTEM_SHARD or self.own_name in self.replicas(shard)
+        """Whether this node is a replica of a shard, or is to become one."""
+        return self.own_name in self.replicas(shard)
 
     def replicas(self, shard: ShardId) -> tuple[str, ...]:
         """The members that hold a shard, or are to hold it, in ring order; () for an unknown shard."""
         placement = self.view.placement(shard)
         return () if placement is None else placement.holders
+
+    def ring(self, shard: ShardId) -> tuple[str, ...]:
+        """Whom a round of a shard passes by, in ring order: its replicas, and foreign members."""
+        foreign = self.view.metadata.foreign_of(shard)
+        return tuple(sorted({*self.replicas(shard), *foreign})) if foreign else self.replicas(shard)
 
     def placement(self, shard: ShardId) -> Placement:
         """Which members hold a shard.
@@ -79,10 +80,10 @@ class ShardMap:
         Raises:
             UnknownGroupError: there is no such group.
         """
-        count = self.view.shard_count(group)
-        if count is None:
+        known = self.view.groups.get(group)
+        if known is None:
             raise UnknownGroupError(group, self.view.groups)
-        return count
+        return known.shards
 
     def shards_of(self, group: str) -> list[ShardId]:
         """Every shard of a group.

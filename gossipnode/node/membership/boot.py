@@ -1,32 +1,31 @@
-"""How a node becomes a member when it starts: by its configuration, or by asking a member.
+"""How a node becomes a member when it starts: by what its store holds, by its configuration, or by asking.
 
-Before it is ready, it compares its registry with those of the members that are up, so that it does not answer
-from an old one.
+Before it is ready, it compares epochs with the members that are up, so that it does not answer by an old one.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 import structlog
 import trio
 
-from gossipnode.config.address import Address, AddressError, parse_address
+from gossipnode.config.address import Address
 from gossipnode.config.settings import Settings
-from gossipnode.core.cluster.registry_records import member_entity, member_tags
-from gossipnode.core.cluster.view import SYSTEM_SHARD, Member
-from gossipnode.core.model.property import Record
-from gossipnode.node.local.local_state import LocalState
-from gossipnode.node.local.registry import Registry, configured_records
-from gossipnode.node.membership.registry_sync import RegistrySync
+from gossipnode.core.cluster.settings_check import refused_settings, settings_differences
+from gossipnode.node.local.cluster_state import ClusterState, configured_groups
+from gossipnode.node.membership.epoch_news import EpochNews
+from gossipnode.node.membership.forming import Forming
+from gossipnode.node.membership.standing import keep_channels, look_elsewhere, not_a_member
 from gossipnode.node.peers.certificates import PeerDialer
-from gossipnode.node.peers.hello import HELLO_TIMEOUT_SECONDS, Hellos
+from gossipnode.node.peers.hello import Hellos
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import Store
 from gossipnode.wire import services
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.property.payload import decode_record
+from gossipnode.wire.metadata_codec import decode_metadata, encode_cluster_groups
 from gossipnode.wire.wire_errors import WireError
 
 JOIN_SECONDS = 30.0
@@ -34,26 +33,39 @@ JOIN_PAUSE_SECONDS = 1.0
 """How long a node tries to reach a member of the cluster that it is to join, and the pause between tries."""
 
 BOOT_GREETING_SECONDS = 1.5
-"""How long a node that starts compares registries with other members, before it is ready all the same."""
+"""How long a node that starts compares epochs with other members, before it is ready all the same."""
 
 BIRTH_NOTE = "birth"
-"""The store's note of when it was made, in nanoseconds."""
+"""The store's note of its birth: 64 random bits, drawn when it was made."""
+
+EARLIER_SYSTEM_GROUP = "_gossipnode"
+"""The group that earlier versions kept members and groups in, as records."""
 
 
 class NotAMemberError(Exception):
     """This node is not a member of its cluster and cannot become one. The text says why, and what to do."""
 
 
-async def birth_of(store: Store, now: int) -> int:
-    """When a store was made, by its note. A store without one gets a note that says `now`.
+async def birth_of(store: Store, rng: random.Random) -> int:
+    """The birth of a store, by its note. A store without one gets one now.
 
-    So does one whose note has rotted: it then counts as another store, and is filled again.
+    So does one whose note has rotted: it then counts as another store.
+
+    Raises:
+        NotAMemberError: the store was made by an earlier version, which kept members and groups as records.
     """
+    if any(shard.group == EARLIER_SYSTEM_GROUP for shard in store.shards()):
+        raise NotAMemberError(
+            "the data directory was made by an earlier version of gossipnode: carry its records over with "
+            "`export --tombstones` of that version and `import --keep-versions` of this one, into an empty "
+            "directory"
+        )
     note = await store.note(BIRTH_NOTE)
     if note is not None and note.isdigit():
         return int(note)
-    await store.keep_note(BIRTH_NOTE, str(now).encode())
-    return now
+    birth = rng.getrandbits(64) or 1
+    await store.keep_note(BIRTH_NOTE, str(birth).encode())
+    return birth
 
 
 class Boot:
@@ -62,104 +74,104 @@ class Boot:
     def __init__(
         self,
         settings: Settings,
-        local: LocalState,
+        cluster: ClusterState,
         members: Members,
-        sync: RegistrySync,
+        news: EpochNews,
+        forming: Forming,
         hellos: Hellos,
         dialer: PeerDialer,
     ) -> None:
-        """Register in the registry of `local`; `dialer` reaches members of unknown name."""
+        """Find out who we are in `cluster`; `dialer` reaches members of unknown name."""
         self._settings = settings
-        self._registry = local.registry
-        self._store = local.store
-        self._writer = local.writer
-        self._clock = local.clock
+        self._cluster = cluster
         self._members = members
-        self._sync = sync
+        self._news = news
+        self._forming = forming
         self._hellos = hellos
         self._dialer = dialer
         self._log = structlog.get_logger("gossipnode.membership")
 
-    async def run(self, birth: int) -> None:
-        """Become a member, and get to know the other members.
+    async def run(self) -> None:
+        """Find the cluster, and get to know its members. Afterwards it may be that no cluster is formed yet.
 
         Raises:
-            NotAMemberError: the cluster forgot this node, refuses it, or cannot be found, or another node has
-                its name.
-            StoreError: the registry cannot be kept.
+            NotAMemberError: the cluster dropped this node, refuses it or its settings, or cannot be found.
+            StoreError: the newest epoch cannot be kept.
         """
-        registry = self._registry
-        join = self._settings.cluster.join
-        if not join:
-            await registry.seed(configured_records(self._settings))
-        elif self._members.own_name not in registry.view.members:
-            await self._join(join, birth)
-        await self._members.sync(addresses(self._settings, registry))
+        cluster, join = self._cluster, self._settings.cluster.join
+        if join and not cluster.view.formed:
+            await self._join(join)
+        await keep_channels(self._settings, cluster, self._members)
+        formed = cluster.view.formed
         with trio.move_on_after(BOOT_GREETING_SECONDS):
-            async with trio.open_nursery() as nursery:
-                for peer in self._members.peers.values():
+            await self._get_to_know_all()
+            look_elsewhere(self._members)
+            await keep_channels(self._settings, cluster, self._members)
+            await self._get_to_know_all()
+        if not cluster.view.formed:
+            await self._find_running_cluster()
+        if not cluster.view.formed:
+            self._refuse_difference()
+            return
+        await keep_channels(self._settings, cluster, self._members)
+        self._judge_settings(already=formed)
+
+    async def _get_to_know_all(self) -> None:
+        async with trio.open_nursery() as nursery:
+            for peer in self._members.peers.values():
+                if peer.state == "unknown":
                     nursery.start_soon(self._get_to_know, peer)
-        await self._members.sync(addresses(self._settings, registry))
-        await self._announce(birth)
 
     async def _get_to_know(self, peer: Peer) -> None:
-        """Say hello to a member, and compare registries if they differ."""
+        """Say hello to a member, and compare epochs if they differ."""
         await self._hellos.greet(peer)
-        if peer.name in self._members.differing:
+        if self._cluster.view.formed and peer.name in self._members.differing:
             self._members.differing.discard(peer.name)
-            await self._sync.compare(peer.name)
+            await self._news.compare(peer.name)
 
-    async def _announce(self, birth: int) -> None:
-        """Register our address, if it is not known; as a new member, if we have lost our records."""
-        registry = self._registry
-        name, address = self._members.own_name, str(self._settings.node.advertise)
-        known = registry.view.members.get(name)
-        # A forgotten node that was restarted after it had handed over still has its old store, without
-        # records.
-        kept = registry.has_forgotten(name, birth) or len(self._store.shards()) > 1
-        if known is None and name in registry.view.forgotten and kept:
-            raise NotAMemberError(
-                f"the cluster has forgotten {name}: start it with an empty data directory, as a new member"
-            )
-        joined = 0 if known is None else known.joined
-        if known is None or known.birth not in (0, birth):
-            if known is not None and await self._runs_elsewhere(known):
+    async def _find_running_cluster(self) -> None:
+        """A node without an epoch never forms a cluster if those of its configuration have one."""
+        for peer in list(self._members.peers.values()):
+            if peer.last_hello is None or not peer.last_hello.epoch:
+                continue
+            await self._news.compare(peer.name)
+            if self._news.refusal:
+                raise NotAMemberError(self._news.refusal)
+            if self._cluster.view.formed:
+                return
+
+    def _refuse_difference(self) -> None:
+        """End if a node that is up wants to form another cluster: one of us is configured wrongly."""
+        for peer in self._members.peers.values():
+            difference = self._forming.difference(peer)
+            if difference:
                 raise NotAMemberError(
-                    f"a member {name!r} is running already, at {known.address}: give every node a name of "
-                    "its own"
+                    f"{peer.name} at {peer.address} is configured in another way: {difference}"
                 )
-            joined = self._clock.next()
-        if known != Member(name, address, joined, birth):
-            record = await self._sync.put(
-                member_entity(name), member_tags(Member(name, address, joined, birth))
-            )
-            await self._sync.spread(record)
 
-    async def _runs_elsewhere(self, known: Member) -> bool:
-        """Whether another node answers to our name where it is registered."""
-        try:
-            address = parse_address(known.address)
-        except AddressError:
-            return False
-        if address == self._settings.node.advertise:
-            return False
-        try:
-            async with self._dialer.open(None, address) as channel:
-                reply = await channel.unary(
-                    services.REPLICA_HELLO,
-                    pb.HelloRequest(node=known.name),
-                    timeout=HELLO_TIMEOUT_SECONDS,
-                    metadata=self._members.metadata,
-                    dial_now=True,
-                )
-        except RpcError:
-            return False
-        return reply.node == known.name
+    def _judge_settings(self, *, already: bool) -> None:
+        value, own = self._cluster.metadata, self._cluster.own
+        assert value is not None
+        if not value.is_member(own):
+            raise NotAMemberError(not_a_member(value, own))
+        groups = {group.name: group for group in configured_groups(self._settings)}
+        refusal = refused_settings(value, groups.values())
+        if refusal:
+            raise NotAMemberError(refusal)
+        if already:
+            for told in settings_differences(value, groups, self._settings.cluster.peers):
+                self._log.warning("the settings say something else than the cluster", difference=told)
 
-    async def _join(self, join: Sequence[Address], birth: int) -> None:
+    async def _join(self, join: Sequence[Address]) -> None:
         """Ask the members at these addresses, one after the other, until one takes us in."""
+        own, cluster = self._cluster.own, self._settings.cluster
         request = pb.JoinRequest(
-            name=self._members.own_name, address=str(self._settings.node.advertise), birth=birth
+            name=own.name,
+            address=str(self._settings.node.advertise),
+            birth=own.birth,
+            replace=cluster.replace,
+            accept_loss=cluster.accept_loss,
+            groups=encode_cluster_groups(configured_groups(self._settings)),
         )
         problem = ""
         with trio.move_on_after(JOIN_SECONDS):
@@ -189,22 +201,15 @@ class Boot:
             )
 
     async def _take(self, reply: pb.JoinReply) -> None:
-        records: list[Record] = []
-        for each in reply.registry:
-            try:
-                records.append(decode_record(each.property, each.delete_time))
-            except WireError as error:
-                raise NotAMemberError(f"the member that was asked sent a wrong registry: {error}") from None
-        await self._writer.write([(SYSTEM_SHARD, record) for record in records])
-
-
-def addresses(settings: Settings, registry: Registry) -> dict[str, Address]:
-    """Where each member is: as this node's configuration says, else as the member itself has registered."""
-    found: dict[str, Address] = {}
-    for name, member in registry.view.members.items():
-        configured = settings.members.get(name)
         try:
-            found[name] = configured or parse_address(member.address)
-        except AddressError:
-            continue
-    return found
+            value = decode_metadata(reply.value)
+        except WireError as error:
+            raise NotAMemberError(f"the member that was asked sent a wrong value: {error}") from None
+        if not value.is_member(self._cluster.own):
+            raise NotAMemberError("the member that was asked did not take us in")
+        await self._cluster.adopt(value, 0)
+        if not self._cluster.is_member:
+            raise NotAMemberError(
+                "this data directory agreed to form another cluster: join with an empty one, or start the "
+                "nodes that it was to form it with"
+            )

@@ -1,116 +1,228 @@
-"""Which nodes are members: takes nodes in, forgets them, and keeps channels as the registry says."""
+"""Which nodes are members: takes nodes in, lets them go, and keeps channels as the newest epoch says."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import partial
 
 import structlog
 import trio
 
-from gossipnode.config.address import AddressError, parse_address
+from gossipnode.concurrency.change_event import first_of
+from gossipnode.config.address import Address, AddressError, parse_address
 from gossipnode.config.settings import Settings
 from gossipnode.config.values import WrongValueError, member_name
-from gossipnode.core.cluster.registry_records import member_entity, member_tags
-from gossipnode.core.cluster.view import Member
-from gossipnode.node.local.local_state import LocalState
-from gossipnode.node.membership.boot import addresses
-from gossipnode.node.membership.registry_sync import RegistrySync
+from gossipnode.core.cluster import changes
+from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group, Member
+from gossipnode.core.cluster.settings_check import refused_settings
+from gossipnode.node.local.cluster_state import ClusterState
+from gossipnode.node.membership.epoch_news import EpochNews
+from gossipnode.node.membership.epochs import Epochs
+from gossipnode.node.membership.standing import keep_channels, look_elsewhere, not_a_member
+from gossipnode.node.peers.certificates import PeerDialer
+from gossipnode.node.peers.hello import HELLO_TIMEOUT_SECONDS, Hellos
 from gossipnode.node.peers.members import Members
-from gossipnode.node.refusals.request_errors import MemberError, UnknownMemberError
+from gossipnode.node.refusals.request_errors import MemberError, TooFewMembersError
+from gossipnode.rpc import RpcError
 from gossipnode.store.interface import StoreError
+from gossipnode.wire import services
+from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
+from gossipnode.wire.metadata_codec import MetadataTooLargeError
 
-REBORN_PAUSE_SECONDS = 1.0
-"""The pause before the next try to write down that a member has lost its store."""
+FORMED_PATIENCE_SECONDS = 5.0
+"""How long a change of members waits for the cluster to be formed."""
+
+CHANGE_PAUSE_SECONDS = 5.0
+"""The pause before this node tries again to have its own address, or its own leaving, decided."""
+
+
+LOOK_ELSEWHERE_SECONDS = 3.0
+"""How long a member that never answered is looked for at one address, where the settings name another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What became of a member that is to go."""
+
+    leaving: bool
+    """It answers, and stays a source until all that it holds is handed over."""
+    epoch: int
+    acknowledged: int
+    members: int
 
 
 class MemberAdmin:
     """Changes which nodes are members."""
 
-    def __init__(self, settings: Settings, local: LocalState, members: Members, sync: RegistrySync) -> None:
-        """Keep `members` as the registry of `local` has it."""
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: ClusterState,
+        members: Members,
+        news: EpochNews,
+        epochs: Epochs,
+        hellos: Hellos,
+        dialer: PeerDialer,
+    ) -> None:
+        """Keep `members` as `cluster` has it; changes are decided by `epochs`."""
         self._settings = settings
-        self._registry = local.registry
-        self._clock = local.clock
+        self._cluster = cluster
         self._members = members
-        self._sync = sync
+        self._news = news
+        self._epochs = epochs
+        self._hellos = hellos
+        self._dialer = dialer
         self._log = structlog.get_logger("gossipnode.membership")
 
     async def follow(self) -> None:
-        """Follow the registry, until cancelled: channels to new members, none to forgotten ones."""
-        registry = self._registry
+        """Follow the newest epoch, until cancelled: channels to new members, none to those that went."""
         while True:
-            changed = registry.changed.pending
-            await self._members.sync(addresses(self._settings, registry))
-            for name in sorted(registry.reborn):
-                await self._count_as_new(name)
-            with trio.move_on_after(REBORN_PAUSE_SECONDS if registry.reborn else math.inf):
+            changed, moved = self._cluster.changed.pending, self._members.moved.pending
+            await keep_channels(self._settings, self._cluster, self._members)
+            with trio.move_on_after(LOOK_ELSEWHERE_SECONDS):
+                await first_of(changed, moved)
+                continue
+            look_elsewhere(self._members)
+
+    async def announce_address(self) -> None:
+        """Have our own address decided, if the newest epoch has another one. It is in every hello anyway."""
+        own = self._cluster.own
+        address = str(self._settings.node.advertise)
+        while True:
+            changed = self._cluster.changed.pending
+            value = self._cluster.metadata
+            known = None if value is None else value.members.get(own.name)
+            if known is None or known.birth != own.birth or known.address == address:
                 await changed.wait()
+                continue
+            if not await self._try(partial(changes.join, newcomer=Member(own.name, address, own.birth))):
+                await trio.sleep(CHANGE_PAUSE_SECONDS)
 
-    async def _count_as_new(self, name: str) -> None:
-        """Write down that a member, which came back without its records and did not know it, is a new one."""
-        registry = self._registry
-        member = registry.view.members.get(name)
-        if member is None:
-            registry.reborn.discard(name)
-            return
-        self._log.warning("member came back with another store: it fills itself again", member=name)
-        stamp = self._clock.next()
-        try:
-            record = await self._sync.put(member_entity(name), member_tags(replace(member, joined=stamp)))
-        except StoreError as error:
-            self._log.warning("member not counted as new yet", member=name, reason=str(error))
-            return
-        registry.reborn.discard(name)
-        await self._sync.spread(record)
+    async def no_longer(self) -> str:
+        """Wait until the cluster has this node no more, as a member; gives why.
 
-    async def forgotten(self) -> None:
-        """Wait until the cluster has forgotten this node."""
-        registry = self._registry
-        while self._members.own_name in registry.view.members:
-            await registry.changed.wait()
+        Nobody is left in doubt: it goes once a majority of those that stay has the epoch.
+        """
+        cluster = self._cluster
+        while cluster.metadata is None or cluster.is_member:
+            if self._news.refusal:
+                return self._news.refusal
+            await cluster.changed.wait()
+        await self._news.spread_to_majority(cluster.metadata)
+        return not_a_member(cluster.metadata, cluster.own)
 
-    async def join(self, name: str, address: str, birth: int) -> None:
-        """Take a node in, or recognise it as a member.
+    async def join(
+        self, newcomer: Member, groups: list[Group], *, replace: bool, accept_loss: bool
+    ) -> ClusterMetadata:
+        """Take a node in, or recognise it as a member; gives the value in which it is one.
 
         Raises:
-            MemberError: its name or address is not valid, another node has its name, or it was forgotten.
+            MemberError: its name, its address or its settings are not valid, or it does not answer there.
+            ChangeRefusedError: the name belongs to another store, or acknowledged writes could be lost.
+            NotFormedError, TooFewMembersError, MetadataTooLargeError, StoreError.
         """
         try:
-            member_name(name)
-            parse_address(address)
+            member_name(newcomer.name)
+            address = parse_address(newcomer.address)
         except (WrongValueError, AddressError) as error:
             raise MemberError(str(error)) from None
-        known = self._registry.view.members.get(name)
-        joined = 0 if known is None else known.joined
-        if known is None or known.birth not in (0, birth):
-            self._check_newcomer(name, address, birth)
-            joined = self._clock.next()
-        member = Member(name, address, joined, birth)
-        if member != known:
-            record = await self._sync.put(member_entity(name), member_tags(member))
-            await self._sync.spread(record)
-            self._log.info("member taken in", member=name, address=address)
+        await self._cluster.wait_formed(FORMED_PATIENCE_SECONDS)
+        value = self._cluster.metadata
+        assert value is not None
+        refusal = refused_settings(value, groups)
+        if refusal:
+            raise MemberError(refusal)
+        known = value.members.get(newcomer.name)
+        if known is None or known.birth != newcomer.birth:
+            await self._check_answers(newcomer, address)
+        change = partial(changes.join, newcomer=newcomer)
+        if replace and known is not None and known.birth != newcomer.birth:
+            await self._check_gone(known)
+            change = partial(changes.replace_member, newcomer=newcomer, accept_loss=accept_loss)
+        after, _ = await self._epochs.change(change)
+        if after is not value:
+            self._log.info("member taken in", member=newcomer.name, address=newcomer.address)
+        return after
 
-    def _check_newcomer(self, name: str, address: str, birth: int) -> None:
-        peer = self._members.peers.get(name)
-        # A node at the same address can only have replaced the one that we knew.
-        elsewhere = peer is not None and peer.state == "up" and str(peer.address) != address
-        if name == self._members.own_name or elsewhere:
-            raise MemberError(f"a member {name!r} is running already: give every node a name of its own")
-        if self._registry.has_forgotten(name, birth):
-            raise MemberError(
-                f"{name!r} was forgotten: start it with an empty data directory, as a new member"
-            )
-
-    async def forget(self, name: str) -> int:
-        """Remove a member; gives how many members know of it.
+    async def forget(self, name: str, *, accept_loss: bool = False, force: bool = False) -> Forgotten:
+        """Let a member go that answers, or drop one that does not.
 
         Raises:
-            UnknownMemberError: no member has the name.
+            NoSuchThingError: no member has the name.
+            ChangeRefusedError: acknowledged writes could be lost, or too few members would be left.
+            NotFormedError, TooFewMembersError, StoreError.
         """
-        record = await self._sync.remove(member_entity(name))
-        if record is None:
-            raise UnknownMemberError(f"there is no member {name[:80]!r}: see `members`")
-        self._log.info("member forgotten", member=name)
-        return await self._sync.spread(record)
+        await self._cluster.wait_formed(FORMED_PATIENCE_SECONDS)
+        value = self._cluster.metadata
+        assert value is not None
+        known = value.members.get(name)
+        answers = known is not None and await self._answers(known)
+        if answers:
+            change = partial(changes.leave, name=name, force=force)
+        else:
+            change = partial(changes.drop, name=name, accept_loss=accept_loss, force=force)
+        after, acknowledged = await self._epochs.change(change)
+        self._log.info("member leaves" if answers else "member dropped", member=name, epoch=after.epoch)
+        return Forgotten(name in after.members, after.epoch, acknowledged, len(after.members))
+
+    async def go(self) -> None:
+        """Have our own leaving completed: nothing is left here that others may lack."""
+        own = self._cluster.own
+        if not await self._try(partial(changes.drop, name=own.name, birth=own.birth)):
+            await trio.sleep(CHANGE_PAUSE_SECONDS)
+
+    async def _try(self, change: changes.Change) -> bool:
+        try:
+            await self._epochs.change(change)
+        except (changes.ChangeRefusedError, TooFewMembersError, MetadataTooLargeError, StoreError) as error:
+            self._log.info("change not decided yet", reason=str(error))
+            return False
+        return True
+
+    async def _answers(self, member: Member) -> bool:
+        """Whether the very store of a member answers."""
+        if member.identity == self._cluster.own:
+            return True
+        peer = self._members.peers.get(member.name)
+        if peer is None:
+            return False
+        await self._hellos.greet(peer)
+        return peer.state == "up" and peer.birth == member.birth
+
+    async def _check_answers(self, newcomer: Member, address: Address) -> None:
+        """A node that nobody can reach at its address would be a member that nobody can ask."""
+        problem = ""
+        try:
+            reply = await self._hello_at(address)
+            if (reply.node, reply.birth) != (newcomer.name, newcomer.birth):
+                problem = f"{reply.node[:80]!r} answers there, with another data directory"
+        except RpcError as error:
+            problem = error.message or str(error)
+        if problem:
+            raise MemberError(
+                f"{newcomer.name} is not reached at {address}: {problem}; --advertise says where others "
+                "reach it"
+            )
+
+    async def _check_gone(self, known: Member) -> None:
+        """Only what does not answer any more is replaced."""
+        peer = self._members.peers.get(known.name)
+        try:
+            address = parse_address(known.address) if peer is None else peer.address
+            reply = await self._hello_at(address)
+        except (RpcError, AddressError):
+            return
+        if (reply.node, reply.birth) == known.identity:
+            raise MemberError(
+                f"a member {known.name!r} is running already, at {address}: give every node a name of its own"
+            )
+
+    async def _hello_at(self, address: Address) -> pb.HelloMessage:
+        async with self._dialer.open(None, address) as channel:
+            return await channel.unary(
+                services.REPLICA_HELLO,
+                self._hellos.hello(),
+                timeout=HELLO_TIMEOUT_SECONDS,
+                metadata=self._members.metadata,
+                dial_now=True,
+            )

@@ -67,6 +67,7 @@ class RefusedByPeerError(RpcError):
         """Take over the status and the text of a refusal."""
         super().__init__(_status(refusal.status), refusal.message, never_processed=True)
         self.other_view = refusal.other_view
+        self.clock = refusal.clock
 
 
 class CrowdedOutError(RpcError):

@@ -1,22 +1,24 @@
 """Hellos: every member says hello to every other member now and then.
 
-A hello is small. It says that its sender is up, which registry it has, and how far it is with the shards that
-it is to hold. A member whose registry differs from ours is noted in `Members.differing`, and
-`membership.registry_sync` compares with it.
+A hello is small. It says who its sender is and where, that it is up, which epoch it knows, and how far it is
+with the shards that it is to hold. A member that knows another epoch is noted in `Members.differing`, and
+`membership.epochs` compares with it.
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
-
 import trio
 
+from gossipnode import __version__
+from gossipnode.core.model.property import ShardId
+from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.local.fill_state import FillProgress
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.rpc import RpcError, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
+from gossipnode.wire.metadata_codec import encode_cluster_groups
 
 HELLO_MIN_SECONDS = 1.0
 HELLO_MAX_SECONDS = 15.0
@@ -28,8 +30,6 @@ HELLO_TIMEOUT_SECONDS = 1.0
 FOREIGN_HELLO_SECONDS = 60.0
 """How often a member that lacks our services is asked whether it has them by now."""
 
-HelloMessage = TypeVar("HelloMessage", pb.HelloRequest, pb.HelloReply)
-
 
 class Hellos:
     """Says hello, and answers it."""
@@ -37,7 +37,7 @@ class Hellos:
     def __init__(self, local: LocalState, members: Members) -> None:
         """Say what `local` knows of this node; note in `members` what they say."""
         self._members = members
-        self._registry = local.registry
+        self._cluster = local.cluster
         self._fill = local.fill
 
     async def run(self) -> None:
@@ -56,12 +56,11 @@ class Hellos:
 
     async def greet(self, peer: Peer) -> bool:
         """Say hello; gives whether anything changed by it."""
-        before = (peer.state, peer.progress, self._registry.root)
-        request = self._hello(pb.HelloRequest)
+        before = (peer.state, peer.progress, self._cluster.epoch)
         try:
             reply = await peer.channel.unary(
                 services.REPLICA_HELLO,
-                request,
+                self.hello(),
                 timeout=HELLO_TIMEOUT_SECONDS,
                 metadata=self._members.metadata,
                 dial_now=True,
@@ -71,40 +70,53 @@ class Hellos:
                 peer.foreign = True
                 peer.answered()
             elif error.status is Status.DEADLINE_EXCEEDED:
+                peer.problem = f"no answer in {HELLO_TIMEOUT_SECONDS:g} s"
                 peer.hangs()
             else:
+                peer.problem = error.message or str(error)
                 peer.failed(error)
         else:
-            _heard(peer, reply)
-            if reply.registry_root != self._registry.root:
-                self._members.tells_of_another_registry(peer)
-        return before != (peer.state, peer.progress, self._registry.root)
+            self._heard(peer, reply)
+        return before != (peer.state, peer.progress, self._cluster.epoch)
 
-    def answer(self, request: pb.HelloRequest) -> pb.HelloReply:
-        """Answer a hello. The caller compares registries if ours differs."""
-        peer = self._members.peers.get(request.node)
+    def answer(self, hello: pb.HelloMessage) -> pb.HelloMessage:
+        """Answer a hello with ours."""
+        peer = self._members.peers.get(hello.node)
         if peer is not None:
-            _heard(peer, request)
-        return self._hello(pb.HelloReply)
+            self._heard(peer, hello)
+        return self.hello()
 
-    def _hello(self, kind: type[HelloMessage]) -> HelloMessage:
-        progress = self._fill.progress()
-        return kind(
-            node=self._members.own_name,
-            registry_root=self._registry.root,
-            moving=[
-                pb.ShardCount(group=group, shard=shard, records=records)
-                for (group, shard), records in progress.moving.items()
-            ],
-            filled_view=progress.filled_view,
-        )
+    def hello(self) -> pb.HelloMessage:
+        """What this node says of itself."""
+        return own_hello(self._cluster, str(self._members.own_address), self._fill.progress())
+
+    def _heard(self, peer: Peer, hello: pb.HelloMessage) -> None:
+        """Take note of what a member says of itself."""
+        if hello.node != peer.name:
+            # Somebody else listens there now; the member of this name is somewhere else, or gone.
+            peer.is_not_there(f"{hello.node[:80]!r} answers at {peer.address}")
+            return
+        peer.foreign = False
+        peer.answered()
+        peer.tells_progress(_progress(hello))
+        known = self._cluster.metadata
+        if known is not None and hello.cluster_id not in (b"", known.cluster_id):
+            peer.is_not_there(f"the node at {peer.address} belongs to another cluster")
+            return
+        peer.tells_identity(hello)
+        self._members.in_vain.pop(peer.name, None)
+        member = None if known is None else known.members.get(peer.name)
+        if member is not None and member.birth == hello.birth:
+            self._members.moved_to(peer.name, hello.address)
+        if hello.epoch != self._cluster.epoch:
+            self._members.tells_of_another_epoch(peer)
 
     async def _follow(self, peer: Peer) -> None:
         """Say hello again and again, with pauses that grow while nothing changes."""
         pause = 0.0
         while not peer.gone.is_set():
-            registry_changed = self._registry.changed.pending
-            if await self.greet(peer) or not self._registry.view.is_settled:
+            view_changed = self._cluster.changed.pending
+            if await self.greet(peer) or not self._cluster.view.formed or not self._cluster.view.is_settled:
                 pause = HELLO_MIN_SECONDS
             else:
                 pause = min(max(2 * pause, HELLO_MIN_SECONDS), HELLO_MAX_SECONDS)
@@ -113,15 +125,46 @@ class Hellos:
                     await peer.gone.wait()
                 continue
             with trio.move_on_after(pause):
-                await registry_changed.wait()
-            if registry_changed.is_set():
+                await view_changed.wait()
+            if view_changed.is_set():
                 # The change is on its way to other members, too. Before it arrives, a hello would only find a
                 # difference.
                 await trio.sleep(HELLO_MIN_SECONDS)
 
 
-def _heard(peer: Peer, hello: pb.HelloRequest | pb.HelloReply) -> None:
-    peer.foreign = False
-    peer.answered()
-    moving = {(count.group, count.shard): count.records for count in hello.moving}
-    peer.tells_progress(FillProgress(hello.filled_view, moving))
+def own_hello(cluster: ClusterState, address: str, progress: FillProgress) -> pb.HelloMessage:
+    """What a node says of itself."""
+    known = cluster.metadata
+    return pb.HelloMessage(
+        node=cluster.own.name,
+        birth=cluster.own.birth,
+        address=address,
+        cluster_id=b"" if known is None else known.cluster_id,
+        epoch=cluster.epoch,
+        moving=[
+            pb.ShardCount(group=group, shard=shard, records=records)
+            for (group, shard), records in progress.moving.items()
+        ],
+        filled=[
+            pb.FilledShard(group=shard.group, shard=shard.shard, incarnation=shard.incarnation, fence=fence)
+            for shard, fence in progress.filled.items()
+        ],
+        forming=_forming(cluster) if known is None else None,
+        version=__version__,
+    )
+
+
+def _forming(cluster: ClusterState) -> pb.Forming:
+    configured = cluster.configured
+    return pb.Forming(
+        members=list(configured.members),
+        groups=encode_cluster_groups(configured.groups.values()),
+        foreign=list(configured.foreign),
+    )
+
+
+def _progress(hello: pb.HelloMessage) -> FillProgress:
+    return FillProgress(
+        {ShardId(each.group, each.shard, each.incarnation): each.fence for each in hello.filled},
+        {(count.group, count.shard): count.records for count in hello.moving},
+    )

@@ -1,7 +1,7 @@
 """The members as this node sees them: a channel to each, and whether it answered last time.
 
-The registry says which members there are, and `sync` follows it. An address in our own configuration wins
-over the one in the registry. An address is never taken from anywhere else.
+The newest epoch says which members there are, and `sync` follows it. What a member itself says of its address
+is believed first, then what the epoch says, then what our own configuration does.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from gossipnode.node.local.fill_state import FillProgress
 from gossipnode.node.peers.exchange_link import CrowdedOutError, ExchangeLink, RefusedByPeerError
 from gossipnode.rpc import Channel, RpcError, Status
 from gossipnode.rpc.server import health
+from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 
 PROBE_SECONDS = 1.0
 """How long a status request waits for a member to say that it is up."""
@@ -48,6 +49,14 @@ class Peer:
     """How far it was with its shards when it last said hello."""
     foreign: bool = False
     """Whether it lacks our own services, and speaks the compatible protocol alone."""
+    birth: int = 0
+    """The birth of the store that answers there; 0 as long as it said no hello."""
+    version: str = ""
+    """The version of its software, as it said."""
+    last_hello: pb.HelloMessage | None = None
+    """What it last said of itself."""
+    problem: str = ""
+    """Why the last hello met nobody, or somebody else; empty while the member of this name answers."""
     gone: trio.Event = field(default_factory=trio.Event)
     """Set when it is no longer a member, or has another address."""
     news: ChangeEvent = field(default_factory=ChangeEvent)
@@ -66,6 +75,16 @@ class Peer:
             self.state, self.seen_at = "down", trio.current_time()
         elif error.status is not Status.DEADLINE_EXCEEDED:
             self.answered()
+
+    def tells_identity(self, hello: pb.HelloMessage) -> None:
+        """It said who it is."""
+        self.birth, self.last_hello, self.problem = hello.birth, hello, ""
+        self.version = hello.version
+
+    def is_not_there(self, problem: str) -> None:
+        """Somebody else answers at its address."""
+        self.problem, self.last_hello = problem, None
+        self.state, self.seen_at = "down", trio.current_time()
 
     def tells_progress(self, progress: FillProgress) -> None:
         """It said how far it is with what it is to hold."""
@@ -108,12 +127,19 @@ class Members:
         """In ring order."""
         self.changed = ChangeEvent()
         """Tells that a peer came or went."""
+        self.said_addresses: dict[str, str] = {}
+        """Where members say that they are, as far as they have said so."""
+        self.in_vain: dict[str, set[Address]] = {}
+        """Where members were looked for, and did not answer."""
+        self.moved = ChangeEvent()
+        """Tells that `said_addresses` has changed."""
         self.differing: set[str] = set()
-        """Peers whose last hello told of another registry than ours. A comparison removes them."""
+        """Peers whose last hello told of another epoch than ours. A comparison removes them."""
         self.told = ChangeEvent()
         """Tells that `differing` has grown."""
         self.news = ChangeEvent()
         """Tells that a peer has come back, or is further with the shards that it fills."""
+        self._syncing = trio.Lock()
         self._open_channel = open_channel
         self._nursery: trio.Nursery | None = None
 
@@ -125,17 +151,18 @@ class Members:
     async def sync(self, addresses: Mapping[str, Address]) -> None:
         """Have a channel to each of these members and to no other one. Nothing is dialed before a call."""
         assert self._nursery is not None
-        wanted = {name: address for name, address in addresses.items() if name != self.own_name}
-        kept = {name: peer for name, peer in self.peers.items() if wanted.get(name) == peer.address}
-        for name, peer in self.peers.items():
-            if name not in kept:
-                peer.gone.set()
-        new = [name for name in wanted if name not in kept]
-        for name in new:
-            kept[name] = await self._nursery.start(self._keep, name, wanted[name])
-        assert self.own_name not in kept
-        came_or_went = bool(new) or len(kept) != len(self.peers)
-        self.peers = dict(sorted(kept.items()))
+        async with self._syncing:
+            wanted = {name: address for name, address in addresses.items() if name != self.own_name}
+            kept = {name: peer for name, peer in self.peers.items() if wanted.get(name) == peer.address}
+            for name, peer in self.peers.items():
+                if name not in kept:
+                    peer.gone.set()
+            new = [name for name in wanted if name not in kept]
+            for name in new:
+                kept[name] = await self._nursery.start(self._keep, name, wanted[name])
+            assert self.own_name not in kept
+            came_or_went = bool(new) or len(kept) != len(self.peers)
+            self.peers = dict(sorted(kept.items()))
         if came_or_went:
             self.changed.notify()
 
@@ -163,8 +190,14 @@ class Members:
             return Standing.FOREIGN
         return Standing.DOWN if peer.state == "down" else Standing.UP
 
-    def tells_of_another_registry(self, peer: Peer) -> None:
-        """A peer's hello told of another registry than ours: have it compared."""
+    def moved_to(self, name: str, address: str) -> None:
+        """A member says where it is."""
+        if self.said_addresses.get(name) != address:
+            self.said_addresses[name] = address
+            self.moved.notify()
+
+    def tells_of_another_epoch(self, peer: Peer) -> None:
+        """A peer's hello told of another epoch than ours: have it compared."""
         self.differing.add(peer.name)
         self.told.notify()
 

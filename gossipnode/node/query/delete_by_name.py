@@ -22,7 +22,7 @@ async def delete_by_name(queries: Queries, bulk: BulkWrites, group: str, name: s
     check_entity(Entity(group, name, "any"))
     deleted = 0
     waiting: list[Entity] = []
-    level = bulk.level(group, ack)
+    level = await bulk.level(group, ack)
     async with queries.open(Query((group,), name, everything=True, ack=ack)) as answer:
         while (page := await answer.next_page()) is not None:
             waiting += [record.entity for record in page]

@@ -19,7 +19,7 @@ from gossipnode.core.cluster.tally import Tally
 from gossipnode.core.cluster.targets import search_targets
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.query.criteria import matches
-from gossipnode.core.query.newest import certain_record, newest_candidate
+from gossipnode.core.query.newest import certain_record
 from gossipnode.core.query.replica_messages import READ_MAX_RECORDS, Candidate
 from gossipnode.core.query.search import Place, Search, place_of, tags_needed
 from gossipnode.node.coordinate.record_steps import RecordSteps
@@ -256,9 +256,9 @@ class RunningQuery:
 
     def _certain(self, key: tuple[Any, ...], found: Sequence[tuple[str, Candidate]]) -> _Next:
         """The entry for what replicas report of one record. It is certain if all report the same version."""
-        candidate = newest_candidate(found)
+        _, candidate = found[0]
         asked = self._asked[candidate.shard]
-        record = certain_record(candidate, found, asked.replicas - self._failures.keys())
+        record = certain_record(found, asked.replicas - self._failures.keys())
         return _Next(key, candidate.place, record, None if record is not None else candidate)
 
     async def _judged(self, batch: Sequence[_Next]) -> list[Record]:
@@ -277,7 +277,7 @@ class RunningQuery:
         return records
 
     async def _read(self, candidates: Sequence[Candidate]) -> dict[Entity, Record]:
-        """The newest versions of candidates, read by key. Stale replicas are repaired afterwards.
+        """The newest versions of candidates, read by key. What is newest is at a quorum then.
 
         Every replica is waited for: the one with the newest version may not be among the first that are
         enough.
@@ -290,8 +290,8 @@ class RunningQuery:
             asked = self._asked[shard]
             left = list(entities)
             while left:
-                records, _, _ = await self._steps.read(
-                    asked.placement, left[:READ_MAX_RECORDS], asked.level, repair=True, everyone=True
+                records, _ = await self._steps.reads.read(
+                    asked.placement, left[:READ_MAX_RECORDS], asked.level, everyone=True
                 )
                 found.update({record.entity: record for record in records if record is not None})
                 left = left[len(records) :]

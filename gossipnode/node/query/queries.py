@@ -51,8 +51,9 @@ class Queries:
             UnknownGroupError: there is no such group.
             UnknownLevelError, WireError, InvalidEntityError: the query is wrong in itself.
             TooFewReplicasError: not enough replicas of a shard can be asked.
+            NotFormedError: there is no cluster yet.
         """
-        levels = {group: self._steps.level(group, query.ack) for group in query.groups}
+        levels = {group: await self._steps.level(group, query.ack) for group in query.groups}
         for group in levels:
             self._shards.shard_count(group)
         after = await self._after(query, levels)
@@ -73,7 +74,7 @@ class Queries:
             raise WireError(f"after: {entity.text[:80]!r} is of another group")
 
         async def read(placement: Placement) -> Record | None:
-            (record,), _, _ = await self._steps.read(placement, (entity,), level, everyone=True)
+            (record,), _ = await self._steps.reads.read(placement, (entity,), level, everyone=True)
             return record
 
         record = await self._steps.in_one_view(entity, read)
@@ -169,7 +170,7 @@ class ClusterQuery:
         async def read(placement: Placement) -> list[Record | None]:
             if level is AckLevel.LOCAL and self._shards.own_name not in placement.holders:
                 return [None] * len(entities)
-            records, _, _ = await self._steps.read(placement, entities, level, repair=True)
+            records, _ = await self._steps.reads.read(placement, entities, level)
             return records
 
         return await self._steps.in_one_view(entities[0], read)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from gossipnode.core.cluster.changes import ChangeRefusedError, GroupExistsError, NoSuchThingError
 from gossipnode.core.model.errors import CoreError
 from gossipnode.node.refusals.request_errors import (
-    ConfiguredGroupError,
-    GroupExistsError,
     InvalidRequestIdError,
     MemberError,
     NotAReplicaError,
+    NotFormedError,
     NotStoredError,
     QueryTooLargeError,
     RecordLostError,
@@ -23,11 +23,11 @@ from gossipnode.node.refusals.request_errors import (
     TooManyRoundsError,
     UnknownGroupError,
     UnknownLevelError,
-    UnknownMemberError,
     ViewConflictError,
 )
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import RecordDamagedError, StoreClosedError, StoreError, StoreFullError
+from gossipnode.wire.metadata_codec import MetadataTooLargeError
 from gossipnode.wire.wire_errors import WireError
 
 _STATUS: tuple[tuple[type[Exception], Status], ...] = (
@@ -36,10 +36,12 @@ _STATUS: tuple[tuple[type[Exception], Status], ...] = (
     (UnknownLevelError, Status.INVALID_ARGUMENT),
     (InvalidRequestIdError, Status.INVALID_ARGUMENT),
     (UnknownGroupError, Status.NOT_FOUND),
-    (UnknownMemberError, Status.NOT_FOUND),
+    (NoSuchThingError, Status.NOT_FOUND),
     (GroupExistsError, Status.ALREADY_EXISTS),
-    (ConfiguredGroupError, Status.FAILED_PRECONDITION),
-    (TooFewMembersError, Status.FAILED_PRECONDITION),
+    (ChangeRefusedError, Status.FAILED_PRECONDITION),
+    (MetadataTooLargeError, Status.RESOURCE_EXHAUSTED),
+    (NotFormedError, Status.UNAVAILABLE),
+    (TooFewMembersError, Status.UNAVAILABLE),
     (MemberError, Status.FAILED_PRECONDITION),
     (ReplicasFullError, Status.RESOURCE_EXHAUSTED),
     (RecordLostError, Status.DATA_LOSS),

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from gossipnode.core.cluster.placement import AckLevel, Placement, majority
-from gossipnode.core.cluster.view import SYSTEM_GROUP_PREFIX
+from gossipnode.core.cluster.cluster_metadata import SYSTEM_GROUP_PREFIX
+from gossipnode.core.cluster.placement import AckLevel, Placement
+from gossipnode.core.query.request_lineage import REQUEST_ID_MAX_CHARACTERS
 from gossipnode.node.refusals.request_errors import (
     InvalidRequestIdError,
     NotAReplicaError,
     RefusedGroupError,
-    TooFewMembersError,
     UnknownLevelError,
 )
-
-REQUEST_ID_MAX_CHARACTERS = 128
-"""The id of a client's request; a replica remembers none that is longer."""
 
 
 def ack_level(text: str) -> AckLevel:
@@ -49,27 +46,6 @@ def check_writable(group: str) -> None:
     """
     if group.startswith(SYSTEM_GROUP_PREFIX):
         raise RefusedGroupError(f'group {group[:80]!r}: names beginning with "_" are the system\'s own')
-
-
-def check_enough_members(group: str, replicas: int, members: int) -> None:
-    """Refuse a group that is to have more replicas than there are members.
-
-    Raises:
-        TooFewMembersError: names both numbers, and what would fail.
-    """
-    if replicas > members:
-        raise TooFewMembersError(
-            f"group {group[:80]!r} is to have {replicas} replicas, and the number of members is {members}: "
-            f"{levels_that_fail(replicas, members)}; start further members first, or create it all the same "
-            "with --force (force=True)"
-        )
-
-
-def levels_that_fail(replicas: int, members: int) -> str:
-    """Which levels cannot be reached for the lack of members, and when they can."""
-    of_all = f"`all` needs {replicas} members"
-    needed = majority(replicas)
-    return of_all if members >= needed else f"`quorum` needs {needed} members, and {of_all}"
 
 
 def not_a_replica(placement: Placement) -> NotAReplicaError:

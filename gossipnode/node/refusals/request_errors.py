@@ -33,6 +33,10 @@ class ReplicasFullError(TooFewReplicasError):
     """Not enough replicas have room for what was to be written. Asking another node would not help."""
 
 
+class WrongClockError(TooFewReplicasError):
+    """This node's clock cannot be right, so it stamps nothing. Another node can serve the request."""
+
+
 class RecordLostError(TooFewReplicasError):
     """All replicas in which the record is sound have answered, and they are fewer than the level needs."""
 
@@ -46,7 +50,7 @@ class OtherViewError(TooFewReplicasError):
     """Not enough replicas see the members that we see. `peer` is one of those that do not."""
 
     def __init__(self, message: str, peer: str) -> None:
-        """Name a peer whose registry is to be compared with ours."""
+        """Name a peer whose epoch is to be compared with ours."""
         super().__init__(message)
         self.peer = peer
 
@@ -72,24 +76,16 @@ class UnknownGroupError(LookupError):
         super().__init__(f"group {group[:80]!r} is unknown here; this node has: {has}")
 
 
-class GroupExistsError(Exception):
-    """There is a group of that name already."""
-
-
-class TooFewMembersError(Exception):
-    """A group that is to have more replicas than there are members."""
-
-
-class ConfiguredGroupError(Exception):
-    """A group of this node's configuration, which only the configuration can remove."""
-
-
 class MemberError(Exception):
     """A member that cannot be taken in; the text says why."""
 
 
-class UnknownMemberError(LookupError):
-    """A name that no member has."""
+class NotFormedError(Exception):
+    """There is no cluster yet, because its members have not all agreed to form it."""
+
+
+class TooFewMembersError(Exception):
+    """Too few members agreed to a change; the text says how many did, and why others did not."""
 
 
 class QueryTooLargeError(Exception):

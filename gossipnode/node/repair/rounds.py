@@ -69,7 +69,7 @@ class Rounds:
         """
         if self._nursery is None:
             raise TooManyRoundsError("the node is stopping, and starts no round")
-        message, watch = self._origin.open(shard, self._shards.replicas(shard), cause)
+        message, watch = self._origin.open(shard, self._shards.ring(shard), cause)
         self._nursery.start_soon(self._origin.run, message, self._offer)
         return watch
 

@@ -16,7 +16,7 @@ UNSAID_PLACES = 64
 CLUSTER_PLACES = 8
 """Sessions that the cluster itself needs.
 
-A member has four at most: it fills two shards, hands one over, and compares its registry.
+A member has three at most: it fills two shards, and hands one over.
 """
 
 
@@ -28,7 +28,7 @@ class Purpose(Enum):
     ROUND = "round"
     """It repairs a shard."""
     CLUSTER = "cluster"
-    """It compares registries, or it hands a shard over to a new replica."""
+    """It hands a shard over to a new replica."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,12 +79,12 @@ class Sessions:
         began = trio.current_time()
         own_metadata = {**metadata, call_metadata.INCARNATION: str(shard.incarnation)}
         store = ShardStore(self._local, shard, leaving=leaving)
-        shards = self._local.shards.view.shard_count(shard.group)
-        if shards is None:
+        group = self._local.shards.view.groups.get(shard.group)
+        if group is None:
             # It was deleted while the session waited for its turn.
             reason = f"there is no group {shard.group!r} any more"
             return Hop(self._members.own_name, peer.name, HopEnd.FAILED, reason)
-        run = _ClientRun(peer, shard, store, shards, self._bounds, own_metadata)
+        run = _ClientRun(peer, shard, store, group.shards, self._bounds, own_metadata)
         end, reason = await run.outcome()
         counts = run.counts
         if not reason and counts.skipped:

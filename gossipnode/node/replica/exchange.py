@@ -45,6 +45,9 @@ from gossipnode.wire.wire_errors import WireError
 EXCHANGE_HANDLED_AT_ONCE = 64
 """Requests of one peer that are handled at once. A read counts once for each record that it names."""
 
+EXCHANGE_IDLE_TASKS_MAX = 8
+"""Tasks of a stream that wait for requests. More are started where many come at once, and end afterwards."""
+
 EXCHANGE_UNANSWERED_MAX = 4096
 EXCHANGE_UNANSWERED_BYTES = 8 << 20
 """Requests of one peer that are not answered yet, and their bytes with those of replies not sent yet.
@@ -250,6 +253,9 @@ class _Exchange:
     async def _work(self) -> None:
         while True:
             while not self._startable():
+                if len(self._parked) >= EXCHANGE_IDLE_TASKS_MAX:
+                    self._workers -= 1
+                    return
                 await self._parked.park()
             await self._do(self._jobs.popleft())
 

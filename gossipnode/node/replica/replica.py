@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from gossipnode.core.cluster.fence import view_conflict
+from gossipnode.core.model.clock_skew import clock_problem
 from gossipnode.core.model.property import Record, ShardId
-from gossipnode.core.model.write_result import WriteOutcome, WriteResult
+from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.query.replica_messages import (
     SAME,
-    Done,
     ReadRecords,
     RecordsRead,
     RecordsWritten,
@@ -22,7 +22,7 @@ from gossipnode.core.query.replica_messages import (
     WriteRecords,
 )
 from gossipnode.node.local.local_state import LocalState
-from gossipnode.node.replica.request_memory import DoneRequest, RequestMemory
+from gossipnode.node.replica.request_memory import RequestMemory
 from gossipnode.rpc import Status
 
 READ_REPLY_MAX_BYTES = 1 << 20
@@ -37,14 +37,13 @@ class Replica:
         self._shards = local.shards
         self._store = local.store
         self._writer = local.writer
-        self._registry = local.registry
+        self._clock = local.clock
+        self._floors = local.floors
         self._requests = RequestMemory()
 
     def refusal(self, shard: ShardId, fence: bytes) -> Refusal | None:
         """Why a request is refused, when its asker sees the cluster in another way than we do; else None."""
-        conflict = view_conflict(
-            self._shards.view, self._shards.own_name, shard, fence, reborn=self._registry.reborn
-        )
+        conflict = view_conflict(self._shards.view, self._shards.own_name, shard, fence)
         if conflict is None:
             return None
         status = Status.NOT_FOUND if conflict.unknown_shard else Status.FAILED_PRECONDITION
@@ -53,16 +52,37 @@ class Replica:
     async def read(self, request: ReadRecords) -> RecordsRead | Refusal:
         """Read records: as many of those asked for, from the first on, as an answer may hold.
 
+        A proposed stamp is taken before the records are read: a write with a lower one that is stored
+        meanwhile is seen.
+
         Raises:
-            StoreError: the store cannot be read.
+            StoreError: the store cannot be read, or the stamp's ceiling cannot be kept.
         """
         refusal = self.refusal(request.shard, request.fence)
         if refusal is not None:
             return refusal
+        if request.clock:
+            now = self._clock.now()
+            problem = clock_problem(self._shards.own_name, now, request.clock)
+            if problem:
+                return Refusal(Status.FAILED_PRECONDITION.value, problem, clock=now)
+        if not request.wanted:
+            return RecordsRead((), floor=self._floors.highest_of_all())
         entities = [wanted.entity for wanted in request.wanted]
+        floor = 0
+        if request.proposed:
+            floor = await self._floors.propose(entities, request.proposed)
+        elif request.clock:
+            floor = self._floors.highest(entities)
         found = await self._store.read(request.shard, entities)
+        if request.clock:
+            floor = max(floor, self._clock.newest_near(found))
         held = tuple(_fitting(map(_held, request.wanted, found)))
-        return RecordsRead(held, await self._done(request))
+        lineage = None
+        if request.clock and len(entities) == 1:
+            version = None if found[0] is None else found[0].version
+            lineage = self._requests.lineage(request.shard, entities[0], version)
+        return RecordsRead(held, lineage, floor)
 
     async def write(self, requests: Sequence[WriteRecords]) -> list[RecordsWritten | Refusal]:
         """Store records, those of all requests in one commit.
@@ -91,21 +111,17 @@ class Replica:
         return [answer for answer in answers if answer is not None]
 
     def _remember(self, request: WriteRecords, results: Sequence[WriteResult]) -> None:
-        """Remember the request of a client, which writes one record, if we hold that version now."""
-        if request.request_id and results and results[0].outcome in (WriteOutcome.STORED, WriteOutcome.EQUAL):
-            record = request.records[0]
-            self._requests.remember(
-                request.request_id, DoneRequest(request.shard, record.entity, request.created)
+        """Remember the write of one record, and the client's request, if we hold that version now."""
+        if request.before is not None and len(results) == 1 and results[0].outcome.taken:
+            (record,) = request.records
+            self._requests.took(
+                request.shard,
+                record.entity,
+                record.version,
+                request.before,
+                request.request_id,
+                created=request.created,
             )
-
-    async def _done(self, request: ReadRecords) -> Done | None:
-        done = self._requests.recall(request.request_id)
-        if done is None or done.shard != request.shard:
-            return None
-        if all(wanted.entity != done.entity for wanted in request.wanted):
-            return None  # the client has given one id to two requests
-        (record,) = await self._store.read(done.shard, (done.entity,))
-        return None if record is None else Done(record, done.created)
 
 
 def _held(wanted: Wanted, record: Record | None) -> Record | Same | None:

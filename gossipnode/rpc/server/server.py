@@ -72,7 +72,8 @@ class Server:
     A unary handler is `async (request, call) -> reply`; every other one is `async (stream) -> None`.
     `authorize` runs before each handler and refuses by raising RpcError. `observe(path, status, seconds)` is
     called for every call that has ended. `is_member` tells by the DNS names of a certificate for whom room is
-    kept when connections are many. `memory` is the budget of the process, if others share it.
+    kept when connections are many. `memory` is the budget of the process, if others share it. `waited()`
+    gives how many seconds what is read now may have been waiting unread, because the process stood still.
     """
 
     def __init__(
@@ -84,12 +85,14 @@ class Server:
         observe: Observe | None = None,
         is_member: IsMember | None = None,
         memory: MemoryBudget | None = None,
+        waited: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._handlers: dict[str, tuple[AnyMethod, Handler]] = {
             method.path: (method, handler) for method, handler in handlers.items()
         }
         self.limits = limits if limits is not None else Limits()
         self._memory = memory if memory is not None else MemoryBudget()
+        self._waited = waited
         self._authorize = authorize
         self._observe = observe
         self._connections: dict[ServerConnection, None] = {}
@@ -236,7 +239,7 @@ class Server:
             connection.refuse(stream, *_UNKNOWN_ENCODING)
             return
         try:
-            call = _context(head, client)
+            call = _context(head, client, self._waited())
             if self._authorize is not None:
                 self._authorize(call)
         except Exception as error:  # noqa: BLE001 - an authorizer that fails must not let anybody in
@@ -279,14 +282,14 @@ class Server:
                 await self._all_closed.wait()
 
 
-def _context(head: Head, client: _Client) -> CallContext:
+def _context(head: Head, client: _Client, waited_seconds: float) -> CallContext:
     try:
         timeout = parse_timeout(head)
     except ValueError as error:
         raise RpcError(Status.INVALID_ARGUMENT, str(error)) from error
-    if timeout == 0:
+    if timeout is not None and timeout <= waited_seconds:
         raise RpcError(Status.DEADLINE_EXCEEDED, "the deadline had passed before the call began")
-    deadline = None if timeout is None else trio.current_time() + timeout
+    deadline = None if timeout is None else trio.current_time() + timeout - waited_seconds
     return CallContext(
         head.pseudo[":path"], head.metadata, client.name, client.certificate_names, deadline, client.replies
     )

@@ -15,6 +15,7 @@ from gossipnode.sim.checks.end_checks import (
 )
 from gossipnode.sim.checks.key_story import KeyStory, key_stories
 from gossipnode.sim.checks.node_checks import (
+    always_needed_replicas_are_asked,
     always_no_defects,
     always_nodes_stay,
     always_versions_go_up,
@@ -31,6 +32,7 @@ from gossipnode.sim.checks.read_checks import (
 from gossipnode.sim.checks.round_checks import (
     always_calm_rounds_are_complete,
     always_rounds_claim_what_their_hops_show,
+    always_rounds_hear_of_their_holders,
     always_rounds_pass_by_the_dead,
     always_rounds_tell_the_truth,
     eventually_lost_rounds_are_made_good,
@@ -85,8 +87,10 @@ _OF_HISTORIES: tuple[Check, ...] = (
     always_versions_go_up,
     always_nodes_stay,
     always_no_defects,
+    always_needed_replicas_are_asked,
     always_rounds_tell_the_truth,
     always_rounds_claim_what_their_hops_show,
+    always_rounds_hear_of_their_holders,
     always_calm_rounds_are_complete,
     always_rounds_pass_by_the_dead,
     eventually_lost_rounds_are_made_good,

@@ -6,7 +6,7 @@ from gossipnode.core.ring.round import RoundOutcome
 from gossipnode.core.ring.turn import Cause, hop_limit
 from gossipnode.sim.checks.key_story import group_of
 from gossipnode.sim.checks.verdict import Verdict
-from gossipnode.sim.history.history import DOWN, History, RoundSeen
+from gossipnode.sim.history.history import CLOCK, DISK, DOWN, History, RoundSeen
 from gossipnode.sim.history.operations import NOBODYS, Import, Operation, Query
 
 CALM_BEFORE_SECONDS = 60.0
@@ -23,6 +23,9 @@ ROUND_ENDS_SECONDS = 1800.0
 
 MADE_GOOD_SECONDS = 900.0
 """How long after a scheduled round was lost with its origin another one of its shard has ended well."""
+
+SILENT = " does not report"
+"""How the reason ends with which an origin blames a holder for its silence."""
 
 FINAL_ROUNDS = 2
 """Rounds of each shard at the end of a run: the first repairs, the second finds nothing to do."""
@@ -46,7 +49,7 @@ def always_rounds_tell_the_truth(history: History, verdict: Verdict) -> None:
 
 
 def always_rounds_claim_what_their_hops_show(history: History, verdict: Verdict) -> None:
-    """A round that says converged moved no record, and one that says repaired left none out."""
+    """A round that says converged moved no record, and one that says repaired left nothing and nobody out."""
     for seen in history.rounds:
         moved = sum(hop.sent + hop.received for hop in seen.hops)
         incomplete = [hop for hop in seen.hops if not hop.complete]
@@ -58,6 +61,34 @@ def always_rounds_claim_what_their_hops_show(history: History, verdict: Verdict)
                 f"{_named(seen)} said {seen.outcome}, but its hop from {incomplete[0].from_node} to "
                 f"{incomplete[0].to_node} was not complete",
             )
+        due = hop_limit(seen.replicas)
+        if seen.ended_well and verdict.fails(len(seen.hops) == due):
+            verdict.add(
+                seen.ended, f"{_named(seen)} said {seen.outcome}, but shows {len(seen.hops)} hops of {due}"
+            )
+        if seen.ended_well and seen.shard.group not in history.deleted_groups:
+            _expect_at_all(seen, verdict)
+
+
+def _expect_at_all(seen: RoundSeen, verdict: Verdict) -> None:
+    if verdict.fails(not seen.lacking):
+        verdict.add(
+            seen.ended,
+            f"{_named(seen)} said {seen.outcome}, but {', '.join(seen.lacking)} held no such shard",
+        )
+
+
+def always_rounds_hear_of_their_holders(history: History, verdict: Verdict) -> None:
+    """A round blames no holder for silence that could speak, and is not said to be overtaken by itself."""
+    for seen in history.rounds:
+        silent = [hop for hop in seen.hops if hop.reason.endswith(SILENT)]
+        if silent and verdict.fails(_is_anybody_away(history, seen)):
+            verdict.add(seen.ended, f"{_named(seen)} said: {silent[0].reason}, but all were there")
+        by_itself = [
+            hop for hop in seen.hops if seen.number and hop.reason.endswith(f"by round {seen.number}")
+        ]
+        if verdict.fails(not by_itself):
+            verdict.add(seen.ended, f"{_named(seen)} said: {by_itself[0].reason}, which is itself")
 
 
 def always_calm_rounds_are_complete(history: History, verdict: Verdict) -> None:
@@ -197,6 +228,16 @@ def _has_company(history: History, seen: RoundSeen) -> bool:
         and other.began <= seen.ended
         and seen.began <= other.ended
         for other in history.rounds
+    )
+
+
+def _is_anybody_away(history: History, seen: RoundSeen) -> bool:
+    """Whether a machine was away, cut off or slow shortly before a round or during it."""
+    begins = seen.began - STRAGGLER_SECONDS
+    return any(begins <= ended.time <= seen.ended for ended in history.ended_nodes) or any(
+        harm.begins <= seen.ended and begins <= harm.ends
+        for harm in history.harms
+        if harm.kind not in (CLOCK, DISK)
     )
 
 

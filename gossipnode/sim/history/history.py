@@ -45,6 +45,10 @@ class RoundSeen:
     """Whether it belongs to the end of a run: everything is healed, and nobody writes."""
     cause: str = "asked"
     """Why it was started: `asked` by a step, or `scheduled`."""
+    number: str = ""
+    """Its id."""
+    lacking: tuple[str, ...] = ()
+    """Those of its replicas that ran and held no such shard, neither when it began nor when it ended."""
 
     @property
     def ended_well(self) -> bool:
@@ -71,6 +75,8 @@ class NodeEnded:
     node: str
     reason: str
     expected: bool
+    forgotten: bool = False
+    """Whether it is a member no more, and stopped for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,12 @@ class Period:
 
 DOWN = "down"
 """The harm of a machine whose node does not run."""
+
+MEMBERS = "members"
+"""The harm of a machine that comes or goes as a member."""
+
+DISK = "disk"
+"""The harm of a machine whose disk is slow, full or broken. Its node speaks all the same."""
 
 CLOCK = "clock"
 """The harm of a machine whose clock is wrong. As a replica it is as good as any other."""

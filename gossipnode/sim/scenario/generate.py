@@ -57,8 +57,17 @@ USUAL_COMMIT_SECONDS = ("0.02", "0.15")
 SCHEDULED_PART = 0.1
 """The part of all runs in which nodes start rounds by a schedule, too: one a minute."""
 
-JOINS = ("join", "moving")
+HEALED_SECONDS = 120.0
+"""How long after the faults an episode begins that comes after all is healed."""
+
+JOINS = ("join", "moving", "left-behind", "late-commit", "broken-news")
 """Faults in which nodes join."""
+
+LANE_EPISODES = 1000
+"""How many numbers each lane has for its episodes."""
+
+CALM_LANE = 9
+"""The lane of the episode that comes after all is healed."""
 
 JOINED_MAX = 4
 """How many nodes may have joined before no other one does: a run is about five nodes, not about twenty."""
@@ -106,7 +115,8 @@ def generate(
     keys = [f"{GROUP}/n/{number}" for number in range(rng.choice(temper.keys))]
     cluster = ClusterShape(names, GROUP, shards, replicas, keys)
     steps: list[Step] = []
-    kinds = sorted(set(faults) - LOSES_THE_ONLY_COPY if replicas == 1 else faults)
+    every = sorted(set(faults) - LOSES_THE_ONLY_COPY if replicas == 1 else faults)
+    kinds = [kind for kind in every if not FAULT_KINDS[kind].calm]
     for lane in range(rng.choice(temper.lanes) if kinds else 0):
         steps += _fault_steps(rng, cluster, seconds, kinds, lane, temper)
     moments = sorted({step.at for step in steps if step.at is not None})
@@ -120,7 +130,9 @@ def generate(
         steps.append(Step(0.0, "crash-origin", (GROUP, "20", f"{seconds:g}")))
     steps.sort(key=lambda step: step.at or 0.0)
     settings = {"repair.schedule": schedule} if schedule else {}
-    steps += _end_steps(rng, names, usual, waits=waits)
+    ending = _end_steps(rng, names, usual, waits=waits)
+    steps += _calm_steps(rng, cluster, seconds, [kind for kind in every if FAULT_KINDS[kind].calm], usual)
+    steps += ending
     return Scenario(f"seed {seed}", names, groups, seed, settings, steps=tuple(steps))
 
 
@@ -134,8 +146,7 @@ def _schedule(rng: random.Random, seconds: float) -> tuple[str, bool]:
 
 def _end_steps(rng: random.Random, names: Sequence[str], usual: Sequence[Step], *, waits: bool) -> list[Step]:
     """All is healed; rounds have work, in some runs first without one of the machines."""
-    # Bytes and commits go on to take the time that they usually take.
-    heal = [Step(None, "heal"), *(Step(None, step.verb, step.arguments) for step in usual)]
+    heal = _heal_steps(usual)
     steps = list(heal)
     if waits:
         steps.append(Step(None, "wait", (f"{AFTER_ONCE_SECONDS:g}",)))
@@ -148,12 +159,31 @@ def _end_steps(rng: random.Random, names: Sequence[str], usual: Sequence[Step], 
             Step(None, "round-all", (GROUP,)),
             *heal,
         ]
-    return [*steps, _miss(f"{GROUP}/missed"), Step(None, "finish")]
+    return [*steps, _miss(f"{GROUP}/missed"), _miss(f"{GROUP}/behind", "older=1"), Step(None, "finish")]
 
 
-def _miss(prefix: str) -> Step:
-    """Records each of which is at one replica alone."""
-    return Step(None, "raw-put-many", (prefix, "0", f"{MISSED_RECORDS}", "x=0"))
+def _heal_steps(usual: Sequence[Step]) -> list[Step]:
+    """All is healed. Bytes and commits go on to take the time that they usually take."""
+    return [Step(None, "heal"), *(Step(None, step.verb, step.arguments) for step in usual)]
+
+
+def _calm_steps(
+    rng: random.Random, cluster: ClusterShape, seconds: float, kinds: Sequence[str], usual: Sequence[Step]
+) -> list[Step]:
+    """One of the episodes that come after all is healed."""
+    if not kinds:
+        return []
+    kind = FAULT_KINDS[rng.choices(kinds, [FAULT_KINDS[each].weight for each in kinds])[0]]
+    begins = seconds + HEALED_SECONDS
+    number = CALM_LANE * LANE_EPISODES
+    made = kind.make(Episode(rng, begins, begins, rng.choice(cluster.names), number, cluster))
+    made.sort(key=lambda step: step.at or 0.0)
+    return [*_heal_steps(usual), Step(None, "wait", ("60",)), *made]
+
+
+def _miss(prefix: str, *options: str) -> Step:
+    """Records each of which is at one replica alone, or in an older version at all others."""
+    return Step(None, "raw-put-many", (prefix, "0", f"{MISSED_RECORDS}", "x=0", *options))
 
 
 def _times(
@@ -241,7 +271,7 @@ def _fault_steps(
     temper: Temper,
 ) -> list[Step]:
     steps: list[Step] = []
-    time, number, joined = rng.uniform(*temper.pause_seconds), lane * 1000, 0
+    time, number, joined = rng.uniform(*temper.pause_seconds), lane * LANE_EPISODES, 0
     while time < seconds:
         possible = [kind for kind in kinds if kind not in JOINS or joined < JOINED_MAX]
         if not possible:

@@ -8,9 +8,14 @@ from gossipnode.sim.scenario.scenario import ScenarioError, Step
 from gossipnode.sim.scenario.stage import NotNowError, Stage
 from gossipnode.sim.scenario.verbs.all_verbs import VERBS
 
+FORMING_SECONDS = 5.0
+"""How long the first step waits for the nodes to be a cluster."""
+
 
 async def play(stage: Stage) -> None:
-    """Start the nodes of the configuration, then do every step; what is not as expected is in `problems`.
+    """Start the nodes of the configuration, let them form a cluster, and do every step.
+
+    What is not as expected is in `problems`.
 
     Raises:
         ScenarioError: a step cannot be done, such as one that names a machine that does not exist.
@@ -18,6 +23,7 @@ async def play(stage: Stage) -> None:
     async with trio.open_nursery() as starting:
         for name in stage.scenario.nodes:
             starting.start_soon(stage.machines.start, name)
+    await _formed(stage)
     stage.begin_periods()
     async with trio.open_nursery() as beside:
         last = 0.0
@@ -28,6 +34,16 @@ async def play(stage: Stage) -> None:
             else:
                 last = max(last, step.at)
                 beside.start_soon(_do_at, stage, step, step.at)
+
+
+async def _formed(stage: Stage) -> None:
+    """Wait until the nodes of the configuration are a cluster. In some scenarios they never are."""
+    with trio.move_on_after(FORMING_SECONDS):
+        for machine in list(stage.machines.running):
+            assert machine.node is not None, machine
+            cluster = machine.node.parts.local.cluster
+            while not cluster.view.formed:
+                await cluster.changed.wait()
 
 
 async def _do_at(stage: Stage, step: Step, time: float) -> None:

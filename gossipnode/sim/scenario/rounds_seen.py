@@ -28,6 +28,8 @@ class RoundUnderWay:
     replicas: int
     began: float
     equal_before: bool
+    lacking: frozenset[str]
+    """Those of its replicas that run and hold no such shard as it begins."""
     final: bool = False
     """See `RoundSeen`."""
     seen: RoundSeen | None = None
@@ -43,11 +45,22 @@ class RoundUnderWay:
 class RoundsSeen:
     """Follows the rounds of all nodes."""
 
-    def __init__(self, nursery: trio.Nursery, history: History, equal: Callable[[ShardId], bool]) -> None:
-        """Rounds are followed in `nursery`. `equal` says whether the replicas of a shard hold the same."""
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        history: History,
+        equal: Callable[[ShardId], bool],
+        lacking: Callable[[ShardId], frozenset[str]],
+    ) -> None:
+        """Rounds are followed in `nursery`.
+
+        `equal` says whether the replicas of a shard hold the same, and `lacking` names the nodes that run and
+        hold no such shard.
+        """
         self._nursery = nursery
         self._history = history
         self._equal = equal
+        self._lacking = lacking
         self.under_way: dict[str, RoundUnderWay] = {}
         """By their ids."""
         self.changed = ChangeEvent()
@@ -59,9 +72,15 @@ class RoundsSeen:
 
     def _begin(self, machine: Machine, node: Node, watch: RoundWatch) -> None:
         shard = watch.open_round.shard
-        replicas = len(node.parts.local.shards.replicas(shard))
+        replicas = node.parts.local.shards.replicas(shard)
         under_way = RoundUnderWay(
-            watch, machine.host, shard, replicas, trio.current_time(), self._equal(shard)
+            watch,
+            machine.host,
+            shard,
+            len(replicas),
+            trio.current_time(),
+            self._equal(shard),
+            self._lacking(shard) & {*replicas},
         )
         self.under_way[watch.now().round] = under_way
         # Who looks on is no part of the machine: it neither stands still nor ends with it.
@@ -94,6 +113,8 @@ class RoundsSeen:
             self._equal(under_way.shard),
             under_way.final,
             watch.cause.value,
+            now.round,
+            tuple(sorted(under_way.lacking & self._lacking(under_way.shard))),
         )
         del self.under_way[now.round]
         self.add(under_way.seen)

@@ -18,6 +18,9 @@ from gossipnode.sim.world.machines import ASKED_TO, ClusterPlan, Machine, Machin
 from gossipnode.sim.world.scheduler import Scheduler
 from gossipnode.sim.world.sim_disk import DiskCopy
 
+FORGOTTEN = "the cluster has forgotten"
+"""In the reason of a node that stops because it is a member no more."""
+
 OUTSIDE = "network"
 """The lane of what happens between machines."""
 
@@ -57,7 +60,7 @@ class Stage:
             on_ended=self._on_ended,
             on_serving=self._on_serving,
         )
-        self.rounds = RoundsSeen(self.nursery, self.history, self.equal)
+        self.rounds = RoundsSeen(self.nursery, self.history, self.equal, self.lacking)
         self.clients = Clients(self.machines.network, self.nursery, self.history, scenario.seed)
 
     # What is there
@@ -95,15 +98,20 @@ class Stage:
         return [
             machine
             for machine in self.machines.running
-            if machine.node is not None
-            and not self.scheduler.stops(machine.host)
-            and machine.node.parts.local.shards.holds(shard)
+            if holds(machine, shard) and not self.scheduler.stops(machine.host)
         ]
 
     def equal(self, shard: ShardId) -> bool:
         """Whether all replicas of a shard that run hold the same."""
         held = [versions(machine, shard) for machine in self.replicas(shard)]
         return all(each == held[0] for each in held[1:])
+
+    def lacking(self, shard: ShardId) -> frozenset[str]:
+        """The names of the nodes that run and hold no such shard, as they themselves know it."""
+        holders = {machine.node_name for machine in self.machines.running if holds(machine, shard)}
+        return frozenset(
+            machine.node_name for machine in self.machines.running if machine.node_name not in holders
+        )
 
     def hosts(self) -> Iterable[str]:
         """The hosts of all machines, in order."""
@@ -171,8 +179,15 @@ class Stage:
         if ended.error is not None:
             self.defect(machine.host, f"the node has died: {ended.error!r}")
         expected = machine.may_end or ended.reason == ASKED_TO
-        history.ended_nodes.append(NodeEnded(self.now, machine.host, ended.reason, expected))
+        history.ended_nodes.append(
+            NodeEnded(self.now, machine.host, ended.reason, expected, FORGOTTEN in ended.reason)
+        )
         self.tell(machine.host, f"has ended: {ended.reason}", "event" if expected else "error")
+
+
+def holds(machine: Machine, shard: ShardId) -> bool:
+    """Whether a machine runs a node that holds a shard, as the node itself knows it."""
+    return machine.node is not None and machine.node.parts.local.shards.holds(shard)
 
 
 def versions(machine: Machine, shard: ShardId) -> dict[Entity, Version]:

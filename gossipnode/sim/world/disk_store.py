@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import trio
 
+from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.store.interface import IndexRows, LeafDigest, StoreClosedError, StoreError
@@ -32,6 +33,10 @@ class Commits:
         """The least and the most that one takes."""
         self.failing = 0
         """How many of them fail."""
+        self.hanging = False
+        """Whether neither reads nor commits come to an end."""
+        self.goes_on = ChangeEvent()
+        """Tells that the disk no longer hangs, or that the store has ended meanwhile."""
         self.on_cut: Callable[[], None] | None = None
         """What is called in the middle of the next one, if the machine then crashes."""
         self._begins = self._ends = -math.inf
@@ -94,6 +99,7 @@ class DiskStore(MemoryStore):
     def crash(self) -> None:
         """See `MemoryStore.crash`. Then another process may have the disk."""
         super().crash()
+        self._commits.goes_on.notify()
         self._let_go()
 
     def _let_go(self) -> None:
@@ -101,7 +107,18 @@ class DiskStore(MemoryStore):
         on_closed, self._on_closed = self._on_closed, nothing
         on_closed()
 
+    async def _begin(self) -> None:
+        await super()._begin()
+        await self._wait_while_hanging()
+        self._check_open()
+
+    async def _wait_while_hanging(self) -> None:
+        while self._commits.hanging and self._failure is None:
+            await self._commits.goes_on.wait()
+
     async def _pass_commit_time(self) -> None:
+        with trio.CancelScope(shield=True):
+            await self._wait_while_hanging()
         seconds = self._commits.begin()
         on_cut = self._commits.take_cut()
         if on_cut is not None:

@@ -62,6 +62,8 @@ class Machine:
     """Once it serves, and as long as it runs."""
     running: bool = False
     starts: int = 0
+    empty: bool = False
+    """Whether its disk was replaced by an empty one, and its node has no place in the cluster yet."""
     may_end: bool = False
     """Whether its node may end by itself: the scenario had it forgotten, or broke its disk."""
     twin: bool = False

@@ -94,6 +94,11 @@ class SimDisk:
         assert 0 <= seconds_min <= seconds_max
         self._commits.seconds = seconds_min, seconds_max
 
+    def set_hanging(self, hanging: bool) -> None:
+        """Say whether the disk hangs. While it does, neither reads nor commits come to an end."""
+        self._commits.hanging = hanging
+        self._commits.goes_on.notify()
+
     def set_full(self, full: bool) -> None:
         """Say whether the disk is full. While it is, writes are refused and reads go on."""
         self._full = full
@@ -118,6 +123,7 @@ class SimDisk:
     def heal(self) -> None:
         """Be a good disk from now on: there is room, commits take no time, and none fails or is cut off."""
         self.set_full(False)
+        self.set_hanging(False)
         self.fail_commits(0)
         self.set_commit_seconds(0.0, 0.0)
         self._commits.take_cut()

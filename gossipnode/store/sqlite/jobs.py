@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from gossipnode.core.cluster.view import SYSTEM_GROUP
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteResult
@@ -107,14 +106,8 @@ def job_weight(job: Job) -> tuple[int, int]:
 
 
 def job_growth_bytes(job: Job) -> int:
-    """About how much the files grow by a job at most, log and database together; 0 if it needs no space.
-
-    What members and groups there are is kept on a full disk too. It is little, and without it the node could
-    neither be forgotten nor hand over what it holds.
-    """
+    """About how much the files grow by a job at most, log and database together; 0 if it needs no space."""
     match job:
-        case WriteJob() if all(prepared.shard.group == SYSTEM_GROUP for prepared, _ in job.records):
-            return 0
         case StepJob() if job.on_full_disk:
             return 0
         case LogJob():

@@ -44,8 +44,8 @@ def no_space(path: Path) -> StoreFullError:
 def damaged(path: Path, finding: str) -> StoreDamagedError:
     """The error for a file that cannot be used. It says what to do."""
     return StoreDamagedError(
-        f"{path} is damaged or no store of gossipnode ({finding}): start with --reseed to move it aside and"
-        " fill this node again from its peers"
+        f"{path} is damaged or no store of gossipnode ({finding}): start with --reseed to move it aside, and"
+        " a member of a cluster also with --join ADDR --replace, so that the others fill it again"
     )
 
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from gossipnode.core.cluster.view import SYSTEM_GROUP
 from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.errors import CoreError
 from gossipnode.core.model.property import Entity, Record, ShardId, check_record
@@ -60,8 +59,7 @@ def verify_store(
     """Compute every digest and counter again, and list what is kept wrongly. A missing digest is not wrong.
 
     `leaf_digest_for` gives the digest of a dialect: the store names the one that it was kept in. With
-    `index_rows` the tag indexes are checked too. The system group is checked, but left out of the summary's
-    counts and roots.
+    `index_rows` the tag indexes are checked too.
 
     Raises:
         StoreLockedError: a node is running on the directory.
@@ -159,12 +157,7 @@ class _Check:
         roots: list[tuple[ShardId, str]] = []
         shards = all_shards(self.connection)
         for sid, shard in shards:
-            before = self.records, self.tombstones
-            root = self._shard(sid, shard)
-            if shard.group == SYSTEM_GROUP:
-                self.records, self.tombstones = before
-            else:
-                roots.append((shard, root))
+            roots.append((shard, self._shard(sid, shard)))
         if self.lost_commits:
             self._wrong(f"the log is damaged: {self.lost_commits} commits after the damage are lost")
         self._strays([sid for sid, _ in shards])

@@ -83,3 +83,13 @@ def test_what_is_right_goes_beyond_the_settings(cli: Cli, tmp_path: Path, conten
     checked = cli("run", *options, "--check-config")
     assert checked.code == 0
     assert all(line.isprintable() for line in checked.out.split("\n"))
+
+
+def test_foreign_members_are_shown_beside_our_own(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_bytes(NODE + b'[cluster]\npeers = { b = "h:1" }\nforeign = { p = "h:9" }\n')
+    lines = cli("run", "--config", str(path), "--check-config").out.splitlines()
+    assert any(line.startswith("members: a ") and line.endswith(", b h:1") for line in lines)
+    assert "foreign members: p h:9" in lines
+    as_json = cli("run", "--config", str(path), "--check-config", "-o", "json").out
+    assert '"foreign": {"p": "h:9"}' in as_json

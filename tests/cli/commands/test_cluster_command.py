@@ -124,3 +124,34 @@ def test_a_cluster_whose_ports_are_taken(tmp_path: Path) -> None:
         ended = run_process("cluster", "--nodes", "2", "--dir", str(tmp_path / "c"), "--base-port", str(base))
     assert ended.code == 1
     assert f"node a did not start: cannot listen at 127.0.0.1:{base}: address already in use" in ended.problem
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_started_again_is_the_same_one(
+    cluster: subprocess.Popen[bytes], cli: Cli, tmp_path: Path
+) -> None:
+    """Its directory holds a cluster of three, which has other ports now. A fourth node is no member of it."""
+    (first, *_) = json.loads((tmp_path / "c" / "cluster.json").read_text())["nodes"]
+    before = json.loads(cli("status", "-o", "json", "--at", first["address"]).out)
+    assert (before["epoch"], before["forming"], before["state"]) == (1, None, "ready")
+    cluster.terminate()
+    cluster.communicate(timeout=WAIT_SECONDS)
+    base = free_base_port(4)
+    given = ["--dir", str(tmp_path / "c"), "--base-port", str(base), "--group", "sw:1:3"]
+    ended = run_process("cluster", "--nodes", "4", *given)
+    assert ended.code == 1
+    assert ended.problem.startswith("node d ")
+    assert "has no member d: start it with --join" in ended.problem
+
+    again = subprocess.Popen([*COMMAND, "cluster", *given], stdout=subprocess.PIPE, env=ENVIRONMENT)
+    try:
+        assert again.stdout is not None
+        while b"described in" not in again.stdout.readline():
+            assert again.poll() is None
+        address = f"127.0.0.1:{base}"
+        assert cli("apply", "sw/x/1", "a=1", "--ack", "all", "--at", address).code == 0
+        after = json.loads(cli("status", "-o", "json", "--at", address).out)
+        assert after["cluster_id"] == before["cluster_id"]
+    finally:
+        again.terminate()
+        again.communicate(timeout=WAIT_SECONDS)

@@ -19,11 +19,11 @@ GROUP = messages.Group(
     ack="quorum",
     tombstone_retention_seconds=36 * 3600,
     indexes=["zone", "port"],
-    incarnation=1_700_000_000_000_000_001,
+    incarnation=17,
 )
 SHAPE = {
     "name": "sw", "shards": 8, "replicas": 3, "ack": "quorum", "tombstone_retention": "36h",
-    "indexes": ["zone", "port"], "incarnation": 1_700_000_000_000_000_001,
+    "indexes": ["zone", "port"], "incarnation": 17,
 }  # fmt: skip
 
 
@@ -98,6 +98,8 @@ def test_who_does_not_know_yet_is_said(ask_peer: Cli, peer: Peer) -> None:
     ("options", "request_"),
     [
         (["--ack", "one"], messages.AlterGroupRequest(name="sw", ack="one")),
+        (["--replicas", "5"], messages.AlterGroupRequest(name="sw", replicas=5)),
+        (["--replicas", "5", "--force"], messages.AlterGroupRequest(name="sw", replicas=5, force=True)),
         (["--retention", "7d"], messages.AlterGroupRequest(name="sw", tombstone_retention_seconds=604_800)),
         (
             ["--index", "a", "--index=b", "c"],
@@ -202,7 +204,9 @@ def test_help_of_the_retention_promises_no_purge(cli: Cli, command: str) -> None
         (["group", "alter", "sw", "--retention", "99999999d"], ["--retention", "expected 36500d at most"]),
         (["group", "show", ""], ["'NAME'", "expected text, got nothing"]),
         (["group", "delete", ""], ["expected text, got nothing"]),
-        (["group", "alter", "sw"], ["nothing to change"]),
+        (["group", "alter", "sw"], ["nothing to change: give --replicas, "]),
+        (["group", "alter", "sw", "--force"], ["nothing to change"]),
+        (["group", "alter", "sw", "--replicas", "0"], ["--replicas", "1<=x<=1024"]),
         (["group", "alter", "sw", "--ack", "local"], ["--ack", "'local'", "quorum"]),
         (["group", "alter", "sw", "--retention", "7 days"], ["--retention", 'expected a time such as "7d"']),
         (["group", "alter", "sw", "--retention", "0s"], ["--retention", "above 0"]),

@@ -199,6 +199,20 @@ def test_a_data_directory_of_another_node(node_starter: Starter, tmp_path: Path)
 
 
 @pytest.mark.slow
+def test_a_node_that_stopped_while_its_cluster_was_formed_starts_again(
+    node_starter: Starter, cli: Cli, tmp_path: Path
+) -> None:
+    address = str(free_addresses(1)[0])
+    # Each is told to stop the moment it listens, which is before, while or after it decides its first epoch.
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
+        node_starter("a", "--group", "sw:1:1", "--listen", address).stop(number)
+    node = node_starter("a", "--group", "sw:1:1", "--listen", address)
+    assert cli("apply", "sw/x/1", "a=1", "--at", address).code == 0
+    assert node.stop() == 0
+    assert "defect" not in node.log.read_text()
+
+
+@pytest.mark.slow
 def test_a_data_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     place = tmp_path / "file" / "a"

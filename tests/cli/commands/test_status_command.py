@@ -23,9 +23,8 @@ def status(**fields: Any) -> messages.StatusResponse:
             moving=messages.ShardStatusMoving(to=["d"], done=120, total=4000),
         ),
     ]
-    return messages.StatusResponse(
-        node="a", address="h:1", version="1", state="ready", shards=shards, registry_root="abc" * 20, **fields
-    )
+    told = {"epoch": 12, "cluster_id": "ab" * 16, **fields}
+    return messages.StatusResponse(node="a", address="h:1", version="1", state="ready", shards=shards, **told)
 
 
 def test_a_status_shows_moves_and_read_repairs(ask_peer: Cli, peer: Peer) -> None:
@@ -35,20 +34,46 @@ def test_a_status_shows_moves_and_read_repairs(ask_peer: Cli, peer: Peer) -> Non
     shown = json.loads(ask_peer("status", "-o", "json").out)
     assert list(shown) == [
         "node", "address", "version", "state", "members", "shards", "rounds",
-        "registry_root", "memory", "read_repairs", "read_repairs_dropped", "disk", "set_aside",
+        "epoch", "cluster_id", "forming", "memory", "read_repairs", "read_repairs_dropped", "disk",
+        "set_aside",
     ]  # fmt: skip
-    assert (shown["registry_root"], shown["read_repairs"], shown["read_repairs_dropped"]) == (
-        "abc" * 20,
-        1,
-        2,
-    )
+    assert (shown["epoch"], shown["cluster_id"], shown["forming"]) == (12, "ab" * 16, None)
+    assert (shown["read_repairs"], shown["read_repairs_dropped"]) == (1, 2)
     assert [shard["moving"] for shard in shown["shards"]] == [
         None,
         {"to": ["d"], "done": 120, "total": 4000},
     ]
     table = ask_peer("status").out
-    assert "members and groups as of abcabcabcabc, 1 stale copy mended by reads (2 left to a round)" in table
+    assert "members and groups of epoch 12, 1 stale copy mended by reads (2 left to a round)\n" in table
     assert table.endswith("\n\nsw/1 moving to d: 120/4,000 records\n")
+
+
+def test_a_status_shows_what_a_cluster_waits_for_before_it_is_formed(ask_peer: Cli, peer: Peer) -> None:
+    peer.answers[services.NODE_STATUS] = status(
+        epoch=0,
+        cluster_id="",
+        forming=messages.StatusResponseForming(
+            waiting_for=["b", "c"], needed=3, problems=["b: it has said no hello", "c: connection refused"]
+        ),
+    )
+    shown = json.loads(ask_peer("status", "-o", "json").out)
+    assert (shown["epoch"], shown["cluster_id"]) == (0, None)
+    assert shown["forming"] == {
+        "waiting_for": ["b", "c"],
+        "needed": 3,
+        "problems": ["b: it has said no hello", "c: connection refused"],
+    }
+    table = " ".join(ask_peer("status").out.split())
+    assert "forming: waiting for b: it has said no hello, c: connection refused, 0 stale copies" in table
+
+
+def test_a_node_that_waits_for_the_first_one_to_propose_says_so(ask_peer: Cli, peer: Peer) -> None:
+    peer.answers[services.NODE_STATUS] = status(
+        epoch=0, cluster_id="", forming=messages.StatusResponseForming(needed=3)
+    )
+    shown = json.loads(ask_peer("status", "-o", "json").out)
+    assert shown["forming"] == {"waiting_for": [], "needed": 3, "problems": []}
+    assert "forming: waiting for the first of us, " in ask_peer("status").out
 
 
 def test_a_status_shows_who_holds_memory(ask_peer: Cli, peer: Peer) -> None:
@@ -112,10 +137,13 @@ def test_a_sound_disk_is_shown_too(ask_peer: Cli, peer: Peer) -> None:
 
 @pytest.mark.slow
 def test_the_status_of_a_real_node(ask: Cli, node: Running) -> None:
+    # A request waits for the cluster to be formed.
+    assert ask("get", "sw/x/not-there").code == 3
     (status,) = lines(ask("status", "-o", "json"))
     assert list(status) == [
         "node", "address", "version", "state", "members", "shards", "rounds",
-        "registry_root", "memory", "read_repairs", "read_repairs_dropped", "disk", "set_aside",
+        "epoch", "cluster_id", "forming", "memory", "read_repairs", "read_repairs_dropped", "disk",
+        "set_aside",
     ]  # fmt: skip
     assert (status["node"], status["address"], status["state"]) == ("a", node.address, "ready")
     disk = status["disk"]

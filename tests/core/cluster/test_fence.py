@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gossipnode.core.cluster.cluster_metadata import Group
 from gossipnode.core.cluster.fence import ViewConflict, session_conflict, view_conflict
 from gossipnode.core.cluster.placement import Placement
-from gossipnode.core.cluster.view import SYSTEM_SHARD, ClusterView, Group, Member
+from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import ShardId
+from tests.core.cluster.clusters import Births, moving
 from tests.core.support import examples
 
 SHARD = ShardId("g", 0, 7)
@@ -19,10 +19,9 @@ SHARD = ShardId("g", 0, 7)
 ages = st.dictionaries(st.sampled_from("abcd"), st.integers(0, 1), min_size=1)
 
 
-def view(members: Mapping[str, int], settled: Mapping[str, int] | None = None) -> ClusterView:
-    """A view of members with their stamps of joining, and a group of two replicas."""
-    known = {name: Member(name, f"{name}:1", joined) for name, joined in members.items()}
-    return ClusterView(known, {"g": Group("g", replicas=2, incarnation=7)}, settled or members)
+def view(members: Births, settled: Births | None = None) -> ClusterView:
+    """A view of members with the births of their stores, and a group of two replicas."""
+    return ClusterView(moving(settled or members, members, Group("g", replicas=2, incarnation=7)))
 
 
 def placed(seen: ClusterView, shard: ShardId = SHARD) -> Placement:
@@ -61,21 +60,6 @@ def test_another_fence_is_refused() -> None:
     seen = view({"a": 0, "b": 0})
     for fence in (b"", b"12345678", placed(view({"a": 0, "b": 1}, {"a": 0, "b": 0})).fence):
         assert view_conflict(seen, "a", SHARD, fence) == ViewConflict("a sees other members for g/0")
-
-
-@pytest.mark.parametrize("name", ["a", "nobody"])
-def test_every_node_serves_the_registry_in_any_view(name: str) -> None:
-    """By it the views become one again."""
-    seen = view({"a": 0, "b": 0})
-    assert view_conflict(seen, name, SYSTEM_SHARD, b"any", reborn={"a", "b"}) is None
-
-
-def test_a_holder_that_lost_its_store_stops_requests_until_the_view_says_so() -> None:
-    seen = view({"a": 0, "b": 0})
-    fence = placed(seen).fence
-    lost = ViewConflict("a sees that b has lost them")
-    assert view_conflict(seen, "a", SHARD, fence, reborn={"b", "c"}) == lost
-    assert view_conflict(seen, "a", SHARD, fence, reborn={"c"}) is None
 
 
 @examples(200)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from itertools import combinations
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
@@ -14,24 +13,19 @@ from gossipnode.core.cluster.placement import (
     AckLevel,
     Placement,
     Quorum,
-    majority,
-    placement_of,
     replicas_of,
     score,
 )
 from gossipnode.core.model.property import ShardId
+from tests.core.cluster.clusters import born, place
 from tests.core.support import examples
 
 SHARD = ShardId("g", 0)
 NAMES = "abcdefg"
 
 
-def joined(names: Iterable[str]) -> dict[str, int]:
-    return dict.fromkeys(names, 0)
-
-
 def placed(settled: str, members: str, replicas: int = 3, shard: ShardId = SHARD) -> Placement:
-    return placement_of(shard, replicas, settled=joined(settled), members=joined(members))
+    return place(shard, replicas, settled=born(settled), members=born(members))
 
 
 # --- rendezvous ---
@@ -135,24 +129,15 @@ def test_a_settled_placement_does_not_move() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settled", "coming", "lost", "births"),
-    [
-        ("ba", "ab", "", ()),
-        ("ab", "ba", "", ()),
-        ("aab", "ab", "", ()),
-        ("ab", "ab", "c", ()),
-        ("ab", "ab", "", (1,)),
-    ],
+    ("settled", "coming", "lost"), [("ba", "ab", ""), ("ab", "ba", ""), ("aab", "ab", ""), ("ab", "ab", "c")]
 )
-def test_a_placement_out_of_order_is_a_fault_of_ours(
-    settled: str, coming: str, lost: str, births: tuple[int, ...]
-) -> None:
+def test_a_placement_out_of_order_is_a_fault_of_ours(settled: str, coming: str, lost: str) -> None:
     with pytest.raises(AssertionError):
-        Placement(SHARD, tuple(settled), tuple(coming), frozenset(lost), 2, births)
+        Placement(SHARD, tuple(settled), tuple(coming), frozenset(lost), 2)
 
 
 def test_a_member_that_came_back_empty_is_lost_and_joins() -> None:
-    placement = placement_of(SHARD, 3, settled={"a": 0, "b": 0, "c": 0}, members={"a": 0, "b": 0, "c": 7})
+    placement = place(SHARD, 3, settled={"a": 0, "b": 0, "c": 0}, members={"a": 0, "b": 0, "c": 7})
     assert placement.lost == {"c"}
     assert placement.moving
     assert placement.sources == ("a", "b")
@@ -172,19 +157,50 @@ def test_a_forgotten_member_is_neither_source_nor_holder() -> None:
     assert placement.joining == ()
 
 
+def test_a_member_that_leaves_stays_a_source_and_holds_on() -> None:
+    leaving = place(SHARD, 3, settled=born("abc"), members=born("abcd"), leaving="c")
+    assert leaving.lost == frozenset()
+    assert leaving.sources == ("a", "b", "c")
+    assert leaving.coming == ("a", "b", "d")
+    assert leaving.joining == ("d",)
+    assert leaving.holders == ("a", "b", "c", "d")
+    assert leaving.quorums(AckLevel.ALL) == (Quorum(frozenset("abd"), 3), Quorum(frozenset("abc"), 3))
+
+
+def test_another_number_of_replicas_is_a_move_with_a_quorum_of_each() -> None:
+    fewer = Placement(SHARD, ("a", "b", "c"), ("b",), frozenset(), 1, 3)
+    assert fewer.moving
+    assert fewer.joining == ()
+    assert fewer.quorums(AckLevel.QUORUM) == (Quorum(frozenset("b"), 1), Quorum(frozenset("abc"), 2))
+    assert fewer.full_sources == fewer.sources_needed == 2
+    more = Placement(SHARD, ("a", "b"), ("a", "b"), frozenset(), 3, 2)
+    assert more.moving
+    assert more.quorums(AckLevel.ALL) == (Quorum(frozenset("ab"), 3), Quorum(frozenset("ab"), 2))
+    assert not Placement(SHARD, ("a", "b"), ("a", "b"), frozenset(), 3, 3).moving
+
+
+@pytest.mark.parametrize(
+    ("settled", "replicas", "full"),
+    [("a", 1, 1), ("ab", 2, 1), ("abc", 3, 2), ("abcd", 4, 2), ("abcde", 5, 3), ("ab", 3, 1), ("a", 3, 1)],
+)
+def test_so_many_sources_have_all_that_was_acknowledged(settled: str, replicas: int, full: int) -> None:
+    placement = place(SHARD, replicas, settled=born(settled), members=born(settled))
+    assert placement.full_sources == placement.sources_needed == full
+
+
 def test_with_fewer_members_than_replicas_a_quorum_is_still_one_of_all_replicas() -> None:
     assert placed("a", "a").quorums(AckLevel.QUORUM) == (Quorum(frozenset("a"), 2),)
     assert placed("ab", "ab").quorums(AckLevel.QUORUM) == (Quorum(frozenset("ab"), 2),)
 
 
 def test_a_read_at_one_asks_those_that_have_the_records() -> None:
-    placement = placement_of(SHARD, 3, settled={"a": 0, "b": 0}, members={"a": 0, "b": 7})
+    placement = place(SHARD, 3, settled={"a": 0, "b": 0}, members={"a": 0, "b": 7})
     assert placement.quorums(AckLevel.ONE, reading=True) == (Quorum(frozenset("a"), 1),)
     assert placement.quorums(AckLevel.ONE) == (Quorum(frozenset("ab"), 1),)
 
 
 def test_with_every_source_lost_the_new_ones_are_read() -> None:
-    placement = placement_of(SHARD, 1, settled={"a": 0}, members={"b": 7})
+    placement = place(SHARD, 1, settled={"a": 0}, members={"b": 7})
     assert placement.sources == ()
     assert placement.sources_needed == 0
     assert placement.quorums(AckLevel.ONE, reading=True) == (Quorum(frozenset("b"), 1),)
@@ -203,26 +219,26 @@ def test_every_view_of_a_shard_has_a_fence_of_its_own() -> None:
         placed("abc", "ab"),
         placed("abc", "abc", replicas=2),
         placed("abc", "abc", shard=ShardId("g", 1)),
-        placed("abc", "abc", shard=ShardId("g", 0, 1)),
+        placed("abc", "abc", shard=ShardId("g", 0, 2)),
         placed("abc", "abc", shard=ShardId("h", 0)),
-        placement_of(SHARD, 3, settled=joined("abc"), members={"a": 0, "b": 0, "c": 1}),
-        placement_of(SHARD, 3, settled=joined("abc"), members={"a": 0, "b": 1, "c": 0}),
+        place(SHARD, 3, settled=born("abc"), members=born("abc"), leaving="c"),
+        place(SHARD, 3, settled=born("abc"), members={"a": 0, "b": 0, "c": 1}),
+        place(SHARD, 3, settled=born("abc"), members={"a": 0, "b": 1, "c": 0}),
+        place(SHARD, 3, settled=born("abc"), members={"a": 0, "b": 2, "c": 0}),
+        place(SHARD, 3, settled={"a": 0, "b": 0, "c": 4}, members={"a": 0, "b": 0, "c": 4}),
+        place(SHARD, 3, settled={"a": 0, "b": 0, "c": 5}, members={"a": 0, "b": 0, "c": 5}),
+        place(SHARD, 3, settled={"a": 0, "b": 0, "c": 4}, members={"a": 0, "b": 0, "c": 5}),
+        Placement(SHARD, ("a", "b", "c"), ("a", "b", "c"), frozenset(), 3, 2),
+        Placement(SHARD, ("a", "b", "c"), ("a", "b", "c"), frozenset(), 3, frame=b"another cluster"),
     ]
-    births = [{"a": 0, "b": 0, "c": 4}, {"a": 0, "b": 0, "c": 5}]
-    everyone = joined("abc")
-    views += [placement_of(SHARD, 3, settled=everyone, members=everyone, births=each) for each in births]
     assert len({view.fence for view in views}) == len(views)
     assert all(len(view.fence) == FENCE_BYTES for view in views)
 
 
 def test_the_store_of_a_member_that_holds_nothing_of_a_shard_is_nothing_to_it() -> None:
     shard = next(shard for shard in shards() if "d" not in replicas_of(shard, "abcd", 3))
-    everyone = joined("abcd")
-    fences = {
-        placement_of(shard, 3, settled=everyone, members=everyone, births={"d": birth}).fence
-        for birth in (0, 1, 2)
-    }
-    assert len(fences) == 1
+    stores = [{**born("abc"), "d": birth} for birth in (0, 1, 2)]
+    assert len({place(shard, 3, settled=each, members=each).fence for each in stores}) == 1
 
 
 def shards() -> Iterable[ShardId]:
@@ -239,121 +255,43 @@ def test_a_change_elsewhere_leaves_the_fence_of_a_shard() -> None:
     assert len({placed(*view, shard=shard).fence for view in views}) == 1
 
 
-# --- quorums that meet ---
-
-stamps = st.dictionaries(st.sampled_from(NAMES), st.integers(0, 2), min_size=1)
+# --- who has to be filled ---
 
 
-@st.composite
-def moves_(draw: st.DrawFn) -> tuple[Placement, Placement]:
-    """The placements of a shard before a change of members, and during it."""
-    replicas = draw(st.integers(1, 4))
-    settled = draw(stamps)
-    members = draw(stamps)
-    shard = ShardId("g", draw(st.integers(0, 20)))
-    before = placement_of(shard, replicas, settled=settled, members=settled)
-    return before, placement_of(shard, replicas, settled=settled, members=members)
+def test_new_replicas_copy_from_as_many_sources_as_have_all() -> None:
+    placement = place(SHARD, 3, settled=born("abc"), members={"a": 0, "b": 0, "c": 7})
+    assert placement.filling == placement.joining == ("c",)
+    assert placement.copies_needed("c") == 2
 
 
-def ways(quorums: Iterable[Quorum], among: Iterable[str]) -> list[frozenset[str]]:
-    """Every subset of these nodes that satisfies the quorums."""
-    names = sorted(among)
-    return [
-        frozenset(some)
-        for count in range(len(names) + 1)
-        for some in combinations(names, count)
-        if all(len(quorum.among & set(some)) >= quorum.needed for quorum in quorums)
-    ]
+def test_fewer_replicas_must_first_have_what_only_the_others_have() -> None:
+    """A write at b and c was acknowledged. Without b, a has to have it too before any one of two will do."""
+    shrunk = place(SHARD, 3, settled=born("abc"), members=born("ac"))
+    assert shrunk.joining == ()
+    assert shrunk.filling == ("a", "c")
+    assert [shrunk.copies_needed(name) for name in "ac"] == [1, 1]
+    fewer = Placement(SHARD, ("a", "b", "c"), ("b",), frozenset(), 1, 3)
+    assert fewer.joining == ()
+    assert fewer.filling == ("b",)
+    assert fewer.copies_needed("b") == 1
 
 
-def survives(before: Placement, during: Placement) -> bool:
-    """Whether so few replicas are lost that one of every quorum is left."""
-    return len(during.lost) < majority(before.replicas)
-
-
-@pytest.mark.slow
-@examples(80)
-@given(moves_())
-def test_what_was_written_before_a_move_is_read_in_it(views: tuple[Placement, Placement]) -> None:
-    before, during = views
-    if not survives(before, during):
-        return
-    reads = ways(during.quorums(AckLevel.QUORUM, reading=True), during.holders)
-    for write in ways(before.quorums(AckLevel.QUORUM), before.holders):
-        assert all((write - during.lost) & set(read) & set(during.sources) for read in reads)
-
-
-@pytest.mark.slow
-@examples(80)
-@given(moves_())
-def test_what_was_written_in_a_move_is_read_in_it_and_after_it(views: tuple[Placement, Placement]) -> None:
-    _, during = views
-    after = Placement(during.shard, during.coming, during.coming, frozenset(), during.replicas)
-    writes = ways(during.quorums(AckLevel.QUORUM), during.holders)
-    for view in (during, after):
-        reads = ways(view.quorums(AckLevel.QUORUM, reading=True), view.holders)
-        assert all(write & read for write in writes for read in reads)
-
-
-@pytest.mark.slow
-@examples(80)
-@given(moves_())
-def test_a_replica_that_fills_itself_meets_every_write_from_before(
-    views: tuple[Placement, Placement],
-) -> None:
-    before, during = views
-    if not survives(before, during):
-        return
-    for write in ways(before.quorums(AckLevel.QUORUM), before.holders):
-        for met in combinations(during.sources, during.sources_needed):
-            assert write & set(met)
-
-
-@pytest.mark.slow
-@examples(80)
-@given(moves_())
-def test_those_that_were_met_leave_no_quorum_to_the_old_view(views: tuple[Placement, Placement]) -> None:
-    """Once a new replica has copied from sources, these refuse requests of the old view."""
-    before, during = views
-    if not survives(before, during):
-        return
-    for met in combinations(during.sources, during.sources_needed):
-        left = set(before.holders) - set(met)
-        assert ways(before.quorums(AckLevel.QUORUM), left) == []
-
-
-@pytest.mark.slow
-@examples(80)
-@given(moves_())
-def test_where_nobody_has_to_be_filled_the_old_view_reads_what_the_new_one_writes(
-    views: tuple[Placement, Placement],
-) -> None:
-    before, during = views
-    if during.joining or not survives(before, during):
-        return
-    after = Placement(during.shard, during.coming, during.coming, frozenset(), during.replicas)
-    for view in (during, after):
-        for write in ways(view.quorums(AckLevel.QUORUM), view.holders):
-            for read in ways(before.quorums(AckLevel.QUORUM, reading=True), before.holders):
-                assert write & read
-
-
-@pytest.mark.slow
-@examples(50)
-@given(
-    st.dictionaries(st.sampled_from(NAMES), st.integers(0, 2)),
-    st.dictionaries(st.sampled_from(NAMES), st.integers(0, 2)),
-    st.integers(1, 4),
+@pytest.mark.parametrize(
+    ("settled", "coming", "replicas", "before"),
+    [
+        ("abc", "abd", 3, 3),
+        ("ab", "abc", 3, 3),
+        ("ab", "abc", 3, 2),
+        ("abcd", "abc", 3, 4),
+        ("abc", "abc", 3, 3),
+    ],
 )
-def test_every_quorum_can_be_had_when_all_are_up(
-    settled: Mapping[str, int], members: Mapping[str, int], replicas: int
-) -> None:
-    """The exception is a quorum of more replicas than there are members."""
-    placement = placement_of(SHARD, replicas, settled=settled, members=members)
-    for level in (AckLevel.ONE, AckLevel.QUORUM, AckLevel.ALL):
-        for reading in (True, False):
-            for quorum in placement.quorums(level, reading=reading):
-                assert quorum.among <= set(placement.holders)
-                assert quorum.needed <= max(len(quorum.among), replicas)
-                if len(members) >= replicas:
-                    assert quorum.needed <= len(quorum.among)
+def test_who_has_enough_copies_nothing(settled: str, coming: str, replicas: int, before: int) -> None:
+    placement = Placement(SHARD, tuple(settled), tuple(coming), frozenset(), replicas, before)
+    assert placement.filling == placement.joining
+
+
+def test_a_single_source_has_nobody_to_copy_from() -> None:
+    placement = Placement(SHARD, ("a", "b", "c"), ("a",), frozenset("bc"), 1, 3)
+    assert placement.filling == ("a",)
+    assert placement.copies_needed("a") == 0

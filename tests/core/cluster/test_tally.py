@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipnode.core.cluster.placement import AckLevel, Placement, majority, placement_of, replicas_of
-from gossipnode.core.cluster.tally import Tally
+from gossipnode.core.cluster.placement import AckLevel, Placement, majority, replicas_of
+from gossipnode.core.cluster.tally import Tally, in_every_quorum
 from gossipnode.core.model.property import ShardId
+from tests.core.cluster.clusters import born, place
 
 SHARD = ShardId("sw", 0)
 LEVELS = (AckLevel.ONE, AckLevel.QUORUM, AckLevel.ALL)
@@ -33,7 +34,9 @@ class Case(NamedTuple):
 def cases(draw: st.DrawFn) -> Case:
     members = draw(ages)
     settled = draw(st.one_of(st.just(members), ages))
-    placement = placement_of(SHARD, draw(st.integers(1, 5)), settled=settled, members=members)
+    leaving = draw(st.sets(st.sampled_from(sorted(members)), max_size=len(members) - 1))
+    placement = place(SHARD, draw(st.integers(1, 5)), settled=settled, members=members, leaving=leaving)
+    placement = replace(placement, replicas_before=draw(st.sampled_from((0, 1, 2, 3, 5))))
     said = {name: draw(st.sampled_from(("took", "failed", ""))) for name in placement.holders}
     return Case(
         placement,
@@ -45,8 +48,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def settled_placement(names: str = "abc", replicas: int = 3) -> Placement:
-    members: Mapping[str, int] = dict.fromkeys(names, 0)
-    return placement_of(SHARD, replicas, settled=members, members=members)
+    return place(SHARD, replicas, settled=born(names), members=born(names))
 
 
 def is_enough(case: Case, took: frozenset[str]) -> bool:
@@ -56,13 +58,16 @@ def is_enough(case: Case, took: frozenset[str]) -> bool:
         # A read needs a replica that has the records already, if there is one.
         who = placement.sources if case.reading and placement.sources else placement.holders
         return bool(took & set(who))
-    needed = majority(placement.replicas) if case.level is AckLevel.QUORUM else placement.replicas
+    quorum = case.level is AckLevel.QUORUM
+    needed = majority(placement.replicas) if quorum else placement.replicas
+    before = placement.replicas_before or placement.replicas
+    needed_before = majority(before) if quorum else before
     of_coming = len(took & set(placement.coming))
     of_settled = len(took & set(placement.sources))
     if not placement.moving:
         return of_coming >= needed
     # Settled replicas that have lost their records cannot be asked.
-    return of_coming >= needed and of_settled >= min(needed, len(placement.sources))
+    return of_coming >= needed and of_settled >= min(needed_before, len(placement.sources))
 
 
 def tally_of(case: Case) -> Tally:
@@ -164,13 +169,29 @@ def test_the_problem_of_a_move_speaks_of_old_and_new_replicas() -> None:
         for shard in (ShardId("sw", number) for number in range(100))
         if len(set(replicas_of(shard, after, 3)) - set("abc")) == 2
     )
-    placement = placement_of(shard, 3, settled=before, members=after)
+    placement = place(shard, 3, settled=before, members=after)
     tally = Tally(placement, AckLevel.QUORUM)
     for name in placement.sources:
         tally.took(name)
     text = tally.problem("took it")
     assert text.startswith("3 of 3 replicas took it, quorum needs 2 of the old and of the new ones, for ")
     assert all(f"{name} (no answer)" in text for name in placement.joining)
+
+
+def test_enough_for_every_quorum_while_a_shard_moves() -> None:
+    assert in_every_quorum(settled_placement(), {"a", "c"})
+    assert not in_every_quorum(settled_placement(), {"a", "x"})
+    before = dict.fromkeys("abc", 0)
+    shard = next(
+        shard
+        for shard in (ShardId("sw", number) for number in range(100))
+        if replicas_of(shard, "abcd", 3) == ("b", "c", "d")
+    )
+    placement = place(shard, 3, settled=before, members={**before, "d": 1})
+    assert in_every_quorum(placement, {"b", "c"})
+    assert in_every_quorum(placement, {"a", "b", "d"})
+    assert not in_every_quorum(placement, {"a", "b"})
+    assert not in_every_quorum(placement, {"c", "d"})
 
 
 def test_local_has_no_quorum() -> None:

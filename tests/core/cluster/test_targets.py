@@ -9,10 +9,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gossipnode.core.cluster.placement import AckLevel, Placement, placement_of
+from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.cluster.tally import Tally
 from gossipnode.core.cluster.targets import SearchTargets, Standing, request_targets, search_targets
 from gossipnode.core.model.property import ShardId
+from tests.core.cluster.clusters import born, place
 from tests.core.support import examples
 
 SHARD = ShardId("sw", 0)
@@ -24,13 +25,12 @@ ages = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 1), min_size=1)
 
 
 def placement(names: str = "abc") -> Placement:
-    members = dict.fromkeys(names, 0)
-    return placement_of(SHARD, len(names), settled=members, members=members)
+    return place(SHARD, len(names), settled=born(names), members=born(names))
 
 
 def filling(source: str, joining: str) -> Placement:
     """A placement of one source and one replica that it fills."""
-    return Placement(SHARD, (source,), tuple(sorted((source, joining))), frozenset(), 2, (0, 0))
+    return Placement(SHARD, (source,), tuple(sorted((source, joining))), frozenset(), 2)
 
 
 class Case(NamedTuple):
@@ -45,7 +45,8 @@ class Case(NamedTuple):
 def cases(draw: st.DrawFn) -> Case:
     members = draw(ages)
     settled = draw(st.one_of(st.just(members), ages))
-    made = placement_of(SHARD, draw(st.integers(1, 4)), settled=settled, members=members)
+    leaving = draw(st.sets(st.sampled_from(sorted(members)), max_size=len(members) - 1))
+    made = place(SHARD, draw(st.integers(1, 4)), settled=settled, members=members, leaving=leaving)
     standings = {name: draw(st.sampled_from([UP, UP, DOWN, FOREIGN, STRANGER])) for name in made.holders}
     own = draw(st.sampled_from([*made.holders, ""])) if made.holders else ""
     if own:

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipnode.core.model.property import Entity, Record, ShardId
-from gossipnode.core.query.newest import NewestRecords, Stale, certain_record, newest_candidate
+from gossipnode.core.query.newest import NewestRecords, Stale, certain_record
 from gossipnode.core.query.replica_messages import (
     SAME,
     Candidate,
-    Done,
     RecordsRead,
     RecordsWritten,
     Refusal,
     ReplicaReply,
 )
+from gossipnode.core.query.request_lineage import KnownRequest, Lineage
 from gossipnode.core.query.search import Place
 from tests.core.support import examples
 from tests.records import bare_record, entity
@@ -51,6 +51,25 @@ def test_the_newest_version_of_each_record_counts_whoever_has_it() -> None:
         Stale("b", SHARD, n(2, 3, deleted=3)),
         Stale("c", SHARD, n(1, 6)),
     ]
+
+
+def test_what_too_few_have_is_uncertain() -> None:
+    newest = joined()
+    newest.take("a", RecordsRead((n(1, 6), n(2, 3))))
+    newest.take("b", RecordsRead((n(1, 6), n(2, 3))))
+    assert newest.uncertain(lambda names: len(names) >= 2) == []
+    newest.take("c", RecordsRead((n(1, 5), None)))
+    assert newest.uncertain(lambda names: len(names) >= 2) == []
+    assert newest.uncertain(lambda names: names == {"a", "b", "c"}) == [n(1, 6), n(2, 3)]
+    newest.take("c", RecordsRead((n(1, 7, deleted=7), n(2, 3))))
+    assert newest.uncertain(lambda names: len(names) >= 2) == [n(1, 7, deleted=7)]
+
+
+def test_what_an_answer_had_no_room_for_is_left_aside() -> None:
+    newest = joined()
+    newest.take("a", RecordsRead((n(1, 6), n(2, 3))))
+    newest.take("b", RecordsRead((n(1, 5),)))
+    assert newest.uncertain(lambda names: len(names) >= 2) == [n(1, 6)]
 
 
 def test_what_nobody_has_is_none_and_makes_nobody_stale() -> None:
@@ -96,13 +115,15 @@ def test_an_answer_that_does_not_fit_does_not_count(reply: ReplicaReply) -> None
     assert list(newest.stale()) == []
 
 
-def test_a_request_that_came_before_is_remembered_by_the_first_that_knows_it() -> None:
-    newest = joined()
-    assert newest.done is None
-    newest.take("a", RecordsRead((None, None)))
-    newest.take("b", RecordsRead((None, None), Done(n(1, 4), True)))
-    newest.take("c", RecordsRead((None, None), Done(n(1, 5), False)))
-    assert newest.done == Done(n(1, 4), True)
+def test_the_lineage_is_that_of_the_newest_version() -> None:
+    one, two = KnownRequest("one", True, 4), KnownRequest("two", False, 5)
+    newest = joined(entities=(N1,))
+    newest.take("a", RecordsRead((n(1, 4),), Lineage((one,))))
+    assert newest.lineage() == Lineage((one,))
+    newest.take("b", RecordsRead((n(1, 5),), Lineage((two,))))
+    assert newest.lineage() == Lineage((two,))
+    newest.take("c", RecordsRead((n(1, 6),)))
+    assert newest.lineage() == Lineage((one, two), since=6)
 
 
 revisions = st.lists(st.integers(0, 3), min_size=1, max_size=3)
@@ -137,13 +158,11 @@ def candidate(revision: int, *, payload: bool = True) -> Candidate:
 
 
 def certain(found: dict[str, Candidate], asked: str = "abc") -> Record | None:
-    listed = list(found.items())
-    return certain_record(newest_candidate(listed), listed, frozenset(asked))
+    return certain_record(list(found.items()), frozenset(asked))
 
 
 def test_a_record_is_certain_when_all_that_were_asked_report_one_version() -> None:
     found = {name: candidate(5, payload=name == "b") for name in REPLICAS}
-    assert newest_candidate(list(found.items())).version == n(1, 5).version
     assert certain(found) == n(1, 5)
     assert certain({"a": candidate(5)}, "a") == n(1, 5)
 
@@ -162,7 +181,6 @@ def test_a_record_is_certain_when_all_that_were_asked_report_one_version() -> No
     ],
 )
 def test_a_record_is_read_by_key_where_anything_is_uncertain(found: dict[str, Candidate]) -> None:
-    assert newest_candidate(list(found.items())).version == n(1, 5).version
     assert certain(found) is None
 
 
@@ -180,8 +198,8 @@ def test_a_replica_that_is_no_longer_asked_need_not_report() -> None:
 def test_certain_is_what_no_replica_that_was_asked_may_contradict(
     reports: dict[str, tuple[int, bool]], asked: set[str]
 ) -> None:
-    best = max(revision for revision, _ in reports.values())
-    found = {name: candidate(revision, payload=sent) for name, (revision, sent) in reports.items()}
-    agreed = all(name in reports and reports[name][0] == best for name in asked)
-    sent = (best, True) in reports.values()
-    assert certain(found, "".join(asked)) == (n(1, best) if agreed and sent else None)
+    revision, _ = next(iter(reports.values()))
+    found = {name: candidate(each, payload=sent) for name, (each, sent) in reports.items()}
+    agreed = asked <= reports.keys() and all(each == revision for each, _ in reports.values())
+    sent = (revision, True) in reports.values()
+    assert certain(found, "".join(asked)) == (n(1, revision) if agreed and sent else None)

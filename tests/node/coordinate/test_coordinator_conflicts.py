@@ -158,7 +158,8 @@ async def write_until_stopped(cluster: Cluster, name: str, **tags: int) -> None:
     """Do the second half of a write: the record has been read, and now goes to all replicas for a quorum."""
     steps = cluster.parts(name).coordination.steps
     held = (await cluster.held_of(N1))[name]
-    record = steps.stamped(read_draft(prop("n/1", **tags)), held, created=False)
+    stamp = cluster.parts(name).local.clock.next(above=0 if held is None else held.version.stamp)
+    record = steps.stamped(read_draft(prop("n/1", **tags)), held, stamp, created=False)
     shards = cluster.nodes[name].parts.local.shards
     placement = shards.placement(shards.shard_of(N1))
     with suppress(TooFewReplicasError):

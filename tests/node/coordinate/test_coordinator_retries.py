@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
+from gossipnode.core.query.request_lineage import REQUEST_ID_MAX_CHARACTERS
 from gossipnode.node.peers.hello import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS
-from gossipnode.node.refusals.request_checks import REQUEST_ID_MAX_CHARACTERS
 from gossipnode.node.refusals.request_errors import InvalidRequestIdError, TooFewReplicasError
 from gossipnode.sim import Cluster, running
 from tests.node.cluster import N1, put, tags_at, versions
@@ -78,14 +78,14 @@ async def test_an_id_of_another_record_means_nothing(autojump_clock: object) -> 
         assert await tags_at(cluster, "c") == {"x": 1}
 
 
-async def test_the_retry_of_a_write_that_was_overtaken_is_answered(autojump_clock: object) -> None:
-    """Only a took the write, and b and c have a newer one. That one has won, so there is no second write."""
+async def test_the_retry_of_a_write_that_was_overtaken_is_done_on_top(autojump_clock: object) -> None:
+    """Only a took the write, and b and c have a newer one, whose writer had not seen it."""
     async with running(Cluster()) as cluster:
         await put(cluster, "a", x=0)
         for name in "bc":
             cluster.stores[name].set_full(True)
         with pytest.raises(TooFewReplicasError):
-            await put(cluster, "a", request_id="one", x=1)
+            await put(cluster, "a", request_id="one", y=1)
         for name in "bc":
             cluster.stores[name].set_full(False)
         await trio.sleep(1)
@@ -94,9 +94,28 @@ async def test_the_retry_of_a_write_that_was_overtaken_is_answered(autojump_cloc
         cluster.faults.heal()
         await trio.sleep(HELLO_MAX_SECONDS + HELLO_TIMEOUT_SECONDS)
         assert len(set(await versions(cluster, N1))) == 2
-        applied = await put(cluster, "a", ack="all", request_id="one", x=1)
-        assert tags_of(applied.record) == {"x": 2}
+        applied = await put(cluster, "a", ack="all", request_id="one", y=1)
+        assert tags_of(applied.record) == {"x": 2, "y": 1}
         assert set(await versions(cluster, N1)) == {applied.record.version.mod_revision}
+
+
+async def test_a_write_hands_on_which_requests_came_before(autojump_clock: object) -> None:
+    """b never took the request itself, and hears of it with the next write. Then a and c forget it."""
+    async with running(Cluster()) as cluster, trio.open_nursery() as nursery:
+        cluster.faults.hold(("a", "b"), ("b", "a"), ("c", "b"), ("b", "c"))
+        await put(cluster, "a", request_id="one", x=1)
+        cluster.faults.heal()
+        await trio.sleep(30)
+        await put(cluster, "c", ack="all", request_id="two", x=2)
+        for name in "ac":
+            cluster.kill(name)
+            await cluster.ended[name].wait()
+            await cluster.start(nursery, name)
+        await trio.sleep(30)
+        again = await put(cluster, "b", request_id="one", x=1)
+        assert again.created
+        assert tags_of(again.record) == {"x": 2}
+        cluster.stop()
 
 
 async def test_an_id_too_long_to_be_remembered_is_refused(autojump_clock: object) -> None:

@@ -128,7 +128,7 @@ async def test_what_a_replica_does_not_take_is_counted_as_dropped(autojump_clock
                 Stale("a", SHARD, new),
                 Stale("b", SHARD, new),
                 Stale("x", SHARD, new),
-                Stale("c", ShardId("sw", 0, 1), new),
+                Stale("c", ShardId("sw", 0, 7), new),
             ]
         )
         await trio.sleep(1)

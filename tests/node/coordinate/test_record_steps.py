@@ -14,16 +14,16 @@ from tests.node.moving import eventually
 
 
 def count_comparisons(cluster: Cluster, name: str) -> list[str]:
-    """With whom a node compares registries from now on."""
+    """With whom a node compares epochs from now on."""
     asked: list[str] = []
-    sync = cluster.parts(name).membership.sync
-    compare = sync.compare
+    epochs = cluster.parts(name).membership.news
+    compare = epochs.compare
 
-    async def counted(peer: str) -> None:
+    async def counted(peer: str) -> bool:
         asked.append(peer)
-        await compare(peer)
+        return await compare(peer)
 
-    sync.compare = counted  # type: ignore[method-assign]
+    epochs.compare = counted  # type: ignore[method-assign]
     return asked
 
 
@@ -31,7 +31,7 @@ async def test_a_member_that_hangs_while_views_are_compared_is_left_for_another_
     autojump_clock: object,
 ) -> None:
     async with running(Cluster()) as cluster:
-        await eventually(lambda: len(list(cluster.parts("a").membership.sync.members_up())) == 2)
+        await eventually(lambda: len(list(cluster.parts("a").membership.news.members_up())) == 2)
         asked = count_comparisons(cluster, "a")
         cluster.hang("c")
         began = trio.current_time()
@@ -46,7 +46,7 @@ async def test_a_member_that_hangs_while_views_are_compared_is_left_for_another_
 
 async def test_views_are_compared_with_a_few_members_at_most(autojump_clock: object) -> None:
     async with running(Cluster(names="abcdef", groups=("sw:1:6",))) as cluster:
-        await eventually(lambda: len(list(cluster.parts("a").membership.sync.members_up())) == 5)
+        await eventually(lambda: len(list(cluster.parts("a").membership.news.members_up())) == 5)
         asked = count_comparisons(cluster, "a")
         for name in "bcdef":
             cluster.hang(name)

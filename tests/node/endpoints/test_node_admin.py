@@ -11,6 +11,7 @@ from gossipnode.sim import Cluster
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1
 from tests.node.asking import asked
+from tests.node.moving import eventually
 
 
 async def refused(channel: Channel, method: Any, request: Any) -> Status:
@@ -78,7 +79,12 @@ async def test_a_group_may_have_as_many_replicas_as_there_are_members(autojump_c
     [
         (services.NODE_ALTER_GROUP, lambda: v1.AlterGroupRequest(name="no"), Status.NOT_FOUND),
         (services.NODE_DELETE_GROUP, lambda: v1.DeleteGroupRequest(name="no"), Status.NOT_FOUND),
-        (services.NODE_DELETE_GROUP, lambda: v1.DeleteGroupRequest(name="sw"), Status.FAILED_PRECONDITION),
+        (
+            services.NODE_CREATE_GROUP,
+            lambda: v1.CreateGroupRequest(name="big", replicas=4),
+            Status.FAILED_PRECONDITION,
+        ),
+        (services.NODE_FORGET_MEMBER, lambda: v1.ForgetMemberRequest(name="b"), Status.FAILED_PRECONDITION),
         (services.NODE_LIST_GROUPS, lambda: v1.ListGroupsRequest(name="no"), Status.NOT_FOUND),
         (services.NODE_FORGET_MEMBER, lambda: v1.ForgetMemberRequest(name="no"), Status.NOT_FOUND),
         (services.NODE_CREATE_GROUP, lambda: v1.CreateGroupRequest(name="_x"), Status.PERMISSION_DENIED),
@@ -92,14 +98,17 @@ async def test_a_group_may_have_as_many_replicas_as_there_are_members(autojump_c
 async def test_what_cannot_be_is_refused_with_its_status(
     method: Any, request_of: Any, status: Status, autojump_clock: object
 ) -> None:
-    async with asked(Cluster()) as channel:
+    async with asked(Cluster(names="ab", groups=("sw:1:2",))) as channel:
         assert await refused(channel, method, request_of()) is status
 
 
 async def test_a_member_is_forgotten_and_those_that_are_left_are_counted(autojump_clock: object) -> None:
-    cluster = Cluster(names="abc", keeps_errors=True)
+    cluster = Cluster(names="abcd", keeps_errors=True)
     async with asked(cluster) as channel:
-        request = v1.ForgetMemberRequest(name="c")
+        request = v1.ForgetMemberRequest(name="d")
         done = await channel.unary(services.NODE_FORGET_MEMBER, request, timeout=20)
-        assert done.members == 2
-        assert "c" not in cluster.view("a").members
+        assert (done.epoch, done.leaving, done.acknowledged, done.members) == (2, True, 4, 4)
+        await cluster.ended["d"].wait()
+        await eventually(lambda: "d" not in cluster.view("a").members)
+        done = await channel.unary(services.NODE_FORGET_MEMBER, request, timeout=20)
+        assert (done.leaving, done.members) == (False, 3)

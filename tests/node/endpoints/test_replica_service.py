@@ -10,6 +10,7 @@ from gossipnode.node.peers import call_metadata
 from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster
 from gossipnode.wire import services
+from gossipnode.wire.generated.pb.gossipnode.v1 import cluster_pb2 as cluster_pb
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from tests.node.asking import asked
 
@@ -21,7 +22,7 @@ def says(name: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("method", "request_of", "refusal"),
     [
-        (services.REPLICA_HELLO, lambda: pb.HelloRequest(node="b"), "hello: its node is not the caller"),
+        (services.REPLICA_HELLO, lambda: pb.HelloMessage(node="b"), "hello: its node is not the caller"),
         (
             services.REPLICA_JOIN,
             lambda: pb.JoinRequest(name="b", address="b:1"),
@@ -42,21 +43,30 @@ async def test_nobody_says_hello_or_joins_for_another(
 async def test_a_hello_is_answered_with_ours(autojump_clock: object) -> None:
     cluster = Cluster()
     async with asked(cluster, "a") as channel:
-        hello = pb.HelloRequest(node="b")
+        hello = pb.HelloMessage(node="b")
         reply = await channel.unary(services.REPLICA_HELLO, hello, timeout=5, metadata=says("b"))
-        assert (reply.node, reply.registry_root) == ("a", cluster.parts("a").local.registry.root)
+        assert (reply.node, reply.epoch) == ("a", 1)
 
 
-async def test_a_node_that_joins_is_given_the_registry(autojump_clock: object) -> None:
+async def test_a_node_that_nobody_reaches_at_its_address_does_not_join(autojump_clock: object) -> None:
     cluster = Cluster(("a",), ("sw:1:1",))
     async with asked(cluster) as channel:
         request = pb.JoinRequest(name="d", address="d:7400", birth=5)
-        reply = await channel.unary(services.REPLICA_JOIN, request, timeout=5, metadata=says("d"))
-        registry = cluster.parts("a").local.registry
-        assert "d" in registry.view.members
-        given = [each.property for each in reply.registry]
-        assert {each.payload for each in registry.records() if b"a:7400" in each.payload} <= set(given)
-        assert any(b"d:7400" in each for each in given), "it knows itself as a member"
+        with pytest.raises(RpcError) as caught:
+            await channel.unary(services.REPLICA_JOIN, request, timeout=5, metadata=says("d"))
+        assert caught.value.status is Status.FAILED_PRECONDITION
+        assert "d is not reached at d:7400" in caught.value.message
+        assert list(cluster.view("a").members) == ["a"]
+
+
+async def test_the_newest_epoch_is_told_to_members_alone(autojump_clock: object) -> None:
+    cluster = Cluster(("a", "b"), ("sw:1:1",))
+    async with asked(cluster, "a") as channel:
+        for name, told in (("b", "decided"), ("x", "stranger")):
+            reply = await channel.unary(
+                services.REPLICA_EPOCH, cluster_pb.EpochRequest(), timeout=5, metadata=says(name)
+            )
+            assert reply.WhichOneof("what") == told
 
 
 async def test_a_join_that_makes_no_sense_is_refused_with_the_reason(autojump_clock: object) -> None:

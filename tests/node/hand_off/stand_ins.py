@@ -10,6 +10,7 @@ from typing import Any
 import trio
 
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.query.replica_messages import ReadRecords, RecordsRead
 from gossipnode.core.ring.round import Hop
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.node.local.fill_state import FillProgress
@@ -23,9 +24,25 @@ def members_of(own_name: str, *peers: Any) -> Any:
     return SimpleNamespace(own_name=own_name, peers=named, metadata={call_metadata.NODE: own_name})
 
 
-def peer(name: str, *, filled_view: bytes = b"", state: MemberState = "up", foreign: bool = False) -> Any:
-    """A member that said in its last hello for which view it is filled."""
-    return SimpleNamespace(name=name, state=state, foreign=foreign, progress=FillProgress(filled_view))
+def peer(
+    name: str,
+    *,
+    filled: Mapping[ShardId, bytes] | None = None,
+    state: MemberState = "up",
+    foreign: bool = False,
+) -> Any:
+    """A member that said in its last hello what it has filled."""
+    return SimpleNamespace(
+        name=name, state=state, foreign=foreign, progress=FillProgress(filled or {}), link=FakeLink()
+    )
+
+
+class FakeLink:
+    """Requests to a replica that has taken no stamp yet."""
+
+    async def ask(self, _request: ReadRecords, **_options: float) -> RecordsRead:
+        await trio.lowlevel.checkpoint()
+        return RecordsRead(())
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from gossipnode.core.ring.turn import HopEnd
 from gossipnode.node.hand_off.fill import SHARDS_FILLED_AT_ONCE, Filler
 from gossipnode.node.local.fill_state import FILLED_NOTE
 from gossipnode.node.local.local_state import LocalState
+from tests.node.epochs import change, joins
 from tests.node.hand_off.stand_ins import Compared, FakeSessions, members_of, peer
-from tests.node.members_and_groups import member
 from tests.node.support import make_local
 
 SHARD = ShardId("sw", 0)
@@ -22,7 +22,7 @@ SHARD = ShardId("sw", 0)
 def joined(shards: int = 1) -> LocalState:
     """What d knows, which has just joined a, b and c as a replica of everything."""
     local = make_local(own_name="d", groups={"sw": shards}, members="abc", replicas=5)
-    local.registry.took([member("d", joined=5)])
+    change(local, joins("d"))
     return local
 
 
@@ -51,7 +51,7 @@ async def test_it_is_filled_once_it_has_compared_with_enough_of_them(failed: str
     """Of three that hold the records, one may lack a write that a quorum acknowledged."""
     name = next(each for each in "defghijk" if each in replicas_of(SHARD, [*"abc", each], 3))
     local = make_local(own_name=name, members="abc", replicas=3)
-    local.registry.took([member(name, joined=5)])
+    change(local, joins(name))
     placement = local.shards.placement(SHARD)
     assert (placement.sources, placement.sources_needed) == (("a", "b", "c"), 2)
     sessions = FakeSessions(dict.fromkeys(failed, HopEnd.FAILED))
@@ -65,7 +65,7 @@ async def test_a_session_that_left_records_out_is_not_complete() -> None:
 
 async def test_another_new_replica_is_no_source() -> None:
     local, sessions = joined(), FakeSessions()
-    local.registry.took([member("e", joined=6)])
+    change(local, joins("e"))
     assert local.shards.placement(SHARD).joining == ("d", "e")
     assert await fill(local, sessions, *map(peer, "abce")) == []
     assert [each.peer for each in sessions.compared] == ["a", "b", "c"]
@@ -80,10 +80,10 @@ async def test_those_that_lack_our_services_and_those_that_are_not_known_are_not
 async def test_what_was_filled_while_members_changed_does_not_count() -> None:
     local = joined()
 
-    async def change() -> None:
-        local.registry.took([member("e", joined=9)])
+    async def another() -> None:
+        change(local, joins("e"))
 
-    assert await fill(local, FakeSessions(meanwhile=change)) == [SHARD]
+    assert await fill(local, FakeSessions(meanwhile=another)) == [SHARD]
     assert await local.store.note(FILLED_NOTE) is None
     assert await fill(local, FakeSessions()) == []
 
@@ -100,7 +100,7 @@ async def test_a_source_that_is_down_is_asked_last_and_only_if_it_is_needed(down
     """One that hangs would hold up the shards after this one for the time of a session."""
     name = next(each for each in "defghijk" if each in replicas_of(SHARD, [*"abc", each], 3))
     local = make_local(own_name=name, members="abc", replicas=3)
-    local.registry.took([member(name, joined=5)])
+    change(local, joins(name))
     sessions = FakeSessions()
     peers = [peer(each, state="down" if each in down else "up") for each in "abc"]
     assert await fill(local, sessions, *peers) == []

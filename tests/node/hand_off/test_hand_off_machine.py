@@ -86,12 +86,12 @@ class Turmoil:
 
     # What happens to nodes
 
-    async def start(self, name: str) -> None:
+    async def start(self, name: str, **overrides: object) -> None:
         """Start a node without waiting for it."""
 
         async def start() -> None:
             try:
-                await self.cluster.start(self.nursery, name)
+                await self.cluster.start(self.nursery, name, **overrides)
             except RuntimeError:
                 return  # it was killed while it started
             if name in self.cluster.stores:
@@ -128,7 +128,7 @@ class Turmoil:
             return
         self.say(f"forget {name} at {at}")
         self.members.discard(name)
-        await self.cluster.forget(name, at=at)
+        await self.cluster.forget(name, at=at, force=True)
 
     async def lose_disk(self) -> None:
         name = self.pick(self.members)
@@ -136,7 +136,10 @@ class Turmoil:
             self.say(f"{name} loses its disk")
             self.ready.discard(name)
             await self.cluster.lose_disk(name)
-            await self.start(name)
+            through = self.pick(self.ready)
+            assert through is not None
+            self.cluster.through[name] = through
+            await self.start(name, **{"cluster.replace": True})
 
     async def part(self) -> None:
         name = self.pick(self.cluster.running)

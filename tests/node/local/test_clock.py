@@ -5,7 +5,6 @@ from __future__ import annotations
 from gossipnode.core.model.limits import MAX_CLOCK_SKEW_NANOSECONDS
 from gossipnode.node.local.clock import Clock
 from tests.node.support import NOW, SECOND, WallClock
-from tests.records import bare_record
 
 
 def test_a_stamp_is_what_the_wall_clock_says_or_else_the_next_one() -> None:
@@ -21,14 +20,6 @@ def test_a_stamp_is_what_the_wall_clock_says_or_else_the_next_one() -> None:
 def test_a_clock_that_starts_again_goes_on_above_the_stamps_that_were_kept() -> None:
     assert Clock(WallClock(), NOW + 5).next() == NOW + 6
     assert Clock(WallClock(), NOW - 5).next() == NOW
-
-
-def test_a_new_version_is_stamped_above_the_one_that_it_replaces() -> None:
-    clock = Clock(WallClock())
-    assert clock.next_over(None) == NOW
-    assert clock.next_over(bare_record("n/1", revision=NOW + 10)) == NOW + 11
-    assert clock.next_over(bare_record("n/1", revision=5, delete_time=NOW + 20)) == NOW + 21
-    assert clock.next_over(bare_record("n/1", revision=5)) == NOW + 22
 
 
 def test_the_stamp_of_a_peer_moves_the_clock_unless_it_lies_too_far_ahead() -> None:

@@ -1,26 +1,35 @@
-"""Which shards a node has filled: remembered for one view, also over a restart."""
+"""Which shards a node has filled: remembered under a fence, also over a restart."""
 
 from __future__ import annotations
 
 import trio
 
-from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.property import ShardId
 from gossipnode.node.local.fill_state import COUNT_PAUSE_SECONDS, FillState
 from gossipnode.node.local.local_state import LocalState
-from gossipnode.store.memory import MemoryStore
-from tests.node.members_and_groups import member, settled
-from tests.node.support import make_local, memory_store, put
+from tests.node.epochs import change, deleted, joins, settled
+from tests.node.support import make_local, put
 from tests.records import record
 
-JOINS = member("c", joined=5)
 S0, S1 = ShardId("sw", 0), ShardId("sw", 1)
 
 
-def joining(store: MemoryStore | None = None, *more: Record) -> LocalState:
+def joining() -> LocalState:
     """What c knows, which has just joined a and b: it is to hold both shards."""
-    local = make_local(store, own_name="c", groups={"sw": 2})
-    local.registry.took([JOINS, *more])
+    local = make_local(own_name="c", groups={"sw": 2})
+    change(local, joins("c"))
     return local
+
+
+async def fill(local: LocalState, shard: ShardId) -> None:
+    await local.fill.remember(local.shards.placement(shard))
+
+
+def told(local: LocalState) -> list[ShardId]:
+    """What a hello tells as filled, each under the fence of now."""
+    filled = local.fill.progress().filled
+    assert all(local.shards.placement(shard).fence == fence for shard, fence in filled.items())
+    return list(filled)
 
 
 def unfilled(local: LocalState, state: FillState | None = None) -> list[ShardId]:
@@ -28,7 +37,7 @@ def unfilled(local: LocalState, state: FillState | None = None) -> list[ShardId]
 
 
 async def restarted(local: LocalState) -> FillState:
-    """The state after a restart with the same store and the same registry."""
+    """The state after a restart with the same store in the same epoch."""
     state = FillState(local.shards, local.store)
     await state.recall()
     return state
@@ -39,62 +48,59 @@ async def test_a_new_replica_has_all_its_shards_to_fill() -> None:
     assert unfilled(local) == [S0, S1]
     source = make_local(own_name="a", groups={"sw": 2})
     assert source.shards.view.is_settled
-    source.registry.took([JOINS])
+    change(source, joins("c"))
     assert not source.shards.view.is_settled
     assert unfilled(source) == []
 
 
 async def test_what_was_filled_is_not_filled_again() -> None:
     local = joining()
-    view = local.shards.view
-    await local.fill.remember(view, S1)
+    await fill(local, S1)
     assert unfilled(local) == [S0]
-    assert local.fill.progress().filled_view == b""
-    await local.fill.remember(view, S0)
+    assert told(local) == [S1]
+    await fill(local, S0)
     assert unfilled(local) == []
-    assert local.fill.progress().filled_view == view.view_id
+    assert told(local) == [S0, S1]
 
 
 async def test_what_was_filled_is_remembered_over_a_restart() -> None:
     local = joining()
     assert unfilled(local, await restarted(local)) == [S0, S1]
-    await local.fill.remember(local.shards.view, S1)
+    await fill(local, S1)
     assert unfilled(local, await restarted(local)) == [S0]
-    await local.fill.remember(local.shards.view, S0)
+    await fill(local, S0)
     assert unfilled(local, await restarted(local)) == []
 
 
-async def test_what_was_filled_in_another_view_has_to_be_filled_again() -> None:
+async def test_what_was_filled_under_another_fence_has_to_be_filled_again() -> None:
     """Since then writes may have reached a quorum of other members."""
     local = joining()
-    await local.fill.remember(local.shards.view, S0)
-    local.registry.took([member("d", joined=9)])
+    await fill(local, S0)
+    change(local, joins("d"))
     placement = local.shards.placement(S0)
     assert "c" in placement.joining
     assert S0 in unfilled(local)
     assert S0 in unfilled(local, await restarted(local))
-    await local.fill.remember(local.shards.view, S1)
+    await fill(local, S1)
     assert S0 in unfilled(local)
     assert S1 not in unfilled(local)
 
 
 async def test_once_the_members_are_settled_nothing_is_left_to_fill() -> None:
     local = joining()
-    local.registry.took([settled(9, a=0, b=0, c=5)])
+    settled(local)
     assert local.shards.view.is_settled
     assert unfilled(local) == []
-    assert local.fill.progress().filled_view == local.shards.view.view_id
+    assert told(local) == []
 
 
 async def test_a_shard_that_there_is_no_longer_is_not_recalled() -> None:
-    store = memory_store()
-    local = joining(store)
-    await local.fill.remember(local.shards.view, S0)
-    await local.fill.remember(local.shards.view, S1)
-    fewer = make_local(store, own_name="c", groups={"sw": 1})
-    fewer.registry.took([JOINS])
-    state = await restarted(fewer)
-    assert unfilled(fewer, state) == []
+    local = joining()
+    await fill(local, S0)
+    change(local, deleted("sw"))
+    state = await restarted(local)
+    assert state.progress().filled == {}
+    assert unfilled(local, state) == []
 
 
 async def test_the_records_of_a_shard_are_counted_while_it_is_moved(autojump_clock: object) -> None:
@@ -108,7 +114,7 @@ async def test_the_records_of_a_shard_are_counted_while_it_is_moved(autojump_clo
         counts = dict(local.fill.progress().moving)
         assert sum(counts.values()) == 21
         assert [local.fill.count(shard) for shard in (S0, S1)] == list(counts.values())
-        local.registry.took([settled(9, a=0, b=0, c=5)])
+        settled(local)
         await trio.sleep(COUNT_PAUSE_SECONDS)
         assert local.fill.progress().moving == {}
         assert local.fill.count(S0) == 0
@@ -117,7 +123,7 @@ async def test_the_records_of_a_shard_are_counted_while_it_is_moved(autojump_clo
 
 async def test_a_shard_that_stays_where_it_is_is_not_counted(autojump_clock: object) -> None:
     local = make_local(own_name="a", members=("a",), groups={"sw": 8}, replicas=1)
-    local.registry.took([JOINS, settled(a=0)])
+    change(local, joins("c"))
     moved = {shard[:2] for shard in local.shards if local.shards.placement(shard).joining}
     assert 0 < len(moved) < 8
     async with trio.open_nursery() as nursery:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import structlog.testing
 
-from gossipnode.core.cluster.registry_records import member_entity
-from gossipnode.core.cluster.view import SYSTEM_SHARD
 from gossipnode.core.model.limits import MAX_CLOCK_SKEW_NANOSECONDS
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.node.local.local_state import LocalState
-from tests.node.members_and_groups import member
 from tests.node.support import NOW, SECOND, make_local, stored
 from tests.records import record
 
@@ -18,8 +15,8 @@ SHARD = ShardId("sw", 0)
 HOUR = 3600 * SECOND
 
 
-async def write(local: LocalState, *records: Record, shard: ShardId = SHARD) -> list[WriteOutcome]:
-    return [result.outcome for result in await local.writer.write([(shard, each) for each in records])]
+async def write(local: LocalState, *records: Record) -> list[WriteOutcome]:
+    return [result.outcome for result in await local.writer.write([(SHARD, each) for each in records])]
 
 
 async def test_the_clock_moves_on_past_what_was_stored() -> None:
@@ -49,20 +46,6 @@ async def test_a_record_that_was_there_already_is_no_news() -> None:
     with structlog.testing.capture_logs() as logs:
         assert await write(local, one) == [WriteOutcome.EQUAL]
     assert logs == []
-
-
-async def test_the_registry_hears_of_records_of_the_system_group_that_were_stored() -> None:
-    local = make_local(members=("a", "b"))
-    changed = local.registry.changed.pending
-    await write(local, record("n/1", revision=NOW))
-    assert not changed.is_set()
-    joined = member("c", 5, address="new:1")
-    assert await write(local, joined, shard=SYSTEM_SHARD) == [WriteOutcome.STORED]
-    assert changed.is_set()
-    assert list(local.shards.view.members) == ["a", "b", "c"]
-    older = member("c", 4, address="old:1")
-    assert await write(local, older, shard=SYSTEM_SHARD) == [WriteOutcome.OLDER]
-    assert local.registry.record(member_entity("c")) == joined
 
 
 async def test_every_write_is_told_to_those_who_wait_for_one() -> None:

@@ -6,12 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from gossipnode.core.cluster.view import SYSTEM_GROUP, SYSTEM_SHARD
 from gossipnode.core.model.entity_hash import shard_of
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.local.shard_map import ShardMap
 from gossipnode.node.refusals.request_errors import UnknownGroupError
-from tests.node.members_and_groups import group, member, settled
+from tests.node.epochs import change, created, joins, settled
 from tests.node.support import make_local
 from tests.records import entity
 
@@ -34,29 +33,18 @@ def test_every_shard_has_its_holder_and_each_node_names_its_own() -> None:
             assert shards.placement(shard).holders == shards.replicas(shard)
 
 
-def test_every_node_holds_the_registry_also_one_that_is_no_member() -> None:
-    for name in ("a", "nobody"):
-        shards = shards_of(name)
-        assert shards.holds(SYSTEM_SHARD)
-        assert shards.current(SYSTEM_SHARD) == SYSTEM_SHARD
-        assert SYSTEM_SHARD not in list(shards)
-    assert list(shards_of("nobody")) == []
-
-
 def test_an_entity_belongs_to_the_shard_that_the_core_says() -> None:
     shards = shards_of("a")
     for number in range(20):
         of = entity(f"n/{number}")
         assert shards.shard_of(of) == ShardId("sw", shard_of(of, 4))
-    assert shards.shard_of(entity("member/a", SYSTEM_GROUP)) == SYSTEM_SHARD
 
 
 def test_groups_have_their_numbers_of_shards() -> None:
     shards = shards_of("a")
-    assert shards.groups == {"sw": 4, SYSTEM_GROUP: 1}
-    assert [shards.shard_count(name) for name in shards.groups] == [4, 1]
+    assert shards.groups == {"sw": 4}
+    assert shards.shard_count("sw") == 4
     assert shards.shards_of("sw") == FOUR
-    assert shards.shards_of(SYSTEM_GROUP) == [SYSTEM_SHARD]
     assert shards.find("sw", 3) == FOUR[3]
     assert [shards.find(*unknown) for unknown in (("sw", 4), ("nope", 0))] == [None, None]
 
@@ -78,9 +66,9 @@ def test_an_unknown_group_is_told_with_those_that_there_are(ask: Callable[[Shard
 
 def test_a_peer_means_the_shard_of_the_present_incarnation() -> None:
     local = make_local(groups={"sw": 1})
-    local.registry.took([group("made", incarnation=7)])
-    assert local.shards.current(ShardId("made", 0)) == ShardId("made", 0, 7)
-    assert local.shards.find("made", 0) == ShardId("made", 0, 7)
+    change(local, created("made"))
+    assert local.shards.current(ShardId("made", 0)) == ShardId("made", 0, 2)
+    assert local.shards.find("made", 0) == ShardId("made", 0, 2)
     assert not local.shards.holds(ShardId("made", 0))
 
 
@@ -88,11 +76,11 @@ def test_members_that_change_move_shards_at_once_and_those_who_wait_hear_of_it()
     local = make_local(own_name="b", members=("a",), groups={"sw": 4}, replicas=1)
     assert list(local.shards) == []
     changed = local.shards.changed.pending
-    local.registry.took([member("b", joined=5), settled(a=0)])
+    change(local, joins("b"))
     assert changed.is_set()
     coming = list(local.shards)
-    # Until the members are settled the old holder is a replica, too.
+    # Until a shard is settled the old holder is a replica, too.
     assert [local.shards.replicas(shard) for shard in coming] == [("a", "b")] * len(coming)
-    local.registry.took([settled(9, a=0, b=5)])
+    settled(local)
     assert list(local.shards) == coming != []
     assert [local.shards.replicas(shard) for shard in coming] == [("b",)] * len(coming)

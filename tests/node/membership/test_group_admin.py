@@ -1,28 +1,25 @@
-"""Groups as records of the registry: made, changed, deleted, and made at two places at once."""
+"""Groups as part of every epoch: made, changed and deleted, by a majority."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import pytest
-import structlog.testing
 import trio
 
+from gossipnode.core.cluster.changes import ChangeRefusedError, GroupExistsError
+from gossipnode.core.cluster.cluster_metadata import Group, InvalidGroupError
 from gossipnode.core.cluster.placement import AckLevel
-from gossipnode.core.cluster.registry_records import InvalidGroupError, group_entity
-from gossipnode.core.cluster.view import SYSTEM_GROUP, SYSTEM_SHARD, Group
 from gossipnode.core.model.property import Entity, ShardId
-from gossipnode.node.local.registry import registry_record
 from gossipnode.node.refusals.request_errors import (
-    ConfiguredGroupError,
-    GroupExistsError,
     RefusedGroupError,
+    TooFewMembersError,
     TooFewReplicasError,
     UnknownGroupError,
     UnknownLevelError,
 )
 from gossipnode.sim import Cluster
-from tests.node.moving import eventually, held, moving, moving_cluster, put_one, value
+from tests.node.moving import eventually, held, moving, moving_cluster, put_one, settled, tidy, value
 
 pytestmark = pytest.mark.slow
 
@@ -58,9 +55,9 @@ async def test_a_created_group_works_on_every_member_at_once(autojump_clock: obj
 
 
 async def test_a_group_has_defaults(autojump_clock: object) -> None:
-    cluster = moving_cluster(names="a")
+    cluster = moving_cluster(names="a", groups=("sw:1:1",))
     async with moving(cluster):
-        group = (await cluster.parts("a").membership.groups.create("new")).group
+        group = (await cluster.parts("a").membership.groups.create("new", force=True)).group
         default = Group("new")
         assert (group.shards, group.replicas, group.ack) == (
             default.shards,
@@ -101,7 +98,7 @@ async def test_a_member_that_was_cut_off_has_the_group_soon(autojump_clock: obje
         ({"name": ""}, InvalidGroupError, "name: expected"),
         ({"name": "a/b"}, InvalidGroupError, "name: expected"),
         ({"name": "_x"}, RefusedGroupError, "the system's own"),
-        ({"name": SYSTEM_GROUP}, RefusedGroupError, "the system's own"),
+        ({"name": "_system"}, RefusedGroupError, "the system's own"),
         ({"name": "x", "shards": 5000}, InvalidGroupError, "shards: expected 1 to"),
         ({"name": "x", "shards": -1}, InvalidGroupError, "shards: expected 1 to"),
         ({"name": "x", "replicas": -1}, InvalidGroupError, "replicas: expected 1 to"),
@@ -193,25 +190,28 @@ async def test_a_change_that_cannot_be_is_refused(autojump_clock: object) -> Non
         with pytest.raises(UnknownGroupError):
             await groups.alter("new", ack="all")
         with pytest.raises(RefusedGroupError):
-            await groups.alter(SYSTEM_GROUP, ack="all")
+            await groups.alter("_system", ack="all")
         with pytest.raises(UnknownLevelError):
             await groups.alter("sw", ack="most")
         with pytest.raises(InvalidGroupError):
             await groups.alter("sw", tombstone_retention_seconds=-1)
 
 
-async def test_a_configured_group_can_be_altered_and_not_deleted(autojump_clock: object) -> None:
+async def test_a_group_of_the_configuration_is_one_like_all_others(autojump_clock: object) -> None:
     cluster = moving_cluster()
     async with moving(cluster) as nursery:
         await put_one(cluster, "a", "n/1", 1)
         await cluster.parts("a").membership.groups.alter("sw", indexes=["k"])
-        with pytest.raises(ConfiguredGroupError):
-            await cluster.parts("a").membership.groups.delete("sw")
         await cluster.end("b")
         await cluster.start(nursery, "b")
         for name in "abc":
             assert cluster.view(name).groups["sw"].indexes == ("k",)
             assert await value(cluster, name, "n/1") == 1
+        await cluster.parts("a").membership.groups.delete("sw")
+        await cluster.end("b")
+        await cluster.start(nursery, "b")
+        for name in "abc":
+            assert "sw" not in cluster.view(name).groups
 
 
 # --- delete ---
@@ -254,84 +254,55 @@ async def test_a_group_made_again_never_shows_old_records(autojump_clock: object
         await eventually(lambda: len({shard.incarnation for shard in shards_of(cluster, "new")}) == 1)
 
 
-async def test_a_creator_that_did_not_know_of_a_deletion_brings_nothing_back(autojump_clock: object) -> None:
-    """b never heard of the group, and c never of its end. Only a knows both, and its knowledge spreads."""
-    cluster = moving_cluster()
-    async with moving(cluster) as nursery:
-        await cluster.isolate("b")
-        await cluster.parts("a").membership.groups.create("new")
-        for number in range(5):
-            await put_one(cluster, "a", f"n/{number}", number, group="new", ack="one")
-        await eventually(lambda: same_everywhere(cluster, "new", "ac"))
-        await eventually(lambda: any(shard.group == "new" for shard in held(cluster, "c")))
-        await cluster.end("c")
-        await cluster.parts("a").membership.groups.delete("new")
-        await eventually(lambda: not any(shard.group == "new" for shard in held(cluster, "a")))
-        await trio.sleep(1)
-        await cluster.parts("b").membership.groups.create("new")
-        cluster.faults.heal()
-        await eventually(lambda: same_everywhere(cluster, "new", "ab"))
-        await trio.sleep(5)
-        await cluster.start(nursery, "c")
-        await eventually(lambda: same_everywhere(cluster, "new"))
-        await trio.sleep(30)
-        for name in "abc":
-            for number in range(5):
-                assert await value(cluster, name, f"n/{number}", group="new") is None
-
-
-# --- the same name at two places at once ---
-
-
-async def test_a_group_made_twice_at_once_ends_as_one_with_all_records(autojump_clock: object) -> None:
+async def test_a_minority_makes_changes_and_deletes_nothing(autojump_clock: object) -> None:
     cluster = moving_cluster()
     async with moving(cluster):
+        await cluster.parts("a").membership.groups.create("old")
+        await eventually(lambda: same_everywhere(cluster, "old"))
         await cluster.isolate("c")
-        await cluster.parts("a").membership.groups.create("new", shards=2, ack="one")
-        await trio.sleep(1)
-        await cluster.parts("c").membership.groups.create("new", shards=3, ack="one")
-        for number in range(6):
-            await put_one(cluster, "a", f"n/{number}", number, group="new")
-            await put_one(cluster, "c", f"n/{number + 100}", number, group="new")
-        await put_one(cluster, "a", "n/both", 1, group="new")
-        await trio.sleep(1)
-        await put_one(cluster, "c", "n/both", 2, group="new")
-        with structlog.testing.capture_logs() as logs:
-            cluster.faults.heal()
-            await eventually(lambda: same_everywhere(cluster, "new"))
-            assert cluster.view("a").groups["new"].shards == 3
-            await eventually(
-                lambda: len({shard.incarnation for shard in shards_of(cluster, "new")}) == 1,
-                "the loser's records are moved",
-            )
-        warnings = [log for log in logs if log["event"].startswith("group was created twice at once")]
-        assert warnings
-        assert {(log["log_level"], log["group"]) for log in warnings} == {("warning", "new")}
-        for name in "abc":
-            for number in range(6):
-                assert await value(cluster, name, f"n/{number}", group="new", ack="all") == number
-                assert await value(cluster, name, f"n/{number + 100}", group="new", ack="all") == number
-            assert await value(cluster, name, "n/both", group="new", ack="all") == 2
-
-
-async def test_the_losers_records_move_also_from_a_member_that_was_away(autojump_clock: object) -> None:
-    cluster = moving_cluster()
-    async with moving(cluster) as nursery:
-        await cluster.isolate("c")
-        await cluster.parts("c").membership.groups.create("new", ack="one")
-        await put_one(cluster, "c", "n/1", 1, group="new")
-        await cluster.end("c")
+        groups = cluster.parts("c").membership.groups
+        with pytest.raises(TooFewMembersError, match="1 of 3 members agreed"):
+            await groups.create("new")
+        with pytest.raises(TooFewMembersError, match="1 of 3 members agreed"):
+            await groups.alter("old", ack="all")
+        await cluster.parts("a").membership.groups.delete("old")
         cluster.faults.heal()
-        await trio.sleep(1)
-        won = (await cluster.parts("a").membership.groups.create("new")).group
-        await put_one(cluster, "a", "n/2", 2, group="new")
-        await cluster.start(nursery, "c")
-        await eventually(
-            lambda: {shard.incarnation for shard in shards_of(cluster, "new")} == {won.incarnation}
-        )
+        await eventually(lambda: len({cluster.view(name).epoch for name in "abc"}) == 1)
+        await trio.sleep(30)
         for name in "abc":
-            assert await value(cluster, name, "n/1", group="new") == 1
-            assert await value(cluster, name, "n/2", group="new") == 2
+            assert "old" not in cluster.view(name).groups
+
+
+async def test_replicas_are_added_and_taken_away_while_records_stay(autojump_clock: object) -> None:
+    cluster = moving_cluster(names="abcde", groups=("sw:4:2",))
+    async with moving(cluster):
+        for number in range(20):
+            await put_one(cluster, "abcde"[number % 5], f"n/{number}", number)
+        for replicas in (4, 1, 3):
+            change = await cluster.parts("b").membership.groups.alter("sw", replicas=replicas)
+            assert change.group.replicas == replicas
+            for number in range(20):
+                assert await value(cluster, "a", f"n/{number}") == number
+            await settled(cluster, "abcde")
+            await tidy(cluster)
+            for shard in cluster.view("a").shards():
+                placement = cluster.view("a").placement(shard)
+                assert placement is not None
+                assert len(placement.holders) == replicas
+            for number in range(20):
+                assert await value(cluster, "abcde"[number % 5], f"n/{number}", ack="all") == number
+
+
+async def test_more_replicas_than_members_want_to_be_forced(autojump_clock: object) -> None:
+    cluster = moving_cluster()
+    async with moving(cluster):
+        groups = cluster.parts("a").membership.groups
+        with pytest.raises(ChangeRefusedError, match="is to have 4 replicas, and the number of members is 3"):
+            await groups.create("new", replicas=4)
+        with pytest.raises(ChangeRefusedError, match="is to have 4 replicas, and the number of members is 3"):
+            await groups.alter("sw", replicas=4)
+        await groups.create("new", replicas=4, force=True)
+        await put_one(cluster, "a", "n/1", 1, group="new")
 
 
 # --- the system's own ---
@@ -341,28 +312,11 @@ async def test_clients_do_not_write_to_groups_of_the_system(autojump_clock: obje
     cluster = moving_cluster(names="a", groups=("sw:1:1",))
     async with moving(cluster):
         with pytest.raises(RefusedGroupError):
-            await put_one(cluster, "a", "member/x", 1, group=SYSTEM_GROUP)
+            await put_one(cluster, "a", "member/x", 1, group="_system")
         with pytest.raises(RefusedGroupError):
-            await cluster.coordinator("a").delete(Entity(SYSTEM_GROUP, "member", "a"))
+            await cluster.coordinator("a").delete(Entity("_system", "member", "a"))
         with pytest.raises(RefusedGroupError):
-            await cluster.parts("a").membership.groups.delete(SYSTEM_GROUP)
-
-
-async def test_a_definition_that_makes_no_sense_is_left_out(autojump_clock: object) -> None:
-    cluster = moving_cluster()
-    async with moving(cluster):
-        made = (await cluster.parts("a").membership.groups.create("new")).group
-        for name, tags in (("other", {"shards": "many"}), (SYSTEM_GROUP, {"shards": 1})):
-            record = registry_record(group_entity(name), tags, revision=9, created=9)
-            await cluster.nodes["a"].parts.local.writer.write([(SYSTEM_SHARD, record)])
-        with trio.fail_after(30):
-            roots = [cluster.nodes[name].parts.local.registry for name in "abc"]
-            await eventually(lambda: len({registry.root for registry in roots}) == 1)
-        for name in "abc":
-            assert set(cluster.view(name).groups) == {"new", "sw"}
-            assert cluster.view(name).groups["new"] == made
-        await cluster.parts("b").membership.groups.create("other")
-        await put_one(cluster, "c", "n/1", 1, group="other")
+            await cluster.parts("a").membership.groups.delete("_system")
 
 
 async def test_a_group_survives_the_restart_of_all(autojump_clock: object) -> None:
@@ -380,7 +334,7 @@ async def test_a_group_survives_the_restart_of_all(autojump_clock: object) -> No
 async def test_with_too_few_members_a_quorum_is_refused_by_the_number(autojump_clock: object) -> None:
     cluster = moving_cluster(names="a", groups=("sw:1:1",))
     async with moving(cluster):
-        await cluster.parts("a").membership.groups.create("new", replicas=3)
+        await cluster.parts("a").membership.groups.create("new", replicas=3, force=True)
         with pytest.raises(TooFewReplicasError, match="there are 1 members for 3 replicas"):
             await put_one(cluster, "a", "n/1", 1, group="new")
         await put_one(cluster, "a", "n/1", 1, group="new", ack="one")

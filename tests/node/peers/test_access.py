@@ -7,19 +7,19 @@ from collections.abc import Sequence
 import pytest
 
 from gossipnode.config.settings import Settings
-from gossipnode.core.cluster.registry_records import member_entity
+from gossipnode.core.cluster.view import ClusterView
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.access import Access
 from gossipnode.rpc import CallContext, ReplyBudget, RpcError, Status
 from gossipnode.wire import services
 from tests.concurrency.accounts import account
+from tests.node.epochs import change, dropped, joins
 from tests.node.peers.issuing import Issuer, settings
-from tests.node.support import make_local, member_seeds
-from tests.records import record
+from tests.node.support import make_local
 
 
 def access_of(node: Settings, members: Sequence[str] = ("a", "b")) -> Access:
-    return Access(node, make_local(members=members).registry)
+    return Access(node, make_local(members=members).cluster)
 
 
 def call(path: str = services.REPAIR.path, names: Sequence[str] = (), **metadata: str) -> CallContext:
@@ -53,6 +53,7 @@ def test_another_cluster_is_refused_on_every_method() -> None:
         services.REPLICA_EXCHANGE,
         services.REPLICA_SCAN,
         services.REPLICA_HELLO,
+        services.REPLICA_EPOCH,
     ],
 )
 def test_what_replicas_ask_takes_a_members_certificate(method: object, certificates: Issuer) -> None:
@@ -77,21 +78,33 @@ def test_a_node_that_joins_shows_a_certificate_with_its_own_name(certificates: I
 
 
 def test_who_is_a_member_is_asked_again_for_each_call(certificates: Issuer) -> None:
-    registry = make_local(members=("a", "b")).registry
-    access = Access(settings(**certificates.issue("a")), registry)
+    local = make_local(members=("a", "b"))
+    access = Access(settings(**certificates.issue("a")), local.cluster)
     assert refusal(access, call(names=["c"]))
-    registry.took(member_seeds(("c",)))
+    change(local, joins("c"))
     assert not refusal(access, call(names=["c"]))
     assert not refusal(access, call(names=["b"]))
 
 
-def test_a_forgotten_member_may_still_hand_over_what_it_has(certificates: Issuer) -> None:
-    registry = make_local(members=("a", "b")).registry
-    access = Access(settings(**certificates.issue("a")), registry)
-    gone = record(member_entity("b"), revision=5, delete_time=5)
-    registry.took([gone])
-    assert "b" not in registry.view.members
+def test_a_member_that_was_dropped_is_refused_at_once(certificates: Issuer) -> None:
+    local = make_local(members=("a", "b"))
+    access = Access(settings(**certificates.issue("a")), local.cluster)
     assert not refusal(access, call(names=["b"]))
+    change(local, dropped("b"))
+    assert refusal(access, call(names=["b"]))
+    assert refusal(access, call(services.REPLICA_EXCHANGE.path, ["b"]))
+    for told in (services.REPLICA_HELLO, services.REPLICA_EPOCH):
+        assert not refusal(access, call(told.path, ["b"], node="b")), "it is told that it was dropped"
+        assert refusal(access, call(told.path, ["x"]))
+
+
+def test_a_node_that_is_about_to_join_answers_the_member_that_looks_for_it(certificates: Issuer) -> None:
+    local = make_local(own_name="c", members=("c",))
+    local.cluster.view = ClusterView(local.cluster.configured, formed=False)
+    access = Access(settings(**certificates.issue("c")), local.cluster)
+    assert not refusal(access, call(services.REPLICA_HELLO.path, ["a"], node="a"))
+    assert refusal(access, call(services.REPLICA_HELLO.path, ["b"], node="a"))
+    assert refusal(access, call(services.REPLICA_EXCHANGE.path, ["a"], node="a"))
 
 
 def test_clients_need_no_members_name(certificates: Issuer) -> None:

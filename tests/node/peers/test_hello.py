@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.lowlevel
+import trio.testing
 
-from gossipnode.core.cluster.view import SYSTEM_SHARD
 from gossipnode.node.peers.hello import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS, Hellos
 from gossipnode.node.peers.members import Peer
 from gossipnode.sim import Cluster, running
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from tests.node.members_and_groups import group
+from tests.node.epochs import created
 
 NO_CHANGE_SECONDS = 10 * HELLO_MAX_SECONDS
 
@@ -51,25 +52,65 @@ async def test_one_that_hangs_delays_no_hello_to_another(autojump_clock: object)
             assert peer_of(cluster, "a", "c").state == "down"
 
 
-async def test_another_registry_is_noted_and_compared(autojump_clock: object) -> None:
+async def test_another_epoch_is_noted_and_taken_over(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
         await trio.sleep(NO_CHANGE_SECONDS)
-        a, b = cluster.parts("a"), cluster.parts("b")
-        await b.local.writer.write([(SYSTEM_SHARD, group("new", incarnation=5))])
-        assert a.local.registry.root != b.local.registry.root
+        a, b = cluster.parts("a").local.cluster, cluster.parts("b").local.cluster
+        assert b.metadata is not None
+        await b.adopt(created("new")(b.metadata), 0)
+        assert (a.epoch, b.epoch) == (1, 2)
         await hellos_of(cluster, "a").greet(peer_of(cluster, "a", "b"))
         await trio.sleep(0.1)
-        assert a.local.registry.root == b.local.registry.root
+        assert a.metadata == b.metadata
+
+
+async def test_one_that_is_behind_is_told(autojump_clock: object) -> None:
+    async with running(Cluster()) as cluster:
+        await trio.sleep(NO_CHANGE_SECONDS)
+        a, b = cluster.parts("a").local.cluster, cluster.parts("b").local.cluster
+        assert a.metadata is not None
+        await a.adopt(created("new")(a.metadata), 0)
+        await hellos_of(cluster, "a").greet(peer_of(cluster, "a", "b"))
+        await trio.sleep(0.1)
+        assert b.epoch == 2
+
+
+async def test_somebody_else_at_a_members_address_is_not_taken_for_it(autojump_clock: object) -> None:
+    async with running(Cluster()) as cluster:
+        await trio.sleep(1)
+        b, hellos = peer_of(cluster, "a", "b"), hellos_of(cluster, "a")
+        b.name = "z"
+        await hellos.greet(b)
+        assert (b.state, b.problem) == ("down", "'b' answers at b:7400")
+
+
+async def test_a_member_is_where_it_says(autojump_clock: object) -> None:
+    async with running(Cluster()) as cluster:
+        await trio.sleep(1)
+        members, hellos = cluster.parts("a").members, hellos_of(cluster, "a")
+        said = hellos_of(cluster, "b").hello()
+        said.address = "elsewhere:1"
+        await cluster.end("b")  # its own hellos would say where it is
+        for wrong in ({"birth": said.birth + 1}, {"cluster_id": b"another cluster!"}):
+            other = pb.HelloMessage()
+            other.CopyFrom(said)
+            for field, value in wrong.items():
+                setattr(other, field, value)
+            hellos.answer(other)
+            assert str(members.peers["b"].address) == "b:7400"
+        hellos.answer(said)
+        await trio.testing.wait_all_tasks_blocked()
+        assert str(members.peers["b"].address) == "elsewhere:1"
 
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_a_hello_is_answered_and_only_a_member_is_noted(known: bool, autojump_clock: object) -> None:
     async with running(Cluster(), "a") as cluster:
         hellos, members = hellos_of(cluster, "a"), cluster.parts("a").members
-        said = pb.HelloRequest(node="b" if known else "stranger", filled_view=b"view")
+        said = pb.HelloMessage(node="b" if known else "stranger")
         said.moving.add(group="sw", shard=0, records=7)
         answer = hellos.answer(said)
-        assert (answer.node, answer.registry_root) == ("a", cluster.parts("a").local.registry.root)
+        assert (answer.node, answer.epoch) == ("a", 1)
         progress = members.peers["b"].progress
         assert progress.moving == ({("sw", 0): 7} if known else {})
         assert members.peers["b"].state == ("up" if known else "down")

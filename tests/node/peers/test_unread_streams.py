@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from gossipnode.core.cluster.view import SYSTEM_SHARD
+from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import RoundOutcome
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.core.session.messages import TreeRoot
@@ -79,7 +79,7 @@ async def everybody_is_served(cluster: Cluster, name: str) -> None:
     parts = cluster.parts(name)
     for peer in parts.members.peers.values():
         assert peer.state == "up"
-        hop = await parts.repair.sessions.compare(peer, SYSTEM_SHARD, parts.members.metadata)
+        hop = await parts.repair.sessions.compare(peer, ShardId("sw", 0), parts.members.metadata)
         assert hop.end is HopEnd.EQUAL, hop.reason
     outcome = (await cluster.round(name)).outcome
     assert outcome in (RoundOutcome.CONVERGED, RoundOutcome.REPAIRED)

@@ -12,7 +12,7 @@ from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_errors import ShardGoneError, ViewConflictError
 from gossipnode.node.repair.shard_store import CallerView, ShardStore
 from gossipnode.store.memory_image import MemoryImage
-from tests.node.members_and_groups import group
+from tests.node.epochs import change, created, deleted, joins
 from tests.node.support import NOW, make_local, memory_store
 from tests.records import entity, record
 
@@ -24,8 +24,15 @@ NAMED = ShardId("made", 0)
 def holding(*, incarnation: int = 7, own_name: str = "a") -> LocalState:
     """A node of a cluster in which a group was made."""
     local = make_local(own_name=own_name, groups={})
-    local.registry.took([group("made", incarnation, incarnation=incarnation)])
+    make(local, incarnation)
     return local
+
+
+def make(local: LocalState, incarnation: int) -> None:
+    """Have the group made in the epoch of this number."""
+    at = local.cluster.epoch
+    change(local, *(joins(f"j{number}") for number in range(at, incarnation - 1)), created("made"))
+    assert local.shards.find("made", 0) == ShardId("made", 0, incarnation)
 
 
 def made(key: str, revision: int = 1) -> Record:
@@ -113,7 +120,8 @@ async def test_a_shard_that_was_given_up_meanwhile_is_not_written_to() -> None:
     store = ShardStore(local, ShardId("made", 0, 7))
     assert await store.tree(NAMED) is not None
     await store.write(Write((made("n/1"),)))
-    local.registry.took([group("made", 9, incarnation=9)])
+    change(local, deleted("made"))
+    make(local, 9)
     await local.store.drop(ShardId("made", 0, 7))
     with pytest.raises(ShardGoneError, match="shard made/0 is held here no more"):
         await store.write(Write((made("n/2"),)))

@@ -9,7 +9,6 @@ from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.query.replica_messages import (
     SAME,
-    Done,
     ReadRecords,
     RecordsRead,
     RecordsWritten,
@@ -17,25 +16,26 @@ from gossipnode.core.query.replica_messages import (
     Wanted,
     WriteRecords,
 )
+from gossipnode.core.query.request_lineage import KnownRequest, Lineage
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.replica import replica as replicas
 from gossipnode.node.replica.replica import READ_REPLY_MAX_BYTES, Replica
 from gossipnode.rpc import Status
 from tests.node.hand_off.placed import SHARD, joiner_of, placed
-from tests.node.members_and_groups import member
 from tests.node.moving import eventually, moving, moving_cluster
-from tests.node.support import make_local, put, stored
+from tests.node.support import NOW, SECOND, make_local, put, stored
 from tests.records import entity, record
 
 
-def asked(local: LocalState, *keys: str, request_id: str = "") -> ReadRecords:
+def asked(local: LocalState, *keys: str, clock: int = 0) -> ReadRecords:
     """A read in the view that the replica has itself."""
     fence = local.shards.placement(SHARD).fence
-    return ReadRecords(SHARD, fence, tuple(Wanted(entity(key)) for key in keys), request_id)
+    return ReadRecords(SHARD, fence, tuple(Wanted(entity(key)) for key in keys), clock=clock)
 
 
 def written(local: LocalState, *records: Record, request_id: str = "", created: bool = False) -> WriteRecords:
-    return WriteRecords(SHARD, local.shards.placement(SHARD).fence, records, request_id, created)
+    before = Lineage() if request_id else None
+    return WriteRecords(SHARD, local.shards.placement(SHARD).fence, records, request_id, created, before)
 
 
 async def test_what_the_asker_has_already_is_not_sent() -> None:
@@ -95,32 +95,23 @@ async def test_each_request_is_told_of_its_own_records() -> None:
     assert outcomes == [[WriteOutcome.STORED] * 2, [WriteOutcome.OLDER], [WriteOutcome.EQUAL]]
 
 
-async def test_nothing_is_served_while_a_member_that_lost_its_store_counts_as_before() -> None:
-    local = make_local()
-    replica = Replica(local)
-    local.registry.took([member("b", 2, birth=10), member("b", 3, birth=11)])
-    answer = await replica.read(asked(local, "n/1"))
-    assert answer == Refusal(Status.FAILED_PRECONDITION.value, "a sees that b has lost them", other_view=True)
-
-
 async def test_a_request_that_was_carried_out_is_known_when_it_comes_again(autojump_clock: object) -> None:
     local = make_local()
     replica = Replica(local)
     first = record("n/1", revision=5)
     await replica.write([written(local, first, request_id="one", created=True)])
-    assert await replica.read(asked(local, "n/1", request_id="one")) == RecordsRead(
-        (first,), Done(first, True)
-    )
-    # The record as it is now is told of, not as it was then.
+    one = KnownRequest("one", True, 5)
+    asked_now = asked(local, "n/1", clock=NOW)
+    assert await replica.read(asked_now) == RecordsRead((first,), Lineage((one,)), floor=5)
+    # Of a version that came on another path it is not known whether it was built upon that.
     newer = record("n/1", revision=6)
     await replica.write([written(local, newer)])
-    assert await replica.read(asked(local, "n/1", request_id="one")) == RecordsRead(
-        (newer,), Done(newer, True)
-    )
-    for unknown in (asked(local, "n/1"), asked(local, "n/1", request_id="two")):
-        assert await replica.read(unknown) == RecordsRead((newer,))
-    # One id for two records: the second request was not carried out.
-    assert await replica.read(asked(local, "n/2", request_id="one")) == RecordsRead((None,))
+    assert await replica.read(asked_now) == RecordsRead((newer,), Lineage((one,), since=6), floor=6)
+    # A read that no write follows, or one of other records, tells nothing of it.
+    assert await replica.read(asked(local, "n/1")) == RecordsRead((newer,))
+    assert await replica.read(asked(local, "n/2", clock=NOW)) == RecordsRead((None,), Lineage())
+    both = await replica.read(asked(local, "n/1", "n/2", clock=NOW))
+    assert both == RecordsRead((newer, None), None, floor=6)
 
 
 async def test_a_write_that_came_too_late_is_not_known_as_done(autojump_clock: object) -> None:
@@ -129,7 +120,15 @@ async def test_a_write_that_came_too_late_is_not_known_as_done(autojump_clock: o
     newer = record("n/1", revision=6)
     await put(local, newer)
     await replica.write([written(local, record("n/1", revision=5), request_id="one")])
-    assert await replica.read(asked(local, "n/1", request_id="one")) == RecordsRead((newer,))
+    answer = await replica.read(asked(local, "n/1", clock=NOW))
+    assert answer == RecordsRead((newer,), Lineage((), since=6), floor=6)
+
+
+async def test_a_clock_too_far_ahead_is_refused_and_told_ours() -> None:
+    local = make_local()
+    answer = await Replica(local).read(asked(local, "n/1", clock=NOW + 3 * 3600 * SECOND))
+    text = "a's clock is 3 h behind yours"
+    assert answer == Refusal(Status.FAILED_PRECONDITION.value, text, clock=NOW)
 
 
 @pytest.mark.slow

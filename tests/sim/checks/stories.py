@@ -35,6 +35,9 @@ SHARD = ShardId("n", 0)
 At: TypeAlias = tuple[float, float | None]
 """When an operation began and ended."""
 
+ROUND = "r1"
+"""The id of each round."""
+
 EQUAL = Hop("a", "b", HopEnd.EQUAL)
 MOVED = Hop("a", "b", HopEnd.REPAIRED, sent=1)
 FAILED = Hop("a", "b", HopEnd.FAILED, "b is away")
@@ -109,9 +112,12 @@ class Story:
         after: bool = True,
         final: bool = False,
         cause: str = "asked",
+        lacking: tuple[str, ...] = (),
     ) -> None:
         """A round of the shard n/0 over three replicas."""
-        seen = RoundSeen(at[0], at[1], "a", SHARD, outcome, hops, 3, before, after, final, cause)
+        seen = RoundSeen(
+            at[0], at[1], "a", SHARD, outcome, hops, 3, before, after, final, cause, ROUND, lacking
+        )
         self.history.rounds.append(seen)
 
     def calm(self, begins: float, ends: float) -> None:

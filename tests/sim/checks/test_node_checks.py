@@ -5,11 +5,23 @@ from __future__ import annotations
 import pytest
 
 from gossipnode.sim.checks import end_checks
+from gossipnode.sim.checks.key_story import group_of
 from gossipnode.sim.checks.node_checks import ANSWER_SECONDS, AVAILABLE_AFTER_SECONDS
-from gossipnode.sim.history.history import CLOCK, DOWN, Defect, Harm, NodeEnded, Period, Usage, WentBack
-from gossipnode.sim.history.operations import Get
+from gossipnode.sim.history.history import (
+    CLOCK,
+    DOWN,
+    MEMBERS,
+    Defect,
+    Harm,
+    NodeEnded,
+    Period,
+    Usage,
+    WentBack,
+)
+from gossipnode.sim.history.operations import Failed, Get
 from tests.sim.checks.stories import KEY, OTHER, Story
 
+GROUP = group_of(KEY)
 SERVED = AVAILABLE_AFTER_SECONDS + 1
 
 
@@ -32,6 +44,21 @@ def test_a_node_that_finds_a_defect_of_its_own() -> None:
     assert story.broken() == {"always_no_defects"}
 
 
+@pytest.mark.parametrize(
+    ("left_out", "complains"), [("b (is down)", False), ("b (is down), c (is down)", True)]
+)
+def test_replicas_that_are_needed_and_not_asked(left_out: str, complains: bool) -> None:
+    """Two of three replicas are a quorum: one may be left out, and not two."""
+    story = Story()
+    story.at_one_node = True
+    story.history.groups = {GROUP: 3}
+    said = Failed("UnreachableError", f"a: sw/0: 1 of 3 replicas answered; not: {left_out}", maybe=True)
+    story.add(Get(KEY), said, (1, 2))
+    assert story.broken() == ({"always_needed_replicas_are_asked"} if complains else set())
+    story.history.harms.append(Harm(MEMBERS, "d", 0, 9))
+    assert not story.broken()
+
+
 def test_a_failure_while_a_majority_serves() -> None:
     story = Story()
     story.history.served.append(Period(0, 1000))
@@ -51,6 +78,24 @@ def test_a_majority_is_the_same_one_all_the_time(second: str, kind: str, complai
     story.history.harms += [Harm(DOWN, "b", 1, SERVED - 5), Harm(kind, second, SERVED - 4, 1000)]
     story.fail((SERVED, SERVED + 10), "x")
     assert story.broken() == ({"eventually_available"} if complains else set())
+
+
+@pytest.mark.parametrize(
+    ("ended", "complains"),
+    [
+        (NodeEnded(5.0, "a", "the cluster has forgotten a", True, forgotten=True), False),
+        (NodeEnded(5.0, "a", "it was asked to", True), True),
+        (NodeEnded(5.0, "b", "the cluster has forgotten b", True, forgotten=True), True),
+        (NodeEnded(999.0, "a", "the cluster has forgotten a", True, forgotten=True), True),
+    ],
+)
+def test_a_node_that_is_a_member_no_more_serves_nobody(ended: NodeEnded, complains: bool) -> None:
+    story = Story()
+    story.at_one_node = True
+    story.history.served.append(Period(0, 1000))
+    story.history.ended_nodes.append(ended)
+    story.fail((SERVED, SERVED + 10), "x")
+    assert story.broken() & {"eventually_available"} == ({"eventually_available"} if complains else set())
 
 
 def test_no_answer_while_a_majority_serves() -> None:

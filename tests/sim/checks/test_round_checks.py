@@ -7,9 +7,9 @@ import pytest
 from gossipnode.core.ring.round import Hop
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.sim.checks.round_checks import CALM_BEFORE_SECONDS, MADE_GOOD_SECONDS, ROUND_ENDS_SECONDS
-from gossipnode.sim.history.history import DOWN, Harm
+from gossipnode.sim.history.history import CLOCK, DISK, DOWN, Harm, NodeEnded
 from gossipnode.sim.history.operations import NOBODYS
-from tests.sim.checks.stories import EQUAL, FAILED, MOVED, Story
+from tests.sim.checks.stories import EQUAL, FAILED, MOVED, ROUND, SHARD, Story
 
 LATE = 10 * CALM_BEFORE_SECONDS
 SPAN = (LATE, LATE + 1)
@@ -66,6 +66,57 @@ def test_a_round_that_says_repaired_over_a_hop_that_failed() -> None:
     story = Story()
     story.round(SPAN, "repaired", MOVED, FAILED, EQUAL)
     assert story.broken() == {"always_rounds_claim_what_their_hops_show"}
+
+
+def test_a_round_that_says_repaired_without_the_report_of_a_hop() -> None:
+    story = Story()
+    story.round(SPAN, "repaired", MOVED, EQUAL)
+    assert story.broken() == {"always_rounds_claim_what_their_hops_show"}
+
+
+def test_a_round_that_says_converged_of_a_replica_that_holds_no_such_shard() -> None:
+    story = Story()
+    story.round(SPAN, "converged", EQUAL, EQUAL, EQUAL, lacking=("b",))
+    assert story.broken() == {"always_rounds_claim_what_their_hops_show"}
+    story.history.deleted_groups[SHARD.group] = LATE
+    assert not story.broken()
+
+
+def test_a_round_that_blames_a_holder_which_could_speak() -> None:
+    story = Story()
+    story.round(SPAN, "incomplete", blamed("holder b does not report"))
+    assert story.broken() == {"always_rounds_hear_of_their_holders"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "ends", "complains"),
+    [(DOWN, LATE - 20, False), (DOWN, LATE - 40, True), (DISK, LATE + 9, True), (CLOCK, LATE + 9, True)],
+)
+def test_what_keeps_a_holder_from_speaking(kind: str, ends: float, complains: bool) -> None:
+    """A node that was away lately is excused; one with a slow disk or a wrong clock can speak."""
+    story = Story()
+    story.history.harms.append(Harm(kind, "c", 1, ends))
+    story.round(SPAN, "incomplete", blamed("holder b does not report"))
+    assert story.broken() == ({"always_rounds_hear_of_their_holders"} if complains else set())
+
+
+def test_a_holder_may_end_by_itself() -> None:
+    story = Story()
+    story.history.ended_nodes.append(NodeEnded(LATE, "b", "its disk has failed", True))
+    story.round(SPAN, "incomplete", blamed("holder b does not report"))
+    assert not story.broken()
+
+
+@pytest.mark.parametrize(("by", "complains"), [(ROUND, True), ("r2", False)])
+def test_a_round_is_overtaken_by_others_alone(by: str, complains: bool) -> None:
+    story = Story()
+    story.round(SPAN, "incomplete", blamed(f"overtaken at b by round {by}"))
+    assert story.broken() == ({"always_rounds_hear_of_their_holders"} if complains else set())
+
+
+def blamed(reason: str) -> Hop:
+    """What stands for a hop of which nobody tells."""
+    return Hop("b", "", HopEnd.SKIPPED, reason)
 
 
 @pytest.mark.parametrize("outcome", ["incomplete", ""])
@@ -154,7 +205,8 @@ def test_a_round_that_is_lost_with_its_origin(cause: str, calm: float, later: st
     story.calm(100, calm)
     story.round((10, 20), "", cause=cause)
     if later is not None:
-        story.round((500, 501), later, FAILED if later == "incomplete" else EQUAL, cause="scheduled")
+        hops = (FAILED,) if later == "incomplete" else (EQUAL, EQUAL, EQUAL)
+        story.round((500, 501), later, *hops, cause="scheduled")
     broken = story.broken() - {"always_calm_rounds_are_complete"}
     assert broken == (set() if good else {"eventually_lost_rounds_are_made_good"})
 
@@ -174,13 +226,13 @@ def test_a_final_round_that_does_not_repair() -> None:
 def test_a_final_round_of_too_many_hops() -> None:
     story = Story()
     story.round(SPAN, "repaired", MOVED, EQUAL, EQUAL, EQUAL, final=True)
-    assert story.broken() == {"finally_rounds_repair"}
+    assert story.broken() == {"finally_rounds_repair", "always_rounds_claim_what_their_hops_show"}
 
 
 def test_a_final_round_that_lacks_the_report_of_a_hop() -> None:
     story = Story()
     story.round(SPAN, "repaired", MOVED, EQUAL, final=True)
-    assert story.broken() == {"finally_rounds_repair"}
+    assert story.broken() == {"finally_rounds_repair", "always_rounds_claim_what_their_hops_show"}
 
 
 def test_a_second_final_round_that_still_repairs() -> None:

@@ -119,6 +119,16 @@ def test_last_rounds_have_work() -> None:
         assert generate(seed, faults=()).steps[-2].verb == "raw-put-many"
 
 
+def test_what_comes_in_calm_begins_after_all_is_healed_and_ends_before_the_last_rounds() -> None:
+    for seed in SEEDS:
+        verbs = [step.verb for step in generate(seed, operations=0, faults=("crash", "slow-hop")).steps]
+        healed = verbs.index("heal")
+        assert "crash" in verbs[:healed]
+        if "commits" in (meanwhile := verbs[healed : verbs.index("heal", healed + 1)]):
+            assert "wait" in meanwhile
+        assert "raw-put" not in verbs[:healed]
+
+
 def test_the_names_of_faults_may_come_in_any_order() -> None:
     names = list(FAULT_KINDS)
     assert generate(3, faults=names) == generate(3, faults=reversed(names))

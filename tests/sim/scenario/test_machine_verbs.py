@@ -12,12 +12,21 @@ TRIO = "nodes a b c\ngroups sw:1:3\n"
 
 
 @pytest.mark.parametrize(
-    "fault", ["tear a", "fail a 1", "full a", "commits a 1 5", "slow a 1", "pause a", "cut a-*"]
+    "fault", ["tear a", "fail a 1", "full a", "commits a 1 5", "hang a", "slow a 1", "pause a", "cut a-*"]
 )
 def test_heal_ends_every_fault(fault: str) -> None:
     result = played(f"{TRIO}{fault}\nheal\nwait 20\napply a sw/n/1 x=1 ack=all via=none -> ok\nfinish")
     assert not result.problems
     assert not result.violations
+
+
+def test_a_disk_that_hangs_keeps_its_machine_from_reading_and_writing_until_it_goes_on() -> None:
+    assert not problems(
+        TRIO
+        + "apply a sw/n/1 x=1 ack=all -> ok\nhang a\nget a sw/n/1 ack=local via=none timeout=3 -> fails\n"
+        + "apply b sw/n/1 x=2 via=none -> ok\nholds a sw/n/1 -> x=1\nunhang a\nwait 1\n"
+        + "get a sw/n/1 ack=local via=none -> x=2\nhang a\ncrash a\nrestart a\nheal\nfinish"
+    )
 
 
 def test_a_commit_that_is_torn_ends_the_node_and_leaves_nothing() -> None:
@@ -61,3 +70,37 @@ def test_a_wrong_clock_leaves_a_majority_and_no_calm() -> None:
     assert [period.ends for period in result.history.calm] == [0.0]
     (served,) = result.history.served
     assert (served.begins, round(served.ends)) == (0.0, 6)
+
+
+def test_a_node_with_an_empty_disk_takes_its_place_again_by_a_member_alone() -> None:
+    result = played(
+        f"{TRIO}apply a sw/n/1 x=1 ack=all -> ok\nreinstate c through a -> fails\nwipe c -> fails\n"
+        "state c -> ended --join\nreinstate c through a -> started\nwait 5\n"
+        "holds c sw/n/1 -> live x=1\nfinish"
+    )
+    assert not result.problems
+    assert not result.violations
+
+
+def test_healing_gives_a_node_with_an_empty_disk_its_place_again() -> None:
+    result = played(
+        f"{TRIO}apply a sw/n/1 x=1 ack=all -> ok\nwipe c\nheal\nholds c sw/n/1 -> live x=1\nfinish"
+    )
+    assert not result.problems
+    assert not result.violations
+
+
+def test_a_disk_is_lost_at_random_only_where_that_can_be_mended() -> None:
+    assert not problems(f"{TRIO}wipe c if-settled -> fails\nstate c -> running")
+    five = "nodes a b c d e\ngroups sw:1:3\n"
+    assert not problems(f"{five}wipe c if-settled\nstate c -> ended\nwipe d if-settled\nstate d -> running")
+
+
+def test_a_second_node_of_a_name_takes_the_place_of_the_first_if_it_asks_for_it() -> None:
+    assert not problems(f"{TRIO}twin c c2 -> fails\nstate c -> running\nstate c2 -> ended")
+    result = played(
+        f"{TRIO}cut c-*\nwait 3\ntwin c c2 through a -> started\nmend all\nwait 20\nstate c -> ended\n"
+        "state c2 -> running\nheal\nstate c -> ended\nfinish"
+    )
+    assert not result.problems
+    assert not result.violations

@@ -36,6 +36,16 @@ def test_many_raw_records_are_each_in_one_replica() -> None:
     ]
 
 
+def test_a_raw_record_may_be_at_all_other_replicas_in_an_older_version() -> None:
+    result = played(
+        "nodes a b c\ngroups sw:1:3\nraw-put-many sw/n 0 3 x=7 older=1 -> ok\nequal -> fails\nfinish"
+    )
+    assert not result.problems
+    assert not result.violations
+    puts = [operation for operation in result.history.operations if operation.keys == ("sw/n/1",)]
+    assert [operation.node for operation in puts] == ["a", "b", "c", "b"]
+
+
 def test_a_wrong_digest_makes_a_round_repair_what_is_equal() -> None:
     assert not problems(
         PAIR

@@ -9,8 +9,6 @@ import pytest
 import trio
 import trio.testing
 
-from gossipnode.core.cluster.view import SYSTEM_GROUP
-from gossipnode.core.model.property import ShardId
 from gossipnode.sim.world.sim_disk import SimDisk
 from gossipnode.store.interface import (
     StoreClosedError,
@@ -93,7 +91,6 @@ async def test_a_full_disk_refuses_what_makes_it_grow() -> None:
         with pytest.raises(StoreFullError):
             await call()
     assert await store.fill_digests(limit=9) == 0
-    await put(store, record("member"), shard=ShardId(SYSTEM_GROUP, 0))
     await store.keep_note("key", b"value")
     assert await store.scan(SHARD, limit=9) == [record("1")]
     disk.crash()

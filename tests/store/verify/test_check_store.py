@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import structlog.testing
 
-from gossipnode.core.cluster.view import SYSTEM_SHARD
 from gossipnode.core.model.property import ShardId
 from gossipnode.store.interface import StoreDamagedError
 from gossipnode.store.verify.check_store import verify_store
@@ -98,22 +97,20 @@ async def test_a_wrong_row_is_found(sqlite: SqliteHandle, spoil: str, finding: s
     assert any(re.search(finding, line) for line in summary.wrong), summary.wrong
 
 
-async def test_the_system_group_is_checked_and_not_counted(sqlite: SqliteHandle) -> None:
+async def test_every_incarnation_is_checked_and_counted(sqlite: SqliteHandle) -> None:
     again = ShardId("sw", 0, 5)
     await sqlite.store.write(placed(*RECORDS[:3], shard=again))
-    await sqlite.store.write(placed(*RECORDS, shard=SYSTEM_SHARD))
-    await sqlite.store.tree(SYSTEM_SHARD)
+    await sqlite.store.write(placed(*RECORDS[:7]))
     await sqlite.close()
     summary = verify_store(sqlite.directory, lambda _: leaf_digest)
     assert summary.wrong == ()
-    assert (summary.records, summary.tombstones) == (1, 2)
-    assert summary.roots == ((again, rebuilt(RECORDS[:3]).root),)
+    assert (summary.records, summary.tombstones) == (1 + 3, 2 + 4)
+    assert dict(summary.roots) == {again: rebuilt(RECORDS[:3]).root, SHARD: rebuilt(RECORDS[:7]).root}
     with closing(sqlite3.connect(sqlite.directory / "store.db")) as connection:
         connection.execute("UPDATE payload SET bytes = x'00' WHERE rid = 9")
         connection.commit()
     summary = verify_store(sqlite.directory, lambda _: leaf_digest)
     assert "payload differs from its digest" in summary.wrong[0]
-    assert (summary.records, summary.tombstones) == (1, 2)
 
 
 async def test_only_some_findings_are_kept(sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ def damage(node: Node) -> None:
 
 
 def test_a_damaged_file_is_refused_moved_aside_and_filled_again(nodes: Nodes) -> None:
-    a, b = nodes.start("a", "b", ack="local")
+    a, b, _ = nodes.start("a", "b", "c")
     with Stock(a.address) as stock:
         stock.import_versions("sw", [(property_of("sw", "n", str(n), revision=1), 0) for n in range(500)])
         assert stock.repair("sw").outcome == "repaired"
@@ -42,18 +42,20 @@ def test_a_damaged_file_is_refused_moved_aside_and_filled_again(nodes: Nodes) ->
     assert "--reseed" in ended.problem
     assert (b.data_dir / "store.db").read_bytes() == before
 
-    assert a.stop() == 0
-    b.start("--reseed")
+    # What is left of b is an empty node, and the cluster has another one of that name.
+    ended = b.try_start("--reseed")
+    assert ended is not None
+    assert ended.code == 1
+    assert "another data directory is the member b since epoch 1" in ended.err
+    assert "--join --replace" in ended.err
     aside = b.data_dir / "store.db.damaged-1"
     assert aside.read_bytes() == before
     assert any(str(aside) in line for line in b.lines)
-    with Stock(b.address) as to_b:
-        assert to_b.query("sw") == []
-        a.start()
-        with Stock(a.address) as to_a:
-            # It counts as a new member, and needs no round to fill itself.
-            eventually(lambda: to_a.root("sw") == to_b.root("sw"), "copy in b")
-            assert to_a.repair("sw").outcome == "converged"
+    b.start("--join", a.address, "--replace")
+    with Stock(a.address) as to_a, Stock(b.address) as to_b:
+        # It counts as a new member, and needs no round to fill itself.
+        eventually(lambda: to_a.root("sw") == to_b.root("sw"), "copy in b")
+        assert to_a.repair("sw").outcome == "converged"
         assert len(to_b.export("sw")) == 500
     assert b.stop() == 0
     assert verify(b)["records"] == 500

@@ -163,7 +163,7 @@ def test_a_broken_member_is_left_out_and_the_round_goes_on(
 ) -> None:
     foreign, first, second = broken_ring
     foreign.serve = getattr(BrokenServer(foreign), way)
-    with Stock(first.address) as stock:
+    with Stock(first.address, metadata=[("gossipnode-ack", "local")]) as stock:
         stock.apply(property_of("sw", "news", way))
     finished = repair_at(first)
     assert finished.outcome == "incomplete"

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gossipnode.sim.scenario.faults.episode import Episode, Steps
+from gossipnode.sim.scenario.clients import CLIENT
+from gossipnode.sim.scenario.faults.episode import WRITES_MAX, Episode, Steps
 
 INTERRUPTED_SECONDS = 9.0
 """How long an interrupted request and what follows upon it take."""
@@ -24,6 +25,15 @@ HOP_SECONDS = "0.1"
 
 INTERRUPTED_AFTER_SECONDS = (0.02, 0.6)
 """When a request is interrupted: it reads, writes, and is answered in that time."""
+
+CROWD_HOP_SECONDS = ("0.02", "0.03", "0.05")
+"""How long bytes are under way while many write: the same time for all, so that they meet again and again."""
+
+CROWD_WRITES = 4
+"""How many writes of a record each node has to do at once."""
+
+CROWD_SECONDS = 15.0
+"""How long such writes take at most."""
 
 AHEAD_SECONDS = 8
 """How far a clock is ahead that is wrong while its node writes."""
@@ -79,6 +89,45 @@ def _trio(e: Episode) -> tuple[str, str, str, str]:
     return key, hosts[0], hosts[1 % len(hosts)], hosts[2 % len(hosts)]
 
 
+def tried_again(e: Episode) -> Steps:
+    """A write that one replica alone took is tried again at another one, and then the first one is away."""
+    key, host, other, third = _trio(e)
+    e = replace(e, host=host)
+    return [
+        e.at(0.0, "latency", f"{host}-*", HOP_SECONDS, HOP_SECONDS),
+        e.at(0.5, "apply", host, key, e.tag(0), f"via={other}"),
+        # By now it has read, and what it writes does not arrive.
+        e.at(0.5 + e.rng.uniform(0.12, 0.4), "drop", f"{host}>*", f"{host}>{CLIENT}"),
+        e.at(1.9, "cut", f"{third}-*"),
+        # The first node gives it up. Its client does not hear of that, and asks the second one.
+        e.at(2.0, "reset", f"{host}-*"),
+        e.at(2.0, "mend", f"{host}>*"),
+        e.at(2.5, "reset", f"{host}-{CLIENT}"),
+        e.at(2.5, "mend", f"{host}>{CLIENT}"),
+        e.at(5.4, "mend", f"{third}-*"),
+        e.at(5.4, "latency", f"{host}-*", "0", "0.001"),
+        e.at(5.5, "cut", f"{host}-*"),
+        e.at(6.0, "get", other, key, "via=none"),
+        e.at(6.3, "get", third, key, "via=none"),
+        e.at(7.5, "mend", f"{host}-*"),
+    ]
+
+
+def crowd(e: Episode) -> Steps:
+    """Clients of all nodes write one record at once, several times, over links that are all equally slow."""
+    key, write = e.rng.choice(e.cluster.keys), 0
+    links = [f"{name}-*" for name in e.cluster.names]
+    steps: Steps = []
+    for burst, seconds in enumerate(CROWD_HOP_SECONDS):
+        begins = burst * CROWD_SECONDS
+        steps.append(e.at(begins, "latency", *links, seconds, seconds))
+        for name in (*e.cluster.names,) * CROWD_WRITES:
+            tag = replace(e, number=e.number + write // WRITES_MAX).tag(write % WRITES_MAX)
+            steps.append(e.at(begins + 1.0, "apply", name, key, tag, "via=none"))
+            write += 1
+    return [*steps, e.at(len(CROWD_HOP_SECONDS) * CROWD_SECONDS, "latency", *links, "0", "0.001")]
+
+
 def _change(e: Episode, write: int, key: str, verb: str = "") -> list[str]:
     """A write of a record, without the node that is asked for it."""
     verb = verb or e.rng.choice(("apply", "apply", "apply", "replace", "delete", "delete"))
@@ -118,7 +167,7 @@ def _reads(e: Episode, seconds: float, key: str, hosts: Sequence[str]) -> Steps:
 def moving(e: Episode) -> Steps:
     """A node joins and takes over a record that clients write and read meanwhile."""
     key, host, other, third = _trio(e)
-    new = _heir(e, key)
+    new = heir_of(e, key)
     cut, mend = e.rng.choice((("cut", "mend"), ("cut", "mend"), ("pause", "resume")))
     away = e.rng.choice((host, other, third))
     meets = 1.5 + e.rng.uniform(0.0, 2.5)
@@ -142,7 +191,7 @@ def moving(e: Episode) -> Steps:
     return steps + _reads(e, meets + 2.5, key, (new, other, third))
 
 
-def _heir(e: Episode, key: str) -> str:
+def heir_of(e: Episode, key: str) -> str:
     """The name of a node that is to hold a record once it is a member."""
     names = [f"n{e.number}{letter}" for letter in "abcdefghijklmnopqrstuvw"]
     return next((name for name in names if name in e.cluster.replicas_of(key, name)), names[0])

@@ -44,4 +44,4 @@ def older_disk(e: Episode) -> Steps:
 
 def empty_disk(e: Episode) -> Steps:
     """A disk comes back empty."""
-    return [e.step(0.5, "wipe", e.host)]
+    return [e.step(0.3, "wipe", e.host, "if-settled"), e.step(0.5, "reinstate", e.host, "through", e.other)]

@@ -34,8 +34,11 @@ class ClusterShape:
 
     def replicas_of(self, key: str, *joined: str) -> tuple[str, ...]:
         """The members that hold a record, if these have joined."""
-        shard = ShardId(self.group, shard_of(parse_entity(key), self.shards))
-        return replicas_of(shard, (*self.names, *joined), self.replicas)
+        return replicas_of(ShardId(self.group, self.shard_of(key)), (*self.names, *joined), self.replicas)
+
+    def shard_of(self, key: str) -> int:
+        """The number of the shard of a record."""
+        return shard_of(parse_entity(key), self.shards)
 
 
 @dataclass(frozen=True, slots=True)

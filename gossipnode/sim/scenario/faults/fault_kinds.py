@@ -12,9 +12,12 @@ from gossipnode.sim.scenario.faults import (
     link_faults,
     machine_faults,
     member_faults,
+    round_faults,
+    view_faults,
 )
 from gossipnode.sim.scenario.faults.client_faults import INTERRUPTED_SECONDS, MOVING_SECONDS, TWIN_SECONDS
 from gossipnode.sim.scenario.faults.episode import Make
+from gossipnode.sim.scenario.faults.view_faults import BEHIND_SECONDS, LATE_SECONDS, NEWS_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class FaultKind:
     """How often it comes in comparison with others."""
     least_seconds: float = 0.0
     """How long an episode of it lasts at least."""
+    calm: bool = False
+    """Whether it comes after all is healed, since what it finds has an excuse before that."""
 
 
 FAULT_KINDS: Final[Mapping[str, FaultKind]] = {
@@ -66,5 +71,14 @@ FAULT_KINDS: Final[Mapping[str, FaultKind]] = {
     "moving": FaultKind(client_faults.moving, 2, MOVING_SECONDS),
     "interrupted": FaultKind(client_faults.interrupted, 4, INTERRUPTED_SECONDS),
     "fast-writer": FaultKind(client_faults.fast_writer, 2, INTERRUPTED_SECONDS),
+    "tried-again": FaultKind(client_faults.tried_again, 2, INTERRUPTED_SECONDS),
+    "left-behind": FaultKind(view_faults.left_behind, 1, BEHIND_SECONDS),
+    "late-commit": FaultKind(view_faults.late_commit, 1, LATE_SECONDS),
+    "broken-news": FaultKind(view_faults.broken_news, 1, NEWS_SECONDS),
+    "crowd": FaultKind(client_faults.crowd, calm=True),
+    "slow-hop": FaultKind(round_faults.slow_hop, calm=True),
+    "slow-news": FaultKind(round_faults.slow_news, calm=True),
+    "young-group": FaultKind(round_faults.young_group, calm=True),
+    "hanging-disk": FaultKind(round_faults.hanging_disk, 1, calm=True),
 }
 """All kinds of faults by name."""

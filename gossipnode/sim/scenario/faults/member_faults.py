@@ -20,7 +20,7 @@ def twin(e: Episode) -> Steps:
     last = e.rng.choice((0.4, 0.7, 1.0))
     return [
         e.step(0, "cut", f"{e.host}-*"),
-        e.step(0.1, "twin", e.host, twin),
+        e.step(0.1, "twin", e.host, twin, *e.rng.choice(((), ("through", e.other)))),
         e.step(last - 0.1, "mend", f"{e.host}-*"),
         e.step(1, "crash", twin),
     ]
@@ -58,7 +58,8 @@ def rejoin(e: Episode) -> Steps:
     return [
         e.step(0, "forget", e.host, "at", e.other),
         e.step(0.5, "crash", e.host),
-        e.step(0.6, "wipe", e.host),
+        e.step(0.6, "wipe", e.host, "if-settled"),
+        e.step(0.7, "reinstate", e.host, "through", e.other),
     ]
 
 

@@ -13,7 +13,7 @@ from gossipnode.sim.history.history import DOWN, Replica, Usage
 from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import OUTSIDE, Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
-from gossipnode.sim.scenario.verbs.machine_verbs import restart
+from gossipnode.sim.scenario.verbs.machine_verbs import reinstate, restart
 from gossipnode.sim.scenario.verbs.round_verbs import run_round
 from gossipnode.sim.world.machines import Machine
 from gossipnode.wire.property.property_edit import read_tags
@@ -21,6 +21,9 @@ from gossipnode.wire.wire_errors import WireError
 
 CALM_SECONDS = 60.0
 """How long the end of a run waits for members to find each other and for shards to settle."""
+
+REINSTATE_SECONDS = 120.0
+"""How long the healing waits for a node with an empty disk to have its place again."""
 
 LOOK_SECONDS = 0.1
 """How often `until` looks at a node."""
@@ -49,10 +52,23 @@ async def _heal(stage: Stage, words: Words) -> None:
             # It was told to stop, and may still be at it.
             with trio.move_on_after(DRAIN_SECONDS):
                 await machine.ended.wait()
-        if not machine.running and not machine.twin:
+        if not machine.running and not machine.twin and not machine.empty:
             await restart(stage, (host,))
+    await _reinstate_all(stage)
     stage.broken.clear()
     stage.mended("network")
+
+
+async def _reinstate_all(stage: Stage) -> None:
+    """Nodes with empty disks take their places again, in turn: each may be a source of the next."""
+    for host in stage.hosts():
+        machine = stage.machine(host)
+        with trio.move_on_after(REINSTATE_SECONDS):
+            while machine.empty and not machine.twin:
+                whole = [member.host for member in stage.machines.running if not member.empty]
+                if whole:
+                    await reinstate(stage, machine, whole[0])
+                await trio.sleep(1)
 
 
 async def _finish(stage: Stage, words: Words) -> None:
@@ -150,7 +166,7 @@ async def _state(stage: Stage, words: Words) -> Iterable[str]:
     if machine.node is not None:
         return ["running"]
     reasons = [ended.reason for ended in stage.history.ended_nodes if ended.node == machine.host]
-    return ["ended", *reasons[-1:]]
+    return ["ended", *" ".join(reasons[-1:]).split()]
 
 
 async def _until(stage: Stage, words: Words) -> Iterable[str]:

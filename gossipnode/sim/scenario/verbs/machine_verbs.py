@@ -6,10 +6,14 @@ from collections.abc import Iterable
 
 from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.property import Entity, parse_entity
-from gossipnode.sim.history.history import CLOCK, DOWN
+from gossipnode.sim.history.history import CLOCK, DISK, DOWN, MEMBERS
 from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import NotNowError, Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
+from gossipnode.sim.world.machines import Machine
+
+REPLACEABLE_MEMBERS = 4
+"""With fewer, and one more of them away, no majority is left that could replace one."""
 
 SLOW_COMMIT_SECONDS = 0.2
 """A disk whose commits take longer is not well."""
@@ -98,13 +102,21 @@ async def _move(stage: Stage, words: Words) -> Iterable[str]:
 
 
 async def _twin(stage: Stage, words: Words) -> Iterable[str]:
-    host, new = words
+    host, new, *rest = words
     machine = stage.machine(host)
-    twin = stage.machines.add(new, machine.node_name, through=machine.through)
+    twin = stage.machines.add(new, machine.node_name, through=rest[-1] if rest else machine.through)
     twin.twin = twin.may_end = True
+    if rest:
+        # Whoever starts it holds the first one for lost, which then has to go.
+        twin.settings["cluster.replace"] = machine.may_end = True
     stage.harm("twin", host)
     stage.fault(new, f"starts as a second {machine.node_name}, with an empty disk", "twin")
-    return await restart(stage, (new,))
+    result = await restart(stage, (new,))
+    if rest and twin.node is not None:
+        # It is the member now, and the first one is the second.
+        machine.twin, twin.twin, twin.may_end = True, False, False
+        del twin.settings["cluster.replace"]
+    return result
 
 
 _LISTS = ("groups", "cluster.peers", "cluster.join")
@@ -113,7 +125,9 @@ _LISTS = ("groups", "cluster.peers", "cluster.join")
 
 async def _settings(stage: Stage, words: Words) -> None:
     host, key, *values = words
-    stage.machine(host).settings[key] = list(values) if key in _LISTS else values[0]
+    machine = stage.machine(host)
+    machine.settings[key] = list(values) if key in _LISTS else values[0]
+    machine.may_end = True  # what does not fit the cluster is refused
     stage.fault(host, f"has {key} = {' '.join(values)} from its next start on", "other settings")
 
 
@@ -164,13 +178,24 @@ def _signed(text: str) -> float:
 async def _full(stage: Stage, words: Words) -> None:
     host = words[0]
     stage.machine(host).disk.set_full(True)
-    stage.harm("disk", host)
+    stage.harm(DISK, host)
     stage.fault(host, "its disk is full", "full disk")
 
 
 async def _room(stage: Stage, words: Words) -> None:
     stage.machine(words[0]).disk.set_full(False)
-    stage.mended("disk", words[0])
+    stage.mended(DISK, words[0])
+
+
+async def _hang(stage: Stage, words: Words) -> None:
+    stage.machine(words[0]).disk.set_hanging(True)
+    stage.harm(DISK, words[0])
+    stage.fault(words[0], "its disk hangs", "hanging disk")
+
+
+async def _go_on(stage: Stage, words: Words) -> None:
+    stage.machine(words[0]).disk.set_hanging(False)
+    stage.mended(DISK, words[0])
 
 
 async def _commits(stage: Stage, words: Words) -> None:
@@ -178,7 +203,7 @@ async def _commits(stage: Stage, words: Words) -> None:
     low, high = parse_seconds(least), parse_seconds(most)
     stage.machine(host).disk.set_commit_seconds(low, high)
     if high > SLOW_COMMIT_SECONDS:
-        stage.harm("disk", host)
+        stage.harm(DISK, host)
     stage.fault(host, f"commits take {least} to {most} s", "slow disk")
 
 
@@ -189,7 +214,7 @@ async def _fail(stage: Stage, words: Words) -> None:
     machine = stage.machine(host)
     machine.may_end = True
     machine.disk.fail_commits(int(count))
-    stage.harm("disk", host)
+    stage.harm(DISK, host)
     stage.fault(host, f"the next {count} commits fail", "failed commit")
 
 
@@ -198,7 +223,7 @@ async def _tear(stage: Stage, words: Words) -> None:
     machine = stage.machine(host)
     machine.may_end = True
     machine.disk.tear_commit()
-    stage.harm("disk", host)
+    stage.harm(DISK, host)
     stage.fault(host, "a crash in the next commit", "torn commit")
 
 
@@ -206,7 +231,7 @@ async def _flip(stage: Stage, words: Words) -> Iterable[str]:
     host = words[0]
     if stage.machine(host).disk.flip_bit(_key(words[1]) if len(words) > 1 else None) is None:
         return ["fails", "there is no such record"]
-    stage.harm("disk", host)
+    stage.harm(DISK, host)
     stage.fault(host, "a bit of a record flips", "flipped bit")
     return ["ok"]
 
@@ -239,11 +264,51 @@ async def _putback(stage: Stage, words: Words) -> Iterable[str]:
 async def _wipe(stage: Stage, words: Words) -> Iterable[str]:
     host = words[0]
     machine = stage.machine(host)
+    if words[1:] and (_any_empty(stage) or not _settled(stage)):
+        # Two lost disks at once are more than records with three replicas survive.
+        raise NotNowError("another disk is being replaced, or shards are on their way")
     if machine.running:
         await _end(stage, host, "crash", told=True)
     machine.disk.wipe()
+    machine.empty = machine.may_end = True
     stage.fault(host, "its disk comes back empty", "empty disk")
     return await restart(stage, (host,))
+
+
+def _any_empty(stage: Stage) -> bool:
+    return any(machine.empty for machine in stage.machines.by_host.values())
+
+
+def _settled(stage: Stage) -> bool:
+    """Whether every shard lies where it belongs, and there are members enough to replace one."""
+    nodes = [machine.node for machine in stage.machines.running if machine.node is not None]
+    views = [node.parts.local.cluster.view for node in nodes]
+    return all(view.is_settled and len(view.members) >= REPLACEABLE_MEMBERS for view in views)
+
+
+async def _reinstate(stage: Stage, words: Words) -> Iterable[str]:
+    host, _, member = words
+    machine = stage.machine(host)
+    stage.machine(member)
+    if not machine.empty:
+        raise NotNowError(f"{host} has its place")
+    return await reinstate(stage, machine, member)
+
+
+async def reinstate(stage: Stage, machine: Machine, member: str) -> Iterable[str]:
+    """Start a node with an empty disk in the place of the member of its name, or as a new one."""
+    if machine.running:
+        # It found nobody who could have told it that it has no place.
+        await _end(stage, machine.host, "crash", told=True)
+    stage.harm(MEMBERS, machine.host)
+    stage.fault(machine.host, f"takes its place again through {member}", "reinstate")
+    machine.through = member
+    machine.settings["cluster.replace"] = True
+    result = await restart(stage, (machine.host,))
+    del machine.settings["cluster.replace"]
+    if machine.node is not None:
+        machine.empty = machine.may_end = False
+    return result
 
 
 async def _lose(stage: Stage, words: Words) -> Iterable[str]:
@@ -267,7 +332,14 @@ VERBS = by_name(
     Verb("resume", "HOST", "Let a node that stands still go on.", _resume, 1, 1),
     Verb("slow", "HOST SECONDS", "Let some steps of a node take this long; 0: no more.", _slow, 2, 2),
     Verb("move", "HOST NEW", "Start a node with its disk at another address.", _move, 2, 2),
-    Verb("twin", "HOST NEW", "Start a second node of the same name, with an empty disk.", _twin, 2, 2),
+    Verb(
+        "twin",
+        "HOST NEW [through MEMBER]",
+        "Start a second node of the same name, with an empty disk; it may take the place of the first.",
+        _twin,
+        2,
+        4,
+    ),
     Verb("settings", "HOST KEY VALUE...", "Another setting, from the next start on.", _settings, 3),
     Verb("clock", "HOST SECONDS", "Let a clock jump by +N or -N seconds.", _clock, 2, 2),
     Verb("skew", "HOST SECONDS", "Let a clock be wrong by +N or -N seconds.", _skew, 2, 2),
@@ -276,12 +348,29 @@ VERBS = by_name(
     ),
     Verb("full", "HOST", "Let a disk be full.", _full, 1, 1),
     Verb("room", "HOST", "Let a disk have room again.", _room, 1, 1),
+    Verb("hang", "HOST", "Let a disk hang: neither reads nor commits end.", _hang, 1, 1),
+    Verb("unhang", "HOST", "Let a disk go on that hangs.", _go_on, 1, 1),
     Verb("commits", "HOST LEAST MOST", "How many seconds commits take.", _commits, 3, 3),
     Verb("fail", "HOST COUNT", "Let the next commits fail.", _fail, 2, 2),
     Verb("tear", "HOST", "Let the node crash in the middle of its next commit.", _tear, 1, 1),
     Verb("flip", "HOST [KEY]", "Flip a bit of a stored record.", _flip, 1, 2),
     Verb("copy", "HOST", "Copy a disk as it is.", _copy, 1, 1),
     Verb("putback", "HOST", "Crash, put the copy of the disk back, start.", _putback, 1, 1),
-    Verb("wipe", "HOST", "Crash, empty the disk, start.", _wipe, 1, 1),
+    Verb(
+        "wipe",
+        "HOST [if-settled]",
+        "Crash, empty the disk, start; if asked so, only while no shard moves and no other disk is empty.",
+        _wipe,
+        1,
+        2,
+    ),
+    Verb(
+        "reinstate",
+        "HOST through MEMBER",
+        "Start a node with an empty disk in the place of the member of its name.",
+        _reinstate,
+        3,
+        3,
+    ),
     Verb("lose", "HOST COUNT", "Crash, lose the last commits, start.", _lose, 2, 2),
 )

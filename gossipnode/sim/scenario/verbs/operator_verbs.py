@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 
 from gossipnode.client.errors import ClientError
+from gossipnode.sim.history.history import MEMBERS
 from gossipnode.sim.scenario.scenario import ScenarioError
 from gossipnode.sim.scenario.stage import Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
@@ -23,7 +24,7 @@ async def _join(stage: Stage, words: Words) -> Iterable[str]:
         # If that member is down or refuses it, it ends.
         machine = stage.machines.add(host, named[-1] if named else host, through=member)
         machine.may_end = True
-    stage.harm("members", host)
+    stage.harm(MEMBERS, host)
     stage.fault(host, f"joins through {member}", "join")
     return await restart(stage, (host,))
 
@@ -31,8 +32,8 @@ async def _join(stage: Stage, words: Words) -> Iterable[str]:
 async def _appear(stage: Stage, words: Words) -> Iterable[str]:
     (host,) = words
     if host not in stage.machines.by_host:
-        stage.machines.add(host, host)
-    stage.harm("members", host)
+        stage.machines.add(host, host).may_end = True  # a running cluster takes nobody in who did not ask
+    stage.harm(MEMBERS, host)
     stage.fault(host, "starts with a configuration of its own", "other configuration")
     return await restart(stage, words)
 
@@ -53,7 +54,7 @@ async def _forget(stage: Stage, words: Words) -> Iterable[str]:
     for machine in stage.machines.by_host.values():
         if machine.node_name == name:
             machine.may_end = True
-    stage.harm("members", name)
+    stage.harm(MEMBERS, name)
     stage.fault(host, f"is told to forget {name}", "forget")
     client = await stage.clients.client(OPERATOR, [host])
     return await _told(stage, host, client.forget_member(name))

@@ -1,7 +1,7 @@
 """What is put into a store past every rule of writing, and what rots there without a word.
 
 `raw-put` takes `at=STAMP`, a stamp that two records are to share, and `unknown=1` for a field that no
-version of this program knows.
+version of this program knows. `raw-put-many` takes `older=1`: all other replicas get an older version.
 """
 
 from __future__ import annotations
@@ -47,6 +47,10 @@ async def _raw_put_many(stage: Stage, words: Words) -> Iterable[str]:
         ]
         if holders:
             host, node = holders[number % len(holders)]
+            if options.get("older"):
+                stamp = node.parts.local.clock.next()
+                for other in holders:
+                    await _put(stage, *other, entity, tags, {"at": stamp})
             await _put(stage, host, node, entity, tags, options)
     return ["ok"]
 
@@ -81,7 +85,7 @@ def _numbers(words: Iterable[str]) -> tuple[dict[str, int], dict[str, int]]:
     return tags, options
 
 
-_OPTIONS = ("at", "unknown")
+_OPTIONS = ("at", "unknown", "older")
 
 
 async def _spoil(stage: Stage, words: Words) -> Iterable[str]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from gossipnode.core.cluster.view import SYSTEM_SHARD
 from gossipnode.store.interface import RecordDamagedError, ShardCounts, StoreFullError
 from gossipnode.store.sqlite.commit import SHORT_LOG_BYTES
 from gossipnode.store.sqlite.disk.disk_space import FLOOR_PART
@@ -169,15 +168,15 @@ async def test_it_is_told_once_and_ends_by_itself(disk: Path) -> None:
 
 
 async def test_what_little_goes_on(full: SqliteHandle) -> None:
-    """Members and groups are kept, and notes, and a record that rotted is set aside."""
-    await full.store.write(placed(make_record("member"), shard=SYSTEM_SHARD))
-    await full.store.keep_note("filled", b"yes")
-    assert await full.store.note("filled") == b"yes"
+    """Notes are kept, such as the one of members and groups, and a record that rotted is set aside."""
+    for note in (b"yes", bytes(5000), b"again"):
+        await full.store.keep_note("cluster", note)
+        assert await full.store.note("cluster") == note
     full.sqlite._file.writer.execute("UPDATE payload SET bytes = x'00' WHERE rid = 7")
     with pytest.raises(RecordDamagedError):
         await full.store.read(SHARD, [make_record(str(number)).entity for number in range(20)])
     with pytest.raises(StoreFullError):
-        await full.store.write([*placed(make_record("member 2"), shard=SYSTEM_SHARD), *placed(make_record())])
+        await full.store.write([*placed(make_record("other"), shard=OTHER_SHARD), *placed(make_record())])
     full.sqlite._file.writer.execute("DELETE FROM set_aside")
 
 

@@ -38,6 +38,8 @@ from tests.store.support import (
 
 RECORDS = [tagged(str(number), n=number) for number in range(40)]
 
+OLD, OLD_OTHER = SHARD._replace(incarnation=0), OTHER_SHARD._replace(incarnation=0)
+"""Shards as they were before groups had incarnations."""
 
 TOMBSTONE = make_record("gone", deleted=5)
 
@@ -76,39 +78,39 @@ async def old(sqlite: SqliteHandle) -> SqliteHandle:
     await sqlite.close()
     path = sqlite.directory / "store.db"
     path.unlink()
-    _write_version_1(path, {OTHER_SHARD: RECORDS[:7], SHARD: [*RECORDS, TOMBSTONE]})
+    _write_version_1(path, {OLD_OTHER: RECORDS[:7], OLD: [*RECORDS, TOMBSTONE]})
     return sqlite
 
 
 async def test_all_is_kept_under_incarnation_0(old: SqliteHandle) -> None:
     await old.open()
-    assert old.store.shards() == [SHARD, OTHER_SHARD]
+    assert old.store.shards() == [OLD, OLD_OTHER]
     assert {shard.incarnation for shard in old.store.shards()} == {0}
     ordered = sorted([*RECORDS, TOMBSTONE], key=lambda record: record.entity)
-    assert await scan_all(old.store, SHARD) == ordered
-    assert (await old.store.counts(SHARD))[:2] == (40, 1)
-    assert await old.store.tree(SHARD) == rebuilt([*RECORDS, TOMBSTONE])
-    assert await old.store.tree(OTHER_SHARD) == rebuilt(RECORDS[:7])
+    assert await scan_all(old.store, OLD) == ordered
+    assert (await old.store.counts(OLD))[:2] == (40, 1)
+    assert await old.store.tree(OLD) == rebuilt([*RECORDS, TOMBSTONE])
+    assert await old.store.tree(OLD_OTHER) == rebuilt(RECORDS[:7])
     assert await old.store.last_stamp() == 77
     await old.restart()
-    assert await scan_all(old.store, SHARD) == ordered
+    assert await scan_all(old.store, OLD) == ordered
 
 
 async def test_it_then_does_all_that_a_new_one_does(old: SqliteHandle) -> None:
     await old.open()
-    await old.store.want_index(SHARD, "n")
+    await old.store.want_index(OLD, "n")
     assert await old.store.build_indexes(limit=1000) == 41
-    await old.store.write(placed(tagged("1", revision=2, n=99)))
+    await old.store.write(placed(tagged("1", revision=2, n=99), shard=OLD))
     await old.store.write(placed(make_record("later"), shard=REMADE_SHARD))
     await old.store.keep_note("k", b"v")
-    await old.store.drop(OTHER_SHARD)
+    await old.store.drop(OLD_OTHER)
     await check_indexes(old.store)
     assert await old.store.counts(REMADE_SHARD) == ShardCounts(1, 0, 1)
     await old.close()
     summary = verify_store(old.directory, lambda _: leaf_digest, index_rows=index_rows)
     assert summary.wrong == ()
     assert summary.records == 41
-    assert [shard for shard, _ in summary.roots] == [SHARD, REMADE_SHARD]
+    assert [shard for shard, _ in summary.roots] == [OLD, REMADE_SHARD]
 
 
 async def test_the_check_asks_for_a_start_first(old: SqliteHandle) -> None:
@@ -132,7 +134,7 @@ async def test_a_file_that_cannot_be_brought_up_stays_as_it_is(old: SqliteHandle
         assert connection.execute("SELECT count(*) FROM leaf").fetchone() == (48,)
         connection.execute("DROP TABLE note")
     await old.open()
-    assert len(await scan_all(old.store, SHARD)) == 41
+    assert len(await scan_all(old.store, OLD)) == 41
 
 
 async def test_a_newer_schema_is_refused_and_left_alone(sqlite: SqliteHandle) -> None:

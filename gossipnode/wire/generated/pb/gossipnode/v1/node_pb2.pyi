@@ -145,14 +145,22 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Member(_message.Message):
-    __slots__ = ("name", "address", "state")
+    __slots__ = ("name", "address", "state", "birth", "role", "version", "moves")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    BIRTH_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    MOVES_FIELD_NUMBER: _ClassVar[int]
     name: str
     address: str
     state: str
-    def __init__(self, name: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[str] = ...) -> None: ...
+    birth: str
+    role: str
+    version: str
+    moves: int
+    def __init__(self, name: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[str] = ..., birth: _Optional[str] = ..., role: _Optional[str] = ..., version: _Optional[str] = ..., moves: _Optional[int] = ...) -> None: ...
 
 class ShardStatus(_message.Message):
     __slots__ = ("group", "shard", "replicas", "records", "tombstones", "root", "tree", "last_converged", "moving")
@@ -186,7 +194,16 @@ class ShardStatus(_message.Message):
     def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., replicas: _Optional[_Iterable[str]] = ..., records: _Optional[int] = ..., tombstones: _Optional[int] = ..., root: _Optional[str] = ..., tree: _Optional[str] = ..., last_converged: _Optional[int] = ..., moving: _Optional[_Union[ShardStatus.Moving, _Mapping]] = ...) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("node", "address", "version", "state", "members", "shards", "rounds", "registry_root", "replicas", "memory", "disk", "set_aside")
+    __slots__ = ("node", "address", "version", "state", "members", "shards", "rounds", "replicas", "memory", "disk", "set_aside", "epoch", "cluster_id", "forming")
+    class Forming(_message.Message):
+        __slots__ = ("waiting_for", "needed", "problems")
+        WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
+        NEEDED_FIELD_NUMBER: _ClassVar[int]
+        PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+        waiting_for: _containers.RepeatedScalarFieldContainer[str]
+        needed: int
+        problems: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, waiting_for: _Optional[_Iterable[str]] = ..., needed: _Optional[int] = ..., problems: _Optional[_Iterable[str]] = ...) -> None: ...
     NODE_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -194,11 +211,13 @@ class StatusResponse(_message.Message):
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
-    REGISTRY_ROOT_FIELD_NUMBER: _ClassVar[int]
     REPLICAS_FIELD_NUMBER: _ClassVar[int]
     MEMORY_FIELD_NUMBER: _ClassVar[int]
     DISK_FIELD_NUMBER: _ClassVar[int]
     SET_ASIDE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    FORMING_FIELD_NUMBER: _ClassVar[int]
     node: str
     address: str
     version: str
@@ -206,12 +225,14 @@ class StatusResponse(_message.Message):
     members: _containers.RepeatedCompositeFieldContainer[Member]
     shards: _containers.RepeatedCompositeFieldContainer[ShardStatus]
     rounds: _containers.RepeatedCompositeFieldContainer[Round]
-    registry_root: str
     replicas: ReplicaCounters
     memory: Memory
     disk: DiskStatus
     set_aside: SetAsideStatus
-    def __init__(self, node: _Optional[str] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., registry_root: _Optional[str] = ..., replicas: _Optional[_Union[ReplicaCounters, _Mapping]] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ..., disk: _Optional[_Union[DiskStatus, _Mapping]] = ..., set_aside: _Optional[_Union[SetAsideStatus, _Mapping]] = ...) -> None: ...
+    epoch: int
+    cluster_id: str
+    forming: StatusResponse.Forming
+    def __init__(self, node: _Optional[str] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., replicas: _Optional[_Union[ReplicaCounters, _Mapping]] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ..., disk: _Optional[_Union[DiskStatus, _Mapping]] = ..., set_aside: _Optional[_Union[SetAsideStatus, _Mapping]] = ..., epoch: _Optional[int] = ..., cluster_id: _Optional[str] = ..., forming: _Optional[_Union[StatusResponse.Forming, _Mapping]] = ...) -> None: ...
 
 class Memory(_message.Message):
     __slots__ = ("budget", "used", "by", "callers")
@@ -436,7 +457,7 @@ class CreateGroupRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., shards: _Optional[int] = ..., replicas: _Optional[int] = ..., ack: _Optional[str] = ..., tombstone_retention_seconds: _Optional[int] = ..., indexes: _Optional[_Iterable[str]] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class AlterGroupRequest(_message.Message):
-    __slots__ = ("name", "ack", "tombstone_retention_seconds", "indexes")
+    __slots__ = ("name", "ack", "tombstone_retention_seconds", "indexes", "replicas", "force")
     class TagList(_message.Message):
         __slots__ = ("tags",)
         TAGS_FIELD_NUMBER: _ClassVar[int]
@@ -446,11 +467,15 @@ class AlterGroupRequest(_message.Message):
     ACK_FIELD_NUMBER: _ClassVar[int]
     TOMBSTONE_RETENTION_SECONDS_FIELD_NUMBER: _ClassVar[int]
     INDEXES_FIELD_NUMBER: _ClassVar[int]
+    REPLICAS_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     ack: str
     tombstone_retention_seconds: int
     indexes: AlterGroupRequest.TagList
-    def __init__(self, name: _Optional[str] = ..., ack: _Optional[str] = ..., tombstone_retention_seconds: _Optional[int] = ..., indexes: _Optional[_Union[AlterGroupRequest.TagList, _Mapping]] = ...) -> None: ...
+    replicas: int
+    force: bool
+    def __init__(self, name: _Optional[str] = ..., ack: _Optional[str] = ..., tombstone_retention_seconds: _Optional[int] = ..., indexes: _Optional[_Union[AlterGroupRequest.TagList, _Mapping]] = ..., replicas: _Optional[int] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class DeleteGroupRequest(_message.Message):
     __slots__ = ("name",)
@@ -459,14 +484,16 @@ class DeleteGroupRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class GroupResponse(_message.Message):
-    __slots__ = ("group", "acknowledged", "members")
+    __slots__ = ("group", "acknowledged", "members", "epoch")
     GROUP_FIELD_NUMBER: _ClassVar[int]
     ACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     group: Group
     acknowledged: int
     members: int
-    def __init__(self, group: _Optional[_Union[Group, _Mapping]] = ..., acknowledged: _Optional[int] = ..., members: _Optional[int] = ...) -> None: ...
+    epoch: int
+    def __init__(self, group: _Optional[_Union[Group, _Mapping]] = ..., acknowledged: _Optional[int] = ..., members: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class ListGroupsRequest(_message.Message):
     __slots__ = ("name",)
@@ -481,15 +508,23 @@ class ListGroupsResponse(_message.Message):
     def __init__(self, groups: _Optional[_Iterable[_Union[Group, _Mapping]]] = ...) -> None: ...
 
 class ForgetMemberRequest(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("name", "accept_loss", "force")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_LOSS_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    accept_loss: bool
+    force: bool
+    def __init__(self, name: _Optional[str] = ..., accept_loss: _Optional[bool] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class ForgetMemberResponse(_message.Message):
-    __slots__ = ("acknowledged", "members")
+    __slots__ = ("acknowledged", "members", "epoch", "leaving")
     ACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
     MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
     acknowledged: int
     members: int
-    def __init__(self, acknowledged: _Optional[int] = ..., members: _Optional[int] = ...) -> None: ...
+    epoch: int
+    leaving: bool
+    def __init__(self, acknowledged: _Optional[int] = ..., members: _Optional[int] = ..., epoch: _Optional[int] = ..., leaving: _Optional[bool] = ...) -> None: ...

@@ -24,67 +24,72 @@ _sym_db = _symbol_database.Default()
 
 
 from gossipnode.wire.generated.pb.banyandb.model.v1 import common_pb2 as banyandb_dot_model_dot_v1_dot_common__pb2
+from gossipnode.wire.generated.pb.gossipnode.v1 import cluster_pb2 as gossipnode_dot_v1_dot_cluster__pb2
 
 
-DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x1bgossipnode/v1/replica.proto\x12\rgossipnode.v1\x1a\x1e\x62\x61nyandb/model/v1/common.proto\"B\n\x0f\x45xchangeRequest\x12/\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.gossipnode.v1.ReplicaRequest\"=\n\rExchangeReply\x12,\n\x07replies\x18\x01 \x03(\x0b\x32\x1b.gossipnode.v1.ReplicaReply\"B\n\x05Stamp\x12\x14\n\x0cmod_revision\x18\x01 \x01(\x03\x12\x13\n\x0b\x64\x65lete_time\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"5\n\x0cStoredRecord\x12\x10\n\x08property\x18\x01 \x01(\x0c\x12\x13\n\x0b\x64\x65lete_time\x18\x02 \x01(\x03\"\xc0\x01\n\x0eReplicaRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\r\n\x05group\x18\x02 \x01(\t\x12\r\n\x05shard\x18\x03 \x01(\r\x12\x13\n\x0bincarnation\x18\x04 \x01(\x03\x12\r\n\x05\x66\x65nce\x18\x05 \x01(\x0c\x12*\n\x04read\x18\x06 \x01(\x0b\x32\x1a.gossipnode.v1.ReadRecordsH\x00\x12,\n\x05write\x18\x07 \x01(\x0b\x32\x1b.gossipnode.v1.WriteRecordsH\x00\x42\x06\n\x04what\"\x9d\x01\n\x0bReadRecords\x12\x31\n\x06wanted\x18\x01 \x03(\x0b\x32!.gossipnode.v1.ReadRecords.Wanted\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x1aG\n\x06Wanted\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12#\n\x05known\x18\x03 \x01(\x0b\x32\x14.gossipnode.v1.Stamp\"a\n\x0cWriteRecords\x12,\n\x07records\x18\x01 \x03(\x0b\x32\x1b.gossipnode.v1.StoredRecord\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\"\xab\x01\n\x0cReplicaReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12*\n\x04read\x18\x02 \x01(\x0b\x32\x1a.gossipnode.v1.RecordsReadH\x00\x12\x30\n\x07written\x18\x03 \x01(\x0b\x32\x1d.gossipnode.v1.RecordsWrittenH\x00\x12)\n\x07refusal\x18\x04 \x01(\x0b\x32\x16.gossipnode.v1.RefusalH\x00\x42\x06\n\x04what\"\xf4\x01\n\x0bRecordsRead\x12-\n\x04held\x18\x01 \x03(\x0b\x32\x1f.gossipnode.v1.RecordsRead.Held\x12-\n\x04\x64one\x18\x02 \x01(\x0b\x32\x1f.gossipnode.v1.RecordsRead.Done\x1a\x41\n\x04Held\x12\x0c\n\x04same\x18\x01 \x01(\x08\x12+\n\x06record\x18\x02 \x01(\x0b\x32\x1b.gossipnode.v1.StoredRecord\x1a\x44\n\x04\x44one\x12+\n\x06record\x18\x01 \x01(\x0b\x32\x1b.gossipnode.v1.StoredRecord\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\x9c\x02\n\x0eRecordsWritten\x12\x37\n\x08outcomes\x18\x01 \x03(\x0b\x32%.gossipnode.v1.RecordsWritten.Outcome\x1ap\n\x07Outcome\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".gossipnode.v1.RecordsWritten.Kind\x12\"\n\x04held\x18\x02 \x01(\x0b\x32\x14.gossipnode.v1.Stamp\x12\x0f\n\x07problem\x18\x03 \x01(\t\"_\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_STORED\x10\x01\x12\x0e\n\nKIND_OLDER\x10\x02\x12\x0e\n\nKIND_EQUAL\x10\x03\x12\x10\n\x0cKIND_REFUSED\x10\x04\">\n\x07Refusal\x12\x0e\n\x06status\x18\x01 \x01(\r\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x12\n\nother_view\x18\x03 \x01(\x08\"\xd9\x01\n\x0bScanRequest\x12(\n\x06shards\x18\x01 \x03(\x0b\x32\x18.gossipnode.v1.ScanShard\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03ids\x18\x03 \x03(\t\x12\x10\n\x08\x63riteria\x18\x04 \x01(\x0c\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\x12\n\ndescending\x18\x06 \x01(\x08\x12\'\n\x05\x61\x66ter\x18\x07 \x01(\x0b\x32\x18.gossipnode.v1.ScanPlace\x12\x12\n\ntombstones\x18\x08 \x01(\x08\x12\x10\n\x08\x65xpected\x18\t \x01(\r\"a\n\tScanShard\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x13\n\x0bincarnation\x18\x03 \x01(\x03\x12\r\n\x05\x66\x65nce\x18\x04 \x01(\x0c\x12\x12\n\nproperties\x18\x05 \x01(\x08\"`\n\tScanPlace\x12\r\n\x05group\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12*\n\x05value\x18\x04 \x01(\x0b\x32\x1b.banyandb.model.v1.TagValue\"l\n\x08ScanPage\x12,\n\ncandidates\x18\x01 \x03(\x0b\x32\x18.gossipnode.v1.Candidate\x12\x11\n\trows_read\x18\x02 \x01(\x04\x12\r\n\x05index\x18\x03 \x01(\t\x12\x10\n\x08\x66inished\x18\x04 \x01(\x08\"|\n\tCandidate\x12\'\n\x05place\x18\x01 \x01(\x0b\x32\x18.gossipnode.v1.ScanPlace\x12\r\n\x05shard\x18\x02 \x01(\r\x12%\n\x07version\x18\x03 \x01(\x0b\x32\x14.gossipnode.v1.Stamp\x12\x10\n\x08property\x18\x04 \x01(\x0c\"s\n\x0cHelloRequest\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x15\n\rregistry_root\x18\x02 \x01(\t\x12)\n\x06moving\x18\x03 \x03(\x0b\x32\x19.gossipnode.v1.ShardCount\x12\x13\n\x0b\x66illed_view\x18\x04 \x01(\x0c\"q\n\nHelloReply\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x15\n\rregistry_root\x18\x02 \x01(\t\x12)\n\x06moving\x18\x03 \x03(\x0b\x32\x19.gossipnode.v1.ShardCount\x12\x13\n\x0b\x66illed_view\x18\x04 \x01(\x0c\";\n\nShardCount\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x0f\n\x07records\x18\x03 \x01(\x04\";\n\x0bJoinRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\r\n\x05\x62irth\x18\x03 \x01(\x03\":\n\tJoinReply\x12-\n\x08registry\x18\x01 \x03(\x0b\x32\x1b.gossipnode.v1.StoredRecord2\x9c\x02\n\x0eReplicaService\x12L\n\x08\x45xchange\x12\x1e.gossipnode.v1.ExchangeRequest\x1a\x1c.gossipnode.v1.ExchangeReply(\x01\x30\x01\x12=\n\x04Scan\x12\x1a.gossipnode.v1.ScanRequest\x1a\x17.gossipnode.v1.ScanPage0\x01\x12?\n\x05Hello\x12\x1b.gossipnode.v1.HelloRequest\x1a\x19.gossipnode.v1.HelloReply\x12<\n\x04Join\x12\x1a.gossipnode.v1.JoinRequest\x1a\x18.gossipnode.v1.JoinReplyb\x06proto3')
+DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x1bgossipnode/v1/replica.proto\x12\rgossipnode.v1\x1a\x1e\x62\x61nyandb/model/v1/common.proto\x1a\x1bgossipnode/v1/cluster.proto\"B\n\x0f\x45xchangeRequest\x12/\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.gossipnode.v1.ReplicaRequest\"=\n\rExchangeReply\x12,\n\x07replies\x18\x01 \x03(\x0b\x32\x1b.gossipnode.v1.ReplicaReply\"B\n\x05Stamp\x12\x14\n\x0cmod_revision\x18\x01 \x01(\x03\x12\x13\n\x0b\x64\x65lete_time\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"5\n\x0cStoredRecord\x12\x10\n\x08property\x18\x01 \x01(\x0c\x12\x13\n\x0b\x64\x65lete_time\x18\x02 \x01(\x03\"\xc0\x01\n\x0eReplicaRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\r\n\x05group\x18\x02 \x01(\t\x12\r\n\x05shard\x18\x03 \x01(\r\x12\x13\n\x0bincarnation\x18\x04 \x01(\x03\x12\r\n\x05\x66\x65nce\x18\x05 \x01(\x0c\x12*\n\x04read\x18\x06 \x01(\x0b\x32\x1a.gossipnode.v1.ReadRecordsH\x00\x12,\n\x05write\x18\x07 \x01(\x0b\x32\x1b.gossipnode.v1.WriteRecordsH\x00\x42\x06\n\x04what\"\xb0\x01\n\x0bReadRecords\x12\x31\n\x06wanted\x18\x01 \x03(\x0b\x32!.gossipnode.v1.ReadRecords.Wanted\x12\x10\n\x08proposed\x18\x03 \x01(\x03\x12\r\n\x05\x63lock\x18\x04 \x01(\x03\x1aG\n\x06Wanted\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12#\n\x05known\x18\x03 \x01(\x0b\x32\x14.gossipnode.v1.StampJ\x04\x08\x02\x10\x03\"\x89\x01\n\x0cWriteRecords\x12,\n\x07records\x18\x01 \x03(\x0b\x32\x1b.gossipnode.v1.StoredRecord\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\x12&\n\x06\x62\x65\x66ore\x18\x04 \x01(\x0b\x32\x16.gossipnode.v1.Lineage\"\x88\x01\n\x07Lineage\x12\x32\n\x05known\x18\x01 \x03(\x0b\x32#.gossipnode.v1.Lineage.KnownRequest\x12\r\n\x05since\x18\x02 \x01(\x03\x1a:\n\x0cKnownRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\x12\r\n\x05stamp\x18\x03 \x01(\x03\"\xab\x01\n\x0cReplicaReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12*\n\x04read\x18\x02 \x01(\x0b\x32\x1a.gossipnode.v1.RecordsReadH\x00\x12\x30\n\x07written\x18\x03 \x01(\x0b\x32\x1d.gossipnode.v1.RecordsWrittenH\x00\x12)\n\x07refusal\x18\x04 \x01(\x0b\x32\x16.gossipnode.v1.RefusalH\x00\x42\x06\n\x04what\"\xbd\x01\n\x0bRecordsRead\x12-\n\x04held\x18\x01 \x03(\x0b\x32\x1f.gossipnode.v1.RecordsRead.Held\x12\r\n\x05\x66loor\x18\x03 \x01(\x03\x12\'\n\x07lineage\x18\x04 \x01(\x0b\x32\x16.gossipnode.v1.Lineage\x1a\x41\n\x04Held\x12\x0c\n\x04same\x18\x01 \x01(\x08\x12+\n\x06record\x18\x02 \x01(\x0b\x32\x1b.gossipnode.v1.StoredRecordJ\x04\x08\x02\x10\x03\"\x9c\x02\n\x0eRecordsWritten\x12\x37\n\x08outcomes\x18\x01 \x03(\x0b\x32%.gossipnode.v1.RecordsWritten.Outcome\x1ap\n\x07Outcome\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".gossipnode.v1.RecordsWritten.Kind\x12\"\n\x04held\x18\x02 \x01(\x0b\x32\x14.gossipnode.v1.Stamp\x12\x0f\n\x07problem\x18\x03 \x01(\t\"_\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_STORED\x10\x01\x12\x0e\n\nKIND_OLDER\x10\x02\x12\x0e\n\nKIND_EQUAL\x10\x03\x12\x10\n\x0cKIND_REFUSED\x10\x04\"M\n\x07Refusal\x12\x0e\n\x06status\x18\x01 \x01(\r\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x12\n\nother_view\x18\x03 \x01(\x08\x12\r\n\x05\x63lock\x18\x04 \x01(\x03\"\xd9\x01\n\x0bScanRequest\x12(\n\x06shards\x18\x01 \x03(\x0b\x32\x18.gossipnode.v1.ScanShard\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03ids\x18\x03 \x03(\t\x12\x10\n\x08\x63riteria\x18\x04 \x01(\x0c\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\x12\n\ndescending\x18\x06 \x01(\x08\x12\'\n\x05\x61\x66ter\x18\x07 \x01(\x0b\x32\x18.gossipnode.v1.ScanPlace\x12\x12\n\ntombstones\x18\x08 \x01(\x08\x12\x10\n\x08\x65xpected\x18\t \x01(\r\"a\n\tScanShard\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x13\n\x0bincarnation\x18\x03 \x01(\x03\x12\r\n\x05\x66\x65nce\x18\x04 \x01(\x0c\x12\x12\n\nproperties\x18\x05 \x01(\x08\"`\n\tScanPlace\x12\r\n\x05group\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12*\n\x05value\x18\x04 \x01(\x0b\x32\x1b.banyandb.model.v1.TagValue\"l\n\x08ScanPage\x12,\n\ncandidates\x18\x01 \x03(\x0b\x32\x18.gossipnode.v1.Candidate\x12\x11\n\trows_read\x18\x02 \x01(\x04\x12\r\n\x05index\x18\x03 \x01(\t\x12\x10\n\x08\x66inished\x18\x04 \x01(\x08\"|\n\tCandidate\x12\'\n\x05place\x18\x01 \x01(\x0b\x32\x18.gossipnode.v1.ScanPlace\x12\r\n\x05shard\x18\x02 \x01(\r\x12%\n\x07version\x18\x03 \x01(\x0b\x32\x14.gossipnode.v1.Stamp\x12\x10\n\x08property\x18\x04 \x01(\x0c\"\xf0\x01\n\x0cHelloMessage\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05\x62irth\x18\x02 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x12\n\ncluster_id\x18\x04 \x01(\x0c\x12\r\n\x05\x65poch\x18\x05 \x01(\x04\x12)\n\x06moving\x18\x06 \x03(\x0b\x32\x19.gossipnode.v1.ShardCount\x12*\n\x06\x66illed\x18\x07 \x03(\x0b\x32\x1a.gossipnode.v1.FilledShard\x12\'\n\x07\x66orming\x18\x08 \x01(\x0b\x32\x16.gossipnode.v1.Forming\x12\x0f\n\x07version\x18\t \x01(\t\"O\n\x0b\x46illedShard\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x13\n\x0bincarnation\x18\x03 \x01(\x04\x12\r\n\x05\x66\x65nce\x18\x04 \x01(\x0c\"X\n\x07\x46orming\x12\x0f\n\x07members\x18\x01 \x03(\t\x12+\n\x06groups\x18\x02 \x03(\x0b\x32\x1b.gossipnode.v1.ClusterGroup\x12\x0f\n\x07\x66oreign\x18\x03 \x03(\t\";\n\nShardCount\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x0f\n\x07records\x18\x03 \x01(\x04\"\x8e\x01\n\x0bJoinRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\r\n\x05\x62irth\x18\x03 \x01(\x04\x12\x0f\n\x07replace\x18\x04 \x01(\x08\x12\x13\n\x0b\x61\x63\x63\x65pt_loss\x18\x05 \x01(\x08\x12+\n\x06groups\x18\x06 \x03(\x0b\x32\x1b.gossipnode.v1.ClusterGroup\"7\n\tJoinReply\x12*\n\x05value\x18\x01 \x01(\x0b\x32\x1b.gossipnode.v1.ClusterValue2\xdf\x02\n\x0eReplicaService\x12L\n\x08\x45xchange\x12\x1e.gossipnode.v1.ExchangeRequest\x1a\x1c.gossipnode.v1.ExchangeReply(\x01\x30\x01\x12=\n\x04Scan\x12\x1a.gossipnode.v1.ScanRequest\x1a\x17.gossipnode.v1.ScanPage0\x01\x12\x41\n\x05Hello\x12\x1b.gossipnode.v1.HelloMessage\x1a\x1b.gossipnode.v1.HelloMessage\x12<\n\x04Join\x12\x1a.gossipnode.v1.JoinRequest\x1a\x18.gossipnode.v1.JoinReply\x12?\n\x05\x45poch\x12\x1b.gossipnode.v1.EpochRequest\x1a\x19.gossipnode.v1.EpochReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EXCHANGEREQUEST']._serialized_start=78
-  _globals['_EXCHANGEREQUEST']._serialized_end=144
-  _globals['_EXCHANGEREPLY']._serialized_start=146
-  _globals['_EXCHANGEREPLY']._serialized_end=207
-  _globals['_STAMP']._serialized_start=209
-  _globals['_STAMP']._serialized_end=275
-  _globals['_STOREDRECORD']._serialized_start=277
-  _globals['_STOREDRECORD']._serialized_end=330
-  _globals['_REPLICAREQUEST']._serialized_start=333
-  _globals['_REPLICAREQUEST']._serialized_end=525
-  _globals['_READRECORDS']._serialized_start=528
-  _globals['_READRECORDS']._serialized_end=685
-  _globals['_READRECORDS_WANTED']._serialized_start=614
-  _globals['_READRECORDS_WANTED']._serialized_end=685
-  _globals['_WRITERECORDS']._serialized_start=687
-  _globals['_WRITERECORDS']._serialized_end=784
-  _globals['_REPLICAREPLY']._serialized_start=787
-  _globals['_REPLICAREPLY']._serialized_end=958
-  _globals['_RECORDSREAD']._serialized_start=961
-  _globals['_RECORDSREAD']._serialized_end=1205
-  _globals['_RECORDSREAD_HELD']._serialized_start=1070
-  _globals['_RECORDSREAD_HELD']._serialized_end=1135
-  _globals['_RECORDSREAD_DONE']._serialized_start=1137
-  _globals['_RECORDSREAD_DONE']._serialized_end=1205
-  _globals['_RECORDSWRITTEN']._serialized_start=1208
-  _globals['_RECORDSWRITTEN']._serialized_end=1492
-  _globals['_RECORDSWRITTEN_OUTCOME']._serialized_start=1283
-  _globals['_RECORDSWRITTEN_OUTCOME']._serialized_end=1395
-  _globals['_RECORDSWRITTEN_KIND']._serialized_start=1397
-  _globals['_RECORDSWRITTEN_KIND']._serialized_end=1492
-  _globals['_REFUSAL']._serialized_start=1494
-  _globals['_REFUSAL']._serialized_end=1556
-  _globals['_SCANREQUEST']._serialized_start=1559
-  _globals['_SCANREQUEST']._serialized_end=1776
-  _globals['_SCANSHARD']._serialized_start=1778
-  _globals['_SCANSHARD']._serialized_end=1875
-  _globals['_SCANPLACE']._serialized_start=1877
-  _globals['_SCANPLACE']._serialized_end=1973
-  _globals['_SCANPAGE']._serialized_start=1975
-  _globals['_SCANPAGE']._serialized_end=2083
-  _globals['_CANDIDATE']._serialized_start=2085
-  _globals['_CANDIDATE']._serialized_end=2209
-  _globals['_HELLOREQUEST']._serialized_start=2211
-  _globals['_HELLOREQUEST']._serialized_end=2326
-  _globals['_HELLOREPLY']._serialized_start=2328
-  _globals['_HELLOREPLY']._serialized_end=2441
-  _globals['_SHARDCOUNT']._serialized_start=2443
-  _globals['_SHARDCOUNT']._serialized_end=2502
-  _globals['_JOINREQUEST']._serialized_start=2504
-  _globals['_JOINREQUEST']._serialized_end=2563
-  _globals['_JOINREPLY']._serialized_start=2565
-  _globals['_JOINREPLY']._serialized_end=2623
-  _globals['_REPLICASERVICE']._serialized_start=2626
-  _globals['_REPLICASERVICE']._serialized_end=2910
+  _globals['_EXCHANGEREQUEST']._serialized_start=107
+  _globals['_EXCHANGEREQUEST']._serialized_end=173
+  _globals['_EXCHANGEREPLY']._serialized_start=175
+  _globals['_EXCHANGEREPLY']._serialized_end=236
+  _globals['_STAMP']._serialized_start=238
+  _globals['_STAMP']._serialized_end=304
+  _globals['_STOREDRECORD']._serialized_start=306
+  _globals['_STOREDRECORD']._serialized_end=359
+  _globals['_REPLICAREQUEST']._serialized_start=362
+  _globals['_REPLICAREQUEST']._serialized_end=554
+  _globals['_READRECORDS']._serialized_start=557
+  _globals['_READRECORDS']._serialized_end=733
+  _globals['_READRECORDS_WANTED']._serialized_start=656
+  _globals['_READRECORDS_WANTED']._serialized_end=727
+  _globals['_WRITERECORDS']._serialized_start=736
+  _globals['_WRITERECORDS']._serialized_end=873
+  _globals['_LINEAGE']._serialized_start=876
+  _globals['_LINEAGE']._serialized_end=1012
+  _globals['_LINEAGE_KNOWNREQUEST']._serialized_start=954
+  _globals['_LINEAGE_KNOWNREQUEST']._serialized_end=1012
+  _globals['_REPLICAREPLY']._serialized_start=1015
+  _globals['_REPLICAREPLY']._serialized_end=1186
+  _globals['_RECORDSREAD']._serialized_start=1189
+  _globals['_RECORDSREAD']._serialized_end=1378
+  _globals['_RECORDSREAD_HELD']._serialized_start=1307
+  _globals['_RECORDSREAD_HELD']._serialized_end=1372
+  _globals['_RECORDSWRITTEN']._serialized_start=1381
+  _globals['_RECORDSWRITTEN']._serialized_end=1665
+  _globals['_RECORDSWRITTEN_OUTCOME']._serialized_start=1456
+  _globals['_RECORDSWRITTEN_OUTCOME']._serialized_end=1568
+  _globals['_RECORDSWRITTEN_KIND']._serialized_start=1570
+  _globals['_RECORDSWRITTEN_KIND']._serialized_end=1665
+  _globals['_REFUSAL']._serialized_start=1667
+  _globals['_REFUSAL']._serialized_end=1744
+  _globals['_SCANREQUEST']._serialized_start=1747
+  _globals['_SCANREQUEST']._serialized_end=1964
+  _globals['_SCANSHARD']._serialized_start=1966
+  _globals['_SCANSHARD']._serialized_end=2063
+  _globals['_SCANPLACE']._serialized_start=2065
+  _globals['_SCANPLACE']._serialized_end=2161
+  _globals['_SCANPAGE']._serialized_start=2163
+  _globals['_SCANPAGE']._serialized_end=2271
+  _globals['_CANDIDATE']._serialized_start=2273
+  _globals['_CANDIDATE']._serialized_end=2397
+  _globals['_HELLOMESSAGE']._serialized_start=2400
+  _globals['_HELLOMESSAGE']._serialized_end=2640
+  _globals['_FILLEDSHARD']._serialized_start=2642
+  _globals['_FILLEDSHARD']._serialized_end=2721
+  _globals['_FORMING']._serialized_start=2723
+  _globals['_FORMING']._serialized_end=2811
+  _globals['_SHARDCOUNT']._serialized_start=2813
+  _globals['_SHARDCOUNT']._serialized_end=2872
+  _globals['_JOINREQUEST']._serialized_start=2875
+  _globals['_JOINREQUEST']._serialized_end=3017
+  _globals['_JOINREPLY']._serialized_start=3019
+  _globals['_JOINREPLY']._serialized_end=3074
+  _globals['_REPLICASERVICE']._serialized_start=3077
+  _globals['_REPLICASERVICE']._serialized_end=3428
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,156 @@
+"""What this node keeps of its cluster: the newest epoch that it knows, and its part in deciding the next one.
+
+Both are one note of the store, so that a newer epoch and the end of the promises of the one before are
+durable at once. The view that other rooms look at is never ahead of that note.
+"""
+
+from __future__ import annotations
+
+import structlog
+import trio
+
+from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.config.settings import Settings
+from gossipnode.core.cluster.acceptor import AcceptorState, adopt
+from gossipnode.core.cluster.cluster_metadata import (
+    CLUSTER_ID_BYTES,
+    ClusterMetadata,
+    Group,
+    Identity,
+    Member,
+    MemberLayout,
+    with_names_in_order,
+)
+from gossipnode.core.cluster.placement import AckLevel
+from gossipnode.core.cluster.view import ClusterView
+from gossipnode.node.refusals.request_errors import NotFormedError
+from gossipnode.store.interface import Store, StoreError
+from gossipnode.wire.epoch_codec import decode_state, encode_state
+from gossipnode.wire.wire_errors import WireError
+
+CLUSTER_NOTE = "cluster"
+"""The store's note of the newest epoch, and of what was promised for the next one."""
+
+
+class ClusterState:
+    """The newest epoch, kept durably. `load` it before its first use."""
+
+    def __init__(self, store: Store, own: Identity, configured: ClusterMetadata) -> None:
+        """Keep the state of the member `own` in `store`; `configured` counts while there is no epoch."""
+        self.own = own
+        self.configured = configured
+        """What this node's configuration says; it is nobody's decision."""
+        self.acceptor: AcceptorState[ClusterMetadata] = AcceptorState(own.birth)
+        self.view = ClusterView(configured, formed=False)
+        self.changed = ChangeEvent()
+        """Tells of every new view."""
+        self.turn = trio.Lock()
+        """Held from a look at `acceptor` until what follows from it is kept."""
+        self._store = store
+        self._log = structlog.get_logger("gossipnode.cluster")
+
+    @property
+    def metadata(self) -> ClusterMetadata | None:
+        """The newest epoch; None as long as no cluster is formed."""
+        return self.acceptor.decided
+
+    @property
+    def epoch(self) -> int:
+        """The number of the newest epoch; 0 as long as no cluster is formed."""
+        return self.view.epoch
+
+    @property
+    def is_member(self) -> bool:
+        """Whether this node is a member, by the newest epoch."""
+        return self.metadata is not None and self.metadata.is_member(self.own)
+
+    async def wait_formed(self, seconds: float) -> None:
+        """Wait until the cluster is formed.
+
+        Raises:
+            NotFormedError: it is not, after so many seconds.
+        """
+        with trio.move_on_after(seconds):
+            while not self.view.formed:
+                await self.changed.wait()
+        if not self.view.formed:
+            raise NotFormedError("no cluster is formed yet: `status` says what it waits for")
+
+    async def load(self) -> None:
+        """Read the note.
+
+        Raises:
+            StoreError: it cannot be read. Nothing may be promised on top of a note that is lost.
+        """
+        note = await self._store.note(CLUSTER_NOTE)
+        if note is None:
+            return
+        try:
+            self.acceptor = decode_state(self.own.birth, note)
+        except WireError as error:
+            raise StoreError(f"the note of members and groups is damaged: {error}") from None
+        # A node that stopped while its cluster was being formed may have promised, and know no epoch.
+        if self.acceptor.decided is not None:
+            self._look()
+
+    async def keep(self, acceptor: AcceptorState[ClusterMetadata]) -> None:
+        """Keep another state. Nothing is answered by it, and nothing looks at it, before it is durable.
+
+        Raises:
+            StoreError: it was not kept.
+        """
+        assert self.turn.locked()
+        await self._store.keep_note(CLUSTER_NOTE, encode_state(acceptor))
+        newer = acceptor.decided is not self.acceptor.decided
+        self.acceptor = acceptor
+        if newer:
+            self._look()
+
+    async def adopt(self, value: ClusterMetadata, teller: int) -> bool:
+        """Take over a decided value, if it is newer; gives whether it was. `teller`: see `acceptor.adopt`.
+
+        Raises:
+            StoreError: it was not kept.
+        """
+        async with self.turn:
+            after = adopt(self.acceptor, value, teller=teller)
+            if after is self.acceptor:
+                return False
+            await self.keep(after)
+        self._log.info("epoch", epoch=value.epoch, members=list(value.members))
+        return True
+
+    def _look(self) -> None:
+        assert self.acceptor.decided is not None
+        self.view = ClusterView(self.acceptor.decided)
+        self.changed.notify()
+
+
+def configured_groups(settings: Settings) -> list[Group]:
+    """The groups of a configuration, by name."""
+    return [
+        Group(
+            name,
+            shards=group.shards,
+            replicas=group.replicas,
+            # The level local would make a node of a cluster acknowledge what no other one has.
+            ack=AckLevel.ONE if group.ack == AckLevel.LOCAL.value else AckLevel(group.ack),
+            tombstone_retention_seconds=int(group.tombstone_retention_seconds),
+            indexes=tuple(group.indexes),
+        )
+        for name, group in sorted(settings.groups.items())
+    ]
+
+
+def configured_metadata(settings: Settings) -> ClusterMetadata:
+    """What a configuration says, as a value of no epoch. A node that is to join knows nothing yet."""
+    members = with_names_in_order(Member(name, str(address)) for name, address in settings.members.items())
+    joining = bool(settings.cluster.join)
+    return ClusterMetadata(
+        epoch=0,
+        cluster_id=bytes(CLUSTER_ID_BYTES),
+        members=members,
+        groups={} if joining else {group.name: group for group in configured_groups(settings)},
+        layouts=(MemberLayout(tuple(member.identity for member in members.values())),),
+        foreign={name: str(address) for name, address in settings.cluster.foreign.items()},
+    )

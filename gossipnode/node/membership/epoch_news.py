@@ -1,0 +1,210 @@
+"""What members tell each other of epochs: they compare what they know, and spread what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+
+import structlog
+import trio
+
+from gossipnode.core.cluster.cluster_metadata import ClusterMetadata
+from gossipnode.core.cluster.epoch_messages import DecidedAlready, Stranger
+from gossipnode.core.cluster.placement import majority
+from gossipnode.node.local.cluster_state import ClusterState
+from gossipnode.node.membership.standing import not_a_member
+from gossipnode.node.peers.members import Members, Peer
+from gossipnode.rpc import RpcError, Status
+from gossipnode.store.interface import StoreError
+from gossipnode.wire import services
+from gossipnode.wire.epoch_codec import (
+    Announce,
+    Ask,
+    At,
+    EpochAnswer,
+    EpochQuestion,
+    decode_answer,
+    encode_question,
+)
+from gossipnode.wire.wire_errors import WireError
+
+EPOCH_SECONDS = 2.0
+"""How long one member is waited for."""
+
+SPREAD_SECONDS = 2.0
+"""How long a change waits for members to take note of it, before it is answered all the same."""
+
+
+class EpochNews:
+    """Keeps the epoch of this node and those of the other members alike."""
+
+    def __init__(
+        self, cluster: ClusterState, members: Members, keep_channels: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Compare what `cluster` knows with what `members` do.
+
+        `keep_channels` has `members` follow the newest epoch: whoever goes on by it can reach its members.
+        """
+        self._keep_channels = keep_channels
+        self._cluster = cluster
+        self._members = members
+        self._comparing: dict[str, trio.Event] = {}
+        self.refusal = ""
+        """Why this node, which has no epoch, can form no cluster: those of its configuration have one."""
+        self._log = structlog.get_logger("gossipnode.cluster")
+
+    async def run(self) -> None:
+        """Compare epochs with members that tell of another one, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                told = self._members.told.pending
+                # A comparison that is under way may miss the difference. The member's next hello tells of it
+                # again.
+                differing = sorted(self._members.differing - self._comparing.keys())
+                self._members.differing.clear()
+                for name in differing:
+                    nursery.start_soon(self._compare_told, name)
+                await told.wait()
+
+    async def _compare_told(self, name: str) -> None:
+        """Compare with a member that told of another epoch. Its next hello tells of it again."""
+        try:
+            await self.compare(name)
+        except StoreError as error:
+            self._log.warning("epoch not kept", peer=name, reason=str(error))
+
+    async def compare(self, name: str) -> bool:
+        """Compare epochs with a member, and take over the newer one; gives whether it answered.
+
+        If a comparison with it is under way already, wait for that one.
+        """
+        under_way = self._comparing.get(name)
+        if under_way is not None:
+            await under_way.wait()
+            return True
+        peer = self._members.peers.get(name)
+        if peer is None:
+            return False
+        done = self._comparing[name] = trio.Event()
+        try:
+            return await self._compare(peer)
+        finally:
+            del self._comparing[name]
+            done.set()
+
+    async def _compare(self, peer: Peer) -> bool:
+        known = self._cluster.metadata
+        question = Ask(b"" if known is None else known.cluster_id, self._cluster.epoch)
+        try:
+            reply = await self.ask(peer, question)
+        except (RpcError, WireError) as error:
+            self._log.info("epochs not compared", peer=peer.name, reason=str(error))
+            return False
+        match reply:
+            case DecidedAlready(value):
+                if known is not None or value.is_member(self._cluster.own):
+                    await self.adopt(value, peer.birth)
+                else:
+                    self._refuse(not_a_member(value, self._cluster.own))
+            case Stranger() if known is None:
+                self._refuse(
+                    f"the cluster of {peer.name} at {peer.address} has no member {self._cluster.own.name}: "
+                    "start it with --join"
+                )
+            case At(epoch) if epoch < self._cluster.epoch:
+                await self.announce(peer)
+            case _:
+                pass
+        return True
+
+    def members_up(self) -> Iterable[str]:
+        """The members that a comparison is likely to reach."""
+        return [name for name, peer in self._members.peers.items() if peer.state == "up" and not peer.foreign]
+
+    def _refuse(self, refusal: str) -> None:
+        self.refusal = refusal
+        self._cluster.changed.notify()
+
+    async def ask(self, peer: Peer, question: EpochQuestion) -> EpochAnswer:
+        """Ask a member.
+
+        Raises:
+            RpcError: it does not answer.
+            WireError: its answer makes no sense.
+        """
+        reply = await peer.channel.unary(
+            services.REPLICA_EPOCH,
+            encode_question(question),
+            timeout=EPOCH_SECONDS,
+            metadata=self._members.metadata,
+            dial_now=True,
+        )
+        return decode_answer(reply, question)
+
+    def peer(self, name: str) -> Peer:
+        """Another member.
+
+        Raises:
+            RpcError: there is no channel to it yet.
+        """
+        peer = self._members.peers.get(name)
+        if peer is None:
+            raise RpcError(Status.UNAVAILABLE, "its address is not known")
+        return peer
+
+    def tell(self, caller: str, question: Ask) -> EpochAnswer:
+        """Answer a node that asks for a newer epoch. Members alone are told, and those that were."""
+        value = self._cluster.metadata
+        if value is None or value.epoch <= question.epoch:
+            return At(self._cluster.epoch)
+        if question.cluster_id not in (b"", value.cluster_id):
+            return Stranger("the cluster here is another one")
+        if caller in value.members or caller in value.forgotten:
+            return DecidedAlready(value)
+        return Stranger(f"the cluster has no member {caller!r}")
+
+    async def adopt(self, value: ClusterMetadata, teller: int) -> bool:
+        """Take over a decided value, if it is newer; gives whether it was."""
+        took = await self._cluster.adopt(value, teller)
+        if took:
+            await self._keep_channels()
+        return took
+
+    async def spread(self, value: ClusterMetadata, names: Iterable[str] | None = None) -> int:
+        """Tell every member of a value; gives how many have it now, this node included if it is a member.
+
+        One that does not answer in time asks when it hears a hello. More than a majority is not waited for
+        longer than the slowest of a majority took once more.
+        """
+        took = int(value.is_member(self._cluster.own))
+
+        async def tell(peer: Peer) -> None:
+            nonlocal took
+            if await self.announce(peer):
+                took += 1
+
+        with trio.move_on_after(SPREAD_SECONDS):
+            async with trio.open_nursery() as nursery:
+                for name in value.members if names is None else names:
+                    peer = self._members.peers.get(name)
+                    if peer is not None and not peer.foreign:
+                        nursery.start_soon(tell, peer)
+        return took
+
+    async def spread_to_majority(self, value: ClusterMetadata) -> None:
+        """Tell members of a value until a majority of them has it: whoever goes leaves no doubt behind."""
+        while True:
+            if await self.spread(value) >= majority(len(value.members)):
+                return
+            await trio.sleep(EPOCH_SECONDS)
+
+    async def announce(self, peer: Peer) -> bool:
+        """Tell a member of our epoch; gives whether it has it, or a newer one."""
+        value = self._cluster.metadata
+        if value is None:
+            return False
+        try:
+            reply = await self.ask(peer, Announce(value, self._cluster.own.birth))
+        except (RpcError, WireError) as error:
+            self._log.debug("epoch not told", peer=peer.name, reason=str(error))
+            return False
+        return isinstance(reply, At) and reply.epoch >= value.epoch

@@ -1,0 +1,73 @@
+"""Where members are, and why a store is none of theirs, by what this node knows."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from gossipnode.config.address import Address, AddressError, parse_address
+from gossipnode.config.settings import Settings
+from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Identity
+from gossipnode.node.local.cluster_state import ClusterState
+from gossipnode.node.peers.members import Members
+
+
+async def keep_channels(settings: Settings, cluster: ClusterState, members: Members) -> None:
+    """Have a channel to every member of the newest epoch, and to no other node."""
+    await members.sync(addresses(settings, cluster, members))
+
+
+def not_a_member(value: ClusterMetadata, own: Identity) -> str:
+    """Why a store is none of the members', and what to do."""
+    known = value.members.get(own.name)
+    if known is not None:
+        return (
+            f"another data directory is the member {own.name} since epoch {value.epoch} at the latest, at "
+            f"{known.address}: give this node a name of its own, or start it with --join --replace if that "
+            "directory is lost for good"
+        )
+    if own.name in value.forgotten:
+        return (
+            f"the cluster has forgotten {own.name}: start it with an empty data directory and --join to have "
+            "it back as a new member"
+        )
+    return f"the cluster has no member {own.name}: start it with --join"
+
+
+def addresses(settings: Settings, cluster: ClusterState, members: Members) -> dict[str, Address]:
+    """Where each member is: as it said itself, else by the newest epoch, else by the configuration.
+
+    An address at which a member was looked for in vain comes after those that were not tried yet.
+    """
+    found: dict[str, Address] = {}
+    value = cluster.metadata
+    if value is None:
+        return {**settings.members, **settings.cluster.foreign}
+    known = {name: member.address for name, member in value.members.items()} | dict(value.foreign)
+    for name, address in known.items():
+        choices = list(_parsed(members.said_addresses.get(name, ""), address))
+        if name in settings.members:
+            choices.append(settings.members[name])
+        in_vain = members.in_vain.get(name, ())
+        for choice in (*(each for each in choices if each not in in_vain), *choices[:1]):
+            found[name] = choice
+            break
+    return found
+
+
+def look_elsewhere(members: Members) -> None:
+    """Take note of the members that have never answered at the address where they are looked for."""
+    for name, peer in members.peers.items():
+        if peer.state != "down" or peer.birth:
+            continue
+        if peer.address in members.in_vain.get(name, ()):
+            # All its addresses were tried, so that it was looked for at the first one again.
+            members.in_vain[name] = {peer.address}
+        else:
+            members.in_vain.setdefault(name, set()).add(peer.address)
+
+
+def _parsed(*texts: str) -> Iterator[Address]:
+    for text in texts:
+        with contextlib.suppress(AddressError):
+            yield parse_address(text)
