@@ -129,7 +129,7 @@ MOVE_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "loss-refused",
         "A member is dropped or replaced although acknowledged writes could be lost.",
         (
-            "core/cluster/changes.py",
+            "core/cluster/change_refusals.py",
             "    if not lost:\n        return\n    more",
             "    if gone:\n        return\n    more",
         ),

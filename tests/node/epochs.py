@@ -24,6 +24,12 @@ def joins(name: str) -> Change:
     return partial(changes.join, newcomer=Member(name, f"{name}:7400", birth(name)))
 
 
+def replaced(name: str) -> Change:
+    """Another store takes the name of a member."""
+    newcomer = Member(name, f"{name}:7401", birth(name) + 1)
+    return partial(changes.replace_member, newcomer=newcomer, accept_loss=True)
+
+
 def dropped(name: str) -> Change:
     return partial(changes.drop, name=name, accept_loss=True, force=True)
 

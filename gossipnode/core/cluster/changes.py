@@ -4,8 +4,9 @@ A change that stands already gives the value back as it is. One that its rule fo
 `ChangeRefusedError`, whose text says why and what to do. Whether a member answers is not known here: the
 caller finds out, and chooses between `leave` and `drop`.
 
-With k settled replicas of a shard and Q a majority of its number of replicas, any max(1, k - Q + 1) of them
-have every write that was acknowledged at quorum. As long as so many sources stay, nothing can be lost.
+Of a shard with k settled replicas, a write that was acknowledged at quorum is at Q of them, a majority of
+the number that the group asks for. So any k - Q + 1 of them include one that has it, and a change that leaves
+that number of sources loses no write.
 """
 
 from __future__ import annotations
@@ -14,35 +15,26 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
+from gossipnode.core.cluster.change_refusals import (
+    ChangeRefusedError,
+    GroupExistsError,
+    NoSuchThingError,
+    refuse_loss,
+    refuse_other_store,
+    refuse_too_few,
+    refuse_too_many_replicas,
+)
 from gossipnode.core.cluster.cluster_metadata import (
     CLUSTER_ID_BYTES,
     LAYOUTS_MAX,
     ClusterMetadata,
     Group,
-    Identity,
     Member,
     MemberLayout,
     check_group,
     with_names_in_order,
 )
-from gossipnode.core.cluster.placement import levels_that_fail, majority
 from gossipnode.core.model.property import FIRST_EPOCH, ShardId
-
-SHARDS_NAMED_MAX = 5
-"""Shards that a refusal names; it says how many more there are."""
-
-
-class ChangeRefusedError(Exception):
-    """A change that its rule forbids; the text says why, and what to do."""
-
-
-class NoSuchThingError(ChangeRefusedError):
-    """A change of a member or a group that does not exist."""
-
-
-class GroupExistsError(ChangeRefusedError):
-    """There is a group of that name already."""
-
 
 Change: TypeAlias = Callable[[ClusterMetadata], ClusterMetadata]
 
@@ -101,34 +93,45 @@ def join(now: ClusterMetadata, newcomer: Member) -> ClusterMetadata:
     return replace(now, epoch=now.epoch + 1, members=moved)
 
 
-def replace_member(now: ClusterMetadata, newcomer: Member, *, accept_loss: bool = False) -> ClusterMetadata:
+def replace_member(
+    now: ClusterMetadata, newcomer: Member, *, accept_loss: bool = False, gone: int | None = None
+) -> ClusterMetadata:
     """Put a new store in the place of a member's, which does not answer any more.
+
+    `gone` is the birth of the store that was looked for in vain.
 
     Raises:
         NoSuchThingError: there is no such member.
-        ChangeRefusedError: acknowledged writes could be lost by it.
+        ChangeRefusedError: acknowledged writes could be lost by it, or the member is another store by now.
     """
     known = _member(now, newcomer.name)
     if known.birth == newcomer.birth:
         return join(now, newcomer)
+    refuse_other_store(known, gone)
     if not accept_loss:
-        _refuse_loss(now, known.identity, "replaced")
+        refuse_loss(now, known.identity, "replaced")
     others = [member for member in now.members.values() if member.name != known.name]
     after = _with_members(now, [*others, replace(newcomer, leaving=False)])
     return _settled_without_sources(after)
 
 
-def leave(now: ClusterMetadata, name: str, *, force: bool = False) -> ClusterMetadata:
+def leave(
+    now: ClusterMetadata, name: str, *, force: bool = False, birth: int | None = None
+) -> ClusterMetadata:
     """Let a member that answers go: it stays a source and a voter until it has handed everything over.
+
+    `birth` is that of the store that answered.
 
     Raises:
         NoSuchThingError: there is no such member.
-        ChangeRefusedError: it is the last one, or too few would be left for a group's quorum.
+        ChangeRefusedError: it is the last one, too few would be left for a group's quorum, or it is another
+            store by now.
     """
     known = _member(now, name)
+    refuse_other_store(known, birth)
     if known.leaving:
         return now
-    _refuse_too_few(now, name, force=force)
+    refuse_too_few(now, name, force=force)
     others = [member for member in now.members.values() if member.name != name]
     return _with_members(now, [*others, replace(known, leaving=True)])
 
@@ -143,23 +146,22 @@ def drop(
 ) -> ClusterMetadata:
     """Drop a member that does not answer, or that has handed everything over.
 
-    With `birth`, only if the member still is that store.
+    `birth` is that of the store that does not answer, or that has handed over.
 
     Raises:
         NoSuchThingError: there is no such member.
-        ChangeRefusedError: acknowledged writes could be lost by it, it is the last one, or too few would be
-            left for a group's quorum.
+        ChangeRefusedError: acknowledged writes could be lost by it, it is the last one, too few would be left
+            for a group's quorum, or it is another store by now.
     """
     known = now.members.get(name)
     if known is None and name in now.forgotten:
         return now
     known = _member(now, name)
-    if birth is not None and known.birth != birth:
-        return now
+    refuse_other_store(known, birth)
     if not known.leaving:
-        _refuse_too_few(now, name, force=force)
+        refuse_too_few(now, name, force=force)
     if not accept_loss:
-        _refuse_loss(now, known.identity, "dropped")
+        refuse_loss(now, known.identity, "dropped")
     others = [member for member in now.members.values() if member.name != name]
     after = _settled_without_sources(_with_members(now, others))
     return replace(after, forgotten=after.forgotten | {name})
@@ -180,7 +182,7 @@ def create_group(now: ClusterMetadata, group: Group, *, force: bool = False) -> 
     known = now.groups.get(group.name)
     if known is not None:
         raise GroupExistsError(f"group {group.name[:80]!r} exists already: `group alter` changes it")
-    _refuse_too_many_replicas(now, group, force=force)
+    refuse_too_many_replicas(now, group, force=force)
     made = replace(group, incarnation=now.epoch + 1)
     return replace(now, epoch=now.epoch + 1, groups=dict(sorted({**now.groups, group.name: made}.items())))
 
@@ -204,7 +206,8 @@ def alter_group(
     groups = {**now.groups, name: altered}
     if altered.replicas == known.replicas:
         return replace(now, epoch=now.epoch + 1, groups=groups)
-    _refuse_too_many_replicas(now, altered, force=force)
+    if altered.replicas > known.replicas:
+        refuse_too_many_replicas(now, altered, force=force)
     last = now.layouts[-1]
     before = tuple(
         layout
@@ -351,45 +354,3 @@ def _settled_without_sources(now: ClusterMetadata) -> ClusterMetadata:
         lies[shard.group][shard.shard] = last
     left = {name: tuple(indexes) for name, indexes in lies.items() if set(indexes) != {last}}
     return _pruned(replace(now, lies=left))
-
-
-def _refuse_loss(now: ClusterMetadata, gone: Identity, how: str) -> None:
-    """Refuse what would leave fewer sources than acknowledged writes need."""
-    lost = [str(shard) for shard in now.shards() if _would_lose(now, shard, gone)]
-    if not lost:
-        return
-    more = f" and {len(lost) - SHARDS_NAMED_MAX} more" if len(lost) > SHARDS_NAMED_MAX else ""
-    raise ChangeRefusedError(
-        f"{gone.name} cannot be {how} without losing acknowledged writes: too few other copies of "
-        f"{', '.join(lost[:SHARDS_NAMED_MAX])}{more}; bring it back, or accept that with --accept-loss"
-    )
-
-
-def _would_lose(now: ClusterMetadata, shard: ShardId, gone: Identity) -> bool:
-    placement = now.place(shard)
-    if gone.name not in placement.sources:
-        return False
-    return len(placement.sources) - 1 < placement.full_sources
-
-
-def _refuse_too_few(now: ClusterMetadata, name: str, *, force: bool) -> None:
-    staying = sum(1 for member in now.members.values() if not member.leaving and member.name != name)
-    if not staying:
-        raise ChangeRefusedError(f"{name} is the last member: stop the node, or remove its data directory")
-    for group in now.groups.values():
-        needed = majority(group.replicas)
-        if staying < needed <= staying + 1 and not force:
-            raise ChangeRefusedError(
-                f"without {name} there are {staying} members, and a quorum of group {group.name!r} needs "
-                f"{needed}: add a member first, or force it with --force"
-            )
-
-
-def _refuse_too_many_replicas(now: ClusterMetadata, group: Group, *, force: bool) -> None:
-    staying = len(now.layouts[-1].members)
-    if group.replicas > staying and not force:
-        raise ChangeRefusedError(
-            f"group {group.name[:80]!r} is to have {group.replicas} replicas, and the number of members is "
-            f"{staying}: {levels_that_fail(group.replicas, staying)}; start further members first, or have "
-            "it so all the same with --force (force=True)"
-        )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import ShardId
@@ -21,23 +22,25 @@ class ViewConflict:
     """The replica knows no such shard, or not of that incarnation."""
 
 
-def view_conflict(view: ClusterView, own_name: str, shard: ShardId, fence: bytes) -> ViewConflict | None:
+def view_conflict(view: ClusterView, own: Identity, shard: ShardId, fence: bytes) -> ViewConflict | None:
     """Why a replica refuses a request for a shard; None when the asker's view is its own.
 
     Args:
         view: what the replica knows of the cluster.
-        own_name: the replica.
+        own: the replica, with the birth of its store.
         shard: what the request is for.
         fence: the asker's `Placement.fence`.
     """
     placement = view.placement(shard)
+    if not view.counts(own):
+        return ViewConflict(f"{own.name} is no member with this data directory")
     if placement is None:
-        reason = f"{own_name} knows no shard {shard} of that incarnation"
+        reason = f"{own.name} knows no shard {shard} of that incarnation"
         return ViewConflict(reason, unknown_shard=True)
-    if own_name not in placement.holders:
-        return ViewConflict(f"{own_name} holds no copy of {shard}")
+    if own.name not in placement.holders:
+        return ViewConflict(f"{own.name} holds no copy of {shard}")
     if fence != placement.fence:
-        return ViewConflict(f"{own_name} sees other members for {shard}")
+        return ViewConflict(f"{own.name} sees other members for {shard}")
     return None
 
 

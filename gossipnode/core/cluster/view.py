@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group, Member
+from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group, Identity, Member
 from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.model.property import ShardId
 
@@ -66,6 +66,15 @@ class ClusterView:
             placement = self.placement(shard)
             assert placement is not None, shard
             yield placement
+
+    def counts(self, store: Identity) -> bool:
+        """Whether a store is the one that members know by its name.
+
+        A store in whose place another one was put knows the epoch, too, and finds its name among the
+        replicas. But what it holds is not what they count on. Every store counts before the cluster is
+        formed.
+        """
+        return not self.formed or self.metadata.is_member(store)
 
     def gives_up(self, shard: ShardId, name: str) -> bool:
         """Whether a member must drop the records that it has of a shard.

@@ -88,7 +88,10 @@ class ClusterState:
         try:
             self.acceptor = decode_state(self.own.birth, note)
         except WireError as error:
-            raise StoreError(f"the note of members and groups is damaged: {error}") from None
+            raise StoreError(
+                f"the note of members and groups is damaged ({error}): start with --reseed, --join ADDR and "
+                "--replace, and the others fill this node again"
+            ) from None
         # A node that stopped while its cluster was being formed may have promised, and know no epoch.
         if self.acceptor.decided is not None:
             self._look()

@@ -51,9 +51,13 @@ class FillState:
 
     def unfilled(self, view: ClusterView) -> Iterable[Placement]:
         """The placements in which this node has to copy from sources, and has not yet."""
-        for placement in view.unsettled():
-            if self._shards.own_name in placement.filling and not self.is_filled(placement):
-                yield placement
+        return (placement for placement in self._to_fill(view) if not self.is_filled(placement))
+
+    def _to_fill(self, view: ClusterView) -> Iterable[Placement]:
+        """The placements in which this node has to copy from sources."""
+        if not view.counts(self._shards.own):
+            return ()
+        return (placement for placement in view.unsettled() if self._shards.own_name in placement.filling)
 
     def is_filled(self, placement: Placement) -> bool:
         """Whether this node has filled a shard for just this placement."""
@@ -63,8 +67,8 @@ class FillState:
         """How far this node is, as it tells other members."""
         told = (
             (placement.shard, placement.fence)
-            for placement in self._shards.view.unsettled()
-            if self._shards.own_name in placement.filling and self.is_filled(placement)
+            for placement in self._to_fill(self._shards.view)
+            if self.is_filled(placement)
         )
         return FillProgress(dict(islice(told, FILLED_TOLD_MAX)), dict(self._counts))
 

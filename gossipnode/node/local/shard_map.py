@@ -18,6 +18,7 @@ class ShardMap:
 
     def __init__(self, cluster: ClusterState) -> None:
         """Look at the view of `cluster`."""
+        self.own = cluster.own
         self.own_name = cluster.own.name
         self._cluster = cluster
 
@@ -51,7 +52,7 @@ class ShardMap:
 
     def holds(self, shard: ShardId) -> bool:
         """Whether this node is a replica of a shard, or is to become one."""
-        return self.own_name in self.replicas(shard)
+        return self.own_name in self.replicas(shard) and self.view.counts(self.own)
 
     def replicas(self, shard: ShardId) -> tuple[str, ...]:
         """The members that hold a shard, or are to hold it, in ring order; () for an unknown shard."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
 
 import structlog
 import trio
@@ -34,6 +35,14 @@ SPREAD_SECONDS = 2.0
 """How long a change waits for members to take note of it, before it is answered all the same."""
 
 
+@dataclass(slots=True)
+class _Comparison:
+    """A comparison with one member that is under way."""
+
+    over: trio.Event = field(default_factory=trio.Event)
+    answered: bool = False
+
+
 class EpochNews:
     """Keeps the epoch of this node and those of the other members alike."""
 
@@ -42,12 +51,13 @@ class EpochNews:
     ) -> None:
         """Compare what `cluster` knows with what `members` do.
 
-        `keep_channels` has `members` follow the newest epoch: whoever goes on by it can reach its members.
+        `keep_channels` has `members` follow the newest epoch, so that a request that goes on by it can reach
+        the new members.
         """
         self._keep_channels = keep_channels
         self._cluster = cluster
         self._members = members
-        self._comparing: dict[str, trio.Event] = {}
+        self._comparing: dict[str, _Comparison] = {}
         self.refusal = ""
         """Why this node, which has no epoch, can form no cluster: those of its configuration have one."""
         self._log = structlog.get_logger("gossipnode.cluster")
@@ -79,17 +89,18 @@ class EpochNews:
         """
         under_way = self._comparing.get(name)
         if under_way is not None:
-            await under_way.wait()
-            return True
+            await under_way.over.wait()
+            return under_way.answered
         peer = self._members.peers.get(name)
         if peer is None:
             return False
-        done = self._comparing[name] = trio.Event()
+        comparison = self._comparing[name] = _Comparison()
         try:
-            return await self._compare(peer)
+            comparison.answered = await self._compare(peer)
         finally:
             del self._comparing[name]
-            done.set()
+            comparison.over.set()
+        return comparison.answered
 
     async def _compare(self, peer: Peer) -> bool:
         known = self._cluster.metadata
@@ -169,11 +180,10 @@ class EpochNews:
             await self._keep_channels()
         return took
 
-    async def spread(self, value: ClusterMetadata, names: Iterable[str] | None = None) -> int:
+    async def spread(self, value: ClusterMetadata) -> int:
         """Tell every member of a value; gives how many have it now, this node included if it is a member.
 
-        One that does not answer in time asks when it hears a hello. More than a majority is not waited for
-        longer than the slowest of a majority took once more.
+        One that does not answer in `SPREAD_SECONDS` asks when it hears a hello.
         """
         took = int(value.is_member(self._cluster.own))
 
@@ -184,14 +194,14 @@ class EpochNews:
 
         with trio.move_on_after(SPREAD_SECONDS):
             async with trio.open_nursery() as nursery:
-                for name in value.members if names is None else names:
+                for name in value.members:
                     peer = self._members.peers.get(name)
                     if peer is not None and not peer.foreign:
                         nursery.start_soon(tell, peer)
         return took
 
     async def spread_to_majority(self, value: ClusterMetadata) -> None:
-        """Tell members of a value until a majority of them has it: whoever goes leaves no doubt behind."""
+        """Tell members of a value until a majority of them has it. Then this node may go: nobody needs it."""
         while True:
             if await self.spread(value) >= majority(len(value.members)):
                 return

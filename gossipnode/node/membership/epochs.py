@@ -222,8 +222,6 @@ class Epochs:
                     self._log.info("an epoch is left undecided", reason=str(error))
             seen = cluster.acceptor
 
-    # Telling members
-
 
 def _finish(before: ClusterMetadata, accepted: ClusterMetadata, now: ClusterMetadata) -> ClusterMetadata:
     """A value that was accepted, as long as nothing else was decided in the meantime."""

@@ -13,6 +13,7 @@ from gossipnode.config.address import Address, AddressError, parse_address
 from gossipnode.config.settings import Settings
 from gossipnode.config.values import WrongValueError, member_name
 from gossipnode.core.cluster import changes
+from gossipnode.core.cluster.change_refusals import ChangeRefusedError
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group, Member
 from gossipnode.core.cluster.settings_check import refused_settings
 from gossipnode.node.local.cluster_state import ClusterState
@@ -138,7 +139,9 @@ class MemberAdmin:
         change = partial(changes.join, newcomer=newcomer)
         if replace and known is not None and known.birth != newcomer.birth:
             await self._check_gone(known)
-            change = partial(changes.replace_member, newcomer=newcomer, accept_loss=accept_loss)
+            change = partial(
+                changes.replace_member, newcomer=newcomer, accept_loss=accept_loss, gone=known.birth
+            )
         after, _ = await self._epochs.change(change)
         if after is not value:
             self._log.info("member taken in", member=newcomer.name, address=newcomer.address)
@@ -156,11 +159,12 @@ class MemberAdmin:
         value = self._cluster.metadata
         assert value is not None
         known = value.members.get(name)
+        birth = None if known is None else known.birth
         answers = known is not None and await self._answers(known)
         if answers:
-            change = partial(changes.leave, name=name, force=force)
+            change = partial(changes.leave, name=name, force=force, birth=birth)
         else:
-            change = partial(changes.drop, name=name, accept_loss=accept_loss, force=force)
+            change = partial(changes.drop, name=name, accept_loss=accept_loss, force=force, birth=birth)
         after, acknowledged = await self._epochs.change(change)
         self._log.info("member leaves" if answers else "member dropped", member=name, epoch=after.epoch)
         return Forgotten(name in after.members, after.epoch, acknowledged, len(after.members))
@@ -174,7 +178,7 @@ class MemberAdmin:
     async def _try(self, change: changes.Change) -> bool:
         try:
             await self._epochs.change(change)
-        except (changes.ChangeRefusedError, TooFewMembersError, MetadataTooLargeError, StoreError) as error:
+        except (ChangeRefusedError, TooFewMembersError, MetadataTooLargeError, StoreError) as error:
             self._log.info("change not decided yet", reason=str(error))
             return False
         return True

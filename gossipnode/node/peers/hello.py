@@ -2,7 +2,7 @@
 
 A hello is small. It says who its sender is and where, that it is up, which epoch it knows, and how far it is
 with the shards that it is to hold. A member that knows another epoch is noted in `Members.differing`, and
-`membership.epochs` compares with it.
+`membership.epoch_news` compares with it.
 """
 
 from __future__ import annotations
@@ -76,40 +76,54 @@ class Hellos:
                 peer.problem = error.message or str(error)
                 peer.failed(error)
         else:
-            self._heard(peer, reply)
+            self._heard(peer, reply, at_its_address=True)
         return before != (peer.state, peer.progress, self._cluster.epoch)
 
     def answer(self, hello: pb.HelloMessage) -> pb.HelloMessage:
         """Answer a hello with ours."""
         peer = self._members.peers.get(hello.node)
         if peer is not None:
-            self._heard(peer, hello)
+            self._heard(peer, hello, at_its_address=False)
         return self.hello()
 
     def hello(self) -> pb.HelloMessage:
         """What this node says of itself."""
         return own_hello(self._cluster, str(self._members.own_address), self._fill.progress())
 
-    def _heard(self, peer: Peer, hello: pb.HelloMessage) -> None:
-        """Take note of what a member says of itself."""
-        if hello.node != peer.name:
-            # Somebody else listens there now; the member of this name is somewhere else, or gone.
-            peer.is_not_there(f"{hello.node[:80]!r} answers at {peer.address}")
+    def _heard(self, peer: Peer, hello: pb.HelloMessage, *, at_its_address: bool) -> None:
+        """Take note of what a member says of itself, or of somebody else who answers `at_its_address`."""
+        problem = self._other_than(peer, hello)
+        if problem:
+            if at_its_address:
+                peer.is_not_there(problem)
             return
         peer.foreign = False
         peer.answered()
         peer.tells_progress(_progress(hello))
-        known = self._cluster.metadata
-        if known is not None and hello.cluster_id not in (b"", known.cluster_id):
-            peer.is_not_there(f"the node at {peer.address} belongs to another cluster")
-            return
         peer.tells_identity(hello)
         self._members.in_vain.pop(peer.name, None)
-        member = None if known is None else known.members.get(peer.name)
-        if member is not None and member.birth == hello.birth:
+        if self._cluster.view.formed:
             self._members.moved_to(peer.name, hello.address)
         if hello.epoch != self._cluster.epoch:
             self._members.tells_of_another_epoch(peer)
+
+    def _other_than(self, peer: Peer, hello: pb.HelloMessage) -> str:
+        """Why a hello is not of the member of this name, by the epoch that we know; "" when it is."""
+        if hello.node != peer.name:
+            # The member of this name is somewhere else, or gone.
+            return f"{hello.node[:80]!r} answers at {peer.address}"
+        known = self._cluster.metadata
+        if known is None:
+            return ""
+        if hello.cluster_id not in (b"", known.cluster_id):
+            return f"the node at {peer.address} belongs to another cluster"
+        member = known.members.get(peer.name)
+        if member is not None and member.birth != hello.birth:
+            if hello.epoch > known.epoch:
+                # A newer epoch may have given it this name.
+                self._members.tells_of_another_epoch(peer)
+            return f"another data directory answers as {peer.name}"
+        return ""
 
     async def _follow(self, peer: Peer) -> None:
         """Say hello again and again, with pauses that grow while nothing changes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from gossipnode.core.cluster.changes import ChangeRefusedError, GroupExistsError, NoSuchThingError
+from gossipnode.core.cluster.change_refusals import ChangeRefusedError, GroupExistsError, NoSuchThingError
 from gossipnode.core.model.errors import CoreError
 from gossipnode.node.refusals.request_errors import (
     InvalidRequestIdError,

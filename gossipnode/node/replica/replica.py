@@ -43,7 +43,7 @@ class Replica:
 
     def refusal(self, shard: ShardId, fence: bytes) -> Refusal | None:
         """Why a request is refused, when its asker sees the cluster in another way than we do; else None."""
-        conflict = view_conflict(self._shards.view, self._shards.own_name, shard, fence)
+        conflict = view_conflict(self._shards.view, self._shards.own, shard, fence)
         if conflict is None:
             return None
         status = Status.NOT_FOUND if conflict.unknown_shard else Status.FAILED_PRECONDITION

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from gossipnode.core.cluster import changes
-from gossipnode.core.cluster.changes import (
+from gossipnode.core.cluster.change_refusals import (
     SHARDS_NAMED_MAX,
     ChangeRefusedError,
     GroupExistsError,
@@ -235,10 +235,23 @@ def test_a_second_member_is_not_dropped_before_the_first_ones_copies_are_made() 
     assert "e" not in changes.drop(value, "e", accept_loss=True).members
 
 
-def test_only_the_store_that_is_meant_is_dropped() -> None:
-    value = changes.replace_member(formed("abcd", THREE_COPIES), member("d", 5))
-    assert changes.drop(value, "d", birth=0) is value
-    assert "d" not in changes.drop(value, "d", birth=5).members
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda value, birth: changes.drop(value, "d", birth=birth),
+        lambda value, birth: changes.leave(value, "d", birth=birth),
+        lambda value, birth: changes.replace_member(value, member("d", 6), gone=birth),
+    ],
+)
+def test_only_the_store_that_was_looked_for_goes(
+    change: Callable[[ClusterMetadata, int], ClusterMetadata],
+) -> None:
+    """Whether it answers was found out for one store. Meanwhile another one may have taken its place."""
+    before = formed("abcd", THREE_COPIES)
+    value = changes.replace_member(before, member("d", 5))
+    told = refusal(lambda: change(value, before.members["d"].birth))
+    assert told == "d is another data directory by now: look at `members`, and ask again"
+    assert change(value, 5) != value
 
 
 def test_who_handed_all_over_goes_whatever_quorums_there_are() -> None:
@@ -291,6 +304,12 @@ def test_more_replicas_than_members_are_wanted_only_by_force(leaving: bool) -> N
 
     assert refusal(lambda: changes.alter_group(value, "h", more)) == f"group 'h' {told}"
     assert changes.alter_group(value, "h", more, force=True).groups["h"].replicas == 3
+
+
+def test_fewer_replicas_need_no_force_though_there_are_too_few_members_for_them() -> None:
+    value = changes.create_group(formed("ab"), Group("g", replicas=5), force=True)
+    lower = changes.alter_group(value, "g", lambda group: replace(group, replicas=4))
+    assert lower.groups["g"].replicas == 4
 
 
 def test_a_definition_that_no_group_may_have_is_refused() -> None:

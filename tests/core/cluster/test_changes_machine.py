@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from gossipnode.core.cluster import changes
-from gossipnode.core.cluster.changes import ChangeRefusedError
+from gossipnode.core.cluster.change_refusals import ChangeRefusedError
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group, Identity
 from gossipnode.core.cluster.placement import AckLevel, Placement, majority
 from gossipnode.core.model.property import ShardId
@@ -193,7 +193,11 @@ class ChangesMachine(RuleBasedStateMachine):
 
         if known is not None and known.replicas == replicas:
             assert change() is self.value
-        elif replicas > len(self.value.layouts[-1].members) and not force:
+        elif (
+            (known is None or known.replicas < replicas)
+            and not force
+            and replicas > len(self.value.layouts[-1].members)
+        ):
             self._refused(change, f"{replicas} replicas")
         else:
             self._becomes(change())

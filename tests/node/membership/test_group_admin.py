@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 import trio
 
-from gossipnode.core.cluster.changes import ChangeRefusedError, GroupExistsError
+from gossipnode.core.cluster.change_refusals import ChangeRefusedError, GroupExistsError
 from gossipnode.core.cluster.cluster_metadata import Group, InvalidGroupError
 from gossipnode.core.cluster.placement import AckLevel
 from gossipnode.core.model.property import Entity, ShardId

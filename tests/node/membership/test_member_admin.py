@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 import trio
 
-from gossipnode.core.cluster.changes import ChangeRefusedError, NoSuchThingError
+from gossipnode.core.cluster.change_refusals import ChangeRefusedError, NoSuchThingError
 from gossipnode.node.refusals.request_errors import TooFewReplicasError
 from gossipnode.sim import Cluster
 from tests.node.moving import held, moving, moving_cluster, put_one, settled, settled_but, value

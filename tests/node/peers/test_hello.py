@@ -7,6 +7,7 @@ import trio
 import trio.lowlevel
 import trio.testing
 
+from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.node.peers.hello import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS, Hellos
 from gossipnode.node.peers.members import Peer
 from gossipnode.sim import Cluster, running
@@ -84,6 +85,33 @@ async def test_somebody_else_at_a_members_address_is_not_taken_for_it(autojump_c
         assert (b.state, b.problem) == ("down", "'b' answers at b:7400")
 
 
+async def test_another_store_of_a_members_name_is_not_taken_for_the_member(autojump_clock: object) -> None:
+    async with running(Cluster()) as cluster:
+        await trio.sleep(1)
+        b, hellos = peer_of(cluster, "a", "b"), hellos_of(cluster, "a")
+        said = hellos_of(cluster, "b").hello()
+        said.birth += 1
+        said.filled.add(group="sw", shard=0, incarnation=1, fence=b"fence")
+        hellos.answer(said)
+        assert b.state == "up", "somebody else's word is no reason to take the member for gone"
+        assert not b.progress.filled
+        assert b.birth == said.birth - 1
+        cluster.parts("b").local.cluster.own = Identity("b", said.birth)
+        await hellos.greet(b)
+        assert (b.state, b.problem) == ("down", "another data directory answers as b")
+
+
+async def test_another_store_of_a_members_name_may_tell_of_a_newer_epoch(autojump_clock: object) -> None:
+    """We may be the ones that have not heard that it took that name."""
+    async with running(Cluster()) as cluster:
+        await trio.sleep(1)
+        said = hellos_of(cluster, "b").hello()
+        said.birth += 1
+        said.epoch += 1
+        hellos_of(cluster, "a").answer(said)
+        assert "b" in cluster.parts("a").members.differing
+
+
 async def test_a_member_is_where_it_says(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
         await trio.sleep(1)
@@ -107,7 +135,8 @@ async def test_a_member_is_where_it_says(autojump_clock: object) -> None:
 async def test_a_hello_is_answered_and_only_a_member_is_noted(known: bool, autojump_clock: object) -> None:
     async with running(Cluster(), "a") as cluster:
         hellos, members = hellos_of(cluster, "a"), cluster.parts("a").members
-        said = pb.HelloMessage(node="b" if known else "stranger")
+        birth = cluster.view("a").members["b"].birth
+        said = pb.HelloMessage(node="b" if known else "stranger", birth=birth)
         said.moving.add(group="sw", shard=0, records=7)
         answer = hellos.answer(said)
         assert (answer.node, answer.epoch) == ("a", 1)

@@ -21,6 +21,7 @@ from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.replica import replica as replicas
 from gossipnode.node.replica.replica import READ_REPLY_MAX_BYTES, Replica
 from gossipnode.rpc import Status
+from tests.node.epochs import change, replaced
 from tests.node.hand_off.placed import SHARD, joiner_of, placed
 from tests.node.moving import eventually, moving, moving_cluster
 from tests.node.support import NOW, SECOND, make_local, put, stored
@@ -154,3 +155,22 @@ async def test_a_write_of_the_old_view_that_ends_in_the_new_one_is_refused(autoj
         (answer,) = answers
         assert isinstance(answer, Refusal)
         assert answer.other_view
+
+
+async def test_a_store_whose_name_another_store_has_taken_serves_nothing() -> None:
+    """It knows the epoch, and so the fence, and finds its name among the replicas."""
+    local = make_local(own_name="b")
+    replica = Replica(local)
+    await put(local, record("n/1", revision=5))
+    change(local, replaced("b"))
+    assert local.shards.placement(SHARD).holders == ("a", "b")
+    told = "b is no member with this data directory"
+    answer = await replica.read(asked(local, "n/1"))
+    assert isinstance(answer, Refusal)
+    assert answer.message == told
+    (answer,) = await replica.write([written(local, record("n/1", revision=6))])  # type: ignore[assignment]
+    assert isinstance(answer, Refusal)
+    assert answer.message == told
+    assert list(local.shards) == []
+    assert list(local.fill.unfilled(local.shards.view)) == []
+    assert local.fill.progress().filled == {}
