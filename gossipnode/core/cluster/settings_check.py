@@ -6,6 +6,7 @@ Once a store holds an epoch, its configuration creates nothing any more.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group
 
@@ -58,22 +59,35 @@ def settings_differences(
     return told
 
 
-def forming_difference(
-    own_members: Iterable[str],
-    own_groups: Iterable[Group],
-    members: Iterable[str],
-    groups: Iterable[Group],
-) -> str:
-    """Why two nodes with these configurations form no cluster together; "" when they do."""
-    ours, theirs = sorted(own_members), sorted(members)
-    if ours != theirs:
-        return f"its members are {', '.join(theirs) or 'none'}, ours are {', '.join(ours)}"
-    mine = {group.name: group for group in own_groups}
-    others = {group.name: group for group in groups}
-    for name in sorted({*mine, *others}):
-        one, other = mine.get(name), others.get(name)
-        if one != other:
-            return f"it has {_told(other, name)}, we have {_told(one, name)}"
+class Formation(NamedTuple):
+    """What a node wants to form a cluster of, by its configuration."""
+
+    members: Iterable[str]
+    groups: Iterable[Group]
+    foreign: Iterable[str] = ()
+
+
+def formation_of(configured: ClusterMetadata) -> Formation:
+    """What a configuration, or a first epoch, forms a cluster of."""
+    return Formation(configured.members, configured.groups.values(), configured.foreign)
+
+
+def forming_difference(ours: Formation, theirs: Formation) -> str:
+    """Why two nodes with these configurations form no cluster together; "" when they do.
+
+    The order of members, groups and indexes does not count.
+    """
+    for what, mine, other in (
+        ("members", sorted(ours.members), sorted(theirs.members)),
+        ("foreign members", sorted(ours.foreign), sorted(theirs.foreign)),
+    ):
+        if mine != other:
+            return f"its {what} are {', '.join(other) or 'none'}, ours are {', '.join(mine) or 'none'}"
+    own_groups, groups = ({group.name: group for group in each.groups} for each in (ours, theirs))
+    for name in sorted({*own_groups, *groups}):
+        one, another = _told(own_groups.get(name), name), _told(groups.get(name), name)
+        if one != another:
+            return f"it has {another}, we have {one}"
     return ""
 
 
@@ -85,7 +99,7 @@ def shape(group: Group) -> str:
 def _told(group: Group | None, name: str) -> str:
     if group is None:
         return f"no group {name}"
-    indexes = f" indexed by {' '.join(group.indexes)}" if group.indexes else ""
+    indexes = f" indexed by {' '.join(sorted(group.indexes))}" if group.indexes else ""
     return f"{shape(group)} (ack {group.ack.value}, retention {group.tombstone_retention_seconds}s{indexes})"
 
 

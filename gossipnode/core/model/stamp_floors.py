@@ -36,12 +36,16 @@ class StampFloors:
     the clock.
     """
 
-    __slots__ = ("_ceiling", "_floors")
+    __slots__ = ("_ceiling", "_floors", "_least", "_most")
 
     def __init__(self, ceiling: int = 0) -> None:
         """Begin as after a restart: what was taken is not known, so every floor is the durable ceiling."""
         self._ceiling = ceiling
-        self._floors = array("q", (ceiling,)) * FLOOR_BUCKETS
+        self._least = ceiling
+        """No floor is below it. So a fill raises all floors in one step, and not each by itself."""
+        self._most = ceiling
+        """The largest stamp that was ever taken."""
+        self._floors = array("q", (0,)) * FLOOR_BUCKETS
 
     def covers(self, stamp: int, believed: int) -> bool:
         """Whether a floor may be raised to `stamp`; else a higher ceiling has to be made durable first."""
@@ -52,12 +56,13 @@ class StampFloors:
         self._ceiling = ceiling
 
     def highest(self, buckets: Iterable[int], believed: int) -> int:
-        """The highest floor of these buckets; 0 when there is none."""
-        floors = self._floors
-        return max((floor for bucket in buckets if (floor := floors[bucket]) <= believed), default=0)
+        """The highest floor of these buckets; 0 for no bucket, and where nothing was taken."""
+        return max((self._floor(bucket, believed) for bucket in buckets), default=0)
 
     def highest_of_all(self, believed: int) -> int:
         """The highest floor of all buckets."""
+        if self._most <= believed:
+            return self._most
         return self.highest(range(FLOOR_BUCKETS), believed)
 
     def propose(self, buckets: Iterable[int], stamp: int, believed: int) -> int:
@@ -66,17 +71,20 @@ class StampFloors:
         The stamp is taken if it is above the floor that is given back.
         """
         assert stamp <= self._ceiling <= believed, (stamp, self._ceiling, believed)
-        floors, highest = self._floors, 0
+        highest = 0
         for bucket in set(buckets):
-            floor = floors[bucket]
-            if floor > believed:
-                floors[bucket] = stamp
-                continue
+            floor = self._floor(bucket, believed)
             highest = max(highest, floor)
-            if floor < stamp:
-                floors[bucket] = stamp
+            self._floors[bucket] = max(floor, stamp)
+        self._most = max(self._most, stamp)
         return highest
 
     def raise_all(self, stamp: int, believed: int) -> None:
         """Raise every floor to a stamp: what another replica took up to there is taken here, too."""
-        self.propose(range(FLOOR_BUCKETS), stamp, believed)
+        assert stamp <= self._ceiling <= believed, (stamp, self._ceiling, believed)
+        self._least = max(self._least if self._least <= believed else 0, stamp)
+        self._most = max(self._most, stamp)
+
+    def _floor(self, bucket: int, believed: int) -> int:
+        floor, least = self._floors[bucket], self._least
+        return max(floor if floor <= believed else 0, least if least <= believed else 0)

@@ -7,7 +7,6 @@ and each accepts only what its own configuration says.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
 
 import structlog
 import trio
@@ -19,7 +18,7 @@ from gossipnode.core.cluster.cluster_metadata import (
     ClusterMetadata,
     Member,
 )
-from gossipnode.core.cluster.settings_check import forming_difference
+from gossipnode.core.cluster.settings_check import Formation, formation_of, forming_difference
 from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.membership.epochs import Epochs
 from gossipnode.node.peers.members import Members, Peer
@@ -78,10 +77,7 @@ class Forming:
 
     def admit(self, value: ClusterMetadata) -> str:
         """Why a first epoch is not what our configuration says; "" when it is."""
-        configured = self._cluster.configured
-        difference = forming_difference(
-            configured.members, configured.groups.values(), value.members, value.groups.values()
-        ) or _foreign_difference(configured.foreign, value.foreign)
+        difference = forming_difference(formation_of(self._cluster.configured), formation_of(value))
         if difference:
             return f"the configuration here is another one: {difference}"
         own = value.members[self._cluster.own.name]
@@ -119,20 +115,12 @@ class Forming:
 
     def difference(self, peer: Peer) -> str:
         """Why a node that said hello forms no cluster with us; "" when it does, or did not say."""
-        hello, configured = peer.last_hello, self._cluster.configured
+        hello = peer.last_hello
         if hello is None or hello.epoch:
             return ""
         try:
             groups = decode_cluster_groups(hello.forming.groups)
         except WireError as error:
             return str(error)
-        return forming_difference(
-            configured.members, configured.groups.values(), hello.forming.members, groups
-        ) or _foreign_difference(configured.foreign, hello.forming.foreign)
-
-
-def _foreign_difference(ours: Iterable[str], theirs: Iterable[str]) -> str:
-    mine, others = sorted(ours), sorted(theirs)
-    if mine == others:
-        return ""
-    return f"its foreign members are {', '.join(others) or 'none'}, ours are {', '.join(mine) or 'none'}"
+        theirs = Formation(hello.forming.members, groups, hello.forming.foreign)
+        return forming_difference(formation_of(self._cluster.configured), theirs)

@@ -92,6 +92,9 @@ class Hellos:
 
     def _heard(self, peer: Peer, hello: pb.HelloMessage, *, at_its_address: bool) -> None:
         """Take note of what a member says of itself, or of somebody else who answers `at_its_address`."""
+        if hello.node == peer.name and self._knows_another_epoch(hello):
+            # Also of another store than we know: a newer epoch may have given it this name.
+            self._members.tells_of_another_epoch(peer)
         problem = self._other_than(peer, hello)
         if problem:
             if at_its_address:
@@ -104,8 +107,11 @@ class Hellos:
         self._members.in_vain.pop(peer.name, None)
         if self._cluster.view.formed:
             self._members.moved_to(peer.name, hello.address)
-        if hello.epoch != self._cluster.epoch:
-            self._members.tells_of_another_epoch(peer)
+
+    def _knows_another_epoch(self, hello: pb.HelloMessage) -> bool:
+        known = self._cluster.metadata
+        of_ours = known is None or hello.cluster_id in (b"", known.cluster_id)
+        return of_ours and hello.epoch != self._cluster.epoch
 
     def _other_than(self, peer: Peer, hello: pb.HelloMessage) -> str:
         """Why a hello is not of the member of this name, by the epoch that we know; "" when it is."""
@@ -119,9 +125,6 @@ class Hellos:
             return f"the node at {peer.address} belongs to another cluster"
         member = known.members.get(peer.name)
         if member is not None and member.birth != hello.birth:
-            if hello.epoch > known.epoch:
-                # A newer epoch may have given it this name.
-                self._members.tells_of_another_epoch(peer)
             return f"another data directory answers as {peer.name}"
         return ""
 

@@ -9,6 +9,8 @@ import pytest
 from gossipnode.core.cluster.cluster_metadata import Group
 from gossipnode.core.cluster.placement import AckLevel
 from gossipnode.core.cluster.settings_check import (
+    Formation,
+    formation_of,
     forming_difference,
     refused_settings,
     settings_differences,
@@ -67,22 +69,39 @@ def test_indexes_that_the_settings_do_not_have_are_told_too() -> None:
 
 
 def test_nodes_with_the_same_configuration_form_a_cluster_in_any_order() -> None:
-    assert forming_difference("ab", [GROUP, Group("a")], "ba", [Group("a"), GROUP]) == ""
+    assert (
+        forming_difference(Formation("ab", [GROUP, Group("a")]), Formation("ba", [Group("a"), GROUP])) == ""
+    )
 
 
 def test_nodes_with_other_members_form_none() -> None:
-    assert forming_difference("ba", [], "cba", []) == "its members are a, b, c, ours are a, b"
-    assert forming_difference("a", [], "", []) == "its members are none, ours are a"
+    assert (
+        forming_difference(Formation("ba", []), Formation("cba", []))
+        == "its members are a, b, c, ours are a, b"
+    )
+    assert forming_difference(Formation("a", []), Formation("", [])) == "its members are none, ours are a"
+
+
+def test_nodes_with_other_foreign_members_form_none() -> None:
+    assert forming_difference(Formation("a", []), Formation("a", [], "p")) == (
+        "its foreign members are p, ours are none"
+    )
+
+
+def test_an_epoch_is_what_its_configuration_says() -> None:
+    one, two = replace(GROUP, indexes=("t", "u")), replace(GROUP, indexes=("u", "t"))
+    assert forming_difference(Formation("ba", [one]), formation_of(formed("ab", two))) == ""
+    assert forming_difference(Formation("abc", [one]), formation_of(formed("ab", two)))
 
 
 def test_nodes_with_other_groups_form_none() -> None:
-    assert forming_difference("ab", [GROUP], "ab", []) == (
+    assert forming_difference(Formation("ab", [GROUP]), Formation("ab", [])) == (
         "it has no group sw, we have sw:3:2 (ack quorum, retention 604800s)"
     )
     other = replace(GROUP, shards=2, ack=AckLevel.ONE, indexes=("t", "u"))
-    assert forming_difference("ab", [GROUP], "ab", [other]) == (
+    assert forming_difference(Formation("ab", [GROUP]), Formation("ab", [other])) == (
         "it has sw:2:2 (ack one, retention 604800s indexed by t u), we have sw:3:2 (ack quorum, retention "
         "604800s)"
     )
     for other in (replace(GROUP, tombstone_retention_seconds=9), replace(GROUP, replicas=1)):
-        assert forming_difference("ab", [GROUP], "ab", [other])
+        assert forming_difference(Formation("ab", [GROUP]), Formation("ab", [other]))

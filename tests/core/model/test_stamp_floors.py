@@ -184,3 +184,15 @@ class StampMachine(RuleBasedStateMachine):
 
 TestStampMachine = pytest.mark.slow(StampMachine.TestCase)
 TestStampMachine.settings = examples(150, steps=40)
+
+
+def test_what_a_wrong_clock_raised_all_floors_to_binds_nobody() -> None:
+    floors = StampFloors()
+    far = BELIEVED + 10
+    floors.reserve(far)
+    floors.raise_all(far, far)
+    assert floors.highest_of_all(far) == far
+    assert floors.highest((3,), BELIEVED) == floors.highest_of_all(BELIEVED) == 0
+    floors.reserve(NOW + 10)
+    floors.raise_all(NOW, BELIEVED)
+    assert floors.highest((3,), BELIEVED) == floors.highest_of_all(BELIEVED) == NOW
