@@ -68,7 +68,7 @@ class ClusterState:
         """Wait until the cluster is formed.
 
         Raises:
-            NotFormedError: it is not, after so many seconds.
+            NotFormedError: it is not formed after `seconds`.
         """
         with trio.move_on_after(seconds):
             while not self.view.formed:

@@ -103,7 +103,7 @@ class FloorKeeper:
         self._floors.raise_all(stamp, self._believed())
 
     async def _cover(self, stamp: int) -> None:
-        """Make a ceiling durable that is above the stamp, if there is none.
+        """Make a ceiling above the stamp durable, unless the present one is above it.
 
         All that wait for it go on in the same turn of the loop: then what they send goes together, too.
         """

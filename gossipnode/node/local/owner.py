@@ -49,7 +49,7 @@ def _note(name: str) -> bytes:
 
 
 def _owner(note: bytes | None) -> str | None:
-    """The name in a note; None if there is none, or not the one that was written."""
+    """The name in a note; None without a note, and for one that has rotted."""
     if note is None:
         return None
     try:

@@ -58,9 +58,8 @@ class Forming:
             waiting = self.waiting_for()
             if not waiting and cluster.own.name == min(cluster.configured.members):
                 problem = await self._try()
-                if not problem:
-                    break
-                self._log.info("not formed yet", reason=problem)
+                if problem:
+                    self._log.info("not formed yet", reason=problem)
             text = ", ".join(f"{name} ({problem})" for name, problem in waiting.items())
             if text != told:
                 told = text

@@ -1,4 +1,4 @@
-"""Where members are, and why a store is none of theirs, by what this node knows."""
+"""Where members are, and why the store of this node does not belong to a member."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def keep_channels(settings: Settings, cluster: ClusterState, members: Memb
 
 
 def not_a_member(value: ClusterMetadata, own: Identity) -> str:
-    """Why a store is none of the members', and what to do."""
+    """Why a store does not belong to a member of the cluster, and what to do."""
     known = value.members.get(own.name)
     if known is not None:
         return (
@@ -28,8 +28,9 @@ def not_a_member(value: ClusterMetadata, own: Identity) -> str:
         )
     if own.name in value.forgotten:
         return (
-            f"the cluster has forgotten {own.name}: start it with an empty data directory and --join to have "
-            "it back as a new member"
+            f"the cluster has forgotten {own.name}: start it with another, empty data directory and --join "
+            "to have it back as a new member; keep this one if it was away when it was forgotten, since "
+            "others may lack what it holds"
         )
     return f"the cluster has no member {own.name}: start it with --join"
 

@@ -47,7 +47,7 @@ def slow_hop(e: Episode) -> Steps:
 def _at_one_replica(e: Episode) -> tuple[str, str, str, Steps]:
     """A record at the first holder of a round alone, the next one, which is slow to store it, and the shard.
 
-    The next one is "" if there is none.
+    Where a record has a single replica, the next one is "".
     """
     key = f"{e.cluster.group}/alone/{e.number}"
     first, second, *_ = [*e.cluster.replicas_of(key), ""]
