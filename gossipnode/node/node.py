@@ -31,10 +31,10 @@ from gossipnode.config.settings import Settings
 from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.core.cluster.placement import levels_that_fail
 from gossipnode.node.endpoints.reflection_service import ReflectionService
+from gossipnode.node.local.birth import birth_of
 from gossipnode.node.local.cluster_state import ClusterState, configured_metadata
 from gossipnode.node.local.local_state import local_state
 from gossipnode.node.local.node_state import NodeState, Phase
-from gossipnode.node.membership.boot import birth_of
 from gossipnode.node.parts import Parts, make_handlers, make_parts
 from gossipnode.node.peers.access import Access
 from gossipnode.node.peers.call_metadata import own_metadata
@@ -87,7 +87,8 @@ async def run_node(
             _closing(listeners),
             open_members(settings.node.name, settings.node.advertise, dialer.open, metadata) as members,
         ):
-            own = Identity(settings.node.name, await birth_of(store, world.rng))
+            birth = await birth_of(store, world.rng)
+            own = Identity(settings.node.name, birth.number)
             cluster = ClusterState(store, own, configured_metadata(settings))
             await cluster.load()
             local = local_state(store, cluster, world.wall_clock, await store.last_stamp())

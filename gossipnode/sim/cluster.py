@@ -32,8 +32,9 @@ from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.ring.round import Round
 from gossipnode.core.ring.turn import Cause
 from gossipnode.node.coordinate.coordinator import Coordinator
+from gossipnode.node.local.birth import BIRTH_NOTE
 from gossipnode.node.local.cluster_state import CLUSTER_NOTE, configured_groups
-from gossipnode.node.membership.boot import BIRTH_NOTE, NotAMemberError
+from gossipnode.node.membership.boot import NotAMemberError
 from gossipnode.node.node import Node, NodeFailedError, run_node
 from gossipnode.node.parts import Parts
 from gossipnode.node.world import OpenStore, World

@@ -5,7 +5,6 @@ Before it is ready, it compares epochs with the members that are up, so that it 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 import structlog
@@ -22,7 +21,6 @@ from gossipnode.node.peers.certificates import PeerDialer
 from gossipnode.node.peers.hello import Hellos
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.rpc import RpcError, Status
-from gossipnode.store.interface import Store
 from gossipnode.wire import services
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.metadata_codec import decode_metadata, encode_cluster_groups
@@ -35,37 +33,9 @@ JOIN_PAUSE_SECONDS = 1.0
 BOOT_GREETING_SECONDS = 1.5
 """How long a node that starts compares epochs with other members, before it is ready all the same."""
 
-BIRTH_NOTE = "birth"
-"""The store's note of its birth: 64 random bits, drawn when it was made."""
-
-EARLIER_SYSTEM_GROUP = "_gossipnode"
-"""The group that earlier versions kept members and groups in, as records."""
-
 
 class NotAMemberError(Exception):
     """This node is not a member of its cluster and cannot become one. The text says why, and what to do."""
-
-
-async def birth_of(store: Store, rng: random.Random) -> int:
-    """The birth of a store, by its note. A store without one gets one now.
-
-    So does one whose note has rotted: it then counts as another store.
-
-    Raises:
-        NotAMemberError: the store was made by an earlier version, which kept members and groups as records.
-    """
-    if any(shard.group == EARLIER_SYSTEM_GROUP for shard in store.shards()):
-        raise NotAMemberError(
-            "the data directory was made by an earlier version of gossipnode: carry its records over with "
-            "`export --tombstones` of that version and `import --keep-versions` of this one, into an empty "
-            "directory"
-        )
-    note = await store.note(BIRTH_NOTE)
-    if note is not None and note.isdigit():
-        return int(note)
-    birth = rng.getrandbits(64) or 1
-    await store.keep_note(BIRTH_NOTE, str(birth).encode())
-    return birth
 
 
 class Boot:
