@@ -115,7 +115,7 @@ class LocalNodes:
                     async with connect_node(node.address, timeout_seconds=STATUS_SECONDS) as client:
                         status = await client.status()
                     missing = names - {member.name for member in status.members if member.state == "up"}
-                    if status.epoch and not missing:
+                    if status.epoch and not missing and not status.unheard:
                         return
                     problems = status.forming.problems or [f"{name}: not found" for name in sorted(missing)]
                     waits = "it waits for " + ("; ".join(problems) or "the others")

@@ -50,6 +50,7 @@ def member_shape(member: messages.Member) -> dict[str, Any]:
         "state": member.state,
         "role": member.role,
         "birth": member.birth or None,
+        "boot": member.boot or None,
         "version": member.version or None,
         "moves": member.moves,
     }
@@ -116,6 +117,8 @@ def status_shape(status: messages.StatusResponse) -> dict[str, Any]:
         "read_repairs_dropped": status.replicas.read_repairs_dropped,
         "disk": {"state": status.disk.state, "free": status.disk.free},
         "set_aside": {"count": status.set_aside.count, "keys": status.set_aside.keys},
+        "unheard": list(status.unheard),
+        "not_replaced": status.not_replaced or None,
     }
 
 

@@ -28,10 +28,11 @@ from gossipnode.concurrency.loop_pulse import LoopPulse
 from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.address import Address
 from gossipnode.config.settings import Settings
-from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.core.cluster.placement import levels_that_fail
 from gossipnode.node.endpoints.reflection_service import ReflectionService
-from gossipnode.node.local.birth import birth_of
+from gossipnode.node.identity.birth import birth_of
+from gossipnode.node.identity.boot_memory import BootMemory
+from gossipnode.node.identity.own_boot import open_boot
 from gossipnode.node.local.cluster_state import ClusterState, configured_metadata
 from gossipnode.node.local.local_state import local_state
 from gossipnode.node.local.node_state import NodeState, Phase
@@ -82,15 +83,18 @@ async def run_node(
     async with world.open_store(settings, _leaf_digest(settings), payload_rows) as store:
         # Listening comes before the nurseries, so that a port in use is an error of its own.
         listeners = await world.network.listen(settings.node.listen)
+        boots = BootMemory(store)
         settings = _dialable(settings, world.network.bound(listeners, settings.node.listen))
         async with (
             _closing(listeners),
-            open_members(settings.node.name, settings.node.advertise, dialer.open, metadata) as members,
+            open_members(
+                settings.node.name, settings.node.advertise, dialer.open, metadata, boots
+            ) as members,
         ):
-            birth = await birth_of(store, world.rng)
-            own = Identity(settings.node.name, birth.number)
-            cluster = ClusterState(store, own, configured_metadata(settings))
+            boot = await open_boot(store, await birth_of(store, world.rng), world.rng)
+            cluster = ClusterState(store, settings.node.name, boot, configured_metadata(settings))
             await cluster.load()
+            await boots.recall()
             local = local_state(store, cluster, world.wall_clock, await store.last_stamp())
             await local.floors.recall()
             state = NodeState(settings.node.listen)

@@ -78,6 +78,7 @@ class Parts:
             nursery.start_soon(self.coordination.read_repair.run)
             nursery.start_soon(self.local.indexes.run)
             nursery.start_soon(self.local.floors.run)
+            nursery.start_soon(self.members.boots.run)
             nursery.start_soon(fill_digests, self.local.store, self.local.writer.written)
             task_status.started()
 
@@ -104,7 +105,7 @@ def make_parts(
         members=members,
         repair=repair,
         replica=replica,
-        exchange=ReplicaExchange(replica.read, replica.write),
+        exchange=ReplicaExchange(replica.read, replica.write, lambda: local.cluster.boot.mark),
         scan=ReplicaScan(local, replica),
         membership=membership,
         coordination=coordination,
@@ -127,6 +128,7 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         coordination.read_repair,
         parts.memory,
         membership.forming,
+        membership.clearing,
     )
     max_sessions = parts.settings.repair.max_sessions
     endpoints = (

@@ -27,14 +27,15 @@ from gossipnode.config.settings import Settings, load_settings
 from gossipnode.core.cluster.acceptor import AcceptorState
 from gossipnode.core.cluster.changes import first_epoch
 from gossipnode.core.cluster.cluster_metadata import CLUSTER_ID_BYTES, CLUSTER_KEY_BYTES, Member
+from gossipnode.core.cluster.placement import majority
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.ring.round import Round
 from gossipnode.core.ring.turn import Cause
 from gossipnode.node.coordinate.coordinator import Coordinator
-from gossipnode.node.local.birth import BIRTH_NOTE
+from gossipnode.node.identity.birth import BIRTH_NOTE
 from gossipnode.node.local.cluster_state import CLUSTER_NOTE, configured_groups
-from gossipnode.node.membership.boot import NotAMemberError
+from gossipnode.node.membership.joining import NotAMemberError
 from gossipnode.node.node import Node, NodeFailedError, run_node
 from gossipnode.node.parts import Parts
 from gossipnode.node.world import OpenStore, World
@@ -44,9 +45,12 @@ from gossipnode.sim.network import MemoryNetwork
 from gossipnode.sim.world.clocks import DAY_ONE
 from gossipnode.store.interface import IndexRows, LeafDigest, Store
 from gossipnode.store.memory import MemoryStore
-from gossipnode.wire.epoch_codec import encode_state
+from gossipnode.wire.epochs.epoch_codec import encode_state
 
 PORT = 7400
+
+CLEARED_SECONDS = 3.0
+"""How long it is waited until the stores of nodes that were started count."""
 
 
 class RoundRun:
@@ -184,6 +188,8 @@ class Cluster:
     async def start(self, nursery: trio.Nursery, *names: str, **overrides: object) -> None:
         """Start the nodes of these names, or those of the configuration, and wait until all of them serve.
 
+        If a majority runs then, wait until all stores count as well, for `CLEARED_SECONDS` at most.
+
         Raises:
             RuntimeError: a node has not started; `errors` says why if `keeps_errors`.
         """
@@ -192,6 +198,17 @@ class Cluster:
                 self.nodes[name] = await nursery.start(self._run, name, overrides)
             except RuntimeError as error:
                 raise RuntimeError(f"{name} has not started: {self.errors.get(name)}") from error
+        with trio.move_on_after(CLEARED_SECONDS):
+            for name in sorted(self.running & self.nodes.keys()):
+                await self._cleared(name)
+
+    async def _cleared(self, name: str) -> None:
+        cluster = self.parts(name).local.cluster
+        while not cluster.cleared and name in self.running:
+            changed = cluster.changed.pending
+            if len(self.running) < majority(len(cluster.view.members)):
+                return
+            await changed.wait()
 
     async def _run(self, name: str, overrides: dict[str, object], task_status: trio.TaskStatus[Node]) -> None:
         self.ended[name] = trio.Event()

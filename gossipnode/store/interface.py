@@ -46,6 +46,13 @@ class IndexState(Enum):
     READY = "ready"
 
 
+LOST_COMMITS_NOTE = "lost-commits"
+"""The note that a store finds in itself after it was opened and commits at the end of its log were damaged.
+
+It says how many they were, as decimal text. The node that has drawn its conclusion removes it.
+"""
+
+
 class StoreError(Exception):
     """The base of all errors of a store. The message says what a user can do."""
 
@@ -212,8 +219,19 @@ class Store(Protocol):
         """A note that the node keeps beside its records, by its key; None if there is no such note."""
         ...
 
-    async def keep_note(self, key: str, value: bytes | None) -> None:
-        """Keep a note, or remove it if `value` is None. Returns once that is durable."""
+    async def keep_note(self, key: str, value: bytes | None, *, numbered: bool = True) -> None:
+        """Keep a note, or remove it if `value` is None. Returns once that is durable.
+
+        The commit gets no number if it is not to be `numbered`, see `commit_number`.
+        """
+        ...
+
+    @property
+    def commit_number(self) -> int:
+        """How many commits of records and numbered notes the store has had. All of them are durable.
+
+        It never falls, over restarts either, unless the files are those of an earlier time.
+        """
         ...
 
     # Tag indexes

@@ -134,7 +134,9 @@ class MemoryStore:
         prepared = [prepare_record(shard, record) for shard, record in shard_records]
         await self._commit(growing=bool(shard_records))
         self._image.raise_stamp(stamp)
-        return [self._put(each, doubt_equal) for each in prepared]
+        results = [self._put(each, doubt_equal) for each in prepared]
+        self._image.count_commit(any(result.outcome is WriteOutcome.STORED for result in results))
+        return results
 
     async def read(
         self, shard: ShardId, entities: Sequence[Entity], *, skip_damaged: bool = False
@@ -218,11 +220,17 @@ class MemoryStore:
         await self._begin()
         return self._image.notes.get(key)
 
-    async def keep_note(self, key: str, value: bytes | None) -> None:
+    async def keep_note(self, key: str, value: bytes | None, *, numbered: bool = True) -> None:
         """See `Store.keep_note`."""
         await self._begin()
         await self._commit(growing=False)
         self._image.keep_note(key, value)
+        self._image.count_commit(numbered)
+
+    @property
+    def commit_number(self) -> int:
+        """See `Store.commit_number`. Each call that stores something is a commit here."""
+        return self._image.commits
 
     async def want_index(self, shard: ShardId, tag: str) -> None:
         """See `Store.want_index`."""

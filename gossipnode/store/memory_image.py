@@ -229,13 +229,15 @@ class HeldShard:
 class MemoryImage:
     """Everything that a store in memory holds, as of its last commit."""
 
-    __slots__ = ("_journal", "notes", "shards", "stamp")
+    __slots__ = ("_journal", "commits", "notes", "shards", "stamp")
 
     def __init__(self, *, remembers: bool = False) -> None:
         """An empty one. One that `remembers` can take back its last commits."""
         self.shards: dict[ShardId, HeldShard] = {}
         self.notes: dict[str, bytes] = {}
         self.stamp = 0
+        self.commits = 0
+        """Numbered commits, see `Store.commit_number`."""
         self._journal: deque[list[Callable[[], None]]] | None = (
             deque(maxlen=UNDO_COMMITS_MAX) if remembers else None
         )
@@ -246,6 +248,7 @@ class MemoryImage:
         other.shards = {shard: held.copy() for shard, held in self.shards.items()}
         other.notes = dict(self.notes)
         other.stamp = self.stamp
+        other.commits = self.commits
         return other
 
     @property
@@ -284,6 +287,11 @@ class MemoryImage:
         if stamp > self.stamp:
             self._remember(partial(setattr, self, "stamp", self.stamp))
             self.stamp = stamp
+
+    def count_commit(self, numbered: bool) -> None:
+        """Give the commit a number, if it is to have one."""
+        self._remember(partial(setattr, self, "commits", self.commits))
+        self.commits += numbered
 
     def put(self, shard: ShardId, record: Record) -> None:
         """Hold a record, in the place of any other version of it."""

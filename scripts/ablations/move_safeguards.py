@@ -22,7 +22,7 @@ MOVE_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "A replica acknowledges a write although its view changed meanwhile.",
         (
             "node/replica/replica.py",
-            "                refusal = self.refusal(request.shard, request.fence)\n"
+            "                refusal = self.refusal(request.shard, request.fence, local=local)\n"
             "                if refusal",
             "                refusal = None\n                if refusal",
         ),

@@ -14,13 +14,14 @@ from gossipnode.core.query.criteria import check_criteria, matches
 from gossipnode.core.query.replica_messages import ReadRecords, Wanted, WriteRecords
 from gossipnode.core.session.messages import PropertyAnswer, PropertySync, Unreadable
 from gossipnode.wire.envelope.strict import decode
-from gossipnode.wire.epoch_codec import (
+from gossipnode.wire.epochs.epoch_codec import (
     Announce,
     decode_answer,
     decode_question,
     encode_answer,
     encode_question,
 )
+from gossipnode.wire.epochs.metadata_codec import decode_cluster_groups, decode_metadata, encode_metadata
 from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1 as node
@@ -32,7 +33,6 @@ from gossipnode.wire.group_codec import (
     encode_alteration,
     encode_new_group,
 )
-from gossipnode.wire.metadata_codec import decode_cluster_groups, decode_metadata, encode_metadata
 from gossipnode.wire.property.canonical_json import canonical_json
 from gossipnode.wire.property.draft import draft_of, read_draft
 from gossipnode.wire.property.index_rows import payload_rows

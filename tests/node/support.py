@@ -12,7 +12,7 @@ import trio
 from gossipnode.config.address import Address
 from gossipnode.core.cluster.acceptor import AcceptorState
 from gossipnode.core.cluster.changes import first_epoch
-from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group, Identity, Member
+from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group, Member
 from gossipnode.core.cluster.placement import AckLevel
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import Record, ShardId
@@ -21,6 +21,9 @@ from gossipnode.node.coordinate.bulk_writes import BulkWrites
 from gossipnode.node.coordinate.coordination import make_coordination
 from gossipnode.node.coordinate.coordinator import Coordinator
 from gossipnode.node.coordinate.record_steps import RecordSteps
+from gossipnode.node.identity.birth import Birth
+from gossipnode.node.identity.boot_memory import BootMemory
+from gossipnode.node.identity.own_boot import OwnBoot
 from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.local.local_state import LocalState, local_state
 from gossipnode.node.membership.epoch_news import EpochNews
@@ -72,10 +75,16 @@ def make_local(
     ]
     store = store or memory_store()
     value = formed(members, definitions)
-    own = Identity(own_name, birth(own_name))
-    cluster = ClusterState(store, own, value)
+    cluster = ClusterState(store, own_name, cleared_boot(store, birth(own_name)), value)
     see(cluster, value)
     return local_state(store, cluster, wall_clock or WallClock())
+
+
+def cleared_boot(store: MemoryStore, number: int) -> OwnBoot:
+    """A start of a store that counts."""
+    boot = OwnBoot(store, Birth(number), earlier=0, nonce=1, recovered=0)
+    boot.counted = boot.cleared = True
+    return boot
 
 
 def birth(name: str) -> int:
@@ -115,7 +124,7 @@ Start = Callable[..., Awaitable[Alone]]
 
 async def serve(nursery: trio.Nursery, local: LocalState) -> Alone:
     """The parts that serve clients from what one node holds. There is no channel to any other member."""
-    members = Members(local.own_name, Address(local.own_name, 7400), no_channel, {})
+    members = Members(local.own_name, Address(local.own_name, 7400), no_channel, {}, BootMemory(local.store))
     news = EpochNews(local.cluster, members, trio.lowlevel.checkpoint)
     made = make_coordination(local, members, Replica(local), news)
     await nursery.start(made.replicas.run)

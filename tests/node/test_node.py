@@ -247,7 +247,8 @@ async def test_work_that_finishes_within_the_grace_period_is_finished(autojump_c
                     await channel.unary(NODE_APPLY, v1.ApplyRequest(property=prop("n/2")), timeout=1)
             assert answers[0].created
             await cluster.ended["a"].wait()
-            assert 4 <= trio.current_time() < 6
+            # A commit that only notes how far the other one is may still be under way.
+            assert 4 <= trio.current_time() <= 6
         cluster.stop()
 
 

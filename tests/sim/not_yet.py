@@ -12,7 +12,6 @@ from typing import Final
 from gossipnode.sim.scenario.faults.fault_kinds import FAULT_KINDS
 
 FAULTS: Final[Mapping[str, str]] = {
-    "older-disk": "a store that went back in time counts in quorums: older_disk_put_back",
     "empty-disk": "two members that are left cannot replace one of them, and the operator here does not mind",
     "rejoin": "as empty-disk",
     "twin": "as empty-disk; and the second node of a name may be gone when it has taken the place",

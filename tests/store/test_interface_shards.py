@@ -10,6 +10,7 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.query.index_key import IndexKind
 from gossipnode.store.interface import StoreClosedError
+from tests.records import bare_record
 from tests.store.support import (
     OTHER_SHARD,
     REMADE_SHARD,
@@ -92,6 +93,21 @@ async def test_a_shard_dropped_while_others_ask_for_it(handle: Handle) -> None:
     await assert_empty(handle.store, SHARD)
     await handle.store.write(placed(*RECORDS[:5]))
     assert await handle.store.tree(SHARD) == rebuilt(RECORDS[:5])
+
+
+async def test_commits_are_numbered(handle: Handle) -> None:
+    assert handle.store.commit_number == 0
+    await handle.store.write(placed(bare_record("name/1")), stamp=7)
+    assert handle.store.commit_number == 1
+    await handle.store.write(placed(bare_record("name/1")), stamp=8)
+    assert handle.store.commit_number == 1, "nothing was stored"
+    await handle.store.keep_note("epoch", b"1")
+    await handle.store.keep_note("seen", b"1", numbered=False)
+    await handle.crash()
+    assert handle.store.commit_number == 2
+    await handle.store.write(placed(bare_record("name/2")))
+    await handle.restart()
+    assert handle.store.commit_number == 3
 
 
 async def test_a_note_is_kept(handle: Handle) -> None:

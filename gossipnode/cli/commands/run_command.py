@@ -282,7 +282,7 @@ def _opener(reseed: bool) -> OpenStore:
     async def open_store(
         settings: Settings, leaf_digest: LeafDigest, index_rows: IndexRows
     ) -> AsyncGenerator[Store]:
-        from gossipnode.node.local.owner import take_store
+        from gossipnode.node.identity.owner import take_store
         from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
 
         async with open_sqlite_store(
@@ -302,7 +302,7 @@ def _opener(reseed: bool) -> OpenStore:
 
 def _failure(error: BaseException, settings: Settings) -> Failure | None:
     """How an error of starting or running ends the command; None if only a defect explains it."""
-    from gossipnode.node.membership.boot import NotAMemberError
+    from gossipnode.node.membership.joining import NotAMemberError
     from gossipnode.node.node import NodeFailedError
     from gossipnode.node.peers.certificates import CertificateError
     from gossipnode.store.interface import StoreError

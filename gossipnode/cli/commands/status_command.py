@@ -92,9 +92,16 @@ def _counters(status: messages.StatusResponse) -> str:
 
 def _epoch(status: messages.StatusResponse) -> str:
     if status.epoch:
-        return f"members and groups of epoch {status.epoch}"
+        return f"members and groups of epoch {status.epoch}{_starting(status)}"
     problems = list(status.forming.problems)
     return f"forming: waiting for {', '.join(problems) or 'the first of us'}"
+
+
+def _starting(status: messages.StatusResponse) -> str:
+    """Why the store does not count yet."""
+    if status.not_replaced:
+        return f", the data directory went back in time and is not replaced yet: {status.not_replaced}"
+    return f", starting: waiting to hear from {', '.join(status.unheard)}" if status.unheard else ""
 
 
 def _set_aside(aside: messages.SetAsideStatus) -> str:

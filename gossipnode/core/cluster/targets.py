@@ -18,6 +18,8 @@ class Standing(Enum):
     """What a node believes of a replica."""
 
     OWN = "own"
+    UNCLEARED = "does not know yet whether its store is the newest"
+    """This node, before its store counts: see `core.cluster.boots`."""
     UP = "up"
     """It answered last, or has not been asked yet."""
     DOWN = "down"
@@ -56,7 +58,8 @@ def search_targets(
     `broken_off` are replicas that broke off their part of this query before, and why: where one replica is
     enough, another one goes on.
     """
-    own = tuple(name for name in placement.holders if standings[name] is Standing.OWN)
+    here = (Standing.OWN, Standing.UNCLEARED)
+    own = tuple(name for name in placement.holders if standings[name] in here)
     if level is AckLevel.LOCAL:
         return SearchTargets(own)
     tally = Tally(placement, level, reading=True)
@@ -65,7 +68,7 @@ def search_targets(
             if name in broken_off:
                 tally.failed(name, broken_off[name])
     askable, down = _askable(placement, tally, standings)
-    there = [*own, *(name for name in askable if name not in own)]
+    there = sorted(askable, key=lambda name: standings[name] is not Standing.OWN)
     there = [name for name in there if name not in tally.failures]
     if tally.impossible_without(down):
         there += [name for name in down if name not in tally.failures]
@@ -90,6 +93,6 @@ def _askable(placement: Placement, tally: Tally, standings: Standings) -> tuple[
                 askable.append(name)
             case Standing.DOWN:
                 down.append(name)
-            case Standing.FOREIGN | Standing.STRANGER:
+            case Standing.FOREIGN | Standing.STRANGER | Standing.UNCLEARED:
                 tally.failed(name, standings[name].value)
     return askable, down

@@ -277,7 +277,8 @@ class RecordReads:
         wanted = tuple(Wanted(entity, None) for entity in entities)
         try:
             reply = await self._replicas.own.read(
-                ReadRecords(placement.shard, placement.fence, wanted, clock=clock)
+                ReadRecords(placement.shard, placement.fence, wanted, clock=clock),
+                local=level is AckLevel.LOCAL,
             )
         except RecordDamagedError:
             if level is AckLevel.LOCAL:

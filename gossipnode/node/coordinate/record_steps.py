@@ -172,7 +172,7 @@ class RecordSteps:
     ) -> int | None:
         if self.shards.own_name not in placement.holders:
             raise not_a_replica(placement)
-        (reply,) = await self.replicas.own.write([request])
+        (reply,) = await self.replicas.own.write([request], local=True)
         reason = answers.take(self.shards.own_name, reply)
         if reason and not answers.overtaken:
             raise NotStoredError(reason)

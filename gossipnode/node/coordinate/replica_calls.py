@@ -159,7 +159,9 @@ class ReplicaCalls:
             raise TooFewReplicasError("the node is stopping")
         tally = Tally(placement, level, reading=isinstance(request, ReadRecords))
         asked = ReplicaCall(tally, take, ended, everyone=everyone)
-        targets = request_targets(placement, tally, self._members.standings(placement.holders))
+        targets = request_targets(
+            placement, tally, self._members.standings(placement.holders, cleared=self.own.cleared)
+        )
         asked.under_way = len(targets)
         own = self._members.own_name
         if own_reply is not None and own in targets:

@@ -13,10 +13,10 @@ from gossipnode.node.replica.exchange import ReplicaExchange
 from gossipnode.node.replica.scan import ReplicaScan
 from gossipnode.rpc import CallContext, RpcError, Status
 from gossipnode.wire import services
-from gossipnode.wire.epoch_codec import decode_question, encode_answer
+from gossipnode.wire.epochs.epoch_codec import decode_question, encode_answer
+from gossipnode.wire.epochs.metadata_codec import decode_cluster_groups, encode_metadata
 from gossipnode.wire.generated.pb.gossipnode.v1 import cluster_pb2 as cluster_pb
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.metadata_codec import decode_cluster_groups, encode_metadata
 
 
 class ReplicaService:
@@ -46,7 +46,8 @@ class ReplicaService:
         said = call_metadata.text(call.metadata, call_metadata.NODE)
         if said != request.node:
             raise RpcError(Status.PERMISSION_DENIED, "hello: its node is not the caller")
-        return self._hellos.answer(request)
+        with as_status():
+            return await self._hellos.answer(request)
 
     async def join(self, request: pb.JoinRequest, call: CallContext) -> pb.JoinReply:
         """Take a node in as a member, and tell it the epoch in which it is one."""

@@ -10,11 +10,13 @@ import trio
 
 from gossipnode import __version__
 from gossipnode.concurrency.memory_budget import MemoryBudget
+from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.coordinate.read_repair import ReadRepair
 from gossipnode.node.hand_off.hand_off import HandOff
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.node_state import NodeState, Phase
+from gossipnode.node.membership.clearing import Clearing
 from gossipnode.node.membership.forming import Forming
 from gossipnode.node.peers.members import Members
 from gossipnode.node.repair.origin import Origin
@@ -46,6 +48,7 @@ class StatusReport:
     read_repair: ReadRepair
     memory: MemoryBudget
     forming: Forming
+    clearing: Clearing
 
     async def read(self) -> v1.StatusResponse:
         """The status as of now. Members not heard of lately are asked whether they are there."""
@@ -69,15 +72,17 @@ class StatusReport:
             epoch=self.local.cluster.epoch,
             cluster_id=self._cluster_id(),
             set_aside=v1.SetAsideStatus(count=damaged.records, keys=list(damaged.names)),
+            unheard=self.clearing.unheard(),
+            not_replaced=self.clearing.problem,
         )
         if not self.local.cluster.view.formed:
             status.forming = self._forming()
         return status
 
     def _state(self) -> Phase:
-        """A node that listens and has no cluster yet is still starting."""
-        formed = self.local.cluster.view.formed
-        return self.state.phase if formed or self.state.phase != "ready" else "starting"
+        """A node that listens and whose store does not count yet is still starting."""
+        counts = self.local.cluster.view.formed and self.local.cluster.cleared
+        return self.state.phase if counts or self.state.phase != "ready" else "starting"
 
     def _cluster_id(self) -> str:
         known = self.local.cluster.metadata
@@ -117,9 +122,15 @@ class StatusReport:
                     role="leaving" if member is not None and member.leaving else role,
                     version=__version__ if own else peer.version if peer else "",
                     moves=moves[name],
+                    boot=self._boot(name, birth, own=own),
                 )
             )
         return told
+
+    def _boot(self, name: str, birth: int, *, own: bool) -> int:
+        """How often the store of a member was started, as far as that is known."""
+        mark = self.local.cluster.boot.mark if own else self.members.boots.known(Identity(name, birth))
+        return 0 if mark is None else mark.boot
 
     async def _shard(self, shard: ShardId, patience: float) -> v1.ShardStatus:
         """The status of a shard; without its root if leaf digests are still missing at `patience`."""

@@ -88,6 +88,8 @@ class HandOff:
         """Do what can be done now; gives whether nothing is left to do until the view changes."""
         shards = self._local.shards
         view = shards.view
+        if not shards.cleared:
+            return False
         await self._filler.fill_all(view)
         if shards.view is not view:
             return False

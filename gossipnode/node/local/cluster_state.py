@@ -6,6 +6,8 @@ durable at once. The view that other rooms look at is never ahead of that note.
 
 from __future__ import annotations
 
+import math
+
 import structlog
 import trio
 
@@ -23,31 +25,49 @@ from gossipnode.core.cluster.cluster_metadata import (
 )
 from gossipnode.core.cluster.placement import AckLevel
 from gossipnode.core.cluster.view import ClusterView
+from gossipnode.node.identity.own_boot import OwnBoot
 from gossipnode.node.refusals.request_errors import NotFormedError
 from gossipnode.store.interface import Store, StoreError
-from gossipnode.wire.epoch_codec import decode_state, encode_state
+from gossipnode.wire.epochs.epoch_codec import decode_state, encode_state
 from gossipnode.wire.wire_errors import WireError
 
 CLUSTER_NOTE = "cluster"
 """The store's note of the newest epoch, and of what was promised for the next one."""
 
 
+CLEARING_PATIENCE_SECONDS = 2.0
+"""How long requests wait after a start for the word of members on the store."""
+
+
 class ClusterState:
     """The newest epoch, kept durably. `load` it before its first use."""
 
-    def __init__(self, store: Store, own: Identity, configured: ClusterMetadata) -> None:
-        """Keep the state of the member `own` in `store`; `configured` counts while there is no epoch."""
-        self.own = own
+    def __init__(self, store: Store, own_name: str, boot: OwnBoot, configured: ClusterMetadata) -> None:
+        """Keep the state of the member `own_name` in `store`; `configured` counts while there is no epoch."""
+        self.own_name = own_name
+        self.boot = boot
         self.configured = configured
         """What this node's configuration says; it is nobody's decision."""
-        self.acceptor: AcceptorState[ClusterMetadata] = AcceptorState(own.birth)
+        self.acceptor: AcceptorState[ClusterMetadata] = AcceptorState(boot.birth.number)
         self.view = ClusterView(configured, formed=False)
         self.changed = ChangeEvent()
         """Tells of every new view."""
         self.turn = trio.Lock()
         """Held from a look at `acceptor` until what follows from it is kept."""
         self._store = store
+        self._formed_at = math.inf
+        """When this node first knew of the cluster, by Trio's clock."""
         self._log = structlog.get_logger("gossipnode.cluster")
+
+    @property
+    def own(self) -> Identity:
+        """This node, by its name and the birth of its store."""
+        return Identity(self.own_name, self.boot.birth.number)
+
+    @property
+    def cleared(self) -> bool:
+        """Whether what this node's store holds counts for others. Before there is an epoch nothing does."""
+        return self.boot.cleared or not self.view.formed
 
     @property
     def metadata(self) -> ClusterMetadata | None:
@@ -65,13 +85,18 @@ class ClusterState:
         return self.metadata is not None and self.metadata.is_member(self.own)
 
     async def wait_formed(self, seconds: float) -> None:
-        """Wait until the cluster is formed.
+        """Wait until the cluster is formed, and a moment longer for this node's store to count.
+
+        The moment is over `CLEARING_PATIENCE_SECONDS` after this node knows of the cluster.
 
         Raises:
             NotFormedError: it is not formed after `seconds`.
         """
         with trio.move_on_after(seconds):
             while not self.view.formed:
+                await self.changed.wait()
+        with trio.move_on_at(self._formed_at + CLEARING_PATIENCE_SECONDS):
+            while not self.cleared:
                 await self.changed.wait()
         if not self.view.formed:
             raise NotFormedError("no cluster is formed yet: `status` says what it waits for")
@@ -123,8 +148,14 @@ class ClusterState:
         self._log.info("epoch", epoch=value.epoch, members=list(value.members))
         return True
 
+    def renewed(self) -> None:
+        """The store got another birth: whatever the earlier one promised was not promised by this one."""
+        self.acceptor = AcceptorState(self.own.birth, self.acceptor.decided)
+        self.changed.notify()
+
     def _look(self) -> None:
         assert self.acceptor.decided is not None
+        self._formed_at = min(self._formed_at, trio.current_time())
         self.view = ClusterView(self.acceptor.decided)
         self.changed.notify()
 

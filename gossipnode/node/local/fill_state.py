@@ -55,7 +55,7 @@ class FillState:
 
     def _to_fill(self, view: ClusterView) -> Iterable[Placement]:
         """The placements in which this node has to copy from sources."""
-        if not view.counts(self._shards.own):
+        if not view.counts(self._shards.own) or not self._shards.cleared:
             return ()
         return (placement for placement in view.unsettled() if self._shards.own_name in placement.filling)
 

@@ -41,7 +41,7 @@ def local_state(
     shards = ShardMap(cluster)
     clock = Clock(wall_clock, last_stamp)
     return LocalState(
-        own_name=cluster.own.name,
+        own_name=cluster.own_name,
         store=store,
         writer=RecordWriter(store, clock),
         cluster=cluster,

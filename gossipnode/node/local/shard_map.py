@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.entity_hash import shard_of
@@ -18,9 +19,18 @@ class ShardMap:
 
     def __init__(self, cluster: ClusterState) -> None:
         """Look at the view of `cluster`."""
-        self.own = cluster.own
-        self.own_name = cluster.own.name
+        self.own_name = cluster.own_name
         self._cluster = cluster
+
+    @property
+    def own(self) -> Identity:
+        """This node, by its name and the birth of its store."""
+        return self._cluster.own
+
+    @property
+    def cleared(self) -> bool:
+        """See `ClusterState.cleared`."""
+        return self._cluster.cleared
 
     @property
     def view(self) -> ClusterView:

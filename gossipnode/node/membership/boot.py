@@ -5,37 +5,22 @@ Before it is ready, it compares epochs with the members that are up, so that it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import structlog
 import trio
 
-from gossipnode.config.address import Address
 from gossipnode.config.settings import Settings
 from gossipnode.core.cluster.settings_check import refused_settings, settings_differences
 from gossipnode.node.local.cluster_state import ClusterState, configured_groups
+from gossipnode.node.membership.clearing import Clearing
 from gossipnode.node.membership.epoch_news import EpochNews
 from gossipnode.node.membership.forming import Forming
+from gossipnode.node.membership.joining import Joining, NotAMemberError
 from gossipnode.node.membership.standing import keep_channels, look_elsewhere, not_a_member
-from gossipnode.node.peers.certificates import PeerDialer
 from gossipnode.node.peers.hello import Hellos
 from gossipnode.node.peers.members import Members, Peer
-from gossipnode.rpc import RpcError, Status
-from gossipnode.wire import services
-from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.metadata_codec import decode_metadata, encode_cluster_groups
-from gossipnode.wire.wire_errors import WireError
-
-JOIN_SECONDS = 30.0
-JOIN_PAUSE_SECONDS = 1.0
-"""How long a node tries to reach a member of the cluster that it is to join, and the pause between tries."""
 
 BOOT_GREETING_SECONDS = 1.5
 """How long a node that starts compares epochs with other members, before it is ready all the same."""
-
-
-class NotAMemberError(Exception):
-    """This node is not a member of its cluster and cannot become one. The text says why, and what to do."""
 
 
 class Boot:
@@ -49,16 +34,18 @@ class Boot:
         news: EpochNews,
         forming: Forming,
         hellos: Hellos,
-        dialer: PeerDialer,
+        joining: Joining,
+        clearing: Clearing,
     ) -> None:
-        """Find out who we are in `cluster`; `dialer` reaches members of unknown name."""
+        """Find out who we are in `cluster`; `joining` and `clearing` make us one of its members."""
         self._settings = settings
         self._cluster = cluster
         self._members = members
         self._news = news
         self._forming = forming
         self._hellos = hellos
-        self._dialer = dialer
+        self._joining = joining
+        self._clearing = clearing
         self._log = structlog.get_logger("gossipnode.membership")
 
     async def run(self) -> None:
@@ -70,7 +57,7 @@ class Boot:
         """
         cluster, join = self._cluster, self._settings.cluster.join
         if join and not cluster.view.formed:
-            await self._join(join)
+            await self._joining.join(join, replace=self._settings.cluster.replace)
         await keep_channels(self._settings, cluster, self._members)
         formed = cluster.view.formed
         with trio.move_on_after(BOOT_GREETING_SECONDS):
@@ -84,7 +71,9 @@ class Boot:
             self._refuse_difference()
             return
         await keep_channels(self._settings, cluster, self._members)
-        self._judge_settings(already=formed)
+        await self._clearing.step()
+        if not cluster.boot.birth.takes_over:
+            self._judge_settings(already=formed)
 
     async def _get_to_know_all(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -131,55 +120,3 @@ class Boot:
         if already:
             for told in settings_differences(value, groups, self._settings.cluster.peers):
                 self._log.warning("the settings say something else than the cluster", difference=told)
-
-    async def _join(self, join: Sequence[Address]) -> None:
-        """Ask the members at these addresses, one after the other, until one takes us in."""
-        own, cluster = self._cluster.own, self._settings.cluster
-        request = pb.JoinRequest(
-            name=own.name,
-            address=str(self._settings.node.advertise),
-            birth=own.birth,
-            replace=cluster.replace,
-            accept_loss=cluster.accept_loss,
-            groups=encode_cluster_groups(configured_groups(self._settings)),
-        )
-        problem = ""
-        with trio.move_on_after(JOIN_SECONDS):
-            while True:
-                for address in join:
-                    try:
-                        reply = await self._ask(address, request)
-                    except RpcError as error:
-                        if error.status not in (Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED):
-                            raise NotAMemberError(f"{address} does not take us in: {error.message}") from None
-                        problem = error.message or str(error)
-                        self._log.info("not joined yet", at=str(address), reason=problem)
-                    else:
-                        await self._take(reply)
-                        return
-                await trio.sleep(JOIN_PAUSE_SECONDS)
-        raise NotAMemberError(f"no member to join: {problem}")
-
-    async def _ask(self, address: Address, request: pb.JoinRequest) -> pb.JoinReply:
-        async with self._dialer.open(None, address) as channel:
-            return await channel.unary(
-                services.REPLICA_JOIN,
-                request,
-                timeout=JOIN_SECONDS,
-                metadata=self._members.metadata,
-                dial_now=True,
-            )
-
-    async def _take(self, reply: pb.JoinReply) -> None:
-        try:
-            value = decode_metadata(reply.value)
-        except WireError as error:
-            raise NotAMemberError(f"the member that was asked sent a wrong value: {error}") from None
-        if not value.is_member(self._cluster.own):
-            raise NotAMemberError("the member that was asked did not take us in")
-        await self._cluster.adopt(value, 0)
-        if not self._cluster.is_member:
-            raise NotAMemberError(
-                "this data directory agreed to form another cluster: join with an empty one, or start the "
-                "nodes that it was to form it with"
-            )

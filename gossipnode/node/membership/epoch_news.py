@@ -17,7 +17,7 @@ from gossipnode.node.peers.members import Members, Peer
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreError
 from gossipnode.wire import services
-from gossipnode.wire.epoch_codec import (
+from gossipnode.wire.epochs.epoch_codec import (
     Announce,
     Ask,
     At,
@@ -59,7 +59,7 @@ class EpochNews:
         self._members = members
         self._comparing: dict[str, _Comparison] = {}
         self.refusal = ""
-        """Why this node, which has no epoch, can form no cluster: those of its configuration have one."""
+        """Why this node has to stop: it can form no cluster, or its store counts for nobody. Or ""."""
         self._log = structlog.get_logger("gossipnode.cluster")
 
     async def run(self) -> None:
@@ -115,9 +115,9 @@ class EpochNews:
                 if known is not None or value.is_member(self._cluster.own):
                     await self.adopt(value, peer.birth)
                 else:
-                    self._refuse(not_a_member(value, self._cluster.own))
+                    self.refuse(not_a_member(value, self._cluster.own))
             case Stranger() if known is None:
-                self._refuse(
+                self.refuse(
                     f"the cluster of {peer.name} at {peer.address} has no member {self._cluster.own.name}: "
                     "start it with --join"
                 )
@@ -131,7 +131,8 @@ class EpochNews:
         """The members that a comparison is likely to reach."""
         return [name for name, peer in self._members.peers.items() if peer.state == "up" and not peer.foreign]
 
-    def _refuse(self, refusal: str) -> None:
+    def refuse(self, refusal: str) -> None:
+        """This node has to stop, for this reason."""
         self.refusal = refusal
         self._cluster.changed.notify()
 

@@ -27,20 +27,21 @@ from gossipnode.core.cluster.epoch_messages import (
     next_ballot,
 )
 from gossipnode.core.cluster.proposer import Attempt, Decided, Learned, Overtaken, votes_needed
+from gossipnode.core.cluster.targets import Standing
 from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.membership.attempt_run import run_attempt
 from gossipnode.node.membership.epoch_news import EpochNews
 from gossipnode.node.peers.members import Members
 from gossipnode.node.refusals.request_errors import NotFormedError, TooFewMembersError
 from gossipnode.store.interface import StoreError
-from gossipnode.wire.epoch_codec import (
+from gossipnode.wire.epochs.epoch_codec import (
     Announce,
     Ask,
     At,
     EpochAnswer,
     EpochQuestion,
 )
-from gossipnode.wire.metadata_codec import check_size
+from gossipnode.wire.epochs.metadata_codec import check_size
 
 CHANGE_SECONDS = 8.0
 """How long a change is tried. A client waits for 10 s if it is not told otherwise."""
@@ -95,6 +96,9 @@ class Epochs:
                     return await self._vote(question)
 
     async def _vote(self, question: Prepare | Accept[ClusterMetadata]) -> Reply[ClusterMetadata]:
+        if not self._cluster.cleared:
+            # It may have forgotten what it promised.
+            return Stranger(f"{self._own_name} {Standing.UNCLEARED.value}")
         after, reply = answer(self._cluster.acceptor, question)
         if after != self._cluster.acceptor:
             await self._cluster.keep(after)

@@ -23,7 +23,7 @@ from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.membership.epochs import Epochs
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.store.interface import StoreError
-from gossipnode.wire.metadata_codec import decode_cluster_groups
+from gossipnode.wire.epochs.metadata_codec import decode_cluster_groups
 from gossipnode.wire.wire_errors import WireError
 
 FORMING_PAUSE_SECONDS = 0.25

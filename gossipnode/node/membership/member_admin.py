@@ -27,8 +27,8 @@ from gossipnode.node.refusals.request_errors import MemberError, TooFewMembersEr
 from gossipnode.rpc import RpcError
 from gossipnode.store.interface import StoreError
 from gossipnode.wire import services
+from gossipnode.wire.epochs.metadata_codec import MetadataTooLargeError
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.metadata_codec import MetadataTooLargeError
 
 FORMED_PATIENCE_SECONDS = 5.0
 """How long a change of members waits for the cluster to be formed."""
@@ -87,10 +87,9 @@ class MemberAdmin:
 
     async def announce_address(self) -> None:
         """Have our own address decided, if the newest epoch has another one. It is in every hello anyway."""
-        own = self._cluster.own
         address = str(self._settings.node.advertise)
         while True:
-            changed = self._cluster.changed.pending
+            changed, own = self._cluster.changed.pending, self._cluster.own
             value = self._cluster.metadata
             known = None if value is None else value.members.get(own.name)
             if known is None or known.birth != own.birth or known.address == address:
@@ -105,7 +104,7 @@ class MemberAdmin:
         Nobody is left in doubt: it goes once a majority of those that stay has the epoch.
         """
         cluster = self._cluster
-        while cluster.metadata is None or cluster.is_member:
+        while cluster.metadata is None or cluster.is_member or cluster.boot.birth.takes_over:
             if self._news.refusal:
                 return self._news.refusal
             await cluster.changed.wait()

@@ -5,6 +5,7 @@ Membership
  |- forming      until the members of the configuration have agreed to be a cluster
  |- news         compares epochs with members that know another one
  |- epochs       finishes what a proposer left undecided
+ |- clearing     whether the store counts, by the word of a majority
  |- members      channels follow the newest epoch
  `- hellos       to every member
 """
@@ -20,10 +21,12 @@ import trio
 from gossipnode.config.settings import Settings
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.membership.boot import Boot
+from gossipnode.node.membership.clearing import Clearing
 from gossipnode.node.membership.epoch_news import EpochNews
 from gossipnode.node.membership.epochs import Epochs
 from gossipnode.node.membership.forming import Forming
 from gossipnode.node.membership.group_admin import GroupAdmin
+from gossipnode.node.membership.joining import Joining
 from gossipnode.node.membership.member_admin import MemberAdmin
 from gossipnode.node.membership.standing import keep_channels
 from gossipnode.node.peers.certificates import PeerDialer
@@ -40,6 +43,7 @@ class Membership:
     forming: Forming
     hellos: Hellos
     boot: Boot
+    clearing: Clearing
     members: MemberAdmin
     groups: GroupAdmin
 
@@ -52,6 +56,7 @@ class Membership:
             nursery.start_soon(self.news.run)
             nursery.start_soon(self.epochs.finish_what_was_left)
             nursery.start_soon(self.forming.run)
+            nursery.start_soon(self.clearing.run)
 
 
 def make_membership(
@@ -62,12 +67,15 @@ def make_membership(
     epochs = Epochs(local.cluster, members, news, rng)
     hellos = Hellos(local, members)
     forming = Forming(local.cluster, members, epochs, rng)
+    joining = Joining(settings, local.cluster, members, dialer)
+    clearing = Clearing(settings, local.cluster, members, news, joining, rng)
     return Membership(
         news=news,
         epochs=epochs,
         forming=forming,
         hellos=hellos,
-        boot=Boot(settings, local.cluster, members, news, forming, hellos, dialer),
+        boot=Boot(settings, local.cluster, members, news, forming, hellos, joining, clearing),
+        clearing=clearing,
         members=MemberAdmin(settings, local.cluster, members, news, epochs, hellos, dialer),
         groups=GroupAdmin(local.cluster, epochs),
     )

@@ -94,10 +94,16 @@ class Asked:
 class ExchangeLink:
     """The requests to one peer. They are refused while `run` does not run."""
 
-    def __init__(self, channel: Channel, metadata: Mapping[str, str]) -> None:
-        """Ask over `channel`. `metadata` goes with the stream: it says which cluster and node we are."""
+    def __init__(
+        self, channel: Channel, metadata: Mapping[str, str], committed: Callable[[int, int], None]
+    ) -> None:
+        """Ask over `channel`. `metadata` goes with the stream: it says which cluster and node we are.
+
+        `committed` is told the start and the last commit of the peer's store, before the answers are.
+        """
         self._channel = channel
         self._metadata = dict(metadata)
+        self._committed = committed
         self._running = False
         self._last_number = 0
         # By number, in the order in which they were asked. A queued request is under way, too.
@@ -302,6 +308,8 @@ class ExchangeLink:
         self._broken(end, conversation)
 
     def _hand_out(self, batch: ExchangeReply) -> None:
+        if batch.boot:
+            self._committed(batch.boot, batch.commit)
         for reply in batch.replies:
             asked = self._under_way.get(reply.id)
             if asked is not None:  # the answer may come too late

@@ -3,6 +3,9 @@
 A hello is small. It says who its sender is and where, that it is up, which epoch it knows, and how far it is
 with the shards that it is to hold. A member that knows another epoch is noted in `Members.differing`, and
 `membership.epoch_news` compares with it.
+
+It also says which start of its store the sender is. The reply says whether the store counts for the one who
+was greeted: see `core.cluster.boots`.
 """
 
 from __future__ import annotations
@@ -10,6 +13,9 @@ from __future__ import annotations
 import trio
 
 from gossipnode import __version__
+from gossipnode.concurrency.change_event import first_of
+from gossipnode.core.cluster.boots import BootMark, BootVerdict
+from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.local.fill_state import FillProgress
@@ -17,8 +23,9 @@ from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.rpc import RpcError, Status
 from gossipnode.wire import services
+from gossipnode.wire.epochs.boot_codec import decode_mark, decode_verdict, encode_mark, encode_verdict
+from gossipnode.wire.epochs.metadata_codec import encode_cluster_groups
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.metadata_codec import encode_cluster_groups
 
 HELLO_MIN_SECONDS = 1.0
 HELLO_MAX_SECONDS = 15.0
@@ -26,6 +33,16 @@ HELLO_MAX_SECONDS = 15.0
 
 HELLO_TIMEOUT_SECONDS = 1.0
 """How long a hello waits for its answer."""
+
+OLDER_START_SECONDS = 0.5
+"""How long an older start of a store is waited for, where a newer one says hello."""
+
+HELLO_BACK_SECONDS = 0.02
+"""The pause before a member that has just come is asked what it thinks of our store."""
+
+COMMITS_TOLD_SECONDS = 1.0
+COMMITS_TOLD_SECONDS_EACH = 0.05
+"""How soon members hear of new commits here: in a large cluster after this time for each member."""
 
 FOREIGN_HELLO_SECONDS = 60.0
 """How often a member that lacks our services is asked whether it has them by now."""
@@ -38,7 +55,9 @@ class Hellos:
         """Say what `local` knows of this node; note in `members` what they say."""
         self._members = members
         self._cluster = local.cluster
+        self._boot = local.cluster.boot
         self._fill = local.fill
+        self._written = local.writer.written
 
     async def run(self) -> None:
         """Say hello to every member there is, until cancelled."""
@@ -76,15 +95,68 @@ class Hellos:
                 peer.problem = error.message or str(error)
                 peer.failed(error)
         else:
+            if reply.node == peer.name:
+                self._take_verdict(peer, reply)
             self._heard(peer, reply, at_its_address=True)
         return before != (peer.state, peer.progress, self._cluster.epoch)
 
-    def answer(self, hello: pb.HelloMessage) -> pb.HelloMessage:
-        """Answer a hello with ours."""
+    async def answer(self, hello: pb.HelloMessage) -> pb.HelloMessage:
+        """Answer a hello with ours.
+
+        Raises:
+            StoreError: what we were to remember of the caller was not kept.
+        """
         peer = self._members.peers.get(hello.node)
-        if peer is not None:
+        if peer is None:
+            return self.hello()
+        verdict = await self._judge(peer, hello)
+        if not self._boot.cleared and Identity(hello.node, hello.birth) not in self._boot.heard_by:
+            peer.said_hello.notify()
+        if verdict not in (BootVerdict.REWOUND, BootVerdict.RUNNING):
             self._heard(peer, hello, at_its_address=False)
-        return self.hello()
+        reply = self.hello()
+        reply.verdict = encode_verdict(verdict)
+        return reply
+
+    async def _judge(self, peer: Peer, hello: pb.HelloMessage) -> BootVerdict:
+        """What we think of the store that says hello; what it says is remembered if it counts."""
+        told = decode_mark(hello)
+        if told is None or self._other_than(peer, hello):
+            return BootVerdict.UNKNOWN
+        store, boots = Identity(hello.node, hello.birth), self._members.boots
+        verdict = boots.judge(store, told)
+        if verdict is BootVerdict.NEWER:
+            known = boots.known(store)
+            if known is not None and await self._runs(peer, known):
+                return BootVerdict.RUNNING
+            # Another start may have been heard of in the meantime.
+            verdict = boots.judge(store, told)
+        if verdict in (BootVerdict.NEWER, BootVerdict.HEARD):
+            await boots.remember(store, told)
+            return BootVerdict.HEARD
+        return verdict
+
+    async def _runs(self, peer: Peer, known: BootMark) -> bool:
+        """Whether an older start of a member's store answers, where it was last."""
+        question = self.hello()
+        # Nothing of our own store: it would be judged in its turn.
+        question.ClearField("boot")
+        try:
+            reply = await peer.channel.unary(
+                services.REPLICA_HELLO,
+                question,
+                timeout=OLDER_START_SECONDS,
+                metadata=self._members.metadata,
+                dial_now=True,
+            )
+        except RpcError:
+            return False
+        there = decode_mark(reply)
+        return reply.node == peer.name and there is not None and there.start == known.start
+
+    def _take_verdict(self, peer: Peer, reply: pb.HelloMessage) -> None:
+        """Take note of what a member thinks of our store."""
+        self._boot.judged(Identity(peer.name, reply.birth), decode_verdict(reply))
 
     def hello(self) -> pb.HelloMessage:
         """What this node says of itself."""
@@ -104,6 +176,12 @@ class Hellos:
         peer.answered()
         peer.tells_progress(_progress(hello))
         peer.tells_identity(hello)
+        mark, store = decode_mark(hello), Identity(peer.name, hello.birth)
+        if mark is not None and self._members.boots.judge(store, mark) in (
+            BootVerdict.HEARD,
+            BootVerdict.NEWER,
+        ):
+            self._members.boots.heard(store, mark)
         self._members.in_vain.pop(peer.name, None)
         if self._cluster.view.formed:
             self._members.moved_to(peer.name, hello.address)
@@ -128,12 +206,18 @@ class Hellos:
             return f"another data directory answers as {peer.name}"
         return ""
 
+    def _commits_told_seconds(self) -> float:
+        return max(COMMITS_TOLD_SECONDS, COMMITS_TOLD_SECONDS_EACH * len(self._members.peers))
+
     async def _follow(self, peer: Peer) -> None:
         """Say hello again and again, with pauses that grow while nothing changes."""
         pause = 0.0
         while not peer.gone.is_set():
-            view_changed = self._cluster.changed.pending
-            if await self.greet(peer) or not self._cluster.view.formed or not self._cluster.view.is_settled:
+            view_changed, written = self._cluster.changed.pending, self._written.pending
+            said_hello = peer.said_hello.pending
+            changed = await self.greet(peer)
+            view = self._cluster.view
+            if changed or not view.formed or not view.is_settled or not self._boot.cleared:
                 pause = HELLO_MIN_SECONDS
             else:
                 pause = min(max(2 * pause, HELLO_MIN_SECONDS), HELLO_MAX_SECONDS)
@@ -141,8 +225,14 @@ class Hellos:
                 with trio.move_on_after(FOREIGN_HELLO_SECONDS):
                     await peer.gone.wait()
                 continue
+            soonest = trio.current_time() + self._commits_told_seconds()
             with trio.move_on_after(pause):
-                await view_changed.wait()
+                await first_of(view_changed, written, said_hello)
+                if said_hello.is_set():
+                    await trio.sleep(HELLO_BACK_SECONDS)
+                elif not view_changed.is_set():
+                    with trio.move_on_at(soonest):
+                        await view_changed.wait()
             if view_changed.is_set():
                 # The change is on its way to other members, too. Before it arrives, a hello would only find a
                 # difference.
@@ -168,6 +258,7 @@ def own_hello(cluster: ClusterState, address: str, progress: FillProgress) -> pb
         ],
         forming=_forming(cluster) if known is None else None,
         version=__version__,
+        boot=encode_mark(cluster.boot.mark),
     )
 
 

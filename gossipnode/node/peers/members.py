@@ -16,7 +16,9 @@ import trio
 from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.config.address import Address
+from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.core.cluster.targets import Standing
+from gossipnode.node.identity.boot_memory import BootMemory
 from gossipnode.node.local.fill_state import FillProgress
 from gossipnode.node.peers.exchange_link import CrowdedOutError, ExchangeLink, RefusedByPeerError
 from gossipnode.rpc import Channel, RpcError, Status
@@ -59,6 +61,8 @@ class Peer:
     """Why the last hello met nobody, or somebody else; empty while the member of this name answers."""
     gone: trio.Event = field(default_factory=trio.Event)
     """Set when it is no longer a member, or has another address."""
+    said_hello: ChangeEvent = field(default_factory=ChangeEvent)
+    """Tells that it said hello while its word on our store was missing."""
     news: ChangeEvent = field(default_factory=ChangeEvent)
     """See `Members.news`."""
 
@@ -117,12 +121,21 @@ class Members:
     """All members by name, in ring order. This node is one of them, or is to become one."""
 
     def __init__(
-        self, own_name: str, own_address: Address, open_channel: OpenChannel, metadata: Mapping[str, str]
+        self,
+        own_name: str,
+        own_address: Address,
+        open_channel: OpenChannel,
+        metadata: Mapping[str, str],
+        boots: BootMemory,
     ) -> None:
-        """Made by `open_members`. `metadata` goes with every call: it says which cluster and node we are."""
+        """Made by `open_members`. `metadata` goes with every call: it says which cluster and node we are.
+
+        `boots` is told of the commits that come with the answers of replicas.
+        """
         self.own_name = own_name
         self.own_address = own_address
         self.metadata = dict(metadata)
+        self.boots = boots
         self.peers: dict[str, Peer] = {}
         """In ring order."""
         self.changed = ChangeEvent()
@@ -169,20 +182,27 @@ class Members:
     async def _keep(self, name: str, address: Address, *, task_status: trio.TaskStatus[Peer]) -> None:
         """Keep the channel of a peer open until it is gone."""
         async with self._open_channel(name, address) as channel, trio.open_nursery() as nursery:
-            link = ExchangeLink(channel, self.metadata)
+            link = ExchangeLink(
+                channel, self.metadata, lambda boot, commit: self.committed(name, boot, commit)
+            )
             await nursery.start(link.run)
             peer = Peer(name, address, channel, link, news=self.news)
             task_status.started(peer)
             await peer.gone.wait()
             nursery.cancel_scope.cancel()
 
-    def standings(self, names: Iterable[str]) -> dict[str, Standing]:
-        """What this node believes of each of these replicas."""
-        return {name: self._standing(name) for name in names}
+    def committed(self, name: str, boot: int, commit: int) -> None:
+        """The store of a member has told the number of a commit, beside an answer."""
+        peer = self.peers.get(name)
+        if peer is not None and peer.birth:
+            self.boots.committed(Identity(name, peer.birth), boot, commit)
+
+    def standings(self, names: Iterable[str], *, cleared: bool) -> dict[str, Standing]:
+        """What this node believes of each of these replicas. `cleared` says whether its own store counts."""
+        own = Standing.OWN if cleared else Standing.UNCLEARED
+        return {name: own if name == self.own_name else self._standing(name) for name in names}
 
     def _standing(self, name: str) -> Standing:
-        if name == self.own_name:
-            return Standing.OWN
         peer = self.peers.get(name)
         if peer is None:
             return Standing.STRANGER
@@ -236,7 +256,11 @@ async def _probe(peer: Peer) -> None:
 
 
 def open_members(
-    own_name: str, own_address: Address, open_channel: OpenChannel, metadata: Mapping[str, str]
+    own_name: str,
+    own_address: Address,
+    open_channel: OpenChannel,
+    metadata: Mapping[str, str],
+    boots: BootMemory,
 ) -> AbstractAsyncContextManager[Members]:
     """The members, to be `sync`ed, with their channels open for as long as the block lasts."""
-    return Members(own_name, own_address, open_channel, metadata).opened()
+    return Members(own_name, own_address, open_channel, metadata, boots).opened()

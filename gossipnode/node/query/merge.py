@@ -164,7 +164,7 @@ class RunningQuery:
 
     def _replicas(self, placement: Placement, level: AckLevel) -> tuple[str, ...]:
         """The replicas that search a shard, this node's own copy first."""
-        standings = self._members.standings(placement.holders)
+        standings = self._members.standings(placement.holders, cleared=self._shards.cleared)
         targets = search_targets(placement, level, standings, broken_off=self._broken_off)
         if targets.problem:
             raise TooFewReplicasError(targets.problem)

@@ -27,7 +27,7 @@ from gossipnode.node.refusals.request_errors import (
 )
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import RecordDamagedError, StoreClosedError, StoreError, StoreFullError
-from gossipnode.wire.metadata_codec import MetadataTooLargeError
+from gossipnode.wire.epochs.metadata_codec import MetadataTooLargeError
 from gossipnode.wire.wire_errors import WireError
 
 _STATUS: tuple[tuple[type[Exception], Status], ...] = (

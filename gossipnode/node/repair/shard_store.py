@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gossipnode.core.cluster.fence import session_conflict
+from gossipnode.core.cluster.targets import Standing
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.commands import FetchRecords, ReadLeaves, Write
@@ -65,6 +66,8 @@ class ShardStore:
         shards = self._local.shards
         current = shards.current(asked)
         if current is not None and self._caller is not None:
+            if self._caller.fence and not shards.cleared:
+                raise ViewConflictError(f"{shards.own_name} {Standing.UNCLEARED.value}")
             conflict = session_conflict(
                 shards.own_name,
                 shards.placement(current),

@@ -17,6 +17,7 @@ import trio
 
 from gossipnode.concurrency.nursery_errors import first_error
 from gossipnode.concurrency.waker import Waker
+from gossipnode.core.cluster.boots import BootMark
 from gossipnode.core.query.replica_messages import (
     READ_MAX_RECORDS,
     WRITE_MAX_RECORDS,
@@ -59,6 +60,8 @@ HandleRead: TypeAlias = Callable[[ReadRecords], Awaitable[RecordsRead | Refusal]
 HandleWrite: TypeAlias = Callable[[Sequence[WriteRecords]], Awaitable[Sequence[RecordsWritten | Refusal]]]
 """Answers each of the requests, in order."""
 
+Mark: TypeAlias = Callable[[], BootMark | None]
+
 _Stream: TypeAlias = ServerStream[ExchangeRequest, ExchangeReply]
 _Reply: TypeAlias = RecordsRead | RecordsWritten | Refusal
 
@@ -66,10 +69,14 @@ _Reply: TypeAlias = RecordsRead | RecordsWritten | Refusal
 class ReplicaExchange:
     """Serves the streams of all peers."""
 
-    def __init__(self, handle_read: HandleRead, handle_write: HandleWrite) -> None:
-        """Answer with what these two give. An error that one of them raises refuses what it was given."""
+    def __init__(self, handle_read: HandleRead, handle_write: HandleWrite, mark: Mark) -> None:
+        """Answer with what these two give. An error that one of them raises refuses what it was given.
+
+        `mark` says which start of the store this is, and its last commit.
+        """
         self._handle_read = handle_read
         self._handle_write = handle_write
+        self._mark = mark
         self._open: dict[_Exchange, None] = {}
         self._stopped = False
 
@@ -85,7 +92,7 @@ class ReplicaExchange:
         """
         if self._stopped:
             raise RpcError(Status.UNAVAILABLE, "the node is stopping")
-        exchange = _Exchange(stream, self._handle_read, self._handle_write)
+        exchange = _Exchange(stream, self._handle_read, self._handle_write, self._mark)
         self._open[exchange] = None
         try:
             await exchange.run()
@@ -130,8 +137,11 @@ class _Ready(NamedTuple):
 class _Exchange:
     """One stream, with the requests and replies that are in memory because of it."""
 
-    def __init__(self, stream: _Stream, handle_read: HandleRead, handle_write: HandleWrite) -> None:
+    def __init__(
+        self, stream: _Stream, handle_read: HandleRead, handle_write: HandleWrite, mark: Mark
+    ) -> None:
         self._stream = stream
+        self._mark = mark
         self._handle_read = handle_read
         self._handle_write = handle_write
         self._reading = trio.CancelScope()
@@ -332,6 +342,9 @@ class _Exchange:
                 add_reply(batch, number, reply)
             except WireError as fault:
                 add_reply(batch, number, _internal(fault))
+        mark = self._mark()
+        if mark is not None:
+            batch.boot, batch.commit = mark.boot, mark.commit
         return batch, count, size
 
 

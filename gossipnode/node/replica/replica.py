@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from gossipnode.core.cluster.fence import view_conflict
+from gossipnode.core.cluster.targets import Standing
 from gossipnode.core.model.clock_skew import clock_problem
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.write_result import WriteResult
@@ -41,15 +42,27 @@ class Replica:
         self._floors = local.floors
         self._requests = RequestMemory()
 
-    def refusal(self, shard: ShardId, fence: bytes) -> Refusal | None:
-        """Why a request is refused, when its asker sees the cluster in another way than we do; else None."""
+    @property
+    def cleared(self) -> bool:
+        """See `ClusterState.cleared`."""
+        return self._shards.cleared
+
+    def refusal(self, shard: ShardId, fence: bytes, *, local: bool = False) -> Refusal | None:
+        """Why a request is refused; None when it is not.
+
+        Its asker may see the cluster in another way than we do. Or our store does not count yet, and then it
+        serves only what is asked of it alone (`local`).
+        """
+        if not local and not self._shards.cleared:
+            reason = f"{self._shards.own_name} {Standing.UNCLEARED.value}"
+            return Refusal(Status.UNAVAILABLE.value, reason)
         conflict = view_conflict(self._shards.view, self._shards.own, shard, fence)
         if conflict is None:
             return None
         status = Status.NOT_FOUND if conflict.unknown_shard else Status.FAILED_PRECONDITION
         return Refusal(status.value, conflict.reason, other_view=True)
 
-    async def read(self, request: ReadRecords) -> RecordsRead | Refusal:
+    async def read(self, request: ReadRecords, *, local: bool = False) -> RecordsRead | Refusal:
         """Read records: as many of those asked for, from the first on, as an answer may hold.
 
         A proposed stamp is taken before the records are read: a write with a lower one that is stored
@@ -58,7 +71,7 @@ class Replica:
         Raises:
             StoreError: the store cannot be read, or the stamp's ceiling cannot be kept.
         """
-        refusal = self.refusal(request.shard, request.fence)
+        refusal = self.refusal(request.shard, request.fence, local=local)
         if refusal is not None:
             return refusal
         if request.clock:
@@ -84,14 +97,16 @@ class Replica:
             lineage = self._requests.lineage(request.shard, entities[0], version)
         return RecordsRead(held, lineage, floor)
 
-    async def write(self, requests: Sequence[WriteRecords]) -> list[RecordsWritten | Refusal]:
+    async def write(
+        self, requests: Sequence[WriteRecords], *, local: bool = False
+    ) -> list[RecordsWritten | Refusal]:
         """Store records, those of all requests in one commit.
 
         Raises:
             StoreError: nothing was kept.
         """
         answers: list[RecordsWritten | Refusal | None] = [
-            self.refusal(request.shard, request.fence) for request in requests
+            self.refusal(request.shard, request.fence, local=local) for request in requests
         ]
         accepted = [request for request, answer in zip(requests, answers, strict=True) if answer is None]
         results = await self._writer.write(
@@ -104,7 +119,7 @@ class Replica:
                 at += len(part)
                 # The view may have changed during the write, and a new replica may already have copied from
                 # us without these records; so do not acknowledge.
-                refusal = self.refusal(request.shard, request.fence)
+                refusal = self.refusal(request.shard, request.fence, local=local)
                 if refusal is None:
                     self._remember(request, part)
                 answers[position] = refusal or RecordsWritten(tuple(part))

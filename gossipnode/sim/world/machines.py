@@ -19,7 +19,7 @@ from gossipnode.config.keys import SettingsError
 from gossipnode.config.settings import Settings, load_settings
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.version import Version
-from gossipnode.node.membership.boot import NotAMemberError
+from gossipnode.node.membership.joining import NotAMemberError
 from gossipnode.node.node import Node, NodeFailedError, run_node
 from gossipnode.node.world import World
 from gossipnode.sim.world.clocks import Clocks

@@ -190,6 +190,10 @@ class SimDisk:
 
     # What is on it
 
+    def note(self, key: str) -> bytes | None:
+        """What a node has noted there under a key."""
+        return self._image.notes.get(key)
+
     def contents(self) -> dict[ShardId, dict[Entity, Record]]:
         """What is committed, tombstones included. A payload that has rotted is here what it has become."""
         contents: dict[ShardId, dict[Entity, Record]] = {}

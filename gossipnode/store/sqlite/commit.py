@@ -45,7 +45,16 @@ class Committer:
     stamp, and whether the file is still marked clean.
     """
 
-    __slots__ = ("_clean", "_connection", "_index_rows", "_indexes", "_log_is_short", "_sids", "_stamp")
+    __slots__ = (
+        "_clean",
+        "_connection",
+        "_index_rows",
+        "_indexes",
+        "_log_is_short",
+        "_sids",
+        "_stamp",
+        "number",
+    )
 
     def __init__(self, connection: sqlite3.Connection, index_rows: IndexRows) -> None:
         self._connection = connection
@@ -56,6 +65,8 @@ class Committer:
         # Damage at the place where the next record goes is met here, and not by the first write.
         last_rid(connection)
         self._stamp = meta_number(connection, "last_stamp")
+        self.number = meta_number(connection, "commits")
+        """That of the last commit. The loop may read it at any time."""
         self._clean = bool(meta_number(connection, "clean"))
 
     def commit(self, jobs: Sequence[Job]) -> None:
@@ -77,7 +88,7 @@ class Committer:
         try:
             connection.execute("BEGIN IMMEDIATE")
             self._mark_in_use()
-            self._write([job for job in jobs if isinstance(job, WriteJob)], sids)
+            numbered = self._write([job for job in jobs if isinstance(job, WriteJob)], sids)
             for job in jobs:
                 match job:
                     case WriteJob():
@@ -86,17 +97,20 @@ class Committer:
                         self._keep_digests(job)
                     case StepJob():
                         job.result = job.run(connection)
+                        numbered |= job.numbered
             if any(isinstance(job, StepJob) for job in jobs):
                 # A step may have removed shards, and added or removed indexes: read their numbers again.
                 sids, indexes = {}, {}
-            if stamp != self._stamp:
-                connection.execute("UPDATE meta SET value = max(value, ?) WHERE key = 'last_stamp'", (stamp,))
+            number = self.number + numbered
+            if (stamp, number) != (self._stamp, self.number):
+                connection.execute(_META_SQL, (number, stamp))
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
         self._sids, self._indexes, self._stamp, self._clean = sids, indexes, stamp, False
+        self.number = number
 
     def reuse_log(self) -> bool:
         """Move the log into the database, so that the next commit can write over it instead of after it.
@@ -136,7 +150,8 @@ class Committer:
         if self._clean:
             self._connection.execute("UPDATE meta SET value = 0 WHERE key = 'clean'")
 
-    def _write(self, jobs: Sequence[WriteJob], sids: dict[ShardId, int]) -> None:
+    def _write(self, jobs: Sequence[WriteJob], sids: dict[ShardId, int]) -> bool:
+        """Carry these jobs out; gives whether a record was stored."""
         placed = [
             [(self._place(prepared, key, sids), prepared) for prepared, key in job.records] for job in jobs
         ]
@@ -151,6 +166,7 @@ class Committer:
             self._store(held, changed)
             forget_aside(self._connection, aside.keys() & changed.keys())
         self._forget_digests(jobs, placed, held, changed)
+        return bool(changed)
 
     def _forget_digests(
         self,
@@ -282,6 +298,10 @@ def _decide(
     return WriteResult(WriteOutcome.EQUAL if version == current else WriteOutcome.OLDER, current)
 
 
+_META_SQL = (
+    "UPDATE meta SET value = CASE key WHEN 'commits' THEN ? ELSE max(value, ?) END"
+    " WHERE key IN ('commits', 'last_stamp')"
+)
 _LEAF_SQL = RowsSql(
     "INSERT INTO leaf (sid, slot, entity, mod_revision, delete_time, digest, rid) VALUES ",
     "(?,?,?,?,?,?,?)",

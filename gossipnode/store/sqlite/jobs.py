@@ -69,6 +69,8 @@ class StepJob:
     run: Callable[[sqlite3.Connection], int]
     records: int = 1
     """What the job counts for in the writer's queue: the records of a write that would take as long."""
+    numbered: bool = False
+    """Whether the commit counts, see `Store.commit_number`. One that stores records always does."""
     on_full_disk: bool = False
     """Whether it is tried on a full disk too: it frees space, or needs next to none."""
     result: int = 0

@@ -291,10 +291,15 @@ class SqliteStore:
         with self._reads.transaction() as connection:
             return note(connection, key)
 
-    async def keep_note(self, key: str, value: bytes | None) -> None:
+    async def keep_note(self, key: str, value: bytes | None, *, numbered: bool = True) -> None:
         """See `Store.keep_note`."""
         self._state.check_open()
-        await self._writer.spare(partial(keep_note, key=key, value=value))
+        await self._writer.spare(partial(keep_note, key=key, value=value), numbered=numbered)
+
+    @property
+    def commit_number(self) -> int:
+        """See `Store.commit_number`."""
+        return self._writer.commit_number
 
     async def want_index(self, shard: ShardId, tag: str) -> None:
         """See `Store.want_index`."""

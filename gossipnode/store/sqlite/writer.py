@@ -108,6 +108,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="store writer", daemon=True)
         self._thread.start()
 
+    @property
+    def commit_number(self) -> int:
+        """See `Store.commit_number`."""
+        return self._committer.number
+
     async def do(self, job: Job) -> None:
         """Have a job carried out; afterwards its results are in it. Cancellable only until it is handed in.
 
@@ -153,13 +158,13 @@ class Writer:
                     return
                 count = min(count + 1, most)
 
-    async def spare(self, run: Callable[[sqlite3.Connection], int]) -> int:
+    async def spare(self, run: Callable[[sqlite3.Connection], int], *, numbered: bool = False) -> int:
         """Carry out a short step that needs next to no space, by the reserve if need be; returns its result.
 
         Raises:
             StoreFullError: there is no space even for that.
         """
-        job = StepJob(run, on_full_disk=True)
+        job = StepJob(run, numbered=numbered, on_full_disk=True)
         try:
             await self.do(job)
         except StoreFullError:

@@ -11,7 +11,7 @@ from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 from tests.cli.conftest import Cli, Peer, lines
 
-KEYS = ["name", "address", "state", "role", "birth", "version", "moves"]
+KEYS = ["name", "address", "state", "role", "birth", "boot", "version", "moves"]
 BIRTH = 2**64 - 1
 
 
@@ -27,6 +27,7 @@ def status(epoch: int) -> messages.StatusResponse:
                 birth=f"{BIRTH:016x}",
                 version="1",
                 moves=7,
+                boot=3,
             ),
             messages.Member(name="p", address="h:2", state="unknown", role="foreign"),
         ],
@@ -37,15 +38,15 @@ def test_members_as_json(ask_peer: Cli, peer: Peer) -> None:
     peer.answers[services.NODE_STATUS] = status(5)
     leaving, foreign = map(json.loads, ask_peer("members", "-o", "json").out.splitlines())
     assert list(leaving) == list(foreign) == KEYS
-    assert tuple(leaving.values()) == ("a", "h:1", "up", "leaving", f"{BIRTH:016x}", "1", 7)
-    assert tuple(foreign.values()) == ("p", "h:2", "unknown", "foreign", None, None, 0)
+    assert tuple(leaving.values()) == ("a", "h:1", "up", "leaving", f"{BIRTH:016x}", 3, "1", 7)
+    assert tuple(foreign.values()) == ("p", "h:2", "unknown", "foreign", None, None, None, 0)
 
 
 def test_members_as_a_table_with_their_epoch(ask_peer: Cli, peer: Peer) -> None:
     peer.answers[services.NODE_STATUS] = status(5)
     table = ask_peer("members").out.splitlines()
     assert table[0].split() == KEYS
-    assert table[2].split() == ["a", "h:1", "up", "leaving", f"{BIRTH:016x}", "1", "7"]
+    assert table[2].split() == ["a", "h:1", "up", "leaving", f"{BIRTH:016x}", "3", "1", "7"]
     assert table[3].split() == ["p", "h:2", "unknown", "foreign"]
     assert table[-1] == "epoch 5"
 
@@ -62,3 +63,4 @@ def test_the_one_member_of_a_cluster_of_one(ask: Cli) -> None:
     assert (member["name"], member["state"], member["role"], member["moves"]) == ("a", "up", "member", 0)
     assert member["version"] == __version__
     assert member["birth"]
+    assert member["boot"] == 1

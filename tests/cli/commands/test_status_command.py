@@ -35,7 +35,7 @@ def test_a_status_shows_moves_and_read_repairs(ask_peer: Cli, peer: Peer) -> Non
     assert list(shown) == [
         "node", "address", "version", "state", "members", "shards", "rounds",
         "epoch", "cluster_id", "forming", "memory", "read_repairs", "read_repairs_dropped", "disk",
-        "set_aside",
+        "set_aside", "unheard", "not_replaced",
     ]  # fmt: skip
     assert (shown["epoch"], shown["cluster_id"], shown["forming"]) == (12, "ab" * 16, None)
     assert (shown["read_repairs"], shown["read_repairs_dropped"]) == (1, 2)
@@ -65,6 +65,19 @@ def test_a_status_shows_what_a_cluster_waits_for_before_it_is_formed(ask_peer: C
     }
     table = " ".join(ask_peer("status").out.split())
     assert "forming: waiting for b: it has said no hello, c: connection refused, 0 stale copies" in table
+
+
+def test_a_status_says_why_the_store_does_not_count_yet(ask_peer: Cli, peer: Peer) -> None:
+    peer.answers[services.NODE_STATUS] = status(unheard=["b", "c"])
+    shown = json.loads(ask_peer("status", "-o", "json").out)
+    assert (shown["unheard"], shown["not_replaced"]) == (["b", "c"], None)
+    table = " ".join(ask_peer("status").out.split())
+    assert "groups of epoch 12, starting: waiting to hear from b, c, 0 stale copies" in table
+    peer.answers[services.NODE_STATUS] = status(not_replaced="c is being filled")
+    shown = json.loads(ask_peer("status", "-o", "json").out)
+    assert shown["not_replaced"] == "c is being filled"
+    table = " ".join(ask_peer("status").out.split())
+    assert "the data directory went back in time and is not replaced yet: c is being filled" in table
 
 
 def test_a_node_that_waits_for_the_first_one_to_propose_says_so(ask_peer: Cli, peer: Peer) -> None:

@@ -18,7 +18,7 @@ from tests.core.support import examples
 
 SHARD = ShardId("sw", 0)
 LEVELS = (AckLevel.ONE, AckLevel.QUORUM, AckLevel.ALL)
-OWN, UP, DOWN, FOREIGN, STRANGER = Standing
+OWN, UNCLEARED, UP, DOWN, FOREIGN, STRANGER = Standing
 ASKABLE = {OWN, UP, DOWN}
 
 ages = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 1), min_size=1)

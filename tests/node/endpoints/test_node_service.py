@@ -219,8 +219,9 @@ async def test_a_defect_tells_the_caller_nothing_of_itself(autojump_clock: objec
             raise ZeroDivisionError("secret")
 
         store: MemoryStore = cluster.stores["a"]
+        request = v1.GetRequest(group="sw", name="n", id="1", ack="local")
         store.read = broken  # type: ignore[method-assign,assignment]
         with pytest.raises(RpcError) as caught:
-            await channel.unary(services.NODE_GET, v1.GetRequest(group="sw", name="n", id="1"), timeout=5)
+            await channel.unary(services.NODE_GET, request, timeout=5)
         assert caught.value.status is Status.INTERNAL
         assert "secret" not in caught.value.message

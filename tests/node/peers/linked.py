@@ -12,6 +12,7 @@ import trio.testing
 
 from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.address import Address
+from gossipnode.core.cluster.boots import BootMark
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.query.replica_messages import (
@@ -67,7 +68,8 @@ class Replica:
         self.store = memory_store()
         self.reads: list[ReadRecords] = []
         self.writes: list[list[WriteRecords]] = []
-        self.exchange = ReplicaExchange(self.read, self.write)
+        self.mark: BootMark | None = None
+        self.exchange = ReplicaExchange(self.read, self.write, lambda: self.mark)
 
     async def read(self, request: ReadRecords) -> RecordsRead | Refusal:
         self.reads.append(request)
@@ -90,7 +92,7 @@ def handlers(
 ) -> dict[Any, Any]:
     """A far end that answers reads, or writes, in its own way."""
     replica = Replica()
-    return ReplicaExchange(read or replica.read, write or replica.write).handlers()
+    return ReplicaExchange(read or replica.read, write or replica.write, lambda: None).handlers()
 
 
 class Wire(trio.abc.HalfCloseableStream):
@@ -149,6 +151,7 @@ class Pair:
         self.server: Server
         self.dials = 0
         self.memory = MemoryBudget()
+        self.commits: list[tuple[int, int]] = []
         self._serving = trio.CancelScope()
         self._stopped = trio.Event()
 
@@ -170,6 +173,9 @@ class Pair:
 
         self.nursery.start_soon(serve)
 
+    def committed(self, boot: int, commit: int) -> None:
+        self.commits.append((boot, commit))
+
     async def kill(self) -> None:
         self._serving.cancel()
         await self._stopped.wait()
@@ -183,7 +189,7 @@ async def linked(far: dict[Any, Any] | Replica | None) -> AsyncIterator[Pair]:
         async with Channel(pair.connect, authority="b:1") as pair.channel:
             if far is not None:
                 await pair.serve(far.exchange.handlers() if isinstance(far, Replica) else far)
-            pair.link = ExchangeLink(pair.channel, {call_metadata.NODE: "a"})
+            pair.link = ExchangeLink(pair.channel, {call_metadata.NODE: "a"}, pair.committed)
             await pair.nursery.start(pair.link.run)
             yield pair
             pair.nursery.cancel_scope.cancel()

@@ -242,7 +242,7 @@ async def test_a_link_that_ends_tells_all_that_is_under_way(autojump_clock: obje
     async with linked(hanging()) as pair:
         told: list[Answer | RpcError] = []
         async with trio.open_nursery() as nursery:
-            link = ExchangeLink(pair.channel, {})
+            link = ExchangeLink(pair.channel, {}, pair.committed)
             assert (await refused(link, read("a"))).message == "the link to b:1 is closed"
             await nursery.start(link.run)
             link.start(read("a"), told.append, timeout=5)

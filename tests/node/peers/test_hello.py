@@ -7,7 +7,7 @@ import trio
 import trio.lowlevel
 import trio.testing
 
-from gossipnode.core.cluster.cluster_metadata import Identity
+from gossipnode.node.identity.birth import Birth
 from gossipnode.node.peers.hello import HELLO_MAX_SECONDS, HELLO_TIMEOUT_SECONDS, Hellos
 from gossipnode.node.peers.members import Peer
 from gossipnode.sim import Cluster, running
@@ -92,11 +92,11 @@ async def test_another_store_of_a_members_name_is_not_taken_for_the_member(autoj
         said = hellos_of(cluster, "b").hello()
         said.birth += 1
         said.filled.add(group="sw", shard=0, incarnation=1, fence=b"fence")
-        hellos.answer(said)
+        await hellos.answer(said)
         assert b.state == "up", "somebody else's word is no reason to take the member for gone"
         assert not b.progress.filled
         assert b.birth == said.birth - 1
-        cluster.parts("b").local.cluster.own = Identity("b", said.birth)
+        cluster.parts("b").local.cluster.boot.birth = Birth(said.birth)
         await hellos.greet(b)
         assert (b.state, b.problem) == ("down", "another data directory answers as b")
 
@@ -108,7 +108,7 @@ async def test_another_store_of_a_members_name_may_tell_of_a_newer_epoch(autojum
         said = hellos_of(cluster, "b").hello()
         said.birth += 1
         said.epoch += 1
-        hellos_of(cluster, "a").answer(said)
+        await hellos_of(cluster, "a").answer(said)
         assert "b" in cluster.parts("a").members.differing
 
 
@@ -124,9 +124,9 @@ async def test_a_member_is_where_it_says(autojump_clock: object) -> None:
             other.CopyFrom(said)
             for field, value in wrong.items():
                 setattr(other, field, value)
-            hellos.answer(other)
+            await hellos.answer(other)
             assert str(members.peers["b"].address) == "b:7400"
-        hellos.answer(said)
+        await hellos.answer(said)
         await trio.testing.wait_all_tasks_blocked()
         assert str(members.peers["b"].address) == "elsewhere:1"
 
@@ -138,7 +138,7 @@ async def test_a_hello_is_answered_and_only_a_member_is_noted(known: bool, autoj
         birth = cluster.view("a").members["b"].birth
         said = pb.HelloMessage(node="b" if known else "stranger", birth=birth)
         said.moving.add(group="sw", shard=0, records=7)
-        answer = hellos.answer(said)
+        answer = await hellos.answer(said)
         assert (answer.node, answer.epoch) == ("a", 1)
         progress = members.peers["b"].progress
         assert progress.moving == ({("sw", 0): 7} if known else {})

@@ -10,11 +10,13 @@ import pytest
 import trio
 
 from gossipnode.config.address import Address, parse_address
+from gossipnode.node.identity.boot_memory import BootMemory
 from gossipnode.node.peers.exchange_link import ExchangeLink
 from gossipnode.node.peers.members import PROBE_FRESH_SECONDS, Members, MemberState, Peer, open_members
 from gossipnode.rpc import Channel, RpcError, Server, Status
 from gossipnode.rpc.server.health import HealthService, ServingStatus
 from gossipnode.sim.network import MemoryNetwork
+from tests.node.support import memory_store
 
 ADDRESSES = {name: parse_address(f"{name}:7400") for name in "cab"}
 
@@ -36,7 +38,7 @@ class Opened:
 
 @asynccontextmanager
 async def members_of_b(opened: Opened) -> AsyncGenerator[Members]:
-    async with open_members("b", ADDRESSES["b"], opened.channel, {}) as members:
+    async with open_members("b", ADDRESSES["b"], opened.channel, {}, BootMemory(memory_store())) as members:
         await members.sync(ADDRESSES)
         yield members
 
@@ -125,6 +127,6 @@ async def test_members_are_probed_side_by_side(autojump_clock: object) -> None:
 )
 async def test_what_a_failed_call_says_of_a_member(status: Status, state: MemberState) -> None:
     channel = Opened().channel("a", ADDRESSES["a"])
-    peer = Peer("a", ADDRESSES["a"], channel, ExchangeLink(channel, {}))
+    peer = Peer("a", ADDRESSES["a"], channel, ExchangeLink(channel, {}, lambda _boot, _commit: None))
     peer.failed(RpcError(status))
     assert peer.state == state

@@ -13,6 +13,7 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import Hop
 from gossipnode.core.ring.turn import Cause, RoundMessage
 from gossipnode.core.session.messages import RootCompare
+from gossipnode.node.identity.boot_memory import BootMemory
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.members import open_members
@@ -57,7 +58,8 @@ class NodeA:
                 listeners = await self.network.listen(ADDRESSES["b"])
                 await nursery.start(Server(handlers).serve, listeners)
             metadata = {call_metadata.NODE: "a", call_metadata.CLUSTER: "main"}
-            async with open_members("a", addresses["a"], self.channel, metadata) as members:
+            boots = BootMemory(self.local.store)
+            async with open_members("a", addresses["a"], self.channel, metadata, boots) as members:
                 await members.sync(addresses)
                 self.members = members
                 bounds = SessionBounds(DEADLINE_SECONDS, page_leaves=64)

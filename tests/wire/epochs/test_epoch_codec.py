@@ -24,7 +24,7 @@ from gossipnode.core.cluster.epoch_messages import (
     Refused,
     Stranger,
 )
-from gossipnode.wire.epoch_codec import (
+from gossipnode.wire.epochs.epoch_codec import (
     BALLOT_MAX,
     Announce,
     Ask,

@@ -12,8 +12,7 @@ from hypothesis import given
 from gossipnode.core.cluster import changes
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group
 from gossipnode.core.cluster.placement import AckLevel
-from gossipnode.wire.generated.pb.gossipnode.v1 import cluster_pb2 as pb
-from gossipnode.wire.metadata_codec import (
+from gossipnode.wire.epochs.metadata_codec import (
     EPOCH_MAX,
     MEMBER_TEXT_MAX_BYTES,
     METADATA_FORMAT,
@@ -25,6 +24,7 @@ from gossipnode.wire.metadata_codec import (
     encode_cluster_groups,
     encode_metadata,
 )
+from gossipnode.wire.generated.pb.gossipnode.v1 import cluster_pb2 as pb
 from gossipnode.wire.wire_errors import WireError
 from tests.core.cluster.clusters import formed, member
 from tests.wire.epochs.values import damages, moved_value, values

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.property import Entity, parse_entity
+from gossipnode.node.identity.birth import BIRTH_NOTE
 from gossipnode.sim.history.history import CLOCK, DISK, DOWN, MEMBERS
 from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import NotNowError, Stage
@@ -256,8 +257,14 @@ async def _putback(stage: Stage, words: Words) -> Iterable[str]:
         raise NotNowError(f"there is no copy of the disk of {host}: copy {host} comes first")
     if machine.running:
         await _end(stage, host, "crash", told=True)
+    before = machine.disk.note(BIRTH_NOTE)
     machine.disk.put_back(stage.copies[host])
     stage.fault(host, "an older copy of its disk is put back", "older disk")
+    others = [other.host for other in stage.machines.running if other.host != host]
+    if machine.disk.note(BIRTH_NOTE) != before and others:
+        # The store has been replaced since it was copied, so that its operator has to say so once more.
+        machine.may_end = True
+        return await reinstate(stage, machine, others[0])
     return await restart(stage, (host,))
 
 

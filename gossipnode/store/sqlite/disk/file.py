@@ -15,12 +15,13 @@ from pathlib import Path
 import structlog
 
 from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
-from gossipnode.store.interface import StoreDamagedError, StoreError, StoreFullError
+from gossipnode.store.interface import LOST_COMMITS_NOTE, StoreDamagedError, StoreError, StoreFullError
 from gossipnode.store.sqlite.disk.directory_lock import DirectoryLock
 from gossipnode.store.sqlite.disk.log_rot import lost_commits
 from gossipnode.store.sqlite.disk.reserve import give_up_reserve, make_reserve
 from gossipnode.store.sqlite.disk.schema import check_identity, migrate
 from gossipnode.store.sqlite.sqlite_errors import damaged, store_error
+from gossipnode.store.sqlite.tables.rows import keep_note
 from gossipnode.store.sqlite.tables.set_aside import set_all_aside
 
 WRITER_CACHE_KIB = 16 << 10
@@ -162,7 +163,8 @@ def _open_existing(path: Path, *, thorough: bool) -> sqlite3.Connection:
         connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
         connection.execute("PRAGMA secure_delete = FAST")
         clean = _check_meta(connection, path)
-        if not clean and (lost := lost_commits(path)):
+        lost = 0 if clean else lost_commits(path)
+        if lost:
             structlog.get_logger("gossipnode.store").error(
                 "the log of the store is damaged: commits after the damage are lost",
                 path=str(path),
@@ -173,6 +175,9 @@ def _open_existing(path: Path, *, thorough: bool) -> sqlite3.Connection:
         elif not clean:
             _check_pages(connection, path, "quick_check")
         migrate(connection, version)
+        if lost:
+            # Until this is durable nothing else is written, so that the next start would find the same.
+            keep_note(connection, LOST_COMMITS_NOTE, str(lost).encode())
         if thorough:
             _set_rotten_aside(connection)
     except BaseException:
@@ -270,8 +275,11 @@ def _check_meta(connection: sqlite3.Connection, path: Path) -> bool:
     """
     found = dict(connection.execute("SELECT key, value FROM meta").fetchall())
     clean, stamp, dialect = (found.get(key) for key in ("clean", "last_stamp", "dialect"))
+    commits = found.get("commits", 0)
     if clean not in (0, 1) or not isinstance(dialect, str):
         raise damaged(path, f"the table meta has {clean!r} for clean and {dialect!r} for dialect")
     if not isinstance(stamp, int) or not 0 <= stamp <= STAMP_MAX_NANOSECONDS:
         raise damaged(path, f"the table meta has {stamp!r} for last_stamp")
+    if not isinstance(commits, int) or commits < 0:
+        raise damaged(path, f"the table meta has {commits!r} for commits")
     return bool(clean)

@@ -54,6 +54,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " mod_revision INT NOT NULL, delete_time INT NOT NULL, digest BLOB NOT NULL, bytes BLOB,"
         " reason TEXT NOT NULL, PRIMARY KEY (sid, slot, entity)) WITHOUT ROWID",
     ),
+    ("INSERT INTO meta VALUES ('commits', 0)",),
 )
 """Entry i has the statements that lead from schema version i to i + 1. Entries are only added."""
 

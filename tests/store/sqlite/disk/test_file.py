@@ -11,16 +11,19 @@ from pathlib import Path
 import pytest
 
 from gossipnode.store.interface import (
+    LOST_COMMITS_NOTE,
     StoreDamagedError,
     StoreError,
 )
 from gossipnode.store.sqlite.disk import file
 from gossipnode.store.sqlite.disk.file import WAL_CHECKPOINT_PAGES, WAL_KEPT_BYTES
+from gossipnode.store.sqlite.disk.log_rot import LOST_COMMITS_MIN
 from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
 from tests.store.sqlite.files import FILE_RECORDS, damage_pages, fill_file, foreign_file, mark_unclean
 from tests.store.support import (
     SHARD,
     SqliteHandle,
+    copy_live_files,
     leaf_digest,
     make_record,
     placed,
@@ -190,3 +193,23 @@ async def test_what_an_earlier_log_left_is_no_damage(sqlite: SqliteHandle) -> No
     sqlite.sqlite._file.writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
     await sqlite.store.write(placed(make_record("new")))
     assert file.lost_commits(sqlite.directory / "store.db") == 0
+
+
+async def test_commits_that_a_rotten_log_has_lost_are_noted_for_the_node(sqlite: SqliteHandle) -> None:
+    for number in range(10):
+        await sqlite.store.write(placed(make_record(str(number))))
+    number = sqlite.store.commit_number
+    copy_live_files(sqlite.directory, sqlite.directory.parent / "rotten")
+    await sqlite.close()
+    sqlite.directory = sqlite.directory.parent / "rotten"
+    log = sqlite.directory / "store.db-wal"
+    content = bytearray(log.read_bytes())
+    content[len(content) // 4] ^= 1
+    log.write_bytes(content)
+    await sqlite.open()
+    assert sqlite.store.commit_number < number
+    lost = await sqlite.store.note(LOST_COMMITS_NOTE)
+    assert lost is not None
+    assert int(lost) >= LOST_COMMITS_MIN
+    await sqlite.crash()
+    assert await sqlite.store.note(LOST_COMMITS_NOTE) == lost

@@ -38,6 +38,18 @@ class RecordsWrittenKind(betterproto.Enum):
     KIND_REFUSED = 4
 
 
+class HelloMessageVerdict(betterproto.Enum):
+    VERDICT_UNSPECIFIED = 0
+    """The caller is not known, or has said nothing of its store."""
+
+    VERDICT_HEARD = 1
+    VERDICT_REWOUND = 2
+    """A later state of the store, or another start of it, is remembered."""
+
+    VERDICT_RUNNING = 3
+    """An earlier start of the store is running."""
+
+
 @dataclass(eq=False, repr=False)
 class ClusterValue(betterproto.Message):
     format: int = betterproto.uint32_field(1)
@@ -167,6 +179,11 @@ class EpochReply(betterproto.Message):
 
     stranger: str = betterproto.string_field(6, group="what")
     """Why the message was not for this store."""
+
+    boot: int = betterproto.uint64_field(7)
+    """The start and the last commit of the voter's store."""
+
+    commit: int = betterproto.uint64_field(8)
 
 
 @dataclass(eq=False, repr=False)
@@ -326,6 +343,11 @@ class Member(betterproto.Message):
     Shards that it has still to fill, or to hand over, by the epoch of the node asked.
     """
 
+    boot: int = betterproto.uint64_field(8)
+    """
+    How often its store was started, as it said; 0 as long as that is not known.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class ShardStatus(betterproto.Message):
@@ -379,6 +401,17 @@ class StatusResponse(betterproto.Message):
 
     forming: "StatusResponseForming" = betterproto.message_field(15)
     """Present as long as no cluster is formed."""
+
+    unheard: List[str] = betterproto.string_field(16)
+    """
+    Members that have not said yet whether they remember a later state of this node's store. A majority has to
+     have heard of it. Until then it serves requests of the level local alone.
+    """
+
+    not_replaced: str = betterproto.string_field(17)
+    """
+    Why its store, which went back in time, could not take its own place as a new one yet.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -683,6 +716,12 @@ class ExchangeRequest(betterproto.Message):
 @dataclass(eq=False, repr=False)
 class ExchangeReply(betterproto.Message):
     replies: List["ReplicaReply"] = betterproto.message_field(1)
+    boot: int = betterproto.uint64_field(2)
+    """
+    The start and the last commit of the replica's store: what is answered here is not newer.
+    """
+
+    commit: int = betterproto.uint64_field(3)
 
 
 @dataclass(eq=False, repr=False)
@@ -942,6 +981,28 @@ class HelloMessage(betterproto.Message):
 
     version: str = betterproto.string_field(9)
     """Of its software."""
+
+    boot: "BootMark" = betterproto.message_field(10)
+    """
+    Which start of its store this is; absent as long as it could not count it.
+    """
+
+    verdict: "HelloMessageVerdict" = betterproto.enum_field(11)
+    """In a reply: what is thought of the store of the caller."""
+
+
+@dataclass(eq=False, repr=False)
+class BootMark(betterproto.Message):
+    boot: int = betterproto.uint64_field(1)
+    """How often the store was started."""
+
+    nonce: int = betterproto.uint64_field(2)
+    """Drawn at this start."""
+
+    commit: int = betterproto.uint64_field(3)
+    """
+    The number of its last commit; of the last one before this start as long as the store does not count yet.
+    """
 
 
 @dataclass(eq=False, repr=False)

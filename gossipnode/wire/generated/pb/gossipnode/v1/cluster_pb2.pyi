@@ -137,7 +137,7 @@ class BallotValue(_message.Message):
     def __init__(self, ballot: _Optional[_Union[Ballot, _Mapping]] = ..., value: _Optional[_Union[ClusterValue, _Mapping]] = ...) -> None: ...
 
 class EpochReply(_message.Message):
-    __slots__ = ("promise", "accepted", "refused", "decided", "epoch", "stranger")
+    __slots__ = ("promise", "accepted", "refused", "decided", "epoch", "stranger", "boot", "commit")
     class Promise(_message.Message):
         __slots__ = ("ballot", "accepted")
         BALLOT_FIELD_NUMBER: _ClassVar[int]
@@ -151,13 +151,17 @@ class EpochReply(_message.Message):
     DECIDED_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     STRANGER_FIELD_NUMBER: _ClassVar[int]
+    BOOT_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
     promise: EpochReply.Promise
     accepted: Ballot
     refused: Ballot
     decided: ClusterValue
     epoch: int
     stranger: str
-    def __init__(self, promise: _Optional[_Union[EpochReply.Promise, _Mapping]] = ..., accepted: _Optional[_Union[Ballot, _Mapping]] = ..., refused: _Optional[_Union[Ballot, _Mapping]] = ..., decided: _Optional[_Union[ClusterValue, _Mapping]] = ..., epoch: _Optional[int] = ..., stranger: _Optional[str] = ...) -> None: ...
+    boot: int
+    commit: int
+    def __init__(self, promise: _Optional[_Union[EpochReply.Promise, _Mapping]] = ..., accepted: _Optional[_Union[Ballot, _Mapping]] = ..., refused: _Optional[_Union[Ballot, _Mapping]] = ..., decided: _Optional[_Union[ClusterValue, _Mapping]] = ..., epoch: _Optional[int] = ..., stranger: _Optional[str] = ..., boot: _Optional[int] = ..., commit: _Optional[int] = ...) -> None: ...
 
 class EpochState(_message.Message):
     __slots__ = ("decided", "promised", "accepted")

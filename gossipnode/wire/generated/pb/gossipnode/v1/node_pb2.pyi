@@ -145,7 +145,7 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Member(_message.Message):
-    __slots__ = ("name", "address", "state", "birth", "role", "version", "moves")
+    __slots__ = ("name", "address", "state", "birth", "role", "version", "moves", "boot")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +153,7 @@ class Member(_message.Message):
     ROLE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     MOVES_FIELD_NUMBER: _ClassVar[int]
+    BOOT_FIELD_NUMBER: _ClassVar[int]
     name: str
     address: str
     state: str
@@ -160,7 +161,8 @@ class Member(_message.Message):
     role: str
     version: str
     moves: int
-    def __init__(self, name: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[str] = ..., birth: _Optional[str] = ..., role: _Optional[str] = ..., version: _Optional[str] = ..., moves: _Optional[int] = ...) -> None: ...
+    boot: int
+    def __init__(self, name: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[str] = ..., birth: _Optional[str] = ..., role: _Optional[str] = ..., version: _Optional[str] = ..., moves: _Optional[int] = ..., boot: _Optional[int] = ...) -> None: ...
 
 class ShardStatus(_message.Message):
     __slots__ = ("group", "shard", "replicas", "records", "tombstones", "root", "tree", "last_converged", "moving")
@@ -194,7 +196,7 @@ class ShardStatus(_message.Message):
     def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., replicas: _Optional[_Iterable[str]] = ..., records: _Optional[int] = ..., tombstones: _Optional[int] = ..., root: _Optional[str] = ..., tree: _Optional[str] = ..., last_converged: _Optional[int] = ..., moving: _Optional[_Union[ShardStatus.Moving, _Mapping]] = ...) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("node", "address", "version", "state", "members", "shards", "rounds", "replicas", "memory", "disk", "set_aside", "epoch", "cluster_id", "forming")
+    __slots__ = ("node", "address", "version", "state", "members", "shards", "rounds", "replicas", "memory", "disk", "set_aside", "epoch", "cluster_id", "forming", "unheard", "not_replaced")
     class Forming(_message.Message):
         __slots__ = ("waiting_for", "needed", "problems")
         WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
@@ -218,6 +220,8 @@ class StatusResponse(_message.Message):
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     FORMING_FIELD_NUMBER: _ClassVar[int]
+    UNHEARD_FIELD_NUMBER: _ClassVar[int]
+    NOT_REPLACED_FIELD_NUMBER: _ClassVar[int]
     node: str
     address: str
     version: str
@@ -232,7 +236,9 @@ class StatusResponse(_message.Message):
     epoch: int
     cluster_id: str
     forming: StatusResponse.Forming
-    def __init__(self, node: _Optional[str] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., replicas: _Optional[_Union[ReplicaCounters, _Mapping]] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ..., disk: _Optional[_Union[DiskStatus, _Mapping]] = ..., set_aside: _Optional[_Union[SetAsideStatus, _Mapping]] = ..., epoch: _Optional[int] = ..., cluster_id: _Optional[str] = ..., forming: _Optional[_Union[StatusResponse.Forming, _Mapping]] = ...) -> None: ...
+    unheard: _containers.RepeatedScalarFieldContainer[str]
+    not_replaced: str
+    def __init__(self, node: _Optional[str] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., replicas: _Optional[_Union[ReplicaCounters, _Mapping]] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ..., disk: _Optional[_Union[DiskStatus, _Mapping]] = ..., set_aside: _Optional[_Union[SetAsideStatus, _Mapping]] = ..., epoch: _Optional[int] = ..., cluster_id: _Optional[str] = ..., forming: _Optional[_Union[StatusResponse.Forming, _Mapping]] = ..., unheard: _Optional[_Iterable[str]] = ..., not_replaced: _Optional[str] = ...) -> None: ...
 
 class Memory(_message.Message):
     __slots__ = ("budget", "used", "by", "callers")

@@ -17,10 +17,14 @@ class ExchangeRequest(_message.Message):
     def __init__(self, requests: _Optional[_Iterable[_Union[ReplicaRequest, _Mapping]]] = ...) -> None: ...
 
 class ExchangeReply(_message.Message):
-    __slots__ = ("replies",)
+    __slots__ = ("replies", "boot", "commit")
     REPLIES_FIELD_NUMBER: _ClassVar[int]
+    BOOT_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
     replies: _containers.RepeatedCompositeFieldContainer[ReplicaReply]
-    def __init__(self, replies: _Optional[_Iterable[_Union[ReplicaReply, _Mapping]]] = ...) -> None: ...
+    boot: int
+    commit: int
+    def __init__(self, replies: _Optional[_Iterable[_Union[ReplicaReply, _Mapping]]] = ..., boot: _Optional[int] = ..., commit: _Optional[int] = ...) -> None: ...
 
 class Stamp(_message.Message):
     __slots__ = ("mod_revision", "delete_time", "digest")
@@ -247,7 +251,17 @@ class Candidate(_message.Message):
     def __init__(self, place: _Optional[_Union[ScanPlace, _Mapping]] = ..., shard: _Optional[int] = ..., version: _Optional[_Union[Stamp, _Mapping]] = ..., property: _Optional[bytes] = ...) -> None: ...
 
 class HelloMessage(_message.Message):
-    __slots__ = ("node", "birth", "address", "cluster_id", "epoch", "moving", "filled", "forming", "version")
+    __slots__ = ("node", "birth", "address", "cluster_id", "epoch", "moving", "filled", "forming", "version", "boot", "verdict")
+    class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        VERDICT_UNSPECIFIED: _ClassVar[HelloMessage.Verdict]
+        VERDICT_HEARD: _ClassVar[HelloMessage.Verdict]
+        VERDICT_REWOUND: _ClassVar[HelloMessage.Verdict]
+        VERDICT_RUNNING: _ClassVar[HelloMessage.Verdict]
+    VERDICT_UNSPECIFIED: HelloMessage.Verdict
+    VERDICT_HEARD: HelloMessage.Verdict
+    VERDICT_REWOUND: HelloMessage.Verdict
+    VERDICT_RUNNING: HelloMessage.Verdict
     NODE_FIELD_NUMBER: _ClassVar[int]
     BIRTH_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
@@ -257,6 +271,8 @@ class HelloMessage(_message.Message):
     FILLED_FIELD_NUMBER: _ClassVar[int]
     FORMING_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    BOOT_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
     node: str
     birth: int
     address: str
@@ -266,7 +282,19 @@ class HelloMessage(_message.Message):
     filled: _containers.RepeatedCompositeFieldContainer[FilledShard]
     forming: Forming
     version: str
-    def __init__(self, node: _Optional[str] = ..., birth: _Optional[int] = ..., address: _Optional[str] = ..., cluster_id: _Optional[bytes] = ..., epoch: _Optional[int] = ..., moving: _Optional[_Iterable[_Union[ShardCount, _Mapping]]] = ..., filled: _Optional[_Iterable[_Union[FilledShard, _Mapping]]] = ..., forming: _Optional[_Union[Forming, _Mapping]] = ..., version: _Optional[str] = ...) -> None: ...
+    boot: BootMark
+    verdict: HelloMessage.Verdict
+    def __init__(self, node: _Optional[str] = ..., birth: _Optional[int] = ..., address: _Optional[str] = ..., cluster_id: _Optional[bytes] = ..., epoch: _Optional[int] = ..., moving: _Optional[_Iterable[_Union[ShardCount, _Mapping]]] = ..., filled: _Optional[_Iterable[_Union[FilledShard, _Mapping]]] = ..., forming: _Optional[_Union[Forming, _Mapping]] = ..., version: _Optional[str] = ..., boot: _Optional[_Union[BootMark, _Mapping]] = ..., verdict: _Optional[_Union[HelloMessage.Verdict, str]] = ...) -> None: ...
+
+class BootMark(_message.Message):
+    __slots__ = ("boot", "nonce", "commit")
+    BOOT_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
+    boot: int
+    nonce: int
+    commit: int
+    def __init__(self, boot: _Optional[int] = ..., nonce: _Optional[int] = ..., commit: _Optional[int] = ...) -> None: ...
 
 class FilledShard(_message.Message):
     __slots__ = ("group", "shard", "incarnation", "fence")

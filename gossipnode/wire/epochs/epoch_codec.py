@@ -21,8 +21,8 @@ from gossipnode.core.cluster.epoch_messages import (
     Reply,
     Stranger,
 )
+from gossipnode.wire.epochs.metadata_codec import decode_metadata, encode_metadata
 from gossipnode.wire.generated.pb.gossipnode.v1 import cluster_pb2 as pb
-from gossipnode.wire.metadata_codec import decode_metadata, encode_metadata
 from gossipnode.wire.wire_errors import WireError
 
 BALLOT_MAX = 1 << 62

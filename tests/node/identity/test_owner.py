@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gossipnode.node.local.owner import OWNER_NOTE, take_store
+from gossipnode.node.identity.owner import OWNER_NOTE, take_store
 from gossipnode.store.interface import OtherNodeError, StoreFullError
 from gossipnode.store.memory import MemoryStore
 from gossipnode.store.sqlite.sqlite_store import open_sqlite_store

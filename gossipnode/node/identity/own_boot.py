@@ -1,0 +1,161 @@
+"""This start of this node's store, and whether the store counts: nobody remembers a later state of it.
+
+A store that went back in time lacks what it has acknowledged, and has forgotten its promises. So from its
+start until a majority of the members has heard of it, it serves requests of the level local alone: see
+`core.cluster.boots`.
+"""
+
+from __future__ import annotations
+
+import random
+
+import structlog
+
+from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.core.cluster.boots import BootMark, BootVerdict
+from gossipnode.core.cluster.cluster_metadata import Identity
+from gossipnode.node.identity.birth import Birth, keep_birth, renew
+from gossipnode.store.interface import LOST_COMMITS_NOTE, Store, StoreFullError
+
+BOOT_NOTE = "boot"
+"""The store's note of its starts: how many, the nonce of the last one, and the commit to tell, or cleared.
+
+The commit is the last one before the first of the starts that were not cleared: what such a start commits,
+members have never heard of, and it must not make up for what the store has lost.
+"""
+
+_CLEARED = "cleared"
+
+
+class OwnBoot:
+    """This start. Made by `open_boot`."""
+
+    def __init__(self, store: Store, birth: Birth, earlier: int, nonce: int, recovered: int) -> None:
+        """A start after `earlier` ones, that found the commit `recovered` in the store."""
+        self._store = store
+        self._recovered = recovered
+        self._boot = earlier + 1
+        self._nonce = nonce
+        self.counted = False
+        """Whether the start is noted in the store. It is told to nobody before."""
+        self.birth = birth
+        self.cleared = False
+        """Whether the store counts."""
+        self.lost_commits = 0
+        """Commits whose log was found damaged when the store was opened."""
+        self.heard_by: set[Identity] = set()
+        """The members that have heard of this start, and remember no later state."""
+        self.refused: tuple[BootVerdict, str] | None = None
+        """The verdict of a member for which this store does not count, and the member's name."""
+        self.changed = ChangeEvent()
+        """Tells that one of these has changed."""
+
+    @property
+    def mark(self) -> BootMark | None:
+        """What the node says of its store; None while the start is not noted."""
+        if not self.counted:
+            return None
+        return BootMark(
+            self._boot, self._nonce, self._store.commit_number if self.cleared else self._recovered
+        )
+
+    async def count(self) -> None:
+        """Note the start.
+
+        Raises:
+            StoreError: it was not kept.
+        """
+        await self._keep(str(self._recovered))
+        self.counted = True
+
+    async def clear(self) -> None:
+        """The store counts from now on.
+
+        Raises:
+            StoreError: that was not kept.
+        """
+        await self._keep(_CLEARED)
+        self.cleared = True
+        self.changed.notify()
+
+    def judged(self, member: Identity, verdict: BootVerdict) -> None:
+        """A member has answered what it thinks of this start."""
+        match verdict:
+            case BootVerdict.HEARD if member not in self.heard_by:
+                self.heard_by.add(member)
+                self.changed.notify()
+            case BootVerdict.REWOUND | BootVerdict.RUNNING if self.refused is None:
+                self.refused = verdict, member.name
+                self.changed.notify()
+            case _:
+                pass
+
+    async def renew(self, rng: random.Random) -> None:
+        """Make the store another one, which is to take the place of the one that it was.
+
+        Raises:
+            StoreError: that was not kept.
+        """
+        self.birth = await renew(self._store, rng, takes_over=True)
+        await self.forget_lost_commits()
+        self.heard_by.clear()
+        self.refused = None
+        self._recovered = self._store.commit_number
+        self.changed.notify()
+
+    async def took_over(self) -> None:
+        """The store is a member in the place of the one that it was.
+
+        Raises:
+            StoreError: that was not kept.
+        """
+        self.birth = self.birth._replace(takes_over=False)
+        await keep_birth(self._store, self.birth)
+
+    async def forget_lost_commits(self) -> None:
+        """What follows from the damage in the log was done.
+
+        Raises:
+            StoreError: that was not kept.
+        """
+        if self.lost_commits:
+            await self._store.keep_note(LOST_COMMITS_NOTE, None, numbered=False)
+            self.lost_commits = 0
+
+    async def _keep(self, state: str) -> None:
+        # Without a number: starts alone must not make up for commits that were lost.
+        note = f"{self._boot} {self._nonce} {state}"
+        await self._store.keep_note(BOOT_NOTE, note.encode(), numbered=False)
+
+
+async def open_boot(store: Store, birth: Birth, rng: random.Random) -> OwnBoot:
+    """Count a start of a store. On a full disk it is not counted yet, and not cleared before it is.
+
+    A note that has rotted counts as none. Members then remember a later start.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    earlier, recovered = _parsed(await store.note(BOOT_NOTE))
+    now = store.commit_number
+    boot = OwnBoot(
+        store, birth, earlier, rng.getrandbits(64), now if recovered is None else min(recovered, now)
+    )
+    lost = await store.note(LOST_COMMITS_NOTE)
+    boot.lost_commits = int(lost) if lost is not None and lost.isdigit() else 0
+    try:
+        await boot.count()
+    except StoreFullError as error:
+        structlog.get_logger("gossipnode.store").info("start not noted yet", reason=str(error))
+    return boot
+
+
+def _parsed(note: bytes | None) -> tuple[int, int | None]:
+    """The starts before this one, and the commit to tell if the last of them was not cleared."""
+    match (note or b"").decode(errors="replace").split():
+        case [boot, _, state] if boot.isdecimal() and state == _CLEARED:
+            return int(boot), None
+        case [boot, _, state] if boot.isdecimal() and state.isdecimal():
+            return int(boot), int(state)
+        case _:
+            return 0, None

@@ -1,0 +1,84 @@
+"""Boots: what members say of a store, by what they remember of it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gossipnode.core.cluster.boots import BootMark, BootVerdict, judge, not_heard_by, remembered
+from gossipnode.core.cluster.changes import first_epoch
+from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Identity, Member
+from tests.core.support import examples
+
+numbers = st.integers(1, 4)
+marks = st.builds(BootMark, numbers, numbers, numbers)
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict"),
+    [
+        (BootMark(3, 7, 100), BootVerdict.HEARD),
+        (BootMark(3, 7, 40), BootVerdict.HEARD),
+        (BootMark(4, 8, 100), BootVerdict.NEWER),
+        (BootMark(4, 8, 99), BootVerdict.REWOUND),
+        (BootMark(3, 8, 500), BootVerdict.REWOUND),
+        (BootMark(2, 8, 500), BootVerdict.REWOUND),
+    ],
+)
+def test_a_store_is_judged_by_its_starts_and_its_commits(told: BootMark, verdict: BootVerdict) -> None:
+    assert judge(BootMark(3, 7, 100), told) is verdict
+
+
+def test_what_was_never_heard_of_is_new() -> None:
+    assert judge(None, BootMark(1, 1, 0)) is BootVerdict.NEWER
+
+
+@examples(300)
+@given(st.lists(marks, max_size=6), marks)
+def test_what_is_remembered_only_grows(told: list[BootMark], last: BootMark) -> None:
+    """A store is never judged to be newer than one that was heard later."""
+    known: BootMark | None = None
+    for mark in [*told, last]:
+        if judge(known, mark) in (BootVerdict.HEARD, BootVerdict.NEWER):
+            after = remembered(known, mark)
+            if known is not None:
+                assert (after.boot, after.commit) >= (known.boot, known.commit)
+                assert after.commit >= known.commit
+                assert judge(after, known) is (
+                    BootVerdict.HEARD if after.start == known.start else BootVerdict.REWOUND
+                )
+            known = after
+
+
+def cluster(names: str) -> ClusterMetadata:
+    members = [Member(name, f"{name}:7400", ord(name)) for name in names]
+    return first_epoch(bytes(16), bytes(16), members, [])
+
+
+def identity(name: str) -> Identity:
+    return Identity(name, ord(name))
+
+
+@pytest.mark.parametrize(
+    ("names", "heard_by", "missing"),
+    [
+        ("a", "", ""),
+        ("ab", "", "b"),
+        ("ab", "b", ""),
+        ("abc", "", "bc"),
+        ("abc", "c", ""),
+        ("abcd", "b", "cd"),
+        ("abcd", "bd", ""),
+        ("abcde", "bc", ""),
+    ],
+)
+def test_a_majority_has_to_have_heard_of_a_store(names: str, heard_by: str, missing: str) -> None:
+    value = cluster(names)
+    found = not_heard_by(value, identity("a"), {identity(name) for name in heard_by})
+    assert "".join(found) == missing
+
+
+def test_the_word_of_a_store_that_was_replaced_does_not_count() -> None:
+    heard = {Identity("b", 1), Identity("c", 2), Identity("x", ord("x"))}
+    assert list(not_heard_by(cluster("abc"), identity("a"), heard)) == ["b", "c"]

@@ -1,0 +1,121 @@
+"""Starts of this node's store: what is noted of them, and what is told to members."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from gossipnode.core.cluster.boots import BootVerdict
+from gossipnode.core.cluster.cluster_metadata import Identity
+from gossipnode.node.identity.birth import birth_of
+from gossipnode.node.identity.own_boot import BOOT_NOTE, OwnBoot, open_boot
+from gossipnode.store.interface import LOST_COMMITS_NOTE
+from gossipnode.store.memory import MemoryStore
+from tests.node.support import memory_store
+
+RNG = random.Random(1)
+C = Identity("c", 3)
+
+
+async def start(store: MemoryStore) -> OwnBoot:
+    return await open_boot(store, await birth_of(store, RNG), RNG)
+
+
+async def commit(store: MemoryStore, times: int) -> None:
+    for _ in range(times):
+        await store.keep_note("any", b"1")
+
+
+async def test_starts_are_counted_and_each_has_a_nonce() -> None:
+    store = memory_store()
+    starts = [await start(store.reopen()) for _ in range(1)]
+    store = memory_store()
+    for number in (1, 2, 3):
+        boot = await start(store)
+        assert boot.mark is not None
+        assert boot.mark.boot == number
+        starts.append(boot)
+        store = store.reopen()
+    assert len({boot.mark.nonce for boot in starts if boot.mark is not None}) == 4
+
+
+async def test_a_start_tells_the_commit_that_it_found_until_it_is_cleared() -> None:
+    store = memory_store()
+    await commit(store, 5)
+    boot = await start(store)
+    found = store.commit_number - 1  # the birth was drawn by this start
+    await commit(store, 3)
+    assert boot.mark is not None
+    assert boot.mark.commit == found + 1
+    await boot.clear()
+    assert boot.mark.commit == store.commit_number
+
+
+async def test_starts_that_were_not_cleared_do_not_make_up_for_what_was_lost() -> None:
+    """What they commit nobody has heard of, so that it must not count as what others remember."""
+    store = memory_store()
+    await (await start(store)).clear()
+    cleared = store.commit_number
+    for _ in range(3):
+        store = store.reopen()
+        boot = await start(store)
+        await commit(store, 10)
+        assert boot.mark is not None
+        assert boot.mark.commit == cleared
+    store = store.reopen()
+    boot = await start(store)
+    await boot.clear()
+    assert boot.mark is not None
+    assert boot.mark.commit == cleared + 30
+
+
+async def test_starting_alone_gives_no_commit_a_number() -> None:
+    store = memory_store()
+    await (await start(store)).clear()
+    number = store.commit_number
+    for _ in range(3):
+        store = store.reopen()
+        await (await start(store)).clear()
+    assert store.commit_number == number
+
+
+@pytest.mark.parametrize("note", [b"", b"x", b"3 4", b"-1 2 3", b"\xff 1 1", b"1 2 3 4"])
+async def test_a_note_that_has_rotted_counts_as_none(note: bytes) -> None:
+    store = memory_store()
+    await start(store)
+    await store.keep_note(BOOT_NOTE, note)
+    boot = await start(store)
+    assert boot.mark is not None
+    assert boot.mark.boot == 1
+
+
+async def test_a_start_that_cannot_be_noted_is_told_to_nobody() -> None:
+    store = memory_store()
+    await birth_of(store, RNG)
+    store.set_full(True)
+    boot = await start(store)
+    if not boot.counted:
+        assert boot.mark is None
+        store.set_full(False)
+        await boot.count()
+    assert boot.mark is not None
+
+
+async def test_a_store_that_is_made_anew_has_another_birth_and_is_heard_by_nobody() -> None:
+    store = memory_store()
+    await store.keep_note(LOST_COMMITS_NOTE, b"7")
+    boot = await start(store)
+    assert boot.lost_commits == 7
+    boot.judged(C, BootVerdict.HEARD)
+    boot.judged(C, BootVerdict.REWOUND)
+    assert boot.refused == (BootVerdict.REWOUND, "c")
+    before = boot.birth
+    await boot.renew(RNG)
+    assert boot.birth.takes_over
+    assert boot.birth.number != before.number
+    assert (boot.heard_by, boot.refused, boot.lost_commits) == (set(), None, 0)
+    again = await start(store.reopen())
+    assert again.birth == boot.birth, "it goes on after a restart"
+    assert not again.lost_commits
+    await again.took_over()

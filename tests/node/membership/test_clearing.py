@@ -1,0 +1,218 @@
+"""Whether the store of a node counts: when it starts alone, from an old copy, or twice, or lacks commits."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+
+from gossipnode.core.cluster.epoch_messages import Ballot, Prepare, Stranger
+from gossipnode.node.membership.joining import JOIN_SECONDS
+from gossipnode.node.node import NodeFailedError, run_node
+from gossipnode.node.refusals.request_errors import TooFewReplicasError
+from gossipnode.sim import Cluster, running
+from gossipnode.store.interface import LOST_COMMITS_NOTE
+from gossipnode.store.memory import MemoryStore
+from tests.node.cluster import put, tags_at
+
+SETTLED_SECONDS = 20.0
+
+
+def cleared(cluster: Cluster, name: str) -> bool:
+    return cluster.parts(name).local.cluster.cleared
+
+
+def birth(cluster: Cluster, name: str) -> int:
+    return cluster.parts(name).local.cluster.own.birth
+
+
+def unheard(cluster: Cluster, name: str) -> list[str]:
+    return cluster.parts(name).membership.clearing.unheard()
+
+
+def copy_of(cluster: Cluster, name: str) -> MemoryStore:
+    store = cluster.stores[name]
+    assert isinstance(store, MemoryStore)
+    return store.reopen()
+
+
+@asynccontextmanager
+async def three(names: str = "abc") -> AsyncGenerator[tuple[Cluster, trio.Nursery]]:
+    """A cluster that has run for a while, and a nursery to start nodes of it again."""
+    cluster = Cluster(names=names, keeps_errors=True)
+    async with trio.open_nursery() as nursery, running(cluster):
+        await trio.sleep(2)
+        yield cluster, nursery
+        cluster.stop()
+
+
+async def test_a_node_that_starts_beside_others_counts_at_once(autojump_clock: object) -> None:
+    async with three() as (cluster, nursery):
+        await cluster.end("b")
+        began = trio.current_time()
+        await cluster.start(nursery, "b")
+        assert cleared(cluster, "b")
+        assert trio.current_time() - began < 0.1
+
+
+async def test_a_node_that_starts_alone_serves_what_is_asked_of_it_alone(autojump_clock: object) -> None:
+    async with three() as (cluster, nursery):
+        await put(cluster, "a", ack="all", x=1)
+        for name in "abc":
+            await cluster.end(name)
+        await cluster.start(nursery, "b")
+        assert unheard(cluster, "b") == ["a", "c"]
+        assert await tags_at(cluster, "b", ack="local") == {"x": 1}
+        await put(cluster, "b", ack="local", x=2)
+        for level in ("one", "quorum"):
+            with pytest.raises(
+                TooFewReplicasError, match="b \\(does not know yet whether its store is the n"
+            ):
+                await tags_at(cluster, "b", ack=level)
+        own = cluster.parts("b").local.cluster
+        assert own.metadata is not None
+        question = Prepare(own.metadata.cluster_id, own.epoch, own.own.birth, Ballot(9, 9))
+        epochs = cluster.parts("b").membership.epochs
+        assert isinstance(await epochs.answer("a", question, lambda _: ""), Stranger), "it promises nothing"
+        await cluster.start(nursery, "a")
+        assert unheard(cluster, "b") == unheard(cluster, "a") == []
+        assert await tags_at(cluster, "a", ack="quorum") == {"x": 2}
+
+
+async def test_an_older_copy_is_told_so_and_fills_itself_before_it_counts(autojump_clock: object) -> None:
+    async with three() as (cluster, nursery):
+        await put(cluster, "a", ack="all", x=1)
+        copy, before = copy_of(cluster, "b"), birth(cluster, "b")
+        await cluster.isolate("c")
+        await put(cluster, "a", x=2)
+        cluster.faults.heal()
+        await cluster.end("b")
+        cluster.stores["b"] = copy
+        await cluster.start(nursery, "b")
+        assert birth(cluster, "b") != before
+        await trio.sleep(SETTLED_SECONDS)
+        assert cluster.view("a").members["b"].birth == birth(cluster, "b")
+        assert cluster.view("a").is_settled
+        await cluster.end("a")
+        assert await tags_at(cluster, "b") == {"x": 2}
+        # It has taken its own place for good.
+        await cluster.end("b")
+        await cluster.start(nursery, "b")
+        assert cleared(cluster, "b")
+
+
+async def test_starts_alone_do_not_hide_that_a_copy_is_older(autojump_clock: object) -> None:
+    """Neither their number nor what they write by themselves is taken for what was lost."""
+    async with three() as (cluster, nursery):
+        await put(cluster, "a", ack="all", x=1)
+        copy, before = copy_of(cluster, "b"), birth(cluster, "b")
+        await put(cluster, "a", ack="all", x=2)
+        await trio.sleep(2)
+        for name in "abc":
+            await cluster.end(name)
+        cluster.stores["b"] = copy
+        for number in range(5):
+            await cluster.start(nursery, "b")
+            for _ in range(3):
+                await put(cluster, "b", ack="local", y=number)
+            await cluster.end("b")
+        await cluster.start(nursery, "a", "c")
+        await cluster.start(nursery, "b")
+        await trio.sleep(SETTLED_SECONDS)
+        assert birth(cluster, "b") != before
+        assert await tags_at(cluster, "b", ack="all") == {"x": 1, "y": 4}
+
+
+async def test_what_a_node_wrote_last_is_known_to_others_after_a_second(autojump_clock: object) -> None:
+    """Of its own writes as a coordinator, of which no answer tells."""
+    async with three() as (cluster, nursery):
+        copy, before = copy_of(cluster, "b"), birth(cluster, "b")
+        await put(cluster, "b", x=1)
+        await trio.sleep(1.5)
+        await cluster.end("b")
+        cluster.stores["b"] = copy
+        await cluster.start(nursery, "b")
+        assert birth(cluster, "b") != before
+
+
+async def test_commits_that_the_log_has_lost_count_as_time_that_went_back(autojump_clock: object) -> None:
+    async with three() as (cluster, nursery):
+        before = birth(cluster, "b")
+        await cluster.end("b")
+        await cluster.stores["b"].keep_note(LOST_COMMITS_NOTE, b"3")
+        await cluster.start(nursery, "b")
+        await trio.sleep(SETTLED_SECONDS)
+        assert birth(cluster, "b") != before
+        assert await cluster.stores["b"].note(LOST_COMMITS_NOTE) is None
+        assert cleared(cluster, "b")
+
+
+async def test_a_cluster_of_one_goes_on_with_what_is_left(autojump_clock: object) -> None:
+    async with three("a") as (cluster, nursery):
+        before = birth(cluster, "a")
+        await cluster.end("a")
+        await cluster.stores["a"].keep_note(LOST_COMMITS_NOTE, b"3")
+        await cluster.start(nursery, "a")
+        assert birth(cluster, "a") == before
+        assert cleared(cluster, "a")
+        assert await cluster.stores["a"].note(LOST_COMMITS_NOTE) is None
+
+
+async def test_of_two_no_store_that_went_back_is_replaced_and_it_says_so(autojump_clock: object) -> None:
+    async with three("ab") as (cluster, nursery):
+        copy = copy_of(cluster, "b")
+        await put(cluster, "a", x=1)
+        await cluster.end("b")
+        cluster.stores["b"] = copy
+        await cluster.start(nursery, "b")
+        await trio.sleep(JOIN_SECONDS + 5)
+        clearing = cluster.parts("b").membership.clearing
+        assert "1 of 2 members agreed" in clearing.problem
+        assert not cleared(cluster, "b")
+
+
+async def test_a_copy_of_a_running_node_stops_and_the_node_stays(autojump_clock: object) -> None:
+    async with three() as (cluster, _):
+        twin = Cluster(names="abc", keeps_errors=True)
+        twin.network, twin.faults = cluster.network, cluster.faults
+        twin.stores["b"] = copy_of(cluster, "b")
+        with pytest.raises(
+            BaseException, match="b is running already, with another copy of this data"
+        ) as told:
+            await run_node(twin.settings("b", **{"node.listen": "elsewhere:1"}), twin.world("b"))
+        assert not isinstance(told.value, NodeFailedError)
+        await trio.sleep(SETTLED_SECONDS)
+        assert not cluster.errors
+        await put(cluster, "a", ack="all", x=1)
+        assert str(cluster.parts("a").members.peers["b"].address) == "b:7400"
+
+
+async def test_a_node_that_stood_still_while_its_copy_was_started_stops(autojump_clock: object) -> None:
+    async with three() as (cluster, nursery):
+        cluster.hang("b")
+        await trio.sleep(2)
+        twin = Cluster(names="abc", keeps_errors=True)
+        twin.network = cluster.network
+        twin.stores["b"] = copy_of(cluster, "b")
+        await twin.start(nursery, "b", **{"node.listen": "elsewhere:1"})
+        assert cleared(twin, "b")
+        cluster.faults.heal()
+        await trio.sleep(SETTLED_SECONDS)
+        assert "has heard of a later start of b" in str(cluster.errors["b"])
+        assert "b" in twin.running
+        await put(cluster, "a", ack="all", x=1)
+        twin.stop()
+
+
+async def test_a_store_of_a_full_disk_counts_once_its_start_is_noted(autojump_clock: object) -> None:
+    async with three() as (cluster, nursery):
+        await cluster.end("b")
+        store = cluster.stores["b"]
+        assert isinstance(store, MemoryStore)
+        store.set_full(True)
+        await cluster.start(nursery, "b")
+        # A note needs next to no space.
+        assert cleared(cluster, "b")
