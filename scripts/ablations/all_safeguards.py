@@ -10,6 +10,7 @@ from ablations.move_safeguards import MOVE_SAFEGUARDS
 from ablations.record_safeguards import RECORD_SAFEGUARDS
 from ablations.round_safeguards import ROUND_SAFEGUARDS
 from ablations.safeguard import Safeguard
+from ablations.start_safeguards import START_SAFEGUARDS
 
 SAFEGUARDS: Mapping[str, Safeguard] = MappingProxyType(
     {
@@ -18,6 +19,7 @@ SAFEGUARDS: Mapping[str, Safeguard] = MappingProxyType(
             *RECORD_SAFEGUARDS,
             *ROUND_SAFEGUARDS,
             *MOVE_SAFEGUARDS,
+            *START_SAFEGUARDS,
             *LIVENESS_SAFEGUARDS,
         )
     }

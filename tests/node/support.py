@@ -83,7 +83,7 @@ def make_local(
 def cleared_boot(store: MemoryStore, number: int) -> OwnBoot:
     """A start of a store that counts."""
     boot = OwnBoot(store, Birth(number), earlier=0, nonce=1, recovered=0)
-    boot.counted = boot.cleared = True
+    boot.counted = boot.cleared = boot.noted = True
     return boot
 
 

@@ -41,6 +41,8 @@ class OwnBoot:
         self.birth = birth
         self.cleared = False
         """Whether the store counts."""
+        self.noted = False
+        """Whether it is noted that the store counts."""
         self.lost_commits = 0
         """Commits whose log was found damaged when the store was opened."""
         self.heard_by: set[Identity] = set()
@@ -55,9 +57,8 @@ class OwnBoot:
         """What the node says of its store; None while the start is not noted."""
         if not self.counted:
             return None
-        return BootMark(
-            self._boot, self._nonce, self._store.commit_number if self.cleared else self._recovered
-        )
+        # Told before it is noted, the next start would have lost the commits that it tells of.
+        return BootMark(self._boot, self._nonce, self._store.commit_number if self.noted else self._recovered)
 
     async def count(self) -> None:
         """Note the start.
@@ -68,15 +69,15 @@ class OwnBoot:
         await self._keep(str(self._recovered))
         self.counted = True
 
-    async def clear(self) -> None:
-        """The store counts from now on.
+    async def note_cleared(self) -> None:
+        """Note that the store counts. Until that is noted, no later commit is told.
 
         Raises:
-            StoreError: that was not kept.
+            StoreError: it was not noted, and has to be.
         """
+        assert self.cleared
         await self._keep(_CLEARED)
-        self.cleared = True
-        self.changed.notify()
+        self.noted = True
 
     def judged(self, member: Identity, verdict: BootVerdict) -> None:
         """A member has answered what it thinks of this start."""

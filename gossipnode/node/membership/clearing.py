@@ -94,9 +94,11 @@ class Clearing:
             await self._refused(*boot.refused)
         if boot.lost_commits:
             await self._lost_commits()
-        if cluster.is_member and not boot.cleared and not self.unheard():
-            await boot.clear()
-            cluster.changed.notify()
+        if cluster.is_member and not boot.noted and not self.unheard():
+            if not boot.cleared:
+                boot.cleared = True
+                cluster.changed.notify()
+            await boot.note_cleared()
 
     async def _refused(self, verdict: BootVerdict, member: str) -> None:
         name = self._cluster.own_name
