@@ -109,9 +109,10 @@ class Hellos:
         peer = self._members.peers.get(hello.node)
         if peer is None:
             return self.hello()
-        verdict = await self._judge(peer, hello)
-        if not self._boot.cleared and Identity(hello.node, hello.birth) not in self._boot.heard_by:
+        if peer.state != "up" and not self._boot.cleared:
+            # It has just come, and its word is missing.
             peer.said_hello.notify()
+        verdict = await self._judge(peer, hello)
         if verdict not in (BootVerdict.REWOUND, BootVerdict.RUNNING):
             self._heard(peer, hello, at_its_address=False)
         reply = self.hello()

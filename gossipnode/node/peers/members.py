@@ -62,7 +62,7 @@ class Peer:
     gone: trio.Event = field(default_factory=trio.Event)
     """Set when it is no longer a member, or has another address."""
     said_hello: ChangeEvent = field(default_factory=ChangeEvent)
-    """Tells that it said hello while its word on our store was missing."""
+    """Tells that it has just come, and that its word on our store is missing."""
     news: ChangeEvent = field(default_factory=ChangeEvent)
     """See `Members.news`."""
 

@@ -33,7 +33,7 @@ def flip(e: Episode) -> Steps:
 
 def older_disk(e: Episode) -> Steps:
     """An older copy of a disk is put back."""
-    steps = [e.step(0, "copy", e.host), e.step(0.8, "putback", e.host)]
+    steps = [e.step(0, "copy", e.host), e.step(0.8, "putback", e.host, "if-settled")]
     if e.rng.random() < 0.7:
         # What was acknowledged meanwhile is at a bare quorum, of which one member forgets it.
         other = e.other

@@ -255,6 +255,8 @@ async def _putback(stage: Stage, words: Words) -> Iterable[str]:
     machine = stage.machine(host)
     if host not in stage.copies:
         raise NotNowError(f"there is no copy of the disk of {host}: copy {host} comes first")
+    if words[1:]:
+        _check_no_other_loss(stage)
     if machine.running:
         await _end(stage, host, "crash", told=True)
     before = machine.disk.note(BIRTH_NOTE)
@@ -271,9 +273,8 @@ async def _putback(stage: Stage, words: Words) -> Iterable[str]:
 async def _wipe(stage: Stage, words: Words) -> Iterable[str]:
     host = words[0]
     machine = stage.machine(host)
-    if words[1:] and (_any_empty(stage) or not _settled(stage)):
-        # Two lost disks at once are more than records with three replicas survive.
-        raise NotNowError("another disk is being replaced, or shards are on their way")
+    if words[1:]:
+        _check_no_other_loss(stage)
     if machine.running:
         await _end(stage, host, "crash", told=True)
     machine.disk.wipe()
@@ -282,15 +283,30 @@ async def _wipe(stage: Stage, words: Words) -> Iterable[str]:
     return await restart(stage, (host,))
 
 
+def _check_no_other_loss(stage: Stage) -> None:
+    """Two disks that lose something at once are more than all records survive.
+
+    Raises:
+        NotNowError: another one has lost something, and is not whole again.
+    """
+    if _any_empty(stage) or not _settled(stage):
+        raise NotNowError("another disk is being replaced, or shards are on their way")
+
+
 def _any_empty(stage: Stage) -> bool:
     return any(machine.empty for machine in stage.machines.by_host.values())
 
 
 def _settled(stage: Stage) -> bool:
-    """Whether every shard lies where it belongs, and there are members enough to replace one."""
+    """Whether every shard lies where it belongs, all stores count, and members enough to replace one are up."""
     nodes = [machine.node for machine in stage.machines.running if machine.node is not None]
-    views = [node.parts.local.cluster.view for node in nodes]
-    return all(view.is_settled and len(view.members) >= REPLACEABLE_MEMBERS for view in views)
+    clusters = [node.parts.local.cluster for node in nodes]
+    views = [cluster.view for cluster in clusters]
+    return (
+        len(nodes) == len(stage.machines.by_host)
+        and all(cluster.cleared for cluster in clusters)
+        and all(view.is_settled and len(view.members) >= REPLACEABLE_MEMBERS for view in views)
+    )
 
 
 async def _reinstate(stage: Stage, words: Words) -> Iterable[str]:
@@ -362,7 +378,14 @@ VERBS = by_name(
     Verb("tear", "HOST", "Let the node crash in the middle of its next commit.", _tear, 1, 1),
     Verb("flip", "HOST [KEY]", "Flip a bit of a stored record.", _flip, 1, 2),
     Verb("copy", "HOST", "Copy a disk as it is.", _copy, 1, 1),
-    Verb("putback", "HOST", "Crash, put the copy of the disk back, start.", _putback, 1, 1),
+    Verb(
+        "putback",
+        "HOST [if-settled]",
+        "Crash, put the copy of the disk back, start; if asked so, only while no other disk lacks anything.",
+        _putback,
+        1,
+        2,
+    ),
     Verb(
         "wipe",
         "HOST [if-settled]",
