@@ -28,7 +28,7 @@ async def take_store(store: Store, name: str, data_dir: Path) -> None:
         OtherNodeError: it belongs to a node of another name.
         StoreError: the note was not kept.
     """
-    owner = _owner(await store.note(OWNER_NOTE))
+    owner = await owner_of(store)
     if owner == name:
         return
     if owner is not None:
@@ -41,6 +41,11 @@ async def take_store(store: Store, name: str, data_dir: Path) -> None:
     except StoreFullError as error:
         # A node starts on a full disk. It will say that the disk is full, and the next start keeps the note.
         structlog.get_logger("gossipnode.store").info("owner not noted yet", reason=str(error))
+
+
+async def owner_of(store: Store) -> str | None:
+    """The name of the node that a store belongs to; None if no node has it, or its note has rotted."""
+    return _owner(await store.note(OWNER_NOTE))
 
 
 def _note(name: str) -> bytes:
