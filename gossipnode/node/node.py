@@ -35,6 +35,7 @@ from gossipnode.node.local.birth import birth_of
 from gossipnode.node.local.cluster_state import ClusterState, configured_metadata
 from gossipnode.node.local.local_state import local_state
 from gossipnode.node.local.node_state import NodeState, Phase
+from gossipnode.node.membership.as_new import come_as_new
 from gossipnode.node.parts import Parts, make_handlers, make_parts
 from gossipnode.node.peers.access import Access
 from gossipnode.node.peers.call_metadata import own_metadata
@@ -87,6 +88,8 @@ async def run_node(
             _closing(listeners),
             open_members(settings.node.name, settings.node.advertise, dialer.open, metadata) as members,
         ):
+            if settings.cluster.as_new:
+                await come_as_new(settings, store, dialer, metadata, world.rng)
             birth = await birth_of(store, world.rng)
             own = Identity(settings.node.name, birth.number)
             cluster = ClusterState(store, own, configured_metadata(settings))
