@@ -15,7 +15,7 @@ from gossipnode.cli.command_classes import Command, PathType
 from gossipnode.cli.confirm import confirm
 from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
 from gossipnode.cli.options import checked, output_option, run_async
-from gossipnode.cli.output import counted, print_json, print_line, print_text, say
+from gossipnode.cli.output import counted, print_folded, print_json, print_line, say
 from gossipnode.cli.standard_streams import until_reader_leaves
 from gossipnode.config.values import member_name
 
@@ -161,15 +161,15 @@ def _shape(data_dir: Path, recovery: Recovery) -> dict[str, object]:
 
 def _print(data_dir: Path, recovery: Recovery) -> None:
     own = recovery.survivor
-    print_text(
+    print_folded(
         f"{own.name} is the only member of a new cluster, in epoch {recovery.after.epoch}, with "
-        f"{counted(len(recovery.after.groups), 'group')} and {_amount(recovery)}.\n"
-        "Start it as before, or with:\n"
+        f"{counted(len(recovery.after.groups), 'group')}, {_amount(recovery)}."
     )
+    print_folded("Start it as before, or with:")
     print_line(f"  {_run_here(data_dir, recovery)}")
-    print_text(
-        "Then start each other member once with --join and --as-new, with its own data directory if that is "
-        "left, else with an empty one. Start none of them in another way:\n"
+    print_folded(
+        "Then start each other member with --join and --as-new, on its own data directory if that is left, "
+        "else on an empty one. Start none of them in another way, or they go on with the old cluster:"
     )
     for line in _run_others(recovery):
         print_line(f"  {line}")

@@ -92,9 +92,7 @@ async def come_as_new(
             return
         raise NotAMemberError(f"no member to join: {asker.problem}")
     if cluster.has_us and owner in (None, name):
-        log.info(
-            "this node is a member already: its data directory stays what it is", at=str(cluster.address)
-        )
+        log.info("this node is a member already, and nothing was changed", at=str(cluster.address))
         return
     homeless = await _homeless(store, known, cluster.groups)
     if homeless and not settings.cluster.accept_loss:

@@ -181,6 +181,21 @@ async def test_who_came_as_new_before_comes_as_new_again_when_it_is_no_member(au
         assert birth(cluster, "c") != first
 
 
+async def test_an_old_member_that_is_started_as_before_is_told_what_to_do(autojump_clock: object) -> None:
+    cluster = moving_cluster()
+    async with moving(cluster) as nursery:
+        await recover(cluster, "a")
+        await cluster.start(nursery, "a")
+        with structlog.testing.capture_logs() as logs:
+            await cluster.start(nursery, "c")
+            await trio.sleep(60)
+        said = [log for log in logs if log["event"] == "a member is not at its address"]
+        assert [log["member"] for log in said] == ["a"]
+        assert "belongs to another cluster" in said[0]["reason"]
+        assert "--join a:7400 --as-new" in said[0]["reason"]
+        assert cluster.view("a").epoch == 1_000_001
+
+
 async def test_a_store_that_nobody_answers_is_left_as_it_is(autojump_clock: object) -> None:
     cluster = moving_cluster()
     async with moving(cluster):
