@@ -165,11 +165,11 @@ def _print(data_dir: Path, recovery: Recovery) -> None:
         f"{own.name} is the only member of a new cluster, in epoch {recovery.after.epoch}, with "
         f"{counted(len(recovery.after.groups), 'group')}, {_amount(recovery)}."
     )
-    print_folded("Start it as before, or with:")
+    print_folded("Start it with its settings, as before, or with:")
     print_line(f"  {_run_here(data_dir, recovery)}")
     print_folded(
-        "Then start each other member with --join and --as-new, on its own data directory if that is left, "
-        "else on an empty one. Start none of them in another way, or they go on with the old cluster:"
+        "Then start each other member with its settings, --join and --as-new, on its own data directory if "
+        "that is left, else on an empty one. In any other way it would go on with the old cluster:"
     )
     for line in _run_others(recovery):
         print_line(f"  {line}")

@@ -47,7 +47,7 @@ class Offerer:
             return True
         if not view.counts(self._shards.own) or not all([await self._offer(shard) for shard in self._shards]):
             return False
-        if self._shards.view is not view or not view.is_settled:
+        if self._shards.view is not view:
             return False
         await self._store.keep_note(OFFER_NOTE, None)
         self._over = True

@@ -16,8 +16,9 @@ When this is done, and when not:
 - A store that has records of groups which the cluster does not have, by incarnation and number of shards, is
   refused: a member drops such records, and this may be the only copy. `--accept-loss` drops them.
 
-All of it is asked before anything is changed. The new birth is noted first: after a crash, the store is then
-no member's, and the next start does it all again.
+All of this is asked before anything is changed. The new birth is noted first: after a crash, the store is
+then no member's, and the next start does it all again. So it is if the cluster refuses the node afterwards,
+because of its name or its settings: the store is a new one by then, and has its records.
 """
 
 from __future__ import annotations

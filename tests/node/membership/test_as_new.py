@@ -13,7 +13,9 @@ import trio
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.local.birth import BIRTH_NOTE
 from gossipnode.node.local.cluster_state import CLUSTER_NOTE
+from gossipnode.node.local.fill_state import FILLED_NOTE
 from gossipnode.node.local.owner import OWNER_NOTE, give_store, owner_of
+from gossipnode.node.membership.as_new import OFFER_NOTE
 from gossipnode.node.membership.recover_store import carry_out_recovery, plan_recovery
 from gossipnode.sim import Cluster
 from tests.node.moving import eventually, held, moving, moving_cluster, put_one, settled, tidy, value
@@ -115,8 +117,11 @@ async def test_what_a_new_member_alone_had_reaches_every_replica(autojump_clock:
         assert not await all_have(cluster, "lonely/1", "c")
         await cluster.end("d")
         await cluster.start(nursery, "d", **{"cluster.peers": [], "cluster.join": []})
+        await trio.sleep(30)
         await cluster.start(nursery, "c")
         await eventually(lambda: all_have(cluster, "lonely/1", "c"), "the record at c")
+        await trio.sleep(60)
+        assert await cluster.stores["d"].note(OFFER_NOTE) is None
 
 
 async def test_a_member_that_was_forgotten_while_it_was_away_hands_over_what_it_alone_has(
@@ -207,6 +212,16 @@ async def test_a_store_that_nobody_answers_is_left_as_it_is(autojump_clock: obje
         assert await notes(cluster, "c") == before
 
 
+async def test_an_empty_data_directory_comes_as_any_new_one(autojump_clock: object) -> None:
+    cluster = moving_cluster()
+    async with moving(cluster) as nursery:
+        await put_one(cluster, "a", "n/1", 1)
+        await as_new(cluster, nursery, "d")
+        await settled(cluster, "abcd")
+        assert await value(cluster, "d", "n/1") == 1
+        assert await cluster.stores["d"].note(OFFER_NOTE) is None
+
+
 async def test_a_copy_comes_under_another_name(autojump_clock: object) -> None:
     cluster = moving_cluster()
     async with moving(cluster) as nursery:
@@ -229,7 +244,9 @@ async def test_a_members_name_needs_replace_as_well(autojump_clock: object) -> N
         await cluster.end("c")
         cluster.stores["c"] = cluster.stores.pop("x")
         cluster.through["c"] = "a"
+        await cluster.stores["c"].keep_note(FILLED_NOTE, b"anything")
         assert "--join --replace" in await cluster.refused("c", **AS_NEW)
+        assert [await cluster.stores["c"].note(key) for key in (CLUSTER_NOTE, FILLED_NOTE)] == [None, None]
         await as_new(cluster, nursery, "c", **{"cluster.replace": True})
         await settled(cluster, "abc")
         assert [await value(cluster, name, "n/2") for name in "abc"] == [2, 2, 2]
@@ -272,11 +289,52 @@ async def test_records_without_a_group_are_not_dropped_without_a_word(
 async def test_a_group_with_another_number_of_shards_is_another_group(autojump_clock: object) -> None:
     cluster, other = moving_cluster(groups=("sw:4:3",)), moving_cluster(groups=("sw:8:3",), seed=9)
     async with moving(other):
-        await put_one(other, "a", "n/1", 1)
-    async with moving(cluster):
+        for number, key in enumerate(KEYS):
+            await put_one(other, "a", key, number, ack="all")
+    async with moving(cluster) as nursery:
         await cluster.end("c")
         await cluster.forget("c")
         cluster.stores["c"] = other.stores["c"]
         cluster.through["c"] = "a"
         why = await cluster.refused("c", **AS_NEW)
-        assert "records of groups that the cluster at a:7400 does not have" in why
+        assert f"has {len(KEYS)} records of groups that the cluster at a:7400 does not have" in why
+        await as_new(cluster, nursery, "c", **{"cluster.accept_loss": True})
+        await settled(cluster, "abc")
+        assert [await value(cluster, "c", key) for key in KEYS] == [None] * len(KEYS)
+        assert held(cluster, "c") == []
+
+
+async def test_a_disk_that_was_lost_and_is_found_again_is_another_store(autojump_clock: object) -> None:
+    cluster = moving_cluster()
+    async with moving(cluster) as nursery:
+        await cluster.end("c")
+        await cluster.put("c", record("lonely/1", k=7))
+        lost, before = cluster.stores["c"], birth(cluster, "c")
+        await cluster.lose_disk("c")
+        await cluster.replace(nursery, "c")
+        await settled(cluster, "abc")
+        await cluster.end("c")
+        cluster.stores["c"] = lost
+        await as_new(cluster, nursery, "c", **{"cluster.replace": True})
+        await settled(cluster, "abc")
+        assert birth(cluster, "c") != before
+        await eventually(lambda: all_have(cluster, "lonely/1", "abc"), "what the lost disk had")
+
+
+async def test_a_copy_from_before_the_recovery_is_another_store(autojump_clock: object) -> None:
+    """It has the name and the birth of a member, and knows another cluster."""
+    cluster = moving_cluster()
+    async with moving(cluster) as nursery:
+        before = birth(cluster, "a")
+        await cluster.end("a")
+        copy = cluster.stores["a"].reopen()
+        await recover(cluster, "a")
+        await cluster.start(nursery, "a")
+        await as_new(cluster, nursery, "b")
+        await as_new(cluster, nursery, "c")
+        await settled(cluster, "abc")
+        await cluster.end("a")
+        cluster.stores["a"], cluster.through["a"] = copy, "b"
+        await cluster.start(nursery, "a", **AS_NEW, **{"cluster.replace": True})
+        await settled(cluster, "abc")
+        assert birth(cluster, "a") != before
