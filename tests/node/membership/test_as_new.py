@@ -18,6 +18,7 @@ from gossipnode.node.local.owner import OWNER_NOTE, give_store, owner_of
 from gossipnode.node.membership.as_new import OFFER_NOTE
 from gossipnode.node.membership.recover_store import carry_out_recovery, plan_recovery
 from gossipnode.sim import Cluster
+from gossipnode.store.memory import MemoryStore
 from tests.node.moving import eventually, held, moving, moving_cluster, put_one, settled, tidy, value
 from tests.records import entity, record
 
@@ -212,6 +213,36 @@ async def test_a_store_that_nobody_answers_is_left_as_it_is(autojump_clock: obje
         assert await notes(cluster, "c") == before
 
 
+@pytest.mark.parametrize("kept", range(6))
+async def test_a_crash_leaves_a_store_that_is_no_members(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    cluster = moving_cluster()
+    async with moving(cluster) as nursery:
+        await cluster.end("c")
+        await cluster.put("c", record("lonely/1", k=7))
+        await cluster.forget("c")
+        await settled(cluster, "ab")
+        keep_note, left = MemoryStore.keep_note, kept
+
+        async def keep_some(store: MemoryStore, key: str, note: bytes | None) -> None:
+            nonlocal left
+            if not left:
+                raise OSError("power failure")
+            left -= 1
+            await keep_note(store, key, note)
+
+        cluster.through["c"] = "a"
+        with monkeypatch.context() as patched:
+            patched.setattr(MemoryStore, "keep_note", keep_some)
+            assert "power failure" in await cluster.refused("c", **AS_NEW)
+        del cluster.through["c"]
+        assert "--as-new" in await cluster.refused("c")
+        await as_new(cluster, nursery, "c")
+        await settled(cluster, "abc")
+        await eventually(lambda: all_have(cluster, "lonely/1", "abc"), "the record everywhere")
+
+
 async def test_an_empty_data_directory_comes_as_any_new_one(autojump_clock: object) -> None:
     cluster = moving_cluster()
     async with moving(cluster) as nursery:
@@ -226,11 +257,30 @@ async def test_a_copy_comes_under_another_name(autojump_clock: object) -> None:
     cluster = moving_cluster()
     async with moving(cluster) as nursery:
         await put_one(cluster, "a", "n/1", 1)
-        cluster.stores["zz"] = cluster.stores["c"].reopen()
-        await give_store(cluster.stores["zz"], "c")
+        copy = cluster.stores["zz"] = cluster.stores["c"].reopen()
+        await give_store(copy, "c")
         await as_new(cluster, nursery, "zz")
         await settled(cluster, ["a", "b", "c", "zz"])
         assert await owner_of(cluster.stores["zz"]) == "zz"
+
+
+async def test_records_of_shards_that_it_is_not_to_hold_are_handed_over(autojump_clock: object) -> None:
+    cluster = moving_cluster(groups=GROUPS)
+    async with moving(cluster) as nursery:
+        copy = cluster.stores["zz"] = cluster.stores["c"].reopen()
+        shard_of = cluster.parts("a").local.shards.shard_of
+        for group in ("two", "alone"):
+            for key in KEYS:
+                await copy.write([(shard_of(entity(key, group)), record(key, group=group, k=7))])
+        before = {*copy.shards()}
+        await as_new(cluster, nursery, "zz")
+        await settled(cluster, ["a", "b", "c", "zz"])
+        await tidy(cluster)
+        given_up = before - {*held(cluster, "zz")}
+        assert {shard.group for shard in given_up} == {"two", "alone"}
+        for name in cluster.running:
+            for group in ("two", "alone"):
+                assert [await value(cluster, name, key, group=group) for key in KEYS] == [7] * len(KEYS)
 
 
 async def test_a_members_name_needs_replace_as_well(autojump_clock: object) -> None:
