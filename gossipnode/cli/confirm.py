@@ -1,7 +1,7 @@
 """The question that a command asks before it destroys something.
 
 It is asked on a terminal only. A script has no terminal, and what it says is done at once; so is what comes
-with --yes.
+with --yes. The command with the gravest consequences is not done without a terminal, unless --yes is there.
 """
 
 from __future__ import annotations
@@ -25,14 +25,20 @@ def yes_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def confirm(question: str, *, yes: bool) -> None:
+def confirm(question: str, *, yes: bool, unattended: bool = True) -> None:
     """Ask, and go on only if the answer is yes. Without a terminal, and with `yes`, nothing is asked.
+
+    Without a terminal and `yes`, a command that may not run `unattended` ends here.
 
     Raises:
         Failure: the answer was another one, or nobody could see the question.
     """
-    if yes or sys.stdin is None or not sys.stdin.isatty():
+    if yes:
         return
+    if sys.stdin is None or not sys.stdin.isatty():
+        if unattended:
+            return
+        raise Failure("there is no terminal to ask at, and nothing was changed: add --yes", WRONG_USE)
     if not sys.stderr.isatty():
         raise Failure("standard error is no terminal, so nobody would see the question: add --yes", WRONG_USE)
     write_question(f"{question}? [y/N] ")

@@ -38,6 +38,7 @@ _COMMANDS = {
     "members": "Show the members of the cluster.",
     "member": "Forget a member of the cluster.",
     "verify": "Check a data directory offline.",
+    "recover": "Go on with one survivor when a majority of the members is gone.",
     "sim": "Simulate clusters under faults, and check what they promise.",
 }
 

@@ -50,8 +50,10 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Members of another kind: they stand in every ring of repair, and take part in nothing else."""
     replace: bool = False
     """Whether the node takes the place of a member of its name, whose disk is lost."""
+    as_new: bool = False
+    """Whether the node comes as a new member with the records that its data directory has."""
     accept_loss: bool = False
-    """Whether it does so even if acknowledged writes are lost by it."""
+    """Whether it does either even if acknowledged writes, or records of its own, are lost by it."""
 
 
 class RepairSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +114,7 @@ _OPTIONS = {
     "groups": "--group",
 }
 
-_FLAGS = ("cluster.replace", "cluster.accept_loss")
+_FLAGS = ("cluster.replace", "cluster.as_new", "cluster.accept_loss")
 """What is said once, on the command line, and stands in no file."""
 
 _WITHOUT_EFFECT = {
@@ -268,8 +270,12 @@ def _assemble(sections: _Sections, groups: _Groups) -> Settings:
     cluster["peers"] = _other_members(cluster.get("peers", {}), node)
     cluster["join"] = _others_to_join(cluster.get("join", ()), node)
     cluster["foreign"] = _foreign_members(cluster.get("foreign", {}), cluster["peers"], node)
-    if (cluster.get("replace") or cluster.get("accept_loss")) and not sections["cluster"].get("join"):
-        raise SettingsError("--replace and --accept-loss are for a node that joins: give --join as well")
+    if any(map(cluster.get, ("replace", "as_new", "accept_loss"))) and not sections["cluster"].get("join"):
+        raise SettingsError(
+            "--replace, --as-new and --accept-loss are for a node that joins: give --join as well"
+        )
+    if cluster.get("as_new") and not cluster["join"]:
+        raise SettingsError("--as-new is for a node that joins others: --join names this node alone")
     if cluster["peers"] and cluster["join"]:
         raise SettingsError(
             "[cluster] peers and join are both set (--peer, --join): name all members, or one to join through"

@@ -36,6 +36,7 @@ from gossipnode.node.identity.own_boot import open_boot
 from gossipnode.node.local.cluster_state import ClusterState, configured_metadata
 from gossipnode.node.local.local_state import local_state
 from gossipnode.node.local.node_state import NodeState, Phase
+from gossipnode.node.membership.as_new import come_as_new
 from gossipnode.node.parts import Parts, make_handlers, make_parts
 from gossipnode.node.peers.access import Access
 from gossipnode.node.peers.call_metadata import own_metadata
@@ -91,6 +92,8 @@ async def run_node(
                 settings.node.name, settings.node.advertise, dialer.open, metadata, boots
             ) as members,
         ):
+            if settings.cluster.as_new:
+                await come_as_new(settings, store, dialer, metadata, world.rng)
             boot = await open_boot(store, await birth_of(store, world.rng), world.rng)
             cluster = ClusterState(store, settings.node.name, boot, configured_metadata(settings))
             await cluster.load()

@@ -43,11 +43,14 @@ from gossipnode.rpc import Channel
 from gossipnode.sim.faults import Faults, FaultyNetwork
 from gossipnode.sim.network import MemoryNetwork
 from gossipnode.sim.world.clocks import DAY_ONE
-from gossipnode.store.interface import IndexRows, LeafDigest, Store
+from gossipnode.store.interface import IndexRows, LeafDigest, Store, StoreError
 from gossipnode.store.memory import MemoryStore
 from gossipnode.wire.epochs.epoch_codec import encode_state
 
 PORT = 7400
+
+KEPT_ERRORS = (NodeFailedError, NotAMemberError, StoreError, OSError)
+"""What ends a node with a reason of its own."""
 
 CLEARED_SECONDS = 3.0
 """How long it is waited until the stores of nodes that were started count."""
@@ -217,9 +220,9 @@ class Cluster:
         try:
             with trio.CancelScope() as self._scopes[name]:
                 await run_node(self.settings(name, **overrides), self.world(name), task_status=task_status)
-        except (NodeFailedError, NotAMemberError, OSError, BaseExceptionGroup) as error:
+        except (*KEPT_ERRORS, BaseExceptionGroup) as error:
             reason = first_error(error)
-            if not self.keeps_errors or not isinstance(reason, NodeFailedError | NotAMemberError | OSError):
+            if not self.keeps_errors or not isinstance(reason, KEPT_ERRORS):
                 raise
             self.errors[name] = reason
         finally:

@@ -22,6 +22,7 @@ ARGUMENTS = {
     "repair": ["sw"],
     "tree": ["sw", "--shard", "0"],
     "verify": ["--data-dir", "."],
+    "recover": ["--data-dir", "."],
     "member forget": ["a"],
     "group create": ["sw", "--shards", "1", "--replicas", "1"],
     "group alter": ["sw", "--no-index"],

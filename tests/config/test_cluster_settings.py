@@ -44,7 +44,7 @@ def test_both_as_options_are_still_a_contradiction() -> None:
             load_settings(None, {}, {**OPTIONS, **overrides})
 
 
-@pytest.mark.parametrize("flag", ["cluster.replace", "cluster.accept_loss"])
+@pytest.mark.parametrize("flag", ["cluster.replace", "cluster.as_new", "cluster.accept_loss"])
 def test_to_replace_is_for_a_node_that_joins(flag: str) -> None:
     with pytest.raises(SettingsError, match="give --join as well"):
         load_settings(None, {}, {**OPTIONS, flag: True, "cluster.peers": ["b=h:1"]})
@@ -53,6 +53,14 @@ def test_to_replace_is_for_a_node_that_joins(flag: str) -> None:
 def test_to_replace_stands_in_no_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"in \[cluster\], unknown key 'replace'"):
         load_settings(given(tmp_path, '[cluster]\njoin = ["h:2"]\nreplace = true\n'))
+
+
+def test_to_come_as_new_needs_somebody_else_to_join() -> None:
+    given_alone = {**OPTIONS, "cluster.as_new": True, "cluster.join": [OPTIONS["node.listen"]]}
+    with pytest.raises(SettingsError, match="names this node alone"):
+        load_settings(None, {}, given_alone)
+    settings = load_settings(None, {}, {**given_alone, "cluster.join": ["h:2"]})
+    assert settings.cluster.as_new
 
 
 def test_foreign_members_are_no_peers(tmp_path: Path) -> None:

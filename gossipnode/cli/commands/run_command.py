@@ -39,6 +39,7 @@ _SETTINGS = {
     "peers": "cluster.peers",
     "joins": "cluster.join",
     "replace": "cluster.replace",
+    "as_new": "cluster.as_new",
     "accept_loss": "cluster.accept_loss",
     "foreign": "cluster.foreign",
     "groups": "groups",
@@ -75,7 +76,18 @@ _SETTINGS = {
     "and becomes a member. Peers in the file do not count then.",
 )
 @click.option("--replace", is_flag=True, help="With --join: take the place of a member whose disk is lost.")
-@click.option("--accept-loss", is_flag=True, help="With --replace: even if acknowledged writes are lost.")
+@click.option(
+    "--as-new",
+    is_flag=True,
+    help="With --join: take the data directory of a forgotten or recovered member, or a copy of one, over as "
+    "a new member. Its records stay, and reach the others.",
+)
+@click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="With --replace: even if acknowledged writes are lost. With --as-new: drop records of groups that "
+    "the cluster does not have.",
+)
 @click.option(
     "--foreign-peer",
     "foreign",
@@ -294,7 +306,8 @@ def _opener(reseed: bool) -> OpenStore:
         ) as store:
             if store.moved_aside is not None:
                 say(f"gossipnode: the damaged file is now {store.moved_aside}; this node starts empty")
-            await take_store(store, settings.node.name, settings.node.data_dir)
+            if not settings.cluster.as_new:
+                await take_store(store, settings.node.name, settings.node.data_dir)
             yield store
 
     return open_store

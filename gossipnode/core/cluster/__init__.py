@@ -4,6 +4,8 @@ Begin with `placement.py`. `tally.py` counts the answers of replicas; `view.py` 
 cluster. It is made from `metadata.py`, the value of an epoch; `changes.py` has the rules by which that value
 changes, and `settings_check.py` holds configurations against it.
 
+When a majority of the members is gone, `recovery.py` makes the first value of another cluster.
+
 How the members decide their next epoch: what they say is in `epoch_messages.py`, what a voter may answer in
 `acceptor.py`, and one attempt to have a value decided in `proposer.py`.
 """

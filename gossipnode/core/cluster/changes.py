@@ -79,7 +79,7 @@ def join(now: ClusterMetadata, newcomer: Member) -> ClusterMetadata:
         if any(newcomer.identity in layout.members for layout in now.layouts):
             raise ChangeRefusedError(
                 f"{newcomer.name} was dropped with this data directory, and shards still lie by it: wait "
-                "until they have moved (`status`), or start it with an empty data directory"
+                "until they have moved (`status`), or start it with --join ADDR --as-new"
             )
         return _with_members(now, [*now.members.values(), replace(newcomer, leaving=False)])
     if known.birth != newcomer.birth:

@@ -4,6 +4,8 @@
 2. When every new replica of a shard says that it is filled, one member has that decided (`settle`).
 3. A member that holds a shard no longer hands its copy to each replica, and only then drops it (`give_up`).
 
+A member that came with records of its own also sees to it that every replica has them (`offer`).
+
 Each step is repeated until it has succeeded, also after a restart: what was done is found in the store.
 """
 
@@ -17,6 +19,7 @@ from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.hand_off.fill import Filler
 from gossipnode.node.hand_off.give_up import Leaver
+from gossipnode.node.hand_off.offer import Offerer
 from gossipnode.node.hand_off.settle import Settler
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.membership.membership import Membership
@@ -41,6 +44,7 @@ class HandOff:
         self._filler = Filler(local, members, sessions)
         self._settler = Settler(local, members, membership.epochs)
         self._leaver = Leaver(local, members, sessions)
+        self._offerer = Offerer(local, members, sessions)
         self._membership = membership
         self._log = structlog.get_logger("gossipnode.hand_off")
 
@@ -97,9 +101,12 @@ class HandOff:
         leftovers = self._leaver.leftovers()
         for shard in leftovers:
             await self._leaver.give_up(shard)
+        all_offered = await self._offerer.offer_all(shards.view)
         if shards.view is view and self._may_go(view):
             await self._membership.members.go()
-        return shards.view.is_settled and not leftovers and not self._is_leaving(shards.view)
+        if leftovers or not all_offered:
+            return False
+        return shards.view.is_settled and not self._is_leaving(shards.view)
 
     def _is_leaving(self, view: ClusterView) -> bool:
         own = view.members.get(self._local.own_name)

@@ -44,10 +44,15 @@ async def birth_of(store: Store, rng: random.Random) -> Birth:
             "`export --tombstones` of that version and `import --keep-versions` of this one, into an empty "
             "directory"
         )
+    return await noted_birth(store) or await renew(store, rng, takes_over=False)
+
+
+async def noted_birth(store: Store) -> Birth | None:
+    """The birth of a store, by its note; None if it has none, or the note has rotted."""
     number, _, takes_over = (await store.note(BIRTH_NOTE) or b"").decode(errors="replace").partition(" ")
     if number.isdecimal() and takes_over in ("", _TAKES_OVER):
         return Birth(int(number), bool(takes_over))
-    return await renew(store, rng, takes_over=False)
+    return None
 
 
 async def renew(store: Store, rng: random.Random, *, takes_over: bool) -> Birth:

@@ -28,19 +28,34 @@ async def take_store(store: Store, name: str, data_dir: Path) -> None:
         OtherNodeError: it belongs to a node of another name.
         StoreError: the note was not kept.
     """
-    owner = _owner(await store.note(OWNER_NOTE))
+    owner = await owner_of(store)
     if owner == name:
         return
     if owner is not None:
         raise OtherNodeError(
             f"{data_dir} belongs to node {owner!r}, and this one is {name!r}: start it as {owner!r}, or give "
-            "it an empty data directory"
+            f"it an empty data directory; if it is a copy, or {owner!r} is gone, --join ADDR --as-new brings "
+            "its records in under the new name"
         )
     try:
-        await store.keep_note(OWNER_NOTE, _note(name))
+        await give_store(store, name)
     except StoreFullError as error:
         # A node starts on a full disk. It will say that the disk is full, and the next start keeps the note.
         structlog.get_logger("gossipnode.store").info("owner not noted yet", reason=str(error))
+
+
+async def give_store(store: Store, name: str) -> None:
+    """Let the node of this name have a store, whoever had it before.
+
+    Raises:
+        StoreError: the note was not kept.
+    """
+    await store.keep_note(OWNER_NOTE, _note(name))
+
+
+async def owner_of(store: Store) -> str | None:
+    """The name of the node that a store belongs to; None if no node has it, or its note has rotted."""
+    return _owner(await store.note(OWNER_NOTE))
 
 
 def _note(name: str) -> bytes:

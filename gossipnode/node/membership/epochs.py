@@ -146,7 +146,10 @@ class Epochs:
                         tried += 1
         if self._cluster.metadata is None:
             raise NotFormedError("no cluster is formed yet: `status` says what it waits for")
-        raise TooFewMembersError(f"{problem}: the change may still come, see `status`")
+        raise TooFewMembersError(
+            f"{problem}: the change may still come, see `status`; if a majority of the members is gone for "
+            "good, `recover` is the way out"
+        )
 
     async def form(self, value: ClusterMetadata) -> str:
         """Try once to have a first epoch decided, by all of its members; gives why it was not, or ""."""

@@ -23,16 +23,19 @@ def not_a_member(value: ClusterMetadata, own: Identity) -> str:
     if known is not None:
         return (
             f"another data directory is the member {own.name} since epoch {value.epoch} at the latest, at "
-            f"{known.address}: give this node a name of its own, or start it with --join --replace if that "
-            "directory is lost for good"
+            f"{known.address}: give this node a name of its own (with --join ADDR --as-new if others lack "
+            "what it holds), or start it with --join --replace if that directory is lost for good"
         )
     if own.name in value.forgotten:
         return (
-            f"the cluster has forgotten {own.name}: start it with another, empty data directory and --join "
-            "to have it back as a new member; keep this one if it was away when it was forgotten, since "
-            "others may lack what it holds"
+            f"the cluster has forgotten {own.name}: start it with --join ADDR --as-new to have it back as a "
+            "new member with the records of this data directory, which others may lack if it was away when "
+            "it was forgotten"
         )
-    return f"the cluster has no member {own.name}: start it with --join"
+    return (
+        f"the cluster has no member {own.name}: start it with --join ADDR, and with --as-new if this data "
+        "directory has records"
+    )
 
 
 def addresses(settings: Settings, cluster: ClusterState, members: Members) -> dict[str, Address]:

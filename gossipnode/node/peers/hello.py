@@ -10,6 +10,7 @@ was greeted: see `core.cluster.boots`.
 
 from __future__ import annotations
 
+import structlog
 import trio
 
 from gossipnode import __version__
@@ -58,6 +59,7 @@ class Hellos:
         self._boot = local.cluster.boot
         self._fill = local.fill
         self._written = local.writer.written
+        self._log = structlog.get_logger("gossipnode.membership")
 
     async def run(self) -> None:
         """Say hello to every member there is, until cancelled."""
@@ -171,6 +173,8 @@ class Hellos:
         problem = self._other_than(peer, hello)
         if problem:
             if at_its_address:
+                if problem != peer.problem:
+                    self._log.warning("a member is not at its address", member=peer.name, reason=problem)
                 peer.is_not_there(problem)
             return
         peer.foreign = False
@@ -201,7 +205,10 @@ class Hellos:
         if known is None:
             return ""
         if hello.cluster_id not in (b"", known.cluster_id):
-            return f"the node at {peer.address} belongs to another cluster"
+            return (
+                f"the node at {peer.address} belongs to another cluster: if that one was recovered, start "
+                f"this node with --join {peer.address} --as-new"
+            )
         member = known.members.get(peer.name)
         if member is not None and member.birth != hello.birth:
             return f"another data directory answers as {peer.name}"

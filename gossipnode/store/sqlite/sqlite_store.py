@@ -79,16 +79,16 @@ async def open_sqlite_store(
     directory: Path,
     *,
     leaf_digest: LeafDigest,
-    dialect: str,
+    dialect: str | None,
     index_rows: IndexRows = no_index_rows,
     reseed: bool = False,
 ) -> AsyncGenerator[SqliteStore]:
     """Open the store of a data directory for the length of the block. Both are made if they do not exist.
 
     `dialect` names the formula of `leaf_digest`. If the file has digests of another one, they are forgotten
-    and computed again. `index_rows` must always give the same rows for the same payload, as long as the file
-    exists. With `reseed` the whole file is checked, and moved aside if it is damaged (see
-    `SqliteStore.moved_aside`).
+    and computed again. With None they stay as they are, and no digest may be asked for. `index_rows` must
+    always give the same rows for the same payload, as long as the file exists. With `reseed` the whole file
+    is checked, and moved aside if it is damaged (see `SqliteStore.moved_aside`).
 
     Raises:
         StoreLockedError: another process has the directory open.

@@ -10,6 +10,7 @@ from gossipnode.sim.scenario.verb import Verb
 from gossipnode.sim.scenario.verbs import (
     client_verbs,
     control_verbs,
+    disk_verbs,
     machine_verbs,
     network_verbs,
     operator_verbs,
@@ -21,6 +22,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     **client_verbs.VERBS,
     **network_verbs.VERBS,
     **machine_verbs.VERBS,
+    **disk_verbs.VERBS,
     **operator_verbs.VERBS,
     **round_verbs.VERBS,
     **record_verbs.VERBS,

@@ -13,7 +13,8 @@ from gossipnode.sim.history.history import DOWN, Replica, Usage
 from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import OUTSIDE, Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
-from gossipnode.sim.scenario.verbs.machine_verbs import reinstate, restart
+from gossipnode.sim.scenario.verbs.disk_verbs import reinstate
+from gossipnode.sim.scenario.verbs.machine_verbs import restart
 from gossipnode.sim.scenario.verbs.round_verbs import run_round
 from gossipnode.sim.world.machines import Machine
 from gossipnode.wire.property.property_edit import read_tags

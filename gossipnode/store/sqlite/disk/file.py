@@ -54,7 +54,7 @@ class StoreFile:
     """Where a damaged file is now, if there was one and reseeding was asked for."""
 
 
-def open_file(directory: Path, *, dialect: str, reseed: bool) -> StoreFile:
+def open_file(directory: Path, *, dialect: str | None, reseed: bool) -> StoreFile:
     """Open the file of a directory, or make a new one. `open_sqlite_store` lists the errors."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 is needed")
@@ -71,7 +71,7 @@ def open_file(directory: Path, *, dialect: str, reseed: bool) -> StoreFile:
     return file
 
 
-def _open_files(path: Path, *, dialect: str, reseed: bool) -> StoreFile:
+def _open_files(path: Path, *, dialect: str | None, reseed: bool) -> StoreFile:
     with contextlib.ExitStack() as undo:
         lock = DirectoryLock(path.parent)
         undo.callback(lock.release)
@@ -226,10 +226,10 @@ def _create(path: Path) -> None:
     _sync_directory(path.parent)
 
 
-def _take_dialect(connection: sqlite3.Connection, dialect: str) -> None:
+def _take_dialect(connection: sqlite3.Connection, dialect: str | None) -> None:
     """Forget the digests of another dialect. They will be computed again from the payloads."""
     (kept,) = connection.execute("SELECT value FROM meta WHERE key = 'dialect'").fetchone()
-    if kept == dialect:
+    if dialect in (None, kept):
         return
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("UPDATE leaf SET sha = NULL WHERE sha IS NOT NULL")
