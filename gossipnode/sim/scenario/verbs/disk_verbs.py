@@ -143,7 +143,7 @@ def _any_empty(stage: Stage) -> bool:
 
 
 def _settled(stage: Stage) -> bool:
-    """Whether all shards lie where they belong, all stores count, and enough members are up to replace one."""
+    """Whether no shard moves, all stores count, and enough members are up to replace one."""
     nodes = [machine.node for machine in stage.machines.running if machine.node is not None]
     clusters = [node.parts.local.cluster for node in nodes]
     views = [cluster.view for cluster in clusters]
