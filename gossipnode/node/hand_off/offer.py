@@ -12,8 +12,8 @@ from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.hand_off.fill import compare_fenced
+from gossipnode.node.identity.birth import OFFER_NOTE
 from gossipnode.node.local.local_state import LocalState
-from gossipnode.node.membership.as_new import OFFER_NOTE
 from gossipnode.node.peers.members import Members
 from gossipnode.node.repair.sessions import Sessions
 

@@ -13,6 +13,9 @@ BIRTH_NOTE = "birth"
 EARLIER_SYSTEM_GROUP = "_gossipnode"
 """The group that earlier versions kept members and groups in, as records."""
 
+OFFER_NOTE = "offer"
+"""The store's note that it got another birth with records in it, which not every replica may have yet."""
+
 _TAKES_OVER = "takes-over"
 
 

@@ -14,7 +14,7 @@ import structlog
 from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.cluster.boots import BootMark, BootVerdict
 from gossipnode.core.cluster.cluster_metadata import Identity
-from gossipnode.node.identity.birth import Birth, keep_birth, renew
+from gossipnode.node.identity.birth import OFFER_NOTE, Birth, keep_birth, renew
 from gossipnode.store.interface import LOST_COMMITS_NOTE, Store, StoreFullError
 
 BOOT_NOTE = "boot"
@@ -97,6 +97,8 @@ class OwnBoot:
         Raises:
             StoreError: that was not kept.
         """
+        # What it alone has is offered to every replica once it is a member again.
+        await self._store.keep_note(OFFER_NOTE, b"due")
         self.birth = await renew(self._store, rng, takes_over=True)
         await self.forget_lost_commits()
         self.heard_by.clear()

@@ -35,7 +35,7 @@ from gossipnode.config.settings import Settings
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Identity
 from gossipnode.core.cluster.epoch_messages import DecidedAlready
 from gossipnode.core.model.property import ShardId
-from gossipnode.node.identity.birth import birth_of, renew
+from gossipnode.node.identity.birth import OFFER_NOTE, birth_of, renew
 from gossipnode.node.identity.owner import give_store, owner_of
 from gossipnode.node.local.cluster_state import CLUSTER_NOTE
 from gossipnode.node.local.fill_state import FILLED_NOTE
@@ -51,9 +51,6 @@ from gossipnode.wire.wire_errors import WireError
 
 AS_NEW_NOTE = "as-new"
 """The store's note of the birth that it got by `--as-new`."""
-
-OFFER_NOTE = "offer"
-"""The store's note that it came with records, and that not every replica is known to have them yet."""
 
 
 @dataclass(frozen=True, slots=True)

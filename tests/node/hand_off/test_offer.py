@@ -7,8 +7,8 @@ import pytest
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.node.hand_off.offer import Offerer
+from gossipnode.node.identity.birth import OFFER_NOTE
 from gossipnode.node.local.local_state import LocalState
-from gossipnode.node.membership.as_new import OFFER_NOTE
 from tests.node.epochs import change, joins, replaced, settled
 from tests.node.hand_off.stand_ins import Compared, FakeSessions, members_of, peer
 from tests.node.support import make_local

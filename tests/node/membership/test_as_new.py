@@ -11,11 +11,10 @@ import structlog.testing
 import trio
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.node.identity.birth import BIRTH_NOTE
+from gossipnode.node.identity.birth import BIRTH_NOTE, OFFER_NOTE
 from gossipnode.node.identity.owner import OWNER_NOTE, give_store, owner_of
 from gossipnode.node.local.cluster_state import CLUSTER_NOTE
 from gossipnode.node.local.fill_state import FILLED_NOTE
-from gossipnode.node.membership.as_new import OFFER_NOTE
 from gossipnode.node.membership.recover_store import carry_out_recovery, plan_recovery
 from gossipnode.sim import Cluster
 from gossipnode.store.memory import MemoryStore

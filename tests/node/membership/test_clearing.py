@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -17,6 +17,7 @@ from gossipnode.sim import Cluster, running
 from gossipnode.store.interface import LOST_COMMITS_NOTE
 from gossipnode.store.memory import MemoryStore
 from tests.node.cluster import put, tags_at
+from tests.records import entity, record
 
 SETTLED_SECONDS = 20.0
 
@@ -40,9 +41,11 @@ def copy_of(cluster: Cluster, name: str) -> MemoryStore:
 
 
 @asynccontextmanager
-async def three(names: str = "abc") -> AsyncGenerator[tuple[Cluster, trio.Nursery]]:
+async def run_for_a_while(
+    names: str = "abc", groups: Sequence[str] = ("sw:1:3",)
+) -> AsyncGenerator[tuple[Cluster, trio.Nursery]]:
     """A cluster that has run for a while, and a nursery to start nodes of it again."""
-    cluster = Cluster(names=names, keeps_errors=True)
+    cluster = Cluster(names, groups, keeps_errors=True)
     async with trio.open_nursery() as nursery, running(cluster):
         await trio.sleep(2)
         yield cluster, nursery
@@ -50,7 +53,7 @@ async def three(names: str = "abc") -> AsyncGenerator[tuple[Cluster, trio.Nurser
 
 
 async def test_a_node_that_starts_beside_others_counts_at_once(autojump_clock: object) -> None:
-    async with three() as (cluster, nursery):
+    async with run_for_a_while() as (cluster, nursery):
         await cluster.end("b")
         began = trio.current_time()
         await cluster.start(nursery, "b")
@@ -59,7 +62,7 @@ async def test_a_node_that_starts_beside_others_counts_at_once(autojump_clock: o
 
 
 async def test_a_node_that_starts_alone_serves_what_is_asked_of_it_alone(autojump_clock: object) -> None:
-    async with three() as (cluster, nursery):
+    async with run_for_a_while() as (cluster, nursery):
         await put(cluster, "a", ack="all", x=1)
         for name in "abc":
             await cluster.end(name)
@@ -83,7 +86,7 @@ async def test_a_node_that_starts_alone_serves_what_is_asked_of_it_alone(autojum
 
 
 async def test_an_older_copy_is_told_so_and_fills_itself_before_it_counts(autojump_clock: object) -> None:
-    async with three() as (cluster, nursery):
+    async with run_for_a_while() as (cluster, nursery):
         await put(cluster, "a", ack="all", x=1)
         copy, before = copy_of(cluster, "b"), birth(cluster, "b")
         await cluster.isolate("c")
@@ -106,7 +109,7 @@ async def test_an_older_copy_is_told_so_and_fills_itself_before_it_counts(autoju
 
 async def test_starts_alone_do_not_hide_that_a_copy_is_older(autojump_clock: object) -> None:
     """Neither their number nor what they write by themselves is taken for what was lost."""
-    async with three() as (cluster, nursery):
+    async with run_for_a_while() as (cluster, nursery):
         await put(cluster, "a", ack="all", x=1)
         copy, before = copy_of(cluster, "b"), birth(cluster, "b")
         await put(cluster, "a", ack="all", x=2)
@@ -128,7 +131,7 @@ async def test_starts_alone_do_not_hide_that_a_copy_is_older(autojump_clock: obj
 
 async def test_what_a_node_wrote_last_is_known_to_others_after_a_second(autojump_clock: object) -> None:
     """Of its own writes as a coordinator, of which no answer tells."""
-    async with three() as (cluster, nursery):
+    async with run_for_a_while() as (cluster, nursery):
         copy, before = copy_of(cluster, "b"), birth(cluster, "b")
         await put(cluster, "b", x=1)
         await trio.sleep(1.5)
@@ -139,7 +142,7 @@ async def test_what_a_node_wrote_last_is_known_to_others_after_a_second(autojump
 
 
 async def test_commits_that_the_log_has_lost_count_as_time_that_went_back(autojump_clock: object) -> None:
-    async with three() as (cluster, nursery):
+    async with run_for_a_while() as (cluster, nursery):
         before = birth(cluster, "b")
         await cluster.end("b")
         await cluster.stores["b"].keep_note(LOST_COMMITS_NOTE, b"3")
@@ -151,7 +154,7 @@ async def test_commits_that_the_log_has_lost_count_as_time_that_went_back(autoju
 
 
 async def test_a_cluster_of_one_goes_on_with_what_is_left(autojump_clock: object) -> None:
-    async with three("a") as (cluster, nursery):
+    async with run_for_a_while("a") as (cluster, nursery):
         before = birth(cluster, "a")
         await cluster.end("a")
         await cluster.stores["a"].keep_note(LOST_COMMITS_NOTE, b"3")
@@ -162,7 +165,7 @@ async def test_a_cluster_of_one_goes_on_with_what_is_left(autojump_clock: object
 
 
 async def test_of_two_no_store_that_went_back_is_replaced_and_it_says_so(autojump_clock: object) -> None:
-    async with three("ab") as (cluster, nursery):
+    async with run_for_a_while("ab") as (cluster, nursery):
         copy = copy_of(cluster, "b")
         await put(cluster, "a", x=1)
         await cluster.end("b")
@@ -175,7 +178,7 @@ async def test_of_two_no_store_that_went_back_is_replaced_and_it_says_so(autojum
 
 
 async def test_a_copy_of_a_running_node_stops_and_the_node_stays(autojump_clock: object) -> None:
-    async with three() as (cluster, _):
+    async with run_for_a_while() as (cluster, _):
         twin = Cluster(names="abc", keeps_errors=True)
         twin.network, twin.faults = cluster.network, cluster.faults
         twin.stores["b"] = copy_of(cluster, "b")
@@ -191,7 +194,7 @@ async def test_a_copy_of_a_running_node_stops_and_the_node_stays(autojump_clock:
 
 
 async def test_a_node_that_stood_still_while_its_copy_was_started_stops(autojump_clock: object) -> None:
-    async with three() as (cluster, nursery):
+    async with run_for_a_while() as (cluster, nursery):
         cluster.hang("b")
         await trio.sleep(2)
         twin = Cluster(names="abc", keeps_errors=True)
@@ -208,7 +211,7 @@ async def test_a_node_that_stood_still_while_its_copy_was_started_stops(autojump
 
 
 async def test_a_store_of_a_full_disk_counts_once_its_start_is_noted(autojump_clock: object) -> None:
-    async with three() as (cluster, nursery):
+    async with run_for_a_while() as (cluster, nursery):
         await cluster.end("b")
         store = cluster.stores["b"]
         assert isinstance(store, MemoryStore)
@@ -216,3 +219,22 @@ async def test_a_store_of_a_full_disk_counts_once_its_start_is_noted(autojump_cl
         await cluster.start(nursery, "b")
         # A note needs next to no space.
         assert cleared(cluster, "b")
+
+
+async def test_what_an_older_copy_alone_has_reaches_every_replica(autojump_clock: object) -> None:
+    """A fill needs three of the four other copies. One that is down meanwhile gets it when it is back."""
+    async with run_for_a_while("abcde", groups=("sw:1:5",)) as (cluster, nursery):
+        await put(cluster, "a", ack="all", x=1)
+        await cluster.put("b", record("n/own"))
+        copy = copy_of(cluster, "b")
+        await put(cluster, "a", ack="all", x=2)
+        await cluster.end("b")
+        await cluster.end("e")
+        cluster.stores["b"] = copy
+        await cluster.start(nursery, "b")
+        await trio.sleep(SETTLED_SECONDS)
+        assert cluster.view("a").is_settled
+        await cluster.start(nursery, "e")
+        await trio.sleep(SETTLED_SECONDS)
+        held = await cluster.held_of(entity("n/own"))
+        assert [name for name, found in held.items() if found is None] == []
