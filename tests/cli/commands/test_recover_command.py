@@ -15,7 +15,7 @@ from gossipnode.core.cluster.acceptor import AcceptorState
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group
 from gossipnode.core.cluster.epoch_messages import NO_BALLOT, Ballot
 from gossipnode.core.model.property import ShardId
-from gossipnode.node.identity.birth import BIRTH_NOTE
+from gossipnode.node.identity.birth import BIRTH_NOTE, Birth, noted_birth
 from gossipnode.node.identity.owner import OWNER_NOTE, take_store
 from gossipnode.node.local.cluster_state import CLUSTER_NOTE
 from gossipnode.store.interface import Store
@@ -113,6 +113,22 @@ def test_records_and_their_digests_stay(cli: Cli, survivor: Path) -> None:
     assert cli("recover", "--data-dir", str(survivor), "--yes").code == 0
     assert in_store(survivor, look) == before
     assert "unhashed=0" in str(before)
+
+
+def test_a_store_that_could_not_take_its_own_place_is_a_survivor(
+    cli: Cli, survivor: Path
+) -> None:
+    """Of two members one is lost, and the other one went back in time: nothing is left but that one."""
+    in_store(survivor, note(BIRTH_NOTE, b"77 takes-over"))
+    assert cli("recover", "--data-dir", str(survivor), "--yes").code == 0
+    value = kept_state(survivor).decided
+    assert value is not None
+    assert value.members["a"].birth == OLD.members["a"].birth
+
+    async def birth(store: Store) -> Birth | None:
+        return await noted_birth(store)
+
+    assert in_store(survivor, birth) == Birth(OLD.members["a"].birth)
 
 
 def test_what_it_did_as_json(cli: Cli, survivor: Path) -> None:
