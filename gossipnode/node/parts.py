@@ -139,6 +139,6 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         NodeAdmin(membership),
         RoundService(repair.origin),
         DiscoveryService(parts.settings.node, parts.state, world.wall_clock()),
-        ReplicaService(parts.exchange, parts.scan, membership),
+        ReplicaService(parts.exchange, parts.scan, membership, lambda: local.cluster.boot.mark),
     )
     return {method: handler for each in endpoints for method, handler in each.handlers().items()}

@@ -9,7 +9,7 @@ from gossipnode.core.cluster.cluster_metadata import Member
 from gossipnode.node.membership.membership import Membership
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.refusals.error_status import as_status
-from gossipnode.node.replica.exchange import ReplicaExchange
+from gossipnode.node.replica.exchange import Mark, ReplicaExchange
 from gossipnode.node.replica.scan import ReplicaScan
 from gossipnode.rpc import CallContext, RpcError, Status
 from gossipnode.wire import services
@@ -22,8 +22,11 @@ from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 class ReplicaService:
     """Serves other members: requests of coordinators, searches, hellos, and nodes that want to join."""
 
-    def __init__(self, exchange: ReplicaExchange, scan: ReplicaScan, membership: Membership) -> None:
-        """Answer from these parts of the node."""
+    def __init__(
+        self, exchange: ReplicaExchange, scan: ReplicaScan, membership: Membership, mark: Mark
+    ) -> None:
+        """Answer from these parts of the node. `mark` says which start of the store this is."""
+        self._mark = mark
         self._exchange = exchange
         self._scan = scan
         self._hellos = membership.hellos
@@ -66,4 +69,8 @@ class ReplicaService:
         """Vote on the next epoch, take note of a newer one, or tell ours."""
         caller = call_metadata.text(call.metadata, call_metadata.NODE)
         with as_status():
-            return encode_answer(await self._epochs.answer(caller, decode_question(request), self._admit))
+            reply = encode_answer(await self._epochs.answer(caller, decode_question(request), self._admit))
+        mark = self._mark()
+        if mark is not None:
+            reply.boot, reply.commit = mark.boot, mark.commit
+        return reply

@@ -150,6 +150,8 @@ class EpochNews:
             metadata=self._members.metadata,
             dial_now=True,
         )
+        if reply.boot:
+            self._members.committed(peer.name, reply.boot, reply.commit)
         return decode_answer(reply, question)
 
     def peer(self, name: str) -> Peer:

@@ -115,9 +115,7 @@ def test_records_and_their_digests_stay(cli: Cli, survivor: Path) -> None:
     assert "unhashed=0" in str(before)
 
 
-def test_a_store_that_could_not_take_its_own_place_is_a_survivor(
-    cli: Cli, survivor: Path
-) -> None:
+def test_a_store_that_could_not_take_its_own_place_is_a_survivor(cli: Cli, survivor: Path) -> None:
     """Of two members one is lost, and the other one went back in time: nothing is left but that one."""
     in_store(survivor, note(BIRTH_NOTE, b"77 takes-over"))
     assert cli("recover", "--data-dir", str(survivor), "--yes").code == 0

@@ -238,3 +238,23 @@ async def test_what_an_older_copy_alone_has_reaches_every_replica(autojump_clock
         await trio.sleep(SETTLED_SECONDS)
         held = await cluster.held_of(entity("n/own"))
         assert [name for name, found in held.items() if found is None] == []
+
+
+def known_commit(cluster: Cluster, at: str, of: str) -> int:
+    """The last commit of a member's store that another one has heard of."""
+    mark = cluster.parts(at).members.boots.known(cluster.parts(of).local.cluster.own)
+    assert mark is not None
+    return mark.commit
+
+
+async def test_answers_of_replicas_and_voters_tell_their_commits(autojump_clock: object) -> None:
+    """So that what an acknowledged write or a decided epoch rests on is known before it is answered."""
+    async with run_for_a_while() as (cluster, _):
+        before = cluster.stores["b"].commit_number
+        await put(cluster, "a", ack="all", x=1)
+        written = cluster.stores["b"].commit_number
+        assert written > before
+        assert known_commit(cluster, "a", "b") == written
+        await cluster.parts("a").membership.groups.create("g")
+        assert known_commit(cluster, "a", "b") == cluster.stores["b"].commit_number > written
+        assert known_commit(cluster, "c", "b") < cluster.stores["b"].commit_number
