@@ -59,7 +59,7 @@ class StatusReport:
             version=__version__,
             state=self._state(),
             members=self._members(),
-            shards=[await self._shard(shard, patience) for shard in self.local.shards],
+            shards=[await self._shard(shard, patience) for shard in await self.local.shards.held()],
             rounds=[encode_round(known) for known in self.origin.rounds()[:ROUNDS_SHOWN]],
             memory=_memory(self.memory),
             replicas=v1.ReplicaCounters(

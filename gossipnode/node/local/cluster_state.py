@@ -116,6 +116,7 @@ class ClusterState:
             StoreError: it was not kept.
         """
         async with self.turn:
+            value = value.remembering(self.view.metadata)
             after = adopt(self.acceptor, value, teller=teller)
             if after is self.acceptor:
                 return False
@@ -125,7 +126,7 @@ class ClusterState:
 
     def _look(self) -> None:
         assert self.acceptor.decided is not None
-        self.view = ClusterView(self.acceptor.decided)
+        self.view = ClusterView(self.acceptor.decided, before=self.view)
         self.changed.notify()
 
 

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import structlog
 import trio
 
+from gossipnode.concurrency.loop_steps import in_short_steps
 from gossipnode.core.cluster.acceptor import AcceptorState, answer
 from gossipnode.core.cluster.changes import Change
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata
@@ -124,7 +125,8 @@ class Epochs:
                 if now is None:
                     await self._cluster.wait_formed(CHANGE_SECONDS)
                     continue
-                target = change(now)
+                made = change(now)
+                target = made if isinstance(made, ClusterMetadata) else await in_short_steps(made)
                 if target is now:
                     return now
                 check_size(target)

@@ -26,7 +26,7 @@ from gossipnode.wire.metadata_codec import (
     encode_metadata,
 )
 from gossipnode.wire.wire_errors import WireError
-from tests.core.cluster.clusters import formed, member
+from tests.core.cluster.clusters import formed, member, settle
 from tests.wire.epochs.values import damages, moved_value, values
 from tests.wire.support import examples
 
@@ -228,6 +228,6 @@ def test_a_damaged_value_is_refused_or_makes_sense(data: bytes) -> None:
         assert placement.coming
         assert placement.fence
     assert decode_metadata(pb.ClusterValue.FromString(as_bytes(value))) == value
-    settled = changes.settle(value, [(each, value.place(each).fence) for each in value.shards()])
+    settled = settle(value, [(each, value.place(each).fence) for each in value.shards()])
     joined = changes.join(settled, member("newcomer", 1))
     assert decode_metadata(encode_metadata(joined)) == joined
