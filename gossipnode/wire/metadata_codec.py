@@ -6,8 +6,9 @@ made is refused: it came from a newer version, or from somebody who lies.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sized
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gossipnode.core.cluster.cluster_metadata import (
     CLUSTER_ID_BYTES,
@@ -40,8 +41,22 @@ class MetadataTooLargeError(Exception):
     """A value that would not fit into `METADATA_MAX_BYTES`."""
 
 
+_ENCODED: Final[deque[tuple[ClusterMetadata, pb.ClusterValue]]] = deque(maxlen=4)
+"""The values that were encoded last. A change encodes one for each member, and for each note of it."""
+
+
 def encode_metadata(value: ClusterMetadata) -> pb.ClusterValue:
-    """The message of a value; equal values give equal bytes."""
+    """The message of a value; equal values give equal bytes. It is the caller's own."""
+    encoded = next((message for known, message in _ENCODED if known is value), None)
+    if encoded is None:
+        encoded = _encode(value)
+        _ENCODED.append((value, encoded))
+    message = pb.ClusterValue()
+    message.CopyFrom(encoded)
+    return message
+
+
+def _encode(value: ClusterMetadata) -> pb.ClusterValue:
     return pb.ClusterValue(
         format=METADATA_FORMAT,
         epoch=value.epoch,

@@ -6,7 +6,7 @@ It is one small value, numbered by epochs. A majority of the members of one epoc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -139,9 +139,11 @@ class ClusterMetadata:
         """The foreign members in the ring of a shard. They know the groups of the configuration alone."""
         return self.foreign if shard.incarnation == FIRST_EPOCH else {}
 
-    def shards(self) -> Iterator[ShardId]:
-        """Every shard of every group, in order."""
+    def shards(self, groups: Container[str] | None = None) -> Iterator[ShardId]:
+        """Every shard of every group, or of these groups, in order."""
         for group in self.groups.values():
+            if groups is not None and group.name not in groups:
+                continue
             for number in range(group.shards):
                 yield ShardId(group.name, number, group.incarnation)
 

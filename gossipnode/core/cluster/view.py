@@ -6,7 +6,7 @@ nodes at the same epoch have the same view.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group, Identity, Member
@@ -72,9 +72,9 @@ class ClusterView:
         self.placed += 1
         return self.metadata.place(shard, known)
 
-    def shards(self) -> Iterable[ShardId]:
-        """Every shard of every group, in order."""
-        return self.metadata.shards()
+    def shards(self, groups: Container[str] | None = None) -> Iterable[ShardId]:
+        """Every shard of every group, or of these groups, in order."""
+        return self.metadata.shards(groups)
 
     def unsettled(self) -> Iterable[Placement]:
         """The placements of the shards that do not lie by the last layout, in order."""

@@ -42,9 +42,7 @@ class ShardMap:
         held: list[ShardId] = []
         if not view.counts(self.own):
             return held
-        for shard in view.shards():
-            if groups is not None and shard.group not in groups:
-                continue
+        for shard in view.shards(groups):
             placement = view.placement(shard)
             if placement is not None and self.own_name in placement.holders:
                 held.append(shard)

@@ -12,6 +12,7 @@ from hypothesis import given
 from gossipnode.core.cluster import changes
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group
 from gossipnode.core.cluster.placement import AckLevel
+from gossipnode.wire import metadata_codec
 from gossipnode.wire.generated.pb.gossipnode.v1 import cluster_pb2 as pb
 from gossipnode.wire.metadata_codec import (
     EPOCH_MAX,
@@ -64,6 +65,23 @@ def test_equal_values_give_equal_bytes() -> None:
     )
     assert turned == value
     assert as_bytes(turned) == as_bytes(value)
+
+
+def test_a_value_is_encoded_once_and_each_message_is_the_callers_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = moved_value()
+    encoded: list[ClusterMetadata] = []
+    encode = metadata_codec._encode
+
+    def counted(value: ClusterMetadata) -> pb.ClusterValue:
+        encoded.append(value)
+        return encode(value)
+
+    monkeypatch.setattr(metadata_codec, "_encode", counted)
+    first = encode_metadata(value)
+    first.epoch = 0
+    assert decode_metadata(encode_metadata(value)) == value
+    assert len(encoded) == 1
+    assert encode_metadata(replace(value, epoch=value.epoch + 1)).epoch == value.epoch + 1
 
 
 def test_what_a_value_says_stands_in_its_message() -> None:
