@@ -26,6 +26,7 @@ from gossipnode.store.interface import (
     IndexState,
     LeafDigest,
     ShardCounts,
+    ShardSummary,
     StoreClosedError,
     StoreError,
     StoreFullError,
@@ -177,8 +178,12 @@ class MemoryStore:
 
     async def counts(self, shard: ShardId) -> ShardCounts:
         """See `Store.counts`."""
-        held = await self._held(shard)
-        return ShardCounts(len(held.records) - held.tombstones, held.tombstones, len(held.unhashed))
+        return (await self._held(shard)).counts
+
+    async def summaries(self) -> dict[ShardId, ShardSummary]:
+        """See `Store.summaries`."""
+        await self._begin()
+        return {shard: held.summary(self._leaf_digest) for shard, held in sorted(self._image.shards.items())}
 
     async def last_stamp(self) -> int:
         """See `Store.last_stamp`."""

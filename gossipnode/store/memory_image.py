@@ -18,7 +18,7 @@ from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.query.index_key import IndexKind, IndexRow
 from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, make_tree, slot_sha
-from gossipnode.store.interface import IndexHit, IndexRows, LeafDigest
+from gossipnode.store.interface import IndexHit, IndexRows, LeafDigest, ShardCounts, ShardSummary
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -181,6 +181,15 @@ class HeldShard:
             leaf = self._leaves[entity] = Leaf(slot_of(entity), entity, sha, record.version)
             del self.unhashed[entity]
         return leaf
+
+    @property
+    def counts(self) -> ShardCounts:
+        """How much it holds."""
+        return ShardCounts(len(self.records) - self.tombstones, self.tombstones, len(self.unhashed))
+
+    def summary(self, digest: LeafDigest) -> ShardSummary:
+        """What is known of it without computing any leaf."""
+        return ShardSummary(self.counts, None if self.unhashed else self.tree(digest).root)
 
     def tree(self, digest: LeafDigest) -> Tree:
         """The digests of the shard."""

@@ -1,12 +1,19 @@
-"""The tree of a shard, as the messages that show it to an operator."""
+"""What a node shows an operator of itself: its status, and the tree of a shard.
+
+A node may hold tens of thousands of shards. To make one message of all of them would take the loop for longer
+than other tasks can wait, so the shards of a status are encoded one by one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from gossipnode.core.session.tree import Leaf, Tree
+from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.envelope.tables import make
 from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.generated.pb.gossipnode.v1 import node_pb2 as pb
 
 
 def encode_tree(tree: Tree | None) -> v1.TreeResponse:
@@ -36,3 +43,26 @@ def _encode_leaf(leaf: Leaf) -> v1.TreeResponseLeaf:
         mod_revision=leaf.version.mod_revision,
         delete_time=leaf.version.delete_time,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """What a node says of itself."""
+
+    node: v1.StatusResponse
+    """All but its shards."""
+    shards: Sequence[bytes]
+    """Each as `encode_shard` gives it."""
+
+
+def encode_shard(shard: pb.ShardStatus) -> bytes:
+    """A shard as it stands in an encoded status."""
+    return pb.StatusResponse(shards=[shard]).SerializeToString()
+
+
+def encode_status(status: NodeStatus | v1.StatusResponse) -> bytes:
+    """The bytes of an answer."""
+    if isinstance(status, NodeStatus):
+        # The fields of a message may come in any order.
+        return encode(status.node) + b"".join(status.shards)
+    return encode(status)
