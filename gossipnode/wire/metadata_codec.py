@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sized
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from gossipnode.core.cluster.cluster_metadata import (
@@ -31,6 +32,9 @@ from gossipnode.wire.wire_errors import WireError
 METADATA_FORMAT = 1
 METADATA_MAX_BYTES = 1 << 20
 """The encoded value. A change that would make it larger is refused."""
+
+GROUPS_KEPT_MAX = 4096
+"""Definitions of groups whose messages are remembered: a change leaves most of them as they are."""
 
 EPOCH_MAX = 1 << 62
 MEMBER_TEXT_MAX_BYTES = 512
@@ -190,18 +194,21 @@ def _in_order(messages: Sized, by_name: Mapping[str, object]) -> bool:
 
 def encode_cluster_groups(groups: Iterable[Group]) -> list[pb.ClusterGroup]:
     """The messages of definitions."""
-    return [
-        pb.ClusterGroup(
-            name=each.name,
-            shards=each.shards,
-            replicas=each.replicas,
-            ack=each.ack.value,
-            tombstone_retention_seconds=each.tombstone_retention_seconds,
-            indexes=each.indexes,
-            incarnation=each.incarnation,
-        )
-        for each in groups
-    ]
+    return [_encode_group(each) for each in groups]
+
+
+@lru_cache(GROUPS_KEPT_MAX)
+def _encode_group(group: Group) -> pb.ClusterGroup:
+    """The message of a definition. It is put into other messages, which copies it, and is never changed."""
+    return pb.ClusterGroup(
+        name=group.name,
+        shards=group.shards,
+        replicas=group.replicas,
+        ack=group.ack.value,
+        tombstone_retention_seconds=group.tombstone_retention_seconds,
+        indexes=group.indexes,
+        incarnation=group.incarnation,
+    )
 
 
 def decode_cluster_groups(messages: Iterable[pb.ClusterGroup]) -> list[Group]:
@@ -210,24 +217,28 @@ def decode_cluster_groups(messages: Iterable[pb.ClusterGroup]) -> list[Group]:
     Raises:
         WireError: one that no group may have.
     """
-    groups: list[Group] = []
-    for each in messages:
-        try:
-            group = Group(
-                each.name,
-                each.shards,
-                each.replicas,
-                AckLevel(each.ack),
-                each.tombstone_retention_seconds,
-                tuple(each.indexes),
-                each.incarnation,
-            )
-            check_group(group)
-        except (ValueError, CoreError) as error:
-            raise WireError(f"cluster metadata: group {each.name[:80]!r}: {error}") from None
-        _check(FIRST_EPOCH <= group.incarnation <= EPOCH_MAX, f"group {each.name[:80]!r}")
-        groups.append(group)
-    return groups
+    return [_decode_group(each.SerializeToString()) for each in messages]
+
+
+@lru_cache(GROUPS_KEPT_MAX)
+def _decode_group(data: bytes) -> Group:
+    """One definition. Most of them are the same in the next epoch."""
+    message = pb.ClusterGroup.FromString(data)
+    try:
+        group = Group(
+            message.name,
+            message.shards,
+            message.replicas,
+            AckLevel(message.ack),
+            message.tombstone_retention_seconds,
+            tuple(message.indexes),
+            message.incarnation,
+        )
+        check_group(group)
+    except (ValueError, CoreError) as error:
+        raise WireError(f"cluster metadata: group {message.name[:80]!r}: {error}") from None
+    _check(FIRST_EPOCH <= group.incarnation <= EPOCH_MAX, f"group {message.name[:80]!r}")
+    return group
 
 
 def _encode_layout(layout: MemberLayout) -> pb.Layout:

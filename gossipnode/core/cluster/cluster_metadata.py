@@ -7,7 +7,7 @@ It is one small value, numbered by epochs. A majority of the members of one epoc
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -156,10 +156,10 @@ class ClusterMetadata:
                 if index != last:
                     yield ShardId(name, number, group.incarnation)
 
-    def remembering(self, before: ClusterMetadata) -> ClusterMetadata:
-        """The same value, which goes by what `before` remembers. That is for values that came from others."""
-        before.rankings.keep(self.groups)
-        return replace(self, rankings=before.rankings)
+    def remember(self, before: ClusterMetadata) -> None:
+        """Go by what `before` remembers. That is for values that came from others."""
+        self.rankings.take_over(before.rankings)
+        self.rankings.keep(self.groups)
 
     def place(self, shard: ShardId, earlier: Placement | None = None) -> Placement:
         """Where a shard of a present group lies, and where it is to lie.

@@ -64,6 +64,10 @@ class Rankings:
             of_group[shard.shard] = (found, *others[: RANKS_OF_A_SHARD - 1])
         return found
 
+    def take_over(self, before: Rankings) -> None:
+        """Go by what `before` remembers from now on."""
+        self._ranks, self._differences = before._ranks, before._differences
+
     def keep(self, groups: Container[str]) -> None:
         """Forget all other groups."""
         for name in [name for name in self._ranks if name not in groups]:

@@ -116,7 +116,10 @@ class ClusterState:
             StoreError: it was not kept.
         """
         async with self.turn:
-            value = value.remembering(self.view.metadata)
+            if self.acceptor.accepted is not None and self.acceptor.accepted[1] == value:
+                # What was accepted is decided now. It need not be encoded again.
+                value = self.acceptor.accepted[1]
+            value.remember(self.view.metadata)
             after = adopt(self.acceptor, value, teller=teller)
             if after is self.acceptor:
                 return False

@@ -84,6 +84,16 @@ def test_a_value_is_encoded_once_and_each_message_is_the_callers_own(monkeypatch
     assert encode_metadata(replace(value, epoch=value.epoch + 1)).epoch == value.epoch + 1
 
 
+def test_definitions_that_stay_are_neither_made_nor_checked_again() -> None:
+    value = formed("abc", *(Group(f"g{number}") for number in range(50)))
+    metadata_codec._encode_group.cache_clear()
+    metadata_codec._decode_group.cache_clear()
+    for after in (value, changes.create_group(value, Group("new"))):
+        assert decode_metadata(encode_metadata(after)) == after
+    assert metadata_codec._encode_group.cache_info().misses == 51
+    assert metadata_codec._decode_group.cache_info().misses == 51
+
+
 def test_what_a_value_says_stands_in_its_message() -> None:
     value = moved_value()
     message = encode_metadata(value)
