@@ -24,9 +24,9 @@ import trio
 from gossipnode.concurrency.nursery_errors import first_error
 from gossipnode.config.address import Address, parse_address
 from gossipnode.config.settings import Settings, load_settings
-from gossipnode.core.cluster.acceptor import AcceptorState
 from gossipnode.core.cluster.changes import first_epoch
 from gossipnode.core.cluster.cluster_metadata import CLUSTER_ID_BYTES, CLUSTER_KEY_BYTES, Member
+from gossipnode.core.cluster.deciding.acceptor import AcceptorState
 from gossipnode.core.cluster.placement import majority
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import Entity, Record, ShardId

@@ -114,6 +114,14 @@ class ShardCounts(NamedTuple):
     """Leaves of both kinds whose digest is still to be computed."""
 
 
+class ShardSummary(NamedTuple):
+    """What a store says of one of its shards without computing anything."""
+
+    counts: ShardCounts
+    root: str | None
+    """The root of its tree; None if a digest is still to be computed."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoreSummary:
     """What a check of the whole store found."""
@@ -190,6 +198,13 @@ class Store(Protocol):
 
     async def counts(self, shard: ShardId) -> ShardCounts:
         """How much a shard holds. It is read from counters, so it costs the same for a large shard."""
+        ...
+
+    async def summaries(self) -> dict[ShardId, ShardSummary]:
+        """Every shard that there is, in one pass. Each summary is of one moment, and all are not.
+
+        It costs less than `counts` and `tree` of each shard, and lets other tasks run in between.
+        """
         ...
 
     async def last_stamp(self) -> int:

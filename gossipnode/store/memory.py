@@ -12,7 +12,6 @@ from itertools import islice
 import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
-from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
@@ -26,12 +25,14 @@ from gossipnode.store.interface import (
     IndexState,
     LeafDigest,
     ShardCounts,
+    ShardSummary,
     StoreClosedError,
     StoreError,
     StoreFullError,
     no_index_rows,
 )
-from gossipnode.store.memory_image import HeldShard, MemoryImage, WantedIndex, page_of
+from gossipnode.store.memory_image import HeldShard, MemoryImage, by_slot, page_of, unhashed_of
+from gossipnode.store.memory_index import WantedIndex
 from gossipnode.store.prepared import (
     INDEXES_PER_SHARD_MAX,
     PreparedRecord,
@@ -105,7 +106,7 @@ class MemoryStore:
         """See `Store.damaged_records`. Ordered by shard, slot and entity."""
         await self._begin()
         names = [
-            entity.text for _, held in sorted(self._image.shards.items()) for entity in _by_slot(held.aside)
+            entity.text for _, held in sorted(self._image.shards.items()) for entity in by_slot(held.aside)
         ]
         return DamagedRecords(len(names), tuple(names[:limit]))
 
@@ -113,7 +114,7 @@ class MemoryStore:
         """See `Store.damaged_shards`."""
         await self._begin()
         return {
-            shard: _by_slot(held.aside)[0].text for shard, held in self._image.shards.items() if held.aside
+            shard: by_slot(held.aside)[0].text for shard, held in self._image.shards.items() if held.aside
         }
 
     @property
@@ -157,7 +158,7 @@ class MemoryStore:
         def page(held: HeldShard) -> Iterable[Entity]:
             return islice(held.after(after, slot), limit)
 
-        held = await self._sound(shard, lambda held: _unhashed(held, page(held)))
+        held = await self._sound(shard, lambda held: unhashed_of(held, page(held)))
         return [held.leaf(entity, self._leaf_digest) for entity in page(held)]
 
     async def scan(
@@ -174,13 +175,17 @@ class MemoryStore:
 
     async def tree(self, shard: ShardId) -> Tree:
         """See `Store.tree`."""
-        held = await self._sound(shard, lambda held: _unhashed(held, held.order))
+        held = await self._sound(shard, lambda held: unhashed_of(held, held.order))
         return held.tree(self._leaf_digest)
 
     async def counts(self, shard: ShardId) -> ShardCounts:
         """See `Store.counts`."""
-        held = await self._held(shard)
-        return ShardCounts(len(held.records) - held.tombstones, held.tombstones, len(held.unhashed))
+        return (await self._held(shard)).counts
+
+    async def summaries(self) -> dict[ShardId, ShardSummary]:
+        """See `Store.summaries`."""
+        await self._begin()
+        return {shard: held.summary(self._leaf_digest) for shard, held in sorted(self._image.shards.items())}
 
     async def last_stamp(self) -> int:
         """See `Store.last_stamp`."""
@@ -390,11 +395,3 @@ class MemoryStore:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreClosedError(self._closed)
-
-
-def _by_slot(entities: Iterable[Entity]) -> list[Entity]:
-    return sorted(entities, key=lambda entity: (slot_of(entity), entity))
-
-
-def _unhashed(held: HeldShard, entities: Iterable[Entity]) -> Iterable[Entity]:
-    return (entity for entity in entities if entity in held.unhashed)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 from typing import NamedTuple, TypeVar
@@ -18,35 +17,14 @@ from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.query.index_key import IndexKind, IndexRow
 from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, make_tree, slot_sha
-from gossipnode.store.interface import IndexHit, IndexRows, LeafDigest
+from gossipnode.store.interface import IndexHit, IndexRows, LeafDigest, ShardCounts, ShardSummary
+from gossipnode.store.memory_index import WantedIndex
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 UNDO_COMMITS_MAX = 64
 """Commits that an image which remembers them can take back."""
-
-
-@dataclass(slots=True)
-class WantedIndex:
-    """An index of a tag. Its rows are made when they are first asked for."""
-
-    ready: bool
-    reached: Entity | None = None
-    """The last entity that building has taken in."""
-    rows: dict[Entity, frozenset[IndexRow]] = field(default_factory=dict[Entity, frozenset[IndexRow]])
-    """The rows of those records of which they are known."""
-    hits: dict[IndexKind, list[IndexHit]] = field(default_factory=dict[IndexKind, list[IndexHit]])
-    """The rows of a kind, in their order. Empty after a write to the shard."""
-
-    def copy(self) -> WantedIndex:
-        """The index as it is now, apart from this one."""
-        return replace(self, rows=dict(self.rows), hits={})
-
-    def forget(self, entity: Entity) -> None:
-        """A record has changed."""
-        self.rows.pop(entity, None)
-        self.hits.clear()
 
 
 class Kept(NamedTuple):
@@ -181,6 +159,15 @@ class HeldShard:
             leaf = self._leaves[entity] = Leaf(slot_of(entity), entity, sha, record.version)
             del self.unhashed[entity]
         return leaf
+
+    @property
+    def counts(self) -> ShardCounts:
+        """How much it holds."""
+        return ShardCounts(len(self.records) - self.tombstones, self.tombstones, len(self.unhashed))
+
+    def summary(self, digest: LeafDigest) -> ShardSummary:
+        """What is known of it without computing any leaf."""
+        return ShardSummary(self.counts, None if self.unhashed else self.tree(digest).root)
 
     def tree(self, digest: LeafDigest) -> Tree:
         """The digests of the shard."""
@@ -389,3 +376,13 @@ def _set(values: dict[Key, Value], key: Key, value: Value | None) -> None:
 
 def _remove(order: list[Entity], entity: Entity) -> None:
     del order[bisect_left(order, entity)]
+
+
+def by_slot(entities: Iterable[Entity]) -> list[Entity]:
+    """Entities in the order of slots, as a tree has them."""
+    return sorted(entities, key=lambda entity: (slot_of(entity), entity))
+
+
+def unhashed_of(held: HeldShard, entities: Iterable[Entity]) -> Iterable[Entity]:
+    """Those of which no digest is kept."""
+    return (entity for entity in entities if entity in held.unhashed)

@@ -8,6 +8,7 @@ in messages of Google's runtime, which takes a small part of the time there (see
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import betterproto
@@ -32,6 +33,7 @@ from gossipnode.wire.session_codec import (
     encode_client_message,
     encode_server_message,
 )
+from gossipnode.wire.shown_codec import encode_status
 from gossipnode.wire.wire_errors import WireError
 
 Request = TypeVar("Request", bound=betterproto.Message)
@@ -155,7 +157,9 @@ NODE_GET = _node_method("Get", node.GetRequest, node.GetResponse)
 NODE_QUERY = _node_method("Query", node.QueryRequest, node.RecordBatch)
 NODE_IMPORT = _node_method("Import", node.ImportRequest, node.ImportResponse)
 NODE_EXPORT = _node_method("Export", node.ExportRequest, node.RecordBatch)
-NODE_STATUS = _node_method("Status", node.StatusRequest, node.StatusResponse)
+NODE_STATUS = replace(
+    _node_method("Status", node.StatusRequest, node.StatusResponse), encode_reply=encode_status
+)
 NODE_TREE = _node_method("Tree", node.TreeRequest, node.TreeResponse)
 NODE_REPAIR = _node_method("Repair", node.RepairRequest, node.RoundEvent)
 NODE_CREATE_GROUP = _node_method("CreateGroup", node.CreateGroupRequest, node.GroupResponse)

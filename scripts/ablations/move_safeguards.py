@@ -109,7 +109,7 @@ MOVE_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "promises",
         "A voter takes part in an attempt although it promised a higher ballot.",
         (
-            "core/cluster/acceptor.py",
+            "core/cluster/deciding/acceptor.py",
             "if message.ballot < state.promised:",
             "if message.ballot < state.promised and not message.ballot:",
         ),
@@ -119,7 +119,7 @@ MOVE_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "accepted-first",
         "A proposer has its own value decided although another one was accepted.",
         (
-            "core/cluster/proposer.py",
+            "core/cluster/deciding/proposer.py",
             "            self._value = self._accepted[1]",
             "            self._value = self._own",
         ),

@@ -16,6 +16,8 @@ from functools import partial
 import click
 import trio
 
+from benchmarks.cluster_changes import cluster_changes
+from benchmarks.cluster_size import cluster_size
 from benchmarks.million import million
 from benchmarks.nodes import BenchmarkError
 from benchmarks.quorum import apply_quorum, get_quorum, import_quorum, query_indexed, visible
@@ -23,6 +25,7 @@ from benchmarks.repair import repair
 from benchmarks.rivals import rivals
 from benchmarks.rpc import rpc
 from benchmarks.scale import FULL, TINY, Scale
+from benchmarks.status import status_of_many
 from benchmarks.writes import applies, imports
 from gossipnode.concurrency.nursery_errors import one_error
 
@@ -53,6 +56,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "import-quorum": import_quorum,
     "visible": visible,
     "query": query_indexed,
+    "cluster-changes": cluster_changes,
+    "cluster-size": cluster_size,
+    "status": status_of_many,
     "rivals": rivals,
     "repair": repair,
     LONG: million,

@@ -27,6 +27,13 @@ class Scale:
     """Starts of a process, of which the median counts."""
     changed_records_max: int
     """Records that differ in the scenario of scattered changes."""
+    changes: int
+    """Changes of members and groups, of each kind."""
+    cluster_members: int
+    cluster_shards: int
+    """Of a cluster that exists as metadata alone."""
+    status_shards: int
+    """Shards of the one node whose status is asked for."""
     load_seconds: float
     warm_up_seconds: float
     limit_seconds: float
@@ -43,6 +50,10 @@ FULL = Scale(
     queries=100,
     starts=5,
     changed_records_max=1_000,
+    changes=200,
+    cluster_members=100,
+    cluster_shards=10_000,
+    status_shards=25_000,
     load_seconds=5.0,
     warm_up_seconds=1.0,
     limit_seconds=2 * 3600,
@@ -58,6 +69,10 @@ TINY = Scale(
     queries=5,
     starts=1,
     changed_records_max=30,
+    changes=5,
+    cluster_members=10,
+    cluster_shards=2_000,
+    status_shards=100,
     load_seconds=0.1,
     warm_up_seconds=0.02,
     limit_seconds=120,

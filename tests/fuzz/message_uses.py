@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata
-from gossipnode.core.cluster.epoch_messages import Accept, Ballot, Prepare
+from gossipnode.core.cluster.deciding.epoch_messages import Accept, Ballot, Prepare
 from gossipnode.core.model.limits import PROPERTY_MAX_BYTES
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.query.criteria import check_criteria, matches

@@ -63,7 +63,7 @@ REMEMBERED = {
     # What each replica remembers of requests is kept by the record.
     "gossipnode.node.replica.request_memory._OfRecord": NODES * KEYS,
     # Made when they are first needed.
-    "gossipnode.store.memory_image.WantedIndex": 2 * NODES,
+    "gossipnode.store.memory_index.WantedIndex": 2 * NODES,
     # A store keeps the leaf of each record that it has hashed.
     "gossipnode.core.session.tree.Leaf": NODES * KEYS,
     "gossipnode.wire.envelope.tables.Field": 100,

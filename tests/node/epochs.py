@@ -8,6 +8,7 @@ from gossipnode.core.cluster import changes
 from gossipnode.core.cluster.changes import Change
 from gossipnode.core.cluster.cluster_metadata import Group, Member
 from gossipnode.node.local.local_state import LocalState
+from tests.core.cluster.clusters import finished
 from tests.node.support import birth, see
 
 
@@ -16,7 +17,7 @@ def change(local: LocalState, *made: Change) -> None:
     value = local.cluster.metadata
     assert value is not None
     for each in made:
-        value = each(value)
+        value = finished(each(value))
     see(local.cluster, value)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import trio
 
 from gossipnode.config.address import Address
-from gossipnode.core.cluster.acceptor import AcceptorState
 from gossipnode.core.cluster.changes import first_epoch
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group, Member
+from gossipnode.core.cluster.deciding.acceptor import AcceptorState
 from gossipnode.core.cluster.placement import AckLevel
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import Record, ShardId

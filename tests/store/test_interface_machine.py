@@ -282,8 +282,11 @@ class StoreMachine(RuleBasedStateMachine):
         store = self.handle.store
         known = {shard for shard, _ in (*self.model, *self.aside, *self.indexes)}
         assert store.shards() == sorted(known)
+        summaries = await store.summaries()
+        assert summaries.keys() == known
         for shard in SHARDS:
             counts = await store.counts(shard)
+            assert shard not in known or summaries[shard].counts == counts
             held = self.held(shard)
             tombstones = sum(record.deleted for record in held)
             assert counts == ShardCounts(len(held) - tombstones, tombstones, counts.unhashed)

@@ -9,7 +9,8 @@ import trio.testing
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.query.index_key import IndexKind
-from gossipnode.store.interface import StoreClosedError
+from gossipnode.store.interface import ShardCounts, ShardSummary, StoreClosedError
+from gossipnode.store.sqlite.tables.shard_summary import SUMMARY_PAGE_SHARDS
 from tests.records import bare_record
 from tests.store.support import (
     OTHER_SHARD,
@@ -44,6 +45,36 @@ async def test_incarnations_of_a_group_are_apart(handle: Handle) -> None:
     await handle.store.drop(SHARD)
     assert handle.store.shards() == [REMADE_SHARD]
     assert await scan_all(handle.store, REMADE_SHARD) == [new]
+
+
+async def test_all_shards_are_summed_up_as_each_of_them_is(handle: Handle) -> None:
+    """Far more shards than are read together, some with every slot in use, some with none."""
+    shards = [ShardId("sw", number) for number in range(2 * SUMMARY_PAGE_SHARDS + 1)]
+    written = [
+        (shard, make_record(f"{number}", deleted=number % 3))
+        for shard in shards[:-1]
+        for number in range(100 if shard.shard % 7 == 0 else 1 + shard.shard % 2)
+    ]
+    await handle.store.write(written)
+    assert await handle.store.summaries() == {
+        shard: ShardSummary(await handle.store.counts(shard), None) for shard in shards[:-1]
+    }
+    while await handle.store.fill_digests(limit=1000):
+        pass
+    found = await handle.store.summaries()
+    assert {shard: summary.counts for shard, summary in found.items()} == {
+        shard: await handle.store.counts(shard) for shard in shards[:-1]
+    }
+    assert {shard: summary.root for shard, summary in found.items()} == {
+        shard: (await handle.store.tree(shard)).root for shard in shards[:-1]
+    }
+    assert await handle.store.summaries() == found
+    await handle.store.write([(shards[3], make_record("new"))])
+    assert {shard for shard, each in (await handle.store.summaries()).items() if each.root is None} == {
+        shards[3]
+    }
+    await handle.store.want_index(shards[-1], "n")
+    assert (await handle.store.summaries())[shards[-1]] == ShardSummary(ShardCounts(0, 0, 0), "")
 
 
 @pytest.mark.parametrize("incarnation", [-1, (1 << 62) + 1])

@@ -5,6 +5,8 @@ Each of these raises `ChangeRefusedError`, whose text says what to do.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group, Identity, Member
 from gossipnode.core.cluster.placement import levels_that_fail, majority
 from gossipnode.core.model.property import ShardId
@@ -33,9 +35,13 @@ def refuse_other_store(known: Member, birth: int | None) -> None:
         )
 
 
-def refuse_loss(now: ClusterMetadata, gone: Identity, how: str) -> None:
-    """Refuse what would leave fewer sources than acknowledged writes need."""
-    lost = [str(shard) for shard in now.shards() if _would_lose(now, shard, gone)]
+def refuse_loss(now: ClusterMetadata, gone: Identity, how: str) -> Generator[None, None, None]:
+    """Refuse what would leave fewer sources than acknowledged writes need. It yields after each shard."""
+    lost: list[str] = []
+    for shard in now.shards():
+        if gone in now.settled(shard) and _would_lose(now, shard):
+            lost.append(str(shard))
+        yield
     if not lost:
         return
     more = f" and {len(lost) - SHARDS_NAMED_MAX} more" if len(lost) > SHARDS_NAMED_MAX else ""
@@ -45,10 +51,9 @@ def refuse_loss(now: ClusterMetadata, gone: Identity, how: str) -> None:
     )
 
 
-def _would_lose(now: ClusterMetadata, shard: ShardId, gone: Identity) -> bool:
+def _would_lose(now: ClusterMetadata, shard: ShardId) -> bool:
+    """Whether a shard may lose acknowledged writes if one more of its sources goes."""
     placement = now.place(shard)
-    if gone.name not in placement.sources:
-        return False
     return len(placement.sources) - 1 < placement.full_sources
 
 

@@ -4,6 +4,9 @@ A change that stands already gives the value back as it is. One that its rule fo
 `ChangeRefusedError`, whose text says why and what to do. Whether a member answers is not known here: the
 caller finds out, and chooses between `leave` and `drop`.
 
+A change that looks at every shard comes as `Steps`, because that takes long in a large cluster. The caller
+does other work in between; what comes out is the change of the value that it began with.
+
 Of a shard with k settled replicas, a write that was acknowledged at quorum is at Q of them, a majority of
 the number that the group asks for. So any k - Q + 1 of them include one that has it, and a change that leaves
 that number of sources loses no write.
@@ -11,7 +14,7 @@ that number of sources loses no write.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -36,7 +39,10 @@ from gossipnode.core.cluster.cluster_metadata import (
 )
 from gossipnode.core.model.property import FIRST_EPOCH, ShardId
 
-Change: TypeAlias = Callable[[ClusterMetadata], ClusterMetadata]
+Steps: TypeAlias = Generator[None, None, ClusterMetadata]
+"""A change that yields after each shard that it looks at, and gives the next value in the end."""
+
+Change: TypeAlias = Callable[[ClusterMetadata], ClusterMetadata | Steps]
 
 
 def first_epoch(
@@ -95,7 +101,7 @@ def join(now: ClusterMetadata, newcomer: Member) -> ClusterMetadata:
 
 def replace_member(
     now: ClusterMetadata, newcomer: Member, *, accept_loss: bool = False, gone: int | None = None
-) -> ClusterMetadata:
+) -> Steps:
     """Put a new store in the place of a member's, which does not answer any more.
 
     `gone` is the birth of the store that was looked for in vain.
@@ -109,10 +115,10 @@ def replace_member(
         return join(now, newcomer)
     refuse_other_store(known, gone)
     if not accept_loss:
-        refuse_loss(now, known.identity, "replaced")
+        yield from refuse_loss(now, known.identity, "replaced")
     others = [member for member in now.members.values() if member.name != known.name]
     after = _with_members(now, [*others, replace(newcomer, leaving=False)])
-    return _settled_without_sources(after)
+    return (yield from _settled_without_sources(after))
 
 
 def leave(
@@ -143,7 +149,7 @@ def drop(
     accept_loss: bool = False,
     force: bool = False,
     birth: int | None = None,
-) -> ClusterMetadata:
+) -> Steps:
     """Drop a member that does not answer, or that has handed everything over.
 
     `birth` is that of the store that does not answer, or that has handed over.
@@ -161,9 +167,9 @@ def drop(
     if not known.leaving:
         refuse_too_few(now, name, force=force)
     if not accept_loss:
-        refuse_loss(now, known.identity, "dropped")
+        yield from refuse_loss(now, known.identity, "dropped")
     others = [member for member in now.members.values() if member.name != name]
-    after = _settled_without_sources(_with_members(now, others))
+    after = yield from _settled_without_sources(_with_members(now, others))
     return replace(after, forgotten=after.forgotten | {name})
 
 
@@ -242,7 +248,7 @@ def delete_group(now: ClusterMetadata, name: str) -> ClusterMetadata:
     )
 
 
-def settle(now: ClusterMetadata, filled: Iterable[tuple[ShardId, bytes]]) -> ClusterMetadata:
+def settle(now: ClusterMetadata, filled: Iterable[tuple[ShardId, bytes]]) -> Steps:
     """Take note of shards that lie where they belong: their new replicas said under this fence that they are
     filled. Shards that have another fence by now are left out.
     """
@@ -250,6 +256,7 @@ def settle(now: ClusterMetadata, filled: Iterable[tuple[ShardId, bytes]]) -> Clu
     lies = {name: list(indexes) for name, indexes in now.lies.items()}
     changed = False
     for shard, fence in filled:
+        yield
         group = now.groups.get(shard.group)
         indexes = lies.get(shard.group)
         if group is None or indexes is None or group.incarnation != shard.incarnation:
@@ -339,7 +346,7 @@ def _pruned(now: ClusterMetadata) -> ClusterMetadata:
     )
 
 
-def _settled_without_sources(now: ClusterMetadata) -> ClusterMetadata:
+def _settled_without_sources(now: ClusterMetadata) -> Steps:
     """The value in which shards of which no copy is left lie by the last layout.
 
     There is nothing to fill their new replicas with. But these take writes from now on, and are the sources
@@ -347,10 +354,13 @@ def _settled_without_sources(now: ClusterMetadata) -> ClusterMetadata:
     """
     last = len(now.layouts) - 1
     lies = {name: list(indexes) for name, indexes in now.lies.items()}
-    left_behind = [shard for shard in now.unsettled_shards() if not now.place(shard).sources]
+    left_behind = False
+    for shard in now.unsettled_shards():
+        yield
+        if not any(now.is_member(each) for each in now.settled(shard)):
+            lies[shard.group][shard.shard] = last
+            left_behind = True
     if not left_behind:
         return now
-    for shard in left_behind:
-        lies[shard.group][shard.shard] = last
     left = {name: tuple(indexes) for name, indexes in lies.items() if set(indexes) != {last}}
     return _pruned(replace(now, lies=left))

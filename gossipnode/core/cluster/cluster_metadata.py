@@ -6,11 +6,13 @@ It is one small value, numbered by epochs. A majority of the members of one epoc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
-from gossipnode.core.cluster.placement import AckLevel, Placement, replicas_of, score
+from gossipnode.core.cluster.placement import AckLevel, Placement, score
+from gossipnode.core.cluster.rankings import Names, Rankings
 from gossipnode.core.model.errors import CoreError
 from gossipnode.core.model.limits import (
     GROUP_INDEXES_MAX,
@@ -109,6 +111,8 @@ class ClusterMetadata:
     """Peers of another kind, with their addresses. They stand in every ring and vote on nothing."""
     key: bytes = field(default=b"", repr=False)
     """A secret of the members, for digests that nobody else can foresee. It is shown nowhere."""
+    rankings: Rankings = field(default_factory=Rankings, compare=False, repr=False)
+    """What is remembered for `place`. It is no part of the value."""
 
     def __post_init__(self) -> None:
         """Check what placements rely on."""
@@ -135,9 +139,11 @@ class ClusterMetadata:
         """The foreign members in the ring of a shard. They know the groups of the configuration alone."""
         return self.foreign if shard.incarnation == FIRST_EPOCH else {}
 
-    def shards(self) -> Iterator[ShardId]:
-        """Every shard of every group, in order."""
+    def shards(self, groups: Container[str] | None = None) -> Iterator[ShardId]:
+        """Every shard of every group, or of these groups, in order."""
         for group in self.groups.values():
+            if groups is not None and group.name not in groups:
+                continue
             for number in range(group.shards):
                 yield ShardId(group.name, number, group.incarnation)
 
@@ -150,20 +156,36 @@ class ClusterMetadata:
                 if index != last:
                     yield ShardId(name, number, group.incarnation)
 
-    def place(self, shard: ShardId) -> Placement:
-        """Where a shard of a present group lies, and where it is to lie."""
+    def remember(self, before: ClusterMetadata) -> None:
+        """Go by what `before` remembers. That is for values that came from others."""
+        self.rankings.take_over(before.rankings)
+        self.rankings.keep(self.groups)
+
+    def place(self, shard: ShardId, earlier: Placement | None = None) -> Placement:
+        """Where a shard of a present group lies, and where it is to lie.
+
+        If it has the same placement as `earlier`, which is of another epoch, that one is given back.
+        """
         group = self.groups[shard.group]
         assert shard.incarnation == group.incarnation, shard
         assert 0 <= shard.shard < group.shards, shard
-        last = self.layouts[-1]
-        indexes = self.lies.get(shard.group)
-        layout = last if indexes is None else self.layouts[indexes[shard.shard]]
-        settled, before = self._lay(shard, layout)
-        coming, replicas = (settled, before) if layout is last else self._lay(shard, last)
+        last = len(self.layouts) - 1
+        index = self._index(shard)
+        settled, before = self._lay(shard, index)
+        coming, replicas = (settled, before) if index == last else self._lay(shard, last)
         lost = frozenset(each.name for each in settled if not self.is_member(each))
         frame = (self.cluster_id.hex(), group.shards, *settled, "", *coming)
         if settled != coming or before != replicas:
             frame = (*frame, "", *self._turns(shard, coming, replicas))
+        encoded = repr(frame).encode()
+        # The frame names the stores of all replicas.
+        if (
+            earlier is not None
+            and earlier.frame == encoded
+            and (earlier.shard, earlier.lost) == (shard, lost)
+            and (earlier.replicas, earlier.replicas_before) == (replicas, before)
+        ):
+            return earlier
         return Placement(
             shard,
             tuple(each.name for each in settled),
@@ -171,8 +193,44 @@ class ClusterMetadata:
             lost,
             replicas,
             before,
-            repr(frame).encode(),
+            encoded,
         )
+
+    def settled(self, shard: ShardId) -> tuple[Identity, ...]:
+        """The stores that a shard of a present group lies by."""
+        return self._lay(shard, self._index(shard))[0]
+
+    def layouts_of(self, group: Group) -> dict[int, tuple[object, ...]]:
+        """For each layout that shards of a group lie by, and the last one: what decides by which stores."""
+        return {
+            index: (
+                self.layouts[index].members,
+                self.layouts[index].replicas.get(group.name, group.replicas),
+                self._lost[index],
+            )
+            for index in {len(self.layouts) - 1, *self.lies.get(group.name, ())}
+        }
+
+    @cached_property
+    def _lost(self) -> tuple[frozenset[Identity], ...]:
+        """The stores of each layout that are no members any more."""
+        present = {each.identity for each in self.members.values()}
+        return tuple(frozenset(layout.members) - present for layout in self.layouts)
+
+    @cached_property
+    def _stores(self) -> tuple[Mapping[str, Identity], ...]:
+        """The stores of each layout by name."""
+        return tuple({each.name: each for each in layout.members} for layout in self.layouts)
+
+    @cached_property
+    def _names(self) -> tuple[Names, ...]:
+        """The names of each layout."""
+        return tuple(frozenset(stores) for stores in self._stores)
+
+    def _index(self, shard: ShardId) -> int:
+        """The layout that a shard lies by."""
+        indexes = self.lies.get(shard.group)
+        return len(self.layouts) - 1 if indexes is None else indexes[shard.shard]
 
     def _turns(self, shard: ShardId, coming: tuple[Identity, ...], replicas: int) -> list[int]:
         """The epochs in which it changed by which members a moving shard is to lie.
@@ -184,27 +242,28 @@ class ClusterMetadata:
         """
         turns = [self.altered.get(shard.group, 0)]
         names = {each.name for each in coming}
-        least = b"" if len(names) < replicas else min(_score(name, shard) for name in names)
         everyone = bool(self.foreign_of(shard))
+        least = b""
+        if not everyone and len(names) >= replicas:
+            ranks = self.rankings.ranks(shard, self._names[-1], replicas)
+            least = ranks.least or min(_score(name, shard) for name in names)
         for name, epoch in self.movers.items():
             if everyone or name in names or _score(name, shard) > least:
                 turns.append(epoch)
         return sorted(turns)
 
-    def _lay(self, shard: ShardId, layout: MemberLayout) -> tuple[tuple[Identity, ...], int]:
+    def _lay(self, shard: ShardId, index: int) -> tuple[tuple[Identity, ...], int]:
         """The members that hold a shard by a layout, and how many the group asks for there.
 
         A foreign member holds every shard of a group. Then all of our own do, so that each round meets them.
         """
+        layout, group = self.layouts[index], self.groups[shard.group]
         if self.foreign_of(shard):
             return layout.members, len(layout.members)
-        return _lay(shard, self.groups[shard.group], layout)
-
-
-def _lay(shard: ShardId, group: Group, layout: MemberLayout) -> tuple[tuple[Identity, ...], int]:
-    replicas = layout.replicas.get(group.name, group.replicas)
-    chosen = set(replicas_of(shard, (each.name for each in layout.members), replicas))
-    return tuple(each for each in layout.members if each.name in chosen), replicas
+        replicas = layout.replicas.get(group.name, group.replicas)
+        stores = self._stores[index]
+        ranks = self.rankings.ranks(shard, self._names[index], replicas)
+        return tuple([stores[name] for name in ranks.names]), replicas
 
 
 def _score(name: str, shard: ShardId) -> bytes:

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -41,8 +41,29 @@ class Quorum(NamedTuple):
 
 def score(member: str, group: str, shard: int) -> bytes:
     """The rendezvous score of a member for a shard: blake2b-128 of member, group and shard."""
-    parts = (member.encode(), group.encode(), str(shard).encode())
-    return hashlib.blake2b(b"".join(b"%d:%s" % (len(part), part) for part in parts), digest_size=16).digest()
+    return scores((member,), group, shard)[0][0]
+
+
+def scores(members: Iterable[str], group: str, shard: int) -> list[tuple[bytes, str]]:
+    """The scores of members for a shard, each with its member."""
+    rest = _counted(group) + _counted(str(shard))
+    found: list[tuple[bytes, str]] = []
+    for member in members:
+        digest = _begun_with(member).copy()
+        digest.update(rest)
+        found.append((digest.digest(), member))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _begun_with(member: str) -> hashlib.blake2b:
+    """What the scores of a member have in common. To be copied, and never changed."""
+    return hashlib.blake2b(_counted(member), digest_size=16)
+
+
+def _counted(text: str) -> bytes:
+    data = text.encode()
+    return b"%d:%s" % (len(data), data)
 
 
 def replicas_of(shard: ShardId, members: Iterable[str], replicas: int) -> tuple[str, ...]:

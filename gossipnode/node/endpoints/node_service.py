@@ -29,7 +29,7 @@ from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.query.query_codec import decode_query
 from gossipnode.wire.record_codec import decode_strategy, encode_applied, encode_deleted, encode_got
 from gossipnode.wire.round_codec import encode_finished, encode_hop_made, encode_started
-from gossipnode.wire.tree_codec import encode_leaves, encode_tree
+from gossipnode.wire.shown_codec import NodeStatus, encode_leaves, encode_tree
 
 TREE_PAGE_LEAVES = 128
 """Leaves in one message of a tree: they are encoded in a few milliseconds, and fit whatever their keys."""
@@ -144,7 +144,7 @@ class NodeService:
 
     # The node
 
-    async def status(self, request: v1.StatusRequest, call: CallContext) -> v1.StatusResponse:
+    async def status(self, request: v1.StatusRequest, call: CallContext) -> NodeStatus:
         """What the node says of itself."""
         with as_status():
             return await self._status.read()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 
 import trio
 
 from gossipnode import __version__
+from gossipnode.concurrency.loop_steps import LoopSteps
 from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.core.model.property import ShardId
@@ -20,8 +20,11 @@ from gossipnode.node.membership.clearing import Clearing
 from gossipnode.node.membership.forming import Forming
 from gossipnode.node.peers.members import Members
 from gossipnode.node.repair.origin import Origin
+from gossipnode.store.interface import ShardCounts, ShardSummary
 from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.generated.pb.gossipnode.v1 import node_pb2 as pb
 from gossipnode.wire.round_codec import encode_round
+from gossipnode.wire.shown_codec import NodeStatus, encode_shard
 
 ROUNDS_SHOWN = 20
 """Rounds in a status."""
@@ -32,8 +35,11 @@ SET_ASIDE_SHOWN = 20
 CALLERS_SHOWN = 10
 """Callers in a status, those that hold most memory."""
 
-STATUS_TREE_SECONDS = 2.0
+STATUS_TREE_SECONDS = 0.5
 """How long a status request waits for the digests of all shards before it says that they are being built."""
+
+NOTHING_HELD = ShardSummary(ShardCounts(0, 0, 0), "")
+"""What a store that does not know a shard has of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +56,18 @@ class StatusReport:
     forming: Forming
     clearing: Clearing
 
-    async def read(self) -> v1.StatusResponse:
+    async def read(self) -> NodeStatus:
         """The status as of now. Members not heard of lately are asked whether they are there."""
         await self.members.probe()
         damaged = await self.local.store.damaged_records(limit=SET_ASIDE_SHOWN)
         disk = self.local.store.disk
-        patience = trio.current_time() + STATUS_TREE_SECONDS
+        shards = await self._shards()
         status = v1.StatusResponse(
             node=self.members.own_name,
             address=str(self.state.address),
             version=__version__,
             state=self._state(),
-            members=self._members(),
-            shards=[await self._shard(shard, patience) for shard in self.local.shards],
+            members=await self._members(),
             rounds=[encode_round(known) for known in self.origin.rounds()[:ROUNDS_SHOWN]],
             memory=_memory(self.memory),
             replicas=v1.ReplicaCounters(
@@ -77,7 +82,7 @@ class StatusReport:
         )
         if not self.local.cluster.view.formed:
             status.forming = self._forming()
-        return status
+        return NodeStatus(status, shards)
 
     def _state(self) -> Phase:
         """A node that listens and whose store does not count yet is still starting."""
@@ -97,13 +102,13 @@ class StatusReport:
             problems=[f"{name}: {problem}" for name, problem in waiting.items()],
         )
 
-    def _members(self) -> list[v1.Member]:
-        metadata = self.local.cluster.view.metadata
-        moves = Counter(
-            name
-            for placement in self.local.cluster.view.unsettled()
-            for name in {*placement.filling, *(set(placement.sources) - set(placement.coming))}
-        )
+    async def _members(self) -> list[v1.Member]:
+        view, loop = self.local.cluster.view, LoopSteps()
+        metadata = view.metadata
+        moves: Counter[str] = Counter()
+        for placement in view.unsettled():
+            moves.update({*placement.filling, *(set(placement.sources) - set(placement.coming))})
+            await loop.step()
         told: list[v1.Member] = []
         for name in sorted({*metadata.members, *metadata.foreign, self.members.own_name}):
             member = metadata.members.get(name)
@@ -132,26 +137,38 @@ class StatusReport:
         mark = self.local.cluster.boot.mark if own else self.members.boots.known(Identity(name, birth))
         return 0 if mark is None else mark.boot
 
-    async def _shard(self, shard: ShardId, patience: float) -> v1.ShardStatus:
-        """The status of a shard; without its root if leaf digests are still missing at `patience`."""
-        counts = await self.local.store.counts(shard)
-        root, tree = "", "building"
-        with trio.move_on_at(patience if counts.unhashed else math.inf):
-            root, tree = (await self.local.store.tree(shard)).root, "ready"
-        status = v1.ShardStatus(
+    async def _shards(self) -> list[bytes]:
+        """The shards that are held here, each encoded."""
+        summaries = await self.local.store.summaries()
+        patience = trio.current_time() + STATUS_TREE_SECONDS
+        loop = LoopSteps()
+        shards: list[bytes] = []
+        for shard in await self.local.shards.held():
+            summary = summaries.get(shard, NOTHING_HELD)
+            root = summary.root
+            if root is None and trio.current_time() < patience:
+                with trio.move_on_at(patience):
+                    root = (await self.local.store.tree(shard)).root
+            shards.append(encode_shard(self._shard(shard, summary.counts, root)))
+            await loop.step()
+        return shards
+
+    def _shard(self, shard: ShardId, counts: ShardCounts, root: str | None) -> pb.ShardStatus:
+        """The status of a shard; without its root if digests are still missing."""
+        placement = self.local.shards.view.placement(shard)
+        status = pb.ShardStatus(
             group=shard.group,
             shard=shard.shard,
-            replicas=list(self.local.shards.replicas(shard)),
+            replicas=() if placement is None else placement.holders,
             records=counts.records,
             tombstones=counts.tombstones,
-            root=root,
-            tree=tree,
+            root=root or "",
+            tree="building" if root is None else "ready",
             last_converged=self.origin.last_converged(shard),
         )
-        placement = self.local.shards.placement(shard)
-        if placement.filling:
+        if placement is not None and placement.filling:
             done, total = self.hand_off.moved(shard)
-            status.moving = v1.ShardStatusMoving(to=list(placement.filling), done=done, total=total)
+            status.moving.CopyFrom(pb.ShardStatus.Moving(to=placement.filling, done=done, total=total))
         return status
 
 

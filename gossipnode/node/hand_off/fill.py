@@ -44,7 +44,7 @@ class Filler:
         limit = trio.CapacityLimiter(SHARDS_FILLED_AT_ONCE)
         with one_error():
             async with trio.open_nursery() as nursery:
-                for placement in list(self._state.unfilled(view)):
+                for placement in await self._state.unfilled(view):
                     nursery.start_soon(self._fill_in_turn, limit, placement)
 
     async def _fill_in_turn(self, limit: trio.CapacityLimiter, placement: Placement) -> None:

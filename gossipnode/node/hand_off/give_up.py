@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from gossipnode.concurrency.loop_steps import LoopSteps
 from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.hand_off.fill import compare_fenced
@@ -23,10 +24,15 @@ class Leaver:
         self._sessions = sessions
         self._log = structlog.get_logger("gossipnode.hand_off")
 
-    def leftovers(self) -> list[ShardId]:
+    async def leftovers(self) -> list[ShardId]:
         """The shards that this node has records of and is no longer to hold."""
-        held = self._store.shards()
-        return [shard for shard in held if self._shards.view.gives_up(shard, self._shards.own_name)]
+        leftovers: list[ShardId] = []
+        loop = LoopSteps()
+        for shard in self._store.shards():
+            if self._shards.view.gives_up(shard, self._shards.own_name):
+                leftovers.append(shard)
+            await loop.step()
+        return leftovers
 
     async def give_up(self, shard: ShardId) -> None:
         """Hand a copy over, and drop it. Nothing is dropped that another member may lack.

@@ -15,6 +15,7 @@ import structlog
 import trio
 
 from gossipnode.concurrency.change_event import first_of
+from gossipnode.concurrency.loop_steps import LoopSteps
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.hand_off.fill import Filler
@@ -98,11 +99,11 @@ class HandOff:
         if shards.view is not view:
             return False
         await self._settler.settle(view)
-        leftovers = self._leaver.leftovers()
+        leftovers = await self._leaver.leftovers()
         for shard in leftovers:
             await self._leaver.give_up(shard)
         all_offered = await self._offerer.offer_all(shards.view)
-        if shards.view is view and self._may_go(view):
+        if self._is_leaving(view) and await self._has_gone(view) and shards.view is view:
             await self._membership.members.go()
         if leftovers or not all_offered:
             return False
@@ -112,8 +113,11 @@ class HandOff:
         own = view.members.get(self._local.own_name)
         return own is not None and own.leaving
 
-    def _may_go(self, view: ClusterView) -> bool:
-        """Whether a member that was told to go holds nothing any more, and is to hold nothing."""
-        if not self._is_leaving(view) or self._local.store.shards():
-            return False
-        return not any(self._local.own_name in placement.holders for placement in view.unsettled())
+    async def _has_gone(self, view: ClusterView) -> bool:
+        """Whether this node holds nothing any more, and is to hold nothing."""
+        loop = LoopSteps()
+        for placement in view.unsettled():
+            if self._local.own_name in placement.holders:
+                return False
+            await loop.step()
+        return not self._local.store.shards()

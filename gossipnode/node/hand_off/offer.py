@@ -45,7 +45,9 @@ class Offerer:
             self._over = await self._store.note(OFFER_NOTE) is None
         if self._over:
             return True
-        if not view.counts(self._shards.own) or not all([await self._offer(shard) for shard in self._shards]):
+        if not view.counts(self._shards.own):
+            return False
+        if not all([await self._offer(shard) for shard in await self._shards.held()]):
             return False
         if self._shards.view is not view:
             return False

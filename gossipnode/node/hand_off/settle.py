@@ -6,10 +6,10 @@ Until that is decided, every read and write of the shard needs enough replicas o
 from __future__ import annotations
 
 from functools import partial
-from itertools import islice
 
 import structlog
 
+from gossipnode.concurrency.loop_steps import LoopSteps
 from gossipnode.core.cluster import changes
 from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.cluster.view import ClusterView
@@ -42,22 +42,33 @@ class Settler:
         """
         if view.is_settled or not self._is_our_turn(view):
             return
-        filled = list(islice(filter(self._is_filled, view.unsettled()), SETTLED_AT_ONCE_MAX))
-        if not filled:
+        under = await self._filled(view)
+        if not under:
             return
-        under: list[tuple[ShardId, bytes]] = [(each.shard, each.fence) for each in filled]
         try:
             value, _ = await self._epochs.change(partial(changes.settle, filled=under))
         except TooFewMembersError as error:
             self._log.info("shards not settled yet", reason=str(error))
             return
-        self._log.info("shards settled", shards=len(filled), epoch=value.epoch)
+        self._log.info("shards settled", shards=len(under), epoch=value.epoch)
 
     def _is_our_turn(self, view: ClusterView) -> bool:
         up = [
             name for name, peer in self._members.peers.items() if peer.state == "up" and name in view.members
         ]
         return self._own_name in view.members and self._own_name == min([self._own_name, *up])
+
+    async def _filled(self, view: ClusterView) -> list[tuple[ShardId, bytes]]:
+        """The shards that all of their new replicas have filled, and the fence under which they did."""
+        filled: list[tuple[ShardId, bytes]] = []
+        loop = LoopSteps()
+        for placement in view.unsettled():
+            if self._is_filled(placement):
+                filled.append((placement.shard, placement.fence))
+                if len(filled) == SETTLED_AT_ONCE_MAX:
+                    break
+            await loop.step()
+        return filled
 
     def _is_filled(self, placement: Placement) -> bool:
         return all(self._says_filled(placement, name) for name in placement.filling)

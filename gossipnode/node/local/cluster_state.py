@@ -13,7 +13,6 @@ import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.config.settings import Settings
-from gossipnode.core.cluster.acceptor import AcceptorState, adopt
 from gossipnode.core.cluster.cluster_metadata import (
     CLUSTER_ID_BYTES,
     ClusterMetadata,
@@ -23,6 +22,7 @@ from gossipnode.core.cluster.cluster_metadata import (
     MemberLayout,
     with_names_in_order,
 )
+from gossipnode.core.cluster.deciding.acceptor import AcceptorState, adopt
 from gossipnode.core.cluster.placement import AckLevel
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.node.identity.own_boot import OwnBoot
@@ -141,6 +141,10 @@ class ClusterState:
             StoreError: it was not kept.
         """
         async with self.turn:
+            if self.acceptor.accepted is not None and self.acceptor.accepted[1] == value:
+                # What was accepted is decided now. It need not be encoded again.
+                value = self.acceptor.accepted[1]
+            value.remember(self.view.metadata)
             after = adopt(self.acceptor, value, teller=teller)
             if after is self.acceptor:
                 return False
@@ -156,7 +160,7 @@ class ClusterState:
     def _look(self) -> None:
         assert self.acceptor.decided is not None
         self._formed_at = min(self._formed_at, trio.current_time())
-        self.view = ClusterView(self.acceptor.decided)
+        self.view = ClusterView(self.acceptor.decided, before=self.view)
         self.changed.notify()
 
 

@@ -7,12 +7,13 @@ room, below the tasks that fill shards, because every hello tells it to other me
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
 import trio
 
+from gossipnode.concurrency.loop_steps import LoopSteps
 from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import ShardId
@@ -48,29 +49,49 @@ class FillState:
         self._store = store
         self._filled: dict[ShardId, bytes] = {}
         self._counts: dict[tuple[str, int], int] = {}
+        self._told: dict[ShardId, bytes] = {}
+        self._told_of: tuple[ClusterView, Mapping[ShardId, bytes]] | None = None
+        """The view, and what was filled, when `_told` was found."""
+        self._lines: dict[ShardId, str] = {}
+        """The lines of the note."""
+        self._pruned_in: ClusterView | None = None
+        """The view in which what is filled no more was last left out of the note."""
 
-    def unfilled(self, view: ClusterView) -> Iterable[Placement]:
+    async def unfilled(self, view: ClusterView) -> list[Placement]:
         """The placements in which this node has to copy from sources, and has not yet."""
-        return (placement for placement in self._to_fill(view) if not self.is_filled(placement))
-
-    def _to_fill(self, view: ClusterView) -> Iterable[Placement]:
-        """The placements in which this node has to copy from sources."""
-        if not view.counts(self._shards.own) or not self._shards.cleared:
-            return ()
-        return (placement for placement in view.unsettled() if self._shards.own_name in placement.filling)
+        unfilled: list[Placement] = []
+        if view.counts(self._shards.own) and self._shards.cleared:
+            loop = LoopSteps()
+            for placement in view.unsettled():
+                if self._shards.own_name in placement.filling and not self.is_filled(placement):
+                    unfilled.append(placement)
+                await loop.step()
+        return unfilled
 
     def is_filled(self, placement: Placement) -> bool:
         """Whether this node has filled a shard for just this placement."""
         return self._filled.get(placement.shard) == placement.fence
 
     def progress(self) -> FillProgress:
-        """How far this node is, as it tells other members."""
-        told = (
-            (placement.shard, placement.fence)
-            for placement in self._to_fill(self._shards.view)
-            if self.is_filled(placement)
-        )
-        return FillProgress(dict(islice(told, FILLED_TOLD_MAX)), dict(self._counts))
+        """How far this node is, as it tells other members.
+
+        Every hello asks for it, so it is found anew only after a change.
+        """
+        view = self._shards.view
+        if not self._shards.cleared:
+            return FillProgress({}, dict(self._counts))
+        if self._told_of != (view, self._filled):
+            told = (shard for shard in sorted(self._filled) if self._has_filled(view, shard))
+            self._told = {shard: self._filled[shard] for shard in islice(told, FILLED_TOLD_MAX)}
+            self._told_of = (view, self._filled)
+        return FillProgress(self._told, dict(self._counts))
+
+    def _has_filled(self, view: ClusterView, shard: ShardId) -> bool:
+        """Whether this node is to fill a shard by a view, and has."""
+        placement = view.placement(shard)
+        if placement is None or not view.counts(self._shards.own):
+            return False
+        return self._shards.own_name in placement.filling and self.is_filled(placement)
 
     def count(self, shard: ShardId) -> int:
         """How many records this node had of a shard that is being moved when they were last counted."""
@@ -84,26 +105,39 @@ class FillState:
         """
         assert self._shards.own_name in placement.filling, placement
         view = self._shards.view
-        filled = {
-            shard: fence
-            for shard, fence in self._filled.items()
-            if (known := view.placement(shard)) is not None and known.fence == fence
-        }
+        filled = self._filled
+        if view is not self._pruned_in:
+            # What was filled under another fence has to be filled again.
+            filled = {
+                shard: fence
+                for shard, fence in filled.items()
+                if (known := view.placement(shard)) is not None and known.fence == fence
+            }
+            self._lines = {shard: self._lines.get(shard) or _line(shard, filled[shard]) for shard in filled}
+            self._pruned_in = view
         self._filled = {**filled, placement.shard: placement.fence}
-        lines = [f"{fence.hex()} {tuple(shard)!r}" for shard, fence in sorted(self._filled.items())]
-        await self._store.keep_note(FILLED_NOTE, "\n".join(lines).encode())
+        self._lines[placement.shard] = _line(placement.shard, placement.fence)
+        await self._store.keep_note(FILLED_NOTE, "\n".join(self._lines.values()).encode())
 
     async def recall(self) -> None:
         """Read the note that was kept before a restart. From one that has rotted nothing follows."""
         note = await self._store.note(FILLED_NOTE)
         if note is None:
             return
-        known = {repr(tuple(shard)): shard for shard in self._shards.view.shards()}
-        with contextlib.suppress(ValueError):
+        fences: dict[str, str] = {}
+        with contextlib.suppress(UnicodeDecodeError):
             for line in note.decode().split("\n"):
-                fence, _, shard = line.partition(" ")
-                if shard in known:
-                    self._filled[known[shard]] = bytes.fromhex(fence)
+                fence, _, key = line.partition(" ")
+                fences[key] = fence
+        filled: dict[ShardId, bytes] = {}
+        loop = LoopSteps()
+        for shard in self._shards.view.shards():
+            fence = fences.get(repr(tuple(shard)), "")
+            with contextlib.suppress(ValueError):
+                if fence:
+                    filled[shard] = bytes.fromhex(fence)
+            await loop.step()
+        self._filled = filled
 
     async def keep_counting(self) -> None:
         """Count the records of every shard that is being moved, until cancelled."""
@@ -119,8 +153,14 @@ class FillState:
 
     async def _counted(self, view: ClusterView) -> dict[tuple[str, int], int]:
         counts: dict[tuple[str, int], int] = {}
+        loop = LoopSteps()
         for placement in view.unsettled():
+            await loop.step()
             if placement.filling and self._shards.own_name in placement.holders:
                 held = await self._store.counts(placement.shard)
                 counts[placement.shard[:2]] = held.records + held.tombstones
         return counts
+
+
+def _line(shard: ShardId, fence: bytes) -> str:
+    return f"{fence.hex()} {tuple(shard)!r}"

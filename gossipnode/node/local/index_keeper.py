@@ -12,6 +12,7 @@ import structlog
 import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.concurrency.loop_steps import LoopSteps
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.query.lookup import wanted_indexes
 from gossipnode.core.query.search import Search
@@ -121,17 +122,20 @@ class IndexKeeper:
         declared: dict[ShardId, frozenset[str]] = {}
         while True:
             changed = self._shards.changed.pending
-            groups = self._shards.view.groups
-            before, declared = (
-                declared,
-                {shard: frozenset(groups[shard.group].indexes) for shard in self._shards},
-            )
-            for shard, tags in declared.items():
-                for tag in sorted(before.get(shard, frozenset()) - tags):
+            tags_of = {name: frozenset(group.indexes) for name, group in self._shards.view.groups.items()}
+            declaring = {name for name, tags in tags_of.items() if tags}
+            # Most groups declare nothing, and then need not be looked at.
+            held = await self._shards.held(declaring | {shard.group for shard in declared})
+            loop = LoopSteps()
+            for shard in held:
+                tags = tags_of[shard.group]
+                for tag in sorted(declared.get(shard, frozenset()) - tags):
                     self._wanted.pop((shard, tag), None)
                     self._given_up[shard, tag] = None
                 for tag in tags:
                     self._given_up.pop((shard, tag), None)
-                self._want((shard, tag) for tag in groups[shard.group].indexes)
+                self._want((shard, tag) for tag in sorted(tags))
+                await loop.step()
+            declared = {shard: tags_of[shard.group] for shard in held if tags_of[shard.group]}
             self._work.notify()
             await changed.wait()

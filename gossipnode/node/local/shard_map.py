@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container
 
 from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.concurrency.loop_steps import LoopSteps
 from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.cluster.view import ClusterView
@@ -42,9 +43,21 @@ class ShardMap:
         """Tells of every new view."""
         return self._cluster.changed
 
-    def __iter__(self) -> Iterator[ShardId]:
-        """The shards that this node holds, in order."""
-        return iter([shard for shard in self.view.shards() if self.holds(shard)])
+    async def held(self, groups: Container[str] | None = None) -> list[ShardId]:
+        """The shards that this node holds, in order, by the view at the time of the call.
+
+        With `groups`, only the shards of these.
+        """
+        view, loop = self.view, LoopSteps()
+        held: list[ShardId] = []
+        if not view.counts(self.own):
+            return held
+        for shard in view.shards(groups):
+            placement = view.placement(shard)
+            if placement is not None and self.own_name in placement.holders:
+                held.append(shard)
+            await loop.step()
+        return held
 
     @property
     def groups(self) -> dict[str, int]:

@@ -33,7 +33,7 @@ import trio
 from gossipnode.config.address import Address
 from gossipnode.config.settings import Settings
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Identity
-from gossipnode.core.cluster.epoch_messages import DecidedAlready
+from gossipnode.core.cluster.deciding.epoch_messages import DecidedAlready
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.identity.birth import OFFER_NOTE, birth_of, renew
 from gossipnode.node.identity.owner import give_store, owner_of

@@ -8,8 +8,8 @@ import trio
 
 from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata
-from gossipnode.core.cluster.epoch_messages import Reply, Request
-from gossipnode.core.cluster.proposer import Attempt
+from gossipnode.core.cluster.deciding.epoch_messages import Reply, Request
+from gossipnode.core.cluster.deciding.proposer import Attempt
 from gossipnode.rpc import RpcError
 from gossipnode.wire.wire_errors import WireError
 

@@ -52,6 +52,7 @@ class Clearing:
         self._news = news
         self._joining = joining
         self._rng = rng
+        self._stepping = trio.Lock()
         self.problem = ""
         """Why this store, which went back in time, could not take its own place yet."""
         self._log = structlog.get_logger("gossipnode.membership")
@@ -87,6 +88,10 @@ class Clearing:
             NotAMemberError: this store counts for nobody, since another start of it runs.
             StoreError: something was not kept.
         """
+        async with self._stepping:
+            await self._step()
+
+    async def _step(self) -> None:
         boot, cluster = self._boot, self._cluster
         if not boot.counted:
             await boot.count()

@@ -9,7 +9,7 @@ import structlog
 import trio
 
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata
-from gossipnode.core.cluster.epoch_messages import DecidedAlready, Stranger
+from gossipnode.core.cluster.deciding.epoch_messages import DecidedAlready, Stranger
 from gossipnode.core.cluster.placement import majority
 from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.membership.standing import not_a_member

@@ -13,10 +13,11 @@ from typing import TypeAlias
 import structlog
 import trio
 
-from gossipnode.core.cluster.acceptor import AcceptorState, answer
+from gossipnode.concurrency.loop_steps import in_short_steps
 from gossipnode.core.cluster.changes import Change
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata
-from gossipnode.core.cluster.epoch_messages import (
+from gossipnode.core.cluster.deciding.acceptor import AcceptorState, answer
+from gossipnode.core.cluster.deciding.epoch_messages import (
     NO_BALLOT,
     Accept,
     Ballot,
@@ -26,7 +27,7 @@ from gossipnode.core.cluster.epoch_messages import (
     Stranger,
     next_ballot,
 )
-from gossipnode.core.cluster.proposer import Attempt, Decided, Learned, Overtaken, votes_needed
+from gossipnode.core.cluster.deciding.proposer import Attempt, Decided, Learned, Overtaken, votes_needed
 from gossipnode.core.cluster.targets import Standing
 from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.membership.attempt_run import run_attempt
@@ -128,7 +129,8 @@ class Epochs:
                 if now is None:
                     await self._cluster.wait_formed(CHANGE_SECONDS)
                     continue
-                target = change(now)
+                made = change(now)
+                target = made if isinstance(made, ClusterMetadata) else await in_short_steps(made)
                 if target is now:
                     return now
                 check_size(target)

@@ -135,7 +135,7 @@ class MemberAdmin:
         known = value.members.get(newcomer.name)
         if known is None or known.birth != newcomer.birth:
             await self._check_answers(newcomer, address)
-        change = partial(changes.join, newcomer=newcomer)
+        change: changes.Change = partial(changes.join, newcomer=newcomer)
         if replace and known is not None and known.birth != newcomer.birth:
             await self._check_gone(known)
             change = partial(
@@ -160,6 +160,7 @@ class MemberAdmin:
         known = value.members.get(name)
         birth = None if known is None else known.birth
         answers = known is not None and await self._answers(known)
+        change: changes.Change
         if answers:
             change = partial(changes.leave, name=name, force=force, birth=birth)
         else:

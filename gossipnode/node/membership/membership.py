@@ -5,7 +5,7 @@ Membership
  |- forming      until the members of the configuration have agreed to be a cluster
  |- news         compares epochs with members that know another one
  |- epochs       finishes what a proposer left undecided
- |- clearing     whether the store counts, by the word of a majority
+ |- clearing     from the start on: whether the store counts, by the word of a majority
  |- members      channels follow the newest epoch
  `- hellos       to every member
 """
@@ -48,7 +48,10 @@ class Membership:
     groups: GroupAdmin
 
     async def run(self) -> None:
-        """Follow the newest epoch and the members, until cancelled. `boot.run` first."""
+        """Follow the newest epoch and the members, until cancelled.
+
+        `clearing.run` and `boot.run` come first.
+        """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.members.follow)
             nursery.start_soon(self.members.announce_address)
@@ -56,7 +59,6 @@ class Membership:
             nursery.start_soon(self.news.run)
             nursery.start_soon(self.epochs.finish_what_was_left)
             nursery.start_soon(self.forming.run)
-            nursery.start_soon(self.clearing.run)
 
 
 def make_membership(

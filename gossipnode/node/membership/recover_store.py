@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from gossipnode.core.cluster.acceptor import AcceptorState
 from gossipnode.core.cluster.cluster_metadata import (
     CLUSTER_ID_BYTES,
     CLUSTER_KEY_BYTES,
@@ -16,6 +15,7 @@ from gossipnode.core.cluster.cluster_metadata import (
     Identity,
     Member,
 )
+from gossipnode.core.cluster.deciding.acceptor import AcceptorState
 from gossipnode.core.cluster.recovery import DoubtfulShards, doubtful_shards, recovered
 from gossipnode.node.identity.birth import Birth, keep_birth, noted_birth
 from gossipnode.node.identity.owner import owner_of

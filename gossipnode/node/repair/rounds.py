@@ -79,8 +79,8 @@ class Rounds:
             return "", False
         return await self._neighbours.propagate(node, message)
 
-    def _start_scheduled(self) -> None:
-        for shard in self._shards:
+    async def _start_scheduled(self) -> None:
+        for shard in await self._shards.held():
             try:
                 self.start(shard, Cause.SCHEDULED)
             except TooManyRoundsError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -48,7 +48,7 @@ def utc(wall_clock_ns: int) -> datetime:
 
 
 async def run_schedule(
-    schedule: Schedule, *, wall_clock: Callable[[], int], rng: Random, start: Callable[[], None]
+    schedule: Schedule, *, wall_clock: Callable[[], int], rng: Random, start: Callable[[], Awaitable[None]]
 ) -> None:
     """Call `start` at every time of the schedule, each time late by chance. Runs until cancelled.
 
@@ -65,7 +65,7 @@ async def run_schedule(
         late = due + timedelta(seconds=jitter)
         log.debug("next scheduled round", at=late.isoformat(timespec="seconds"))
         await _until(late, wall_clock)
-        start()
+        await start()
         due = schedule.next_after(max(due, utc(wall_clock())))
 
 

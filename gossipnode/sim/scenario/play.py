@@ -42,7 +42,7 @@ async def _formed(stage: Stage) -> None:
         for machine in list(stage.machines.running):
             assert machine.node is not None, machine
             cluster = machine.node.parts.local.cluster
-            while not cluster.view.formed:
+            while not (cluster.view.formed and cluster.cleared):
                 await cluster.changed.wait()
 
 

@@ -28,6 +28,7 @@ from gossipnode.store.interface import (
     IndexState,
     LeafDigest,
     ShardCounts,
+    ShardSummary,
     StoreError,
     StoreFullError,
     no_index_rows,
@@ -66,6 +67,7 @@ from gossipnode.store.sqlite.tables.set_aside import (
     list_aside,
     shards_with_aside,
 )
+from gossipnode.store.sqlite.tables.shard_summary import summary_page
 from gossipnode.store.sqlite.tables.statements import STATEMENT_ROWS, statement_rows
 from gossipnode.store.sqlite.upkeep import Upkeep
 from gossipnode.store.sqlite.writer import Writer
@@ -258,6 +260,17 @@ class SqliteStore:
             sum(row.tombstones for row in rows),
             sum(row.unhashed for row in rows),
         )
+
+    async def summaries(self) -> dict[ShardId, ShardSummary]:
+        """See `Store.summaries`."""
+        summaries: dict[ShardId, ShardSummary] = {}
+        after: int | None = 0
+        while after is not None:
+            await trio.lowlevel.checkpoint()
+            with self._reads.transaction() as connection:
+                page, after = summary_page(connection, after)
+            summaries.update(page)
+        return summaries
 
     async def last_stamp(self) -> int:
         """See `Store.last_stamp`."""

@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 from google.protobuf.message import DecodeError
 
-from gossipnode.core.cluster.acceptor import AcceptorState
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata
-from gossipnode.core.cluster.epoch_messages import (
+from gossipnode.core.cluster.deciding.acceptor import AcceptorState
+from gossipnode.core.cluster.deciding.epoch_messages import (
     Accept,
     Accepted,
     Ballot,

@@ -6,8 +6,10 @@ made is refused: it came from a newer version, or from somebody who lies.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sized
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from gossipnode.core.cluster.cluster_metadata import (
     CLUSTER_ID_BYTES,
@@ -31,6 +33,9 @@ METADATA_FORMAT = 1
 METADATA_MAX_BYTES = 1 << 20
 """The encoded value. A change that would make it larger is refused."""
 
+GROUPS_KEPT_MAX = 4096
+"""Definitions of groups whose messages are remembered: a change leaves most of them as they are."""
+
 EPOCH_MAX = 1 << 62
 MEMBER_TEXT_MAX_BYTES = 512
 """A member's name and its address, each."""
@@ -40,8 +45,22 @@ class MetadataTooLargeError(Exception):
     """A value that would not fit into `METADATA_MAX_BYTES`."""
 
 
+_ENCODED: Final[deque[tuple[ClusterMetadata, pb.ClusterValue]]] = deque(maxlen=4)
+"""The values that were encoded last. A change encodes one for each member, and for each note of it."""
+
+
 def encode_metadata(value: ClusterMetadata) -> pb.ClusterValue:
-    """The message of a value; equal values give equal bytes."""
+    """The message of a value; equal values give equal bytes. It is the caller's own."""
+    encoded = next((message for known, message in _ENCODED if known is value), None)
+    if encoded is None:
+        encoded = _encode(value)
+        _ENCODED.append((value, encoded))
+    message = pb.ClusterValue()
+    message.CopyFrom(encoded)
+    return message
+
+
+def _encode(value: ClusterMetadata) -> pb.ClusterValue:
     return pb.ClusterValue(
         format=METADATA_FORMAT,
         epoch=value.epoch,
@@ -175,18 +194,21 @@ def _in_order(messages: Sized, by_name: Mapping[str, object]) -> bool:
 
 def encode_cluster_groups(groups: Iterable[Group]) -> list[pb.ClusterGroup]:
     """The messages of definitions."""
-    return [
-        pb.ClusterGroup(
-            name=each.name,
-            shards=each.shards,
-            replicas=each.replicas,
-            ack=each.ack.value,
-            tombstone_retention_seconds=each.tombstone_retention_seconds,
-            indexes=each.indexes,
-            incarnation=each.incarnation,
-        )
-        for each in groups
-    ]
+    return [_encode_group(each) for each in groups]
+
+
+@lru_cache(GROUPS_KEPT_MAX)
+def _encode_group(group: Group) -> pb.ClusterGroup:
+    """The message of a definition. It is put into other messages, which copies it, and is never changed."""
+    return pb.ClusterGroup(
+        name=group.name,
+        shards=group.shards,
+        replicas=group.replicas,
+        ack=group.ack.value,
+        tombstone_retention_seconds=group.tombstone_retention_seconds,
+        indexes=group.indexes,
+        incarnation=group.incarnation,
+    )
 
 
 def decode_cluster_groups(messages: Iterable[pb.ClusterGroup]) -> list[Group]:
@@ -195,24 +217,28 @@ def decode_cluster_groups(messages: Iterable[pb.ClusterGroup]) -> list[Group]:
     Raises:
         WireError: one that no group may have.
     """
-    groups: list[Group] = []
-    for each in messages:
-        try:
-            group = Group(
-                each.name,
-                each.shards,
-                each.replicas,
-                AckLevel(each.ack),
-                each.tombstone_retention_seconds,
-                tuple(each.indexes),
-                each.incarnation,
-            )
-            check_group(group)
-        except (ValueError, CoreError) as error:
-            raise WireError(f"cluster metadata: group {each.name[:80]!r}: {error}") from None
-        _check(FIRST_EPOCH <= group.incarnation <= EPOCH_MAX, f"group {each.name[:80]!r}")
-        groups.append(group)
-    return groups
+    return [_decode_group(each.SerializeToString()) for each in messages]
+
+
+@lru_cache(GROUPS_KEPT_MAX)
+def _decode_group(data: bytes) -> Group:
+    """One definition. Most of them are the same in the next epoch."""
+    message = pb.ClusterGroup.FromString(data)
+    try:
+        group = Group(
+            message.name,
+            message.shards,
+            message.replicas,
+            AckLevel(message.ack),
+            message.tombstone_retention_seconds,
+            tuple(message.indexes),
+            message.incarnation,
+        )
+        check_group(group)
+    except (ValueError, CoreError) as error:
+        raise WireError(f"cluster metadata: group {message.name[:80]!r}: {error}") from None
+    _check(FIRST_EPOCH <= group.incarnation <= EPOCH_MAX, f"group {message.name[:80]!r}")
+    return group
 
 
 def _encode_layout(layout: MemberLayout) -> pb.Layout:

@@ -11,9 +11,9 @@ from typing import TypeVar
 import pytest
 import trio
 
-from gossipnode.core.cluster.acceptor import AcceptorState
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group
-from gossipnode.core.cluster.epoch_messages import NO_BALLOT, Ballot
+from gossipnode.core.cluster.deciding.acceptor import AcceptorState
+from gossipnode.core.cluster.deciding.epoch_messages import NO_BALLOT, Ballot
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.identity.birth import BIRTH_NOTE, Birth, noted_birth
 from gossipnode.node.identity.owner import OWNER_NOTE, take_store

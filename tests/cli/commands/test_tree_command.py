@@ -7,7 +7,7 @@ import json
 import pytest
 
 from gossipnode.wire import services
-from gossipnode.wire.tree_codec import encode_tree
+from gossipnode.wire.shown_codec import encode_tree
 from tests.cli.conftest import Cli, Peer, lines, refused
 
 

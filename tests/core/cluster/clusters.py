@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import ParamSpec
 
-from gossipnode.core.cluster.changes import first_epoch
+from gossipnode.core.cluster import changes
+from gossipnode.core.cluster.changes import Steps, first_epoch
 from gossipnode.core.cluster.cluster_metadata import (
     ClusterMetadata,
     Group,
@@ -18,6 +20,8 @@ from gossipnode.core.model.property import ShardId
 
 CLUSTER_ID = b"0123456789abcdef"
 KEY = b"fedcba9876543210"
+
+P = ParamSpec("P")
 
 Births = Mapping[str, int]
 """Members of one letter, each with the birth of its store."""
@@ -67,3 +71,28 @@ def place(
     """The placement of a shard that lies by `settled` and is to lie by those of `members` that stay."""
     group = Group(shard.group, shards=shard.shard + 1, replicas=replicas, incarnation=shard.incarnation)
     return moving(settled, members, group, leaving=leaving).place(shard)
+
+
+def finished(made: ClusterMetadata | Steps) -> ClusterMetadata:
+    """The value that a change makes, in however many steps."""
+    if isinstance(made, ClusterMetadata):
+        return made
+    values: list[ClusterMetadata] = []
+
+    def run() -> Iterator[None]:
+        values.append((yield from made))
+
+    assert all(step is None for step in run())
+    return values[0]
+
+
+def _at_once(change: Callable[P, Steps]) -> Callable[P, ClusterMetadata]:
+    def made(*args: P.args, **kwargs: P.kwargs) -> ClusterMetadata:
+        return finished(change(*args, **kwargs))
+
+    return made
+
+
+drop = _at_once(changes.drop)
+replace_member = _at_once(changes.replace_member)
+settle = _at_once(changes.settle)

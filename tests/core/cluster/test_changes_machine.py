@@ -21,8 +21,10 @@ from gossipnode.core.cluster import changes
 from gossipnode.core.cluster.change_refusals import ChangeRefusedError
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group, Identity
 from gossipnode.core.cluster.placement import AckLevel, Placement, majority
+from gossipnode.core.cluster.rankings import Rankings
+from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import ShardId
-from tests.core.cluster.clusters import formed, member
+from tests.core.cluster.clusters import drop, formed, member, replace_member, settle
 from tests.core.support import examples
 
 NAMES = "abcdef"
@@ -50,6 +52,7 @@ class ChangesMachine(RuleBasedStateMachine):
         self.acknowledged: dict[ShardId, set[int]] = defaultdict(set)
         self.filled: dict[tuple[Identity, ShardId], bytes] = {}
         self.writes = 0
+        self.seen = self.seen_seldom = ClusterView(self.value)
 
     # --- data ---
 
@@ -90,7 +93,7 @@ class ChangesMachine(RuleBasedStateMachine):
         ready = [each for each in self._placements() if self._is_filled(each)][:most]
         stale = [(each.shard, b"of another") for each in self._placements()]
         moving = {*self.value.unsettled_shards()}
-        after = changes.settle(self.value, [*stale, *((each.shard, each.fence) for each in ready)])
+        after = settle(self.value, [*stale, *((each.shard, each.fence) for each in ready)])
         settled = moving & {each.shard for each in ready}
         assert {*after.unsettled_shards()} == moving - settled
         assert (after is self.value) == (not settled)
@@ -138,7 +141,7 @@ class ChangesMachine(RuleBasedStateMachine):
         newcomer = member(name, self.births)
 
         def change() -> ClusterMetadata:
-            return changes.replace_member(self.value, newcomer, accept_loss=accept_loss)
+            return replace_member(self.value, newcomer, accept_loss=accept_loss)
 
         if known is None:
             self._refused(change, f"no member {name!r}")
@@ -150,7 +153,7 @@ class ChangesMachine(RuleBasedStateMachine):
         known = self.value.members.get(name)
 
         def change() -> ClusterMetadata:
-            return changes.drop(self.value, name, accept_loss=accept_loss, force=force)
+            return drop(self.value, name, accept_loss=accept_loss, force=force)
 
         if known is None and name in self.value.forgotten:
             assert change() is self.value
@@ -243,6 +246,18 @@ class ChangesMachine(RuleBasedStateMachine):
                 missed = all(len(quorum.among & lacking) >= quorum.needed for quorum in quorums)
                 assert not missed, placement
 
+    @invariant()
+    def a_view_has_the_placements_that_the_value_gives(self) -> None:
+        """Whatever is remembered of earlier epochs, and whichever of them were looked at."""
+        if self.value.epoch % 3 == 0 and self.value is not self.seen_seldom.metadata:
+            self.seen_seldom = ClusterView(self.value, before=self.seen_seldom)
+        forgetful = replace(self.value, rankings=Rankings())
+        for shard in self.value.shards():
+            placement = forgetful.place(shard)
+            assert self.seen.placement(shard) == placement
+            if self.value is self.seen_seldom.metadata and (shard.shard + self.value.epoch) % 2:
+                assert self.seen_seldom.placement(shard) == placement
+
     # --- what they share ---
 
     def _placements(self) -> list[Placement]:
@@ -273,6 +288,7 @@ class ChangesMachine(RuleBasedStateMachine):
             assert replace(after, epoch=self.value.epoch) != self.value
         assert (after.cluster_id, after.key) == (self.value.cluster_id, self.value.key)
         self.value = after
+        self.seen = ClusterView(after, before=self.seen)
 
     def _refused(self, change: Callable[[], object], why: str) -> None:
         with pytest.raises(ChangeRefusedError, match=re.escape(why)):

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from gossipnode.core.cluster import changes
+from gossipnode.core.cluster.change_refusals import ChangeRefusedError
 from gossipnode.core.cluster.changes import Change
 from gossipnode.core.cluster.cluster_metadata import (
+    LAYOUTS_MAX,
     ClusterMetadata,
     Group,
     Identity,
@@ -20,7 +22,17 @@ from gossipnode.core.cluster.cluster_metadata import (
 from gossipnode.core.cluster.placement import AckLevel, replicas_of
 from gossipnode.core.model.limits import GROUP_INDEXES_MAX, GROUP_MAX_BYTES, REPLICAS_MAX, SHARDS_MAX
 from gossipnode.core.model.property import ShardId
-from tests.core.cluster.clusters import KEY, born, formed, layout, member, moving
+from tests.core.cluster.clusters import (
+    KEY,
+    born,
+    drop,
+    formed,
+    layout,
+    member,
+    moving,
+    replace_member,
+    settle,
+)
 
 GROUP = Group("g", shards=32, replicas=2)
 OTHER = Group("h", shards=4, replicas=3)
@@ -102,7 +114,7 @@ def test_each_shard_lies_by_its_own_layout_and_goes_to_the_last_one() -> None:
     for name in "cd":
         value = changes.join(value, member(name))
     first = ShardId("g", 0)
-    value = changes.settle(value, [(first, value.place(first).fence)])
+    value = settle(value, [(first, value.place(first).fence)])
     value = changes.join(value, member("e"))
     assert value.layouts == (layout(born("ab")), layout(born("abcd")), layout(born("abcde")))
     assert value.lies == {"g": (1, 0, 0)}
@@ -135,7 +147,7 @@ def test_a_layout_remembers_how_many_replicas_a_group_had() -> None:
 
 
 def test_who_is_no_member_any_more_is_lost() -> None:
-    value = changes.drop(formed("abcd", OTHER), "b")
+    value = drop(formed("abcd", OTHER), "b")
     for shard in value.shards():
         placement = value.place(shard)
         assert placement.lost == {"b"} & {*placement.settled}
@@ -143,7 +155,7 @@ def test_who_is_no_member_any_more_is_lost() -> None:
 
 
 def test_a_new_store_of_a_member_is_lost_and_has_to_be_filled() -> None:
-    value = changes.replace_member(formed("abc", OTHER), member("b", 9))
+    value = replace_member(formed("abc", OTHER), member("b", 9))
     placement = value.place(ShardId("h", 0))
     assert placement.lost == {"b"}
     assert placement.joining == ("b",)
@@ -156,7 +168,7 @@ def test_who_leaves_stays_a_source_until_the_shard_has_moved() -> None:
         placement = value.place(shard)
         assert placement.sources == placement.settled
         assert "b" not in placement.coming
-    value = changes.settle(value, fences(value).items())
+    value = settle(value, fences(value).items())
     assert all("b" not in value.place(shard).holders for shard in value.shards())
 
 
@@ -198,9 +210,9 @@ STILL: dict[str, Change] = {
 }
 MOVES: dict[str, Change] = {
     "join": lambda value: changes.join(value, member("f")),
-    "replace": lambda value: changes.replace_member(value, member("c", 5)),
+    "replace": lambda value: replace_member(value, member("c", 5)),
     "leave": lambda value: changes.leave(value, "c"),
-    "drop": lambda value: changes.drop(value, "c"),
+    "drop": lambda value: drop(value, "c"),
 }
 
 
@@ -226,7 +238,7 @@ def test_a_change_of_members_changes_the_fences_of_what_it_touches(change: Chang
 def test_settling_changes_the_fences_of_what_moved_alone() -> None:
     before = moving(born("abcd"), born("abcde"), GROUP, OTHER)
     moved = {shard for shard in before.shards() if before.place(shard).moving}
-    after = changes.settle(before, fences(before).items())
+    after = settle(before, fences(before).items())
     assert after.is_settled
     assert changed_fences(before, after) == moved
     assert 0 < len(moved) < GROUP.shards + OTHER.shards
@@ -249,7 +261,7 @@ def test_the_fence_of_a_move_never_comes_back() -> None:
     """What was filled under it lacks what was written while the shard was to lie elsewhere."""
     with_d = changes.join(formed("abc", GROUP, OTHER), member("d"))
     with_e = changes.join(with_d, member("e"))
-    without_e = changes.drop(with_e, "e")
+    without_e = drop(with_e, "e")
     elsewhere = changed_fences(with_d, with_e)
     assert elsewhere
     for shard in with_d.shards():
@@ -257,7 +269,7 @@ def test_the_fence_of_a_move_never_comes_back() -> None:
         assert (was.settled, was.coming, was.lost) == (now.settled, now.coming, now.lost)
         moves = now.moving and shard in elsewhere
         assert (was.fence == now.fence) is not moves
-    again = changes.drop(changes.join(without_e, member("e", 5)), "e")
+    again = drop(changes.join(without_e, member("e", 5)), "e")
     assert changed_fences(without_e, again) == changed_fences(with_d, without_e)
 
 
@@ -276,20 +288,20 @@ def test_the_fence_of_a_store_that_comes_again_never_comes_back() -> None:
     value, seen = formed("abc", replace(OTHER, shards=1)), set[bytes]()
     shard = ShardId("h", 0)
     for _ in range(3):
-        value = changes.drop(value, "c")
-        value = changes.settle(value, fences(value).items())
+        value = drop(value, "c")
+        value = settle(value, fences(value).items())
         value = changes.join(value, member("c"))
         assert value.place(shard).joining == ("c",)
         assert value.place(shard).fence not in seen
         seen.add(value.place(shard).fence)
-        value = changes.settle(value, fences(value).items())
+        value = settle(value, fences(value).items())
 
 
 def test_who_came_and_went_is_forgotten_once_all_is_settled() -> None:
-    value = changes.drop(changes.join(formed("abc", GROUP, OTHER), member("d")), "d")
+    value = drop(changes.join(formed("abc", GROUP, OTHER), member("d")), "d")
     value = changes.alter_group(value, "g", lambda group: replace(group, replicas=3))
     assert (value.movers, value.altered) == ({"d": 3}, {"g": 4})
-    value = changes.settle(value, fences(value).items())
+    value = settle(value, fences(value).items())
     assert value.is_settled
     assert (value.movers, value.altered) == ({}, {})
 
@@ -324,3 +336,14 @@ def test_a_group_that_cannot_be_is_refused_by_its_field(change: dict[str, Any], 
 def test_what_is_at_a_limit_may_be() -> None:
     check_group(replace(GROUP, name="é" * (GROUP_MAX_BYTES // 2), shards=SHARDS_MAX, replicas=REPLICAS_MAX))
     check_group(replace(GROUP, indexes=tuple(map(str, range(GROUP_INDEXES_MAX)))))
+
+
+def test_a_change_that_needs_too_many_layouts_has_to_wait() -> None:
+    value = formed("ab", Group("g", shards=LAYOUTS_MAX, replicas=1))
+    older = tuple(layout({"a": number}) for number in range(1, LAYOUTS_MAX))
+    value = replace(value, layouts=(*older, *value.layouts), lies={"g": tuple(range(LAYOUTS_MAX))})
+    with pytest.raises(ChangeRefusedError, match=r"^too many moves of shards are under way: wait until some"):
+        changes.join(value, member("c"))
+    first = ShardId("g", 0)
+    settled = settle(value, [(first, value.place(first).fence)])
+    assert len(changes.join(settled, member("c")).layouts) == LAYOUTS_MAX

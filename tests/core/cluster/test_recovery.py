@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from gossipnode.core.cluster import changes
-from gossipnode.core.cluster.acceptor import AcceptorState, adopt, answer
 from gossipnode.core.cluster.change_refusals import ChangeRefusedError
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group, Identity
-from gossipnode.core.cluster.epoch_messages import Ballot, Prepare, Promise, Stranger
+from gossipnode.core.cluster.deciding.acceptor import AcceptorState, adopt, answer
+from gossipnode.core.cluster.deciding.epoch_messages import Ballot, Prepare, Promise, Stranger
 from gossipnode.core.cluster.recovery import EPOCHS_SKIPPED, doubtful_shards, recovered
 from gossipnode.core.model.property import ShardId
 from tests.core.cluster.clusters import KEY, formed, layout, member, moving

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from gossipnode.core.cluster import changes
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group
+from gossipnode.core.cluster.rankings import Rankings
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import ShardId
-from tests.core.cluster.clusters import born, formed, member, moving
+from tests.core.cluster.clusters import born, drop, formed, member, moving, settle
 
 
 def test_a_view_shows_what_its_epoch_says() -> None:
@@ -54,7 +55,7 @@ def test_what_is_unsettled_comes_with_its_placement() -> None:
     value = moving(born("ab"), born("abc"), Group("g", shards=3), Group("h"))
     seen = ClusterView(value)
     assert [each.shard for each in seen.unsettled()] == list(value.shards())
-    settled = changes.settle(value, [(each.shard, each.fence) for each in seen.unsettled()][:2])
+    settled = settle(value, [(each.shard, each.fence) for each in seen.unsettled()][:2])
     assert [str(each.shard) for each in ClusterView(settled).unsettled()] == ["g/2", "h/0"]
 
 
@@ -99,3 +100,80 @@ def test_what_moves_nothing_changes_no_placement() -> None:
     later = changes.join(later, replace(member("a"), address="elsewhere:1"))
     assert later.epoch == value.epoch + 3
     assert [later.place(shard) for shard in value.shards()] == [value.place(each) for each in value.shards()]
+
+
+def seen(value: ClusterMetadata, before: ClusterView | None = None) -> ClusterView:
+    """A view of which every placement has been asked for."""
+    view = ClusterView(value, before=before)
+    for shard in value.shards():
+        assert view.placement(shard) == replace(value, rankings=Rankings()).place(shard)
+    return view
+
+
+def taken_over(before: ClusterView, after: ClusterView) -> int:
+    """The number of placements that are the very ones of an earlier view."""
+    return sum(after.placement(shard) is before.placement(shard) for shard in after.shards())
+
+
+def test_placements_that_cannot_have_changed_are_taken_over() -> None:
+    value = formed("abcdef", Group("g", shards=32, replicas=2), Group("h"))
+    first = seen(value)
+    assert first.placed == 33
+    for after in (
+        changes.join(value, replace(member("a"), address="elsewhere:1")),
+        changes.create_group(value, Group("more")),
+        changes.delete_group(value, "h"),
+        changes.alter_group(value, "g", lambda group: replace(group, indexes=("t",))),
+    ):
+        assert seen(after, first).placed == ("more" in after.groups)
+
+
+def test_the_members_that_a_shard_does_not_lie_by_change_nothing() -> None:
+    value = formed("abcdef", Group("g", shards=32, replicas=2))
+    first = seen(value)
+    joined = seen(changes.join(value, member("new")), first)
+    stays = sum("new" not in joined.metadata.place(shard).holders for shard in value.shards())
+    assert 16 < stays < 32
+    assert taken_over(first, joined) == stays
+    left = seen(changes.leave(value, "c"), first)
+    stays = sum("c" not in first.metadata.place(shard).holders for shard in value.shards())
+    assert 16 < stays < 32
+    assert taken_over(first, left) == stays
+
+
+def test_only_the_shards_that_settle_are_placed_again() -> None:
+    value = changes.join(formed("abcdef", Group("g", shards=32, replicas=2)), member("new"))
+    during = seen(value)
+    moving = [each for each in during.unsettled() if each.moving]
+    after = settle(value, [(each.shard, each.fence) for each in moving[:3]])
+    assert seen(after, during).placed == 3
+    assert not after.is_settled
+
+
+def test_another_number_of_replicas_concerns_its_group_alone() -> None:
+    value = formed("abcd", Group("g", shards=8, replicas=2), Group("h", shards=8, replicas=2))
+    first = seen(value)
+    after = seen(changes.alter_group(value, "g", lambda group: replace(group, replicas=3)), first)
+    assert taken_over(first, after) == after.placed == 8
+    assert {each.shard.group for each in after.unsettled() if each.moving} == {"g"}
+
+
+def test_a_shard_that_moves_is_placed_again_when_who_moved_it_has_changed() -> None:
+    """The replicas may be the same as before, but what was filled then is not all that was written since."""
+    first = seen(formed("abc", Group("g", shards=8, replicas=2)))
+    joined = changes.join(first.metadata, member("d", 5))
+    moving = seen(joined, first)
+    again = changes.join(drop(joined, "d"), member("d", 6))
+    back = seen(changes.join(drop(again, "d"), member("d", 5)), moving)
+    for shard in back.shards():
+        was, now = moving.placement(shard), back.placement(shard)
+        assert was is not None
+        assert now is not None
+        assert (now.fence == was.fence) is (not was.moving)
+
+
+def test_the_same_number_of_another_group_is_another_shard() -> None:
+    value = formed("abcd", Group("g", shards=8, replicas=2))
+    first = seen(value)
+    made = changes.create_group(changes.delete_group(value, "g"), Group("g", shards=8, replicas=2))
+    assert seen(made, first).placed == 8

@@ -159,7 +159,7 @@ async def test_shards_are_handed_over_though_all_slots_are_taken(
             assert await held.recv() == DIFFER
             assert "the most for one caller" in (await refusal(channel)).message
             parts = cluster.parts("a")
-            placement = parts.local.shards.placement(next(iter(parts.local.shards)))
+            placement = parts.local.shards.placement((await parts.local.shards.held())[0])
             assert placement is not None
             metadata = {**parts.members.metadata, call_metadata.FENCE: placement.fence.hex()}
             hop = await parts.repair.sessions.compare(parts.members.peers["b"], placement.shard, metadata)

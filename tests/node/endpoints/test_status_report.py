@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
+from gossipnode.concurrency.loop_steps import STEPS_OF_A_TURN
 from gossipnode.core.model.entity_hash import shard_of
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import RoundOutcome
@@ -90,17 +91,25 @@ async def test_digests_that_take_long_are_said_to_be_built(autojump_clock: objec
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery, "a")
         store = cluster.stores["a"]
-        tree, counts = store.tree, store.counts
+        records = [(ShardId("sw", number), record(f"n/{number}")) for number in range(10)]
+        await store.write(records)
+        tree, summaries = store.tree, store.summaries
         ready = {ShardId("sw", 0), ShardId("sw", 9)}
+        for shard in ready:
+            await tree(shard)
 
         async def slow_tree(shard: ShardId) -> object:
-            await trio.sleep(0.01 if shard in ready else 60)
+            await trio.sleep(60)
             return await tree(shard)
 
-        async def some_unhashed(shard: ShardId) -> object:
-            return (await counts(shard))._replace(unhashed=0 if shard in ready else 1)
+        async def some_unhashed() -> object:
+            known = await summaries()
+            return {
+                shard: summary if shard in ready else summary._replace(root=None)
+                for shard, summary in known.items()
+            }
 
-        store.tree, store.counts = slow_tree, some_unhashed  # type: ignore[method-assign,assignment]
+        store.tree, store.summaries = slow_tree, some_unhashed  # type: ignore[method-assign,assignment]
         began = trio.current_time()
         said = await status_of(cluster)
         assert trio.current_time() - began <= STATUS_TREE_SECONDS + 0.1
@@ -147,4 +156,41 @@ async def test_a_draining_node_says_so(autojump_clock: object) -> None:
             assert cluster.nodes["a"].state == "draining"
             with pytest.raises(RpcError):
                 await channel.unary(NODE_STATUS, v1.StatusRequest(), timeout=10)
+        cluster.stop()
+
+
+class Turns(trio.abc.Instrument):
+    """How often the loop went round."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.count += 1
+
+
+async def turns_of_a_status(cluster: Cluster, shards: int) -> int:
+    turns = Turns()
+    trio.lowlevel.add_instrument(turns)
+    assert len((await status_of(cluster)).shards) == shards
+    trio.lowlevel.remove_instrument(turns)
+    return turns.count
+
+
+async def test_a_status_of_many_shards_reads_the_store_in_one_pass(autojump_clock: object) -> None:
+    cluster = Cluster(names="a", groups=("sw:1:1",))
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery, "a")
+        await trio.sleep(60)
+        few = await turns_of_a_status(cluster, 1)
+        await cluster.parts("a").membership.groups.create("many", shards=512, replicas=1)
+        await trio.sleep(60)
+
+        async def refused(shard: ShardId) -> object:
+            raise AssertionError(f"{shard} was asked for")
+
+        store = cluster.stores["a"]
+        store.tree = store.counts = refused  # type: ignore[method-assign,assignment]
+        # Other tasks get their turn now and then.
+        assert await turns_of_a_status(cluster, 513) - few >= 3 * 256 // STEPS_OF_A_TURN
         cluster.stop()

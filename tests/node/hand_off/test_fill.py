@@ -31,7 +31,7 @@ async def fill(local: LocalState, sessions: FakeSessions, *peers: Any) -> list[S
     asked: Any = sessions
     view = local.shards.view
     await Filler(local, members_of(local.own_name, *(peers or map(peer, "abc"))), asked).fill_all(view)
-    return [placement.shard for placement in local.fill.unfilled(local.shards.view)]
+    return [placement.shard for placement in await local.fill.unfilled(local.shards.view)]
 
 
 async def test_a_new_replica_compares_with_all_that_hold_the_shard() -> None:

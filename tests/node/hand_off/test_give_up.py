@@ -40,11 +40,11 @@ async def leaving() -> LocalState:
 async def test_a_copy_is_dropped_once_the_new_holder_has_it_all() -> None:
     local, sessions = await leaving(), FakeSessions()
     of = leaver(local, sessions, peer(NEW))
-    assert of.leftovers() == [SHARD]
+    assert await of.leftovers() == [SHARD]
     await of.give_up(SHARD)
     fence = local.shards.placement(SHARD).fence.hex()
     assert sessions.compared == [Compared(NEW, SHARD, fence, leaving=True)]
-    assert local.store.shards() == of.leftovers() == []
+    assert local.store.shards() == await of.leftovers() == []
 
 
 @pytest.mark.parametrize(("end", "skipped"), [(HopEnd.FAILED, 0), (HopEnd.SKIPPED, 0), (HopEnd.REPAIRED, 1)])
@@ -53,14 +53,14 @@ async def test_a_copy_stays_while_the_new_holder_may_lack_anything(end: HopEnd, 
     of = leaver(local, sessions, peer(NEW))
     await of.give_up(SHARD)
     assert len(sessions.compared) == 1
-    assert of.leftovers() == [SHARD]
+    assert await of.leftovers() == [SHARD]
 
 
 async def test_a_copy_stays_while_a_new_holder_is_not_known() -> None:
     local, sessions = await leaving(), FakeSessions()
     of = leaver(local, sessions)
     await of.give_up(SHARD)
-    assert of.leftovers() == [SHARD]
+    assert await of.leftovers() == [SHARD]
     assert sessions.compared == []
 
 
@@ -94,7 +94,7 @@ async def test_what_this_node_holds_is_not_left_over() -> None:
     await local.store.write([(SHARD, record("n/1"))])
     change(local, joins(NEW))
     # While members change, a new replica may still have to copy the records.
-    assert leaver(local, FakeSessions()).leftovers() == []
+    assert await leaver(local, FakeSessions()).leftovers() == []
 
 
 async def test_a_deleted_group_is_dropped_and_nobody_is_asked() -> None:
@@ -103,9 +103,9 @@ async def test_a_deleted_group_is_dropped_and_nobody_is_asked() -> None:
     shard = ShardId("made", 0, 2)
     await local.store.write([(shard, record("n/1", group="made"))])
     of = leaver(local, sessions, peer("b"))
-    assert of.leftovers() == []
+    assert await of.leftovers() == []
     change(local, deleted("made"))
-    assert of.leftovers() == [shard]
+    assert await of.leftovers() == [shard]
     await of.give_up(shard)
     assert local.store.shards() == []
     assert sessions.compared == []

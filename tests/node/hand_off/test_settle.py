@@ -13,6 +13,7 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.node.hand_off.settle import Settler
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_errors import TooFewMembersError
+from tests.core.cluster.clusters import finished
 from tests.node.epochs import change, joins
 from tests.node.hand_off.stand_ins import members_of, peer
 from tests.node.support import make_local, see
@@ -33,7 +34,7 @@ class FakeEpochs:
             raise TooFewMembersError("1 of 3 members agreed")
         value = self._local.cluster.metadata
         assert value is not None
-        after = asked(value)
+        after = finished(asked(value))
         see(self._local.cluster, after)
         return after, 1
 
@@ -116,7 +117,7 @@ async def test_a_new_replica_settles_nothing_before_it_is_filled_itself() -> Non
     local = growing("c")
     down = (peer("a", state="down"), peer("b", state="down"))
     assert await settle(local, *down) == 0
-    for shard in local.shards:
+    for shard in await local.shards.held():
         await local.fill.remember(local.shards.placement(shard))
     assert await settle(local, *down) == 1
 

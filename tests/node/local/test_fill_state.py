@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.node.local.fill_state import COUNT_PAUSE_SECONDS, FillState
+from gossipnode.node.local.fill_state import COUNT_PAUSE_SECONDS, FILLED_NOTE, FillState
 from gossipnode.node.local.local_state import LocalState
 from tests.node.epochs import change, deleted, joins, settled
 from tests.node.support import make_local, put
@@ -32,8 +32,8 @@ def told(local: LocalState) -> list[ShardId]:
     return list(filled)
 
 
-def unfilled(local: LocalState, state: FillState | None = None) -> list[ShardId]:
-    return [each.shard for each in (state or local.fill).unfilled(local.shards.view)]
+async def unfilled(local: LocalState, state: FillState | None = None) -> list[ShardId]:
+    return [each.shard for each in await (state or local.fill).unfilled(local.shards.view)]
 
 
 async def restarted(local: LocalState) -> FillState:
@@ -45,31 +45,31 @@ async def restarted(local: LocalState) -> FillState:
 
 async def test_a_new_replica_has_all_its_shards_to_fill() -> None:
     local = joining()
-    assert unfilled(local) == [S0, S1]
+    assert await unfilled(local) == [S0, S1]
     source = make_local(own_name="a", groups={"sw": 2})
     assert source.shards.view.is_settled
     change(source, joins("c"))
     assert not source.shards.view.is_settled
-    assert unfilled(source) == []
+    assert await unfilled(source) == []
 
 
 async def test_what_was_filled_is_not_filled_again() -> None:
     local = joining()
     await fill(local, S1)
-    assert unfilled(local) == [S0]
+    assert await unfilled(local) == [S0]
     assert told(local) == [S1]
     await fill(local, S0)
-    assert unfilled(local) == []
+    assert await unfilled(local) == []
     assert told(local) == [S0, S1]
 
 
 async def test_what_was_filled_is_remembered_over_a_restart() -> None:
     local = joining()
-    assert unfilled(local, await restarted(local)) == [S0, S1]
+    assert await unfilled(local, await restarted(local)) == [S0, S1]
     await fill(local, S1)
-    assert unfilled(local, await restarted(local)) == [S0]
+    assert await unfilled(local, await restarted(local)) == [S0]
     await fill(local, S0)
-    assert unfilled(local, await restarted(local)) == []
+    assert await unfilled(local, await restarted(local)) == []
 
 
 async def test_what_was_filled_under_another_fence_has_to_be_filled_again() -> None:
@@ -79,18 +79,18 @@ async def test_what_was_filled_under_another_fence_has_to_be_filled_again() -> N
     change(local, joins("d"))
     placement = local.shards.placement(S0)
     assert "c" in placement.joining
-    assert S0 in unfilled(local)
-    assert S0 in unfilled(local, await restarted(local))
+    assert S0 in await unfilled(local)
+    assert S0 in await unfilled(local, await restarted(local))
     await fill(local, S1)
-    assert S0 in unfilled(local)
-    assert S1 not in unfilled(local)
+    assert S0 in await unfilled(local)
+    assert S1 not in await unfilled(local)
 
 
 async def test_once_the_members_are_settled_nothing_is_left_to_fill() -> None:
     local = joining()
     settled(local)
     assert local.shards.view.is_settled
-    assert unfilled(local) == []
+    assert await unfilled(local) == []
     assert told(local) == []
 
 
@@ -100,7 +100,7 @@ async def test_a_shard_that_there_is_no_longer_is_not_recalled() -> None:
     change(local, deleted("sw"))
     state = await restarted(local)
     assert state.progress().filled == {}
-    assert unfilled(local, state) == []
+    assert await unfilled(local, state) == []
 
 
 async def test_the_records_of_a_shard_are_counted_while_it_is_moved(autojump_clock: object) -> None:
@@ -124,10 +124,42 @@ async def test_the_records_of_a_shard_are_counted_while_it_is_moved(autojump_clo
 async def test_a_shard_that_stays_where_it_is_is_not_counted(autojump_clock: object) -> None:
     local = make_local(own_name="a", members=("a",), groups={"sw": 8}, replicas=1)
     change(local, joins("c"))
-    moved = {shard[:2] for shard in local.shards if local.shards.placement(shard).joining}
+    moved = {shard[:2] for shard in await local.shards.held() if local.shards.placement(shard).joining}
     assert 0 < len(moved) < 8
     async with trio.open_nursery() as nursery:
         nursery.start_soon(local.fill.keep_counting)
         await trio.sleep(COUNT_PAUSE_SECONDS / 2)
         assert local.fill.progress().moving.keys() == moved
         nursery.cancel_scope.cancel()
+
+
+async def test_a_hello_looks_at_no_shard_again_before_something_changes() -> None:
+    """Every member is told every second, and there may be thousands of shards."""
+    local = joining()
+    await fill(local, S1)
+    looked: list[ShardId] = []
+    placement = local.shards.view.placement
+
+    def seen(shard: ShardId) -> object:
+        looked.append(shard)
+        return placement(shard)
+
+    local.shards.view.placement = seen  # type: ignore[method-assign,assignment]
+    assert list(local.fill.progress().filled) == [S1]
+    assert looked == [S1], "only what was filled is looked at"
+    assert list(local.fill.progress().filled) == [S1]
+    assert looked == [S1]
+    await fill(local, S0)
+    assert list(local.fill.progress().filled) == [S0, S1]
+    settled(local)
+    assert local.fill.progress().filled == {}
+
+
+async def test_the_note_holds_what_is_filled_under_the_fences_of_now(autojump_clock: object) -> None:
+    local = joining()
+    await fill(local, S1)
+    await fill(local, S0)
+    change(local, joins("d"))
+    await fill(local, S1)
+    note = await local.store.note(FILLED_NOTE)
+    assert note == f"{local.shards.placement(S1).fence.hex()} {tuple(S1)!r}".encode()

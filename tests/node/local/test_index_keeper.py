@@ -220,3 +220,15 @@ async def test_what_the_store_cannot_do_now_is_tried_again(autojump_clock: objec
         await trio.sleep(index_keeper.INDEX_RETRY_SECONDS)
         shard = cluster.nodes["a"].parts.local.shards.shards_of("sw")[0]
         assert store.indexes(shard) == {"status": IndexState.READY}
+
+
+async def test_a_group_that_declares_no_index_is_not_looked_at(autojump_clock: object) -> None:
+    """There may be thousands of shards, and after each change every node would compute where they lie."""
+    async with running(Cluster(groups=("sw:8:2",))) as cluster:
+        await trio.sleep(1)
+        await cluster.parts("a").membership.groups.create("more", shards=8, replicas=2)
+        await built()
+        assert [cluster.view(name).placed for name in ALL] == [0, 0, 0]
+        await cluster.parts("a").membership.groups.alter("more", indexes=["status"])
+        await built()
+        assert [cluster.view(name).placed for name in ALL] == [8, 8, 8]

@@ -22,9 +22,9 @@ def shards_of(own_name: str, members: str = "abcd") -> ShardMap:
     return make_local(own_name=own_name, groups={"sw": 4}, members=members, replicas=1).shards
 
 
-def test_every_shard_has_its_holder_and_each_node_names_its_own() -> None:
+async def test_every_shard_has_its_holder_and_each_node_names_its_own() -> None:
     maps = {name: shards_of(name) for name in "abcd"}
-    held = {name: list(shards) for name, shards in maps.items()}
+    held = {name: await shards.held() for name, shards in maps.items()}
     assert sorted(shard for shards in held.values() for shard in shards) == FOUR
     for name, shards in maps.items():
         for shard in FOUR:
@@ -72,15 +72,15 @@ def test_a_peer_means_the_shard_of_the_present_incarnation() -> None:
     assert not local.shards.holds(ShardId("made", 0))
 
 
-def test_members_that_change_move_shards_at_once_and_those_who_wait_hear_of_it() -> None:
+async def test_members_that_change_move_shards_at_once_and_those_who_wait_hear_of_it() -> None:
     local = make_local(own_name="b", members=("a",), groups={"sw": 4}, replicas=1)
-    assert list(local.shards) == []
+    assert await local.shards.held() == []
     changed = local.shards.changed.pending
     change(local, joins("b"))
     assert changed.is_set()
-    coming = list(local.shards)
+    coming = await local.shards.held()
     # Until a shard is settled the old holder is a replica, too.
     assert [local.shards.replicas(shard) for shard in coming] == [("a", "b")] * len(coming)
     settled(local)
-    assert list(local.shards) == coming != []
+    assert await local.shards.held() == coming != []
     assert [local.shards.replicas(shard) for shard in coming] == [("b",)] * len(coming)

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from gossipnode.core.cluster.epoch_messages import Ballot, Prepare, Stranger
+from gossipnode.core.cluster.deciding.epoch_messages import Ballot, Prepare, Stranger
 from gossipnode.node.membership.joining import JOIN_SECONDS
 from gossipnode.node.node import NodeFailedError, run_node
 from gossipnode.node.refusals.request_errors import TooFewReplicasError

@@ -41,9 +41,10 @@ async def starts(
     """The wall clock's moments at which a schedule starts something, as they come."""
     found: list[datetime] = []
 
-    def start() -> None:
+    async def start() -> None:
         found.append(utc(clock()))
         then()
+        await trio.lowlevel.checkpoint()
 
     async def run() -> None:
         await run_schedule(

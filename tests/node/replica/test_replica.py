@@ -171,6 +171,6 @@ async def test_a_store_whose_name_another_store_has_taken_serves_nothing() -> No
     (answer,) = await replica.write([written(local, record("n/1", revision=6))])  # type: ignore[assignment]
     assert isinstance(answer, Refusal)
     assert answer.message == told
-    assert list(local.shards) == []
-    assert list(local.fill.unfilled(local.shards.view)) == []
+    assert await local.shards.held() == []
+    assert await local.fill.unfilled(local.shards.view) == []
     assert local.fill.progress().filled == {}

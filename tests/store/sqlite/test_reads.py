@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from contextlib import closing
 
 import pytest
+import trio
 
-from gossipnode.core.model.property import Entity
+from gossipnode.core.model.property import Entity, ShardId
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.store.interface import RecordDamagedError, Store
+from gossipnode.store.sqlite.tables import shard_summary
+from gossipnode.store.sqlite.tables.shard_summary import SUMMARY_PAGE_SHARDS
 from gossipnode.store.verify.check_store import verify_store
 from tests.store.sqlite.files import FILE_RECORDS, fill_file, rot_payload
 from tests.store.support import (
@@ -211,3 +214,33 @@ async def test_doubt_of_a_record_without_a_digest_counts_it_once(sqlite: SqliteH
         (result,) = await sqlite.store.write(placed(make_record()), doubt_equal=True)
         assert result.outcome is WriteOutcome.EQUAL
         assert (await sqlite.store.counts(SHARD)).unhashed == 1
+
+
+async def test_other_tasks_run_while_all_shards_are_summed_up(sqlite: SqliteHandle) -> None:
+    count = 8 * SUMMARY_PAGE_SHARDS
+    await sqlite.store.write([(ShardId("sw", number), make_record(str(number))) for number in range(count)])
+    turns = 0
+    async with trio.open_nursery() as nursery:
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                await trio.lowlevel.checkpoint()
+                turns += 1
+
+        nursery.start_soon(other)
+        assert len(await sqlite.store.summaries()) == count
+        nursery.cancel_scope.cancel()
+    assert turns >= 7
+
+
+async def test_a_large_slot_is_not_hashed_in_passing(
+    sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sqlite.store.write([(SHARD, make_record(str(number))) for number in range(100)])
+    while await sqlite.store.fill_digests(limit=1000):
+        pass
+    monkeypatch.setattr(shard_summary, "SUMMARY_PAGE_LEAVES", 99)
+    assert (await sqlite.store.summaries())[SHARD].root is None
+    root = (await sqlite.store.tree(SHARD)).root
+    assert (await sqlite.store.summaries())[SHARD].root == root

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipnode.core.cluster import changes
-from gossipnode.core.cluster.acceptor import AcceptorState, adopt, answer
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata
-from gossipnode.core.cluster.epoch_messages import (
+from gossipnode.core.cluster.deciding.acceptor import AcceptorState, adopt, answer
+from gossipnode.core.cluster.deciding.epoch_messages import (
     NO_BALLOT,
     Accept,
     Accepted,

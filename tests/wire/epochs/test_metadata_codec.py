@@ -12,6 +12,7 @@ from hypothesis import given
 from gossipnode.core.cluster import changes
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group
 from gossipnode.core.cluster.placement import AckLevel
+from gossipnode.wire.epochs import metadata_codec
 from gossipnode.wire.epochs.metadata_codec import (
     EPOCH_MAX,
     MEMBER_TEXT_MAX_BYTES,
@@ -26,7 +27,7 @@ from gossipnode.wire.epochs.metadata_codec import (
 )
 from gossipnode.wire.generated.pb.gossipnode.v1 import cluster_pb2 as pb
 from gossipnode.wire.wire_errors import WireError
-from tests.core.cluster.clusters import formed, member
+from tests.core.cluster.clusters import formed, member, settle
 from tests.wire.epochs.values import damages, moved_value, values
 from tests.wire.support import examples
 
@@ -64,6 +65,33 @@ def test_equal_values_give_equal_bytes() -> None:
     )
     assert turned == value
     assert as_bytes(turned) == as_bytes(value)
+
+
+def test_a_value_is_encoded_once_and_each_message_is_the_callers_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = moved_value()
+    encoded: list[ClusterMetadata] = []
+    encode = metadata_codec._encode
+
+    def counted(value: ClusterMetadata) -> pb.ClusterValue:
+        encoded.append(value)
+        return encode(value)
+
+    monkeypatch.setattr(metadata_codec, "_encode", counted)
+    first = encode_metadata(value)
+    first.epoch = 0
+    assert decode_metadata(encode_metadata(value)) == value
+    assert len(encoded) == 1
+    assert encode_metadata(replace(value, epoch=value.epoch + 1)).epoch == value.epoch + 1
+
+
+def test_definitions_that_stay_are_neither_made_nor_checked_again() -> None:
+    value = formed("abc", *(Group(f"g{number}") for number in range(50)))
+    metadata_codec._encode_group.cache_clear()
+    metadata_codec._decode_group.cache_clear()
+    for after in (value, changes.create_group(value, Group("new"))):
+        assert decode_metadata(encode_metadata(after)) == after
+    assert metadata_codec._encode_group.cache_info().misses == 51
+    assert metadata_codec._decode_group.cache_info().misses == 51
 
 
 def test_what_a_value_says_stands_in_its_message() -> None:
@@ -228,6 +256,6 @@ def test_a_damaged_value_is_refused_or_makes_sense(data: bytes) -> None:
         assert placement.coming
         assert placement.fence
     assert decode_metadata(pb.ClusterValue.FromString(as_bytes(value))) == value
-    settled = changes.settle(value, [(each, value.place(each).fence) for each in value.shards()])
+    settled = settle(value, [(each, value.place(each).fence) for each in value.shards()])
     joined = changes.join(settled, member("newcomer", 1))
     assert decode_metadata(encode_metadata(joined)) == joined

@@ -11,7 +11,7 @@ from gossipnode.core.cluster import changes
 from gossipnode.core.cluster.changes import Change, ChangeRefusedError
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group
 from gossipnode.core.cluster.placement import AckLevel
-from tests.core.cluster.clusters import formed, member
+from tests.core.cluster.clusters import drop, formed, member, replace_member, settle
 
 BIRTHS = st.integers(0, 2**64 - 1)
 NAMES = st.sampled_from(["a", "b", "c", "d", "e", "héhé", "node-7.example"])
@@ -31,8 +31,8 @@ def moved_value() -> ClusterMetadata:
         lambda now: changes.leave(now, "b"),
         lambda now: changes.join(now, member("x", 5)),
         lambda now: changes.join(now, member("y", 6)),
-        lambda now: changes.drop(now, "x"),
-        lambda now: changes.drop(now, "y"),
+        lambda now: drop(now, "x"),
+        lambda now: drop(now, "y"),
     )
     for step in steps:
         value = step(value)
@@ -79,19 +79,19 @@ def some_changes(draw: st.DrawFn) -> Change:
     def alter(now: ClusterMetadata) -> ClusterMetadata:
         return changes.alter_group(now, group, lambda known: replace(known, replicas=number), force=True)
 
-    def settle(now: ClusterMetadata) -> ClusterMetadata:
-        return changes.settle(now, [(each, now.place(each).fence) for each in now.shards()][::number])
+    def settled(now: ClusterMetadata) -> ClusterMetadata:
+        return settle(now, [(each, now.place(each).fence) for each in now.shards()][::number])
 
     some: Sequence[Change] = (
         lambda now: changes.join(now, newcomer),
-        lambda now: changes.replace_member(now, newcomer, accept_loss=True),
+        lambda now: replace_member(now, newcomer, accept_loss=True),
         lambda now: changes.leave(now, name, force=True),
-        lambda now: changes.drop(now, name),
-        lambda now: changes.drop(now, name, accept_loss=True, force=True),
+        lambda now: drop(now, name),
+        lambda now: drop(now, name, accept_loss=True, force=True),
         lambda now: changes.create_group(now, made, force=True),
         lambda now: changes.delete_group(now, group),
         alter,
-        settle,
+        settled,
     )
     return draw(st.sampled_from(some))
 

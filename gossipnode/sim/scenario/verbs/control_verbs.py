@@ -77,22 +77,22 @@ async def _finish(stage: Stage, words: Words) -> None:
     stage.history.healed_at = stage.now
     await trio.sleep(CALM_SECONDS)
     for _ in range(2):
-        for shard in _shards(stage):
+        for shard in await _shards(stage):
             if replicas := stage.replicas(shard):
                 await run_round(stage, replicas[0], shard, final=True)
     await _look(stage)
     await _idle(stage)
 
 
-def _shards(stage: Stage) -> list[ShardId]:
+async def _shards(stage: Stage) -> list[ShardId]:
     """The shards that any running node holds."""
     nodes = [machine.node for machine in stage.machines.running if machine.node is not None]
-    return sorted({shard for node in nodes for shard in node.parts.local.shards})
+    return sorted({shard for node in nodes for shard in await node.parts.local.shards.held()})
 
 
 async def _look(stage: Stage) -> None:
     """Note what every replica holds."""
-    for shard in _shards(stage):
+    for shard in await _shards(stage):
         replicas: list[Replica] = []
         for machine in stage.replicas(shard):
             assert machine.node is not None, "only those that run are replicas here"
@@ -147,7 +147,7 @@ async def _idle(stage: Stage) -> None:
 
 
 async def _equal(stage: Stage, words: Words) -> Iterable[str]:
-    shards = [shard for shard in _shards(stage) if not words or shard.group == words[0]]
+    shards = [shard for shard in await _shards(stage) if not words or shard.group == words[0]]
     different = [str(shard) for shard in shards if not stage.equal(shard)]
     return ["ok"] if not different else ["fails", f"replicas differ in {', '.join(different)}"]
 

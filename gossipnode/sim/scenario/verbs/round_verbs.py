@@ -43,8 +43,8 @@ async def _round(stage: Stage, words: Words) -> Iterable[str]:
 async def _round_all(stage: Stage, words: Words) -> Iterable[str]:
     """Start a round of every shard of a group at once, each at its first replica that runs."""
     machines = [machine for machine in stage.machines.running if machine.node is not None]
-    nodes = [machine.node for machine in machines if machine.node is not None]
-    shards = sorted({shard for node in nodes for shard in node.parts.local.shards if shard.group == words[0]})
+    maps = [machine.node.parts.local.shards for machine in machines if machine.node is not None]
+    shards = sorted({shard for each in maps for shard in await each.held({words[0]})})
     seen: list[RoundSeen] = []
 
     async def run(machine: Machine, shard: ShardId) -> None:

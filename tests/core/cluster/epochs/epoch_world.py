@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from gossipnode.core.cluster.acceptor import AcceptorState, adopt, answer
-from gossipnode.core.cluster.epoch_messages import (
+from gossipnode.core.cluster.deciding.acceptor import AcceptorState, adopt, answer
+from gossipnode.core.cluster.deciding.epoch_messages import (
     NO_BALLOT,
     Accept,
     Accepted,
@@ -20,7 +20,7 @@ from gossipnode.core.cluster.epoch_messages import (
     Request,
     next_ballot,
 )
-from gossipnode.core.cluster.proposer import Attempt, Decided, Learned, Overtaken, votes_needed
+from gossipnode.core.cluster.deciding.proposer import Attempt, Decided, Learned, Overtaken, votes_needed
 
 CONFIGURED = "abc"
 """The names that form the first epoch."""

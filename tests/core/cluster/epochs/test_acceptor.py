@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gossipnode.core.cluster.acceptor import AcceptorState, adopt, answer
-from gossipnode.core.cluster.epoch_messages import (
+from gossipnode.core.cluster.deciding.acceptor import AcceptorState, adopt, answer
+from gossipnode.core.cluster.deciding.epoch_messages import (
     NO_BALLOT,
     Accept,
     Accepted,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gossipnode.core.cluster.epoch_messages import (
+from gossipnode.core.cluster.deciding.epoch_messages import (
     Accept,
     Accepted,
     Ballot,
@@ -16,7 +16,7 @@ from gossipnode.core.cluster.epoch_messages import (
     Reply,
     Stranger,
 )
-from gossipnode.core.cluster.proposer import (
+from gossipnode.core.cluster.deciding.proposer import (
     Attempt,
     Decided,
     Learned,

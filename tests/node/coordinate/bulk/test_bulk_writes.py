@@ -88,9 +88,9 @@ async def test_newer_versions_that_come_in_meanwhile_are_read_and_replaced(autoj
         own = cluster.parts("a").coordination.steps.replicas.own
         read, reads = own.read, 0
 
-        async def read_and_be_overtaken(request: object) -> object:
+        async def read_and_be_overtaken(request: object, **how: bool) -> object:
             nonlocal reads
-            reply = await read(request)  # type: ignore[arg-type]
+            reply = await read(request, **how)  # type: ignore[arg-type]
             reads += 1
             if reads == 1:
                 await trio.sleep(1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Generic
 
-from gossipnode.core.cluster.epoch_messages import (
+from gossipnode.core.cluster.deciding.epoch_messages import (
     NO_BALLOT,
     Accept,
     Accepted,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic
 
-from gossipnode.core.cluster.epoch_messages import (
+from gossipnode.core.cluster.deciding.epoch_messages import (
     NO_BALLOT,
     Accept,
     Accepted,

@@ -1,4 +1,4 @@
-"""The tree of a shard, as an operator's client reads it."""
+"""The status of a node and the tree of a shard, as an operator's client reads them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from gossipnode.core.model.property import Entity
 from gossipnode.core.model.version import Version
 from gossipnode.core.session.tree import Leaf, SlotDigest, Tree
 from gossipnode.wire.envelope.encode import encode
+from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.generated.pb.gossipnode.v1 import node_pb2
-from gossipnode.wire.tree_codec import encode_leaves, encode_tree
+from gossipnode.wire.services import NODE_STATUS
+from gossipnode.wire.shown_codec import NodeStatus, encode_leaves, encode_shard, encode_status, encode_tree
 
 
 def test_root_and_slots() -> None:
@@ -36,3 +38,25 @@ def test_leaves_in_their_order() -> None:
         (leaf.slot, leaf.entity, leaf.sha, leaf.version.mod_revision, leaf.version.delete_time)
         for leaf in leaves
     ]
+
+
+def test_a_status_with_its_shards_encoded_apart_is_read_as_one_message() -> None:
+    shards = [
+        node_pb2.ShardStatus(
+            group="g", shard=number, replicas=["a", "b"], records=number, root="ab", tree="ready"
+        )
+        for number in range(3)
+    ]
+    shards[2].moving.CopyFrom(node_pb2.ShardStatus.Moving(to=["c"], done=1, total=2))
+    node = v1.StatusResponse(node="a", state="ready", epoch=7, members=[v1.Member(name="a")])
+    data = encode_status(NodeStatus(node, [encode_shard(shard) for shard in shards]))
+    read = NODE_STATUS.decode_reply(data)
+    assert [(shard.group, shard.shard, shard.records) for shard in read.shards] == [
+        ("g", 0, 0),
+        ("g", 1, 1),
+        ("g", 2, 2),
+    ]
+    assert read.shards[0].replicas == ["a", "b"]
+    assert (read.shards[2].moving.to, read.shards[2].moving.total) == (["c"], 2)
+    assert (read.node, read.state, read.epoch, read.members[0].name) == ("a", "ready", 7, "a")
+    assert NODE_STATUS.decode_reply(NODE_STATUS.encode_reply(read)) == read

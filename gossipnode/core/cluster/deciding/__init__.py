@@ -1,0 +1,1 @@
+"""How a majority decides the next epoch: single-decree Paxos, one instance an epoch."""
