@@ -72,8 +72,9 @@ class Parts:
         """
         async with trio.open_nursery() as nursery:
             await nursery.start(self.coordination.replicas.run)
-            # A member that hangs must not keep the others' word on the store waiting.
+            # Whatever the boot waits for, it must not keep the members' word on the store waiting.
             nursery.start_soon(self.membership.clearing.run)
+            nursery.start_soon(self.membership.hellos.run)
             await self.membership.boot.run()
             nursery.start_soon(self.membership.run)
             nursery.start_soon(self.hand_off.run)

@@ -1,8 +1,8 @@
 """Members and groups: which members hold a shard, and when enough of them have answered.
 
 Begin with `placement.py`. `tally.py` counts the answers of replicas; `view.py` is what a node knows of its
-cluster. It is made from `cluster_metadata.py`, the value of an epoch; `changes.py` has the rules by which that
-value changes, and `settings_check.py` holds configurations against it.
+cluster. It is made from the value of an epoch, in `cluster_metadata.py`; `changes.py` has the rules by which
+that value changes, and `settings_check.py` holds configurations against it.
 
 When a majority of the members is gone, `recovery.py` makes the first value of another cluster.
 

@@ -78,12 +78,12 @@ class Boot:
     async def _get_to_know_all(self) -> None:
         async with trio.open_nursery() as nursery:
             for peer in self._members.peers.values():
-                if peer.state == "unknown":
-                    nursery.start_soon(self._get_to_know, peer)
+                nursery.start_soon(self._get_to_know, peer)
 
     async def _get_to_know(self, peer: Peer) -> None:
         """Say hello to a member, and compare epochs if they differ."""
-        await self._hellos.greet(peer)
+        if peer.state == "unknown":
+            await self._hellos.greet(peer)
         if self._cluster.view.formed and peer.name in self._members.differing:
             self._members.differing.discard(peer.name)
             await self._news.compare(peer.name)

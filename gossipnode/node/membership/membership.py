@@ -7,7 +7,7 @@ Membership
  |- epochs       finishes what a proposer left undecided
  |- clearing     from the start on: whether the store counts, by the word of a majority
  |- members      channels follow the newest epoch
- `- hellos       to every member
+ `- hellos       from the start on: to every member
 """
 
 from __future__ import annotations
@@ -50,12 +50,11 @@ class Membership:
     async def run(self) -> None:
         """Follow the newest epoch and the members, until cancelled.
 
-        `clearing.run` and `boot.run` come first.
+        `clearing.run`, `hellos.run` and `boot.run` come first.
         """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.members.follow)
             nursery.start_soon(self.members.announce_address)
-            nursery.start_soon(self.hellos.run)
             nursery.start_soon(self.news.run)
             nursery.start_soon(self.epochs.finish_what_was_left)
             nursery.start_soon(self.forming.run)
