@@ -95,11 +95,18 @@ class ClusterState:
         with trio.move_on_after(seconds):
             while not self.view.formed:
                 await self.changed.wait()
+        await self.wait_cleared()
+        if not self.view.formed:
+            raise NotFormedError("no cluster is formed yet: `status` says what it waits for")
+
+    async def wait_cleared(self) -> None:
+        """Wait until this node's store counts, as long as that can be expected to come at once.
+
+        That is over `CLEARING_PATIENCE_SECONDS` after this node knows of the cluster.
+        """
         with trio.move_on_at(self._formed_at + CLEARING_PATIENCE_SECONDS):
             while not self.cleared:
                 await self.changed.wait()
-        if not self.view.formed:
-            raise NotFormedError("no cluster is formed yet: `status` says what it waits for")
 
     async def load(self) -> None:
         """Read the note.

@@ -35,6 +35,7 @@ class Replica:
 
     def __init__(self, local: LocalState) -> None:
         """Serve what `local` holds."""
+        self._cluster = local.cluster
         self._shards = local.shards
         self._store = local.store
         self._writer = local.writer
@@ -46,6 +47,11 @@ class Replica:
     def cleared(self) -> bool:
         """See `ClusterState.cleared`."""
         return self._shards.cleared
+
+    async def wait_cleared(self) -> None:
+        """See `ClusterState.wait_cleared`. A store that counts waits for nothing."""
+        if not self._shards.cleared:
+            await self._cluster.wait_cleared()
 
     def refusal(self, shard: ShardId, fence: bytes, *, local: bool = False) -> Refusal | None:
         """Why a request is refused; None when it is not.
@@ -71,6 +77,8 @@ class Replica:
         Raises:
             StoreError: the store cannot be read, or the stamp's ceiling cannot be kept.
         """
+        if not local:
+            await self.wait_cleared()
         refusal = self.refusal(request.shard, request.fence, local=local)
         if refusal is not None:
             return refusal
@@ -105,6 +113,8 @@ class Replica:
         Raises:
             StoreError: nothing was kept.
         """
+        if not local:
+            await self.wait_cleared()
         answers: list[RecordsWritten | Refusal | None] = [
             self.refusal(request.shard, request.fence, local=local) for request in requests
         ]

@@ -113,6 +113,7 @@ class ReplicaScan:
         if request is None:
             raise RpcError(Status.INVALID_ARGUMENT, "expected one request, got none")
         with as_status():
+            await self._replica.wait_cleared()
             search, asked = self._read(request)
             kind = SearchKind.SORT if search.order_by else SearchKind.SCAN
             if search.by_key:

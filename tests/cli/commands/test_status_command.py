@@ -156,7 +156,7 @@ def test_the_status_of_a_real_node(ask: Cli, node: Running) -> None:
     assert list(status) == [
         "node", "address", "version", "state", "members", "shards", "rounds",
         "epoch", "cluster_id", "forming", "memory", "read_repairs", "read_repairs_dropped", "disk",
-        "set_aside",
+        "set_aside", "unheard", "not_replaced",
     ]  # fmt: skip
     assert (status["node"], status["address"], status["state"]) == ("a", node.address, "ready")
     disk = status["disk"]

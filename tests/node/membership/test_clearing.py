@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
@@ -258,3 +259,15 @@ async def test_answers_of_replicas_and_voters_tell_their_commits(autojump_clock:
         await cluster.parts("a").membership.groups.create("g")
         assert known_commit(cluster, "a", "b") == cluster.stores["b"].commit_number > written
         assert known_commit(cluster, "c", "b") < cluster.stores["b"].commit_number
+
+
+async def test_a_request_waits_a_moment_for_a_store_that_has_just_started(autojump_clock: object) -> None:
+    async with run_for_a_while() as (cluster, _):
+        boot = cluster.parts("b").local.cluster.boot
+        boot.cleared = boot.noted = False
+        cluster.parts("b").local.cluster._formed_at = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(put, cluster, "a", ack="all", x=1))
+            await trio.sleep(1)
+            cluster.parts("b").membership.clearing._boot.changed.notify()
+        assert await tags_at(cluster, "b") == {"x": 1}
