@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -24,9 +25,11 @@ from benchmarks.scale import Scale
 from gossipnode.concurrency.loop_steps import in_short_steps
 from gossipnode.core.cluster import changes
 from gossipnode.core.cluster.changes import Change
-from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group, Identity, Member
+from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group, Member
 from gossipnode.node.hand_off.give_up import Leaver
 from gossipnode.node.hand_off.settle import Settler
+from gossipnode.node.identity.birth import Birth
+from gossipnode.node.identity.own_boot import open_boot
 from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.local.local_state import LocalState, local_state
 from gossipnode.node.peers.hello import own_hello
@@ -141,7 +144,9 @@ async def node_of(name: str, value: ClusterMetadata) -> AsyncGenerator[Node]:
     """A member that knows an epoch."""
     store = MemoryStore(leaf_digest=lambda payload, delete_time: bytes(64))
     birth = value.members[name].birth if name in value.members else NEW_BIRTH
-    cluster = ClusterState(store, Identity(name, birth), value)
+    boot = await open_boot(store, Birth(birth), random.Random(0))
+    boot.cleared = True
+    cluster = ClusterState(store, name, boot, value)
     local = local_state(store, cluster, time.time_ns)
     asked: list[Change] = []
 

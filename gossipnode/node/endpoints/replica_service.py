@@ -49,8 +49,7 @@ class ReplicaService:
         said = call_metadata.text(call.metadata, call_metadata.NODE)
         if said != request.node:
             raise RpcError(Status.PERMISSION_DENIED, "hello: its node is not the caller")
-        with as_status():
-            return await self._hellos.answer(request)
+        return await self._hellos.answer(request)
 
     async def join(self, request: pb.JoinRequest, call: CallContext) -> pb.JoinReply:
         """Take a node in as a member, and tell it the epoch in which it is one."""

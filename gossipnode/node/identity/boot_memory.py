@@ -7,6 +7,7 @@ A start is durable here before its member is told that it was heard. A commit is
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import structlog
 import trio
@@ -29,6 +30,8 @@ class BootMemory:
         """Keep it in `store`."""
         self._store = store
         self._known: dict[str, tuple[int, BootMark]] = {}
+        self._durable: dict[str, tuple[int, int, int]] = {}
+        """By name, the birth and the start that the note has."""
         self._grown = trio.Event()
         self._log = structlog.get_logger("gossipnode.cluster")
 
@@ -44,6 +47,7 @@ class BootMemory:
         try:
             for name, (birth, boot, nonce, commit) in json.loads(note).items():
                 self._known[name] = int(birth), BootMark(int(boot), int(nonce), int(commit))
+            self._durable = _starts(self._known)
         except (ValueError, TypeError, AttributeError):
             self._log.warning("the note of other members' starts is damaged, and is begun again")
 
@@ -62,9 +66,8 @@ class BootMemory:
         Raises:
             StoreError: it was not kept.
         """
-        known = self.known(store)
         self.heard(store, told)
-        if known is None or known.start != told.start:
+        if self._durable.get(store.name) != (store.birth, *told.start):
             await self._keep()
 
     def heard(self, store: Identity, told: BootMark) -> None:
@@ -97,9 +100,15 @@ class BootMemory:
     async def _keep(self) -> None:
         self._grown = trio.Event()
         note = json.dumps({name: [birth, *mark] for name, (birth, mark) in sorted(self._known.items())})
+        starts = _starts(self._known)
         try:
             # Without a number: members would tell each other of the commits that only note such numbers.
             await self._store.keep_note(BOOTS_NOTE, note.encode(), numbered=False)
         except BaseException:
             self._grown.set()
             raise
+        self._durable = starts
+
+
+def _starts(known: Mapping[str, tuple[int, BootMark]]) -> dict[str, tuple[int, int, int]]:
+    return {name: (birth, *mark.start) for name, (birth, mark) in known.items()}

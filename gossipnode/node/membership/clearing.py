@@ -142,6 +142,8 @@ class Clearing:
         """
         cluster = self._cluster
         if not cluster.is_member:
+            # It may be the first that this node does.
+            await keep_channels(self._settings, cluster, self._members)
             try:
                 await self._joining.join(self._addresses(), replace=True)
             except NotAMemberError as error:

@@ -23,6 +23,7 @@ from gossipnode.node.local.fill_state import FillProgress
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.rpc import RpcError, Status
+from gossipnode.store.interface import StoreError
 from gossipnode.wire import services
 from gossipnode.wire.epochs.boot_codec import decode_mark, decode_verdict, encode_mark, encode_verdict
 from gossipnode.wire.epochs.metadata_codec import encode_cluster_groups
@@ -103,11 +104,7 @@ class Hellos:
         return before != (peer.state, peer.progress, self._cluster.epoch)
 
     async def answer(self, hello: pb.HelloMessage) -> pb.HelloMessage:
-        """Answer a hello with ours.
-
-        Raises:
-            StoreError: what we were to remember of the caller was not kept.
-        """
+        """Answer a hello with ours, and say what we think of the caller's store."""
         peer = self._members.peers.get(hello.node)
         if peer is None:
             return self.hello()
@@ -134,10 +131,15 @@ class Hellos:
                 return BootVerdict.RUNNING
             # Another start may have been heard of in the meantime.
             verdict = boots.judge(store, told)
-        if verdict in (BootVerdict.NEWER, BootVerdict.HEARD):
+        if verdict not in (BootVerdict.NEWER, BootVerdict.HEARD):
+            return verdict
+        try:
             await boots.remember(store, told)
-            return BootVerdict.HEARD
-        return verdict
+        except StoreError as error:
+            # Not durable, it is not heard. The next hello asks again.
+            self._log.info("the start of a member is not noted", peer=peer.name, reason=str(error))
+            return BootVerdict.UNKNOWN
+        return BootVerdict.HEARD
 
     async def _runs(self, peer: Peer, known: BootMark) -> bool:
         """Whether an older start of a member's store answers, where it was last."""

@@ -69,6 +69,25 @@ async def test_what_could_not_be_kept_is_kept_later(autojump_clock: object) -> N
     assert (await recalled(store)).known(B) == BootMark(1, 5, 12)
 
 
+async def test_a_start_that_was_heard_of_by_the_way_is_durable_when_it_is_remembered() -> None:
+    """The first try to keep it may have failed, too."""
+    store = memory_store()
+    memory = BootMemory(store)
+    memory.heard(B, BootMark(1, 5, 10))
+    keep = store.keep_note
+
+    async def full(key: str, value: bytes | None, *, numbered: bool = True) -> None:
+        raise StoreError("no room")
+
+    store.keep_note = full  # type: ignore[method-assign]
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await memory.remember(B, BootMark(1, 5, 10))
+    store.keep_note = keep  # type: ignore[method-assign]
+    await memory.remember(B, BootMark(1, 5, 10))
+    assert (await recalled(store)).known(B) == BootMark(1, 5, 10)
+
+
 async def test_an_older_start_changes_nothing() -> None:
     memory = BootMemory(memory_store())
     memory.heard(B, BootMark(3, 5, 10))

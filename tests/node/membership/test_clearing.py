@@ -15,7 +15,7 @@ from gossipnode.node.membership.joining import JOIN_SECONDS
 from gossipnode.node.node import NodeFailedError, run_node
 from gossipnode.node.refusals.request_errors import TooFewReplicasError
 from gossipnode.sim import Cluster, running
-from gossipnode.store.interface import LOST_COMMITS_NOTE
+from gossipnode.store.interface import LOST_COMMITS_NOTE, StoreFullError
 from gossipnode.store.memory import MemoryStore
 from tests.node.cluster import put, tags_at
 from tests.records import entity, record
@@ -271,3 +271,22 @@ async def test_a_request_waits_a_moment_for_a_store_that_has_just_started(autoju
             await trio.sleep(1)
             cluster.parts("b").membership.clearing._boot.changed.notify()
         assert await tags_at(cluster, "b") == {"x": 1}
+
+
+async def test_a_start_that_a_member_cannot_note_is_not_heard_by_it(autojump_clock: object) -> None:
+    async with run_for_a_while() as (cluster, nursery):
+        await cluster.end("c")
+        await cluster.end("b")
+        store = cluster.stores["a"]
+        keep = store.keep_note
+
+        async def full(key: str, value: bytes | None, *, numbered: bool = True) -> None:
+            raise StoreFullError("no room")
+
+        store.keep_note = full  # type: ignore[method-assign]
+        await cluster.start(nursery, "b")
+        assert unheard(cluster, "b") == ["a", "c"]
+        assert cluster.parts("b").members.peers["a"].state == "up"
+        store.keep_note = keep  # type: ignore[method-assign]
+        await trio.sleep(2)
+        assert cleared(cluster, "b")
