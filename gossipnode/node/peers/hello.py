@@ -245,8 +245,8 @@ class Hellos:
                         await view_changed.wait()
             if view_changed.is_set():
                 # The change is on its way to other members, too. Before it arrives, a hello would only find a
-                # difference.
-                await trio.sleep(HELLO_MIN_SECONDS)
+                # difference. But while a store does not count, requests wait for the members' word on it.
+                await trio.sleep(HELLO_MIN_SECONDS if self._boot.cleared else HELLO_BACK_SECONDS)
 
 
 def own_hello(cluster: ClusterState, address: str, progress: FillProgress) -> pb.HelloMessage:

@@ -14,7 +14,7 @@ from gossipnode.core.cluster.deciding.acceptor import AcceptorState, adopt, answ
 from gossipnode.core.cluster.deciding.epoch_messages import Ballot, Prepare, Promise, Stranger
 from gossipnode.core.cluster.recovery import EPOCHS_SKIPPED, doubtful_shards, recovered
 from gossipnode.core.model.property import ShardId
-from tests.core.cluster.clusters import KEY, formed, layout, member, moving
+from tests.core.cluster.clusters import KEY, drop, formed, layout, member, moving
 
 NEW_ID = b"another cluster!"
 NEW_KEY = b"another key 5678"
@@ -72,7 +72,7 @@ def test_who_was_leaving_stays() -> None:
 
 
 def test_the_other_members_are_forgotten_and_come_back_with_new_births() -> None:
-    before = changes.drop(formed("abcd", THREE), "d")
+    before = drop(formed("abcd", THREE), "d")
     after = recover(before)
     assert after.forgotten == {"b", "c", "d"}
     back = changes.join(after, member("b", 9))

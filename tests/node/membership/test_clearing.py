@@ -290,3 +290,18 @@ async def test_a_start_that_a_member_cannot_note_is_not_heard_by_it(autojump_clo
         store.keep_note = keep  # type: ignore[method-assign]
         await trio.sleep(2)
         assert cleared(cluster, "b")
+
+
+async def test_a_store_that_does_not_count_asks_again_at_once_when_the_epoch_changes(
+    autojump_clock: object,
+) -> None:
+    """The first epoch may come just before the members' word on the store, and requests wait for that."""
+    async with run_for_a_while() as (cluster, _):
+        await trio.sleep(60)
+        boot = cluster.parts("a").local.cluster.boot
+        boot.cleared = boot.noted = False
+        boot.heard_by.clear()
+        await cluster.parts("b").membership.groups.create("g")
+        await trio.sleep(0.5)
+        assert boot.heard_by
+        assert cleared(cluster, "a")
