@@ -39,7 +39,7 @@ from gossipnode.node.local.node_state import NodeState, Phase
 from gossipnode.node.membership.as_new import come_as_new
 from gossipnode.node.parts import Parts, make_handlers, make_parts
 from gossipnode.node.peers.access import Access
-from gossipnode.node.peers.call_metadata import own_metadata
+from gossipnode.node.peers.call_metadata import own_metadata, say_start
 from gossipnode.node.peers.certificates import Certificates, PeerDialer
 from gossipnode.node.peers.members import open_members
 from gossipnode.node.world import World
@@ -96,6 +96,8 @@ async def run_node(
                 await come_as_new(settings, store, dialer, metadata, world.rng)
             boot = await open_boot(store, await birth_of(store, world.rng), world.rng)
             cluster = ClusterState(store, settings.node.name, boot, configured_metadata(settings))
+            if boot.mark is not None:
+                say_start(members.metadata, boot.birth.number, boot.mark.boot)
             await cluster.load()
             await boots.recall()
             local = local_state(store, cluster, world.wall_clock, await store.last_stamp())

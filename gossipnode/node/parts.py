@@ -108,7 +108,9 @@ def make_parts(
         members=members,
         repair=repair,
         replica=replica,
-        exchange=ReplicaExchange(replica.read, replica.write, lambda: local.cluster.boot.mark),
+        exchange=ReplicaExchange(
+            replica.read, replica.write, lambda: local.cluster.boot.mark, members.refuse_overtaken
+        ),
         scan=ReplicaScan(local, replica),
         membership=membership,
         coordination=coordination,
@@ -142,6 +144,8 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         NodeAdmin(membership),
         RoundService(repair.origin),
         DiscoveryService(parts.settings.node, parts.state, world.wall_clock()),
-        ReplicaService(parts.exchange, parts.scan, membership, lambda: local.cluster.boot.mark),
+        ReplicaService(
+            parts.exchange, parts.scan, membership, parts.members, lambda: local.cluster.boot.mark
+        ),
     )
     return {method: handler for each in endpoints for method, handler in each.handlers().items()}

@@ -44,9 +44,9 @@ START_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "commits-alone",
         "A start that was not cleared tells what it has committed by itself.",
         (
-            "node/identity/own_boot.py",
-            "now if recovered is None else min(recovered, now)",
-            "now",
+            "core/cluster/boots.py",
+            "return found if earlier is None else min(found, earlier)",
+            "return found",
         ),
         faults=OLD_DISKS,
     ),

@@ -57,11 +57,60 @@ def judge(known: BootMark | None, told: BootMark) -> BootVerdict:
     return BootVerdict.NEWER
 
 
+def is_overtaken(known: BootMark | None, boot: int) -> bool:
+    """Whether a start of a store counts no more, since a later one is remembered."""
+    return known is not None and known.boot > boot
+
+
 def remembered(known: BootMark | None, told: BootMark) -> BootMark:
     """What is remembered after a store was heard."""
     if known is None or told.start != known.start:
         return told
     return known if told.commit <= known.commit else told
+
+
+def commit_to_tell(found: int, earlier: int | None) -> int:
+    """The commit that a store tells as long as it does not count.
+
+    It is the one that was found at the first start that has not counted since: what such a start commits
+    members have never heard of, and it must not make up for what the store has lost.
+
+    Args:
+        found: the number of the last commit before this start.
+        earlier: what the start before this one told, if it never counted; None if it did.
+    """
+    return found if earlier is None else min(found, earlier)
+
+
+class NextStep(Enum):
+    """What a store does by what is known of it."""
+
+    GO_ON = "go on"
+    RENEW = "renew"
+    """It went back in time: it draws another birth, and takes its own place."""
+    FORGET_LOSS = "forget the loss"
+    """It lost commits, and nobody else can have them."""
+    YIELD_TO_RUNNING = "yield to the start that runs"
+    YIELD_TO_LATER = "yield to a later start"
+
+
+def next_step(refused: BootVerdict | None, *, cleared: bool, lost_commits: bool, others: int) -> NextStep:
+    """What a store has to do now.
+
+    Args:
+        refused: the verdict of a member for which the store does not count.
+        cleared: whether the store counted before. Then it is the newest that members knew, until another one
+            was started from a copy of it.
+        lost_commits: whether damage in its own log shows that it lost commits.
+        others: the members beside it; 0 if it is no member.
+    """
+    if refused is BootVerdict.RUNNING:
+        return NextStep.YIELD_TO_RUNNING
+    if refused is BootVerdict.REWOUND:
+        return NextStep.YIELD_TO_LATER if cleared else NextStep.RENEW
+    if lost_commits:
+        return NextStep.RENEW if others else NextStep.FORGET_LOSS
+    return NextStep.GO_ON
 
 
 def not_heard_by(

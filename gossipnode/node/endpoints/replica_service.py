@@ -8,6 +8,7 @@ from typing import Any
 from gossipnode.core.cluster.cluster_metadata import Member
 from gossipnode.node.membership.membership import Membership
 from gossipnode.node.peers import call_metadata
+from gossipnode.node.peers.members import Members
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.replica.exchange import Mark, ReplicaExchange
 from gossipnode.node.replica.scan import ReplicaScan
@@ -23,9 +24,15 @@ class ReplicaService:
     """Serves other members: requests of coordinators, searches, hellos, and nodes that want to join."""
 
     def __init__(
-        self, exchange: ReplicaExchange, scan: ReplicaScan, membership: Membership, mark: Mark
+        self,
+        exchange: ReplicaExchange,
+        scan: ReplicaScan,
+        membership: Membership,
+        members: Members,
+        mark: Mark,
     ) -> None:
         """Answer from these parts of the node. `mark` says which start of the store this is."""
+        self._refuse_overtaken = members.refuse_overtaken
         self._mark = mark
         self._exchange = exchange
         self._scan = scan
@@ -66,6 +73,7 @@ class ReplicaService:
 
     async def epoch(self, request: cluster_pb.EpochRequest, call: CallContext) -> cluster_pb.EpochReply:
         """Vote on the next epoch, take note of a newer one, or tell ours."""
+        self._refuse_overtaken(call)
         caller = call_metadata.text(call.metadata, call_metadata.NODE)
         with as_status():
             reply = encode_answer(await self._epochs.answer(caller, decode_question(request), self._admit))

@@ -12,17 +12,13 @@ import random
 import structlog
 
 from gossipnode.concurrency.change_event import ChangeEvent
-from gossipnode.core.cluster.boots import BootMark, BootVerdict
+from gossipnode.core.cluster.boots import BootMark, BootVerdict, commit_to_tell
 from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.node.identity.birth import OFFER_NOTE, Birth, keep_birth, renew
 from gossipnode.store.interface import LOST_COMMITS_NOTE, Store, StoreFullError
 
 BOOT_NOTE = "boot"
-"""The store's note of its starts: how many, the nonce of the last one, and the commit to tell, or cleared.
-
-The commit is the last one before the first of the starts that were not cleared: what such a start commits,
-members have never heard of, and it must not make up for what the store has lost.
-"""
+"""The store's note of its starts: how many, the nonce of the last one, and the commit to tell, or cleared."""
 
 _CLEARED = "cleared"
 
@@ -69,6 +65,11 @@ class OwnBoot:
         await self._keep(str(self._recovered))
         self.counted = True
 
+    def clear(self) -> None:
+        """The store counts from now on. `note_cleared` comes next."""
+        self.cleared = True
+        self.changed.notify()
+
     async def note_cleared(self) -> None:
         """Note that the store counts. Until that is noted, no later commit is told.
 
@@ -103,7 +104,9 @@ class OwnBoot:
         await self.forget_lost_commits()
         self.heard_by.clear()
         self.refused = None
+        # Of the new birth members have heard nothing yet. The next start must not tell less than this one.
         self._recovered = self._store.commit_number
+        await self._keep(str(self._recovered))
         self.changed.notify()
 
     async def took_over(self) -> None:
@@ -139,11 +142,9 @@ async def open_boot(store: Store, birth: Birth, rng: random.Random) -> OwnBoot:
     Raises:
         StoreError: the store cannot be read.
     """
-    earlier, recovered = _parsed(await store.note(BOOT_NOTE))
-    now = store.commit_number
-    boot = OwnBoot(
-        store, birth, earlier, rng.getrandbits(64), now if recovered is None else min(recovered, now)
-    )
+    earlier, told = _parsed(await store.note(BOOT_NOTE))
+    recovered = commit_to_tell(store.commit_number, told)
+    boot = OwnBoot(store, birth, earlier, rng.getrandbits(64), recovered)
     lost = await store.note(LOST_COMMITS_NOTE)
     boot.lost_commits = int(lost) if lost is not None and lost.isdigit() else 0
     try:

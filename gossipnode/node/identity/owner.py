@@ -45,7 +45,7 @@ async def take_store(store: Store, name: str, data_dir: Path) -> None:
 
 
 async def give_store(store: Store, name: str) -> None:
-    """Let the node of this name have a store, whoever had it before.
+    """Let the node of this name have a store, even if another one had it.
 
     Raises:
         StoreError: the note was not kept.

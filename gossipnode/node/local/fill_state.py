@@ -75,7 +75,7 @@ class FillState:
     def progress(self) -> FillProgress:
         """How far this node is, as it tells other members.
 
-        Every hello asks for it, so it is found anew only after a change.
+        Every hello asks for it, so it is computed only after a change.
         """
         view = self._shards.view
         if not self._shards.cleared:

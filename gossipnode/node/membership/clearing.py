@@ -14,11 +14,12 @@ import trio
 from gossipnode.concurrency.change_event import first_of
 from gossipnode.config.address import Address
 from gossipnode.config.settings import Settings
-from gossipnode.core.cluster.boots import BootVerdict, not_heard_by
+from gossipnode.core.cluster.boots import NextStep, next_step, not_heard_by
 from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.membership.epoch_news import EpochNews
 from gossipnode.node.membership.joining import Joining, NotAMemberError
 from gossipnode.node.membership.standing import keep_channels
+from gossipnode.node.peers.call_metadata import say_start
 from gossipnode.node.peers.members import Members
 from gossipnode.store.interface import StoreError
 
@@ -43,7 +44,7 @@ class Clearing:
     ) -> None:
         """Judge by what `members` say; `joining` takes the own place.
 
-        `news` is told why the node has to stop, and `rng` draws the birth of a store that is made anew.
+        `news` is told why the node has to stop, and `rng` draws the other birth of a store.
         """
         self._settings = settings
         self._cluster = cluster
@@ -65,7 +66,7 @@ class Clearing:
         return sorted(not_heard_by(value, self._cluster.own, self._boot.heard_by))
 
     async def run(self) -> None:
-        """Follow what members say, until cancelled."""
+        """Follow what members say, until cancelled, or until the node has to stop."""
         while True:
             changed, epoch_changed = self._boot.changed.pending, self._cluster.changed.pending
             try:
@@ -75,6 +76,7 @@ class Clearing:
                     continue
             except NotAMemberError as error:
                 self._news.refuse(str(error))
+                return
             except StoreError as error:
                 self._log.warning("the start of the store is not noted", reason=str(error))
                 await trio.sleep(CLEARING_PAUSE_SECONDS)
@@ -95,45 +97,45 @@ class Clearing:
         boot, cluster = self._boot, self._cluster
         if not boot.counted:
             await boot.count()
-        if boot.refused is not None:
-            await self._refused(*boot.refused)
-        if boot.lost_commits:
-            await self._lost_commits()
+        await self._take_step()
         if cluster.is_member and not boot.noted and not self.unheard():
             if not boot.cleared:
-                boot.cleared = True
+                boot.clear()
                 cluster.changed.notify()
             await boot.note_cleared()
 
-    async def _refused(self, verdict: BootVerdict, member: str) -> None:
-        name = self._cluster.own_name
-        if verdict is BootVerdict.RUNNING:
-            raise NotAMemberError(
-                f"{member} says that {name} is running already, with another copy of this data directory: "
-                "give every node a directory and a name of its own"
-            )
-        if self._boot.cleared:
-            raise NotAMemberError(
-                f"{member} has heard of a later start of {name}, with another copy of this data directory: "
-                "stop one of them, and start only the other one"
-            )
-        self._log.error("the data directory went back in time", says=member)
-        await self._renew()
-
-    async def _lost_commits(self) -> None:
-        """The log was damaged: what was committed last is lost, whether others remember it or not."""
-        value = self._cluster.metadata
-        if value is None or len(value.members) == 1 or not self._cluster.is_member:
-            # Nobody else holds what is lost.
-            await self._boot.forget_lost_commits()
-            return
-        self._log.error("the data directory has lost commits", commits=self._boot.lost_commits)
-        await self._renew()
+    async def _take_step(self) -> None:
+        boot, cluster = self._boot, self._cluster
+        verdict, member = boot.refused or (None, "")
+        others = len(cluster.view.members) - 1 if cluster.is_member else 0
+        match next_step(verdict, cleared=boot.cleared, lost_commits=bool(boot.lost_commits), others=others):
+            case NextStep.RENEW if verdict is not None:
+                self._log.error("the data directory went back in time", says=member)
+                await self._renew()
+            case NextStep.RENEW:
+                self._log.error("the data directory has lost commits", commits=boot.lost_commits)
+                await self._renew()
+            case NextStep.FORGET_LOSS:
+                await boot.forget_lost_commits()
+            case NextStep.YIELD_TO_RUNNING:
+                raise NotAMemberError(
+                    f"{member} says that {cluster.own_name} is running already, with another copy of this "
+                    "data directory: give every node a directory and a name of its own"
+                )
+            case NextStep.YIELD_TO_LATER:
+                raise NotAMemberError(
+                    f"{member} has heard of a later start of {cluster.own_name}, with another copy of this "
+                    "data directory: stop one of them, and start only the other one"
+                )
+            case NextStep.GO_ON:
+                pass
 
     async def _renew(self) -> None:
         async with self._cluster.turn:
             await self._boot.renew(self._rng)
             self._cluster.renewed()
+        if self._boot.mark is not None:
+            say_start(self._members.metadata, self._boot.birth.number, self._boot.mark.boot)
 
     async def _took_own_place(self) -> bool:
         """Become a member again, in the place of the store that this one was; gives whether it is one now.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.core.ring.turn import Cause
 from gossipnode.rpc import CallContext, RpcError, Status
 
@@ -17,11 +18,25 @@ INCARNATION = "gossipnode-incarnation"
 FENCE = "gossipnode-fence"
 ACK = "gossipnode-ack"
 REQUEST_ID = "gossipnode-request-id"
+START = "gossipnode-start"
 
 
 def own_metadata(cluster: str, node: str) -> dict[str, str]:
     """What goes with every call to another member: the cluster and the node that we are."""
     return {CLUSTER: cluster, NODE: node}
+
+
+def say_start(metadata: dict[str, str], birth: int, boot: int) -> None:
+    """Have calls say which start of which store makes them."""
+    metadata[START] = f"{birth}.{boot}"
+
+
+def start_of(metadata: Mapping[str, str | bytes]) -> tuple[Identity, int] | None:
+    """The store that makes a call, and its start; None if the call does not say so."""
+    birth, _, boot = text(metadata, START).partition(".")
+    if not (birth.isdecimal() and boot.isdecimal()):
+        return None
+    return Identity(text(metadata, NODE), int(birth)), int(boot)
 
 
 def text(metadata: Mapping[str, str | bytes], key: str) -> str:

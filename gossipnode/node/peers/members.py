@@ -16,12 +16,14 @@ import trio
 from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.config.address import Address
+from gossipnode.core.cluster.boots import is_overtaken
 from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.core.cluster.targets import Standing
 from gossipnode.node.identity.boot_memory import BootMemory
 from gossipnode.node.local.fill_state import FillProgress
+from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.exchange_link import CrowdedOutError, ExchangeLink, RefusedByPeerError
-from gossipnode.rpc import Channel, RpcError, Status
+from gossipnode.rpc import CallContext, Channel, RpcError, Status
 from gossipnode.rpc.server import health
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 
@@ -196,6 +198,16 @@ class Members:
         peer = self.peers.get(name)
         if peer is not None and peer.birth:
             self.boots.committed(Identity(name, peer.birth), boot, commit)
+
+    def refuse_overtaken(self, call: CallContext) -> None:
+        """Refuse a call of a store of which a later start was heard: what it acknowledged would be lost.
+
+        Raises:
+            RpcError: FAILED_PRECONDITION.
+        """
+        start = call_metadata.start_of(call.metadata)
+        if start is not None and is_overtaken(self.boots.known(start[0]), start[1]):
+            raise RpcError(Status.FAILED_PRECONDITION, f"a later start of {start[0].name} was heard of")
 
     def standings(self, names: Iterable[str], *, cleared: bool) -> dict[str, Standing]:
         """What this node believes of each of these replicas. `cleared` says whether its own store counts."""

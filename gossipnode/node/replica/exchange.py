@@ -33,7 +33,7 @@ from gossipnode.node.peers.exchange_link import (
     EXCHANGE_REQUEST_MAX_BYTES,
 )
 from gossipnode.node.refusals.error_status import as_status
-from gossipnode.rpc import RpcError, ServerStream, Status
+from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import (
     ExchangeReply,
@@ -60,6 +60,7 @@ HandleRead: TypeAlias = Callable[[ReadRecords], Awaitable[RecordsRead | Refusal]
 HandleWrite: TypeAlias = Callable[[Sequence[WriteRecords]], Awaitable[Sequence[RecordsWritten | Refusal]]]
 """Answers each of the requests, in order."""
 
+Refuse: TypeAlias = Callable[[CallContext], None]
 Mark: TypeAlias = Callable[[], BootMark | None]
 
 _Stream: TypeAlias = ServerStream[ExchangeRequest, ExchangeReply]
@@ -69,14 +70,18 @@ _Reply: TypeAlias = RecordsRead | RecordsWritten | Refusal
 class ReplicaExchange:
     """Serves the streams of all peers."""
 
-    def __init__(self, handle_read: HandleRead, handle_write: HandleWrite, mark: Mark) -> None:
+    def __init__(
+        self, handle_read: HandleRead, handle_write: HandleWrite, mark: Mark, refuse: Refuse
+    ) -> None:
         """Answer with what these two give. An error that one of them raises refuses what it was given.
 
-        `mark` says which start of the store this is, and its last commit.
+        `mark` says which start of the store this is, and its last commit. `refuse` raises the error for a
+        stream whose requests are taken no more; it is asked before each batch.
         """
         self._handle_read = handle_read
         self._handle_write = handle_write
         self._mark = mark
+        self._refuse = refuse
         self._open: dict[_Exchange, None] = {}
         self._stopped = False
 
@@ -92,7 +97,7 @@ class ReplicaExchange:
         """
         if self._stopped:
             raise RpcError(Status.UNAVAILABLE, "the node is stopping")
-        exchange = _Exchange(stream, self._handle_read, self._handle_write, self._mark)
+        exchange = _Exchange(stream, self._handle_read, self._handle_write, self._mark, self._refuse)
         self._open[exchange] = None
         try:
             await exchange.run()
@@ -138,9 +143,15 @@ class _Exchange:
     """One stream, with the requests and replies that are in memory because of it."""
 
     def __init__(
-        self, stream: _Stream, handle_read: HandleRead, handle_write: HandleWrite, mark: Mark
+        self,
+        stream: _Stream,
+        handle_read: HandleRead,
+        handle_write: HandleWrite,
+        mark: Mark,
+        refuse: Refuse,
     ) -> None:
         self._stream = stream
+        self._refuse = refuse
         self._mark = mark
         self._handle_read = handle_read
         self._handle_write = handle_write
@@ -201,6 +212,7 @@ class _Exchange:
                 batch = await self._stream.recv()
                 if batch is None:
                     return
+                self._refuse(self._stream.call)
                 self._take(batch)
                 del batch  # or it would stay until the next one comes
         except RpcError as error:

@@ -26,7 +26,7 @@ def decode_verdict(hello: pb.HelloMessage) -> BootVerdict:
 
 
 def encode_mark(mark: BootMark | None) -> pb.BootMark | None:
-    """The message of a mark; None where there is none."""
+    """The message of a mark, or None."""
     return None if mark is None else pb.BootMark(boot=mark.boot, nonce=mark.nonce, commit=mark.commit)
 
 

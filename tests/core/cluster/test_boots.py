@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipnode.core.cluster.boots import BootMark, BootVerdict, judge, not_heard_by, remembered
+from gossipnode.core.cluster.boots import (
+    BootMark,
+    BootVerdict,
+    NextStep,
+    commit_to_tell,
+    judge,
+    next_step,
+    not_heard_by,
+    remembered,
+)
 from gossipnode.core.cluster.changes import first_epoch
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Identity, Member
 from tests.core.support import examples
@@ -82,3 +91,29 @@ def test_a_majority_has_to_have_heard_of_a_store(names: str, heard_by: str, miss
 def test_the_word_of_a_store_that_was_replaced_does_not_count() -> None:
     heard = {Identity("b", 1), Identity("c", 2), Identity("x", ord("x"))}
     assert list(not_heard_by(cluster("abc"), identity("a"), heard)) == ["b", "c"]
+
+
+@pytest.mark.parametrize(("found", "earlier", "told"), [(7, None, 7), (7, 5, 5), (5, 7, 5)])
+def test_a_store_tells_the_commit_before_its_first_start_that_did_not_count(
+    found: int, earlier: int | None, told: int
+) -> None:
+    assert commit_to_tell(found, earlier) == told
+
+
+@pytest.mark.parametrize(
+    ("refused", "cleared", "lost", "others", "step"),
+    [
+        (None, False, False, 2, NextStep.GO_ON),
+        (None, True, False, 2, NextStep.GO_ON),
+        (None, False, True, 2, NextStep.RENEW),
+        (None, False, True, 0, NextStep.FORGET_LOSS),
+        (BootVerdict.REWOUND, False, False, 2, NextStep.RENEW),
+        (BootVerdict.REWOUND, True, False, 2, NextStep.YIELD_TO_LATER),
+        (BootVerdict.RUNNING, False, True, 2, NextStep.YIELD_TO_RUNNING),
+        (BootVerdict.RUNNING, True, False, 0, NextStep.YIELD_TO_RUNNING),
+    ],
+)
+def test_what_a_store_does_by_what_is_known_of_it(
+    refused: BootVerdict | None, cleared: bool, lost: bool, others: int, step: NextStep
+) -> None:
+    assert next_step(refused, cleared=cleared, lost_commits=lost, others=others) is step

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from gossipnode.core.cluster.boots import BootMark
+from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.node.peers import call_metadata
 from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster
@@ -75,3 +77,23 @@ async def test_a_join_that_makes_no_sense_is_refused_with_the_reason(autojump_cl
         with pytest.raises(RpcError) as caught:
             await channel.unary(services.REPLICA_JOIN, request, timeout=5, metadata=says("a"))
         assert caught.value.status is Status.FAILED_PRECONDITION
+
+
+async def test_a_store_of_which_a_later_start_was_heard_has_no_part_in_epochs(autojump_clock: object) -> None:
+    cluster = Cluster(("a", "b"), ("sw:1:1",))
+    async with asked(cluster, "a") as channel:
+        birth = cluster.view("a").members["b"].birth
+        cluster.parts("a").members.boots.heard(Identity("b", birth), BootMark(4, 1, 9))
+        for boot, refused in ((4, False), (3, True), (5, False)):
+            start = {**says("b"), call_metadata.START: f"{birth}.{boot}"}
+            ask = channel.unary(services.REPLICA_EPOCH, cluster_pb.EpochRequest(), timeout=5, metadata=start)
+            if refused:
+                with pytest.raises(RpcError, match="a later start of b was heard of"):
+                    await ask
+            else:
+                await ask
+
+
+@pytest.mark.parametrize("text", ["", "7", "7.", ".7", "x.1", "1.x", "-1.2", "1.2.3"])
+def test_a_start_that_makes_no_sense_says_nothing(text: str) -> None:
+    assert call_metadata.start_of({call_metadata.START: text}) is None

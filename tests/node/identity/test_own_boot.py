@@ -126,3 +126,19 @@ async def test_a_store_that_is_made_anew_has_another_birth_and_is_heard_by_nobod
     assert again.birth == boot.birth, "it goes on after a restart"
     assert not again.lost_commits
     await again.took_over()
+
+
+async def test_a_store_that_is_made_anew_tells_the_same_commit_after_a_restart() -> None:
+    """Members that heard of it remember that commit, and a lower one would count as time that went back."""
+    store = memory_store()
+    await start(store)
+    await commit(store, 5)
+    store = store.reopen()
+    boot = await start(store)
+    await commit(store, 5)
+    await boot.renew(RNG)
+    assert boot.mark is not None
+    told = boot.mark.commit
+    again = await start(store.reopen())
+    assert again.mark is not None
+    assert again.mark.commit >= told

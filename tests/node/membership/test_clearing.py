@@ -10,6 +10,8 @@ import pytest
 import trio
 import trio.testing
 
+from gossipnode.core.cluster.boots import BootVerdict
+from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.core.cluster.deciding.epoch_messages import Ballot, Prepare, Stranger
 from gossipnode.node.membership.joining import JOIN_SECONDS
 from gossipnode.node.node import NodeFailedError, run_node
@@ -204,6 +206,9 @@ async def test_a_node_that_stood_still_while_its_copy_was_started_stops(autojump
         await twin.start(nursery, "b", **{"node.listen": "elsewhere:1"})
         assert cleared(twin, "b")
         cluster.faults.heal()
+        # Before it is told, nobody takes its writes: they would be at one store that counts, and at its own.
+        with pytest.raises(TooFewReplicasError):
+            await put(cluster, "b", x=9)
         await trio.sleep(SETTLED_SECONDS)
         assert "has heard of a later start of b" in str(cluster.errors["b"])
         assert "b" in twin.running
@@ -305,3 +310,20 @@ async def test_a_store_that_does_not_count_asks_again_at_once_when_the_epoch_cha
         await trio.sleep(0.5)
         assert boot.heard_by
         assert cleared(cluster, "a")
+
+
+async def test_a_node_that_is_refused_says_so_once_and_waits_for_its_end(autojump_clock: object) -> None:
+    async with run_for_a_while() as (cluster, _):
+        membership = cluster.parts("b").membership
+        refusals: list[str] = []
+        refuse = membership.news.refuse
+
+        def counted(reason: str) -> None:
+            refusals.append(reason)
+            refuse(reason)
+
+        membership.news.refuse = counted  # type: ignore[method-assign]
+        cluster.parts("b").local.cluster.boot.judged(Identity("a", 1), BootVerdict.REWOUND)
+        await trio.sleep(SETTLED_SECONDS)
+        assert len(refusals) == 1
+        assert "has heard of a later start of b" in str(cluster.errors["b"])

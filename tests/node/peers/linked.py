@@ -27,7 +27,7 @@ from gossipnode.core.query.replica_messages import (
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.exchange_link import Answer, ExchangeLink
 from gossipnode.node.replica.exchange import ReplicaExchange
-from gossipnode.rpc import Channel, RpcError, Server, ServerStream
+from gossipnode.rpc import CallContext, Channel, RpcError, Server, ServerStream
 from gossipnode.sim.network import MemoryNetwork
 from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import ExchangeReply, ExchangeRequest
 from gossipnode.wire.replica_codec import add_request
@@ -69,7 +69,10 @@ class Replica:
         self.reads: list[ReadRecords] = []
         self.writes: list[list[WriteRecords]] = []
         self.mark: BootMark | None = None
-        self.exchange = ReplicaExchange(self.read, self.write, lambda: self.mark)
+        self.exchange = ReplicaExchange(self.read, self.write, lambda: self.mark, self.refuse)
+
+    def refuse(self, _call: CallContext) -> None:
+        """Every stream is served."""
 
     async def read(self, request: ReadRecords) -> RecordsRead | Refusal:
         self.reads.append(request)
@@ -92,7 +95,9 @@ def handlers(
 ) -> dict[Any, Any]:
     """A far end that answers reads, or writes, in its own way."""
     replica = Replica()
-    return ReplicaExchange(read or replica.read, write or replica.write, lambda: None).handlers()
+    return ReplicaExchange(
+        read or replica.read, write or replica.write, lambda: None, replica.refuse
+    ).handlers()
 
 
 class Wire(trio.abc.HalfCloseableStream):
