@@ -8,19 +8,13 @@ import shutil
 import grpc
 import pytest
 
+from tests.system.members.shown import status
 from tests.system.nodes import Nodes, stop_all
 from tests.system.processes import Node, command, eventually, free_ports
 from tests.system.stock_client import Stock, refused
 from tests.system.stock_messages import property_of, tags_of
 
 pytestmark = pytest.mark.slow
-
-
-def status(node: Node) -> dict[str, object]:
-    ended = command("status", "--at", node.address, "-o", "json")
-    assert ended.code == 0, ended
-    found: dict[str, object] = json.loads(ended.out)
-    return found
 
 
 def table(node: Node) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.system.members.shown import nothing_moves, status
 from tests.system.nodes import Nodes, stop_all
-from tests.system.processes import LOOPBACK, Node, command, eventually, free_ports
+from tests.system.processes import LOOPBACK, Node, eventually, free_ports
 from tests.system.stock_client import Stock
 from tests.system.stock_messages import property_of, tags_of
 
@@ -27,21 +26,13 @@ def got(node: Node, level: str = "quorum") -> object:
         return [tags_of(record)["k"] for record in stock.query("sw", limit=1000)]
 
 
-def status(node: Node) -> dict[str, Any]:
-    ended = command("status", "--at", node.address, "-o", "json")
-    assert ended.code == 0, ended
-    shown: dict[str, Any] = json.loads(ended.out)
-    return shown
-
-
 def birth(node: Node) -> str:
     (member,) = [each for each in status(node)["members"] if each["name"] == node.name]
     return str(member["birth"])
 
 
 def settled(node: Node) -> bool:
-    shown = status(node)
-    return shown["state"] == "ready" and all(shard["moving"] is None for shard in shown["shards"])
+    return status(node)["state"] == "ready" and nothing_moves(node)
 
 
 def test_an_older_copy_that_is_put_back_fills_itself_before_it_counts(nodes: Nodes, tmp_path: Path) -> None:

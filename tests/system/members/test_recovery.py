@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import Any
 
 import pytest
 
+from tests.system.members.shown import nothing_moves, status
 from tests.system.nodes import Nodes, stop_all
 from tests.system.processes import Ended, Node, command, eventually, verify
 from tests.system.stock_client import Stock
@@ -31,18 +31,8 @@ def found(node: Node, group: str, level: str) -> dict[str, object]:
         return {record.id: tags_of(record)["k"] for record in stock.query(group, limit=1000)}
 
 
-def status(node: Node) -> dict[str, Any]:
-    ended = command("status", "--at", node.address, "-o", "json")
-    assert ended.code == 0, ended
-    said: dict[str, Any] = json.loads(ended.out)
-    return said
-
-
 def settled(node: Node, members: list[str]) -> bool:
-    said = status(node)
-    return [each["name"] for each in said["members"]] == members and all(
-        shard["moving"] is None for shard in said["shards"]
-    )
+    return [each["name"] for each in status(node)["members"]] == members and nothing_moves(node)
 
 
 def recover(node: Node, *arguments: str) -> Ended:
