@@ -58,7 +58,7 @@ class Joining:
             accept_loss=cluster.accept_loss,
             groups=encode_cluster_groups(configured_groups(self._settings)),
         )
-        problem = ""
+        problems: dict[Address, str] = {}
         with trio.move_on_after(JOIN_SECONDS):
             while True:
                 for address in at:
@@ -67,13 +67,13 @@ class Joining:
                     except RpcError as error:
                         if error.status not in (Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED):
                             raise NotAMemberError(f"{address} does not take us in: {error.message}") from None
-                        problem = error.message or str(error)
-                        self._log.info("not joined yet", at=str(address), reason=problem)
+                        problems[address] = error.message or str(error)
+                        self._log.info("not joined yet", at=str(address), reason=problems[address])
                     else:
                         await self._take(reply)
                         return
                 await trio.sleep(JOIN_PAUSE_SECONDS)
-        raise NotAMemberError(f"no member to join: {problem}")
+        raise NotAMemberError(f"no member to join: {'; '.join(problems.values())}")
 
     async def _ask(self, address: Address, request: pb.JoinRequest) -> pb.JoinReply:
         async with self._dialer.open(None, address) as channel:

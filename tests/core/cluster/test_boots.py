@@ -11,6 +11,7 @@ from gossipnode.core.cluster.boots import (
     BootVerdict,
     NextStep,
     commit_to_tell,
+    is_overtaken,
     judge,
     next_step,
     not_heard_by,
@@ -117,3 +118,18 @@ def test_what_a_store_does_by_what_is_known_of_it(
     refused: BootVerdict | None, cleared: bool, lost: bool, others: int, step: NextStep
 ) -> None:
     assert next_step(refused, cleared=cleared, lost_commits=lost, others=others) is step
+
+
+def test_what_is_remembered_is_the_last_start_and_the_highest_commit() -> None:
+    first, more, later = BootMark(1, 5, 10), BootMark(1, 5, 12), BootMark(2, 6, 12)
+    assert remembered(None, first) == first
+    assert remembered(first, more) == more
+    assert remembered(more, first) == more
+    assert remembered(more, later) == later
+
+
+def test_a_start_is_overtaken_by_a_later_one_alone() -> None:
+    assert not is_overtaken(None, 3)
+    assert not is_overtaken(BootMark(3, 5, 10), 3)
+    assert not is_overtaken(BootMark(3, 5, 10), 4)
+    assert is_overtaken(BootMark(3, 5, 10), 2)

@@ -142,3 +142,28 @@ async def test_a_store_that_is_made_anew_tells_the_same_commit_after_a_restart()
     again = await start(store.reopen())
     assert again.mark is not None
     assert again.mark.commit >= told
+
+
+async def test_a_start_counts_for_nothing_at_first_and_notes_who_has_heard_of_it() -> None:
+    boot = await start(memory_store())
+    assert (boot.cleared, boot.noted, boot.lost_commits) == (False, False, 0)
+    changed = boot.changed.pending
+    boot.judged(C, BootVerdict.UNKNOWN)
+    assert (boot.heard_by, changed.is_set()) == (set(), False)
+    boot.judged(C, BootVerdict.HEARD)
+    assert (boot.heard_by, changed.is_set()) == ({C}, True)
+    again = boot.changed.pending
+    boot.judged(C, BootVerdict.HEARD)
+    assert not again.is_set(), "it says nothing new"
+
+
+async def test_births_and_nonces_have_64_bits() -> None:
+    class Ones(random.Random):
+        def getrandbits(self, k: int, /) -> int:
+            return (1 << k) - 1
+
+    store = memory_store()
+    birth = await birth_of(store, Ones())
+    boot = await open_boot(store, birth, Ones())
+    assert boot.mark is not None
+    assert birth.number == boot.mark.nonce == 2**64 - 1

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
+import structlog
+import structlog.testing
 import trio
 import trio.testing
 
@@ -15,6 +17,7 @@ from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.core.cluster.deciding.epoch_messages import Ballot, Prepare, Stranger
 from gossipnode.node.membership.joining import JOIN_SECONDS
 from gossipnode.node.node import NodeFailedError, run_node
+from gossipnode.node.peers import call_metadata
 from gossipnode.node.refusals.request_errors import TooFewReplicasError
 from gossipnode.sim import Cluster, running
 from gossipnode.store.interface import LOST_COMMITS_NOTE, StoreFullError
@@ -62,6 +65,9 @@ async def test_a_node_that_starts_beside_others_counts_at_once(autojump_clock: o
         await cluster.start(nursery, "b")
         assert cleared(cluster, "b")
         assert trio.current_time() - began < 0.1
+        # A member that came later need not have heard of it.
+        cluster.parts("b").local.cluster.boot.heard_by.clear()
+        assert unheard(cluster, "b") == []
 
 
 async def test_a_node_that_starts_alone_serves_what_is_asked_of_it_alone(autojump_clock: object) -> None:
@@ -97,8 +103,13 @@ async def test_an_older_copy_is_told_so_and_fills_itself_before_it_counts(autoju
         cluster.faults.heal()
         await cluster.end("b")
         cluster.stores["b"] = copy
-        await cluster.start(nursery, "b")
+        with structlog.testing.capture_logs() as logs:
+            await cluster.start(nursery, "b")
+        assert [log["says"] for log in logs if log["event"] == "the data directory went back in time"]
         assert birth(cluster, "b") != before
+        said = call_metadata.start_of(cluster.parts("b").members.metadata)
+        assert said is not None
+        assert said[0] == Identity("b", birth(cluster, "b"))
         await trio.sleep(SETTLED_SECONDS)
         assert cluster.view("a").members["b"].birth == birth(cluster, "b")
         assert cluster.view("a").is_settled
@@ -110,6 +121,7 @@ async def test_an_older_copy_is_told_so_and_fills_itself_before_it_counts(autoju
         assert cleared(cluster, "b")
 
 
+@pytest.mark.slow
 async def test_starts_alone_do_not_hide_that_a_copy_is_older(autojump_clock: object) -> None:
     """Neither their number nor what they write by themselves is taken for what was lost."""
     async with run_for_a_while() as (cluster, nursery):
@@ -156,6 +168,38 @@ async def test_commits_that_the_log_has_lost_count_as_time_that_went_back(autoju
         assert cleared(cluster, "b")
 
 
+@pytest.mark.slow
+async def test_a_store_that_went_back_tries_again_until_it_may_take_its_own_place(
+    autojump_clock: object,
+) -> None:
+    async with run_for_a_while() as (cluster, nursery):
+        copy = copy_of(cluster, "b")
+        await put(cluster, "a", ack="all", x=1)
+        await cluster.end("b")
+        await cluster.end("c")
+        cluster.stores["b"] = copy
+        await cluster.start(nursery, "b")
+        await trio.sleep(2 * JOIN_SECONDS)
+        assert "1 of 3 members agreed" in cluster.parts("b").membership.clearing.problem
+        await cluster.start(nursery, "c")
+        await trio.sleep(JOIN_SECONDS)
+        assert cluster.parts("b").membership.clearing.problem == ""
+        assert cleared(cluster, "b")
+        assert await tags_at(cluster, "b") == {"x": 1}
+
+
+async def test_what_a_store_lost_before_it_was_a_member_nobody_else_has(autojump_clock: object) -> None:
+    cluster = Cluster("ab", formed=False, keeps_errors=True)
+    async with trio.open_nursery() as nursery, running(cluster, "a"):
+        before = birth(cluster, "a")
+        await cluster.end("a")
+        await cluster.stores["a"].keep_note(LOST_COMMITS_NOTE, b"3")
+        await cluster.start(nursery, "a")
+        assert birth(cluster, "a") == before
+        assert await cluster.stores["a"].note(LOST_COMMITS_NOTE) is None
+        cluster.stop()
+
+
 async def test_a_cluster_of_one_goes_on_with_what_is_left(autojump_clock: object) -> None:
     async with run_for_a_while("a") as (cluster, nursery):
         before = birth(cluster, "a")
@@ -167,6 +211,7 @@ async def test_a_cluster_of_one_goes_on_with_what_is_left(autojump_clock: object
         assert await cluster.stores["a"].note(LOST_COMMITS_NOTE) is None
 
 
+@pytest.mark.slow
 async def test_of_two_no_store_that_went_back_is_replaced_and_it_says_so(autojump_clock: object) -> None:
     async with run_for_a_while("ab") as (cluster, nursery):
         copy = copy_of(cluster, "b")
@@ -227,6 +272,7 @@ async def test_a_store_of_a_full_disk_counts_once_its_start_is_noted(autojump_cl
         assert cleared(cluster, "b")
 
 
+@pytest.mark.slow
 async def test_what_an_older_copy_alone_has_reaches_every_replica(autojump_clock: object) -> None:
     """A fill needs three of the four other copies. One that is down meanwhile gets it when it is back."""
     async with run_for_a_while("abcde", groups=("sw:1:5",)) as (cluster, nursery):
