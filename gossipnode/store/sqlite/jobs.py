@@ -88,9 +88,9 @@ ChangeJob: TypeAlias = WriteJob | DigestJob | StepJob
 Job: TypeAlias = ChangeJob | LogJob
 
 
-def keyed_record(shard: ShardId, record: Record) -> KeyedRecord:
+def keyed_record(shard: ShardId, record: Record, lineage: bytes = b"") -> KeyedRecord:
     """Judge a record and make its key: on the loop, to leave the writer's thread less to do."""
-    prepared = prepare_record(shard, record)
+    prepared = prepare_record(shard, record, lineage)
     return prepared, entity_key(record.entity) if prepared.can_be_held else b""
 
 
@@ -98,7 +98,8 @@ def job_weight(job: Job) -> tuple[int, int]:
     """What a job counts for in the writer's queue: records and bytes."""
     match job:
         case WriteJob():
-            return len(job.records) + 1, sum(len(prepared.record.payload) for prepared, _ in job.records)
+            sizes = (len(prepared.record.payload) + len(prepared.lineage) for prepared, _ in job.records)
+            return len(job.records) + 1, sum(sizes)
         case DigestJob():
             return len(job.leaves) + 1, _DIGEST_WEIGHT_BYTES * (len(job.leaves) + len(job.slots))
         case StepJob():

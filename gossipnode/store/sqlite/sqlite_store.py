@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 import trio
@@ -38,6 +39,7 @@ from gossipnode.store.sqlite.digests import Digests
 from gossipnode.store.sqlite.disk.file import StoreFile, close_file, close_readers, open_file
 from gossipnode.store.sqlite.indexes import Indexes
 from gossipnode.store.sqlite.jobs import KeyedRecord, WriteJob, keyed_record
+from gossipnode.store.sqlite.lineage_store import SqliteLineages
 from gossipnode.store.sqlite.mending import Mending
 from gossipnode.store.sqlite.open_state import OpenState
 from gossipnode.store.sqlite.reads import Reads
@@ -125,6 +127,7 @@ class SqliteStore:
         "_state",
         "_upkeep",
         "_writer",
+        "lineages",
     )
 
     def __init__(self, file: StoreFile, leaf_digest: LeafDigest, index_rows: IndexRows) -> None:
@@ -135,6 +138,7 @@ class SqliteStore:
         self._digests = Digests(self._writer, self._reads, self._state, leaf_digest)
         self._mending = Mending(self._writer, self._state)
         self._indexes = Indexes(self._writer, self._reads, index_rows)
+        self.lineages = SqliteLineages(self._writer, self._reads, self._state)
         self._upkeep = Upkeep(file.path, self._writer, self._state)
 
     @property
@@ -175,12 +179,13 @@ class SqliteStore:
         *,
         stamp: int = 0,
         doubt_equal: bool = False,
+        lineages: Sequence[bytes] = (),
     ) -> list[WriteResult]:
         """See `Store.write`."""
         self._state.check_open()
         records: list[KeyedRecord] = []
-        for shard, record in shard_records:
-            records.append(keyed_record(shard, record))
+        for (shard, record), lineage in zip(shard_records, lineages or repeat(b""), strict=False):
+            records.append(keyed_record(shard, record, lineage))
             if len(records) % STATEMENT_ROWS == 0:
                 await trio.lowlevel.checkpoint()
         job = WriteJob(records, stamp, doubt_equal)
