@@ -12,7 +12,7 @@ from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteResult
 from gossipnode.store.prepared import PreparedRecord, prepare_record
 from gossipnode.store.sqlite.tables.entity_key import entity_key
-from gossipnode.store.sqlite.tables.rows import LeafPlace
+from gossipnode.store.sqlite.tables.rows import LeafPlace, SlotSha
 
 KeyedRecord: TypeAlias = tuple[PreparedRecord, bytes]
 """A record to be written and the key of its row. The key is empty if no row can have one."""
@@ -29,15 +29,6 @@ class LeafSha(NamedTuple):
 
     place: LeafPlace
     version: Version
-    sha: bytes
-
-
-class SlotSha(NamedTuple):
-    """A slot digest, and the generation of the slot that it was computed from."""
-
-    sid: int
-    slot: int
-    generation: int
     sha: bytes
 
 

@@ -53,6 +53,7 @@ from gossipnode.store.sqlite.tables.drop import (
 )
 from gossipnode.store.sqlite.tables.entity_key import entity_key, key_entity
 from gossipnode.store.sqlite.tables.rows import (
+    SlotSha,
     all_shards,
     find_shard,
     keep_note,
@@ -69,10 +70,13 @@ from gossipnode.store.sqlite.tables.set_aside import (
     list_aside,
     shards_with_aside,
 )
-from gossipnode.store.sqlite.tables.shard_summary import summary_page
+from gossipnode.store.sqlite.tables.shard_summary import SummaryPage, summary_page
 from gossipnode.store.sqlite.tables.statements import STATEMENT_ROWS, statement_rows
 from gossipnode.store.sqlite.upkeep import Upkeep
 from gossipnode.store.sqlite.writer import Writer
+
+SUMMARY_KEPT_SLOTS = 1024
+"""Digests of slots that a pass over all shards computes before it has them kept."""
 
 READ_STATEMENT_ROWS = 64
 """Records that are read before other tasks get their turn. It takes well under a millisecond."""
@@ -269,12 +273,17 @@ class SqliteStore:
     async def summaries(self) -> dict[ShardId, ShardSummary]:
         """See `Store.summaries`."""
         summaries: dict[ShardId, ShardSummary] = {}
-        after: int | None = 0
-        while after is not None:
+        computed: list[SlotSha] = []
+        page = SummaryPage({}, 0)
+        while page.after is not None:
             await trio.lowlevel.checkpoint()
             with self._reads.transaction() as connection:
-                page, after = summary_page(connection, after)
-            summaries.update(page)
+                page = summary_page(connection, page.after)
+            summaries.update(page.summaries)
+            computed += page.computed
+            if len(computed) >= SUMMARY_KEPT_SLOTS or page.after is None:
+                await self._digests.keep_slots(computed)
+                computed.clear()
         return summaries
 
     async def last_stamp(self) -> int:
