@@ -44,7 +44,7 @@ class _Comparison:
 
 
 @dataclass(slots=True)
-class Spread:
+class ToldMembers:
     """Which members were told of a value, and which of them have it now."""
 
     asked: set[str] = field(default_factory=set[str])
@@ -191,13 +191,13 @@ class EpochNews:
             await self._keep_channels()
         return took
 
-    async def spread(self, value: ClusterMetadata, spread: Spread | None = None) -> int:
+    async def spread(self, value: ClusterMetadata, spread: ToldMembers | None = None) -> int:
         """Tell every member of a decided value; gives how many have it now, this node included if it is one.
 
         One that does not answer in `SPREAD_SECONDS` asks when it hears a hello. Members that `spread` has
         already are not told again.
         """
-        spread = spread or Spread()
+        spread = spread or ToldMembers()
 
         async def tell(peer: Peer) -> None:
             if await self.announce(peer, value):

@@ -32,7 +32,7 @@ from gossipnode.core.cluster.deciding.proposer import Attempt, Decided, Learned,
 from gossipnode.core.cluster.targets import Standing
 from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.membership.attempt_run import run_attempt
-from gossipnode.node.membership.epoch_news import EpochNews, Spread
+from gossipnode.node.membership.epoch_news import EpochNews, ToldMembers
 from gossipnode.node.peers.members import Members
 from gossipnode.node.refusals.request_errors import NotFormedError, TooFewMembersError
 from gossipnode.store.interface import StoreError
@@ -118,7 +118,7 @@ class Epochs:
             TooFewMembersError: too few members agreed in time. The change may still come.
             StoreError: our own part was not kept.
         """
-        spread = Spread()
+        spread = ToldMembers()
         with one_error():
             async with trio.open_nursery() as nursery:
 
