@@ -1,12 +1,49 @@
 """A state that changes again and again, and the tasks that wait for its next change.
 
 A `trio.Event` fires once. The owner of a state that changes many times would have to put a new event in the
-place of each one that has fired; this class does that in one place.
+place of each one that has fired; this class does that in one place. And no task can wait for several events
+of Trio at once but by a task of its own for each, which takes longer than all else that follows a change.
 """
 
 from __future__ import annotations
 
-import trio
+from trio.lowlevel import checkpoint
+
+from gossipnode.concurrency.waker import Waker
+
+
+class NextChange:
+    """One change. It happens once, and is known to have happened from then on."""
+
+    __slots__ = ("_happened", "_wakers")
+
+    def __init__(self) -> None:
+        """It has not happened yet."""
+        self._happened = False
+        self._wakers: dict[Waker, None] = {}
+
+    def is_set(self) -> bool:
+        """Whether it has happened."""
+        return self._happened
+
+    def set(self) -> None:
+        """It happens: wake every task that waits for it. Harmless when repeated."""
+        self._happened = True
+        wakers, self._wakers = self._wakers, {}
+        for waker in wakers:
+            waker.wake()
+
+    async def wait(self) -> None:
+        """Wait until it has happened."""
+        await first_of(self)
+
+    def tell(self, waker: Waker) -> None:
+        """Have a waker called once it happens."""
+        self._wakers[waker] = None
+
+    def tell_no_more(self, waker: Waker) -> None:
+        """Forget a waker. Harmless if it was called."""
+        self._wakers.pop(waker, None)
 
 
 class ChangeEvent:
@@ -24,16 +61,16 @@ class ChangeEvent:
 
     def __init__(self) -> None:
         """Nothing has changed yet."""
-        self._pending = trio.Event()
+        self._pending = NextChange()
 
     @property
-    def pending(self) -> trio.Event:
-        """The event that the next change sets."""
+    def pending(self) -> NextChange:
+        """The change that comes next."""
         return self._pending
 
     def notify(self) -> None:
         """The state has changed: wake every task that waits for that."""
-        changed, self._pending = self._pending, trio.Event()
+        changed, self._pending = self._pending, NextChange()
         changed.set()
 
     async def wait(self) -> None:
@@ -41,13 +78,17 @@ class ChangeEvent:
         await self._pending.wait()
 
 
-async def first_of(*events: trio.Event) -> None:
-    """Wait until one of several events is set."""
-
-    async def wait_for(event: trio.Event) -> None:
-        await event.wait()
-        nursery.cancel_scope.cancel()
-
-    async with trio.open_nursery() as nursery:
-        for event in events:
-            nursery.start_soon(wait_for, event)
+async def first_of(*changes: NextChange) -> None:
+    """Wait until one of several changes has happened."""
+    for change in changes:
+        if change.is_set():
+            await checkpoint()
+            return
+    waker = Waker()
+    for change in changes:
+        change.tell(waker)
+    try:
+        await waker.sleep()
+    finally:
+        for change in changes:
+            change.tell_no_more(waker)

@@ -48,3 +48,24 @@ async def test_the_first_of_several_changes_is_enough() -> None:
     with trio.move_on_after(0) as patience:
         await first_of(one.pending, other.pending)
     assert patience.cancelled_caught
+
+
+async def test_waiting_for_several_changes_takes_no_task_for_each() -> None:
+    one, other = ChangeEvent(), ChangeEvent()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(first_of, one.pending, other.pending)
+        await wait_all_tasks_blocked()
+        assert len(nursery.child_tasks) == 1
+        assert not next(iter(nursery.child_tasks)).child_nurseries
+        one.notify()
+
+
+async def test_a_task_that_gives_up_waiting_is_not_woken_later() -> None:
+    one, other = ChangeEvent(), ChangeEvent()
+    with trio.move_on_after(0):
+        await first_of(one.pending, other.pending)
+    with trio.move_on_after(0) as patience:
+        one.notify()
+        other.notify()
+        await trio.sleep_forever()
+    assert patience.cancelled_caught

@@ -8,7 +8,7 @@ from functools import partial
 
 import trio
 
-from gossipnode.concurrency.change_event import ChangeEvent, first_of
+from gossipnode.concurrency.change_event import ChangeEvent, NextChange, first_of
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.turn import Cause
 from gossipnode.node.node import Node
@@ -91,7 +91,7 @@ class RoundsSeen:
             MACHINE.reset(token)
         self.changed.notify()
 
-    async def _follow(self, under_way: RoundUnderWay, machine: Machine, ended: trio.Event) -> None:
+    async def _follow(self, under_way: RoundUnderWay, machine: Machine, ended: NextChange) -> None:
         watch = under_way.watch
         changed = watch.changed.pending
         while watch.now().outcome is None and not ended.is_set():

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import trio
 
+from gossipnode.concurrency.change_event import NextChange
 from gossipnode.concurrency.nursery_errors import first_error
 from gossipnode.config.address import Address, parse_address
 from gossipnode.config.keys import SettingsError
@@ -69,7 +70,7 @@ class Machine:
     twin: bool = False
     """Whether its node bears the name of another machine's."""
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    ended: trio.Event = field(default_factory=trio.Event)
+    ended: NextChange = field(default_factory=NextChange)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,7 @@ class Machines:
             raise ValueError(f"{host} runs already")
         machine.running = True
         machine.starts += 1
-        machine.scope, machine.ended = trio.CancelScope(), trio.Event()
+        machine.scope, machine.ended = trio.CancelScope(), NextChange()
         self.network.revive(host)
         started = trio.Event()
         self._nursery.start_soon(self._run, machine, started)
