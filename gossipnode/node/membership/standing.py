@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
 
 from gossipnode.config.address import Address, AddressError, parse_address
 from gossipnode.config.settings import Settings
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Identity
 from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.peers.members import Members
+
+ADDRESSES_REMEMBERED: Final = 1024
+"""How many texts are parsed once. Where members are is looked at every few seconds, and rarely changes."""
 
 
 async def keep_channels(settings: Settings, cluster: ClusterState, members: Members) -> None:
@@ -48,10 +52,11 @@ def addresses(settings: Settings, cluster: ClusterState, members: Members) -> di
     if value is None:
         return {**settings.members, **settings.cluster.foreign}
     known = {name: member.address for name, member in value.members.items()} | dict(value.foreign)
+    configured = settings.members
     for name, address in known.items():
         choices = list(_parsed(members.said_addresses.get(name, ""), address))
-        if name in settings.members:
-            choices.append(settings.members[name])
+        if name in configured:
+            choices.append(configured[name])
         in_vain = members.in_vain.get(name, ())
         for choice in (*(each for each in choices if each not in in_vain), *choices[:1]):
             found[name] = choice
@@ -72,6 +77,12 @@ def look_elsewhere(members: Members) -> None:
 
 
 def _parsed(*texts: str) -> Iterator[Address]:
-    for text in texts:
-        with contextlib.suppress(AddressError):
-            yield parse_address(text)
+    return (address for text in texts if (address := _address(text)) is not None)
+
+
+@lru_cache(maxsize=ADDRESSES_REMEMBERED)
+def _address(text: str) -> Address | None:
+    try:
+        return parse_address(text)
+    except AddressError:
+        return None
