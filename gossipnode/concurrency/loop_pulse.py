@@ -7,6 +7,7 @@ the reading of it.
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 import trio
@@ -24,8 +25,9 @@ STALL_TOLD_SECONDS = 0.1
 class LoopPulse:
     """Feels the loop while `run` runs. Without it, no stall is ever noticed."""
 
-    def __init__(self) -> None:
-        """Nothing has been felt yet."""
+    def __init__(self, sleep_until: Callable[[float], Awaitable[None]] = trio.sleep_until) -> None:
+        """Nothing has been felt yet. `sleep_until` waits for a time of Trio's clock."""
+        self._sleep_until = sleep_until
         self._due = math.inf
         self._stall_ended = -math.inf
         self._stall = 0.0
@@ -35,7 +37,7 @@ class LoopPulse:
         try:
             while True:
                 self._due = trio.current_time() + PULSE_SECONDS
-                await trio.sleep_until(self._due)
+                await self._sleep_until(self._due)
                 now = trio.current_time()
                 if now - self._due > STALL_MIN_SECONDS:
                     self._stall, self._stall_ended = now - self._due + PULSE_SECONDS, now

@@ -152,7 +152,7 @@ class Node:
         self._health.follow(handlers)
         handlers |= ReflectionService(handlers).handlers()
         access = Access(parts.settings, parts.local.cluster)
-        self._pulse = LoopPulse()
+        self._pulse = LoopPulse(world.sleep_until)
         self._server = Server(
             handlers,
             authorize=access.authorize,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
@@ -55,6 +55,9 @@ class World:
     wall_clock: Callable[[], int]
     """Nanoseconds since 1970."""
     rng: random.Random
+    sleep_until: Callable[[float], Awaitable[None]] = trio.sleep_until
+    """Waits for a time of Trio's clock. What a node waits for most often goes by it: a simulated clock has a
+    wait of its own, which costs less."""
 
 
 class TcpNetwork:

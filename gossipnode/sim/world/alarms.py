@@ -14,6 +14,8 @@ from math import inf
 import trio
 from trio.lowlevel import current_clock, spawn_system_task
 
+from gossipnode.concurrency.waker import Waker
+
 
 class Alarms:
     """Calls by the time at which they are due, and in the order in which they were asked for."""
@@ -26,6 +28,12 @@ class Alarms:
     def at(self, time: float, call: Callable[[], None]) -> None:
         """Have `call` called at a time. It must neither wait nor raise."""
         heappush(self._due, (time, next(self._count), call))
+
+    async def sleep_until(self, time: float) -> None:
+        """Sleep until a time, as `trio.sleep_until` does, at a fourth of its cost: nothing is cancelled."""
+        waker = Waker()
+        self.at(time, waker.wake)
+        await waker.sleep()
 
     @property
     def next_at(self) -> float:

@@ -197,6 +197,7 @@ class Machines:
             open_store=open_store,
             wall_clock=self.clocks.wall_clock(machine.host),
             rng=random.Random(f"{self._seed} node {machine.host} {machine.starts}"),
+            sleep_until=self.links.alarms.sleep_until,
         )
 
     # The life of a node

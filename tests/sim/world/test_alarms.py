@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from functools import partial
 from math import inf
@@ -10,8 +11,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from gossipnode.concurrency.loop_pulse import LoopPulse
 from gossipnode.sim.world.alarms import Alarms, alarms_of_run
-from gossipnode.sim.world.scheduler import VirtualClock
+from gossipnode.sim.world.scheduler import MACHINE, VirtualClock, seeded_scheduler
 
 CLOCKS: list[Callable[[], trio.abc.Clock]] = [lambda: MockClock(autojump_threshold=0), VirtualClock]
 
@@ -87,3 +89,49 @@ def test_a_task_that_an_alarm_wakes_runs_at_its_time() -> None:
         return trio.current_time()
 
     assert trio.run(run, clock=VirtualClock()) == 60.0
+
+
+@pytest.mark.parametrize("clock", CLOCKS)
+def test_who_sleeps_by_alarms_wakes_at_its_time_or_is_cancelled(clock: Callable[[], trio.abc.Clock]) -> None:
+    async def run() -> list[float]:
+        alarms, begun = alarms_of_run(), trio.current_time()
+        times: list[float] = []
+        await alarms.sleep_until(begun + 2.0)
+        times.append(trio.current_time() - begun)
+        with trio.move_on_at(begun + 3.0):
+            await alarms.sleep_until(begun + 5.0)
+        times.append(trio.current_time() - begun)
+        await alarms.sleep_until(begun + 1.0)
+        times.append(trio.current_time() - begun)
+        await trio.sleep_until(begun + 6.0)
+        return times
+
+    assert trio.run(run, clock=clock()) == [2.0, 3.0, 3.0]
+
+
+def test_a_machine_that_stands_still_is_not_woken_by_its_alarm() -> None:
+    """A node notices that it stood still by an alarm that it has slept through."""
+
+    async def run() -> float:
+        clock = trio.lowlevel.current_clock()
+        assert isinstance(clock, VirtualClock)
+        scheduler = seeded_scheduler(random.Random(1), clock)
+        pulse = LoopPulse(alarms_of_run().sleep_until)
+
+        async def on_machine() -> None:
+            MACHINE.set("a")
+            await pulse.run()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(on_machine)
+            await trio.sleep(10.0)
+            assert pulse.stalled_seconds() == 0
+            scheduler.stop("a")
+            await trio.sleep(5.0)
+            scheduler.go_on("a")
+            await trio.lowlevel.checkpoint()
+            stalled = pulse.stalled_seconds()
+            nursery.cancel_scope.cancel()
+        return stalled
+
+    assert 5.0 <= trio.run(run, clock=VirtualClock()) <= 5.5
