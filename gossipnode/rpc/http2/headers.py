@@ -2,7 +2,9 @@
 
 hpack takes 3 to 4 us a field, which is more than all else of a small call. But nearly every block of a busy
 connection consists of indexed fields only. Such a block changes no table, so the same bytes mean the same
-until another block changes the table. This is the only module that imports hpack.
+until another block changes the table. So it is with a block that ends in literals which get no place in the
+table, such as metadata that a caller sends with every call; but they may differ each time, so that only the
+latest of such blocks is remembered. This is the only module that imports hpack.
 """
 
 import re
@@ -24,6 +26,9 @@ from gossipnode.rpc.status import MetadataValue
 # An octet of this value or above starts an indexed field (RFC 7541, 6.1). If every octet of a block is of
 # this kind, each one is a whole field.
 _INDEXED: Final = 0x80
+# An octet whose upper three bits are these begins a change of the table's size (RFC 7541, 6.3).
+_RESIZE: Final = 0x20
+_RESIZE_MASK: Final = 0xE0
 # The length of a literal has a prefix of seven bits; the rest follows in groups of seven (RFC 7541, 5.1).
 _LENGTH_BITS: Final = 7
 _SHORT_LENGTH: Final = 0x7F
@@ -136,13 +141,15 @@ class HeaderEncoder:
 class HeaderDecoder:
     """Decodes the header blocks of one direction of one connection."""
 
-    __slots__ = ("_decoder", "_heads", "_heads_bytes", "_limits", "_memory")
+    __slots__ = ("_decoder", "_heads", "_heads_bytes", "_latest", "_limits", "_memory")
 
     def __init__(self, limits: Limits, memory: MemoryAccount) -> None:
         self._memory = memory
         self._decoder = Decoder(limits.max_refused_list_bytes)
         self._limits = limits
         self._heads: dict[bytes, Head] = {}
+        # The latest block with literals, among the heads, and what it counts.
+        self._latest: tuple[bytes, int] | None = None
         # The blocks and the fields of `_heads`, as they count against the limit.
         self._heads_bytes = 0
 
@@ -165,27 +172,46 @@ class HeaderDecoder:
         except (HPACKError, IndexError, ValueError) as error:
             raise ConnectionFault(ErrorCodes.COMPRESSION_ERROR, "bad header block") from error
         entries = table.dynamic_entries
-        if size != table.maxsize or newest is not (entries[0] if entries else None):
-            self._heads.clear()
-            self._memory.give_back(self._heads_bytes * _HEAD_FACTOR)
-            self._heads_bytes = 0
+        changed = size != table.maxsize or newest is not (entries[0] if entries else None)
+        if changed:
+            self._forget_all()
         size = sum(map(_field_bytes, pairs))
         if size > self._limits.max_header_list_bytes:
             raise OversizedHead(size, self._limits.max_header_list_bytes)
         head = parse_head([(bytes(name), bytes(value)) for name, value in pairs])
         if block and min(block) >= _INDEXED:
             self._remember(block, head, size)
+        elif block and not changed and block[0] & _RESIZE_MASK != _RESIZE:
+            self._forget_latest()
+            if self._remember(block, head, size):
+                self._latest = block, len(block) + size
         return head
 
-    def _remember(self, block: bytes, head: Head, size: int) -> None:
-        """Keep `head` if there is room: a block of a few bytes may name many long fields."""
+    def _forget_all(self) -> None:
+        self._heads.clear()
+        self._memory.give_back(self._heads_bytes * _HEAD_FACTOR)
+        self._heads_bytes = 0
+        self._latest = None
+
+    def _forget_latest(self) -> None:
+        if self._latest is not None:
+            block, head_bytes = self._latest
+            self._latest = None
+            del self._heads[block]
+            self._memory.give_back(head_bytes * _HEAD_FACTOR)
+            self._heads_bytes -= head_bytes
+
+    def _remember(self, block: bytes, head: Head, size: int) -> bool:
+        """Keep `head` if there is room; gives whether. A block of a few bytes may name many long fields."""
         head_bytes = len(block) + size
         fits = self._heads_bytes + head_bytes <= self._limits.max_cached_head_bytes
         fits = fits and self._memory.fits(head_bytes * _HEAD_FACTOR)
-        if fits and len(self._heads) < self._limits.max_cached_header_blocks:
-            self._memory.take(head_bytes * _HEAD_FACTOR)
-            self._heads[block] = head
-            self._heads_bytes += head_bytes
+        if not fits or len(self._heads) >= self._limits.max_cached_header_blocks:
+            return False
+        self._memory.take(head_bytes * _HEAD_FACTOR)
+        self._heads[block] = head
+        self._heads_bytes += head_bytes
+        return True
 
 
 def _field_bytes(pair: HeaderTuple) -> int:

@@ -94,6 +94,46 @@ def test_heads_are_remembered_only_while_there_is_memory():
     assert memory.held > 0
 
 
+LITERAL = b"\0\x03key\x05value"  # a field that gets no place in the table
+
+
+def test_a_block_with_literals_is_decoded_once_until_the_table_changes(monkeypatch):
+    decoded = []
+    decode = Decoder.decode
+    monkeypatch.setattr(
+        Decoder, "decode", lambda self, *given, **named: decoded.append(1) or decode(self, *given, **named)
+    )
+    encoder, decoder = Encoder(), HeaderDecoder(Limits(), account())
+    decoder.decode(encoder.encode([("a", "1")]))
+    repeated = b"\xbe" + LITERAL  # index 62, the newest entry of the table
+    for _ in range(5):
+        assert decoder.decode(repeated).metadata == {"a": "1", "key": "value"}
+    assert len(decoded) == 2
+    decoder.decode(encoder.encode([("b", "2")]))
+    assert decoder.decode(repeated).metadata == {"b": "2", "key": "value"}
+
+
+def test_of_blocks_with_literals_the_latest_one_alone_is_remembered():
+    memory = account()
+    decoder = HeaderDecoder(Limits(), memory)
+    held = set()
+    for number in range(100, 400):
+        decoder.decode(b"\0\x03key\x03%d" % number)
+        held.add(memory.held)
+    assert len(held) == 1
+    assert len(decoder._heads) == 1
+
+
+def test_a_block_that_changes_the_size_of_the_table_is_decoded_each_time():
+    encoder, decoder = Encoder(), HeaderDecoder(Limits(), account())
+    decoder.decode(encoder.encode([("a", "1")]))
+    shrinks_and_grows = b"\x20\x3f\xe1\x1f" + LITERAL  # to 0 bytes, and to 4096 again
+    for _ in range(2):
+        assert decoder.decode(shrinks_and_grows).metadata == {"key": "value"}
+    with pytest.raises(ConnectionFault):
+        decoder.decode(b"\xbe")
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_block_is_a_head_or_a_fault(block):
