@@ -6,6 +6,7 @@ The coding is grpclib's, and a comment says why where ours differs. Nothing here
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from grpclib.const import Status
@@ -23,6 +24,8 @@ CONNECTION_FIELDS: Final = frozenset(
     ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"]
 )
 _HTTP2_NAMES: Final = CONNECTION_FIELDS | {"content-length", "host"}
+# Who sends metadata mostly sends the same with every call, and checking its characters takes long.
+_METADATA_REMEMBERED: Final = 64
 _TIMEOUT = re.compile(r"[0-9]{1,8}[HMSmun]")
 _UNITS: Final = ((1e-6, "u"), (1e-3, "m"))
 # An amount that needs more than four digits is given in the next coarser unit.
@@ -71,9 +74,14 @@ def encode_user_metadata(metadata: Mapping[str, str | bytes] | None) -> list[tup
     """User metadata as header fields. Raises ValueError or TypeError for what gRPC forbids in them."""
     if not metadata:
         return []
-    if reserved := _HTTP2_NAMES.intersection(metadata):
+    return list(_encoded(tuple(metadata.items())))
+
+
+@lru_cache(maxsize=_METADATA_REMEMBERED)
+def _encoded(metadata: tuple[tuple[str, str | bytes], ...]) -> tuple[tuple[str, str], ...]:
+    if reserved := _HTTP2_NAMES.intersection(name for name, _ in metadata):
         raise ValueError(f"metadata has a name that HTTP/2 keeps for itself: {min(reserved)}")
-    return list(encode_metadata(metadata))
+    return tuple(encode_metadata(metadata))
 
 
 def status_fields(

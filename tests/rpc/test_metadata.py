@@ -90,6 +90,17 @@ def test_a_message_that_is_no_unicode_is_told_all_the_same():
     assert status_fields(Status.INTERNAL, "no \udcff", headers_sent=True)[1] == [("grpc-message", "no ?")]
 
 
+def test_metadata_that_was_sent_before_can_be_added_to_and_differ():
+    sent = {"key": "a", "key-bin": b"a"}
+    fields = encode_user_metadata(sent)
+    fields.append(("more", "b"))
+    assert encode_user_metadata(sent) == [("key", "a"), ("key-bin", "YQ")]
+    assert encode_user_metadata({**sent, "key": "c"}) == [("key", "c"), ("key-bin", "YQ")]
+    for wrong in ({"key": b"a"}, {"key-bin": "a"}, {"key": ["a"]}):
+        with pytest.raises(TypeError):
+            encode_user_metadata(wrong)
+
+
 @pytest.mark.parametrize("name", ["connection", "transfer-encoding", "upgrade", "content-length", "host"])
 def test_metadata_has_no_name_that_http2_keeps_for_itself(name):
     with pytest.raises(ValueError, match=name):

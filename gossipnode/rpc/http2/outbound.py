@@ -44,6 +44,10 @@ class Outbound:
         self.floods = Floods(limits, now)
         self.send_window = frames.DEFAULT_WINDOW_BYTES
         self.receive_window: int = max(limits.connection_window_bytes, frames.DEFAULT_WINDOW_BYTES)
+        # What the peer may send on a new stream before anybody reads it.
+        self.first_window_bytes: int = max(
+            min(limits.first_window_bytes, limits.stream_window_bytes), frames.DEFAULT_WINDOW_BYTES
+        )
         self.peer_frame_bytes = frames.DEFAULT_FRAME_BYTES
         # Streams that have failed, and whose calls have not ended yet.
         self.failed_streams: int = 0
@@ -117,12 +121,6 @@ class Outbound:
         stream.fail(error)
 
     # Reading, which gives the peer its windows back.
-
-    @property
-    def first_window_bytes(self) -> int:
-        """What the peer may send on a new stream before anybody reads it."""
-        limits = self.limits
-        return max(min(limits.first_window_bytes, limits.stream_window_bytes), frames.DEFAULT_WINDOW_BYTES)
 
     def take(self, stream: Stream, max_messages: int) -> list[bytes]:
         """Up to `max_messages` whole messages of what has arrived on `stream`, without waiting.
