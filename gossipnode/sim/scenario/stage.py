@@ -46,10 +46,13 @@ class Stage:
     problems: list[str] = field(default_factory=list[str])
     """What steps expected and did not get."""
     rounds: RoundsSeen = field(init=False)
+    _known: frozenset[str] = field(init=False)
+    """The hosts that there are at some time of the run."""
 
     def __post_init__(self) -> None:
         """Make the machines of the configuration. None of them runs."""
         scenario = self.scenario
+        self._known = scenario.made().union(scenario.nodes)
         plan = ClusterPlan(scenario.nodes, scenario.groups, scenario.settings)
         self.machines = Machines(
             plan,
@@ -85,9 +88,8 @@ class Stage:
 
     def check_host(self, host: str) -> None:
         """Raise ScenarioError if no step ever makes a machine of that name."""
-        known = {*self.scenario.nodes, *self.scenario.made()}
-        if host not in known:
-            raise ScenarioError(f"there is no machine {host}: there are {', '.join(sorted(known))}")
+        if host not in self._known:
+            raise ScenarioError(f"there is no machine {host}: there are {', '.join(sorted(self._known))}")
 
     def node(self, host: str) -> Node | None:
         """The node that serves on a machine, if one does."""

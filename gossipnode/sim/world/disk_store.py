@@ -117,8 +117,9 @@ class DiskStore(MemoryStore):
             await self._commits.goes_on.wait()
 
     async def _pass_commit_time(self) -> None:
-        with trio.CancelScope(shield=True):
-            await self._wait_while_hanging()
+        if self._commits.hanging:
+            with trio.CancelScope(shield=True):
+                await self._wait_while_hanging()
         seconds = self._commits.begin()
         on_cut = self._commits.take_cut()
         if on_cut is not None:
