@@ -41,6 +41,7 @@ from gossipnode.node.query.queries import Queries
 from gossipnode.node.query.query_turns import QueryTurns
 from gossipnode.node.repair.repair import Repair, make_repair
 from gossipnode.node.replica.exchange import ReplicaExchange
+from gossipnode.node.replica.lineages import ReplicaLineages
 from gossipnode.node.replica.replica import Replica
 from gossipnode.node.replica.scan import ReplicaScan
 from gossipnode.node.world import World
@@ -59,6 +60,7 @@ class Parts:
     replica: Replica
     exchange: ReplicaExchange
     scan: ReplicaScan
+    lineages: ReplicaLineages
     membership: Membership
     coordination: Coordination
     hand_off: HandOff
@@ -112,6 +114,7 @@ def make_parts(
             replica.read, replica.write, lambda: local.cluster.boot.mark, members.refuse_overtaken
         ),
         scan=ReplicaScan(local, replica),
+        lineages=ReplicaLineages(local, replica),
         membership=membership,
         coordination=coordination,
         hand_off=HandOff(local, members, repair.sessions, membership),
@@ -145,7 +148,12 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         RoundService(repair.origin),
         DiscoveryService(parts.settings.node, parts.state, world.wall_clock()),
         ReplicaService(
-            parts.exchange, parts.scan, membership, parts.members, lambda: local.cluster.boot.mark
+            parts.exchange,
+            parts.scan,
+            parts.lineages,
+            membership,
+            parts.members,
+            lambda: local.cluster.boot.mark,
         ),
     )
     return {method: handler for each in endpoints for method, handler in each.handlers().items()}

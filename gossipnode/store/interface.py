@@ -15,6 +15,7 @@ from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.query.index_key import IndexKind, IndexRow
+from gossipnode.core.query.request_lineage import LineagePage
 from gossipnode.core.session.tree import Leaf, Tree
 
 LeafDigest: TypeAlias = Callable[[bytes, int], bytes]
@@ -45,6 +46,9 @@ class IndexState(Enum):
     BUILDING = "building"
     READY = "ready"
 
+
+LINEAGE_PAGE_BYTES = 256 << 10
+"""How much a page of lineages has, unless a single one is larger."""
 
 LOST_COMMITS_NOTE = "lost-commits"
 """The note that a store finds in itself after it was opened and commits at the end of its log were damaged.
@@ -135,6 +139,29 @@ class StoreSummary:
     roots: tuple[tuple[ShardId, str], ...]
 
 
+class Lineages(Protocol):
+    """What is kept beside records, see `Store.write`."""
+
+    async def of(self, shard: ShardId, entity: Entity) -> bytes:
+        """What is kept beside a record; empty if that is nothing."""
+        ...
+
+    async def page(self, shard: ShardId, *, after: Entity | None, since: int) -> LineagePage:
+        """What is kept beside records with a stamp of at least `since`, in the order of the tree.
+
+        The page comes after `after`, and has `LINEAGE_PAGE_BYTES` or a little more at most.
+        """
+        ...
+
+    async def keep(self, shard: ShardId, changes: Sequence[tuple[Entity, bytes, bytes]]) -> None:
+        """Change what is kept beside records, each time from one thing to another.
+
+        Where something else is kept by then, or no such record is held, nothing changes. Returns once that is
+        durable.
+        """
+        ...
+
+
 class Store(Protocol):
     """The records of one node. Many tasks may call it at once.
 
@@ -148,6 +175,7 @@ class Store(Protocol):
         *,
         stamp: int = 0,
         doubt_equal: bool = False,
+        lineages: Sequence[bytes] = (),
     ) -> list[WriteResult]:
         """Store each record that is newer than what is held. Returns once the commit is durable.
 
@@ -157,6 +185,9 @@ class Store(Protocol):
 
         With `doubt_equal`, the digests of a record that is held already are computed again. A session sends a
         record only where digests differ, so one that turns out equal shows that a kept digest is wrong.
+
+        `lineages` has one entry a record: what is kept beside it in the same transaction, if the record is
+        held afterwards. An empty one leaves what is there. A store knows nothing of what they say.
 
         Once the write has been handed to the store, a cancellation takes effect only after the commit,
         because the records may be stored already.
@@ -247,6 +278,11 @@ class Store(Protocol):
 
         It never falls, over restarts either, unless the files are those of an earlier time.
         """
+        ...
+
+    @property
+    def lineages(self) -> Lineages:
+        """What is kept beside records."""
         ...
 
     # Tag indexes

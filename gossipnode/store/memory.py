@@ -7,7 +7,7 @@ hold real data, since nothing outlives the process.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from itertools import islice, repeat
 
 import trio
 
@@ -31,8 +31,9 @@ from gossipnode.store.interface import (
     StoreFullError,
     no_index_rows,
 )
-from gossipnode.store.memory_image import HeldShard, MemoryImage, by_slot, page_of, unhashed_of
-from gossipnode.store.memory_index import WantedIndex
+from gossipnode.store.memory_image import HeldShard, MemoryImage, unhashed_of
+from gossipnode.store.memory_index import WantedIndex, page_of
+from gossipnode.store.memory_lineages import MemoryLineages
 from gossipnode.store.prepared import (
     INDEXES_PER_SHARD_MAX,
     PreparedRecord,
@@ -60,6 +61,7 @@ class MemoryStore:
         self._index_rows = index_rows
         self.commit_seconds = commit_seconds
         self._image = image or MemoryImage()
+        self.lineages = MemoryLineages(self._image, self._begin, self._commit)
         self._full = False
         self.disk_changed = ChangeEvent()
         self._closed = ""
@@ -105,17 +107,13 @@ class MemoryStore:
     async def damaged_records(self, *, limit: int) -> DamagedRecords:
         """See `Store.damaged_records`. Ordered by shard, slot and entity."""
         await self._begin()
-        names = [
-            entity.text for _, held in sorted(self._image.shards.items()) for entity in by_slot(held.aside)
-        ]
+        names = [name for _, names in sorted(self._image.aside_names().items()) for name in names]
         return DamagedRecords(len(names), tuple(names[:limit]))
 
     async def damaged_shards(self) -> dict[ShardId, str]:
         """See `Store.damaged_shards`."""
         await self._begin()
-        return {
-            shard: by_slot(held.aside)[0].text for shard, held in self._image.shards.items() if held.aside
-        }
+        return {shard: names[0] for shard, names in self._image.aside_names().items()}
 
     @property
     def disk(self) -> DiskState:
@@ -128,14 +126,19 @@ class MemoryStore:
         *,
         stamp: int = 0,
         doubt_equal: bool = False,
+        lineages: Sequence[bytes] = (),
     ) -> list[WriteResult]:
         """See `Store.write`."""
         self._check_open()
         await trio.lowlevel.checkpoint_if_cancelled()
-        prepared = [prepare_record(shard, record) for shard, record in shard_records]
+        pairs = zip(shard_records, lineages or repeat(b""), strict=False)
+        prepared = [prepare_record(*shard_record, lineage) for shard_record, lineage in pairs]
         await self._commit(growing=bool(shard_records))
         self._image.raise_stamp(stamp)
         results = [self._put(each, doubt_equal) for each in prepared]
+        for each, result in zip(prepared, results, strict=True):
+            if each.lineage and result.outcome.taken:
+                self._image.put_lineage(each.shard, each.record.entity, each.lineage)
         self._image.count_commit(any(result.outcome is WriteOutcome.STORED for result in results))
         return results
 

@@ -33,6 +33,8 @@ class Kept(NamedTuple):
     record: Record | None
     aside: Record | None
     """The version that was set aside as damaged."""
+    lineage: bytes | None
+    """What is kept beside `record`."""
     rotten: bytes | None
     """What has become of the payload of `record` on the disk, if that is not what was written."""
 
@@ -47,6 +49,7 @@ class HeldShard:
         "_tree",
         "aside",
         "indexes",
+        "lineages",
         "order",
         "records",
         "rotten",
@@ -66,6 +69,8 @@ class HeldShard:
         """Records that were found damaged. They are held no more, but their versions stay known."""
         self.rotten: dict[Entity, bytes] = {}
         """The payloads that are not what was written, as they are on the disk. Nobody has met them yet."""
+        self.lineages: dict[Entity, bytes] = {}
+        """What is kept beside records."""
         self.indexes: dict[str, WantedIndex] = {}
         self._leaves: dict[Entity, Leaf] = {}
         self._slot_order: dict[int, list[Entity]] = {}
@@ -81,6 +86,7 @@ class HeldShard:
         other.unhashed = dict(self.unhashed)
         other.aside = dict(self.aside)
         other.rotten = dict(self.rotten)
+        other.lineages = dict(self.lineages)
         other.indexes = {tag: index.copy() for tag, index in self.indexes.items()}
         other._leaves = dict(self._leaves)
         other._slot_order = {slot: list(order) for slot, order in self._slot_order.items()}
@@ -97,7 +103,12 @@ class HeldShard:
 
     def kept(self, entity: Entity) -> Kept:
         """All that is kept of an entity."""
-        return Kept(self.records.get(entity), self.aside.get(entity), self.rotten.get(entity))
+        return Kept(
+            self.records.get(entity),
+            self.aside.get(entity),
+            self.lineages.get(entity),
+            self.rotten.get(entity),
+        )
 
     def keep(self, entity: Entity, kept: Kept) -> None:
         """Keep this of an entity, whatever there was."""
@@ -118,6 +129,7 @@ class HeldShard:
             self.records[entity] = kept.record
             self.tombstones += kept.record.deleted
         _set(self.aside, entity, kept.aside)
+        _set(self.lineages, entity, kept.lineage)
         _set(self.rotten, entity, kept.rotten)
         for index in self.indexes.values():
             index.forget(entity)
@@ -248,6 +260,14 @@ class MemoryImage:
         for held in self.shards.values():
             held.forget_digests()
 
+    def aside_names(self) -> dict[ShardId, list[str]]:
+        """The names of records that are set aside, by shard, in the order of its tree."""
+        return {
+            shard: [entity.text for entity in by_slot(held.aside)]
+            for shard, held in self.shards.items()
+            if held.aside
+        }
+
     def held(self, shard: ShardId) -> HeldShard:
         """What is held of a shard. If that is nothing, writes to it are lost."""
         return self.shards.get(shard) or HeldShard()
@@ -282,11 +302,18 @@ class MemoryImage:
 
     def put(self, shard: ShardId, record: Record) -> None:
         """Hold a record, in the place of any other version of it."""
-        self._keep(shard, record.entity, Kept(record, None, None))
+        lineage = self.held(shard).lineages.get(record.entity)
+        self._keep(shard, record.entity, Kept(record, None, lineage, None))
+
+    def put_lineage(self, shard: ShardId, entity: Entity, lineage: bytes) -> None:
+        """Keep this beside a record that is held."""
+        held = self.shards[shard].lineages
+        self._remember(partial(self._restore_lineage, shard, entity, held.get(entity)))
+        held[entity] = lineage
 
     def set_aside(self, shard: ShardId, entity: Entity) -> None:
         """Hold a damaged record no more, and remember its version."""
-        self._keep(shard, entity, Kept(None, self.shards[shard].records[entity], None))
+        self._keep(shard, entity, Kept(None, self.shards[shard].records[entity], None, None))
 
     def drop(self, shard: ShardId) -> None:
         """Hold nothing of a shard any more."""
@@ -326,36 +353,12 @@ class MemoryImage:
         self.shards.setdefault(shard, HeldShard()).keep(entity, kept)
         self.forget_empty(shard)
 
+    def _restore_lineage(self, shard: ShardId, entity: Entity, lineage: bytes | None) -> None:
+        _set(self.shards[shard].lineages, entity, lineage)
+
     def _restore_indexes(self, shard: ShardId, indexes: dict[str, WantedIndex]) -> None:
         self.shards.setdefault(shard, HeldShard()).indexes = indexes
         self.forget_empty(shard)
-
-
-def page_of(
-    hits: list[IndexHit],
-    low: bytes,
-    high: bytes,
-    after: IndexHit | None,
-    limit: int,
-    *,
-    descending: bool,
-) -> list[IndexHit]:
-    """A page of `Store.find`, from all rows of an index in ascending order."""
-    start = bisect_left(hits, low, key=_key_of)
-    end = bisect_right(hits, high, key=_key_of)
-    if not descending:
-        start = start if after is None else max(start, bisect_right(hits, after))
-        return hits[start : min(end, start + limit)]
-    # Keys descend, but the entities of one key still ascend.
-    found = sorted(hits[start:end], key=_key_of, reverse=True)
-    if after is not None:
-        key, entity = after
-        found = [hit for hit in found if hit.key < key or (hit.key == key and hit.entity > entity)]
-    return found[:limit]
-
-
-def _key_of(hit: IndexHit) -> bytes:
-    return hit.key
 
 
 def _rows(record: Record, tag: str, index_rows: IndexRows) -> frozenset[IndexRow]:

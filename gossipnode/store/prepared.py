@@ -23,9 +23,11 @@ class PreparedRecord(NamedTuple):
     problem: str
     can_be_held: bool = True
     """Whether a store can hold anything under this shard and entity. If not, there is no slot either."""
+    lineage: bytes = b""
+    """What is kept beside the record, see `Store.write`."""
 
 
-def prepare_record(shard: ShardId, record: Record) -> PreparedRecord:
+def prepare_record(shard: ShardId, record: Record, lineage: bytes = b"") -> PreparedRecord:
     """Judge a record and work out where it belongs."""
     problem = ""
     try:
@@ -35,7 +37,7 @@ def prepare_record(shard: ShardId, record: Record) -> PreparedRecord:
         problem = str(error)
         if not _can_be_held(shard, record):
             return PreparedRecord(shard, record, 0, problem, can_be_held=False)
-    return PreparedRecord(shard, record, slot_of(record.entity), problem)
+    return PreparedRecord(shard, record, slot_of(record.entity), problem, lineage=lineage)
 
 
 def check_shard(shard: ShardId) -> None:

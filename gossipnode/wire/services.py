@@ -172,6 +172,7 @@ REPORT = _method(node.RoundServiceBase, "Report", node.ReportRequest, node.Repor
 _replica = replica.DESCRIPTOR.services_by_name["ReplicaService"]
 REPLICA_EXCHANGE = _pb_method(_replica, "Exchange", replica.ExchangeRequest, replica.ExchangeReply)
 REPLICA_SCAN = _pb_method(_replica, "Scan", replica.ScanRequest, replica.ScanPage)
+REPLICA_LINEAGES = _pb_method(_replica, "Lineages", replica.LineagesRequest, replica.LineagesReply)
 REPLICA_HELLO = _pb_method(_replica, "Hello", replica.HelloMessage, replica.HelloMessage)
 REPLICA_JOIN = _pb_method(_replica, "Join", replica.JoinRequest, replica.JoinReply)
 REPLICA_EPOCH = _pb_method(_replica, "Epoch", cluster.EpochRequest, cluster.EpochReply)

@@ -23,8 +23,8 @@ MOVE_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         (
             "node/replica/replica.py",
             "                refusal = self.refusal(request.shard, request.fence, local=local)\n"
-            "                if refusal",
-            "                refusal = None\n                if refusal",
+            "                answers",
+            "                refusal = None\n                answers",
         ),
         faults=("late-commit",),
     ),

@@ -98,9 +98,9 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "request-ids",
         "A write that a client tries again is done again.",
         (
-            "node/replica/request_memory.py",
-            "if kept is None or kept.until <= now:",
-            "if kept is None or kept.until > 0:",
+            "node/local/request_memory.py",
+            "Lineage((), held.stamp) if kept is None else kept.of(held)",
+            "Lineage((), held.stamp)",
         ),
         faults=REQUESTS,
     ),
@@ -175,8 +175,8 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "A write whose caller is gone is kept without the clock hearing of it.",
         (
             "node/local/record_writer.py",
-            "stamp=self._clock.last, doubt_equal=doubt_equal)\n",
-            "stamp=self._clock.last, doubt_equal=doubt_equal)\n"
+            "doubt_equal=doubt_equal, lineages=lineages\n        )\n",
+            "doubt_equal=doubt_equal, lineages=lineages\n        )\n"
             "        import trio\n\n"
             "        await trio.lowlevel.checkpoint()\n",
         ),

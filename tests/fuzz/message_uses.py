@@ -42,7 +42,7 @@ from gossipnode.wire.query.criteria_codec import decode_criteria, encode_criteri
 from gossipnode.wire.query.query_codec import decode_query
 from gossipnode.wire.query.scan_codec import decode_candidates, decode_search, encode_search
 from gossipnode.wire.record_codec import decode_import, decode_strategy
-from gossipnode.wire.replica_codec import (
+from gossipnode.wire.replica.replica_codec import (
     add_reply,
     add_request,
     decode_reply,

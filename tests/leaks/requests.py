@@ -61,7 +61,7 @@ REMEMBERED = {
     "gossipnode.core.model.version.Version": _VALUES,
     "builtins.tuple": 2 * _VALUES,
     # What each replica remembers of requests is kept by the record.
-    "gossipnode.node.replica.request_memory._OfRecord": NODES * KEYS,
+    "gossipnode.core.query.request_lineage.KeptLineage": NODES * KEYS,
     # Made when they are first needed.
     "gossipnode.store.memory_index.WantedIndex": 2 * NODES,
     # A store keeps the leaf of each record that it has hashed.

@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteResult
-from gossipnode.core.query.request_lineage import Lineage
+from gossipnode.core.query.request_lineage import REQUEST_ID_MAX_CHARACTERS, KnownRequest, Lineage
 from gossipnode.core.query.search import Place
 
 READ_MAX_RECORDS = 64
@@ -73,6 +73,13 @@ class WriteRecords:
     request_id: str = ""
     created: bool = False
     before: Lineage | None = None
+
+    @property
+    def known(self) -> KnownRequest | None:
+        """The client's request as replicas remember it. They remember no id that is empty or too long."""
+        if len(self.records) != 1 or not 0 < len(self.request_id) <= REQUEST_ID_MAX_CHARACTERS:
+            return None
+        return KnownRequest(self.request_id, self.created, self.records[0].version.stamp)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.members import Members
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.replica.exchange import Mark, ReplicaExchange
+from gossipnode.node.replica.lineages import ReplicaLineages
 from gossipnode.node.replica.scan import ReplicaScan
 from gossipnode.rpc import CallContext, RpcError, Status
 from gossipnode.wire import services
@@ -27,6 +28,7 @@ class ReplicaService:
         self,
         exchange: ReplicaExchange,
         scan: ReplicaScan,
+        lineages: ReplicaLineages,
         membership: Membership,
         members: Members,
         mark: Mark,
@@ -36,6 +38,7 @@ class ReplicaService:
         self._mark = mark
         self._exchange = exchange
         self._scan = scan
+        self._lineages = lineages
         self._hellos = membership.hellos
         self._members = membership.members
         self._epochs = membership.epochs
@@ -46,6 +49,7 @@ class ReplicaService:
         return {
             **self._exchange.handlers(),
             services.REPLICA_SCAN: self._scan.serve,
+            services.REPLICA_LINEAGES: self._lineages.serve,
             services.REPLICA_HELLO: self.hello,
             services.REPLICA_JOIN: self.join,
             services.REPLICA_EPOCH: self.epoch,

@@ -13,6 +13,7 @@ from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.ring.round import Hop
+from gossipnode.node.hand_off.copy_lineages import copy_lineages
 from gossipnode.node.hand_off.raise_floors import raise_floors
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers import call_metadata
@@ -66,8 +67,10 @@ class Filler:
             reason = await raise_floors(self._local, peer, placement)
             if not reason:
                 hop = await compare_fenced(self._sessions, self._members, peer, placement)
-                done += hop.complete
                 reason = "" if hop.complete else hop.reason or "incomplete"
+            if not reason:
+                reason = await copy_lineages(self._local, self._members, peer, placement)
+                done += not reason
             if reason:
                 self._log.info(
                     "shard not filled from a member yet",

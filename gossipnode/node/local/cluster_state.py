@@ -92,6 +92,8 @@ class ClusterState:
         Raises:
             NotFormedError: it is not formed after `seconds`.
         """
+        if self.view.formed and self.cleared:
+            return  # Nearly always, and each request asks.
         with trio.move_on_after(seconds):
             while not self.view.formed:
                 await self.changed.wait()

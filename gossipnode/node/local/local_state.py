@@ -11,6 +11,7 @@ from gossipnode.node.local.fill_state import FillState
 from gossipnode.node.local.floor_keeper import FloorKeeper
 from gossipnode.node.local.index_keeper import IndexKeeper
 from gossipnode.node.local.record_writer import RecordWriter
+from gossipnode.node.local.request_memory import RequestMemory
 from gossipnode.node.local.shard_map import ShardMap
 from gossipnode.store.interface import Store
 
@@ -29,6 +30,7 @@ class LocalState:
     floors: FloorKeeper
     fill: FillState
     indexes: IndexKeeper
+    requests: RequestMemory
 
 
 def local_state(
@@ -50,4 +52,5 @@ def local_state(
         floors=FloorKeeper(store, clock),
         fill=FillState(shards, store),
         indexes=IndexKeeper(shards, store),
+        requests=RequestMemory(store, clock),
     )

@@ -28,10 +28,16 @@ class RecordWriter:
         self._log = structlog.get_logger("gossipnode.store")
 
     async def write(
-        self, shard_records: Sequence[tuple[ShardId, Record]], *, doubt_equal: bool = False
+        self,
+        shard_records: Sequence[tuple[ShardId, Record]],
+        *,
+        doubt_equal: bool = False,
+        lineages: Sequence[bytes] = (),
     ) -> list[WriteResult]:
         """Store records of our own or of a peer; see `Store.write`. Our clock moves on past their stamps."""
-        results = await self._store.write(shard_records, stamp=self._clock.last, doubt_equal=doubt_equal)
+        results = await self._store.write(
+            shard_records, stamp=self._clock.last, doubt_equal=doubt_equal, lineages=lineages
+        )
         stored = [
             (shard, record)
             for (shard, record), result in zip(shard_records, results, strict=True)

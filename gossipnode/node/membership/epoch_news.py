@@ -43,6 +43,14 @@ class _Comparison:
     answered: bool = False
 
 
+@dataclass(slots=True)
+class ToldMembers:
+    """Which members were told of a value, and which of them have it now."""
+
+    asked: set[str] = field(default_factory=set[str])
+    have: set[str] = field(default_factory=set[str])
+
+
 class EpochNews:
     """Keeps the epoch of this node and those of the other members alike."""
 
@@ -183,25 +191,26 @@ class EpochNews:
             await self._keep_channels()
         return took
 
-    async def spread(self, value: ClusterMetadata) -> int:
-        """Tell every member of a value; gives how many have it now, this node included if it is a member.
+    async def spread(self, value: ClusterMetadata, spread: ToldMembers | None = None) -> int:
+        """Tell every member of a decided value; gives how many have it now, this node included if it is one.
 
-        One that does not answer in `SPREAD_SECONDS` asks when it hears a hello.
+        One that does not answer in `SPREAD_SECONDS` asks when it hears a hello. Members that `spread` has
+        already are not told again.
         """
-        took = int(value.is_member(self._cluster.own))
+        spread = spread or ToldMembers()
 
         async def tell(peer: Peer) -> None:
-            nonlocal took
-            if await self.announce(peer):
-                took += 1
+            if await self.announce(peer, value):
+                spread.have.add(peer.name)
 
         with trio.move_on_after(SPREAD_SECONDS):
             async with trio.open_nursery() as nursery:
-                for name in value.members:
+                for name in [name for name in value.members if name not in spread.asked]:
                     peer = self._members.peers.get(name)
                     if peer is not None and not peer.foreign:
+                        spread.asked.add(name)
                         nursery.start_soon(tell, peer)
-        return took
+        return len(spread.have) + value.is_member(self._cluster.own)
 
     async def spread_to_majority(self, value: ClusterMetadata) -> None:
         """Tell members of a value until a majority of them has it. Then this node may go: nobody needs it."""
@@ -210,9 +219,9 @@ class EpochNews:
                 return
             await trio.sleep(EPOCH_SECONDS)
 
-    async def announce(self, peer: Peer) -> bool:
-        """Tell a member of our epoch; gives whether it has it, or a newer one."""
-        value = self._cluster.metadata
+    async def announce(self, peer: Peer, decided: ClusterMetadata | None = None) -> bool:
+        """Tell a member of what was `decided`, or of our epoch; gives whether it has that, or a newer one."""
+        value = decided or self._cluster.metadata
         if value is None:
             return False
         try:

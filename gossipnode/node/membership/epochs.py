@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from gossipnode.concurrency.loop_steps import in_short_steps
+from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.cluster.changes import Change
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata
 from gossipnode.core.cluster.deciding.acceptor import AcceptorState, answer
@@ -31,7 +32,7 @@ from gossipnode.core.cluster.deciding.proposer import Attempt, Decided, Learned,
 from gossipnode.core.cluster.targets import Standing
 from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.membership.attempt_run import run_attempt
-from gossipnode.node.membership.epoch_news import EpochNews
+from gossipnode.node.membership.epoch_news import EpochNews, ToldMembers
 from gossipnode.node.peers.members import Members
 from gossipnode.node.refusals.request_errors import NotFormedError, TooFewMembersError
 from gossipnode.store.interface import StoreError
@@ -117,11 +118,22 @@ class Epochs:
             TooFewMembersError: too few members agreed in time. The change may still come.
             StoreError: our own part was not kept.
         """
-        async with self._changing:
-            value = await self._decide_change(change)
-        return value, await self._news.spread(value)
+        spread = ToldMembers()
+        with one_error():
+            async with trio.open_nursery() as nursery:
 
-    async def _decide_change(self, change: Change) -> ClusterMetadata:
+                def decided(value: ClusterMetadata) -> None:
+                    nursery.start_soon(self._news.spread, value, spread)
+
+                async with self._changing:
+                    value = await self._decide_change(change, decided)
+        # Those that are members only now were not to be reached before this node took the value over.
+        return value, await self._news.spread(value, spread)
+
+    async def _decide_change(
+        self, change: Change, decided: Callable[[ClusterMetadata], None]
+    ) -> ClusterMetadata:
+        """Make attempts until the change stands. `decided` is called as soon as it does."""
         problem, tried, highest = "no attempt was made", 0, NO_BALLOT
         with trio.move_on_after(CHANGE_SECONDS):
             while True:
@@ -138,6 +150,9 @@ class Epochs:
                 highest = self._seen(attempt, highest)
                 match attempt.outcome:
                     case Decided(value, own):
+                        if own:
+                            # The others take it over while this node does.
+                            decided(value)
                         await self._news.adopt(value, 0)
                         if own:
                             return value

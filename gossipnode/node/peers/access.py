@@ -22,6 +22,7 @@ _MEMBERS_ONLY = frozenset(
         services.REPORT,
         services.REPLICA_EXCHANGE,
         services.REPLICA_SCAN,
+        services.REPLICA_LINEAGES,
         services.REPLICA_HELLO,
         services.REPLICA_EPOCH,
     )

@@ -22,7 +22,7 @@ from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import (
     ExchangeRequest,
     ReplicaReply,
 )
-from gossipnode.wire.replica_codec import add_request, decode_reply, request_size
+from gossipnode.wire.replica.replica_codec import add_request, decode_reply, request_size
 from gossipnode.wire.services import REPLICA_EXCHANGE
 from gossipnode.wire.wire_errors import WireError
 

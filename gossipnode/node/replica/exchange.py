@@ -40,7 +40,7 @@ from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import (
     ExchangeRequest,
     ReplicaRequest,
 )
-from gossipnode.wire.replica_codec import add_reply, decode_request, reply_size, request_size
+from gossipnode.wire.replica.replica_codec import add_reply, decode_request, reply_size, request_size
 from gossipnode.wire.wire_errors import WireError
 
 EXCHANGE_HANDLED_AT_ONCE = 64

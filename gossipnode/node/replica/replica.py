@@ -5,7 +5,9 @@ A request that was made in another view of the cluster than ours is refused, see
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from gossipnode.core.cluster.fence import view_conflict
 from gossipnode.core.cluster.targets import Standing
@@ -22,9 +24,10 @@ from gossipnode.core.query.replica_messages import (
     Wanted,
     WriteRecords,
 )
+from gossipnode.core.query.request_lineage import KeptLineage
 from gossipnode.node.local.local_state import LocalState
-from gossipnode.node.replica.request_memory import RequestMemory
 from gossipnode.rpc import Status
+from gossipnode.wire.replica.lineage_codec import encode_kept
 
 READ_REPLY_MAX_BYTES = 1 << 20
 """Records in one answer of a replica. One record is always sent, whatever its size."""
@@ -41,7 +44,7 @@ class Replica:
         self._writer = local.writer
         self._clock = local.clock
         self._floors = local.floors
-        self._requests = RequestMemory()
+        self._requests = local.requests
 
     @property
     def cleared(self) -> bool:
@@ -102,7 +105,7 @@ class Replica:
         lineage = None
         if request.clock and len(entities) == 1:
             version = None if found[0] is None else found[0].version
-            lineage = self._requests.lineage(request.shard, entities[0], version)
+            lineage = await self._requests.lineage(request.shard, entities[0], version)
         return RecordsRead(held, lineage, floor)
 
     async def write(
@@ -119,34 +122,33 @@ class Replica:
             self.refusal(request.shard, request.fence, local=local) for request in requests
         ]
         accepted = [request for request, answer in zip(requests, answers, strict=True) if answer is None]
-        results = await self._writer.write(
-            [(request.shard, record) for request in accepted for record in request.records]
-        )
-        at = 0
+        kept = [await self._requests.to_keep(request) for request in accepted]
+        results = await self._store_all(accepted, kept)
         for position, request in enumerate(requests):
             if answers[position] is None:
-                part = results[at : at + len(request.records)]
-                at += len(part)
+                part = results.popleft()
                 # The view may have changed during the write, and a new replica may already have copied from
                 # us without these records; so do not acknowledge.
                 refusal = self.refusal(request.shard, request.fence, local=local)
-                if refusal is None:
-                    self._remember(request, part)
                 answers[position] = refusal or RecordsWritten(tuple(part))
         return [answer for answer in answers if answer is not None]
 
-    def _remember(self, request: WriteRecords, results: Sequence[WriteResult]) -> None:
-        """Remember the write of one record, and the client's request, if we hold that version now."""
-        if request.before is not None and len(results) == 1 and results[0].outcome.taken:
-            (record,) = request.records
-            self._requests.took(
-                request.shard,
-                record.entity,
-                record.version,
-                request.before,
-                request.request_id,
-                created=request.created,
-            )
+    async def _store_all(
+        self, requests: Sequence[WriteRecords], kept: Sequence[KeptLineage | None]
+    ) -> deque[list[WriteResult]]:
+        """Store the records of all requests in one commit, with what is kept beside them."""
+        records: list[tuple[ShardId, Record]] = []
+        lineages: list[bytes] = []
+        for request, lineage in zip(requests, kept, strict=True):
+            records += [(request.shard, record) for record in request.records]
+            lineages += [encode_kept(lineage) if lineage else b""] * len(request.records)
+        results = iter(await self._writer.write(records, lineages=lineages))
+        parts = deque(list(islice(results, len(request.records))) for request in requests)
+        for request, part, lineage in zip(requests, parts, kept, strict=True):
+            # Remembered even if the write is refused in the end: its next try has to know its own work.
+            if lineage is not None and part[0].outcome.taken:
+                self._requests.took(request.shard, request.records[0].entity, lineage)
+        return parts
 
 
 def _held(wanted: Wanted, record: Record | None) -> Record | Same | None:

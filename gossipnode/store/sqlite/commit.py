@@ -19,6 +19,7 @@ from gossipnode.store.prepared import PreparedRecord
 from gossipnode.store.sqlite.disk.file import WAL_CHECKPOINT_PAGES, WAL_KEPT_BYTES
 from gossipnode.store.sqlite.jobs import ChangeJob, DigestJob, Job, LogJob, StepJob, WriteJob
 from gossipnode.store.sqlite.tables.index_table import Change, follow_changes, indexes_of
+from gossipnode.store.sqlite.tables.lineage_rows import put_lineages
 from gossipnode.store.sqlite.tables.rows import (
     HeldLeaf,
     LeafPlace,
@@ -159,12 +160,20 @@ class Committer:
         held = held_leaves(self._connection, list(places))
         aside = aside_versions(self._connection, places - held.keys())
         changed: dict[LeafPlace, Record] = {}
+        lineages: dict[LeafPlace, bytes] = {}
         for job, rows in zip(jobs, placed, strict=True):
             job.results = [_decide(place, prepared, held, aside, changed) for place, prepared in rows]
             assert len(job.results) == len(job.records)
+            for (place, prepared), result in zip(rows, job.results, strict=True):
+                if prepared.lineage and place is not None and result.outcome.taken:
+                    lineages[place] = prepared.lineage
         if changed:
-            self._store(held, changed)
+            self._store(held, changed, lineages)
             forget_aside(self._connection, aside.keys() & changed.keys())
+        put_lineages(
+            self._connection,
+            [(held[place].rid, lineage) for place, lineage in lineages.items() if place not in changed],
+        )
         self._forget_digests(jobs, placed, held, changed)
         return bool(changed)
 
@@ -204,7 +213,12 @@ class Committer:
             sids[prepared.shard] = sid
         return LeafPlace(sid, prepared.slot, key) if key else None
 
-    def _store(self, held: dict[LeafPlace, HeldLeaf], changed: dict[LeafPlace, Record]) -> None:
+    def _store(
+        self,
+        held: dict[LeafPlace, HeldLeaf],
+        changed: dict[LeafPlace, Record],
+        lineages: dict[LeafPlace, bytes],
+    ) -> None:
         leaves: list[Sequence[SqlValue]] = []
         payloads: list[Sequence[SqlValue]] = []
         new_payloads: list[Sequence[SqlValue]] = []
@@ -219,10 +233,10 @@ class Committer:
             if before is None:
                 rid += 1
                 leaves.append((*place, *version, rid))
-                new_payloads.append((rid, record.payload))
+                new_payloads.append((rid, record.payload, lineages.get(place)))
             else:
                 leaves.append((*place, *version, before.rid))
-                payloads.append((before.rid, record.payload))
+                payloads.append((before.rid, record.payload, lineages.get(place)))
             count = counts.setdefault(place[:2], [0, 0, 0])
             count[1 if version.delete_time else 0] += 1
             if before is not None:
@@ -230,7 +244,7 @@ class Committer:
             count[2] += before is None or before.hashed
         execute_rows(self._connection, _LEAF_SQL, leaves)
         execute_rows(self._connection, _PAYLOAD_SQL, payloads)
-        execute_rows(self._connection, _NEW_PAYLOAD_SQL, new_payloads, filler=(None, None))
+        execute_rows(self._connection, _NEW_PAYLOAD_SQL, new_payloads, filler=(None, None, None))
         # The statement adds to the counters, so the row that fills it up must add nothing.
         slots = [(*slot, *count) for slot, count in counts.items()]
         execute_rows(self._connection, _SLOT_SQL, slots, filler=(*slots[-1][:2], 0, 0, 0))
@@ -309,14 +323,16 @@ _LEAF_SQL = RowsSql(
     " digest = excluded.digest, sha = NULL",
 )
 _PAYLOAD_SQL = RowsSql(
-    "INSERT INTO payload (rid, bytes) VALUES ", "(?,?)", " ON CONFLICT DO UPDATE SET bytes = excluded.bytes"
+    "INSERT INTO payload (rid, bytes, lineage) VALUES ",
+    "(?,?,?)",
+    " ON CONFLICT DO UPDATE SET bytes = excluded.bytes, lineage = coalesce(excluded.lineage, lineage)",
 )
 # A number that is in use already is an error: the row is that of another record. The rows that only fill the
 # statement up have no number.
 _NEW_PAYLOAD_SQL = RowsSql(
-    "WITH new(rid, bytes) AS (VALUES ",
-    "(?,?)",
-    ") INSERT INTO payload (rid, bytes) SELECT rid, bytes FROM new WHERE rid IS NOT NULL",
+    "WITH new(rid, bytes, lineage) AS (VALUES ",
+    "(?,?,?)",
+    ") INSERT INTO payload (rid, bytes, lineage) SELECT rid, bytes, lineage FROM new WHERE rid IS NOT NULL",
 )
 _SLOT_SQL = RowsSql(
     "INSERT INTO slot (sid, slot, generation, records, tombstones, unhashed) VALUES ",

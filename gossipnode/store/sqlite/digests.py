@@ -19,7 +19,7 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.session.tree import SlotDigest, SlotHash, Tree, make_tree
 from gossipnode.store.interface import LeafDigest, StoreFullError
-from gossipnode.store.sqlite.jobs import DigestJob, LeafSha, SlotSha
+from gossipnode.store.sqlite.jobs import DigestJob, LeafSha
 from gossipnode.store.sqlite.open_state import OpenState
 from gossipnode.store.sqlite.reads import Reads
 from gossipnode.store.sqlite.sqlite_errors import StoreBusyError
@@ -28,6 +28,7 @@ from gossipnode.store.sqlite.tables.rows import (
     LeafPlace,
     LeafRow,
     SlotRow,
+    SlotSha,
     find_shard,
     last_rid,
     leaf_at,
@@ -271,6 +272,10 @@ class Digests:
                 # Nothing could be kept, since the disk is full: to compute more would be in vain.
                 if finished or not now_kept:
                     return kept
+
+    async def keep_slots(self, slots: Sequence[SlotSha]) -> None:
+        """Keep digests of slots that were computed elsewhere, as far as these have not changed since."""
+        await self._keep((), slots)
 
     async def _keep(self, leaves: Sequence[LeafSha], slots: Sequence[SlotSha] = ()) -> int:
         """Keep digests; returns how many of the leaves were kept. On a full disk that is 0, and no error."""

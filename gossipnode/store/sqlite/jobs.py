@@ -12,7 +12,7 @@ from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteResult
 from gossipnode.store.prepared import PreparedRecord, prepare_record
 from gossipnode.store.sqlite.tables.entity_key import entity_key
-from gossipnode.store.sqlite.tables.rows import LeafPlace
+from gossipnode.store.sqlite.tables.rows import LeafPlace, SlotSha
 
 KeyedRecord: TypeAlias = tuple[PreparedRecord, bytes]
 """A record to be written and the key of its row. The key is empty if no row can have one."""
@@ -29,15 +29,6 @@ class LeafSha(NamedTuple):
 
     place: LeafPlace
     version: Version
-    sha: bytes
-
-
-class SlotSha(NamedTuple):
-    """A slot digest, and the generation of the slot that it was computed from."""
-
-    sid: int
-    slot: int
-    generation: int
     sha: bytes
 
 
@@ -88,9 +79,9 @@ ChangeJob: TypeAlias = WriteJob | DigestJob | StepJob
 Job: TypeAlias = ChangeJob | LogJob
 
 
-def keyed_record(shard: ShardId, record: Record) -> KeyedRecord:
+def keyed_record(shard: ShardId, record: Record, lineage: bytes = b"") -> KeyedRecord:
     """Judge a record and make its key: on the loop, to leave the writer's thread less to do."""
-    prepared = prepare_record(shard, record)
+    prepared = prepare_record(shard, record, lineage)
     return prepared, entity_key(record.entity) if prepared.can_be_held else b""
 
 
@@ -98,7 +89,8 @@ def job_weight(job: Job) -> tuple[int, int]:
     """What a job counts for in the writer's queue: records and bytes."""
     match job:
         case WriteJob():
-            return len(job.records) + 1, sum(len(prepared.record.payload) for prepared, _ in job.records)
+            sizes = (len(prepared.record.payload) + len(prepared.lineage) for prepared, _ in job.records)
+            return len(job.records) + 1, sum(sizes)
         case DigestJob():
             return len(job.leaves) + 1, _DIGEST_WEIGHT_BYTES * (len(job.leaves) + len(job.slots))
         case StepJob():

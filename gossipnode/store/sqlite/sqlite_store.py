@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 import trio
@@ -38,6 +39,7 @@ from gossipnode.store.sqlite.digests import Digests
 from gossipnode.store.sqlite.disk.file import StoreFile, close_file, close_readers, open_file
 from gossipnode.store.sqlite.indexes import Indexes
 from gossipnode.store.sqlite.jobs import KeyedRecord, WriteJob, keyed_record
+from gossipnode.store.sqlite.lineage_store import SqliteLineages
 from gossipnode.store.sqlite.mending import Mending
 from gossipnode.store.sqlite.open_state import OpenState
 from gossipnode.store.sqlite.reads import Reads
@@ -51,6 +53,7 @@ from gossipnode.store.sqlite.tables.drop import (
 )
 from gossipnode.store.sqlite.tables.entity_key import entity_key, key_entity
 from gossipnode.store.sqlite.tables.rows import (
+    SlotSha,
     all_shards,
     find_shard,
     keep_note,
@@ -67,10 +70,13 @@ from gossipnode.store.sqlite.tables.set_aside import (
     list_aside,
     shards_with_aside,
 )
-from gossipnode.store.sqlite.tables.shard_summary import summary_page
+from gossipnode.store.sqlite.tables.shard_summary import SummaryPage, summary_page
 from gossipnode.store.sqlite.tables.statements import STATEMENT_ROWS, statement_rows
 from gossipnode.store.sqlite.upkeep import Upkeep
 from gossipnode.store.sqlite.writer import Writer
+
+SUMMARY_KEPT_SLOTS = 1024
+"""Digests of slots that a pass over all shards computes before it has them kept."""
 
 READ_STATEMENT_ROWS = 64
 """Records that are read before other tasks get their turn. It takes well under a millisecond."""
@@ -125,6 +131,7 @@ class SqliteStore:
         "_state",
         "_upkeep",
         "_writer",
+        "lineages",
     )
 
     def __init__(self, file: StoreFile, leaf_digest: LeafDigest, index_rows: IndexRows) -> None:
@@ -135,6 +142,7 @@ class SqliteStore:
         self._digests = Digests(self._writer, self._reads, self._state, leaf_digest)
         self._mending = Mending(self._writer, self._state)
         self._indexes = Indexes(self._writer, self._reads, index_rows)
+        self.lineages = SqliteLineages(self._writer, self._reads, self._state)
         self._upkeep = Upkeep(file.path, self._writer, self._state)
 
     @property
@@ -175,12 +183,13 @@ class SqliteStore:
         *,
         stamp: int = 0,
         doubt_equal: bool = False,
+        lineages: Sequence[bytes] = (),
     ) -> list[WriteResult]:
         """See `Store.write`."""
         self._state.check_open()
         records: list[KeyedRecord] = []
-        for shard, record in shard_records:
-            records.append(keyed_record(shard, record))
+        for (shard, record), lineage in zip(shard_records, lineages or repeat(b""), strict=False):
+            records.append(keyed_record(shard, record, lineage))
             if len(records) % STATEMENT_ROWS == 0:
                 await trio.lowlevel.checkpoint()
         job = WriteJob(records, stamp, doubt_equal)
@@ -264,12 +273,17 @@ class SqliteStore:
     async def summaries(self) -> dict[ShardId, ShardSummary]:
         """See `Store.summaries`."""
         summaries: dict[ShardId, ShardSummary] = {}
-        after: int | None = 0
-        while after is not None:
+        computed: list[SlotSha] = []
+        page = SummaryPage({}, 0)
+        while page.after is not None:
             await trio.lowlevel.checkpoint()
             with self._reads.transaction() as connection:
-                page, after = summary_page(connection, after)
-            summaries.update(page)
+                page = summary_page(connection, page.after)
+            summaries.update(page.summaries)
+            computed += page.computed
+            if len(computed) >= SUMMARY_KEPT_SLOTS or page.after is None:
+                await self._digests.keep_slots(computed)
+                computed.clear()
         return summaries
 
     async def last_stamp(self) -> int:

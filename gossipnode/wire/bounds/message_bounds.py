@@ -68,6 +68,7 @@ ELEMENTS_MAX = {
     "gossipnode.v1.ScanRequest.shards": _LIST_MAX,
     "gossipnode.v1.ScanRequest.ids": _LIST_MAX,
     "gossipnode.v1.ScanPage.candidates": 2 * _BATCH_MAX,
+    "gossipnode.v1.LineagesReply.found": _BATCH_MAX,
     "gossipnode.v1.HelloMessage.moving": _LIST_MAX,
     "gossipnode.v1.HelloMessage.filled": _LIST_MAX,
     # The cluster's metadata

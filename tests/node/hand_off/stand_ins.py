@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,8 @@ from gossipnode.core.ring.turn import HopEnd
 from gossipnode.node.local.fill_state import FillProgress
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.members import MemberState
+from gossipnode.rpc import RpcError
+from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 
 
 def members_of(own_name: str, *peers: Any) -> Any:
@@ -33,7 +35,12 @@ def peer(
 ) -> Any:
     """A member that said in its last hello what it has filled."""
     return SimpleNamespace(
-        name=name, state=state, foreign=foreign, progress=FillProgress(filled or {}), link=FakeLink()
+        name=name,
+        state=state,
+        foreign=foreign,
+        progress=FillProgress(filled or {}),
+        link=FakeLink(),
+        channel=FakeChannel(),
     )
 
 
@@ -43,6 +50,24 @@ class FakeLink:
     async def ask(self, _request: ReadRecords, **_options: float) -> RecordsRead:
         await trio.lowlevel.checkpoint()
         return RecordsRead(())
+
+
+@dataclass
+class FakeChannel:
+    """Calls to a replica for what it keeps beside its records: nothing, if the test says nothing."""
+
+    pages: Sequence[pb.LineagesReply | RpcError] = ()
+    asked: list[pb.LineagesRequest] = field(default_factory=list)
+
+    async def unary(self, _method: object, request: pb.LineagesRequest, **_: object) -> pb.LineagesReply:
+        await trio.lowlevel.checkpoint()
+        self.asked.append(request)
+        if not self.pages:
+            return pb.LineagesReply()
+        page = self.pages[min(len(self.asked), len(self.pages)) - 1]
+        if isinstance(page, RpcError):
+            raise page
+        return page
 
 
 @dataclass(frozen=True)

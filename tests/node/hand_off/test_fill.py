@@ -8,13 +8,18 @@ import pytest
 
 from gossipnode.core.cluster.placement import replicas_of
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.query.request_lineage import KeptLineage, KnownRequest, Lineage, LineagePage
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.node.hand_off.fill import SHARDS_FILLED_AT_ONCE, Filler
 from gossipnode.node.local.fill_state import FILLED_NOTE
 from gossipnode.node.local.local_state import LocalState
+from gossipnode.rpc import RpcError, Status
+from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
+from gossipnode.wire.replica.lineage_codec import encode_kept, encode_page
 from tests.node.epochs import change, joins
 from tests.node.hand_off.stand_ins import Compared, FakeSessions, members_of, peer
 from tests.node.support import make_local
+from tests.records import bare_record, entity
 
 SHARD = ShardId("sw", 0)
 
@@ -105,3 +110,42 @@ async def test_a_source_that_is_down_is_asked_last_and_only_if_it_is_needed(down
     peers = [peer(each, state="down" if each in down else "up") for each in "abc"]
     assert await fill(local, sessions, *peers) == []
     assert [each.peer for each in sessions.compared] == list(compared)
+
+
+def telling(name: str, *pages: pb.LineagesReply | RpcError) -> Any:
+    """A source that keeps something beside its records, told in these pages."""
+    source = peer(name)
+    source.channel.pages = pages
+    return source
+
+
+async def test_it_copies_what_is_known_of_requests() -> None:
+    local = joined()
+    record = bare_record("n/1", revision=5)
+    await local.store.write([(SHARD, record)])
+    kept = encode_kept(KeptLineage(record.version, Lineage((KnownRequest("one", True, 5),))))
+    first = encode_page(LineagePage([], entity("n/0")))
+    source = telling("a", first, encode_page(LineagePage([(record.entity, kept)], None)))
+    assert await fill(local, FakeSessions(), source, peer("b"), peer("c")) == []
+    assert [request.after.id for request in source.channel.asked] == ["", "0"]
+    assert source.channel.asked[1].fence == local.shards.placement(SHARD).fence
+    lineage = await local.requests.lineage(SHARD, record.entity, record.version)
+    assert lineage.find("one") is not None
+
+
+@pytest.mark.parametrize(
+    ("answer", "filled"),
+    [
+        (RpcError(Status.UNAVAILABLE, "gone"), False),
+        (RpcError(Status.FAILED_PRECONDITION, "another view"), False),
+        # A member of an older version remembers nothing beside its records.
+        (RpcError(Status.UNIMPLEMENTED, "no such method"), True),
+        (pb.LineagesReply(after=pb.RecordKey(name="n", id="1")), False),
+        (pb.LineagesReply(after=pb.RecordKey(name="", id="1")), False),
+    ],
+)
+async def test_a_source_counts_once_it_has_told_what_it_knows_of_requests(
+    answer: pb.LineagesReply | RpcError, filled: bool
+) -> None:
+    sources = [telling(name, answer) for name in "abc"]
+    assert (await fill(joined(), FakeSessions(), *sources) == []) == filled

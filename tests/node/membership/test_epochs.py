@@ -33,6 +33,18 @@ async def test_a_change_waits_for_no_member_that_hangs_but_to_tell_it(autojump_c
         assert seconds <= SPREAD_SECONDS + 0.1
 
 
+async def test_a_change_takes_three_commits_one_after_the_other(autojump_clock: object) -> None:
+    """A promise, a vote, and the epoch: all members keep each of them at the same time."""
+    async with running(Cluster()) as cluster:
+        await trio.sleep(1)
+        for store in cluster.stores.values():
+            store.commit_seconds = 0.1
+        acknowledged, seconds = await create(cluster, "a", "one")
+        assert acknowledged == 3
+        assert 0.3 <= seconds < 0.4
+        assert {cluster.view(name).epoch for name in "abc"} == {2}
+
+
 async def test_changes_at_all_members_at_once_are_all_decided_soon(autojump_clock: object) -> None:
     async with running(Cluster()) as cluster:
         await trio.sleep(1)

@@ -30,7 +30,7 @@ from gossipnode.node.replica.exchange import ReplicaExchange
 from gossipnode.rpc import CallContext, Channel, RpcError, Server, ServerStream
 from gossipnode.sim.network import MemoryNetwork
 from gossipnode.wire.generated.pb.gossipnode.v1.replica_pb2 import ExchangeReply, ExchangeRequest
-from gossipnode.wire.replica_codec import add_request
+from gossipnode.wire.replica.replica_codec import add_request
 from tests.node.support import memory_store
 from tests.records import entity
 

@@ -138,7 +138,7 @@ async def test_a_write_of_the_old_view_that_ends_in_the_new_one_is_refused(autoj
     cluster = moving_cluster(groups=("sw:1:3",))
     async with moving(cluster) as nursery:
         placement = placed(cluster, SHARD)
-        request = WriteRecords(SHARD, placement.fence, (record("n/1"),))
+        request = WriteRecords(SHARD, placement.fence, (record("n/1"),), "one", False, Lineage())
         cluster.stores["a"].commit_seconds = 30
         answers: list[RecordsWritten | Refusal] = []
 
@@ -155,6 +155,11 @@ async def test_a_write_of_the_old_view_that_ends_in_the_new_one_is_refused(autoj
         (answer,) = answers
         assert isinstance(answer, Refusal)
         assert answer.other_view
+        # It is stored all the same, and the next try of the request has to know that.
+        lineage = await cluster.parts("a").local.requests.lineage(
+            SHARD, entity("n/1"), request.records[0].version
+        )
+        assert lineage.find("one") is not None
 
 
 async def test_a_store_whose_name_another_store_has_taken_serves_nothing() -> None:

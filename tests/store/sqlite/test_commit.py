@@ -151,7 +151,7 @@ def _run_and_kill(directory: Path, lines: int) -> dict[str, int]:
 async def test_a_row_of_another_writer_is_never_overwritten(sqlite: SqliteHandle) -> None:
     await sqlite.store.write(placed(make_record("1")))
     with closing(sqlite3.connect(sqlite.directory / "store.db", isolation_level=None)) as intruder:
-        intruder.execute("INSERT INTO payload VALUES (2, x'07'), (3, x'08')")
+        intruder.execute("INSERT INTO payload (rid, bytes) VALUES (2, x'07'), (3, x'08')")
     await sqlite.store.write(placed(make_record("2"), make_record("3")))
     reader = sqlite.sqlite._file.reader
     others = reader.execute("SELECT bytes FROM payload WHERE rid IN (2, 3)").fetchall()

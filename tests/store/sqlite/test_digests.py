@@ -20,10 +20,10 @@ from gossipnode.core.session.tree import Leaf, Tree
 from gossipnode.store.interface import ShardCounts, StoreClosedError
 from gossipnode.store.sqlite import digests
 from gossipnode.store.sqlite.digests import Digests
-from gossipnode.store.sqlite.jobs import DigestJob, LeafSha, SlotSha
+from gossipnode.store.sqlite.jobs import DigestJob, LeafSha
 from gossipnode.store.sqlite.sqlite_store import open_sqlite_store
 from gossipnode.store.sqlite.tables.entity_key import entity_key
-from gossipnode.store.sqlite.tables.rows import LeafPlace, slot_rows
+from gossipnode.store.sqlite.tables.rows import LeafPlace, SlotSha, slot_rows
 from tests.store.support import (
     SHARD,
     SqliteHandle,

@@ -244,3 +244,19 @@ async def test_a_large_slot_is_not_hashed_in_passing(
     assert (await sqlite.store.summaries())[SHARD].root is None
     root = (await sqlite.store.tree(SHARD)).root
     assert (await sqlite.store.summaries())[SHARD].root == root
+
+
+async def test_what_is_hashed_in_passing_is_kept_and_a_later_write_makes_it_stale(
+    sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = [ShardId("sw", number) for number in range(40)]
+    await sqlite.store.write([(shard, make_record(str(shard.shard))) for shard in shards])
+    while await sqlite.store.fill_digests(limit=1000):
+        pass
+    first = await sqlite.store.summaries()
+    # Now nothing is left to hash.
+    monkeypatch.setattr(shard_summary, "SUMMARY_PAGE_LEAVES", 0)
+    assert await sqlite.store.summaries() == first
+    await sqlite.store.write([(shards[7], make_record("more"))])
+    after = await sqlite.store.summaries()
+    assert [shard for shard in shards if after[shard].root is None] == [shards[7]]

@@ -55,6 +55,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " reason TEXT NOT NULL, PRIMARY KEY (sid, slot, entity)) WITHOUT ROWID",
     ),
     ("INSERT INTO meta VALUES ('commits', 0)",),
+    # Beside the payload, since that is the page which a write of the record has to write anyway.
+    ("ALTER TABLE payload ADD COLUMN lineage BLOB",),
 )
 """Entry i has the statements that lead from schema version i to i + 1. Entries are only added."""
 

@@ -62,6 +62,15 @@ class SlotRow(NamedTuple):
     sha: str | None
 
 
+class SlotSha(NamedTuple):
+    """A slot digest, and the generation of the slot that it was computed from."""
+
+    sid: int
+    slot: int
+    generation: int
+    sha: bytes
+
+
 class LeafRow(NamedTuple):
     """A leaf. `sha` is its raw digest, or None as long as that has not been computed."""
 

@@ -67,7 +67,7 @@ def _write_again(connection: sqlite3.Connection, place: LeafPlace, rid: int) -> 
     payload = connection.execute("SELECT * FROM payload WHERE rid = ?", (rid,)).fetchone()
     connection.execute(f"DELETE {where}", place)
     connection.execute("DELETE FROM payload WHERE rid = ?", (rid,))
-    connection.execute("INSERT INTO payload VALUES (?, ?)", payload)
+    connection.execute("INSERT INTO payload VALUES (?, ?, ?)", payload)
     connection.execute("INSERT INTO leaf VALUES (?, ?, ?, ?, ?, ?, ?, ?)", leaf)
 
 

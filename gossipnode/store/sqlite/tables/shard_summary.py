@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import closing
+from typing import NamedTuple
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.session.tree import SlotHash
 from gossipnode.store.interface import ShardCounts, ShardSummary
-from gossipnode.store.sqlite.tables.rows import group_text, slot_leaves
+from gossipnode.store.sqlite.tables.rows import SlotSha, group_text, slot_leaves
 
 SUMMARY_PAGE_SHARDS = 16
 """Shards that are read before other tasks get their turn. With all slots in use that takes a millisecond."""
@@ -18,21 +20,30 @@ SUMMARY_PAGE_LEAVES = 1024
 """Leaves of a page that are hashed for slots without a digest."""
 
 
-def summary_page(
-    connection: sqlite3.Connection, after: int
-) -> tuple[dict[ShardId, ShardSummary], int | None]:
-    """Some shards after the one of this number, and the number to go on after, None at the end."""
+class SummaryPage(NamedTuple):
+    """Some shards, in the order of their numbers."""
+
+    summaries: dict[ShardId, ShardSummary]
+    after: int | None
+    """The number of the shard to go on after; None at the end."""
+    computed: Sequence[SlotSha] = ()
+    """The digests of slots that were computed in passing. To keep them saves that the next time."""
+
+
+def summary_page(connection: sqlite3.Connection, after: int) -> SummaryPage:
+    """Some shards after the one of this number."""
     shards = connection.execute(
         "SELECT sid, grp, number, incarnation FROM shard WHERE sid > ? ORDER BY sid LIMIT ?",
         (after, SUMMARY_PAGE_SHARDS),
     ).fetchall()
     if not shards:
-        return {}, None
+        return SummaryPage({}, None)
     page = _Page(connection, shards[0][0], shards[-1][0])
-    return {
+    summaries = {
         ShardId(group_text(group), number, incarnation): page.summary(sid)
         for sid, group, number, incarnation in shards
-    }, shards[-1][0]
+    }
+    return SummaryPage(summaries, shards[-1][0], page.computed)
 
 
 class _Page:
@@ -41,26 +52,30 @@ class _Page:
     def __init__(self, connection: sqlite3.Connection, first: int, last: int) -> None:
         self._connection = connection
         self._leaves_left = SUMMARY_PAGE_LEAVES
-        self._slots: defaultdict[int, list[tuple[int, int, int, int, object]]] = defaultdict(list)
+        self.computed: list[SlotSha] = []
+        self._slots: defaultdict[int, list[tuple[int, int, int, int, int, object]]] = defaultdict(list)
         for sid, *slot in connection.execute(
-            "SELECT sid, slot, records, tombstones, unhashed, sha FROM slot"
+            "SELECT sid, slot, generation, records, tombstones, unhashed, sha FROM slot"
             " WHERE sid BETWEEN ? AND ? AND records + tombstones > 0 ORDER BY sid, slot",
             (first, last),
         ):
-            number, records, tombstones, unhashed, sha = slot
-            self._slots[sid].append((number, records, tombstones, unhashed, sha))
+            number, generation, records, tombstones, unhashed, sha = slot
+            self._slots[sid].append((number, generation, records, tombstones, unhashed, sha))
 
     def summary(self, sid: int) -> ShardSummary:
         """Of one shard."""
         records = tombstones = unhashed = 0
         shas: list[bytes | None] = []
-        for number, live, deleted, missing, sha in self._slots[sid]:
+        for number, generation, live, deleted, missing, sha in self._slots[sid]:
             records += live
             tombstones += deleted
             unhashed += missing
-            shas.append(sha if isinstance(sha, bytes) else None)
-            if shas[-1] is None and not missing:
-                shas[-1] = self._hashed(sid, number, live + deleted)
+            known = sha if isinstance(sha, bytes) else None
+            if known is None and not missing:
+                known = self._hashed(sid, number, live + deleted)
+                if known is not None:
+                    self.computed.append(SlotSha(sid, number, generation, known))
+            shas.append(known)
         return ShardSummary(ShardCounts(records, tombstones, unhashed), _root(shas))
 
     def _hashed(self, sid: int, slot: int, leaves: int) -> bytes | None:

@@ -816,6 +816,16 @@ class LineageKnownRequest(betterproto.Message):
 
 
 @dataclass(eq=False, repr=False)
+class KeptLineage(betterproto.Message):
+    """
+    What a replica keeps beside a record: the version that the last request wrote, and its lineage.
+    """
+
+    version: "Stamp" = betterproto.message_field(1)
+    lineage: "Lineage" = betterproto.message_field(2)
+
+
+@dataclass(eq=False, repr=False)
 class ReplicaReply(betterproto.Message):
     id: int = betterproto.uint64_field(1)
     read: "RecordsRead" = betterproto.message_field(2, group="what")
@@ -880,6 +890,38 @@ class Refusal(betterproto.Message):
     """
     The replica's clock in nanoseconds, if it refuses the caller because the caller's is too far ahead of it; else 0.
     """
+
+
+@dataclass(eq=False, repr=False)
+class LineagesRequest(betterproto.Message):
+    group: str = betterproto.string_field(1)
+    shard: int = betterproto.uint32_field(2)
+    incarnation: int = betterproto.int64_field(3)
+    fence: bytes = betterproto.bytes_field(4)
+    after: "RecordKey" = betterproto.message_field(5)
+    """Only what comes after this record."""
+
+
+@dataclass(eq=False, repr=False)
+class RecordKey(betterproto.Message):
+    name: str = betterproto.string_field(1)
+    id: str = betterproto.string_field(2)
+
+
+@dataclass(eq=False, repr=False)
+class LineagesReply(betterproto.Message):
+    found: List["LineagesReplyKeyLineage"] = betterproto.message_field(1)
+    """In the order of the shard's tree; those of the last minutes."""
+
+    after: "RecordKey" = betterproto.message_field(2)
+    """Where the next page begins; absent: there is none."""
+
+
+@dataclass(eq=False, repr=False)
+class LineagesReplyKeyLineage(betterproto.Message):
+    key: "RecordKey" = betterproto.message_field(1)
+    lineage: bytes = betterproto.bytes_field(2)
+    """A KeptLineage behind four bytes of CRC-32, as the replica keeps it."""
 
 
 @dataclass(eq=False, repr=False)
@@ -1389,6 +1431,23 @@ class ReplicaServiceStub(betterproto.ServiceStub):
             metadata=metadata,
         )
 
+    async def lineages(
+        self,
+        lineages_request: "LineagesRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "LineagesReply":
+        return await self._unary_unary(
+            "/gossipnode.v1.ReplicaService/Lineages",
+            lineages_request,
+            LineagesReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
     async def epoch(
         self,
         epoch_request: "EpochRequest",
@@ -1715,6 +1774,9 @@ class ReplicaServiceBase(ServiceBase):
     async def join(self, join_request: "JoinRequest") -> "JoinReply":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
+    async def lineages(self, lineages_request: "LineagesRequest") -> "LineagesReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
     async def epoch(self, epoch_request: "EpochRequest") -> "EpochReply":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
@@ -1752,6 +1814,13 @@ class ReplicaServiceBase(ServiceBase):
         response = await self.join(request)
         await stream.send_message(response)
 
+    async def __rpc_lineages(
+        self, stream: "grpclib.server.Stream[LineagesRequest, LineagesReply]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.lineages(request)
+        await stream.send_message(response)
+
     async def __rpc_epoch(
         self, stream: "grpclib.server.Stream[EpochRequest, EpochReply]"
     ) -> None:
@@ -1784,6 +1853,12 @@ class ReplicaServiceBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 JoinRequest,
                 JoinReply,
+            ),
+            "/gossipnode.v1.ReplicaService/Lineages": grpclib.const.Handler(
+                self.__rpc_lineages,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                LineagesRequest,
+                LineagesReply,
             ),
             "/gossipnode.v1.ReplicaService/Epoch": grpclib.const.Handler(
                 self.__rpc_epoch,

@@ -27,7 +27,7 @@ from gossipnode.wire.generated.pb.banyandb.model.v1 import common_pb2 as banyand
 from gossipnode.wire.generated.pb.gossipnode.v1 import cluster_pb2 as gossipnode_dot_v1_dot_cluster__pb2
 
 
-DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x1bgossipnode/v1/replica.proto\x12\rgossipnode.v1\x1a\x1e\x62\x61nyandb/model/v1/common.proto\x1a\x1bgossipnode/v1/cluster.proto\"B\n\x0f\x45xchangeRequest\x12/\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.gossipnode.v1.ReplicaRequest\"[\n\rExchangeReply\x12,\n\x07replies\x18\x01 \x03(\x0b\x32\x1b.gossipnode.v1.ReplicaReply\x12\x0c\n\x04\x62oot\x18\x02 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\x04\"B\n\x05Stamp\x12\x14\n\x0cmod_revision\x18\x01 \x01(\x03\x12\x13\n\x0b\x64\x65lete_time\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"5\n\x0cStoredRecord\x12\x10\n\x08property\x18\x01 \x01(\x0c\x12\x13\n\x0b\x64\x65lete_time\x18\x02 \x01(\x03\"\xc0\x01\n\x0eReplicaRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\r\n\x05group\x18\x02 \x01(\t\x12\r\n\x05shard\x18\x03 \x01(\r\x12\x13\n\x0bincarnation\x18\x04 \x01(\x03\x12\r\n\x05\x66\x65nce\x18\x05 \x01(\x0c\x12*\n\x04read\x18\x06 \x01(\x0b\x32\x1a.gossipnode.v1.ReadRecordsH\x00\x12,\n\x05write\x18\x07 \x01(\x0b\x32\x1b.gossipnode.v1.WriteRecordsH\x00\x42\x06\n\x04what\"\xb0\x01\n\x0bReadRecords\x12\x31\n\x06wanted\x18\x01 \x03(\x0b\x32!.gossipnode.v1.ReadRecords.Wanted\x12\x10\n\x08proposed\x18\x03 \x01(\x03\x12\r\n\x05\x63lock\x18\x04 \x01(\x03\x1aG\n\x06Wanted\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12#\n\x05known\x18\x03 \x01(\x0b\x32\x14.gossipnode.v1.StampJ\x04\x08\x02\x10\x03\"\x89\x01\n\x0cWriteRecords\x12,\n\x07records\x18\x01 \x03(\x0b\x32\x1b.gossipnode.v1.StoredRecord\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\x12&\n\x06\x62\x65\x66ore\x18\x04 \x01(\x0b\x32\x16.gossipnode.v1.Lineage\"\x88\x01\n\x07Lineage\x12\x32\n\x05known\x18\x01 \x03(\x0b\x32#.gossipnode.v1.Lineage.KnownRequest\x12\r\n\x05since\x18\x02 \x01(\x03\x1a:\n\x0cKnownRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\x12\r\n\x05stamp\x18\x03 \x01(\x03\"\xab\x01\n\x0cReplicaReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12*\n\x04read\x18\x02 \x01(\x0b\x32\x1a.gossipnode.v1.RecordsReadH\x00\x12\x30\n\x07written\x18\x03 \x01(\x0b\x32\x1d.gossipnode.v1.RecordsWrittenH\x00\x12)\n\x07refusal\x18\x04 \x01(\x0b\x32\x16.gossipnode.v1.RefusalH\x00\x42\x06\n\x04what\"\xbd\x01\n\x0bRecordsRead\x12-\n\x04held\x18\x01 \x03(\x0b\x32\x1f.gossipnode.v1.RecordsRead.Held\x12\r\n\x05\x66loor\x18\x03 \x01(\x03\x12\'\n\x07lineage\x18\x04 \x01(\x0b\x32\x16.gossipnode.v1.Lineage\x1a\x41\n\x04Held\x12\x0c\n\x04same\x18\x01 \x01(\x08\x12+\n\x06record\x18\x02 \x01(\x0b\x32\x1b.gossipnode.v1.StoredRecordJ\x04\x08\x02\x10\x03\"\x9c\x02\n\x0eRecordsWritten\x12\x37\n\x08outcomes\x18\x01 \x03(\x0b\x32%.gossipnode.v1.RecordsWritten.Outcome\x1ap\n\x07Outcome\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".gossipnode.v1.RecordsWritten.Kind\x12\"\n\x04held\x18\x02 \x01(\x0b\x32\x14.gossipnode.v1.Stamp\x12\x0f\n\x07problem\x18\x03 \x01(\t\"_\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_STORED\x10\x01\x12\x0e\n\nKIND_OLDER\x10\x02\x12\x0e\n\nKIND_EQUAL\x10\x03\x12\x10\n\x0cKIND_REFUSED\x10\x04\"M\n\x07Refusal\x12\x0e\n\x06status\x18\x01 \x01(\r\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x12\n\nother_view\x18\x03 \x01(\x08\x12\r\n\x05\x63lock\x18\x04 \x01(\x03\"\xd9\x01\n\x0bScanRequest\x12(\n\x06shards\x18\x01 \x03(\x0b\x32\x18.gossipnode.v1.ScanShard\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03ids\x18\x03 \x03(\t\x12\x10\n\x08\x63riteria\x18\x04 \x01(\x0c\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\x12\n\ndescending\x18\x06 \x01(\x08\x12\'\n\x05\x61\x66ter\x18\x07 \x01(\x0b\x32\x18.gossipnode.v1.ScanPlace\x12\x12\n\ntombstones\x18\x08 \x01(\x08\x12\x10\n\x08\x65xpected\x18\t \x01(\r\"a\n\tScanShard\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x13\n\x0bincarnation\x18\x03 \x01(\x03\x12\r\n\x05\x66\x65nce\x18\x04 \x01(\x0c\x12\x12\n\nproperties\x18\x05 \x01(\x08\"`\n\tScanPlace\x12\r\n\x05group\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12*\n\x05value\x18\x04 \x01(\x0b\x32\x1b.banyandb.model.v1.TagValue\"l\n\x08ScanPage\x12,\n\ncandidates\x18\x01 \x03(\x0b\x32\x18.gossipnode.v1.Candidate\x12\x11\n\trows_read\x18\x02 \x01(\x04\x12\r\n\x05index\x18\x03 \x01(\t\x12\x10\n\x08\x66inished\x18\x04 \x01(\x08\"|\n\tCandidate\x12\'\n\x05place\x18\x01 \x01(\x0b\x32\x18.gossipnode.v1.ScanPlace\x12\r\n\x05shard\x18\x02 \x01(\r\x12%\n\x07version\x18\x03 \x01(\x0b\x32\x14.gossipnode.v1.Stamp\x12\x10\n\x08property\x18\x04 \x01(\x0c\"\xae\x03\n\x0cHelloMessage\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05\x62irth\x18\x02 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x12\n\ncluster_id\x18\x04 \x01(\x0c\x12\r\n\x05\x65poch\x18\x05 \x01(\x04\x12)\n\x06moving\x18\x06 \x03(\x0b\x32\x19.gossipnode.v1.ShardCount\x12*\n\x06\x66illed\x18\x07 \x03(\x0b\x32\x1a.gossipnode.v1.FilledShard\x12\'\n\x07\x66orming\x18\x08 \x01(\x0b\x32\x16.gossipnode.v1.Forming\x12\x0f\n\x07version\x18\t \x01(\t\x12%\n\x04\x62oot\x18\n \x01(\x0b\x32\x17.gossipnode.v1.BootMark\x12\x34\n\x07verdict\x18\x0b \x01(\x0e\x32#.gossipnode.v1.HelloMessage.Verdict\"_\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_HEARD\x10\x01\x12\x13\n\x0fVERDICT_REWOUND\x10\x02\x12\x13\n\x0fVERDICT_RUNNING\x10\x03\"7\n\x08\x42ootMark\x12\x0c\n\x04\x62oot\x18\x01 \x01(\x04\x12\r\n\x05nonce\x18\x02 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\x04\"O\n\x0b\x46illedShard\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x13\n\x0bincarnation\x18\x03 \x01(\x04\x12\r\n\x05\x66\x65nce\x18\x04 \x01(\x0c\"X\n\x07\x46orming\x12\x0f\n\x07members\x18\x01 \x03(\t\x12+\n\x06groups\x18\x02 \x03(\x0b\x32\x1b.gossipnode.v1.ClusterGroup\x12\x0f\n\x07\x66oreign\x18\x03 \x03(\t\";\n\nShardCount\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x0f\n\x07records\x18\x03 \x01(\x04\"\x8e\x01\n\x0bJoinRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\r\n\x05\x62irth\x18\x03 \x01(\x04\x12\x0f\n\x07replace\x18\x04 \x01(\x08\x12\x13\n\x0b\x61\x63\x63\x65pt_loss\x18\x05 \x01(\x08\x12+\n\x06groups\x18\x06 \x03(\x0b\x32\x1b.gossipnode.v1.ClusterGroup\"7\n\tJoinReply\x12*\n\x05value\x18\x01 \x01(\x0b\x32\x1b.gossipnode.v1.ClusterValue2\xdf\x02\n\x0eReplicaService\x12L\n\x08\x45xchange\x12\x1e.gossipnode.v1.ExchangeRequest\x1a\x1c.gossipnode.v1.ExchangeReply(\x01\x30\x01\x12=\n\x04Scan\x12\x1a.gossipnode.v1.ScanRequest\x1a\x17.gossipnode.v1.ScanPage0\x01\x12\x41\n\x05Hello\x12\x1b.gossipnode.v1.HelloMessage\x1a\x1b.gossipnode.v1.HelloMessage\x12<\n\x04Join\x12\x1a.gossipnode.v1.JoinRequest\x1a\x18.gossipnode.v1.JoinReply\x12?\n\x05\x45poch\x12\x1b.gossipnode.v1.EpochRequest\x1a\x19.gossipnode.v1.EpochReplyb\x06proto3')
+DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x1bgossipnode/v1/replica.proto\x12\rgossipnode.v1\x1a\x1e\x62\x61nyandb/model/v1/common.proto\x1a\x1bgossipnode/v1/cluster.proto\"B\n\x0f\x45xchangeRequest\x12/\n\x08requests\x18\x01 \x03(\x0b\x32\x1d.gossipnode.v1.ReplicaRequest\"[\n\rExchangeReply\x12,\n\x07replies\x18\x01 \x03(\x0b\x32\x1b.gossipnode.v1.ReplicaReply\x12\x0c\n\x04\x62oot\x18\x02 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\x04\"B\n\x05Stamp\x12\x14\n\x0cmod_revision\x18\x01 \x01(\x03\x12\x13\n\x0b\x64\x65lete_time\x18\x02 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\"5\n\x0cStoredRecord\x12\x10\n\x08property\x18\x01 \x01(\x0c\x12\x13\n\x0b\x64\x65lete_time\x18\x02 \x01(\x03\"\xc0\x01\n\x0eReplicaRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12\r\n\x05group\x18\x02 \x01(\t\x12\r\n\x05shard\x18\x03 \x01(\r\x12\x13\n\x0bincarnation\x18\x04 \x01(\x03\x12\r\n\x05\x66\x65nce\x18\x05 \x01(\x0c\x12*\n\x04read\x18\x06 \x01(\x0b\x32\x1a.gossipnode.v1.ReadRecordsH\x00\x12,\n\x05write\x18\x07 \x01(\x0b\x32\x1b.gossipnode.v1.WriteRecordsH\x00\x42\x06\n\x04what\"\xb0\x01\n\x0bReadRecords\x12\x31\n\x06wanted\x18\x01 \x03(\x0b\x32!.gossipnode.v1.ReadRecords.Wanted\x12\x10\n\x08proposed\x18\x03 \x01(\x03\x12\r\n\x05\x63lock\x18\x04 \x01(\x03\x1aG\n\x06Wanted\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\x12#\n\x05known\x18\x03 \x01(\x0b\x32\x14.gossipnode.v1.StampJ\x04\x08\x02\x10\x03\"\x89\x01\n\x0cWriteRecords\x12,\n\x07records\x18\x01 \x03(\x0b\x32\x1b.gossipnode.v1.StoredRecord\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\x12&\n\x06\x62\x65\x66ore\x18\x04 \x01(\x0b\x32\x16.gossipnode.v1.Lineage\"\x88\x01\n\x07Lineage\x12\x32\n\x05known\x18\x01 \x03(\x0b\x32#.gossipnode.v1.Lineage.KnownRequest\x12\r\n\x05since\x18\x02 \x01(\x03\x1a:\n\x0cKnownRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\x12\r\n\x05stamp\x18\x03 \x01(\x03\"]\n\x0bKeptLineage\x12%\n\x07version\x18\x01 \x01(\x0b\x32\x14.gossipnode.v1.Stamp\x12\'\n\x07lineage\x18\x02 \x01(\x0b\x32\x16.gossipnode.v1.Lineage\"\xab\x01\n\x0cReplicaReply\x12\n\n\x02id\x18\x01 \x01(\x04\x12*\n\x04read\x18\x02 \x01(\x0b\x32\x1a.gossipnode.v1.RecordsReadH\x00\x12\x30\n\x07written\x18\x03 \x01(\x0b\x32\x1d.gossipnode.v1.RecordsWrittenH\x00\x12)\n\x07refusal\x18\x04 \x01(\x0b\x32\x16.gossipnode.v1.RefusalH\x00\x42\x06\n\x04what\"\xbd\x01\n\x0bRecordsRead\x12-\n\x04held\x18\x01 \x03(\x0b\x32\x1f.gossipnode.v1.RecordsRead.Held\x12\r\n\x05\x66loor\x18\x03 \x01(\x03\x12\'\n\x07lineage\x18\x04 \x01(\x0b\x32\x16.gossipnode.v1.Lineage\x1a\x41\n\x04Held\x12\x0c\n\x04same\x18\x01 \x01(\x08\x12+\n\x06record\x18\x02 \x01(\x0b\x32\x1b.gossipnode.v1.StoredRecordJ\x04\x08\x02\x10\x03\"\x9c\x02\n\x0eRecordsWritten\x12\x37\n\x08outcomes\x18\x01 \x03(\x0b\x32%.gossipnode.v1.RecordsWritten.Outcome\x1ap\n\x07Outcome\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".gossipnode.v1.RecordsWritten.Kind\x12\"\n\x04held\x18\x02 \x01(\x0b\x32\x14.gossipnode.v1.Stamp\x12\x0f\n\x07problem\x18\x03 \x01(\t\"_\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_STORED\x10\x01\x12\x0e\n\nKIND_OLDER\x10\x02\x12\x0e\n\nKIND_EQUAL\x10\x03\x12\x10\n\x0cKIND_REFUSED\x10\x04\"M\n\x07Refusal\x12\x0e\n\x06status\x18\x01 \x01(\r\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x12\n\nother_view\x18\x03 \x01(\x08\x12\r\n\x05\x63lock\x18\x04 \x01(\x03\"|\n\x0fLineagesRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x13\n\x0bincarnation\x18\x03 \x01(\x03\x12\r\n\x05\x66\x65nce\x18\x04 \x01(\x0c\x12\'\n\x05\x61\x66ter\x18\x05 \x01(\x0b\x32\x18.gossipnode.v1.RecordKey\"%\n\tRecordKey\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"\xb6\x01\n\rLineagesReply\x12\x36\n\x05\x66ound\x18\x01 \x03(\x0b\x32\'.gossipnode.v1.LineagesReply.KeyLineage\x12\'\n\x05\x61\x66ter\x18\x02 \x01(\x0b\x32\x18.gossipnode.v1.RecordKey\x1a\x44\n\nKeyLineage\x12%\n\x03key\x18\x01 \x01(\x0b\x32\x18.gossipnode.v1.RecordKey\x12\x0f\n\x07lineage\x18\x02 \x01(\x0c\"\xd9\x01\n\x0bScanRequest\x12(\n\x06shards\x18\x01 \x03(\x0b\x32\x18.gossipnode.v1.ScanShard\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03ids\x18\x03 \x03(\t\x12\x10\n\x08\x63riteria\x18\x04 \x01(\x0c\x12\x10\n\x08order_by\x18\x05 \x01(\t\x12\x12\n\ndescending\x18\x06 \x01(\x08\x12\'\n\x05\x61\x66ter\x18\x07 \x01(\x0b\x32\x18.gossipnode.v1.ScanPlace\x12\x12\n\ntombstones\x18\x08 \x01(\x08\x12\x10\n\x08\x65xpected\x18\t \x01(\r\"a\n\tScanShard\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x13\n\x0bincarnation\x18\x03 \x01(\x03\x12\r\n\x05\x66\x65nce\x18\x04 \x01(\x0c\x12\x12\n\nproperties\x18\x05 \x01(\x08\"`\n\tScanPlace\x12\r\n\x05group\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12*\n\x05value\x18\x04 \x01(\x0b\x32\x1b.banyandb.model.v1.TagValue\"l\n\x08ScanPage\x12,\n\ncandidates\x18\x01 \x03(\x0b\x32\x18.gossipnode.v1.Candidate\x12\x11\n\trows_read\x18\x02 \x01(\x04\x12\r\n\x05index\x18\x03 \x01(\t\x12\x10\n\x08\x66inished\x18\x04 \x01(\x08\"|\n\tCandidate\x12\'\n\x05place\x18\x01 \x01(\x0b\x32\x18.gossipnode.v1.ScanPlace\x12\r\n\x05shard\x18\x02 \x01(\r\x12%\n\x07version\x18\x03 \x01(\x0b\x32\x14.gossipnode.v1.Stamp\x12\x10\n\x08property\x18\x04 \x01(\x0c\"\xae\x03\n\x0cHelloMessage\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\r\n\x05\x62irth\x18\x02 \x01(\x04\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x12\n\ncluster_id\x18\x04 \x01(\x0c\x12\r\n\x05\x65poch\x18\x05 \x01(\x04\x12)\n\x06moving\x18\x06 \x03(\x0b\x32\x19.gossipnode.v1.ShardCount\x12*\n\x06\x66illed\x18\x07 \x03(\x0b\x32\x1a.gossipnode.v1.FilledShard\x12\'\n\x07\x66orming\x18\x08 \x01(\x0b\x32\x16.gossipnode.v1.Forming\x12\x0f\n\x07version\x18\t \x01(\t\x12%\n\x04\x62oot\x18\n \x01(\x0b\x32\x17.gossipnode.v1.BootMark\x12\x34\n\x07verdict\x18\x0b \x01(\x0e\x32#.gossipnode.v1.HelloMessage.Verdict\"_\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_HEARD\x10\x01\x12\x13\n\x0fVERDICT_REWOUND\x10\x02\x12\x13\n\x0fVERDICT_RUNNING\x10\x03\"7\n\x08\x42ootMark\x12\x0c\n\x04\x62oot\x18\x01 \x01(\x04\x12\r\n\x05nonce\x18\x02 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\x04\"O\n\x0b\x46illedShard\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x13\n\x0bincarnation\x18\x03 \x01(\x04\x12\r\n\x05\x66\x65nce\x18\x04 \x01(\x0c\"X\n\x07\x46orming\x12\x0f\n\x07members\x18\x01 \x03(\t\x12+\n\x06groups\x18\x02 \x03(\x0b\x32\x1b.gossipnode.v1.ClusterGroup\x12\x0f\n\x07\x66oreign\x18\x03 \x03(\t\";\n\nShardCount\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x0f\n\x07records\x18\x03 \x01(\x04\"\x8e\x01\n\x0bJoinRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\r\n\x05\x62irth\x18\x03 \x01(\x04\x12\x0f\n\x07replace\x18\x04 \x01(\x08\x12\x13\n\x0b\x61\x63\x63\x65pt_loss\x18\x05 \x01(\x08\x12+\n\x06groups\x18\x06 \x03(\x0b\x32\x1b.gossipnode.v1.ClusterGroup\"7\n\tJoinReply\x12*\n\x05value\x18\x01 \x01(\x0b\x32\x1b.gossipnode.v1.ClusterValue2\xa9\x03\n\x0eReplicaService\x12L\n\x08\x45xchange\x12\x1e.gossipnode.v1.ExchangeRequest\x1a\x1c.gossipnode.v1.ExchangeReply(\x01\x30\x01\x12=\n\x04Scan\x12\x1a.gossipnode.v1.ScanRequest\x1a\x17.gossipnode.v1.ScanPage0\x01\x12\x41\n\x05Hello\x12\x1b.gossipnode.v1.HelloMessage\x1a\x1b.gossipnode.v1.HelloMessage\x12<\n\x04Join\x12\x1a.gossipnode.v1.JoinRequest\x1a\x18.gossipnode.v1.JoinReply\x12H\n\x08Lineages\x12\x1e.gossipnode.v1.LineagesRequest\x1a\x1c.gossipnode.v1.LineagesReply\x12?\n\x05\x45poch\x12\x1b.gossipnode.v1.EpochRequest\x1a\x19.gossipnode.v1.EpochReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -54,46 +54,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINEAGE']._serialized_end=1042
   _globals['_LINEAGE_KNOWNREQUEST']._serialized_start=984
   _globals['_LINEAGE_KNOWNREQUEST']._serialized_end=1042
-  _globals['_REPLICAREPLY']._serialized_start=1045
-  _globals['_REPLICAREPLY']._serialized_end=1216
-  _globals['_RECORDSREAD']._serialized_start=1219
-  _globals['_RECORDSREAD']._serialized_end=1408
-  _globals['_RECORDSREAD_HELD']._serialized_start=1337
-  _globals['_RECORDSREAD_HELD']._serialized_end=1402
-  _globals['_RECORDSWRITTEN']._serialized_start=1411
-  _globals['_RECORDSWRITTEN']._serialized_end=1695
-  _globals['_RECORDSWRITTEN_OUTCOME']._serialized_start=1486
-  _globals['_RECORDSWRITTEN_OUTCOME']._serialized_end=1598
-  _globals['_RECORDSWRITTEN_KIND']._serialized_start=1600
-  _globals['_RECORDSWRITTEN_KIND']._serialized_end=1695
-  _globals['_REFUSAL']._serialized_start=1697
-  _globals['_REFUSAL']._serialized_end=1774
-  _globals['_SCANREQUEST']._serialized_start=1777
-  _globals['_SCANREQUEST']._serialized_end=1994
-  _globals['_SCANSHARD']._serialized_start=1996
-  _globals['_SCANSHARD']._serialized_end=2093
-  _globals['_SCANPLACE']._serialized_start=2095
-  _globals['_SCANPLACE']._serialized_end=2191
-  _globals['_SCANPAGE']._serialized_start=2193
-  _globals['_SCANPAGE']._serialized_end=2301
-  _globals['_CANDIDATE']._serialized_start=2303
-  _globals['_CANDIDATE']._serialized_end=2427
-  _globals['_HELLOMESSAGE']._serialized_start=2430
-  _globals['_HELLOMESSAGE']._serialized_end=2860
-  _globals['_HELLOMESSAGE_VERDICT']._serialized_start=2765
-  _globals['_HELLOMESSAGE_VERDICT']._serialized_end=2860
-  _globals['_BOOTMARK']._serialized_start=2862
-  _globals['_BOOTMARK']._serialized_end=2917
-  _globals['_FILLEDSHARD']._serialized_start=2919
-  _globals['_FILLEDSHARD']._serialized_end=2998
-  _globals['_FORMING']._serialized_start=3000
-  _globals['_FORMING']._serialized_end=3088
-  _globals['_SHARDCOUNT']._serialized_start=3090
-  _globals['_SHARDCOUNT']._serialized_end=3149
-  _globals['_JOINREQUEST']._serialized_start=3152
-  _globals['_JOINREQUEST']._serialized_end=3294
-  _globals['_JOINREPLY']._serialized_start=3296
-  _globals['_JOINREPLY']._serialized_end=3351
-  _globals['_REPLICASERVICE']._serialized_start=3354
-  _globals['_REPLICASERVICE']._serialized_end=3705
+  _globals['_KEPTLINEAGE']._serialized_start=1044
+  _globals['_KEPTLINEAGE']._serialized_end=1137
+  _globals['_REPLICAREPLY']._serialized_start=1140
+  _globals['_REPLICAREPLY']._serialized_end=1311
+  _globals['_RECORDSREAD']._serialized_start=1314
+  _globals['_RECORDSREAD']._serialized_end=1503
+  _globals['_RECORDSREAD_HELD']._serialized_start=1432
+  _globals['_RECORDSREAD_HELD']._serialized_end=1497
+  _globals['_RECORDSWRITTEN']._serialized_start=1506
+  _globals['_RECORDSWRITTEN']._serialized_end=1790
+  _globals['_RECORDSWRITTEN_OUTCOME']._serialized_start=1581
+  _globals['_RECORDSWRITTEN_OUTCOME']._serialized_end=1693
+  _globals['_RECORDSWRITTEN_KIND']._serialized_start=1695
+  _globals['_RECORDSWRITTEN_KIND']._serialized_end=1790
+  _globals['_REFUSAL']._serialized_start=1792
+  _globals['_REFUSAL']._serialized_end=1869
+  _globals['_LINEAGESREQUEST']._serialized_start=1871
+  _globals['_LINEAGESREQUEST']._serialized_end=1995
+  _globals['_RECORDKEY']._serialized_start=1997
+  _globals['_RECORDKEY']._serialized_end=2034
+  _globals['_LINEAGESREPLY']._serialized_start=2037
+  _globals['_LINEAGESREPLY']._serialized_end=2219
+  _globals['_LINEAGESREPLY_KEYLINEAGE']._serialized_start=2151
+  _globals['_LINEAGESREPLY_KEYLINEAGE']._serialized_end=2219
+  _globals['_SCANREQUEST']._serialized_start=2222
+  _globals['_SCANREQUEST']._serialized_end=2439
+  _globals['_SCANSHARD']._serialized_start=2441
+  _globals['_SCANSHARD']._serialized_end=2538
+  _globals['_SCANPLACE']._serialized_start=2540
+  _globals['_SCANPLACE']._serialized_end=2636
+  _globals['_SCANPAGE']._serialized_start=2638
+  _globals['_SCANPAGE']._serialized_end=2746
+  _globals['_CANDIDATE']._serialized_start=2748
+  _globals['_CANDIDATE']._serialized_end=2872
+  _globals['_HELLOMESSAGE']._serialized_start=2875
+  _globals['_HELLOMESSAGE']._serialized_end=3305
+  _globals['_HELLOMESSAGE_VERDICT']._serialized_start=3210
+  _globals['_HELLOMESSAGE_VERDICT']._serialized_end=3305
+  _globals['_BOOTMARK']._serialized_start=3307
+  _globals['_BOOTMARK']._serialized_end=3362
+  _globals['_FILLEDSHARD']._serialized_start=3364
+  _globals['_FILLEDSHARD']._serialized_end=3443
+  _globals['_FORMING']._serialized_start=3445
+  _globals['_FORMING']._serialized_end=3533
+  _globals['_SHARDCOUNT']._serialized_start=3535
+  _globals['_SHARDCOUNT']._serialized_end=3594
+  _globals['_JOINREQUEST']._serialized_start=3597
+  _globals['_JOINREQUEST']._serialized_end=3739
+  _globals['_JOINREPLY']._serialized_start=3741
+  _globals['_JOINREPLY']._serialized_end=3796
+  _globals['_REPLICASERVICE']._serialized_start=3799
+  _globals['_REPLICASERVICE']._serialized_end=4224
 # @@protoc_insertion_point(module_scope)

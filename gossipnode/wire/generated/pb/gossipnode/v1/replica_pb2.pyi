@@ -110,6 +110,14 @@ class Lineage(_message.Message):
     since: int
     def __init__(self, known: _Optional[_Iterable[_Union[Lineage.KnownRequest, _Mapping]]] = ..., since: _Optional[int] = ...) -> None: ...
 
+class KeptLineage(_message.Message):
+    __slots__ = ("version", "lineage")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LINEAGE_FIELD_NUMBER: _ClassVar[int]
+    version: Stamp
+    lineage: Lineage
+    def __init__(self, version: _Optional[_Union[Stamp, _Mapping]] = ..., lineage: _Optional[_Union[Lineage, _Mapping]] = ...) -> None: ...
+
 class ReplicaReply(_message.Message):
     __slots__ = ("id", "read", "written", "refusal")
     ID_FIELD_NUMBER: _ClassVar[int]
@@ -177,6 +185,43 @@ class Refusal(_message.Message):
     other_view: bool
     clock: int
     def __init__(self, status: _Optional[int] = ..., message: _Optional[str] = ..., other_view: _Optional[bool] = ..., clock: _Optional[int] = ...) -> None: ...
+
+class LineagesRequest(_message.Message):
+    __slots__ = ("group", "shard", "incarnation", "fence", "after")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    FENCE_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    shard: int
+    incarnation: int
+    fence: bytes
+    after: RecordKey
+    def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., incarnation: _Optional[int] = ..., fence: _Optional[bytes] = ..., after: _Optional[_Union[RecordKey, _Mapping]] = ...) -> None: ...
+
+class RecordKey(_message.Message):
+    __slots__ = ("name", "id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    id: str
+    def __init__(self, name: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
+
+class LineagesReply(_message.Message):
+    __slots__ = ("found", "after")
+    class KeyLineage(_message.Message):
+        __slots__ = ("key", "lineage")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        LINEAGE_FIELD_NUMBER: _ClassVar[int]
+        key: RecordKey
+        lineage: bytes
+        def __init__(self, key: _Optional[_Union[RecordKey, _Mapping]] = ..., lineage: _Optional[bytes] = ...) -> None: ...
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    found: _containers.RepeatedCompositeFieldContainer[LineagesReply.KeyLineage]
+    after: RecordKey
+    def __init__(self, found: _Optional[_Iterable[_Union[LineagesReply.KeyLineage, _Mapping]]] = ..., after: _Optional[_Union[RecordKey, _Mapping]] = ...) -> None: ...
 
 class ScanRequest(_message.Message):
     __slots__ = ("shards", "name", "ids", "criteria", "order_by", "descending", "after", "tombstones", "expected")

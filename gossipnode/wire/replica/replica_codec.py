@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
 from gossipnode.core.model.property import Entity, Record, ShardId, check_entity
-from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.replica_messages import (
     SAME,
@@ -27,22 +25,15 @@ from gossipnode.core.query.replica_messages import (
     Wanted,
     WriteRecords,
 )
-from gossipnode.core.query.request_lineage import REQUEST_ID_MAX_CHARACTERS, KnownRequest, Lineage
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.property.payload import decode_record
+from gossipnode.wire.replica.lineage_codec import decode_lineage, fill_lineage, lineage_size
+from gossipnode.wire.replica.stamp_codec import decode_stamp, decode_version, fill_version
 from gossipnode.wire.wire_errors import WireError
 
 REQUEST_OVERHEAD_BYTES = 128
 ITEM_OVERHEAD_BYTES = 128
 """What a request or a reply, and each record or entity in it, takes beside its payload and its names."""
-
-KNOWN_OVERHEAD_BYTES = 32
-"""What a known request takes beside its id."""
-
-LINEAGE_ENTRIES_MAX = 64
-"""Known requests in one message: more than a replica remembers of a record."""
-
-_DIGEST_BYTES = 32
 
 _KIND_OF_OUTCOME: dict[WriteOutcome, pb.RecordsWritten.Kind] = {
     WriteOutcome.STORED: pb.RecordsWritten.KIND_STORED,
@@ -62,7 +53,7 @@ def request_size(request: ReplicaRequest) -> int:
     if isinstance(request, WriteRecords):
         for record in request.records:
             size += len(record.payload) + ITEM_OVERHEAD_BYTES
-        size += _lineage_size(request.before)
+        size += lineage_size(request.before)
     else:
         for entity, _ in request.wanted:
             size += len(entity.name) + len(entity.id) + ITEM_OVERHEAD_BYTES
@@ -93,7 +84,7 @@ def _fill_write(message: pb.WriteRecords, request: WriteRecords) -> None:
     message.request_id = request.request_id
     message.created = request.created
     if request.before is not None:
-        _fill_lineage(message.before, request.before)
+        fill_lineage(message.before, request.before)
     for record in request.records:
         _fill_record(message.records.add(), record)
 
@@ -104,7 +95,7 @@ def _fill_read(message: pb.ReadRecords, request: ReadRecords) -> None:
         wanted = message.wanted.add()
         wanted.name, wanted.id = entity.name, entity.id
         if known is not None:
-            _fill_version(wanted.known, known)
+            fill_version(wanted.known, known)
 
 
 def decode_request(message: pb.ReplicaRequest) -> ReplicaRequest:
@@ -124,7 +115,7 @@ def decode_request(message: pb.ReplicaRequest) -> ReplicaRequest:
                 _decode_records(write.records, shard.group),
                 write.request_id,
                 write.created,
-                _decode_lineage(write.before) if write.HasField("before") else None,
+                decode_lineage(write.before) if write.HasField("before") else None,
             )
         case "read":
             read = message.read
@@ -132,7 +123,7 @@ def decode_request(message: pb.ReplicaRequest) -> ReplicaRequest:
                 shard,
                 message.fence,
                 _decode_wanted(read, shard.group),
-                _decode_stamp("ReadRecords.proposed", read.proposed),
+                decode_stamp("ReadRecords.proposed", read.proposed),
                 read.clock,
             )
         case _:
@@ -154,7 +145,7 @@ def _decode_wanted(message: pb.ReadRecords, group: str) -> tuple[Wanted, ...]:
     for one in message.wanted:
         entity = Entity(group, one.name, one.id)
         check_entity(entity)
-        wanted.append(Wanted(entity, _decode_version(one.known) if one.HasField("known") else None))
+        wanted.append(Wanted(entity, decode_version(one.known) if one.HasField("known") else None))
     return tuple(wanted)
 
 
@@ -172,7 +163,7 @@ def reply_size(reply: ReplicaReply) -> int:
         size += ITEM_OVERHEAD_BYTES
         if isinstance(held, Record):
             size += len(held.payload)
-    return size + _lineage_size(reply.lineage)
+    return size + lineage_size(reply.lineage)
 
 
 def add_reply(batch: pb.ExchangeReply, number: int, reply: ReplicaReply) -> None:
@@ -203,7 +194,7 @@ def _fill_written(message: pb.RecordsWritten, results: Iterable[WriteResult]) ->
         written = message.outcomes.add()
         written.kind = _KIND_OF_OUTCOME[outcome]
         if held is not None:
-            _fill_version(written.held, held)
+            fill_version(written.held, held)
         if problem:
             written.problem = problem
 
@@ -218,7 +209,7 @@ def _fill_records_read(message: pb.RecordsRead, reply: RecordsRead) -> None:
         elif held is not None:
             _fill_record(one.record, held)
     if reply.lineage is not None:
-        _fill_lineage(message.lineage, reply.lineage)
+        fill_lineage(message.lineage, reply.lineage)
 
 
 def decode_reply(message: pb.ReplicaReply, request: ReplicaRequest) -> ReplicaReply:
@@ -245,7 +236,7 @@ def _decode_written(message: pb.RecordsWritten, expected: int) -> RecordsWritten
         outcome = _OUTCOME_OF_KIND.get(one.kind)
         if outcome is None:
             raise WireError(f"RecordsWritten.outcomes[{len(results)}].kind: {one.kind} is unknown")
-        held = _decode_version(one.held) if one.HasField("held") else None
+        held = decode_version(one.held) if one.HasField("held") else None
         results.append(WriteResult(outcome, held, one.problem))
     if len(results) != expected:
         raise WireError(f"RecordsWritten.outcomes: {len(results)}, expected {expected}")
@@ -257,14 +248,8 @@ def _decode_records_read(message: pb.RecordsRead, wanted: tuple[Wanted, ...]) ->
     if count > len(wanted) or (wanted and not count):
         raise WireError(f"RecordsRead.held: {count}, expected {len(wanted)}, or one at least")
     held = tuple([_decode_held(*pair) for pair in zip(message.held, wanted, strict=False)])
-    floor = _decode_stamp("RecordsRead.floor", message.floor)
-    return RecordsRead(held, _decode_lineage(message.lineage) if message.HasField("lineage") else None, floor)
-
-
-def _decode_stamp(field: str, stamp: int) -> int:
-    if not 0 <= stamp <= STAMP_MAX_NANOSECONDS:
-        raise WireError(f"{field}: {stamp}, expected 0 to 2^62")
-    return stamp
+    floor = decode_stamp("RecordsRead.floor", message.floor)
+    return RecordsRead(held, decode_lineage(message.lineage) if message.HasField("lineage") else None, floor)
 
 
 def _decode_held(message: pb.RecordsRead.Held, wanted: Wanted) -> Held:
@@ -280,37 +265,6 @@ def _decode_held(message: pb.RecordsRead.Held, wanted: Wanted) -> Held:
     return record
 
 
-# --- lineages ---
-
-
-def _lineage_size(lineage: Lineage | None) -> int:
-    if lineage is None or not lineage.known:
-        return 0
-    return sum(len(known.request_id) + KNOWN_OVERHEAD_BYTES for known in lineage.known)
-
-
-def _fill_lineage(message: pb.Lineage, lineage: Lineage) -> None:
-    message.SetInParent()
-    message.since = lineage.since
-    for request_id, created, stamp in lineage.known:
-        message.known.add(id=request_id, created=created, stamp=stamp)
-
-
-def _decode_lineage(message: pb.Lineage) -> Lineage:
-    since = _decode_stamp("Lineage.since", message.since)
-    if not message.known:
-        return Lineage((), since)
-    if len(message.known) > LINEAGE_ENTRIES_MAX:
-        raise WireError(f"Lineage.known: {len(message.known)}, expected {LINEAGE_ENTRIES_MAX} at most")
-    if any(len(one.id) > REQUEST_ID_MAX_CHARACTERS or not one.id for one in message.known):
-        raise WireError(f"Lineage.known.id: expected 1 to {REQUEST_ID_MAX_CHARACTERS} characters")
-    known = tuple(
-        KnownRequest(one.id, one.created, _decode_stamp("Lineage.known.stamp", one.stamp))
-        for one in message.known
-    )
-    return Lineage(known, since)
-
-
 # --- records and versions ---
 
 
@@ -318,29 +272,3 @@ def _fill_record(message: pb.StoredRecord, record: Record) -> None:
     message.property = record.payload
     if record.version.delete_time:
         message.delete_time = record.version.delete_time
-
-
-def _fill_version(message: pb.Stamp, version: Version) -> None:
-    message.mod_revision, message.delete_time, message.digest = version
-
-
-def _decode_version(message: pb.Stamp) -> Version | None:
-    """A version; None for one that is all zero and empty.
-
-    Raises:
-        WireError: no record can have it.
-    """
-    version = Version(message.mod_revision, message.delete_time, message.digest)
-    if version == _NO_VERSION:
-        return None
-    if len(version.digest) != _DIGEST_BYTES:
-        raise WireError(f"Stamp.digest: {len(version.digest)} bytes, expected {_DIGEST_BYTES}")
-    if not (
-        0 <= version.mod_revision <= STAMP_MAX_NANOSECONDS
-        and 0 <= version.delete_time <= STAMP_MAX_NANOSECONDS
-    ):
-        raise WireError("Stamp: not between 0 and 2^62")
-    return version
-
-
-_NO_VERSION = Version(0, 0, b"")

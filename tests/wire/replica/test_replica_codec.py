@@ -28,7 +28,7 @@ from gossipnode.core.query.replica_messages import (
 from gossipnode.core.query.request_lineage import KnownRequest, Lineage
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.property.property_edit import build_property
-from gossipnode.wire.replica_codec import (
+from gossipnode.wire.replica.replica_codec import (
     add_reply,
     add_request,
     decode_reply,

@@ -1,0 +1,1 @@
+"""What the replicas of a cluster ask and tell each other, as messages of Google's runtime."""
