@@ -1,6 +1,11 @@
 """What every test run needs, wherever it was started from."""
 
 import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.ports import Ports
 
 
 def pytest_configure() -> None:
@@ -17,3 +22,11 @@ def let_children_be_interrupted() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, lambda _number, _frame: None)
+
+
+@pytest.fixture
+def ports() -> Iterator[Ports]:
+    """Ports for the processes of a test, which nobody else is given meanwhile."""
+    held = Ports()
+    yield held
+    held.give_back()

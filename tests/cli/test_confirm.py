@@ -115,6 +115,7 @@ def test_a_question_that_nobody_would_read_is_not_asked(
     assert answering.asked == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stdin", ["", "n\n"])
 def test_without_a_terminal_nobody_is_asked(answering: Peer, name: str, stdin: str) -> None:
     ended = run_process(*DESTRUCTIVE[name][0], "--at", answering.address, input=stdin.encode())

@@ -14,6 +14,7 @@ from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 from tests.cli.answers import RECORD
 from tests.cli.conftest import COMMAND, ENVIRONMENT, WAIT_SECONDS, Ended, Peer, run_process
+from tests.ports import Ports
 
 
 def in_shell(redirected: str, *arguments: str) -> Ended:
@@ -74,20 +75,20 @@ def test_an_import_from_a_closed_input(answering: Peer) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("redirected", [">&- 2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full"])
-def test_a_node_serves_whatever_its_outputs_are(tmp_path: Path, redirected: str) -> None:
-    port = free_port()
-    given = ["--name", "a", "--listen", f"127.0.0.1:{port}", "--data-dir", str(tmp_path / "a")]
+def test_a_node_serves_whatever_its_outputs_are(tmp_path: Path, ports: Ports, redirected: str) -> None:
+    address = ports.address()
+    given = ["--name", "a", "--listen", address, "--data-dir", str(tmp_path / "a")]
     running = subprocess.Popen(
         ["sh", "-c", f'exec "$@" {redirected}', "sh", *COMMAND, "run", *given, "--group", "sw:1:1"],
         env=ENVIRONMENT,
     )
     try:
-        assert served(port, running)
+        assert served(address, running)
         # Neither a file nor a socket has taken the place of a closed stream.
         held = [os.readlink(f"/proc/{running.pid}/fd/{number}") for number in (0, 1, 2)]
         for number, closed in enumerate(("<&-", ">&-", "2>&-")):
             assert closed not in redirected.split() or held[number] == os.devnull
-        assert run_process("apply", "sw/n/i", "a=x", "--at", f"127.0.0.1:{port}").code == 0
+        assert run_process("apply", "sw/n/i", "a=x", "--at", address).code == 0
         os.kill(running.pid, signal.SIGTERM)
         assert running.wait(WAIT_SECONDS) == 0
     finally:
@@ -98,18 +99,18 @@ def test_a_node_serves_whatever_its_outputs_are(tmp_path: Path, redirected: str)
 
 
 @pytest.mark.slow
-def test_a_node_waits_for_no_terminal_that_is_stopped(tmp_path: Path) -> None:
+def test_a_node_waits_for_no_terminal_that_is_stopped(tmp_path: Path, ports: Ports) -> None:
     """Nobody reads its two outputs, which are full from the start: so does a terminal behave after Ctrl-S."""
     read_end, write_end = full_pipe()
-    port = free_port()
-    given = ["--name", "a", "--listen", f"127.0.0.1:{port}", "--data-dir", str(tmp_path / "a")]
+    address = ports.address()
+    given = ["--name", "a", "--listen", address, "--data-dir", str(tmp_path / "a")]
     running = subprocess.Popen(
         [*COMMAND, "run", *given, "--group", "sw:1:1"], env=ENVIRONMENT, stdout=write_end, stderr=write_end
     )
     os.close(write_end)
     try:
-        assert served(port, running)
-        assert run_process("apply", "sw/n/i", "a=x", "--at", f"127.0.0.1:{port}").code == 0
+        assert served(address, running)
+        assert run_process("apply", "sw/n/i", "a=x", "--at", address).code == 0
         os.kill(running.pid, signal.SIGTERM)
         assert running.wait(WAIT_SECONDS) == 0
     finally:
@@ -155,20 +156,11 @@ def test_streams_of_the_wrong_direction(answering: Peer) -> None:
     assert (ended.code, ended.problem) == (1, "standard input: cannot be read: Bad file descriptor")
 
 
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
-def served(port: int, running: subprocess.Popen[bytes]) -> bool:
+def served(address: str, running: subprocess.Popen[bytes]) -> bool:
     """Ask until the node answers. Each question takes a process of its own, and so some time."""
     for _ in range(100):
         if running.poll() is not None:
             return False
-        if run_process("status", "--at", f"127.0.0.1:{port}", "--timeout", "1").code == 0:
+        if run_process("status", "--at", address, "--timeout", "1").code == 0:
             return True
     return False

@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tests.system.processes import LOOPBACK, Node, free_ports
+from tests.ports import Ports
+from tests.system.processes import Node
 
 
 class Nodes:
@@ -19,6 +20,7 @@ class Nodes:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.nodes: dict[str, Node] = {}
+        self.ports = Ports()
 
     def __getitem__(self, name: str) -> Node:
         return self.nodes[name]
@@ -39,9 +41,7 @@ class Nodes:
         itself. A group is given as NAME:SHARDS:REPLICAS, and has no more replicas than there are own members.
         With `ack` "local" the acknowledgement of one replica is enough.
         """
-        addresses = {
-            name: f"{LOOPBACK}:{port}" for name, port in zip(names, free_ports(len(names)), strict=True)
-        }
+        addresses = {name: self.ports.address() for name in names}
         for name in names:
             sections: dict[str, dict[str, object]] = {
                 "node": {
@@ -80,10 +80,14 @@ class Nodes:
         return planned
 
     def end_all(self) -> None:
-        """End every node, and print its last lines: pytest shows them if the test has failed."""
+        """End every node, and print its last lines: pytest shows them if the test has failed.
+
+        Their ports are given back.
+        """
         for node in self.nodes.values():
             node.end()
             print(f"--- {node.name}", *node.lines[-20:], sep="\n")
+        self.ports.give_back()
 
 
 def start_all(*nodes: Node) -> None:

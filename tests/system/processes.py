@@ -11,7 +11,6 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -25,7 +24,6 @@ WAIT_SECONDS = 45.0
 """The longest that any test waits for what must come."""
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("GOSSIPNODE_")}
 COMMAND = [sys.executable, "-m", "gossipnode"]
-LOOPBACK = "127.0.0.1"
 
 Found = TypeVar("Found")
 
@@ -39,15 +37,6 @@ def eventually(look: Callable[[], Found], what: str) -> Found:
             return found
         select.select([], [], [], 0.01)
     raise AssertionError(f"within {WAIT_SECONDS:g} s there was no {what}")
-
-
-def free_ports(count: int) -> list[int]:
-    """Different ports on loopback at which no process listens at this moment."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 @dataclass

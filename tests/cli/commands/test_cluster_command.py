@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from gossipnode.cli.local_nodes import free_addresses
 from tests.cli.conftest import COMMAND, ENVIRONMENT, WAIT_SECONDS, Cli, refused, run_process, wait_gone
+from tests.ports import Ports
 
 
 @pytest.mark.parametrize(
@@ -29,23 +29,10 @@ def test_wrong_arguments(cli: Cli, arguments: list[str], words: list[str]) -> No
     refused(cli, arguments, words)
 
 
-def free_base_port(count: int) -> int:
-    """The first of several ports in a row that nobody listens at just now."""
-    for _ in range(100):
-        base = free_addresses(1)[0].port
-        try:
-            for port in range(base, base + count):
-                socket.create_server(("127.0.0.1", port)).close()
-        except (OSError, OverflowError):
-            continue
-        return base
-    raise AssertionError("no free ports in a row")
-
-
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def cluster(tmp_path: Path, ports: Ports) -> Iterator[subprocess.Popen[bytes]]:
     """A running cluster of three, described in cluster.json."""
-    arguments = ["--dir", str(tmp_path / "c"), "--base-port", str(free_base_port(3)), "--group", "sw:1:3"]
+    arguments = ["--dir", str(tmp_path / "c"), "--base-port", str(ports.take_row(3)), "--group", "sw:1:3"]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             [*COMMAND, "cluster", *arguments], stdout=subprocess.PIPE, stderr=log, env=ENVIRONMENT
@@ -118,8 +105,8 @@ def test_the_nodes_of_a_killed_cluster_stop_too(cluster: subprocess.Popen[bytes]
 
 
 @pytest.mark.slow
-def test_a_cluster_whose_ports_are_taken(tmp_path: Path) -> None:
-    base = free_base_port(2)
+def test_a_cluster_whose_ports_are_taken(tmp_path: Path, ports: Ports) -> None:
+    base = ports.take_row(2)
     with socket.create_server(("127.0.0.1", base)):
         ended = run_process("cluster", "--nodes", "2", "--dir", str(tmp_path / "c"), "--base-port", str(base))
     assert ended.code == 1
@@ -128,7 +115,7 @@ def test_a_cluster_whose_ports_are_taken(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_cluster_that_is_started_again_is_the_same_one(
-    cluster: subprocess.Popen[bytes], cli: Cli, tmp_path: Path
+    cluster: subprocess.Popen[bytes], cli: Cli, ports: Ports, tmp_path: Path
 ) -> None:
     """Its directory holds a cluster of three, which has other ports now. A fourth node is no member of it."""
     (first, *_) = json.loads((tmp_path / "c" / "cluster.json").read_text())["nodes"]
@@ -136,7 +123,7 @@ def test_a_cluster_that_is_started_again_is_the_same_one(
     assert (before["epoch"], before["forming"], before["state"]) == (1, None, "ready")
     cluster.terminate()
     cluster.communicate(timeout=WAIT_SECONDS)
-    base = free_base_port(4)
+    base = ports.take_row(4)
     given = ["--dir", str(tmp_path / "c"), "--base-port", str(base), "--group", "sw:1:3"]
     ended = run_process("cluster", "--nodes", "4", *given)
     assert ended.code == 1

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import trustme
 
-from gossipnode.cli.local_nodes import free_addresses
 from tests.cli.conftest import (
     COMMAND,
     ENVIRONMENT,
@@ -23,6 +22,7 @@ from tests.cli.conftest import (
     run_process,
     wait_for_record,
 )
+from tests.ports import Ports
 
 CONFIG = '[node]\nname = "a"\nlisten = "127.0.0.1:0"\n'
 
@@ -200,9 +200,9 @@ def test_a_data_directory_of_another_node(node_starter: Starter, tmp_path: Path)
 
 @pytest.mark.slow
 def test_a_node_that_stopped_while_its_cluster_was_formed_starts_again(
-    node_starter: Starter, cli: Cli, tmp_path: Path
+    node_starter: Starter, cli: Cli, ports: Ports
 ) -> None:
-    address = str(free_addresses(1)[0])
+    address = ports.address()
     # Each is told to stop the moment it listens, which is before, while or after it decides its first epoch.
     for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
         node_starter("a", "--group", "sw:1:1", "--listen", address).stop(number)
@@ -241,8 +241,10 @@ def test_a_file_that_is_no_store(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_acknowledged_write_survives_a_kill(node_starter: Starter, cli: Cli, tmp_path: Path) -> None:
-    address = str(free_addresses(1)[0])
+def test_an_acknowledged_write_survives_a_kill(
+    node_starter: Starter, cli: Cli, ports: Ports, tmp_path: Path
+) -> None:
+    address = ports.address()
     node = node_starter("a", "--group", "sw:1:1", "--listen", address)
     assert cli("apply", "sw/x/1", "a=1", "--at", address).code == 0
     node.stop(signal.SIGKILL)

@@ -78,6 +78,7 @@ def test_another_fence_is_refused() -> None:
         assert conflict(seen, "a", SHARD, fence) == ViewConflict("a sees other members for g/0")
 
 
+@pytest.mark.slow
 @examples(200)
 @given(asker=st.tuples(ages, ages), replica=st.tuples(ages, ages), name=st.sampled_from("abcd"))
 def test_a_request_is_served_by_the_holders_that_see_the_same_placement(

@@ -93,6 +93,7 @@ def test_those_that_lack_our_services_and_strangers_are_never_asked() -> None:
     assert tally.impossible
 
 
+@pytest.mark.slow
 @examples(300)
 @given(cases(), st.booleans())
 def test_each_holder_is_asked_or_told_of_and_none_is_avoided_that_is_needed(
@@ -172,6 +173,7 @@ def test_too_few_that_can_be_asked_are_named_with_the_reasons_of_the_others() ->
     assert targets.problem == f"sw/0: 1 of 3 replicas can be asked, quorum needs 2; {told}"
 
 
+@pytest.mark.slow
 @examples(300)
 @given(cases(), st.data())
 def test_a_search_asks_enough_or_says_why_not(case: Case, data: st.DataObject) -> None:

@@ -190,6 +190,7 @@ def test_a_replica_that_is_no_longer_asked_need_not_report() -> None:
     assert certain({"a": candidate(5), "b": candidate(6)}, "a") is None
 
 
+@pytest.mark.slow
 @examples(200)
 @given(
     st.dictionaries(st.sampled_from(REPLICAS), st.tuples(st.integers(1, 3), st.booleans()), min_size=1),

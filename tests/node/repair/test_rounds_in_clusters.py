@@ -8,11 +8,13 @@ import pytest
 import trio
 import trio.testing
 
+from gossipnode.concurrency import loop_pulse
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import Round, RoundOutcome
 from gossipnode.core.ring.turn import Cause, HopEnd
 from gossipnode.core.session.messages import ClientMessage, RootCompare, ServerMessage, TreeRoot
 from gossipnode.node.endpoints.repair_service import CLIENT_SILENCE_SECONDS
+from gossipnode.node.membership import epochs, member_admin
 from gossipnode.node.peers import call_metadata, hello
 from gossipnode.rpc import ClientStream, RpcError, Server, ServerStream, Status
 from gossipnode.sim import Cluster, running
@@ -197,8 +199,14 @@ async def test_rounds_of_many_shards_run_side_by_side_and_end_equal(autojump_clo
 async def test_a_day_of_scheduled_rounds_passes_in_moments(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A round needs no hellos, and there would be some 35,000 of them.
-    monkeypatch.setattr(hello, "HELLO_MAX_SECONDS", 3600.0)
+    # What a node does every few seconds belongs to no round, and would happen a million times in a day.
+    for module, period in (
+        (hello, "HELLO_MAX_SECONDS"),
+        (loop_pulse, "PULSE_SECONDS"),
+        (member_admin, "LOOK_ELSEWHERE_SECONDS"),
+        (epochs, "UNDECIDED_SECONDS"),
+    ):
+        monkeypatch.setattr(module, period, 3600.0)
     cluster = Cluster(overrides={"repair.schedule": "*/30 * * * *"})
     async with trio.open_nursery() as nursery:
         await cluster.start(nursery)

@@ -10,6 +10,7 @@ from tests.rpc.methods import FLOW, UNARY
 from tests.rpc.wired import wired
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calls", [12, 200])
 async def test_large_requests_of_one_caller_are_handled_a_few_at_a_time(calls):
     running, most, done = 0, 0, []

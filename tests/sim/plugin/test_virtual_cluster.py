@@ -87,6 +87,7 @@ async def test_without_virtual_time_a_test_is_told_what_to_do() -> None:
             pass
 
 
+@pytest.mark.slow
 def test_an_hour_passes_at_once() -> None:
     """The wall clock of the nodes goes with it."""
 

@@ -25,7 +25,9 @@ def test_a_disk_that_hangs_keeps_its_machine_from_reading_and_writing_until_it_g
         TRIO
         + "apply a sw/n/1 x=1 ack=all -> ok\nhang a\nget a sw/n/1 ack=local via=none timeout=3 -> fails\n"
         + "apply b sw/n/1 x=2 via=none -> ok\nholds a sw/n/1 -> x=1\nunhang a\nwait 1\n"
-        + "get a sw/n/1 ack=local via=none -> x=2\nhang a\ncrash a\nrestart a\nheal\nfinish"
+        + "get a sw/n/1 ack=local via=none -> x=2\nhang a\ncrash a\n"
+        # A node whose disk hangs has not started before the disk goes on.
+        + "@60 restart a -> ok started\n@65 state a -> !running\n@70 heal\n@75 state a -> running\nfinish"
     )
 
 

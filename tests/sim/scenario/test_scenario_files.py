@@ -6,34 +6,30 @@ vain. It must break exactly these: once it breaks fewer, this test fails until t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gossipnode.sim.runs.many_runs import Workers
-from gossipnode.sim.runs.run_messages import GivenRun, Job, Summary
+from gossipnode.sim.runs.run_messages import GivenRun, Job
 from gossipnode.sim.scenario.verbs.all_verbs import VERBS, read_scenario
 
 FOLDER = Path(__file__).parents[2] / "scenarios" / "cluster"
 FILES = sorted(FOLDER.glob("*.txt"))
 
 
-PROCESSES = 2
-
-
 @pytest.fixture(scope="module")
-def summaries() -> Iterator[Mapping[str, Summary]]:
-    """What came of each file, run in two processes: each of them keeps one core busy."""
-    jobs = [Job(GivenRun(file.name, file.read_text())) for file in FILES]
-    with Workers(PROCESSES) as workers:
-        yield {file.name: summary for file, summary in zip(FILES, workers.run_all(jobs), strict=True)}
+def worker() -> Iterator[Workers]:
+    """A process that plays one file after the other."""
+    with Workers(1) as workers:
+        yield workers
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_a_scenario_goes_as_its_file_says(file: Path, summaries: Mapping[str, Summary]) -> None:
-    summary = summaries[file.name]
+def test_a_scenario_goes_as_its_file_says(file: Path, worker: Workers) -> None:
+    summary = worker.run(Job(GivenRun(file.name, file.read_text())))
     assert not summary.refused, summary.refused
     broken = {violation.check for violation in summary.violations}
     found = [f"{each.check}: {each.text}" for each in summary.violations]

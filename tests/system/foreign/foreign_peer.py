@@ -14,11 +14,12 @@ from typing import Any
 
 import grpc
 
+from tests.ports import LOOPBACK
 from tests.system.digests import leaves_by_slot, slot_shas
 from tests.system.foreign.foreign_replica import ForeignReplica
 from tests.system.foreign.foreign_session import MISSING, PAGE, SYNC, ForeignSession
 from tests.system.held_records import Held, held_of, sync_of
-from tests.system.processes import LOOPBACK, WAIT_SECONDS
+from tests.system.processes import WAIT_SECONDS
 from tests.system.stock_client import PROPAGATION, REPAIR, Stock
 from tests.system.stock_messages import gossip, repairs
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 import grpc
 import pytest
 
+from tests.ports import LOOPBACK
 from tests.system.foreign.foreign_peer import ForeignPeer
 from tests.system.foreign.foreign_replica import ForeignReplica
 from tests.system.nodes import Nodes
-from tests.system.processes import LOOPBACK, Node, eventually
+from tests.system.processes import Node, eventually
 from tests.system.stock_client import PROPAGATION, Stock, refused
 from tests.system.stock_messages import gossip, property_of
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.system.members.shown import status
 from tests.system.nodes import Nodes, stop_all
-from tests.system.processes import Node, command, eventually, free_ports
+from tests.system.processes import Node, command, eventually
 from tests.system.stock_client import Stock, refused
 from tests.system.stock_messages import property_of, tags_of
 
@@ -172,7 +172,7 @@ def test_an_empty_disk_is_replaced_and_never_taken_for_the_member(nodes: Nodes) 
         for number in range(50):
             stock.apply(property_of("sw", "n", str(number), {"k": number}))
     other = [
-        "--name", "c", "--listen", f"127.0.0.1:{free_ports(1)[0]}", "--data-dir", str(nodes.directory / "x"),
+        "--name", "c", "--listen", nodes.ports.address(), "--data-dir", str(nodes.directory / "x"),
     ]  # fmt: skip
     ended = command("run", *other, "--join", a.address, "--replace")
     assert ended.code == 1

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from tests.system.nodes import Nodes, stop_all
-from tests.system.processes import Node, command, eventually, free_ports
+from tests.system.processes import Node, command, eventually
 from tests.system.stock_client import Stock, refused
 from tests.system.stock_messages import property_of, tags_of
 
@@ -19,7 +19,7 @@ RECORDS = 120
 
 def joiner(nodes: Nodes, name: str, through: Node) -> Node:
     """A node that no other node's configuration names, and whose own names no group."""
-    address = f"127.0.0.1:{free_ports(1)[0]}"
+    address = nodes.ports.address()
     config = nodes.directory / f"{name}.toml"
     config.write_text(
         f'[node]\nname = "{name}"\nlisten = "{address}"\ndata_dir = "{nodes.directory / name}"\n'

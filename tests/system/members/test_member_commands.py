@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.system.nodes import Nodes, start_all, stop_all
-from tests.system.processes import LOOPBACK, Ended, Node, command, eventually, free_ports
+from tests.system.processes import Ended, Node, command, eventually
 from tests.system.stock_client import Stock
 from tests.system.stock_messages import property_of, tags_of
 
@@ -168,9 +168,9 @@ def test_another_number_of_replicas_moves_the_records(nodes: Nodes) -> None:
     stop_all(a, b, c)
 
 
-def move(node: Node) -> str:
+def move(nodes: Nodes, node: Node) -> str:
     """Give a node that has stopped another port; gives its new address."""
-    address = f"{LOOPBACK}:{free_ports(1)[0]}"
+    address = nodes.ports.address()
     node.config.write_text(
         node.config.read_text().replace(f'listen = "{node.address}"', f'listen = "{address}"')
     )
@@ -181,7 +181,7 @@ def test_a_node_whose_address_changed_is_found_again(nodes: Nodes) -> None:
     a, b, c = nodes.start("a", "b", "c")
     write(a)
     assert c.stop() == 0
-    address = move(c)
+    address = move(nodes, c)
     c.start()
     assert c.address == address
     for node in (a, b):
@@ -199,7 +199,7 @@ def test_all_addresses_may_change_at_once_if_the_settings_say_so(nodes: Nodes) -
     write(a)
     stop_all(a, b, c)
     before = {node.name: node.address for node in (a, b, c)}
-    after = {node.name: move(node) for node in (a, b, c)}
+    after = {node.name: move(nodes, node) for node in (a, b, c)}
     for node in (a, b, c):
         text = node.config.read_text()
         for name, address in before.items():

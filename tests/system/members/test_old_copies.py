@@ -9,7 +9,7 @@ import pytest
 
 from tests.system.members.shown import nothing_moves, status
 from tests.system.nodes import Nodes, stop_all
-from tests.system.processes import LOOPBACK, Node, eventually, free_ports
+from tests.system.processes import Node, eventually
 from tests.system.stock_client import Stock
 from tests.system.stock_messages import property_of, tags_of
 
@@ -76,10 +76,9 @@ def test_a_copy_of_a_running_node_stops_and_says_why(nodes: Nodes, tmp_path: Pat
     a, b, c = nodes.start("a", "b", "c")
     apply(a, 1)
     shutil.copytree(b.data_dir, tmp_path / "copy")
-    (port,) = free_ports(1)
     config = tmp_path / "copy.toml"
     config.write_text(b.config.read_text().replace(str(b.data_dir), str(tmp_path / "copy")))
-    copy = Node("b", config, tmp_path / "copy", f"{LOOPBACK}:{port}")
+    copy = Node("b", config, tmp_path / "copy", nodes.ports.address())
     ended = copy.try_start("--listen", copy.address)
     assert ended is not None
     assert ended.code == 1

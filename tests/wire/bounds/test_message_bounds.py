@@ -191,6 +191,7 @@ def test_numbers_of_many_arrays_are_counted_together() -> None:
         decode(model.Criteria, many)
 
 
+@pytest.mark.slow
 def test_a_client_reads_longer_answers_than_a_node_reads_requests() -> None:
     status = field(6, field(1, b"g")) * 100_000
     assert len(services.NODE_STATUS.decode_reply(status).shards) == 100_000

@@ -77,6 +77,7 @@ async def test_a_foreign_server_may_rebuild_its_tree_before_it_ends(
     assert hop.seconds == pytest.approx(rebuild_seconds, abs=1)
 
 
+@pytest.mark.slow
 async def test_a_foreign_server_that_never_ends_is_waited_for_until_the_deadline(
     autojump_clock: object,
 ) -> None:
