@@ -119,6 +119,8 @@ def status_shape(status: messages.StatusResponse) -> dict[str, Any]:
         "set_aside": {"count": status.set_aside.count, "keys": status.set_aside.keys},
         "unheard": list(status.unheard),
         "not_replaced": status.not_replaced or None,
+        "refused_calls": status.refused_calls,
+        "warnings": list(status.warnings),
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from gossipnode.config import values as values
+from gossipnode.config.name_values import name_patterns
 from gossipnode.config.values import Parser
 from gossipnode.core.model.limits import REPLICAS_MAX, SHARDS_MAX
 
@@ -43,6 +44,10 @@ SECTIONS: dict[str, dict[str, Parser]] = {
         "cert": values.existing_file,
         "key": values.existing_file,
         "require_client": values.yes_or_no,
+        "members": name_patterns,
+        "readers": name_patterns,
+        "writers": name_patterns,
+        "admins": name_patterns,
     },
 }
 GROUP_KEYS: dict[str, Parser] = {

@@ -20,6 +20,7 @@ from gossipnode.config.environment import ENVIRONMENT_PREFIX, GROUPS_VARIABLE, s
 from gossipnode.config.keys import GROUP_KEYS, SECTIONS, hint
 from gossipnode.config.keys import SettingsError as SettingsError
 from gossipnode.config.values import Parser, WrongValueError
+from gossipnode.core.access.roles import Roles
 
 DEFAULT_TOMBSTONE_RETENTION_SECONDS = 7 * 24 * 3600
 
@@ -87,6 +88,17 @@ class TlsSettings(msgspec.Struct, frozen=True, kw_only=True):
     cert: Path
     key: Path
     require_client: bool = True
+    """Whether clients have to show a certificate. Members always have to."""
+    members: tuple[str, ...] = ()
+    """Patterns of names in certificates that may join, beside the configured members."""
+    readers: tuple[str, ...] = ()
+    writers: tuple[str, ...] = ()
+    admins: tuple[str, ...] = ()
+
+    @property
+    def roles(self) -> Roles:
+        """What clients may do, by the names in their certificates."""
+        return Roles(self.readers, self.writers, self.admins)
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,7 +38,6 @@ from gossipnode.node.local.local_state import local_state
 from gossipnode.node.local.node_state import NodeState, Phase
 from gossipnode.node.membership.as_new import come_as_new
 from gossipnode.node.parts import Parts, make_handlers, make_parts
-from gossipnode.node.peers.access import Access
 from gossipnode.node.peers.call_metadata import own_metadata, say_start
 from gossipnode.node.peers.certificates import Certificates, PeerDialer
 from gossipnode.node.peers.members import open_members
@@ -151,12 +150,11 @@ class Node:
         handlers: dict[Any, Any] = {**self._health.handlers(), **make_handlers(parts, world)}
         self._health.follow(handlers)
         handlers |= ReflectionService(handlers).handlers()
-        access = Access(parts.settings, parts.local.cluster)
         self._pulse = LoopPulse(world.sleep_until)
         self._server = Server(
             handlers,
-            authorize=access.authorize,
-            is_member=access.names_member,
+            authorize=parts.access.authorize,
+            is_member=parts.access.names_member,
             memory=parts.memory,
             waited=self._pulse.stalled_seconds,
         )
@@ -209,6 +207,8 @@ class Node:
                 working.start_soon(self._watch_membership)
                 self._become("ready")
                 self._say_short_groups()
+                for warning in self.parts.access.warnings():
+                    self._log.warning(warning)
                 self._health.set("", ServingStatus.SERVING)
                 self._say_disk()
                 working.start_soon(self._watch_disk)

@@ -8,6 +8,7 @@ membership   which members and which groups there are
 coordination clients' requests over the replicas of a record
 hand_off     shards follow the members
 queries      searches of all replicas, merged into one answer
+access       which calls are let in
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from gossipnode.node.local.digest_filler import fill_digests
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.node_state import NodeState
 from gossipnode.node.membership.membership import Membership, make_membership
+from gossipnode.node.peers.access import Access
+from gossipnode.node.peers.audit import Audit
 from gossipnode.node.peers.certificates import PeerDialer
 from gossipnode.node.peers.members import Members
 from gossipnode.node.query.queries import Queries
@@ -65,6 +68,7 @@ class Parts:
     coordination: Coordination
     hand_off: HandOff
     queries: Queries
+    access: Access
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Find the cluster, then do what a member does, until cancelled.
@@ -119,6 +123,7 @@ def make_parts(
         coordination=coordination,
         hand_off=HandOff(local, members, repair.sessions, membership),
         queries=Queries(local, members, coordination.steps),
+        access=Access(settings, local.cluster, Audit()),
     )
 
 
@@ -137,14 +142,15 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         parts.memory,
         membership.forming,
         membership.clearing,
+        parts.access,
     )
     max_sessions = parts.settings.repair.max_sessions
     endpoints = (
         RepairService(local, repair.bounds, parts.state, max_sessions=max_sessions),
         GossipService(local.shards, parts.members, repair.holder),
         PropertyService(local, coordination, queries, turns, rng),
-        NodeService(local, coordination, queries, turns, repair, status, rng),
-        NodeAdmin(membership),
+        NodeService(local, coordination, queries, turns, repair, status, parts.access, rng),
+        NodeAdmin(membership, parts.access.audit),
         RoundService(repair.origin),
         DiscoveryService(parts.settings.node, parts.state, world.wall_clock()),
         ReplicaService(
@@ -153,6 +159,7 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
             parts.lineages,
             membership,
             parts.members,
+            parts.access.audit,
             lambda: local.cluster.boot.mark,
         ),
     )

@@ -16,17 +16,17 @@ FilePath = str | Path
 def server_ssl_context(
     ca: FilePath | None, cert: FilePath, key: FilePath, *, require_client: bool
 ) -> ssl.SSLContext:
-    """A server's context, which shows `cert` with `key`; `require_client` admits only clients of `ca`.
+    """A server's context, which shows `cert` with `key`, and takes certificates of clients of `ca` alone.
 
-    All are PEM files. Raises OSError or ssl.SSLError for files that cannot be used, ValueError if clients
-    are to be checked but `ca` is None.
+    With `require_client` every client has to show one. All are PEM files. Raises OSError or ssl.SSLError for
+    files that cannot be used, ValueError if clients are to be checked but `ca` is None.
     """
     context = _context(ssl.PROTOCOL_TLS_SERVER, cert, key)
-    if require_client:
-        if ca is None:
-            raise ValueError("to require client certificates, give the CA that signs them")
+    if ca is not None:
         context.load_verify_locations(ca)
-        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_mode = ssl.CERT_REQUIRED if require_client else ssl.CERT_OPTIONAL
+    elif require_client:
+        raise ValueError("to require client certificates, give the CA that signs them")
     return context
 
 

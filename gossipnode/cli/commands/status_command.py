@@ -55,6 +55,10 @@ def _print(status: messages.StatusResponse) -> None:
         print_folded(f"disk {status.disk.state}, {shown_bytes(status.disk.free)} free{refused}")
     if status.set_aside.count:
         print_folded(_set_aside(status.set_aside))
+    if status.refused_calls:
+        print_folded(f"{counted(status.refused_calls, 'call')} refused: the log says whose")
+    for warning in status.warnings:
+        print_folded(f"warning: {warning}")
     print_line("")
     print_table(
         ("member", "address", "state"),

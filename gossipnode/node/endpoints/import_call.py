@@ -12,8 +12,10 @@ from typing import TypeAlias
 import trio
 
 from gossipnode.concurrency.shares import Caller
+from gossipnode.core.access.roles import Role
 from gossipnode.node.coordinate.bulk_writes import BadRecord, BulkWrites, ImportedRecord, PreparedImport
 from gossipnode.node.coordinate.large_writes import OWN_WORK
+from gossipnode.node.peers.access import Access
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.rpc import ServerStream
 from gossipnode.wire.generated.bp.gossipnode import v1
@@ -36,9 +38,14 @@ class ImportCall:
         self,
         stream: ServerStream[v1.ImportRequest, v1.ImportResponse],
         bulk: BulkWrites,
+        access: Access,
         caller: Caller = OWN_WORK,
     ) -> None:
-        """Read batches of `caller` from `stream`, and store them by `bulk`."""
+        """Read batches of `caller` from `stream`, and store them by `bulk`.
+
+        `access` says whether it may have stamps kept as they are.
+        """
+        self._access = access
         self._stream = stream
         self._bulk = bulk
         self._caller = caller
@@ -78,6 +85,9 @@ class ImportCall:
     async def _prepare_batch(self, batch: v1.ImportRequest) -> Prepared:
         if len(batch.records) > IMPORT_MAX_RECORDS:
             raise WireError(f"records: {len(batch.records)}, expected {IMPORT_MAX_RECORDS} at most")
+        if batch.keep_versions:
+            # Stamps that are taken as given win over whatever others have written.
+            self._access.require(self._stream.call, Role.ADMIN)
         records = [ImportedRecord(*fields) for fields in decode_import(batch)]
         return await self._bulk.prepare_import(
             batch.group, records, keep_versions=batch.keep_versions, ack=batch.ack, caller=self._caller

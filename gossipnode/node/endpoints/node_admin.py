@@ -7,6 +7,7 @@ from typing import Any
 
 from gossipnode.node.membership.group_admin import GroupUpdate
 from gossipnode.node.membership.membership import Membership
+from gossipnode.node.peers.audit import Audit
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.rpc import CallContext
 from gossipnode.wire import group_codec, services
@@ -16,8 +17,9 @@ from gossipnode.wire.generated.bp.gossipnode import v1
 class NodeAdmin:
     """Serves those who run the cluster: groups and members."""
 
-    def __init__(self, membership: Membership) -> None:
-        """Change groups and members by `membership`."""
+    def __init__(self, membership: Membership, audit: Audit) -> None:
+        """Change groups and members by `membership`, and tell `audit` of it."""
+        self._audit = audit
         self._groups = membership.groups
         self._members = membership.members
 
@@ -35,37 +37,36 @@ class NodeAdmin:
         """Make a group. It may have more replicas than there are members only where that is forced."""
         asked = group_codec.decode_new_group(request)
         with as_status():
-            return _encode_change(
-                await self._groups.create(
-                    asked.name,
-                    shards=asked.shards,
-                    replicas=asked.replicas,
-                    ack=asked.ack,
-                    tombstone_retention_seconds=asked.tombstone_retention_seconds,
-                    indexes=asked.indexes,
-                    force=asked.force,
-                )
+            made = await self._groups.create(
+                asked.name,
+                shards=asked.shards,
+                replicas=asked.replicas,
+                ack=asked.ack,
+                tombstone_retention_seconds=asked.tombstone_retention_seconds,
+                indexes=asked.indexes,
+                force=asked.force,
             )
+        return self._told(call, "group created", made)
 
     async def alter_group(self, request: v1.AlterGroupRequest, call: CallContext) -> v1.GroupResponse:
         """Change a group."""
         asked = group_codec.decode_alteration(request)
         with as_status():
-            return _encode_change(
-                await self._groups.alter(
-                    asked.name,
-                    replicas=asked.replicas,
-                    ack=asked.ack,
-                    tombstone_retention_seconds=asked.tombstone_retention_seconds,
-                    indexes=asked.indexes,
-                    force=asked.force,
-                )
+            made = await self._groups.alter(
+                asked.name,
+                replicas=asked.replicas,
+                ack=asked.ack,
+                tombstone_retention_seconds=asked.tombstone_retention_seconds,
+                indexes=asked.indexes,
+                force=asked.force,
             )
+        return self._told(call, "group altered", made)
 
     async def delete_group(self, request: v1.DeleteGroupRequest, call: CallContext) -> v1.GroupResponse:
         """Delete a group with all its records."""
         with as_status():
-            return _encode_change(await self._groups.delete(request.name))
+            made = await self._groups.delete(request.name)
+        return self._told(call, "group deleted", made)
 
     async def list_groups(self, request: v1.ListGroupsRequest, call: CallContext) -> v1.ListGroupsResponse:
         """All groups, or one."""
@@ -81,9 +82,14 @@ class NodeAdmin:
             gone = await self._members.forget(
                 request.name, accept_loss=request.accept_loss, force=request.force
             )
+        self._audit.changed(call, "member forgotten", member=request.name, epoch=gone.epoch)
         return v1.ForgetMemberResponse(
             acknowledged=gone.acknowledged, members=gone.members, epoch=gone.epoch, leaving=gone.leaving
         )
+
+    def _told(self, call: CallContext, what: str, change: GroupUpdate) -> v1.GroupResponse:
+        self._audit.changed(call, what, group=change.group.name, epoch=change.epoch)
+        return _encode_change(change)
 
 
 def _encode_change(change: GroupUpdate) -> v1.GroupResponse:

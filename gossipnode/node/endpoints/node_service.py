@@ -16,6 +16,7 @@ from gossipnode.node.endpoints.import_call import ImportCall
 from gossipnode.node.endpoints.record_sender import QueryTimer, new_trace_id, record_sender
 from gossipnode.node.endpoints.status_report import StatusReport
 from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.peers.access import Access
 from gossipnode.node.peers.callers import caller_of
 from gossipnode.node.query.queries import Queries
 from gossipnode.node.query.query_turns import QueryTurns, kind_of
@@ -46,9 +47,11 @@ class NodeService:
         turns: QueryTurns,
         repair: Repair,
         status: StatusReport,
+        access: Access,
         rng: random.Random,
     ) -> None:
         """Answer from these parts of the node; `rng` gives the ids of traces."""
+        self._access = access
         self._shards = local.shards
         self._store = local.store
         self._clock = local.clock
@@ -140,7 +143,9 @@ class NodeService:
 
     async def import_records(self, stream: ServerStream[v1.ImportRequest, v1.ImportResponse]) -> None:
         """Store batches, each answered when it is acknowledged; a bad record ends the call."""
-        await ImportCall(stream, self._bulk, caller_of(stream.call, self._shards.view.members)).run()
+        await ImportCall(
+            stream, self._bulk, self._access, caller_of(stream.call, self._shards.view.members)
+        ).run()
 
     # The node
 

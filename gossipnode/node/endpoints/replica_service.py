@@ -8,6 +8,7 @@ from typing import Any
 from gossipnode.core.cluster.cluster_metadata import Member
 from gossipnode.node.membership.membership import Membership
 from gossipnode.node.peers import call_metadata
+from gossipnode.node.peers.audit import Audit
 from gossipnode.node.peers.members import Members
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.replica.exchange import Mark, ReplicaExchange
@@ -31,9 +32,11 @@ class ReplicaService:
         lineages: ReplicaLineages,
         membership: Membership,
         members: Members,
+        audit: Audit,
         mark: Mark,
     ) -> None:
         """Answer from these parts of the node. `mark` says which start of the store this is."""
+        self._audit = audit
         self._refuse_overtaken = members.refuse_overtaken
         self._mark = mark
         self._exchange = exchange
@@ -73,6 +76,7 @@ class ReplicaService:
                 replace=request.replace,
                 accept_loss=request.accept_loss,
             )
+        self._audit.changed(call, "member joined", member=request.name, epoch=value.epoch)
         return pb.JoinReply(value=encode_metadata(value))
 
     async def epoch(self, request: cluster_pb.EpochRequest, call: CallContext) -> cluster_pb.EpochReply:

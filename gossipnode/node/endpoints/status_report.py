@@ -18,6 +18,7 @@ from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.node_state import NodeState, Phase
 from gossipnode.node.membership.clearing import Clearing
 from gossipnode.node.membership.forming import Forming
+from gossipnode.node.peers.access import Access
 from gossipnode.node.peers.members import Members
 from gossipnode.node.repair.origin import Origin
 from gossipnode.store.interface import ShardCounts, ShardSummary
@@ -55,6 +56,7 @@ class StatusReport:
     memory: MemoryBudget
     forming: Forming
     clearing: Clearing
+    access: Access
 
     async def read(self) -> NodeStatus:
         """The status as of now. Members not heard of lately are asked whether they are there."""
@@ -79,6 +81,8 @@ class StatusReport:
             set_aside=v1.SetAsideStatus(count=damaged.records, keys=list(damaged.names)),
             unheard=self.clearing.unheard(),
             not_replaced=self.clearing.problem,
+            refused_calls=self.access.audit.refused,
+            warnings=list(self.access.warnings()),
         )
         if not self.local.cluster.view.formed:
             status.forming = self._forming()

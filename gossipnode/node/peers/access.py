@@ -1,7 +1,8 @@
 """Decides which calls are let in.
 
 A call of another cluster is always refused. Under TLS, the calls that members make of each other are taken
-from members alone, and a caller's name is the DNS name in its certificate, never what a message says.
+from members alone, and those of clients from those who have the role for them. A caller's name is that in its
+certificate, never what a message says.
 """
 
 from __future__ import annotations
@@ -9,71 +10,129 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 
 from gossipnode.config.settings import Settings
+from gossipnode.core.access.name_patterns import matches_any, node_names
+from gossipnode.core.access.roles import Role
 from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.peers import call_metadata
+from gossipnode.node.peers.audit import Audit
+from gossipnode.node.peers.method_access import needed_role
 from gossipnode.rpc import CallContext, RpcError, Status
 from gossipnode.wire import services
-
-_MEMBERS_ONLY = frozenset(
-    method.path
-    for method in (
-        services.REPAIR,
-        services.PROPAGATION,
-        services.REPORT,
-        services.REPLICA_EXCHANGE,
-        services.REPLICA_SCAN,
-        services.REPLICA_LINEAGES,
-        services.REPLICA_HELLO,
-        services.REPLICA_EPOCH,
-    )
-)
-"""The methods that only members call."""
-
 
 _TOLD = frozenset((services.REPLICA_HELLO.path, services.REPLICA_EPOCH.path))
 """The methods by which nodes learn what was decided."""
 
 
+OPEN_WARNING = "no [tls] is set: whoever reaches this node's port owns its data"
+
+
+_A_ROLE = {Role.READER: "a reader", Role.WRITER: "a writer", Role.ADMIN: "an admin"}
+
+
 class Access:
     """Judges every call before its handler runs."""
 
-    def __init__(self, settings: Settings, cluster: ClusterState) -> None:
-        """The members are those of `cluster` at the time of each call."""
+    def __init__(self, settings: Settings, cluster: ClusterState, audit: Audit) -> None:
+        """The members are those of `cluster` at the time of each call. What is refused goes to `audit`."""
         self._cluster_name = settings.cluster.name
-        self._names_count = settings.tls is not None and settings.tls.require_client
+        self._configured = settings.cluster.peers.keys() | settings.cluster.foreign.keys()
+        self._tls = settings.tls
         self._cluster = cluster
+        self.audit = audit
+
+    def warnings(self) -> Sequence[str]:
+        """What those who run the node should know of who may call it."""
+        return () if self._tls is not None else (OPEN_WARNING,)
 
     def authorize(self, call: CallContext) -> None:
-        """Refuse a call of another cluster, and one for members from a caller that is not a member.
+        """Refuse a call of another cluster, and one whose caller may not make it.
 
         Raises:
             RpcError: PERMISSION_DENIED.
         """
-        call_metadata.refuse_other_clusters(call, self._cluster_name)
-        if not self._names_count:
-            return
-        names = set(call.peer_certificate_names)
-        said = call_metadata.text(call.metadata, call_metadata.NODE)
-        if call.path == services.REPLICA_JOIN.path and said not in names:
-            raise RpcError(Status.PERMISSION_DENIED, f"the certificate does not name {said[:80]!r}")
-        if call.path not in _MEMBERS_ONLY:
-            return
-        if call.path == services.REPLICA_HELLO.path and not self._cluster.view.formed and said in names:
-            # A node that is about to join is asked by a member whether it is there.
-            return
-        if call.path in _TOLD and not names.isdisjoint(self._cluster.view.metadata.forgotten):
-            # A member that was dropped while it was away has to hear of it, or it would run on for nobody.
-            return
-        if names.isdisjoint(self._members()) or (said and said not in names):
-            raise RpcError(
-                Status.PERMISSION_DENIED,
-                f"the certificate names {', '.join(sorted(names)) or 'nobody'}: only members may call this",
-            )
+        try:
+            self._judge(call)
+        except RpcError as error:
+            self.audit.refuse(call, error)
+            raise
+
+    def require(self, call: CallContext, needed: Role) -> None:
+        """Refuse what a client asks for within a call that is for more than this, unless it has the role.
+
+        Raises:
+            RpcError: PERMISSION_DENIED.
+        """
+        try:
+            self._judge_role(call, needed)
+        except RpcError as error:
+            self.audit.refuse(call, error)
+            raise
 
     def names_member(self, certificate_names: Sequence[str]) -> bool:
         """Whether a verified certificate with these names is one of a member."""
-        return self._names_count and not self._members().isdisjoint(certificate_names)
+        if self._tls is None:
+            return False
+        return not self._members().isdisjoint(node_names(certificate_names, self._tls.members))
+
+    def _judge(self, call: CallContext) -> None:
+        call_metadata.refuse_other_clusters(call, self._cluster_name)
+        if self._tls is None:
+            return
+        call.peer_certificate_names = node_names(call.peer_certificate_names, self._tls.members)
+        needed = needed_role(call.path)
+        if needed is not None:
+            self._judge_role(call, needed)
+        elif call.path == services.REPLICA_JOIN.path:
+            self._judge_join(call)
+        else:
+            self._judge_member(call)
+
+    def _judge_role(self, call: CallContext, needed: Role) -> None:
+        if self._tls is None:
+            return
+        names = call.peer_certificate_names
+        roles = self._tls.roles
+        role = Role.ADMIN if not self._members().isdisjoint(names) else roles.of(names)
+        if not roles.admits(role, needed):
+            has = "has no role" if role is Role.NONE else f"is {_A_ROLE[role]}"
+            raise RpcError(
+                Status.PERMISSION_DENIED,
+                f"{_named(names)}, which {has} here; this takes {_A_ROLE[needed]}: see [tls] readers, "
+                "writers and admins of the node",
+            )
+
+    def _judge_join(self, call: CallContext) -> None:
+        names = call.peer_certificate_names
+        said = call_metadata.text(call.metadata, call_metadata.NODE)
+        if said not in names:
+            raise RpcError(Status.PERMISSION_DENIED, f"the certificate does not name {said[:80]!r}")
+        if not self._may_join(said, names):
+            raise RpcError(
+                Status.PERMISSION_DENIED,
+                f"{_named(names)} is not one of those that may join: add it to [tls] members of the nodes",
+            )
+
+    def _judge_member(self, call: CallContext) -> None:
+        names = call.peer_certificate_names
+        said = call_metadata.text(call.metadata, call_metadata.NODE)
+        if call.path == services.REPLICA_HELLO.path and not self._cluster.view.formed and said in names:
+            # A node that is about to join is asked by a member whether it is there.
+            return
+        if call.path in _TOLD and not self._cluster.view.metadata.forgotten.isdisjoint(names):
+            # A member that was dropped while it was away has to hear of it, or it would run on for nobody.
+            return
+        if self._members().isdisjoint(names) or (said and said not in names):
+            raise RpcError(Status.PERMISSION_DENIED, f"{_named(names)}: only members may call this")
+
+    def _may_join(self, name: str, names: Sequence[str]) -> bool:
+        assert self._tls is not None
+        known = name in self._configured or name in self._members()
+        return known or matches_any(self._tls.members, names)
 
     def _members(self) -> Set[str]:
         view = self._cluster.view
         return view.members.keys() | view.metadata.foreign.keys()
+
+
+def _named(names: Sequence[str]) -> str:
+    return f"the certificate names {', '.join(names)}" if names else "a caller without a certificate"

@@ -12,8 +12,10 @@ import trio
 from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.address import Address
 from gossipnode.config.settings import TlsSettings
+from gossipnode.core.access.name_patterns import node_names
 from gossipnode.node.world import Network
 from gossipnode.rpc import Channel, Limits
+from gossipnode.rpc.byte_stream import peer_dns_names
 from gossipnode.rpc.tls import client_ssl_context, server_ssl_context, tls_listeners
 
 PEER_LIMITS = Limits(stream_window_bytes=512 << 10)
@@ -64,12 +66,17 @@ class Certificates:
             return listeners
         return tls_listeners(listeners, self._server_context)
 
-    def client_context(self, *, names_count: bool) -> ssl.SSLContext | None:
+    @property
+    def member_patterns(self) -> Sequence[str]:
+        """See `core.access.name_patterns.node_names`."""
+        return () if self._tls is None else self._tls.members
+
+    def client_context(self, *, check_hostname: bool) -> ssl.SSLContext | None:
         """The context for a call to another node; None where TLS is not configured.
 
-        Without `names_count` any certificate of the cluster's CA will do, whatever name it holds.
+        Without `check_hostname` any certificate of the cluster's CA will do, whatever name it holds.
         """
-        if self._client_context is None or names_count:
+        if self._client_context is None or check_hostname:
             return self._client_context
         assert self._tls is not None
         _, context = _contexts(self._tls)
@@ -97,15 +104,20 @@ class PeerDialer:
 
         A `name` of None stands for a member whose name is not known yet.
         """
-        context = self._certificates.client_context(names_count=name is not None)
+        patterns = self._certificates.member_patterns
+        # A certificate may stand for a node by the first label of its name. No handshake knows of that.
+        context = self._certificates.client_context(check_hostname=name is not None and not patterns)
 
         async def connect() -> trio.abc.Stream:
             stream = await self._network.connect(address)
             if context is None:
                 return stream
-            return trio.SSLStream(
+            secured = trio.SSLStream(
                 stream, context, server_hostname=name or address.host, https_compatible=True
             )
+            if name is not None and patterns:
+                await _check_name(secured, name, patterns)
+            return secured
 
         return Channel(
             connect,
@@ -114,6 +126,25 @@ class PeerDialer:
             limits=PEER_LIMITS,
             rng=self._rng,
             memory=self._memory,
+        )
+
+
+async def _check_name(stream: trio.SSLStream[Any], name: str, patterns: Sequence[str]) -> None:
+    """Take a server for a node only if its certificate stands for one of that name.
+
+    Raises:
+        ssl.SSLError: it does not.
+    """
+    try:
+        await stream.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(stream)
+        raise
+    names = peer_dns_names(stream)
+    if name not in node_names(names, patterns):
+        await trio.aclose_forcefully(stream)
+        raise ssl.SSLCertVerificationError(
+            f"its certificate names {', '.join(names) or 'nobody'}, not {name}"
         )
 
 

@@ -99,6 +99,7 @@ ELEMENTS_MAX = {
     "gossipnode.v1.Memory.by": _LIST_MAX,
     "gossipnode.v1.Memory.callers": _LIST_MAX,
     "gossipnode.v1.StatusResponse.members": _SHOWN_MAX,
+    "gossipnode.v1.StatusResponse.warnings": _BATCH_MAX,
     "gossipnode.v1.StatusResponse.unheard": _BATCH_MAX,
     "gossipnode.v1.StatusResponse.Forming.waiting_for": _BATCH_MAX,
     "gossipnode.v1.StatusResponse.Forming.problems": _BATCH_MAX,

@@ -35,7 +35,7 @@ def test_a_status_shows_moves_and_read_repairs(ask_peer: Cli, peer: Peer) -> Non
     assert list(shown) == [
         "node", "address", "version", "state", "members", "shards", "rounds",
         "epoch", "cluster_id", "forming", "memory", "read_repairs", "read_repairs_dropped", "disk",
-        "set_aside", "unheard", "not_replaced",
+        "set_aside", "unheard", "not_replaced", "refused_calls", "warnings",
     ]  # fmt: skip
     assert (shown["epoch"], shown["cluster_id"], shown["forming"]) == (12, "ab" * 16, None)
     assert (shown["read_repairs"], shown["read_repairs_dropped"]) == (1, 2)
@@ -46,6 +46,14 @@ def test_a_status_shows_moves_and_read_repairs(ask_peer: Cli, peer: Peer) -> Non
     table = ask_peer("status").out
     assert "members and groups of epoch 12, 1 stale copy mended by reads (2 left to a round)\n" in table
     assert table.endswith("\n\nsw/1 moving to d: 120/4,000 records\n")
+
+
+def test_a_status_shows_refused_calls_and_what_to_know(ask_peer: Cli, peer: Peer) -> None:
+    peer.answers[services.NODE_STATUS] = status(refused_calls=3, warnings=["no [tls] is set"])
+    shown = json.loads(ask_peer("status", "-o", "json").out)
+    assert (shown["refused_calls"], shown["warnings"]) == (3, ["no [tls] is set"])
+    table = ask_peer("status").out
+    assert "3 calls refused: the log says whose\nwarning: no [tls] is set\n" in table
 
 
 def test_a_status_shows_what_a_cluster_waits_for_before_it_is_formed(ask_peer: Cli, peer: Peer) -> None:
@@ -156,7 +164,7 @@ def test_the_status_of_a_real_node(ask: Cli, node: Running) -> None:
     assert list(status) == [
         "node", "address", "version", "state", "members", "shards", "rounds",
         "epoch", "cluster_id", "forming", "memory", "read_repairs", "read_repairs_dropped", "disk",
-        "set_aside", "unheard", "not_replaced",
+        "set_aside", "unheard", "not_replaced", "refused_calls", "warnings",
     ]  # fmt: skip
     assert (status["node"], status["address"], status["state"]) == ("a", node.address, "ready")
     disk = status["disk"]

@@ -14,6 +14,7 @@ from gossipnode.rpc import Channel, ClientStream, RpcError, Server, ServerStream
 from gossipnode.store.memory import MemoryStore
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_IMPORT
+from tests.node.peers.issuing import open_to_all
 from tests.node.support import NOW, Alone, all_records, make_local, memory_store, serve, stored, tags_of
 from tests.records import prop
 
@@ -33,7 +34,7 @@ class Served:
         return bool(self.alone.steps.locks.held)
 
     async def _serve(self, stream: ServerStream[v1.ImportRequest, v1.ImportResponse]) -> None:
-        await ImportCall(stream, self.alone.bulk).run()
+        await ImportCall(stream, self.alone.bulk, open_to_all()).run()
 
     @asynccontextmanager
     async def call(self) -> AsyncGenerator[Import]:
@@ -185,7 +186,7 @@ async def test_a_client_that_reads_no_answers_keeps_no_locks(
 
     deaf = Deaf()
     async with trio.open_nursery() as calls:
-        calls.start_soon(ImportCall(deaf, served.alone.bulk).run)  # type: ignore[arg-type]
+        calls.start_soon(ImportCall(deaf, served.alone.bulk, open_to_all()).run)  # type: ignore[arg-type]
         await trio.testing.wait_all_tasks_blocked()
         assert not served.locked
         with trio.fail_after(1):

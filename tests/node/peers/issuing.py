@@ -7,6 +7,9 @@ from pathlib import Path
 import trustme
 
 from gossipnode.config.settings import Settings, load_settings
+from gossipnode.node.peers.access import Access
+from gossipnode.node.peers.audit import Audit
+from tests.node.support import make_local
 
 
 class Issuer:
@@ -38,3 +41,8 @@ def settings(**overrides: object) -> Settings:
             **overrides,
         }
     )
+
+
+def open_to_all() -> Access:
+    """That of a node without TLS."""
+    return Access(settings(), make_local().cluster, Audit())

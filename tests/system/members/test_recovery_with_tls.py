@@ -20,7 +20,11 @@ def test_members_with_certificates_come_as_new_ones(nodes: Nodes, tmp_path: Path
     files = authority(tmp_path / "tls")
     files.issue("client", "somebody.example")
     credentials = files.credentials("client")
-    a, b, _ = nodes.start("a", "b", "c", tls=files.settings)
+
+    def tls(name: str) -> dict[str, object]:
+        return {**files.settings(name), "members": ["zz"]}
+
+    a, b, _ = nodes.start("a", "b", "c", tls=tls)
     with Stock(local(a), credentials=credentials, metadata=[("gossipnode-ack", "all")]) as stock:
         stock.apply(property_of("sw", "n", "early", {"k": 0}))
     b.kill()
@@ -32,7 +36,7 @@ def test_members_with_certificates_come_as_new_ones(nodes: Nodes, tmp_path: Path
     assert command("recover", "--data-dir", str(a.data_dir), "--yes").code == 0
     a.start()
     # c comes under its own name, and under another one b's directory, whose name the cluster never had.
-    c, (zz,) = nodes["c"], nodes.plan("zz", groups=(), tls=files.settings)
+    c, (zz,) = nodes["c"], nodes.plan("zz", groups=(), tls=tls)
     shutil.copytree(b.data_dir, zz.data_dir)
     c.start("--join", local(a), "--as-new")
     refused = zz.try_start("--join", local(a))

@@ -413,6 +413,12 @@ class StatusResponse(betterproto.Message):
     Why its store, which went back in time, could not take its own place as a new one yet.
     """
 
+    refused_calls: int = betterproto.uint64_field(18)
+    """Calls that were refused since the start because of who made them."""
+
+    warnings: List[str] = betterproto.string_field(19)
+    """What those who run the node should know, a line each."""
+
 
 @dataclass(eq=False, repr=False)
 class StatusResponseForming(betterproto.Message):

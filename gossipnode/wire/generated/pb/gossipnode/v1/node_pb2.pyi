@@ -196,7 +196,7 @@ class ShardStatus(_message.Message):
     def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., replicas: _Optional[_Iterable[str]] = ..., records: _Optional[int] = ..., tombstones: _Optional[int] = ..., root: _Optional[str] = ..., tree: _Optional[str] = ..., last_converged: _Optional[int] = ..., moving: _Optional[_Union[ShardStatus.Moving, _Mapping]] = ...) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("node", "address", "version", "state", "members", "shards", "rounds", "replicas", "memory", "disk", "set_aside", "epoch", "cluster_id", "forming", "unheard", "not_replaced")
+    __slots__ = ("node", "address", "version", "state", "members", "shards", "rounds", "replicas", "memory", "disk", "set_aside", "epoch", "cluster_id", "forming", "unheard", "not_replaced", "refused_calls", "warnings")
     class Forming(_message.Message):
         __slots__ = ("waiting_for", "needed", "problems")
         WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
@@ -222,6 +222,8 @@ class StatusResponse(_message.Message):
     FORMING_FIELD_NUMBER: _ClassVar[int]
     UNHEARD_FIELD_NUMBER: _ClassVar[int]
     NOT_REPLACED_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_CALLS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     node: str
     address: str
     version: str
@@ -238,7 +240,9 @@ class StatusResponse(_message.Message):
     forming: StatusResponse.Forming
     unheard: _containers.RepeatedScalarFieldContainer[str]
     not_replaced: str
-    def __init__(self, node: _Optional[str] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., replicas: _Optional[_Union[ReplicaCounters, _Mapping]] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ..., disk: _Optional[_Union[DiskStatus, _Mapping]] = ..., set_aside: _Optional[_Union[SetAsideStatus, _Mapping]] = ..., epoch: _Optional[int] = ..., cluster_id: _Optional[str] = ..., forming: _Optional[_Union[StatusResponse.Forming, _Mapping]] = ..., unheard: _Optional[_Iterable[str]] = ..., not_replaced: _Optional[str] = ...) -> None: ...
+    refused_calls: int
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, node: _Optional[str] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., replicas: _Optional[_Union[ReplicaCounters, _Mapping]] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ..., disk: _Optional[_Union[DiskStatus, _Mapping]] = ..., set_aside: _Optional[_Union[SetAsideStatus, _Mapping]] = ..., epoch: _Optional[int] = ..., cluster_id: _Optional[str] = ..., forming: _Optional[_Union[StatusResponse.Forming, _Mapping]] = ..., unheard: _Optional[_Iterable[str]] = ..., not_replaced: _Optional[str] = ..., refused_calls: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Memory(_message.Message):
     __slots__ = ("budget", "used", "by", "callers")

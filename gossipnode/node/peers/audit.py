@@ -1,0 +1,55 @@
+"""What is told of those who call: each change of members and groups, and each call that was refused."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from gossipnode.node.peers import call_metadata
+from gossipnode.rpc import CallContext, RpcError
+
+REFUSED_CALLERS_MAX: Final = 4096
+"""How many callers and methods are known to have been refused. Beyond that, one that comes again is new."""
+
+AUDIT_LOGGER = "gossipnode.audit"
+
+
+class Audit:
+    """Tells in the log who did what, and from where."""
+
+    def __init__(self) -> None:
+        """Nothing was refused yet."""
+        self.refused = 0
+        """Calls that were refused since the start."""
+        self._told: dict[tuple[str, str], None] = {}
+        self._log = structlog.get_logger(AUDIT_LOGGER)
+
+    def refuse(self, call: CallContext, error: RpcError) -> None:
+        """Count a call that was refused, and tell of the first one of this caller and method."""
+        self.refused += 1
+        who = caller_text(call)
+        if (who, call.path) in self._told:
+            return
+        if len(self._told) >= REFUSED_CALLERS_MAX:
+            del self._told[next(iter(self._told))]
+        self._told[who, call.path] = None
+        self._log.warning(
+            "call refused", caller=who, method=call.path, peer=_host(call), reason=error.message or ""
+        )
+
+    def changed(self, call: CallContext, what: str, **details: object) -> None:
+        """Tell of a change of members or groups that a client asked for, and that was made."""
+        self._log.info(what, caller=caller_text(call), peer=_host(call), **details)
+
+
+def caller_text(call: CallContext) -> str:
+    """Who calls: the names in its certificate, or else the name that it says, marked as such."""
+    if call.peer_certificate_names:
+        return ", ".join(call.peer_certificate_names)
+    said = call_metadata.text(call.metadata, call_metadata.NODE)
+    return f"{said[:80]!r} (without a certificate)" if said else "nobody (without a certificate)"
+
+
+def _host(call: CallContext) -> str:
+    return call.peer.rpartition(":")[0] or call.peer
