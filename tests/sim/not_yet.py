@@ -12,11 +12,6 @@ from typing import Final
 from gossipnode.sim.scenario.faults.fault_kinds import FAULT_KINDS
 
 FAULTS: Final[Mapping[str, str]] = {
-    "empty-disk": "two members that are left cannot replace one of them, and the operator here does not mind",
-    "rejoin": "as empty-disk",
-    "twin": "as empty-disk; and the second node of a name may be gone when it has taken the place",
-    "moving": "a new replica does not know what requests were done: a try may be done again",
-    "broken-news": "a delete that starts over because members changed says that nothing was there",
     "flip": "a round says converged while a record has rotted unread",
 }
 """Faults after which a promise is broken, and why."""

@@ -157,6 +157,10 @@ class Machines:
         self.by_host[new_host] = replace(old, host=new_host)
         return self.by_host[new_host]
 
+    def of_name(self, name: str) -> Sequence[Machine]:
+        """The machines of all nodes of this name."""
+        return [machine for machine in self.by_host.values() if machine.node_name == name]
+
     @property
     def running(self) -> Sequence[Machine]:
         """The machines whose nodes serve, by host."""

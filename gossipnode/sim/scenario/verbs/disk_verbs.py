@@ -173,7 +173,7 @@ async def reinstate(stage: Stage, machine: Machine, member: str) -> Iterable[str
     machine.through = member
     machine.settings["cluster.replace"] = True
     result = await restart(stage, (machine.host,))
-    del machine.settings["cluster.replace"]
+    machine.settings.pop("cluster.replace", None)  # another operator may have said it meanwhile
     if machine.node is not None:
         machine.empty = machine.may_end = False
     return result

@@ -99,14 +99,18 @@ async def _twin(stage: Stage, words: Words) -> Iterable[str]:
     twin = stage.machines.add(new, machine.node_name, through=rest[-1] if rest else machine.through)
     twin.twin = twin.may_end = True
     if rest:
-        # Whoever starts it holds the first one for lost, which then has to go.
-        twin.settings["cluster.replace"] = machine.may_end = True
+        # Whoever starts it holds all others of the name for lost, and these then have to go.
+        twin.settings["cluster.replace"] = True
+        for other in stage.machines.of_name(machine.node_name):
+            other.may_end = True
     stage.harm("twin", host)
     stage.fault(new, f"starts as a second {machine.node_name}, with an empty disk", "twin")
     result = await restart(stage, (new,))
     if rest and twin.node is not None:
         # It is the member now, and the first one is the second.
-        machine.twin, twin.twin, twin.may_end = True, False, False
+        for other in stage.machines.of_name(machine.node_name):
+            other.twin = other is not twin
+        twin.may_end = False
         del twin.settings["cluster.replace"]
     return result
 

@@ -51,9 +51,8 @@ async def _members(stage: Stage, words: Words) -> Iterable[str]:
 
 async def _forget(stage: Stage, words: Words) -> Iterable[str]:
     name, _, host = words
-    for machine in stage.machines.by_host.values():
-        if machine.node_name == name:
-            machine.may_end = True
+    for machine in stage.machines.of_name(name):
+        machine.may_end = True
     stage.harm(MEMBERS, name)
     stage.fault(host, f"is told to forget {name}", "forget")
     client = await stage.clients.client(OPERATOR, [host])
