@@ -8,6 +8,7 @@ membership   which members and which groups there are
 coordination clients' requests over the replicas of a record
 hand_off     shards follow the members
 queries      searches of all replicas, merged into one answer
+secret       what members prove to each other where there is no TLS
 access       which calls are let in
 """
 
@@ -40,6 +41,7 @@ from gossipnode.node.peers.access import Access
 from gossipnode.node.peers.audit import Audit
 from gossipnode.node.peers.certificates import PeerDialer
 from gossipnode.node.peers.members import Members
+from gossipnode.node.peers.secret import Secret
 from gossipnode.node.query.queries import Queries
 from gossipnode.node.query.query_turns import QueryTurns
 from gossipnode.node.repair.repair import Repair, make_repair
@@ -68,6 +70,7 @@ class Parts:
     coordination: Coordination
     hand_off: HandOff
     queries: Queries
+    secret: Secret
     access: Access
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
@@ -100,6 +103,7 @@ def make_parts(
     local: LocalState,
     members: Members,
     dialer: PeerDialer,
+    secret: Secret,
 ) -> Parts:
     """Put the parts together. Nothing runs yet."""
     repair = make_repair(settings, world, local, members)
@@ -123,6 +127,7 @@ def make_parts(
         coordination=coordination,
         hand_off=HandOff(local, members, repair.sessions, membership),
         queries=Queries(local, members, coordination.steps),
+        secret=secret,
         access=Access(settings, local.cluster, Audit()),
     )
 
@@ -152,6 +157,7 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         NodeService(local, coordination, queries, turns, repair, status, parts.access, rng),
         NodeAdmin(membership, parts.access.audit),
         RoundService(repair.origin),
+        parts.secret,
         DiscoveryService(parts.settings.node, parts.state, world.wall_clock()),
         ReplicaService(
             parts.exchange,
