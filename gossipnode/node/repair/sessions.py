@@ -32,7 +32,7 @@ from gossipnode.store.interface import StoreError
 from gossipnode.wire.services import REPAIR
 
 OWN_TREE_SECONDS = 300.0
-"""How long a holder waits for the digests of its own store, which takes two minutes for a million new records.
+"""How long a holder waits for the digests of its own store. A million new records take two minutes.
 
 A disk that hangs must not keep a round open. What was computed until then is kept for the next round.
 """
@@ -156,9 +156,10 @@ class _ClientRun:
                 self.bytes_received = self._stream.bytes_received
 
     async def _run(self) -> tuple[HopEnd, str]:
-        with trio.move_on_after(OWN_TREE_SECONDS) as waiting:
-            tree = await self._store.tree(self._shard)
-        if waiting.cancelled_caught:
+        try:
+            with trio.fail_after(OWN_TREE_SECONDS):
+                tree = await self._store.tree(self._shard)
+        except trio.TooSlowError:
             return HopEnd.FAILED, f"own store: it has told no digests within {OWN_TREE_SECONDS:g} s"
         if tree is None:
             return HopEnd.FAILED, "the holder itself has no tree"
