@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 from gossipnode.client.errors import ClientError
 from gossipnode.sim.history.history import MEMBERS
@@ -56,7 +57,7 @@ async def _forget(stage: Stage, words: Words) -> Iterable[str]:
     stage.harm(MEMBERS, name)
     stage.fault(host, f"is told to forget {name}", "forget")
     client = await stage.clients.client(OPERATOR, [host])
-    return await _told(stage, host, client.forget_member(name))
+    return await _told(stage, host, partial(client.forget_member, name))
 
 
 # Groups
@@ -69,7 +70,7 @@ async def _create(stage: Stage, words: Words) -> Iterable[str]:
     stage.history.gone_groups.discard(name)
     client = await stage.clients.client(OPERATOR, [host])
     # A scenario may have a group wait for its members.
-    creation = client.create_group(name, shards=shards, replicas=replicas, force=True)
+    creation = partial(client.create_group, name, shards=shards, replicas=replicas, force=True)
     return await _told(stage, host, creation)
 
 
@@ -77,7 +78,7 @@ async def _alter(stage: Stage, words: Words) -> Iterable[str]:
     name, ack, _, host = words
     stage.fault(host, f"is told to alter {name}", "group alter")
     client = await stage.clients.client(OPERATOR, [host])
-    return await _told(stage, host, client.alter_group(name, ack=ack))  # type: ignore[arg-type]
+    return await _told(stage, host, partial(client.alter_group, name, ack=ack))  # type: ignore[arg-type]
 
 
 async def _drop(stage: Stage, words: Words) -> Iterable[str]:
@@ -85,7 +86,7 @@ async def _drop(stage: Stage, words: Words) -> Iterable[str]:
     stage.fault(host, f"is told to delete {name}", "group delete")
     stage.history.deleted_groups.setdefault(name, stage.now)
     client = await stage.clients.client(OPERATOR, [host])
-    result = await _told(stage, host, client.delete_group(name))
+    result = await _told(stage, host, partial(client.delete_group, name))
     if result == ["ok"]:
         stage.history.gone_groups.add(name)
     return result
@@ -98,10 +99,10 @@ def _group(text: str) -> tuple[str, int, int]:
     return name, int(shards), int(replicas)
 
 
-async def _told(stage: Stage, host: str, asked: Awaitable[object]) -> list[str]:
+async def _told(stage: Stage, host: str, ask: Callable[[], Awaitable[object]]) -> list[str]:
     stage.machine(host)
     try:
-        await asked
+        await ask()
     except ClientError as error:
         stage.tell(host, f"answers the operator: {error}")
         return ["fails", type(error).__name__, str(error)]
