@@ -40,7 +40,7 @@ def test_a_star_stands_for_a_part_of_one_label(pattern: str, name: str, expected
 
 @given(st.text("ab*.", max_size=8), st.text("ab.", max_size=8))
 def test_patterns_mean_what_a_regular_expression_says(pattern: str, name: str) -> None:
-    expression = re.escape(pattern).replace(r"\\*", "[^.]*")
+    expression = re.escape(pattern).replace(r"\*", "[^.]*")
     assert matches(pattern, name) == (re.fullmatch(expression, name) is not None)
 
 
