@@ -9,6 +9,7 @@ coordination clients' requests over the replicas of a record
 hand_off     shards follow the members
 queries      searches of all replicas, merged into one answer
 access       which calls are let in
+certificates what is shown to those who call, and to those who are called
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import trio
 
 from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.settings import Settings
+from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 from gossipnode.node.coordinate.coordination import Coordination, make_coordination
 from gossipnode.node.endpoints.discovery_service import DiscoveryService
 from gossipnode.node.endpoints.gossip_service import GossipService
@@ -38,7 +40,7 @@ from gossipnode.node.local.node_state import NodeState
 from gossipnode.node.membership.membership import Membership, make_membership
 from gossipnode.node.peers.access import Access
 from gossipnode.node.peers.audit import Audit
-from gossipnode.node.peers.certificates import PeerDialer
+from gossipnode.node.peers.certificates import Certificates, PeerDialer
 from gossipnode.node.peers.members import Members
 from gossipnode.node.query.queries import Queries
 from gossipnode.node.query.query_turns import QueryTurns
@@ -69,6 +71,7 @@ class Parts:
     hand_off: HandOff
     queries: Queries
     access: Access
+    certificates: Certificates
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Find the cluster, then do what a member does, until cancelled.
@@ -100,6 +103,7 @@ def make_parts(
     local: LocalState,
     members: Members,
     dialer: PeerDialer,
+    certificates: Certificates,
 ) -> Parts:
     """Put the parts together. Nothing runs yet."""
     repair = make_repair(settings, world, local, members)
@@ -123,7 +127,13 @@ def make_parts(
         coordination=coordination,
         hand_off=HandOff(local, members, repair.sessions, membership),
         queries=Queries(local, members, coordination.steps),
-        access=Access(settings, local.cluster, Audit()),
+        access=Access(
+            settings,
+            local.cluster,
+            Audit(),
+            lambda: certificates.warnings(settings.node.name, world.wall_clock() / NANOSECONDS_PER_SECOND),
+        ),
+        certificates=certificates,
     )
 
 

@@ -4,7 +4,7 @@ Must never accept a certificate of another CA.
 """
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,26 @@ async def open_tls_stream(
     return trio.SSLStream(tcp, context, server_hostname=server_hostname or host, https_compatible=True)
 
 
+class TlsListener(trio.abc.Listener["trio.SSLStream[trio.abc.Stream]"]):
+    """Accepts connections with TLS, each by the context that is the present one at that moment."""
+
+    def __init__(self, listener: trio.abc.Listener[Any], present: Callable[[], ssl.SSLContext]) -> None:
+        """Put TLS upon what `listener` accepts."""
+        self._listener = listener
+        self._present = present
+
+    async def accept(self) -> "trio.SSLStream[trio.abc.Stream]":
+        """Accept a connection. The Server does its handshake."""
+        stream = await self._listener.accept()
+        return trio.SSLStream(stream, self._present(), server_side=True, https_compatible=True)
+
+    async def aclose(self) -> None:
+        """Close the listener. Accepted connections live on."""
+        await self._listener.aclose()
+
+
 def tls_listeners(
-    listeners: "Sequence[trio.abc.Listener[Any]]", context: ssl.SSLContext
-) -> "list[trio.SSLListener[Any]]":
-    """`listeners` with TLS. A Server does the handshake itself, after it has accepted a connection."""
-    return [trio.SSLListener(listener, context, https_compatible=True) for listener in listeners]
+    listeners: "Sequence[trio.abc.Listener[Any]]", present: "Callable[[], ssl.SSLContext]"
+) -> "list[TlsListener]":
+    """`listeners` with TLS. `present` gives the context for a connection that is being accepted."""
+    return [TlsListener(listener, present) for listener in listeners]
