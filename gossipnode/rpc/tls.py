@@ -5,12 +5,16 @@ Must never accept a certificate of another CA.
 
 import ssl
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import trio
 
 FilePath = str | Path
+
+NO_CHECK_TIME: Final = 0x200000
+"""A flag of `verify_flags`: OpenSSL's X509_V_FLAG_NO_CHECK_TIME, to which Python gives no name."""
 
 
 def server_ssl_context(
@@ -37,6 +41,39 @@ def client_ssl_context(
     context = _context(ssl.PROTOCOL_TLS_CLIENT, cert, key)
     context.load_verify_locations(ca)
     return context
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """How a client meets servers under TLS."""
+
+    context: ssl.SSLContext
+    lenient: ssl.SSLContext
+    """Judges neither names nor dates, only by which CA a certificate is. To look at one that was refused;
+    nothing may be sent over its connections."""
+    server_name: str | None = None
+    """The name to expect in a server's certificate; None for the host that is dialled."""
+
+
+def client_tls(
+    ca: FilePath,
+    cert: FilePath | None = None,
+    key: FilePath | None = None,
+    *,
+    server_name: str | None = None,
+) -> ClientTls:
+    """Read the files of a client (PEM).
+
+    Raises:
+        OSError: a file cannot be used. ssl.SSLError is one.
+        ValueError: no certificate can have this server name.
+    """
+    context, lenient = (client_ssl_context(ca, cert, key) for _ in range(2))
+    lenient.check_hostname = False
+    lenient.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
+    if server_name is not None:
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=server_name)
+    return ClientTls(context, lenient, server_name)
 
 
 def _context(protocol: int, cert: FilePath | None, key: FilePath | None) -> ssl.SSLContext:

@@ -14,10 +14,7 @@ from typing import Any
 
 from gossipnode.config.settings import TlsSettings
 from gossipnode.core.access.certificate_rules import CertificateFacts, NodeCertificates
-from gossipnode.rpc.tls import client_ssl_context, server_ssl_context
-
-_NO_CHECK_TIME = 0x200000
-"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME, to which Python gives no name. Dates are then not judged."""
+from gossipnode.rpc.tls import NO_CHECK_TIME, client_ssl_context, server_ssl_context
 
 _FLIGHTS_MAX = 4
 """Turns of both sides after which any handshake is over."""
@@ -140,7 +137,7 @@ def _shown_to_itself(tls: TlsSettings, trusted: Path) -> dict[str, Any]:
         made.verify_mode = ssl.CERT_REQUIRED
         made.load_cert_chain(tls.cert, tls.key)
         made.load_verify_locations(trusted)
-        made.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
+        made.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
         if trusted == tls.cert:
             made.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
         return made

@@ -16,7 +16,7 @@ import trio
 
 from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.rpc.client.client_stream import ClientStream, decode_replies
-from gossipnode.rpc.client.dialing import Connect, Dialer
+from gossipnode.rpc.client.dialing import Connect, Dialer, Explain
 from gossipnode.rpc.client.retry import RetryPolicy, backoff_seconds
 from gossipnode.rpc.head import Fields
 from gossipnode.rpc.http2 import waiting
@@ -43,8 +43,8 @@ class UnaryResult(Generic[Reply]):
 class Channel:
     """Calls to one peer. `connect` opens a stream to it; use as `async with Channel(...) as channel`.
 
-    A TLS stream is handed over without its handshake, which the channel does with a timeout. `memory` is the
-    budget of the process, if others share it.
+    A TLS stream is handed over without its handshake, which the channel does with a timeout. If that fails,
+    `explain` says why. `memory` is the budget of the process, if others share it.
     """
 
     def __init__(
@@ -56,13 +56,14 @@ class Channel:
         scheme: str = "http",
         rng: random.Random | None = None,
         memory: MemoryBudget | None = None,
+        explain: Explain | None = None,
     ) -> None:
         self.limits = limits if limits is not None else Limits()
         self.authority = authority
         self._scheme = scheme.encode()
         self._rng = rng if rng is not None else random.Random()
         self.memory = memory if memory is not None else MemoryBudget()
-        self._dialer = Dialer(connect, authority, self.limits, self._rng, self.memory)
+        self._dialer = Dialer(connect, authority, self.limits, self._rng, self.memory, explain)
         self._nursery_manager = trio.open_nursery()
         self._fields: dict[str, Fields] = {}
 
