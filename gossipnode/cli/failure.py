@@ -9,6 +9,7 @@ from gossipnode.client.errors import (
     NoNodeError,
     NotFoundError,
     RefusedError,
+    TlsError,
     UnreachableError,
 )
 
@@ -41,7 +42,7 @@ _EXIT_CODES: tuple[tuple[type[ClientError], int], ...] = (
 def failure_of(error: ClientError) -> Failure:
     """The end that an error of the client room means for a command."""
     message = str(error)
-    if isinstance(error, NoNodeError):
+    if isinstance(error, NoNodeError) and not isinstance(error, TlsError):
         message += "; is it running? --at names another node"
     code = next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), FAILED)
     return Failure(message, code)

@@ -37,6 +37,7 @@ _COMMANDS = {
     "status": "Show a node's view of itself, its shards and the last rounds.",
     "members": "Show the members of the cluster.",
     "member": "Forget a member of the cluster.",
+    "certs": "Make a CA, and certificates for nodes and clients.",
     "verify": "Check a data directory offline.",
     "recover": "Go on with one survivor when a majority of the members is gone.",
     "sim": "Simulate clusters under faults, and check what they promise.",

@@ -14,7 +14,7 @@ import click
 from gossipnode.cli.command_classes import PathType
 from gossipnode.client.values.defaults import DEFAULT_TIMEOUT_SECONDS
 from gossipnode.config.address import Address, AddressError, parse_address
-from gossipnode.config.values import Parser, WrongValueError, any_group_name
+from gossipnode.config.values import Parser, WrongValueError, any_group_name, text
 
 if TYPE_CHECKING:
     from gossipnode.client.calls.node_client import NodeClient
@@ -35,13 +35,16 @@ class NodeTarget:
     ca: Path | None
     cert: Path | None
     key: Path | None
+    server_name: str | None
 
     def connect(self) -> AbstractAsyncContextManager[NodeClient]:
         """A client of the node."""
         from gossipnode.client.calls.node_client import TlsFiles, connect_node
 
         tls = None if self.ca is None else TlsFiles(self.ca, self.cert, self.key)
-        return connect_node(self.address, timeout_seconds=self.timeout_seconds, tls=tls)
+        return connect_node(
+            self.address, timeout_seconds=self.timeout_seconds, tls=tls, server_name=self.server_name
+        )
 
 
 class AddressType(click.ParamType[Address]):
@@ -128,11 +131,19 @@ _TARGET_OPTIONS = (
         metavar="FILE",
         help="TLS: our certificate's key (or GOSSIPNODE_KEY).",
     ),
+    click.option(
+        "--server-name",
+        callback=checked(text),
+        envvar="GOSSIPNODE_SERVER_NAME",
+        metavar="NAME",
+        help="TLS: the name to expect in the node's certificate, if that does not hold the host of --at (or "
+        "GOSSIPNODE_SERVER_NAME).",
+    ),
 )
 
 
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --at, --timeout, --ca, --cert and --key; the command gets them as one `target`."""
+    """Add --at, --timeout, --ca, --cert, --key and --server-name; the command gets them as one `target`."""
 
     @wraps(command)
     def gathered(
@@ -142,13 +153,16 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
         tls_ca: Path | None,
         tls_cert: Path | None,
         tls_key: Path | None,
+        server_name: str | None,
         **options: Any,
     ) -> Any:
         if (tls_cert is None) != (tls_key is None):
             raise click.UsageError("--cert and --key belong together: give both")
         if tls_cert is not None and tls_ca is None:
             raise click.UsageError("--cert needs --ca, the CA that signed the node's certificate")
-        target = NodeTarget(at, timeout_seconds, tls_ca, tls_cert, tls_key)
+        if server_name is not None and tls_ca is None:
+            raise click.UsageError("--server-name needs --ca: only a certificate has a name to expect")
+        target = NodeTarget(at, timeout_seconds, tls_ca, tls_cert, tls_key, server_name)
         return command(*arguments, target=target, **options)
 
     wrapped: Callable[..., Any] = gathered

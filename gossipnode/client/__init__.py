@@ -22,6 +22,7 @@ from gossipnode.client.errors import (
     NoNodeError,
     NotFoundError,
     RefusedError,
+    TlsError,
     UnreachableError,
 )
 
@@ -80,6 +81,7 @@ __all__ = [
     "StrArray",
     "Tag",
     "Timestamp",
+    "TlsError",
     "TlsFiles",
     "UnreachableError",
     "connect",

@@ -278,17 +278,19 @@ class Client:
 async def connect(
     *addresses: str,
     tls: TlsFiles | None = None,
+    server_name: str | None = None,
     timeout: float = DEFAULT_TIMEOUT_SECONDS,  # noqa: ASYNC109 - of each call, not of the block
 ) -> AsyncGenerator[Client]:
     """A client of the cluster whose nodes, or some of them, are at `addresses` (HOST:PORT), for the block.
 
     One node is asked as long as it answers, then the others in the order given. Nothing is dialled before the
-    first call. `timeout` is how many seconds a call may take over all its tries.
+    first call. `timeout` is how many seconds a call may take over all its tries. With `tls`, each node's
+    certificate must hold the host of its address, or `server_name` if that is given.
 
     Raises:
-        InvalidInputError: an address, a file of `tls` or the timeout is wrong.
+        InvalidInputError: an address, a file of `tls`, the name or the timeout is wrong.
     """
-    open_transport = transport_opener(given.context(tls))
+    open_transport = transport_opener(given.client_tls(tls, server_name))
     async with open_client(given.addresses(addresses), given.timeout(timeout), open_transport) as client:
         yield client
 

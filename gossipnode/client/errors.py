@@ -27,6 +27,10 @@ class NoNodeError(UnreachableError):
     """No node was reached at all, so a write has not happened."""
 
 
+class TlsError(NoNodeError):
+    """A node was reached, but no TLS was agreed upon with it, so a write has not happened."""
+
+
 class RefusedError(ClientError):
     """The node does not accept our certificate, or does not allow what was asked."""
 

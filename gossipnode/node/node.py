@@ -6,6 +6,7 @@ run_node
  |- reports          to origins; goes on while the rest stops
  |- endpoint         listeners -> a task per connection -> a task per call
  |- holder           a task per shard that holds a message
+ |- certificates     what is wrong with them is said again each day
  |- rounds           a task per round that this node started, and the schedule
  |- membership       boot, then hellos, comparing epochs, following the members
  |- hand-off         fill, settle, give up
@@ -39,7 +40,7 @@ from gossipnode.node.local.node_state import NodeState, Phase
 from gossipnode.node.membership.as_new import come_as_new
 from gossipnode.node.parts import Parts, make_handlers, make_parts
 from gossipnode.node.peers.call_metadata import own_metadata, say_start
-from gossipnode.node.peers.certificates import Certificates, PeerDialer
+from gossipnode.node.peers.certificates import Certificates, PeerDialer, tell_each_day
 from gossipnode.node.peers.members import open_members
 from gossipnode.node.peers.secret import Secret
 from gossipnode.node.world import World
@@ -104,8 +105,8 @@ async def run_node(
             local = local_state(store, cluster, world.wall_clock, await store.last_stamp())
             await local.floors.recall()
             state = NodeState(settings.node.listen)
-            parts = make_parts(settings, world, state, memory, local, members, dialer, secret)
-            node = Node(world, certificates, parts)
+            parts = make_parts(settings, world, state, memory, local, members, dialer, secret, certificates)
+            node = Node(world, parts)
             await node.run(listeners, task_status)
         if node.failure:
             raise NodeFailedError(node.failure)
@@ -139,12 +140,11 @@ def _leaf_digest(settings: Settings) -> LeafDigest:
 class Node:
     """The handle of a running node, and the parts that it is made of."""
 
-    def __init__(self, world: World, certificates: Certificates, parts: Parts) -> None:
+    def __init__(self, world: World, parts: Parts) -> None:
         """Serve by `parts`. Nothing runs before `run`."""
         self.parts = parts
         """What the node is made of. For tests and simulations; a program has no need of it."""
         self._world = world
-        self._certificates = certificates
         self._settings = parts.settings
         self._state = parts.state
         self._log = structlog.get_logger("gossipnode.node").bind(node=parts.local.own_name)
@@ -181,12 +181,17 @@ class Node:
         self._state.stopping.set()
 
     def reload_certificates(self) -> None:
-        """Read certificate and key again, for new connections.
+        """Read the files of `[tls]` again, for new connections, and say so in the log.
 
         Raises:
             CertificateError: a file cannot be used; then nothing has changed.
         """
-        self._certificates.reload()
+        said = self.parts.certificates.reload()
+        if not said:
+            self._log.info("no certificates to read again: [tls] is not set")
+            return
+        self._log.info("certificates read again", **said)
+        self._say_certificates()
 
     async def run(
         self,
@@ -200,7 +205,7 @@ class Node:
             await reporting.start(repair.reports.run)
             async with trio.open_nursery() as working:
                 working.start_soon(self._pulse.run)
-                await working.start(self._server.serve, self._certificates.guard(listeners))
+                await working.start(self._server.serve, self.parts.certificates.guard(listeners))
                 await working.start(repair.holder.run)
                 await working.start(repair.rounds.run)
                 await working.start(self.parts.run)
@@ -214,6 +219,8 @@ class Node:
                 self._health.set("", ServingStatus.SERVING)
                 self._say_disk()
                 working.start_soon(self._watch_disk)
+                if self.parts.certificates.encrypted:
+                    working.start_soon(tell_each_day, self._say_certificates)
                 task_status.started(self)
                 await self._state.stopping.wait()
                 ends_by = trio.current_time() + DRAIN_SECONDS - DRAIN_CLOSE_SECONDS
@@ -260,6 +267,10 @@ class Node:
             self._log.error("disk full: writes are refused, reads go on", free_bytes=disk.free_bytes)
         else:
             self._log.warning("disk has room again: writes are taken", free_bytes=disk.free_bytes)
+
+    def _say_certificates(self) -> None:
+        for warning in self.parts.access.certificate_warnings():
+            self._log.warning(warning)
 
     def _say_short_groups(self) -> None:
         """Say once which groups of the configuration have more replicas than there are members."""

@@ -10,6 +10,7 @@ hand_off     shards follow the members
 queries      searches of all replicas, merged into one answer
 secret       what members prove to each other where there is no TLS
 access       which calls are let in
+certificates what is shown to those who call, and to those who are called
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import trio
 
 from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.settings import Settings
+from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 from gossipnode.node.coordinate.coordination import Coordination, make_coordination
 from gossipnode.node.endpoints.discovery_service import DiscoveryService
 from gossipnode.node.endpoints.gossip_service import GossipService
@@ -39,7 +41,7 @@ from gossipnode.node.local.node_state import NodeState
 from gossipnode.node.membership.membership import Membership, make_membership
 from gossipnode.node.peers.access import Access
 from gossipnode.node.peers.audit import Audit
-from gossipnode.node.peers.certificates import PeerDialer
+from gossipnode.node.peers.certificates import Certificates, PeerDialer
 from gossipnode.node.peers.members import Members
 from gossipnode.node.peers.secret import Secret
 from gossipnode.node.query.queries import Queries
@@ -72,6 +74,7 @@ class Parts:
     queries: Queries
     secret: Secret
     access: Access
+    certificates: Certificates
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Find the cluster, then do what a member does, until cancelled.
@@ -104,6 +107,7 @@ def make_parts(
     members: Members,
     dialer: PeerDialer,
     secret: Secret,
+    certificates: Certificates,
 ) -> Parts:
     """Put the parts together. Nothing runs yet."""
     repair = make_repair(settings, world, local, members)
@@ -128,7 +132,13 @@ def make_parts(
         hand_off=HandOff(local, members, repair.sessions, membership),
         queries=Queries(local, members, coordination.steps),
         secret=secret,
-        access=Access(settings, local.cluster, Audit()),
+        access=Access(
+            settings,
+            local.cluster,
+            Audit(),
+            lambda: certificates.warnings(settings.node.name, world.wall_clock() / NANOSECONDS_PER_SECOND),
+        ),
+        certificates=certificates,
     )
 
 

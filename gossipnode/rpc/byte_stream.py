@@ -15,24 +15,36 @@ from gossipnode.rpc.limits import Limits
 STREAM_ERRORS: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
+_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST")
+"""What OpenSSL calls the first bytes of a peer that speaks no TLS."""
+
+
 class HandshakeError(Exception):
     """TLS could not be agreed upon; the text says why, for a log or a user."""
 
 
-async def handshake(stream: trio.abc.Stream, limits: Limits) -> None:
+async def handshake(stream: trio.abc.Stream, limits: Limits, *, to_plain: bytes = b"") -> None:
     """Complete the TLS handshake of `stream`, if it has one, and check that both ends speak HTTP/2.
 
     It comes before any reader or writer starts: if one of them began the handshake and it failed, the other
-    would hang. Raises HandshakeError after `handshake_seconds` at the latest; the stream is then closed.
+    would hang. Raises HandshakeError after `handshake_seconds` at the latest; the stream is then closed. A
+    peer that speaks no TLS is sent `to_plain` before that.
     """
     if not isinstance(stream, trio.SSLStream):
         return
     tls = cast("trio.SSLStream[trio.abc.Stream]", stream)
     try:
         await _handshake(tls, limits)
-    except BaseException as error:
-        if isinstance(error, HandshakeError):
+    except HandshakeError as error:
+        try:
             await _send_alert(tls, limits)
+            cause = ssl_error_in(error)
+            if to_plain and cause is not None and cause.reason in _NO_TLS:
+                await _send_last(tls.transport_stream, to_plain, limits)
+        finally:
+            await trio.aclose_forcefully(tls)
+        raise
+    except BaseException:
         await trio.aclose_forcefully(tls)
         raise
 
@@ -43,6 +55,24 @@ async def _send_alert(stream: "trio.SSLStream[trio.abc.Stream]", limits: Limits)
     if alert:
         with trio.move_on_after(limits.close_seconds), suppress(*STREAM_ERRORS):
             await stream.transport_stream.send_all(alert)
+
+
+async def _send_last(stream: trio.abc.Stream, data: bytes, limits: Limits) -> None:
+    """Send this, and read until the peer has ended. The kernel could drop it while bytes are unread."""
+    with trio.move_on_after(limits.close_seconds), suppress(*STREAM_ERRORS):
+        await stream.send_all(data)
+        if isinstance(stream, trio.abc.HalfCloseableStream):
+            await stream.send_eof()
+        while await stream.receive_some(limits.read_bytes):
+            pass
+
+
+def ssl_error_in(error: BaseException) -> ssl.SSLError | None:
+    """The error of OpenSSL that caused another one, if one did."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__
+    return cause
 
 
 async def _handshake(stream: "trio.SSLStream[trio.abc.Stream]", limits: Limits) -> None:

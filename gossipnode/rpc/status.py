@@ -5,6 +5,7 @@ use the same types. Nothing here may turn a cancellation into a status.
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
@@ -48,6 +49,10 @@ _HTTP_STATUS: dict[str, Status] = {
     "503": Status.UNAVAILABLE,
     "504": Status.UNAVAILABLE,
 }
+
+
+SPEAKS_TLS: Final = "the server speaks TLS alone"
+"""How the message of an error ends if the server has told us so."""
 
 
 class RpcError(GRPCError):

@@ -4,13 +4,17 @@ Must never accept a certificate of another CA.
 """
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import trio
 
 FilePath = str | Path
+
+NO_CHECK_TIME: Final = 0x200000
+"""A flag of `verify_flags`: OpenSSL's X509_V_FLAG_NO_CHECK_TIME, to which Python gives no name."""
 
 
 def server_ssl_context(
@@ -39,6 +43,39 @@ def client_ssl_context(
     return context
 
 
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """How a client meets servers under TLS."""
+
+    context: ssl.SSLContext
+    lenient: ssl.SSLContext
+    """Judges neither names nor dates, only by which CA a certificate is. To look at one that was refused;
+    nothing may be sent over its connections."""
+    server_name: str | None = None
+    """The name to expect in a server's certificate; None for the host that is dialled."""
+
+
+def client_tls(
+    ca: FilePath,
+    cert: FilePath | None = None,
+    key: FilePath | None = None,
+    *,
+    server_name: str | None = None,
+) -> ClientTls:
+    """Read the files of a client (PEM).
+
+    Raises:
+        OSError: a file cannot be used. ssl.SSLError is one.
+        ValueError: no certificate can have this server name.
+    """
+    context, lenient = (client_ssl_context(ca, cert, key) for _ in range(2))
+    lenient.check_hostname = False
+    lenient.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
+    if server_name is not None:
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=server_name)
+    return ClientTls(context, lenient, server_name)
+
+
 def _context(protocol: int, cert: FilePath | None, key: FilePath | None) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -59,8 +96,26 @@ async def open_tls_stream(
     return trio.SSLStream(tcp, context, server_hostname=server_hostname or host, https_compatible=True)
 
 
+class TlsListener(trio.abc.Listener["trio.SSLStream[trio.abc.Stream]"]):
+    """Accepts connections with TLS, each by the context that is the present one at that moment."""
+
+    def __init__(self, listener: trio.abc.Listener[Any], present: Callable[[], ssl.SSLContext]) -> None:
+        """Put TLS upon what `listener` accepts."""
+        self._listener = listener
+        self._present = present
+
+    async def accept(self) -> "trio.SSLStream[trio.abc.Stream]":
+        """Accept a connection. The Server does its handshake."""
+        stream = await self._listener.accept()
+        return trio.SSLStream(stream, self._present(), server_side=True, https_compatible=True)
+
+    async def aclose(self) -> None:
+        """Close the listener. Accepted connections live on."""
+        await self._listener.aclose()
+
+
 def tls_listeners(
-    listeners: "Sequence[trio.abc.Listener[Any]]", context: ssl.SSLContext
-) -> "list[trio.SSLListener[Any]]":
-    """`listeners` with TLS. A Server does the handshake itself, after it has accepted a connection."""
-    return [trio.SSLListener(listener, context, https_compatible=True) for listener in listeners]
+    listeners: "Sequence[trio.abc.Listener[Any]]", present: "Callable[[], ssl.SSLContext]"
+) -> "list[TlsListener]":
+    """`listeners` with TLS. `present` gives the context for a connection that is being accepted."""
+    return [TlsListener(listener, present) for listener in listeners]

@@ -84,7 +84,7 @@ async def serving(context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
         port: int = listeners[0].socket.getsockname()[1]
-        served = tls_listeners(listeners, context) if context is not None else listeners
+        served = tls_listeners(listeners, lambda: context) if context is not None else listeners
         await nursery.start(Server(handlers, limits=Limits()).serve, served)
         yield port
         nursery.cancel_scope.cancel()

@@ -24,6 +24,8 @@ ARGUMENTS = {
     "verify": ["--data-dir", "."],
     "recover": ["--data-dir", "."],
     "member forget": ["a"],
+    "certs node": ["a"],
+    "certs client": ["a", "--role", "reader"],
     "group create": ["sw", "--shards", "1", "--replicas", "1"],
     "group alter": ["sw", "--no-index"],
     "group show": ["sw"],

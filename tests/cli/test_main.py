@@ -44,7 +44,7 @@ def test_help_is_there_for_every_command(cli: Cli) -> None:
     listed = cli("--help").out
     for name in (
         "run", "cluster", "demo", "apply", "get", "delete", "query", "import", "export", "group", "repair",
-        "tree", "status", "members", "member", "verify",
+        "tree", "status", "members", "member", "certs", "verify",
     ):  # fmt: skip
         assert f"  {name} " in listed
         ended = cli(name, "--help")

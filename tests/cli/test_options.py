@@ -25,6 +25,8 @@ from tests.cli.conftest import Cli, Peer, refused
         (["get", "sw/a/1", "--timeout", "0"], ["--timeout", "above 0"]),
         (["get", "sw/a/1", "--cert", "x"], ["--cert and --key belong together"]),
         (["get", "sw/a/1", "--cert", "x", "--key", "y"], ["--cert needs --ca"]),
+        (["get", "sw/a/1", "--server-name", "a"], ["--server-name needs --ca"]),
+        (["get", "sw/a/1", "--server-name", "", "--ca", "x"], ["--server-name", "expected text"]),
         (["get", "sw/a/1", "--ca", "/nowhere/ca.pem"], ["--ca", "/nowhere/ca.pem"]),
         (["get", "sw/a/1", "--ack", "most"], ["--ack", "'most'", "'local', 'one', 'quorum', 'all'"]),
         (["export", "sw", "--ack", ""], ["--ack", "''"]),

@@ -129,7 +129,7 @@ def on_loopback(
         with trio.CancelScope() as found["scope"]:
             ready.set()
             if context is not None:
-                listeners = tls_listeners(listeners, context)
+                listeners = tls_listeners(listeners, lambda: context)
             await Server(handlers, limits=limits).serve(listeners)
 
     thread = threading.Thread(target=trio.run, args=(serve,), daemon=True)

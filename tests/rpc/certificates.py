@@ -43,7 +43,7 @@ async def tls_server(files, *, require_client, limits=None):
     )
     async with trio.open_nursery() as nursery:
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        await nursery.start(server.serve, tls_listeners(listeners, context))
+        await nursery.start(server.serve, tls_listeners(listeners, lambda: context))
         yield listeners[0].socket.getsockname()[1], seen
         nursery.cancel_scope.cancel()
 

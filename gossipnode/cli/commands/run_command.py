@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import signal
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -128,7 +129,8 @@ def command(
     From then on a majority of the members decides who is one: a further node is started with --join.
 
     SIGTERM and Ctrl-C let running sessions finish, for 10 s at most; a second one exits at once. SIGHUP reads
-    certificates again. Every setting can also come from the environment, as GOSSIPNODE_NODE_NAME.
+    the CA, the certificate and its key again, for new connections. Every setting can also come from the
+    environment, as GOSSIPNODE_NODE_NAME.
     """
     settings = load_or_fail(config, {_SETTINGS[option]: _value(value) for option, value in given.items()})
     for line in settings.without_effect:
@@ -161,12 +163,15 @@ def load_or_fail(config: Path | None, overrides: dict[str, object]) -> Settings:
 
 def _check_as_run(settings: Settings) -> None:
     """Judge what `run` judges before it opens anything: the certificates, and each group by itself."""
-    from gossipnode.node.peers.certificates import CertificateError, Certificates
+    from gossipnode.node.peers.certificate_files import CertificateError
+    from gossipnode.node.peers.certificates import Certificates
 
     try:
-        Certificates(settings.tls)
+        certificates = Certificates(settings.tls)
     except CertificateError as error:
         raise Failure(str(error), WRONG_USE) from None
+    for line in certificates.warnings(settings.node.name, time.time()):
+        say(f"gossipnode: {line}")
 
 
 def _print_settings(settings: Settings, output: str) -> None:
@@ -279,7 +284,7 @@ class _Control:
         self._whole.deadline = trio.current_time() + DRAIN_SECONDS
 
     def _reload(self) -> None:
-        from gossipnode.node.peers.certificates import CertificateError
+        from gossipnode.node.peers.certificate_files import CertificateError
 
         if self._node is None:
             return
@@ -317,7 +322,7 @@ def _failure(error: BaseException, settings: Settings) -> Failure | None:
     """How an error of starting or running ends the command; None if only a defect explains it."""
     from gossipnode.node.membership.joining import NotAMemberError
     from gossipnode.node.node import NodeFailedError
-    from gossipnode.node.peers.certificates import CertificateError
+    from gossipnode.node.peers.certificate_files import CertificateError
     from gossipnode.store.interface import StoreError
 
     match error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from gossipnode.client.calls.tls_failures import OF_LIBRARY, TlsTodo, refuses_certificate, tls_failure
 from gossipnode.client.errors import (
     AlreadyExistsError,
     ClientError,
@@ -22,11 +23,6 @@ from gossipnode.rpc.status import NO_METADATA
 NODES_NAMED_IN_ERROR = 3
 """How many nodes an error names at most, so that it stays one line."""
 
-_CERTIFICATE_ALERT = re.compile(
-    r"ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED|DECRYPT_ERROR|HANDSHAKE_FAILURE)"
-)
-"""TLS alerts, in the words of OpenSSL, that refuse a client's certificate, or a client without one."""
-
 _OF_STATUS: dict[Status, type[ClientError]] = {
     Status.NOT_FOUND: NotFoundError,
     Status.ALREADY_EXISTS: AlreadyExistsError,
@@ -41,11 +37,14 @@ def said_by_node(error: RpcError) -> bool:
     return error.trailing_metadata is not NO_METADATA
 
 
-def named_error(error: RpcError, address: Address) -> ClientError:
-    """The error that a user sees for the status that a call to the node at `address` ended in."""
+def named_error(error: RpcError, address: Address, todo: TlsTodo = OF_LIBRARY) -> ClientError:
+    """The error that a user sees for the status that a call to the node at `address` ended in.
+
+    `todo` has the words for what to do about TLS.
+    """
     status, said = error.status, " ".join(error.message.split())
     if status is Status.UNAVAILABLE:
-        return _unavailable(error, said, address)
+        return tls_failure(said, address, todo) or _unavailable(error, said, address)
     if status in (Status.DEADLINE_EXCEEDED, Status.CANCELLED):
         return UnreachableError(f"{address}: {said or status.name}")
     if status in _OF_STATUS:
@@ -58,10 +57,6 @@ def named_error(error: RpcError, address: Address) -> ClientError:
 
 
 def _unavailable(error: RpcError, said: str, address: Address) -> ClientError:
-    alert = _CERTIFICATE_ALERT.search(said)
-    if alert is not None:
-        problem = alert[1].lower().replace("_", " ")
-        return RefusedError(f"{address} refuses our certificate ({problem}): it wants one signed by its CA")
     if error.never_processed:
         reason = said.partition("cannot be reached: ")[2] or said
         reason = re.sub(r"^\[Errno -?\d+\] ", "", reason)
@@ -77,7 +72,7 @@ def weight(error: RpcError) -> int:
     A later try may find that the node is gone. That must not hide that an earlier one may have begun a write.
     A refused certificate weighs most: another try may have been reset before the reason could be read.
     """
-    if _CERTIFICATE_ALERT.search(error.message) is not None:
+    if refuses_certificate(error.message):
         return 2
     return 0 if error.never_processed else 1
 

@@ -20,13 +20,14 @@ import trio
 from gossipnode.client.calls.failures import named_error
 from gossipnode.client.calls.requests import QueryOptions as QueryOptions
 from gossipnode.client.calls.requests import apply_request, delete_request, get_request, query_request
+from gossipnode.client.calls.tls_failures import OF_COMMANDS
 from gossipnode.client.errors import FailedError, UnreachableError, sole_error
-from gossipnode.client.transport.trio_transport import connector
+from gossipnode.client.transport.trio_transport import channel_to
 from gossipnode.client.values.defaults import DEFAULT_TIMEOUT_SECONDS
 from gossipnode.client.values.property_codec import decode_property
 from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.client.values.tls_files import TlsFiles as TlsFiles
-from gossipnode.client.values.tls_files import tls_context
+from gossipnode.client.values.tls_files import client_tls_of
 from gossipnode.config.address import Address
 from gossipnode.core.model.property import Entity
 from gossipnode.rpc import Channel, ClientStream, Method, RpcError
@@ -179,7 +180,7 @@ class NodeClient:
         try:
             yield
         except RpcError as error:
-            raise named_error(error, self.address) from None
+            raise named_error(error, self.address, OF_COMMANDS) from None
 
 
 class ImportStream:
@@ -233,16 +234,20 @@ async def _decoded(
 
 @asynccontextmanager
 async def connect_node(
-    address: Address, *, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS, tls: TlsFiles | None = None
+    address: Address,
+    *,
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+    tls: TlsFiles | None = None,
+    server_name: str | None = None,
 ) -> AsyncGenerator[NodeClient]:
     """A client of the node at `address`. Nothing is dialled before the first call.
 
     Raises:
         ClientError: a call in the block failed. It comes by itself, not in the groups that nurseries raise.
     """
-    connect, scheme = connector(address, None if tls is None else tls_context(tls))
+    secured = None if tls is None else client_tls_of(tls, server_name)
     try:
-        async with Channel(connect, authority=str(address), scheme=scheme) as channel:
+        async with channel_to(address, secured) as channel:
             yield NodeClient(channel, address, timeout_seconds)
     except BaseExceptionGroup as group:
         sole = sole_error(group)

@@ -24,10 +24,14 @@ from grpclib.metadata import Deadline
 from grpclib.protocol import H2Protocol
 from h2.exceptions import H2Error
 
+from gossipnode.client.transport.handshake_trouble import trouble
 from gossipnode.client.transport.transport_protocol import NextAnswer
 from gossipnode.config.address import Address
 from gossipnode.rpc import Limits, Method, RpcError, Status
+from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.method import Reply, Request
+from gossipnode.rpc.status import SPEAKS_TLS
+from gossipnode.rpc.tls import ClientTls
 
 CLOSE_SECONDS = 1.0
 """How long we wait for a connection to be closed."""
@@ -60,8 +64,11 @@ class _Protocol(H2Protocol):
         self.heard = asyncio.Event()
         self.closed = asyncio.Event()
         self.loss: BaseException | None = None
+        self.wants_tls = False
 
     def data_received(self, data: bytes) -> None:
+        if not self.heard.is_set():
+            self.wants_tls = data.startswith(frames.TLS_ALERT_BEGIN)
         super().data_received(data)
         self.heard.set()
 
@@ -82,6 +89,9 @@ class _Protocol(H2Protocol):
         except BaseException:
             self.processor.close()
             raise
+        if self.wants_tls:
+            self.processor.close()
+            raise ConnectionAbortedError(SPEAKS_TLS)
         if self.handler.connection_lost:  # type: ignore[attr-defined]
             raise ConnectionAbortedError(str(self.loss or "it closes the connection, or speaks no HTTP/2"))
 
@@ -109,6 +119,8 @@ class _Channel(Channel):
     """A channel whose calls are `_Call`s and whose connections are `_Protocol`s."""
 
     ended = False
+    address: Address
+    tls: ClientTls | None
 
     def call(self, method: Method[Any, Any], timeout_seconds: float | None) -> _Call:
         deadline = None if timeout_seconds is None else Deadline.from_timeout(timeout_seconds)
@@ -130,7 +142,12 @@ class _Channel(Channel):
         return _Protocol(Handler(), self._config, self._h2_config)
 
     async def _create_connection(self) -> H2Protocol:
-        protocol = cast("_Protocol", await super()._create_connection())
+        try:
+            protocol = cast("_Protocol", await super()._create_connection())
+        except ssl.SSLError as error:
+            if self.tls is None:
+                raise
+            raise ConnectionAbortedError(await trouble(self.address, self.tls, error)) from error
         await protocol.greeted()
         if self.ended:
             protocol.processor.close()
@@ -259,8 +276,6 @@ def _decoded(method: Method[Any, Reply], data: bytes) -> Reply:
 
 
 def _reason(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return f"TLS handshake failed: {error}"
     if isinstance(error, TimeoutError):
         return "no connection in time"
     if error.errno is not None and error.errno > 0:
@@ -271,21 +286,27 @@ def _reason(error: OSError) -> str:
 _LIMITS = Limits()
 
 
-def _configuration() -> Configuration:
+def _configuration(server_name: str | None = None) -> Configuration:
     """Pings are on, so that a connection is given up when its other side has vanished without closing it."""
     return Configuration(
         _keepalive_time=_LIMITS.keepalive_seconds,
         _keepalive_timeout=_LIMITS.keepalive_timeout_seconds,
         _keepalive_permit_without_calls=True,
+        ssl_target_name_override=server_name,
     )
 
 
 @asynccontextmanager
-async def open_transport(
-    address: Address, context: ssl.SSLContext | None
-) -> AsyncGenerator[AsyncioTransport]:
+async def open_transport(address: Address, tls: ClientTls | None) -> AsyncGenerator[AsyncioTransport]:
     """A transport to this address, for the length of the block."""
-    channel = _Channel(address.host, address.port, codec=_Bytes(), ssl=context, config=_configuration())
+    channel = _Channel(
+        address.host,
+        address.port,
+        codec=_Bytes(),
+        ssl=None if tls is None else tls.context,
+        config=_configuration(None if tls is None else tls.server_name),
+    )
+    channel.address, channel.tls = address, tls
     try:
         yield AsyncioTransport(channel, address)
     finally:

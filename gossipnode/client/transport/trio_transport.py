@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
-from ssl import SSLContext
 
 import trio
 
+from gossipnode.client.transport.handshake_trouble import trouble
 from gossipnode.client.transport.transport_protocol import NextAnswer
 from gossipnode.config.address import Address
 from gossipnode.rpc import Channel, Method
-from gossipnode.rpc.client.dialing import Connect
+from gossipnode.rpc.byte_stream import HandshakeError
 from gossipnode.rpc.method import Reply, Request
-from gossipnode.rpc.tls import open_tls_stream
+from gossipnode.rpc.tls import ClientTls, open_tls_stream
 
 
 class TrioTransport:
@@ -49,16 +49,23 @@ class TrioTransport:
             yield stream.recv
 
 
-def connector(address: Address, context: SSLContext | None) -> tuple[Connect, str]:
-    """The function with which a Channel connects to this address, and the scheme of its requests."""
-    if context is None:
-        return partial(trio.open_tcp_stream, address.host, address.port), "http"
-    return partial(open_tls_stream, address.host, address.port, context), "https"
+def channel_to(address: Address, tls: ClientTls | None) -> Channel:
+    """A channel to this address, for its owner to open."""
+    if tls is None:
+        connect = partial(trio.open_tcp_stream, address.host, address.port)
+        return Channel(connect, authority=str(address))
+    secured = partial(
+        open_tls_stream, address.host, address.port, tls.context, server_hostname=tls.server_name
+    )
+
+    async def explain(error: HandshakeError) -> str:
+        return await trouble(address, tls, error)
+
+    return Channel(secured, authority=str(address), scheme="https", explain=explain)
 
 
 @asynccontextmanager
-async def open_transport(address: Address, context: SSLContext | None) -> AsyncGenerator[TrioTransport]:
+async def open_transport(address: Address, tls: ClientTls | None) -> AsyncGenerator[TrioTransport]:
     """A transport to this address, for the length of the block."""
-    connect, scheme = connector(address, context)
-    async with Channel(connect, authority=str(address), scheme=scheme) as channel:
+    async with channel_to(address, tls) as channel:
         yield TrioTransport(channel)

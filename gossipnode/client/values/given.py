@@ -8,19 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import timedelta
-from ssl import SSLContext
 from typing import Literal, TypeAlias, cast, get_args
 
 from gossipnode.client.errors import InvalidInputError
 from gossipnode.client.values.expression import parse_expression
 from gossipnode.client.values.results import Property
 from gossipnode.client.values.tag_checks import check_text
-from gossipnode.client.values.tls_files import TlsFiles, tls_context
+from gossipnode.client.values.tls_files import TlsFiles, client_tls_of
 from gossipnode.config.address import Address, AddressError, parse_address
 from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.limits import RETENTION_MAX_SECONDS
 from gossipnode.core.model.property import Entity, check_entity, parse_entity
 from gossipnode.core.query.criteria import Criteria, InvalidCriteriaError, check_criteria
+from gossipnode.rpc.tls import ClientTls
 from gossipnode.wire.query.criteria_codec import encode_criteria
 from gossipnode.wire.wire_errors import WireError
 
@@ -52,10 +52,16 @@ def timeout(seconds_: float) -> float:
     return seconds_
 
 
-def context(tls: TlsFiles | None) -> SSLContext | None:
-    """The certificates of `tls`, read from their files."""
+def client_tls(tls: TlsFiles | None, server_name: str | None) -> ClientTls | None:
+    """The certificates of `tls`, read from their files, and the name to expect in those of nodes."""
+    if server_name is not None:
+        text("server_name", server_name)
+    if tls is None:
+        if server_name is not None:
+            raise InvalidInputError("server_name is a name in certificates: give tls as well")
+        return None
     try:
-        return None if tls is None else tls_context(tls)
+        return client_tls_of(tls, server_name)
     except InvalidInputError as error:
         raise InvalidInputError(f"tls: {str(error).removeprefix('--')}") from None
 

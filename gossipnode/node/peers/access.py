@@ -7,7 +7,7 @@ certificate, never what a message says. Without TLS, members may have to prove t
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 
 from gossipnode.config.settings import Settings
 from gossipnode.core.access.name_patterns import matches_any, node_names
@@ -36,8 +36,16 @@ _A_ROLE = {Role.READER: "a reader", Role.WRITER: "a writer", Role.ADMIN: "an adm
 class Access:
     """Judges every call before its handler runs."""
 
-    def __init__(self, settings: Settings, cluster: ClusterState, audit: Audit) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        cluster: ClusterState,
+        audit: Audit,
+        certificate_warnings: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         """The members are those of `cluster` at the time of each call. What is refused goes to `audit`."""
+        self.certificate_warnings = certificate_warnings
+        """What those who run the node should know of its certificates, as of now."""
         self._cluster_name = settings.cluster.name
         self._configured = settings.cluster.peers.keys() | settings.cluster.foreign.keys()
         self._tls = settings.tls
@@ -47,7 +55,9 @@ class Access:
 
     def warnings(self) -> Sequence[str]:
         """What those who run the node should know of who may call it."""
-        return () if self._tls is not None or self._proves else (OPEN_WARNING,)
+        if self._tls is not None:
+            return self.certificate_warnings()
+        return () if self._proves else (OPEN_WARNING,)
 
     def authorize(self, call: CallContext) -> None:
         """Refuse a call of another cluster, and one whose caller may not make it.

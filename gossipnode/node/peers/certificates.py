@@ -1,10 +1,10 @@
-"""The certificates of this node: the TLS contexts made of them, for calls in both directions."""
+"""The certificates of this node, shown to those who call it and to those whom it calls."""
 
 from __future__ import annotations
 
 import random
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import trio
@@ -12,12 +12,14 @@ import trio
 from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.address import Address
 from gossipnode.config.settings import TlsSettings
+from gossipnode.core.access.certificate_rules import TOLD_AGAIN_SECONDS, certificate_warnings, shown_date
 from gossipnode.core.access.name_patterns import node_names
+from gossipnode.node.peers.certificate_files import read_certificate_files
 from gossipnode.node.peers.secret import Secret
 from gossipnode.node.world import Network
 from gossipnode.rpc import Channel, Limits
 from gossipnode.rpc.byte_stream import peer_dns_names
-from gossipnode.rpc.tls import client_ssl_context, server_ssl_context, tls_listeners
+from gossipnode.rpc.tls import tls_listeners
 
 PEER_LIMITS = Limits(stream_window_bytes=512 << 10)
 """The limits of a channel to another member. Searches, sessions and the requests of all clients share it, and
@@ -25,12 +27,8 @@ some of its streams are read only as fast as a client reads.
 """
 
 
-class CertificateError(Exception):
-    """A certificate, key or CA file cannot be used; the text names it."""
-
-
 class Certificates:
-    """The files of `[tls]`, read. Without `[tls]` there are no files, and connections are not encrypted."""
+    """The files of `[tls]`, as they were read last. Without `[tls]` there are no files and no encryption."""
 
     def __init__(self, tls: TlsSettings | None) -> None:
         """Read the files.
@@ -39,50 +37,68 @@ class Certificates:
             CertificateError: a file cannot be used.
         """
         self._tls = tls
-        self._server_context: ssl.SSLContext | None = None
-        self._client_context: ssl.SSLContext | None = None
-        if tls is not None:
-            self._server_context, self._client_context = _contexts(tls)
+        self._files = None if tls is None else read_certificate_files(tls)
 
-    def reload(self) -> None:
-        """Read certificate and key again, for connections that are made from now on.
+    def reload(self) -> Mapping[str, object]:
+        """Read the files again, for connections that are made from now on; returns what a log says of it.
 
         Raises:
             CertificateError: a file cannot be used; then nothing has changed.
         """
         tls = self._tls
-        if tls is None or self._server_context is None or self._client_context is None:
-            return
-        _contexts(tls)
-        try:
-            self._server_context.load_cert_chain(tls.cert, tls.key)
-            self._client_context.load_cert_chain(tls.cert, tls.key)
-        except (OSError, ValueError) as error:
-            # A file was replaced after `_contexts` had read it.
-            raise _unusable(tls, error) from None
+        if tls is None:
+            return {}
+        # A context cannot forget a CA, so the next connections are made by other contexts.
+        self._files = read_certificate_files(tls)
+        own = self._files.facts.own
+        return {
+            "ca": str(tls.ca),
+            "cert": str(tls.cert),
+            "key": str(tls.key),
+            "names": [] if own is None else list(own.names),
+            "valid_until": "" if own is None else shown_date(own.ends),
+            "authorities": self._files.authorities,
+        }
 
-    def guard(self, listeners: Sequence[trio.abc.Listener[Any]]) -> Sequence[trio.abc.Listener[Any]]:
-        """The listeners, with TLS where it is configured."""
-        if self._server_context is None:
-            return listeners
-        return tls_listeners(listeners, self._server_context)
+    @property
+    def encrypted(self) -> bool:
+        """Whether connections have TLS."""
+        return self._tls is not None
 
     @property
     def member_patterns(self) -> Sequence[str]:
         """See `core.access.name_patterns.node_names`."""
         return () if self._tls is None else self._tls.members
 
+    def warnings(self, node: str, now_seconds: float) -> Sequence[str]:
+        """What those who run the node of this name should know of its certificates at this time."""
+        if self._files is None:
+            return ()
+        return certificate_warnings(self._files.facts, node, self.member_patterns, now_seconds)
+
+    def guard(self, listeners: Sequence[trio.abc.Listener[Any]]) -> Sequence[trio.abc.Listener[Any]]:
+        """The listeners, with TLS where it is configured."""
+        return tls_listeners(listeners, self._server_context) if self.encrypted else listeners
+
+    def _server_context(self) -> ssl.SSLContext:
+        assert self._files is not None
+        return self._files.server
+
     def client_context(self, *, check_hostname: bool) -> ssl.SSLContext | None:
-        """The context for a call to another node; None where TLS is not configured.
+        """The context for one connection to another node; None where TLS is not configured.
 
         Without `check_hostname` any certificate of the cluster's CA will do, whatever name it holds.
         """
-        if self._client_context is None or check_hostname:
-            return self._client_context
-        assert self._tls is not None
-        _, context = _contexts(self._tls)
-        context.check_hostname = False
-        return context
+        if self._files is None:
+            return None
+        return self._files.client if check_hostname else self._files.client_of_any_name
+
+
+async def tell_each_day(tell: Callable[[], None]) -> None:
+    """Let it be said again what is wrong with the certificates, or soon will be."""
+    while True:
+        await trio.sleep(TOLD_AGAIN_SECONDS)
+        tell()
 
 
 class PeerDialer:
@@ -113,10 +129,12 @@ class PeerDialer:
         """
         patterns = self._certificates.member_patterns
         # A certificate may stand for a node by the first label of its name. No handshake knows of that.
-        context = self._certificates.client_context(check_hostname=name is not None and not patterns)
+        check_hostname = name is not None and not patterns
+        encrypted = self._certificates.encrypted
 
         async def connect() -> trio.abc.Stream:
             stream = await self._network.connect(address)
+            context = self._certificates.client_context(check_hostname=check_hostname)
             if context is None:
                 return stream
             secured = trio.SSLStream(
@@ -128,8 +146,8 @@ class PeerDialer:
 
         return Channel(
             connect,
-            authority=str(address) if context is None or name is None else name,
-            scheme="http" if context is None else "https",
+            authority=name if encrypted and name is not None else str(address),
+            scheme="https" if encrypted else "http",
             limits=PEER_LIMITS,
             rng=self._rng,
             memory=self._memory,
@@ -154,17 +172,3 @@ async def _check_name(stream: trio.SSLStream[Any], name: str, patterns: Sequence
         raise ssl.SSLCertVerificationError(
             f"its certificate names {', '.join(names) or 'nobody'}, not {name}"
         )
-
-
-def _contexts(tls: TlsSettings) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    try:
-        return (
-            server_ssl_context(tls.ca, tls.cert, tls.key, require_client=tls.require_client),
-            client_ssl_context(tls.ca, tls.cert, tls.key),
-        )
-    except (OSError, ValueError) as error:
-        raise _unusable(tls, error) from None
-
-
-def _unusable(tls: TlsSettings, error: Exception) -> CertificateError:
-    return CertificateError(f"[tls]: {tls.ca}, {tls.cert} or {tls.key} cannot be used: {error}")

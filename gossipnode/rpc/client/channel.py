@@ -17,7 +17,7 @@ import trio
 
 from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.rpc.client.client_stream import ClientStream, decode_replies
-from gossipnode.rpc.client.dialing import Connect, Dialer
+from gossipnode.rpc.client.dialing import Connect, Dialer, Explain
 from gossipnode.rpc.client.retry import RetryPolicy, backoff_seconds
 from gossipnode.rpc.head import Fields
 from gossipnode.rpc.http2 import waiting
@@ -57,9 +57,9 @@ class UnaryResult(Generic[Reply]):
 class Channel:
     """Calls to one peer. `connect` opens a stream to it; use as `async with Channel(...) as channel`.
 
-    A TLS stream is handed over without its handshake, which the channel does with a timeout. `memory` is the
-    budget of the process, if others share it. `greet` makes a first call on each connection, before there are
-    others; if that raises an RpcError, the connection counts as not made.
+    A TLS stream is handed over without its handshake, which the channel does with a timeout. If that fails,
+    `explain` says why. `memory` is the budget of the process, if others share it. `greet` makes a first
+    call on each connection, before there are others; if it raises an RpcError, the connection is not used.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class Channel:
         rng: random.Random | None = None,
         memory: MemoryBudget | None = None,
         greet: Greet | None = None,
+        explain: Explain | None = None,
     ) -> None:
         self.limits = limits if limits is not None else Limits()
         self.authority = authority
@@ -79,7 +80,7 @@ class Channel:
         self._rng = rng if rng is not None else random.Random()
         self.memory = memory if memory is not None else MemoryBudget()
         greeting = None if greet is None else partial(self._greet, greet)
-        self._dialer = Dialer(connect, authority, self.limits, self._rng, self.memory, greeting)
+        self._dialer = Dialer(connect, authority, self.limits, self._rng, self.memory, greeting, explain)
         self._nursery_manager = trio.open_nursery()
         self._fields: dict[str, Fields] = {}
 

@@ -23,6 +23,8 @@ from gossipnode.rpc.log import log
 from gossipnode.rpc.status import RpcError, Status
 
 Connect = Callable[[], Awaitable[trio.abc.Stream]]
+Explain = Callable[[HandshakeError], Awaitable[str]]
+"""Says why a handshake failed. It may look at the peer once more for that."""
 
 
 class Dialer:
@@ -36,8 +38,10 @@ class Dialer:
         rng: random.Random,
         memory: MemoryBudget,
         greet: Callable[[ClientConnection], Awaitable[None]] | None = None,
+        explain: Explain | None = None,
     ) -> None:
         self._greet = greet
+        self._explain = explain or _as_text
         self._memory = memory
         self._connect = connect
         self._name = name
@@ -174,7 +178,8 @@ class Dialer:
             self._failures = 0
             return
         self._failures += 1
-        self._failure = RpcError(Status.UNAVAILABLE, f"{self._name} closes connections at once")
+        reason = connection.refusal or "it closes connections at once"
+        self._failure = RpcError(Status.UNAVAILABLE, f"{self._name} cannot be used: {reason}")
         limits = self._limits
         self._dial_at = trio.current_time() + backoff_seconds(
             self._failures, limits.backoff_min_seconds, limits.backoff_max_seconds, self._rng
@@ -193,10 +198,14 @@ class Dialer:
             try:
                 await handshake(stream, limits)
             except HandshakeError as error:
-                reason = str(error)
+                reason = await self._explain(error)
             else:
                 return stream
         raise RpcError(Status.UNAVAILABLE, f"{self._name} cannot be reached: {reason}")
+
+
+async def _as_text(error: HandshakeError) -> str:
+    return str(error)
 
 
 def _reason(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from gossipnode.rpc.http2.headers import content_length
 from gossipnode.rpc.http2.http2_faults import ConnectionFault, ErrorCodes, StreamFault
 from gossipnode.rpc.http2.stream import Stream, Wakeable
 from gossipnode.rpc.limits import Limits
-from gossipnode.rpc.status import RpcError, Status, http_error
+from gossipnode.rpc.status import SPEAKS_TLS, RpcError, Status, http_error
 
 
 class ClientConnection(Connection):
@@ -24,6 +24,8 @@ class ClientConnection(Connection):
     def __init__(self, limits: Limits, now: Callable[[], float], memory: MemoryAccount) -> None:
         super().__init__(limits, now, memory)
         self._next_stream_id = 1
+        # What the server said instead of speaking HTTP/2.
+        self.refusal = ""
         # Tasks that wait for a place to open a stream, first come first served.
         self.openers: dict[Wakeable, None] = {}
 
@@ -36,6 +38,14 @@ class ClientConnection(Connection):
     def has_place(self) -> bool:
         """Whether a stream may be opened now: the server allows one more, and the transport has room."""
         return len(self.streams) < self.peer_max_streams and not self.full
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the server, as `Connection.receive` does. The first may say that it speaks TLS."""
+        if not self.settings_received and data.startswith(frames.TLS_ALERT_BEGIN):
+            self.refusal = SPEAKS_TLS
+            self.goaway_received(0, ErrorCodes.INADEQUATE_SECURITY, SPEAKS_TLS)
+            raise ConnectionFault(ErrorCodes.INADEQUATE_SECURITY, SPEAKS_TLS)
+        super().receive(data)
 
     def knows(self, stream_id: int) -> bool:
         """Our streams are odd, and opened in rising order; the server may open none."""

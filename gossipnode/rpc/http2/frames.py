@@ -13,6 +13,11 @@ RST_STREAM_BYTES: Final = 4
 PING_BYTES: Final = 8
 WINDOW_UPDATE_BYTES: Final = 4
 
+# No frame: the alert by which a TLS server tells that it was not spoken to in TLS (RFC 8446, 6: fatal,
+# protocol_version), and the two bytes with which every alert begins.
+TLS_ALERT: Final = b"\x15\x03\x01\x00\x02\x02\x46"
+TLS_ALERT_BEGIN: Final = TLS_ALERT[:2]
+
 # length (16 high bits, 8 low bits), type, flags, stream id
 FRAME_HEADER: Final = Struct(">HBBBL")
 U32: Final = Struct(">L")

@@ -16,6 +16,7 @@ from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.concurrency.shares import Caller
 from gossipnode.rpc.byte_stream import HandshakeError, handshake, peer_dns_names, peer_host, peer_name
 from gossipnode.rpc.head import Head
+from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.http2.driver import drive
 from gossipnode.rpc.http2.http2_faults import ErrorCodes
 from gossipnode.rpc.http2.server_connection import ServerConnection
@@ -173,7 +174,7 @@ class Server:
             return False
         self._slots.begin_handshake(slot)
         try:
-            await handshake(stream, self.limits)
+            await handshake(stream, self.limits, to_plain=frames.TLS_ALERT)
         except HandshakeError as error:
             log.warning("connection of %s refused: %s", peer, error)
             return False

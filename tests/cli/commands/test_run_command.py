@@ -83,12 +83,11 @@ def test_check_config_shows_what_it_read(cli: Cli, tmp_path: Path) -> None:
 
 def test_check_config_says_what_run_says_of_settings_without_effect(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
-    path.write_text(CONFIG + 'status_listen = "h:1"\n[cluster]\nsecret = "x1y2"\n')
+    path.write_text(CONFIG + 'status_listen = "h:1"\n')
     ended = cli("run", "--config", str(path), "--check-config")
     assert ended.code == 0
-    status, secret = ended.err.splitlines()
+    (status,) = ended.err.splitlines()
     assert status.startswith("gossipnode: [node] status_listen is set, but")
-    assert secret.startswith("gossipnode: [cluster] secret is set, but")
 
 
 def test_check_config_reads_the_certificates_as_run_does(cli: Cli, tmp_path: Path) -> None:
@@ -100,7 +99,7 @@ def test_check_config_reads_the_certificates_as_run_does(cli: Cli, tmp_path: Pat
     for extra in ([], ["--check-config"]):
         ended = cli("run", *options, *extra)
         assert (ended.code, ended.out) == (2, "")
-        assert f"{files['cert']} or {files['key']} cannot be used" in ended.problem
+        assert f"[tls] ca: {files['ca']} cannot be used: it is not the PEM file of a cert" in ended.problem
 
 
 def test_check_config_shows_whom_the_node_joins(cli: Cli, tmp_path: Path) -> None:

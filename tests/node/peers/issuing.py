@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import datetime
 from pathlib import Path
 
 import trustme
@@ -23,9 +24,11 @@ class Issuer:
         self.ca = directory / "ca.pem"
         self.authority.cert_pem.write_to_path(str(self.ca))
 
-    def issue(self, *names: str, file: str = "") -> dict[str, object]:
+    def issue(
+        self, *names: str, file: str = "", begins: datetime | None = None, ends: datetime | None = None
+    ) -> dict[str, object]:
         """The settings of [tls] for a node that shows these names."""
-        issued = self.authority.issue_cert(*names)
+        issued = self.authority.issue_cert(*names, not_before=begins, not_after=ends)
         cert, key = (self.directory / f"{file or names[0]}.{kind}" for kind in ("pem", "key"))
         cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
         issued.private_key_pem.write_to_path(str(key))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import structlog.testing
 import trio
 
 from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.address import parse_address
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import RoundOutcome
-from gossipnode.node.peers.certificates import CertificateError, Certificates, PeerDialer
+from gossipnode.node.peers.certificate_files import CertificateError
+from gossipnode.node.peers.certificates import Certificates, PeerDialer, tell_each_day
 from gossipnode.rpc import RpcError
 from gossipnode.sim import Cluster
 from gossipnode.wire import services
@@ -38,17 +41,75 @@ def test_a_file_that_is_no_certificate_is_named(broken: str, certificates: Issue
         Certificates(settings(**{**files, broken: str(bad)}).tls)
 
 
+def test_a_reload_takes_new_contexts_and_says_what_was_read(certificates: Issuer) -> None:
+    files = certificates.issue("a", "a.example", file="read", ends=datetime(2040, 1, 2, tzinfo=UTC))
+    read = Certificates(settings(**files).tls)
+    before = [read.client_context(check_hostname=check) for check in (True, False)]
+    assert read.reload() == {
+        "ca": files["tls.ca"],
+        "cert": files["tls.cert"],
+        "key": files["tls.key"],
+        "names": ["a", "a.example"],
+        "valid_until": "2040-01-02 00:00 UTC",
+        "authorities": 1,
+    }
+    after = [read.client_context(check_hostname=check) for check in (True, False)]
+    assert not set(before) & set(after)
+    assert Certificates(None).reload() == {}
+
+
 def test_a_reload_with_a_broken_file_changes_nothing(certificates: Issuer) -> None:
     files = certificates.issue("a", file="reloaded")
     read = Certificates(settings(**files).tls)
-    read.reload()
+    context = read.client_context(check_hostname=True)
     cert = Path(str(files["tls.cert"]))
     kept = cert.read_bytes()
     cert.write_text("half written")
     with pytest.raises(CertificateError):
         read.reload()
+    assert read.client_context(check_hostname=True) is context
     cert.write_bytes(kept)
     read.reload()
+
+
+async def test_what_is_wrong_with_certificates_is_told_at_the_start_and_after_a_reload(
+    certificates: Issuer, autojump_clock: object
+) -> None:
+    cluster = Cluster(names="a")
+    ends = datetime.fromtimestamp(cluster.world("a").wall_clock() / 1e9, UTC) + timedelta(days=13.5)
+    files = certificates.issue("a", file="ending", begins=ends - timedelta(days=90), ends=ends)
+    async with trio.open_nursery() as nursery:
+        with structlog.testing.capture_logs() as logs:
+            await cluster.start(nursery, "a", **files)
+        (ending,) = [entry["event"] for entry in logs if "certificate" in entry["event"]]
+        assert ending.startswith(f"{files['tls.cert']}: the node's certificate ends on ")
+        assert ending.endswith("in 13 days: put a new one there and send SIGHUP")
+        certificates.issue("b", file="ending")
+        with structlog.testing.capture_logs() as logs:
+            cluster.nodes["a"].reload_certificates()
+        read, warning = logs
+        assert (read["event"], read["names"]) == ("certificates read again", ["b"])
+        assert "the node's certificate names b, not a" in warning["event"]
+        assert list(cluster.parts("a").access.warnings()) == [warning["event"]]
+        cluster.stop()
+
+
+async def test_what_is_wrong_with_certificates_is_told_each_day(autojump_clock: object) -> None:
+    told: list[float] = []
+    began = trio.current_time()
+    with trio.move_on_after(2.5 * 24 * 3600):
+        await tell_each_day(lambda: told.append(trio.current_time() - began))
+    assert told == pytest.approx([24 * 3600, 2 * 24 * 3600])
+
+
+async def test_without_tls_a_reload_says_so(autojump_clock: object) -> None:
+    cluster = Cluster(names="a")
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery, "a")
+        with structlog.testing.capture_logs() as logs:
+            cluster.nodes["a"].reload_certificates()
+        assert [entry["event"] for entry in logs] == ["no certificates to read again: [tls] is not set"]
+        cluster.stop()
 
 
 async def test_nodes_repair_each_other_over_mutual_tls(certificates: Issuer, autojump_clock: object) -> None:

@@ -9,8 +9,10 @@ import trio
 import trio.testing
 import trustme
 
-from gossipnode.rpc import Channel, RpcError
-from gossipnode.rpc.tls import client_ssl_context, server_ssl_context
+from gossipnode.rpc import Channel, RpcError, Server
+from gossipnode.rpc.http2 import frames
+from gossipnode.rpc.status import SPEAKS_TLS
+from gossipnode.rpc.tls import client_ssl_context, server_ssl_context, tls_listeners
 from tests.rpc.certificates import Files, failure_of, tls_channel, tls_server
 from tests.rpc.methods import UNARY
 
@@ -78,3 +80,44 @@ async def test_stock_client_with_mutual_tls(files):
     async with tls_server(files, require_client=True) as (port, seen):
         await trio.to_thread.run_sync(client, port)
     assert seen == [("stock.cluster",)]
+
+
+async def test_a_client_without_tls_is_told_why(files):
+    async with tls_server(files, require_client=True) as (port, seen):
+        async with Channel(partial(trio.open_tcp_stream, "127.0.0.1", port)) as channel:
+            with pytest.raises(RpcError) as caught:
+                await channel.unary(UNARY, b"x", timeout=5)
+        assert caught.value.message.endswith(SPEAKS_TLS)
+        assert caught.value.never_processed
+        assert seen == []
+
+
+async def test_one_that_speaks_neither_tls_nor_http_is_let_go(files):
+    async with tls_server(files, require_client=True) as (port, _):
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        await stream.send_all(b"GET / HTTP/1.1\r\n\r\n")
+        said = b""
+        while data := await stream.receive_some():
+            said += data
+        assert said == frames.TLS_ALERT
+        await stream.aclose()
+
+
+async def test_a_connection_has_the_context_of_its_moment(files):
+    contexts = [
+        server_ssl_context(None, *files.certificate(name), require_client=False) for name in ("old", "new")
+    ]
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        present = iter(contexts)
+        served = tls_listeners(listeners, lambda: next(present))
+        await nursery.start(Server({UNARY: echo}).serve, served)
+        port = listeners[0].socket.getsockname()[1]
+        for name in ("old", "new"):
+            async with tls_channel(port, client_ssl_context(files.ca_file), name) as channel:
+                assert await channel.unary(UNARY, b"x", timeout=5) == b"x"
+        nursery.cancel_scope.cancel()
+
+
+async def echo(request, call):
+    return request

@@ -1,0 +1,1 @@
+"""A CA for small clusters, and the certificates that it signs. Needs the package cryptography."""

@@ -1,0 +1,1 @@
+"""Real nodes with TLS: certificates made, read again and refused, and what clients are told."""
