@@ -100,7 +100,7 @@ def test_check_config_reads_the_certificates_as_run_does(cli: Cli, tmp_path: Pat
     for extra in ([], ["--check-config"]):
         ended = cli("run", *options, *extra)
         assert (ended.code, ended.out) == (2, "")
-        assert f"{files['cert']} or {files['key']} cannot be used" in ended.problem
+        assert f"[tls] ca: {files['ca']} cannot be used" in ended.problem
 
 
 def test_check_config_shows_whom_the_node_joins(cli: Cli, tmp_path: Path) -> None:
