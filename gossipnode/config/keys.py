@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from gossipnode.config import values as values
-from gossipnode.config.name_values import name_patterns
+from gossipnode.config.access_values import name_patterns, secrets
 from gossipnode.config.values import Parser
 from gossipnode.core.model.limits import REPLICAS_MAX, SHARDS_MAX
 
@@ -26,7 +26,7 @@ SECTIONS: dict[str, dict[str, Parser]] = {
     },
     "cluster": {
         "name": values.cluster_name,
-        "secret": values.text,
+        "secret": secrets,
         "discovery": values.discovery,
         "peers": values.peers,
         "join": values.addresses,

@@ -42,7 +42,8 @@ class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The other members (`peers`), or some that know all of them (`join`). Neither holds the node itself."""
 
     name: str = "main"
-    secret: str | None = None
+    secret: tuple[str, ...] = ()
+    """What members prove to each other where there is no TLS: the first one. All of them are taken."""
     discovery: str = "static"
     peers: Mapping[str, Address] = msgspec.field(default_factory=dict[str, Address])
     join: tuple[Address, ...] = ()
@@ -131,7 +132,6 @@ _FLAGS = ("cluster.replace", "cluster.as_new", "cluster.accept_loss")
 
 _WITHOUT_EFFECT = {
     ("node", "status_listen"): "[node] status_listen is set, but status over HTTP is not served yet",
-    ("cluster", "secret"): "[cluster] secret is set, but nothing checks it yet: only TLS keeps strangers out",
     ("cluster", "discovery"): (
         "[cluster] discovery is set, but it changes nothing yet: members come from peers or join"
     ),

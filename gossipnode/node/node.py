@@ -42,6 +42,7 @@ from gossipnode.node.parts import Parts, make_handlers, make_parts
 from gossipnode.node.peers.call_metadata import own_metadata, say_start
 from gossipnode.node.peers.certificates import Certificates, PeerDialer, tell_each_day
 from gossipnode.node.peers.members import open_members
+from gossipnode.node.peers.secret import Secret
 from gossipnode.node.world import World
 from gossipnode.rpc import Server
 from gossipnode.rpc.server.health import HealthService, ServingStatus
@@ -79,7 +80,8 @@ async def run_node(
     """
     certificates = Certificates(settings.tls)
     memory = MemoryBudget(settings.node.memory_budget)
-    dialer = PeerDialer(world.network, world.rng, certificates, memory)
+    secret = Secret.of(settings, world.rng)
+    dialer = PeerDialer(world.network, world.rng, certificates, memory, secret)
     metadata = own_metadata(settings.cluster.name, settings.node.name)
     async with world.open_store(settings, _leaf_digest(settings), payload_rows) as store:
         # Listening comes before the nurseries, so that a port in use is an error of its own.
@@ -103,7 +105,7 @@ async def run_node(
             local = local_state(store, cluster, world.wall_clock, await store.last_stamp())
             await local.floors.recall()
             state = NodeState(settings.node.listen)
-            parts = make_parts(settings, world, state, memory, local, members, dialer, certificates)
+            parts = make_parts(settings, world, state, memory, local, members, dialer, secret, certificates)
             node = Node(world, parts)
             await node.run(listeners, task_status)
         if node.failure:

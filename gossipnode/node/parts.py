@@ -8,6 +8,7 @@ membership   which members and which groups there are
 coordination clients' requests over the replicas of a record
 hand_off     shards follow the members
 queries      searches of all replicas, merged into one answer
+secret       what members prove to each other where there is no TLS
 access       which calls are let in
 certificates what is shown to those who call, and to those who are called
 """
@@ -42,6 +43,7 @@ from gossipnode.node.peers.access import Access
 from gossipnode.node.peers.audit import Audit
 from gossipnode.node.peers.certificates import Certificates, PeerDialer
 from gossipnode.node.peers.members import Members
+from gossipnode.node.peers.secret import Secret
 from gossipnode.node.query.queries import Queries
 from gossipnode.node.query.query_turns import QueryTurns
 from gossipnode.node.repair.repair import Repair, make_repair
@@ -70,6 +72,7 @@ class Parts:
     coordination: Coordination
     hand_off: HandOff
     queries: Queries
+    secret: Secret
     access: Access
     certificates: Certificates
 
@@ -103,6 +106,7 @@ def make_parts(
     local: LocalState,
     members: Members,
     dialer: PeerDialer,
+    secret: Secret,
     certificates: Certificates,
 ) -> Parts:
     """Put the parts together. Nothing runs yet."""
@@ -127,6 +131,7 @@ def make_parts(
         coordination=coordination,
         hand_off=HandOff(local, members, repair.sessions, membership),
         queries=Queries(local, members, coordination.steps),
+        secret=secret,
         access=Access(
             settings,
             local.cluster,
@@ -162,6 +167,7 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         NodeService(local, coordination, queries, turns, repair, status, parts.access, rng),
         NodeAdmin(membership, parts.access.audit),
         RoundService(repair.origin),
+        parts.secret,
         DiscoveryService(parts.settings.node, parts.state, world.wall_clock()),
         ReplicaService(
             parts.exchange,

@@ -5,7 +5,7 @@ Begin with `Server`, `Channel` and `Method`; DESIGN.md says why it is as it is. 
 knows of properties, protobuf or the ring: a method brings its own codecs.
 """
 
-from gossipnode.rpc.client.channel import Channel, UnaryResult
+from gossipnode.rpc.client.channel import Call, Channel, Greet, UnaryResult
 from gossipnode.rpc.client.client_stream import ClientStream
 from gossipnode.rpc.client.retry import RetryPolicy
 from gossipnode.rpc.limits import Limits
@@ -16,10 +16,12 @@ from gossipnode.rpc.server.server import Server
 from gossipnode.rpc.status import RpcError, Status
 
 __all__ = [
+    "Call",
     "CallContext",
     "Cardinality",
     "Channel",
     "ClientStream",
+    "Greet",
     "Limits",
     "Method",
     "ReplyBudget",

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from gossipnode.rpc import Cardinality, Method, Status
 from gossipnode.wire.generated.pb.banyandb.database.v1 import rpc_pb2 as discovery_pb2
 from gossipnode.wire.generated.pb.banyandb.property.v1 import gossip_pb2, repair_pb2, rpc_pb2
-from gossipnode.wire.generated.pb.gossipnode.v1 import node_pb2, replica_pb2
+from gossipnode.wire.generated.pb.gossipnode.v1 import access_pb2, node_pb2, replica_pb2
 from gossipnode.wire.generated.pb.grpc.health.v1 import health_pb2
 from gossipnode.wire.generated.pb.grpc.reflection.v1 import reflection_pb2
 from gossipnode.wire.generated.pb.grpc.reflection.v1.reflection_pb2 import (
@@ -31,6 +31,7 @@ REQUEST_MAX_BYTES: Final = 4096
 """The largest question, which is a name or two. Its answer repeats it, so its size must be bounded."""
 
 _FILES: Final = (
+    access_pb2.DESCRIPTOR,
     discovery_pb2.DESCRIPTOR,
     gossip_pb2.DESCRIPTOR,
     repair_pb2.DESCRIPTOR,

@@ -25,6 +25,7 @@ from gossipnode.wire.envelope.strict import decoder_of
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1 as node
 from gossipnode.wire.generated.pb.banyandb.database.v1 import rpc_pb2 as discovery
+from gossipnode.wire.generated.pb.gossipnode.v1 import access_pb2 as access
 from gossipnode.wire.generated.pb.gossipnode.v1 import cluster_pb2 as cluster
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as replica
 from gossipnode.wire.session_codec import (
@@ -139,6 +140,12 @@ CURRENT_NODE = _pb_method(
     "GetCurrentNode",
     discovery.GetCurrentNodeRequest,
     discovery.GetCurrentNodeResponse,
+)
+
+# --- what two ends of a connection say first, where the cluster has a secret ---
+
+PROVE = _pb_method(
+    access.DESCRIPTOR.services_by_name["AccessService"], "Prove", access.ProveRequest, access.ProveReply
 )
 
 # --- our own protocol ---

@@ -60,7 +60,7 @@ def test_the_whole_configuration_of_the_contract(tmp_path: Path) -> None:
     assert settings.node.data_dir == Path("data/a")
     assert settings.node.status_listen == Address("127.0.0.1", 7480)
     assert settings.node.memory_budget == 512 << 20
-    assert settings.cluster.secret == "s3cret"
+    assert settings.cluster.secret == ("s3cret",)
     assert settings.repair.session_deadline_seconds == 3600
     assert (settings.repair.max_sessions, settings.repair.page_leaves) == (8, 256)
     assert settings.repair.leaf_json == "commas"
@@ -88,7 +88,7 @@ def test_everything_but_name_and_listen_has_a_default() -> None:
     assert settings.node.status_listen is None
     assert settings.node.memory_budget == 256_000_000
     assert (settings.cluster.name, settings.cluster.discovery) == ("main", "static")
-    assert settings.cluster.secret is None
+    assert settings.cluster.secret == ()
     assert settings.cluster.join == ()
     assert settings.repair.schedule == "0 2 * * *"
     assert settings.repair.session_deadline_seconds == 3600
@@ -345,7 +345,6 @@ LINES_WITHOUT_EFFECT = [
         '[node]\nstatus_listen = "h:1"\n',
         "[node] status_listen is set, but status over HTTP is not served yet",
     ),
-    ('[cluster]\nsecret = "s3cret"\n', "[cluster] secret is set, but nothing checks it yet"),
     ('[cluster]\ndiscovery = "static"\n', "[cluster] discovery is set, but it changes nothing yet"),
 ]
 
@@ -361,12 +360,8 @@ def test_a_setting_that_changes_nothing_yet_has_a_line_of_its_own(
 
 def test_lines_of_settings_that_change_nothing_are_there_wherever_they_were_set(tmp_path: Path) -> None:
     environ = {"GOSSIPNODE_CLUSTER_DISCOVERY": "static", "GOSSIPNODE_NODE_STATUS_LISTEN": "h:1"}
-    found = load_settings(
-        write(tmp_path, '[cluster]\nsecret = "s"\n'), environ, overrides=MINIMAL
-    ).without_effect
-    assert [line.partition(" is ")[0] for line in found] == [
-        "[node] status_listen", "[cluster] secret", "[cluster] discovery",
-    ]  # fmt: skip
+    found = load_settings(None, environ, overrides=MINIMAL).without_effect
+    assert [line.partition(" is ")[0] for line in found] == ["[node] status_listen", "[cluster] discovery"]
 
 
 def test_defaults_and_settings_in_use_have_no_line(tmp_path: Path) -> None:

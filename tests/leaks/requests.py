@@ -62,8 +62,10 @@ REMEMBERED = {
     "builtins.tuple": 2 * _VALUES,
     # What each replica remembers of requests is kept by the record.
     "gossipnode.core.query.request_lineage.KeptLineage": NODES * KEYS,
+    "gossipnode.core.query.request_lineage.Lineage": NODES * KEYS,
     # Made when they are first needed.
     "gossipnode.store.memory_index.WantedIndex": 2 * NODES,
+    "gossipnode.core.query.index_key.IndexRow": 2 * NODES * KEYS,
     # A store keeps the leaf of each record that it has hashed.
     "gossipnode.core.session.tree.Leaf": NODES * KEYS,
     "gossipnode.wire.envelope.tables.Field": 100,

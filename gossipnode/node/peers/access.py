@@ -2,7 +2,7 @@
 
 A call of another cluster is always refused. Under TLS, the calls that members make of each other are taken
 from members alone, and those of clients from those who have the role for them. A caller's name is that in its
-certificate, never what a message says.
+certificate, never what a message says. Without TLS, members may have to prove that they know a secret.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.audit import Audit
 from gossipnode.node.peers.method_access import needed_role
+from gossipnode.node.peers.secret import proven_name
 from gossipnode.rpc import CallContext, RpcError, Status
 from gossipnode.wire import services
 
@@ -23,7 +24,10 @@ _TOLD = frozenset((services.REPLICA_HELLO.path, services.REPLICA_EPOCH.path))
 """The methods by which nodes learn what was decided."""
 
 
-OPEN_WARNING = "no [tls] is set: whoever reaches this node's port owns its data"
+_OF_FOREIGN = frozenset((services.REPAIR.path, services.PROPAGATION.path))
+"""The methods that foreign members call."""
+
+OPEN_WARNING = "neither [tls] nor [cluster] secret is set: whoever reaches this node's port owns its data"
 
 
 _A_ROLE = {Role.READER: "a reader", Role.WRITER: "a writer", Role.ADMIN: "an admin"}
@@ -45,12 +49,15 @@ class Access:
         self._cluster_name = settings.cluster.name
         self._configured = settings.cluster.peers.keys() | settings.cluster.foreign.keys()
         self._tls = settings.tls
+        self._proves = settings.tls is None and bool(settings.cluster.secret)
         self._cluster = cluster
         self.audit = audit
 
     def warnings(self) -> Sequence[str]:
         """What those who run the node should know of who may call it."""
-        return self.certificate_warnings() if self._tls is not None else (OPEN_WARNING,)
+        if self._tls is not None:
+            return self.certificate_warnings()
+        return () if self._proves else (OPEN_WARNING,)
 
     def authorize(self, call: CallContext) -> None:
         """Refuse a call of another cluster, and one whose caller may not make it.
@@ -84,16 +91,19 @@ class Access:
 
     def _judge(self, call: CallContext) -> None:
         call_metadata.refuse_other_clusters(call, self._cluster_name)
+        needed = needed_role(call.path)
         if self._tls is None:
+            if self._proves and needed is None and call.path != services.PROVE.path:
+                self._judge_proven(call)
             return
         call.peer_certificate_names = node_names(call.peer_certificate_names, self._tls.members)
-        needed = needed_role(call.path)
         if needed is not None:
             self._judge_role(call, needed)
         elif call.path == services.REPLICA_JOIN.path:
             self._judge_join(call)
         else:
-            self._judge_member(call)
+            names = call.peer_certificate_names
+            self._judge_member(call, names, _named(names))
 
     def _judge_role(self, call: CallContext, needed: Role) -> None:
         if self._tls is None:
@@ -109,6 +119,26 @@ class Access:
                 "writers and admins of the node",
             )
 
+    def _judge_proven(self, call: CallContext) -> None:
+        """Refuse a call of members from one who has not proven that it knows the secret of the cluster.
+
+        A foreign member knows none, and says nothing of who it is. Its sessions and rounds are let in as long
+        as there is such a member.
+        """
+        said, proven = call_metadata.text(call.metadata, call_metadata.NODE), proven_name(call)
+        if proven is None:
+            foreign = not said and call.path in _OF_FOREIGN and self._cluster.view.metadata.foreign
+            if not foreign:
+                raise RpcError(
+                    Status.UNAUTHENTICATED,
+                    "this cluster has a [cluster] secret, which the caller has not proven to know",
+                )
+        elif call.path == services.REPLICA_JOIN.path:
+            if said != proven:
+                raise RpcError(Status.PERMISSION_DENIED, f"{proven[:80]!r} joins under another name")
+        else:
+            self._judge_member(call, (proven,), repr(proven[:80]))
+
     def _judge_join(self, call: CallContext) -> None:
         names = call.peer_certificate_names
         said = call_metadata.text(call.metadata, call_metadata.NODE)
@@ -120,8 +150,7 @@ class Access:
                 f"{_named(names)} is not one of those that may join: add it to [tls] members of the nodes",
             )
 
-    def _judge_member(self, call: CallContext) -> None:
-        names = call.peer_certificate_names
+    def _judge_member(self, call: CallContext, names: Sequence[str], who: str) -> None:
         said = call_metadata.text(call.metadata, call_metadata.NODE)
         if call.path == services.REPLICA_HELLO.path and not self._cluster.view.formed and said in names:
             # A node that is about to join is asked by a member whether it is there.
@@ -130,7 +159,7 @@ class Access:
             # A member that was dropped while it was away has to hear of it, or it would run on for nobody.
             return
         if self._members().isdisjoint(names) or (said and said not in names):
-            raise RpcError(Status.PERMISSION_DENIED, f"{_named(names)}: only members may call this")
+            raise RpcError(Status.PERMISSION_DENIED, f"{who}: only members may call this")
 
     def _may_join(self, name: str, names: Sequence[str]) -> bool:
         assert self._tls is not None

@@ -15,6 +15,7 @@ from gossipnode.config.settings import TlsSettings
 from gossipnode.core.access.certificate_rules import TOLD_AGAIN_SECONDS, certificate_warnings, shown_date
 from gossipnode.core.access.name_patterns import node_names
 from gossipnode.node.peers.certificate_files import read_certificate_files
+from gossipnode.node.peers.secret import Secret
 from gossipnode.node.world import Network
 from gossipnode.rpc import Channel, Limits
 from gossipnode.rpc.byte_stream import peer_dns_names
@@ -104,12 +105,18 @@ class PeerDialer:
     """Opens channels to other nodes."""
 
     def __init__(
-        self, network: Network, rng: random.Random, certificates: Certificates, memory: MemoryBudget
+        self,
+        network: Network,
+        rng: random.Random,
+        certificates: Certificates,
+        memory: MemoryBudget,
+        secret: Secret,
     ) -> None:
-        """Dial over `network`, showing our certificate. `rng` spreads the pauses between tries.
+        """Dial over `network`, showing our certificate, or proving our secret.
 
-        What the other nodes send is counted in `memory`.
+        `rng` spreads the pauses between tries. What the other nodes send is counted in `memory`.
         """
+        self._secret = secret
         self._memory = memory
         self._network = network
         self._rng = rng
@@ -144,6 +151,7 @@ class PeerDialer:
             limits=PEER_LIMITS,
             rng=self._rng,
             memory=self._memory,
+            greet=self._secret.greeting(name),
         )
 
 

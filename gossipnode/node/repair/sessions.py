@@ -31,6 +31,12 @@ from gossipnode.rpc.status import NO_METADATA
 from gossipnode.store.interface import StoreError
 from gossipnode.wire.services import REPAIR
 
+OWN_TREE_SECONDS = 300.0
+"""How long a holder waits for the digests of its own store. A million new records take two minutes.
+
+A disk that hangs must not keep a round open. What was computed until then is kept for the next round.
+"""
+
 SERVER_SILENCE_SECONDS = 300.0
 """How long a server may say nothing before we have said all: more than slow disks and tree builds take."""
 
@@ -150,7 +156,11 @@ class _ClientRun:
                 self.bytes_received = self._stream.bytes_received
 
     async def _run(self) -> tuple[HopEnd, str]:
-        tree = await self._store.tree(self._shard)
+        try:
+            with trio.fail_after(OWN_TREE_SECONDS):
+                tree = await self._store.tree(self._shard)
+        except trio.TooSlowError:
+            return HopEnd.FAILED, f"own store: it has told no digests within {OWN_TREE_SECONDS:g} s"
         if tree is None:
             return HopEnd.FAILED, "the holder itself has no tree"
         session = TreeClient(

@@ -6,11 +6,12 @@ the server may have begun, unless the caller's RetryPolicy allows it.
 
 import math
 import random
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import Final, Generic, Self
+from typing import Final, Generic, Protocol, Self, TypeAlias
 
 import trio
 
@@ -31,6 +32,19 @@ from gossipnode.rpc.status import Metadata, RpcError, Status
 _USER_AGENT: Final = b"gossipnode-grpc"
 
 
+class Call(Protocol):
+    """Opens a call on a connection that is new."""
+
+    def __call__(
+        self, method: Method[Request, Reply]
+    ) -> AbstractAsyncContextManager[ClientStream[Request, Reply]]:
+        """A stream of the method's messages, for the length of a block."""
+        ...
+
+
+Greet: TypeAlias = Callable[[Call], Awaitable[None]]
+
+
 @dataclass(frozen=True, slots=True)
 class UnaryResult(Generic[Reply]):
     """A reply, and the metadata that came with it."""
@@ -44,7 +58,8 @@ class Channel:
     """Calls to one peer. `connect` opens a stream to it; use as `async with Channel(...) as channel`.
 
     A TLS stream is handed over without its handshake, which the channel does with a timeout. If that fails,
-    `explain` says why. `memory` is the budget of the process, if others share it.
+    `explain` says why. `memory` is the budget of the process, if others share it. `greet` makes a first call
+    on each connection, before there are others; if it raises an RpcError, the connection counts as not made.
     """
 
     def __init__(
@@ -57,13 +72,15 @@ class Channel:
         rng: random.Random | None = None,
         memory: MemoryBudget | None = None,
         explain: Explain | None = None,
+        greet: Greet | None = None,
     ) -> None:
         self.limits = limits if limits is not None else Limits()
         self.authority = authority
         self._scheme = scheme.encode()
         self._rng = rng if rng is not None else random.Random()
         self.memory = memory if memory is not None else MemoryBudget()
-        self._dialer = Dialer(connect, authority, self.limits, self._rng, self.memory, explain)
+        greeting = None if greet is None else partial(self._greet, greet)
+        self._dialer = Dialer(connect, authority, self.limits, self._rng, self.memory, explain, greeting)
         self._nursery_manager = trio.open_nursery()
         self._fields: dict[str, Fields] = {}
 
@@ -196,6 +213,17 @@ class Channel:
                 if last_try:
                     raise
         raise AssertionError("unreachable")
+
+    async def _greet(self, greet: Greet, connection: ClientConnection) -> None:
+        @asynccontextmanager
+        async def call(method: Method[Request, Reply]) -> AsyncGenerator[ClientStream[Request, Reply]]:
+            stream = await waiting.open_stream(connection, self._head(method.path, math.inf), [])
+            try:
+                yield ClientStream(connection, stream, method)
+            finally:
+                connection.finish(stream)
+
+        await greet(call)
 
     def _head(self, path: str, deadline: float) -> Fields:
         fields = self._fields.get(path)

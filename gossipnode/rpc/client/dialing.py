@@ -38,8 +38,10 @@ class Dialer:
         rng: random.Random,
         memory: MemoryBudget,
         explain: Explain | None = None,
+        greet: Callable[[ClientConnection], Awaitable[None]] | None = None,
     ) -> None:
         self._explain = explain or _as_text
+        self._greet = greet
         self._memory = memory
         self._connect = connect
         self._name = name
@@ -86,13 +88,13 @@ class Dialer:
             if self._dialled is None and wait > 0 and not dial_now:
                 if not wait_for_ready:
                     assert self._failure is not None
-                    raise RpcError(Status.UNAVAILABLE, self._failure.message, never_processed=True)
+                    raise RpcError(self._failure.status, self._failure.message, never_processed=True)
                 await trio.sleep(wait)
                 continue
             dialled = self._dialled if self._dialled is not None else self._start_dial()
             await dialled.wait()
             if self._failure is not None and not wait_for_ready and self.usable is None:
-                raise RpcError(Status.UNAVAILABLE, self._failure.message, never_processed=True)
+                raise RpcError(self._failure.status, self._failure.message, never_processed=True)
 
     def _start_dial(self) -> trio.Event:
         if self._nursery is None:
@@ -102,30 +104,71 @@ class Dialer:
         return self._dialled
 
     async def _dial(self, dialled: trio.Event) -> None:
+        def over() -> None:
+            self._dialled = None
+            dialled.set()
+
         try:
             stream = await self._reach()
         except RpcError as error:
-            self._failure = error
-            self._failures += 1
-            limits = self._limits
-            pause = backoff_seconds(
-                self._failures, limits.backoff_min_seconds, limits.backoff_max_seconds, self._rng
-            )
-            self._dial_at = trio.current_time() + pause
-            log.info("%s; next attempt in %.1f s", error.message, pause)
+            self._failed(error)
+            over()
             return
-        finally:
-            self._dialled = None
-            dialled.set()
+        except BaseException:
+            over()
+            raise
         memory = self._memory.account("channels", Caller(self._name))
-        connection = self._current = ClientConnection(self._limits, trio.current_time, memory)
-        self._failure = None
-        began = trio.current_time()
+        connection = ClientConnection(self._limits, trio.current_time, memory)
+        began, known = trio.current_time(), True
         try:
-            await drive(connection, stream, self._name)
+            if self._greet is None:
+                self._use(connection)
+                over()
+                await drive(connection, stream, self._name)
+            else:
+                async with trio.open_nursery() as nursery:
+                    try:
+                        await nursery.start(drive, connection, stream, self._name)
+                        known = await self._get_to_know(connection, self._greet)
+                    finally:
+                        over()
         finally:
             memory.close()
-        self._connection_ended(connection, trio.current_time() - began)
+        if known:
+            self._connection_ended(connection, trio.current_time() - began)
+
+    async def _get_to_know(
+        self, connection: ClientConnection, greet: Callable[[ClientConnection], Awaitable[None]]
+    ) -> bool:
+        """Have the connection greeted, and then used; gives whether it is. If not, the connection ends."""
+        try:
+            with trio.fail_after(self._limits.connect_seconds):
+                await greet(connection)
+        except RpcError as error:
+            self._failed(error)
+            connection.close()
+        except trio.TooSlowError:
+            reason = f"{self._name} has not answered within {self._limits.connect_seconds:g} s"
+            self._failed(RpcError(Status.UNAVAILABLE, reason))
+            connection.close()
+        else:
+            self._use(connection)
+            return True
+        return False
+
+    def _use(self, connection: ClientConnection) -> None:
+        self._current = connection
+        self._failure = None
+
+    def _failed(self, error: RpcError) -> None:
+        self._failure = error
+        self._failures += 1
+        limits = self._limits
+        pause = backoff_seconds(
+            self._failures, limits.backoff_min_seconds, limits.backoff_max_seconds, self._rng
+        )
+        self._dial_at = trio.current_time() + pause
+        log.info("%s; next attempt in %.1f s", error.message, pause)
 
     def _connection_ended(self, connection: ClientConnection, lasted_seconds: float) -> None:
         """Count a connection that the peer closed at once as a failed dial: the peer is not ready yet."""

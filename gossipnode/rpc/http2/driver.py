@@ -157,8 +157,16 @@ class _Driver:
                 await self.stream.send_all(self.connection.out)
 
 
-async def drive(connection: Connection, stream: trio.abc.Stream, peer: str) -> None:
+async def drive(
+    connection: Connection,
+    stream: trio.abc.Stream,
+    peer: str,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
     """Run `connection` over `stream` until either side ends it; the stream is closed afterwards.
+
+    Calls may be made once it has said that it has started.
 
     The caller must have done the TLS handshake. Raises nothing for what the peer does.
     """
@@ -167,6 +175,7 @@ async def drive(connection: Connection, stream: trio.abc.Stream, peer: str) -> N
         with driver.scope:
             async with trio.open_nursery() as nursery:
                 connection.start()
+                task_status.started()
                 nursery.start_soon(driver.write_to_the_end)
                 nursery.start_soon(driver.keep_alive)
                 nursery.start_soon(driver.watch_idle)

@@ -39,10 +39,14 @@ class ServerConnection(Connection):
         # What is held for requests while they are handled.
         self.requests = memory.for_use("requests")
         self._start_call = start_call
+        self._highest_refused_id = 0
 
     def knows(self, stream_id: int) -> bool:
-        """A client's streams are odd, and seen in rising order."""
-        return stream_id & 1 == 1 and stream_id <= self.highest_peer_stream_id
+        """A client's streams are odd, and seen in rising order.
+
+        That of a request which came after our GOAWAY is known, too: what belongs to it may follow.
+        """
+        return stream_id & 1 == 1 and stream_id <= max(self.highest_peer_stream_id, self._highest_refused_id)
 
     def headers_malformed(self, stream_id: int) -> None:
         """A malformed request uses up its stream id all the same."""
@@ -93,6 +97,7 @@ class ServerConnection(Connection):
         if self.draining or self.closing:
             self.floods.idle_frame()
             self.write(frames.reset_frame(stream_id, ErrorCodes.REFUSED_STREAM))
+            self._highest_refused_id = max(self._highest_refused_id, stream_id)
             return False  # the stream is above the last one of our GOAWAY, which must not move
         self.highest_peer_stream_id = stream_id
         if not self._has_place:

@@ -29,6 +29,7 @@ class CallContext:
         "deadline",
         "initial_metadata",
         "metadata",
+        "notes",
         "path",
         "peer",
         "peer_certificate_names",
@@ -44,6 +45,7 @@ class CallContext:
         peer_certificate_names: tuple[str, ...],
         deadline: float | None,
         replies: ReplyBudget,
+        notes: dict[str, str] | None = None,
     ) -> None:
         self.path = path
         #: What the caller sent along. The value of a key that ends in -bin is bytes, every other one is text.
@@ -55,6 +57,8 @@ class CallContext:
         self.deadline = deadline
         #: What this connection's peer has still to take; see `ReplyBudget`.
         self.replies = replies
+        #: What handlers note of this connection, for the calls that follow on it.
+        self.notes: dict[str, str] = {} if notes is None else notes
         #: The handler fills these two: one is sent before the first message, the other with the status.
         self.initial_metadata: dict[str, str | bytes] = {}
         self.trailing_metadata: dict[str, str | bytes] = {}

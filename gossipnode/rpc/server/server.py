@@ -6,7 +6,7 @@ handler before `authorize` has passed, nor accept more than its limits allow.
 
 import errno
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -52,6 +52,7 @@ class _Client:
     name: str
     certificate_names: tuple[str, ...]
     replies: ReplyBudget
+    notes: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,5 +293,11 @@ def _context(head: Head, client: _Client, waited_seconds: float) -> CallContext:
         raise RpcError(Status.DEADLINE_EXCEEDED, "the deadline had passed before the call began")
     deadline = None if timeout is None else trio.current_time() + timeout - waited_seconds
     return CallContext(
-        head.pseudo[":path"], head.metadata, client.name, client.certificate_names, deadline, client.replies
+        head.pseudo[":path"],
+        head.metadata,
+        client.name,
+        client.certificate_names,
+        deadline,
+        client.replies,
+        client.notes,
     )

@@ -58,6 +58,7 @@ ELEMENTS_MAX = {
     "banyandb.property.v1.QueryRequest.tag_projection": _BATCH_MAX,
     "gossipnode.v1.ImportRequest.records": 2 * _BATCH_MAX,
     # What members ask each other
+    "gossipnode.v1.ProveReply.proofs": _BATCH_MAX,
     "gossipnode.v1.ExchangeRequest.requests": _BATCH_MAX,
     "gossipnode.v1.ReadRecords.wanted": _BATCH_MAX,
     "gossipnode.v1.WriteRecords.records": _BATCH_MAX,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import trustme
 from gossipnode.config.settings import Settings, load_settings
 from gossipnode.node.peers.access import Access
 from gossipnode.node.peers.audit import Audit
+from gossipnode.node.peers.secret import Secret
 from tests.node.support import make_local
 
 
@@ -49,3 +51,8 @@ def settings(**overrides: object) -> Settings:
 def open_to_all() -> Access:
     """That of a node without TLS."""
     return Access(settings(), make_local().cluster, Audit())
+
+
+def no_secret() -> Secret:
+    """That of a cluster without one."""
+    return Secret("a", "main", (), random.Random(1))

@@ -83,6 +83,7 @@ def test_every_method_that_a_node_serves_has_a_role_or_is_of_members() -> None:
     assert {path for path in served if needed_role(path) is None} == {
         *(method.path for method in OF_MEMBERS),
         services.REPLICA_JOIN.path,
+        services.PROVE.path,
     }
     assert needed_role("/of.somebody/Else") is None
 

@@ -18,14 +18,16 @@ from gossipnode.node.peers.certificates import Certificates, PeerDialer, tell_ea
 from gossipnode.rpc import RpcError
 from gossipnode.sim import Cluster
 from gossipnode.wire import services
-from tests.node.peers.issuing import Issuer, settings
+from tests.node.peers.issuing import Issuer, no_secret, settings
 from tests.records import record
 
 
 async def test_without_tls_the_authority_is_the_address() -> None:
     """Foreign servers read it in a header, so it must have the form HOST:PORT."""
     cluster = Cluster()
-    dialer = PeerDialer(cluster.network, cluster.world("a").rng, Certificates(None), MemoryBudget())
+    dialer = PeerDialer(
+        cluster.network, cluster.world("a").rng, Certificates(None), MemoryBudget(), no_secret()
+    )
     channel = dialer.open("b", parse_address("b:7400"))
     assert channel.authority == "b:7400"
 

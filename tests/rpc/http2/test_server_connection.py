@@ -125,6 +125,22 @@ def test_a_drained_server_refuses_streams_unseen():
     assert late.error.never_processed
 
 
+def test_what_follows_a_request_that_a_drained_server_refused_is_no_fault():
+    """The client wrote all of it before it heard that the server drains. Calls that run go on."""
+    joined = Joined()
+    _, running = joined.call()
+    joined.server.drain()
+    late = joined.client.open(REQUEST, [])
+    joined.client.write_data(late, b"hello", 0, end=True)
+    joined.exchange()
+    assert late.error is not None
+    assert late.error.never_processed
+    assert running.error is None
+    assert not joined.server.closing
+    # Another stream was never opened, and what comes on it is a fault.
+    assert not joined.server.knows(late.id + 2)
+
+
 def test_streams_above_the_limit_start_no_call():
     joined = Joined(server_limits=Limits(max_streams_per_connection=2))
     joined.client.peer_max_streams = 100

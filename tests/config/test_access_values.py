@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gossipnode.config.name_values import name_patterns
+from gossipnode.config.access_values import name_patterns
 from gossipnode.config.values import WrongValueError
 
 

@@ -1,10 +1,11 @@
-"""The parser of `[tls]` settings that are patterns of names in certificates."""
+"""The parsers of settings that say who may do what: patterns of names in certificates, and secrets."""
 
 from __future__ import annotations
 
 import re
 
-from gossipnode.config.values import WrongValueError, comma_list, texts
+from gossipnode.config.values import WrongValueError, comma_list, text, texts
+from gossipnode.core.access.secret_proof import SECRETS_MAX
 
 NAME_PATTERN_MAX_CHARACTERS = 253
 _NAME_PATTERN = re.compile(r"[A-Za-z0-9_*-]+(\.[A-Za-z0-9_*-]+)*")
@@ -13,6 +14,16 @@ _NAME_PATTERN = re.compile(r"[A-Za-z0-9_*-]+(\.[A-Za-z0-9_*-]+)*")
 def name_patterns(value: object) -> tuple[str, ...]:
     """A list of patterns of DNS names; in text they are parted by commas."""
     return tuple(map(_name_pattern, comma_list(value) if isinstance(value, str) else texts(value)))
+
+
+def secrets(value: object) -> tuple[str, ...]:
+    """A secret, or a list of them while it is changed."""
+    found = (text(value),) if isinstance(value, str) else texts(value)
+    if not 0 < len(found) <= SECRETS_MAX:
+        raise WrongValueError(f"expected 1 to {SECRETS_MAX} secrets, got {len(found)}")
+    if len(set(found)) < len(found):
+        raise WrongValueError("expected secrets that differ, got one twice")
+    return found
 
 
 def _name_pattern(pattern: str) -> str:
