@@ -155,10 +155,7 @@ def test_a_port_in_use(node_starter: Starter, cli: Cli, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_settings_that_change_nothing_yet_are_named_at_the_start(tmp_path: Path) -> None:
     config = tmp_path / "a.toml"
-    config.write_text(
-        '[node]\nname = "a"\nstatus_listen = "127.0.0.1:0"\n'
-        '[cluster]\nsecret = "s3cret"\ndiscovery = "static"\n'
-    )
+    config.write_text('[node]\nname = "a"\nstatus_listen = "127.0.0.1:0"\n[cluster]\ndiscovery = "static"\n')
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         given = ["--config", str(config), "--listen", address, "--data-dir", str(tmp_path / "a")]
@@ -167,7 +164,6 @@ def test_settings_that_change_nothing_yet_are_named_at_the_start(tmp_path: Path)
     assert "cannot listen" in problem
     assert named == [
         "gossipnode: [node] status_listen is set, but status over HTTP is not served yet",
-        "gossipnode: [cluster] secret is set, but nothing checks it yet: only TLS keeps strangers out",
         "gossipnode: [cluster] discovery is set, but it changes nothing yet: members come from peers or join",
     ]
     assert run_process("run", *given, "--check-config").err.splitlines() == named
