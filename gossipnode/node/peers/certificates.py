@@ -169,6 +169,7 @@ async def _check_name(stream: trio.SSLStream[Any], name: str, patterns: Sequence
     names = peer_dns_names(stream)
     if name not in node_names(names, patterns):
         await trio.aclose_forcefully(stream)
+        # With a number before it, the text is shown as it stands; 0 is no error of the system.
         raise ssl.SSLCertVerificationError(
-            f"its certificate names {', '.join(names) or 'nobody'}, not {name}"
+            0, f"its certificate names {', '.join(names) or 'nobody'}, not {name}"
         )

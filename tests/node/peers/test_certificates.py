@@ -123,17 +123,19 @@ async def test_nodes_repair_each_other_over_mutual_tls(certificates: Issuer, aut
         cluster.stop()
 
 
+@pytest.mark.parametrize("members", [{}, {"tls.members": ["*.nodes.example"]}])
 async def test_a_node_with_another_nodes_address_but_not_its_name_is_skipped(
-    certificates: Issuer, autojump_clock: object
+    certificates: Issuer, autojump_clock: object, members: dict[str, object]
 ) -> None:
     cluster = Cluster(names="ab")
     async with trio.open_nursery() as nursery:
-        await cluster.start(nursery, "a", **certificates.issue("a"))
-        await cluster.start(nursery, "b", **certificates.issue("mallory"))
+        await cluster.start(nursery, "a", **certificates.issue("a"), **members)
+        await cluster.start(nursery, "b", **certificates.issue("mallory"), **members)
         await cluster.put("a", record("n/secret"))
         finished = await cluster.round()
         assert finished.outcome is RoundOutcome.INCOMPLETE
         assert "certificate" in finished.hops[0].reason.lower()
+        assert "('" not in finished.hops[0].reason
         assert (await cluster.stores["b"].counts(ShardId("sw", 0))).records == 0
         cluster.stop()
 
