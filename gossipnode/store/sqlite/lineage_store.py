@@ -29,7 +29,7 @@ class SqliteLineages:
     async def of(self, shard: ShardId, entity: Entity) -> bytes:
         """See `Lineages.of`."""
         await trio.lowlevel.checkpoint()
-        with self._reads.transaction() as connection:
+        with self._reads.statement() as connection:
             return lineage_of(connection, shard, entity)
 
     async def page(self, shard: ShardId, *, after: Entity | None, since: int) -> LineagePage:

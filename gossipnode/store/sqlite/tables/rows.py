@@ -90,7 +90,7 @@ class UnhashedLeaf(NamedTuple):
 
 def find_shard(connection: sqlite3.Connection, shard: ShardId) -> int | None:
     """The number of a shard, or None if nothing of it is held."""
-    row = connection.execute(_FIND_SQL, _shard_row(shard)).fetchone()
+    row = connection.execute(_FIND_SQL, shard_row(shard)).fetchone()
     return row[0] if row else None
 
 
@@ -103,7 +103,7 @@ def all_shards(connection: sqlite3.Connection) -> list[tuple[int, ShardId]]:
 def add_shard(connection: sqlite3.Connection, shard: ShardId) -> int:
     """Give a number to a shard that has none; returns it."""
     sid = connection.execute(
-        "INSERT INTO shard (grp, number, incarnation) VALUES (?, ?, ?)", _shard_row(shard)
+        "INSERT INTO shard (grp, number, incarnation) VALUES (?, ?, ?)", shard_row(shard)
     ).lastrowid
     assert sid is not None
     return sid
@@ -157,7 +157,7 @@ def read_payloads(
         DamagedLeafError: one of the records is not what was written.
     """
     parameters: list[int | bytes] = [value for key in keys for value in key]
-    rows = connection.execute(_read_sql(len(keys)), [*_shard_row(shard), *parameters]).fetchall()
+    rows = connection.execute(_read_sql(len(keys)), [*shard_row(shard), *parameters]).fetchall()
     found: dict[int, tuple[Version, bytes]] = {}
     aside: list[int] = []
     for position, mod_revision, delete_time, digest, payload in rows:
@@ -300,7 +300,8 @@ def last_rid(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(rid), 0) FROM payload").fetchone()[0])
 
 
-def _shard_row(shard: ShardId) -> tuple[bytes, int, int]:
+def shard_row(shard: ShardId) -> tuple[bytes, int, int]:
+    """The columns by which a shard is found: group, number, incarnation."""
     return shard.group.encode(errors="surrogateescape"), shard.shard, shard.incarnation
 
 
