@@ -57,6 +57,8 @@ def test_a_cluster_is_formed_once_every_node_of_its_configuration_is_up(nodes: N
     stop_all(a, b, c)
     b.start()
     c.start()
+    # b was alone for a while, and no longer waits with each request for somebody to hear of its start.
+    eventually(lambda: status(b)["state"] == "ready", "store of b that counts")
     with Stock(b.address) as stock:
         stock.apply(property_of("sw", "n", "2", {"k": 2}))
     stop_all(b, c)
