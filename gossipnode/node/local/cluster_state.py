@@ -57,6 +57,8 @@ class ClusterState:
         self._store = store
         self._formed_at = math.inf
         """When this node first knew of the cluster, by Trio's clock."""
+        self._met_at = -math.inf
+        """When a member last came whose word on this node's store is missing."""
         self._log = structlog.get_logger("gossipnode.cluster")
 
     @property
@@ -87,7 +89,7 @@ class ClusterState:
     async def wait_formed(self, seconds: float) -> None:
         """Wait until the cluster is formed, and a moment longer for this node's store to count.
 
-        The moment is over `CLEARING_PATIENCE_SECONDS` after this node knows of the cluster.
+        The moment is over `CLEARING_PATIENCE_SECONDS` after this node knows of the cluster, or a member came.
 
         Raises:
             NotFormedError: it is not formed after `seconds`.
@@ -104,11 +106,15 @@ class ClusterState:
     async def wait_cleared(self) -> None:
         """Wait until this node's store counts, as long as that can be expected to come at once.
 
-        That is over `CLEARING_PATIENCE_SECONDS` after this node knows of the cluster.
+        That is over `CLEARING_PATIENCE_SECONDS` after this node knows of the cluster, or after a member came.
         """
-        with trio.move_on_at(self._formed_at + CLEARING_PATIENCE_SECONDS):
+        with trio.move_on_at(max(self._formed_at, self._met_at) + CLEARING_PATIENCE_SECONDS):
             while not self.cleared:
                 await self.changed.wait()
+
+    def met(self) -> None:
+        """A member has come whose word on this node's store is missing: it can be expected at once."""
+        self._met_at = trio.current_time()
 
     async def load(self) -> None:
         """Read the note.

@@ -110,6 +110,7 @@ class Hellos:
             return self.hello()
         if peer.state != "up" and not self._boot.cleared:
             # It has just come, and its word is missing.
+            self._cluster.met()
             peer.said_hello.notify()
         verdict = await self._judge(peer, hello)
         if verdict not in (BootVerdict.REWOUND, BootVerdict.RUNNING):

@@ -23,6 +23,7 @@ from gossipnode.sim import Cluster, running
 from gossipnode.store.interface import LOST_COMMITS_NOTE, StoreFullError
 from gossipnode.store.memory import MemoryStore
 from tests.node.cluster import put, tags_at
+from tests.node.moving import eventually
 from tests.records import entity, record
 
 SETTLED_SECONDS = 20.0
@@ -68,6 +69,25 @@ async def test_a_node_that_starts_beside_others_counts_at_once(autojump_clock: o
         # A member that came later need not have heard of it.
         cluster.parts("b").local.cluster.boot.heard_by.clear()
         assert unheard(cluster, "b") == []
+
+
+async def test_requests_wait_for_the_word_of_a_member_that_has_just_come(autojump_clock: object) -> None:
+    """b was alone for longer than requests wait, and c takes a moment to note that it has heard of b."""
+    async with run_for_a_while() as (cluster, nursery):
+        for name in "abc":
+            await cluster.end(name)
+        await cluster.start(nursery, "b")
+        await trio.sleep(10)
+        began = trio.current_time()
+        with pytest.raises(TooFewReplicasError):
+            await put(cluster, "b", x=1)
+        assert trio.current_time() - began < 0.5, "alone it waits for nobody"
+        cluster.stores["c"].commit_seconds = 0.3
+        nursery.start_soon(cluster.start, nursery, "c")
+        await eventually(lambda: cluster.parts("b").members.peers["c"].state == "up")
+        assert not cleared(cluster, "b")
+        await put(cluster, "b", x=1)
+        assert cleared(cluster, "b")
 
 
 async def test_a_node_that_starts_alone_serves_what_is_asked_of_it_alone(autojump_clock: object) -> None:
