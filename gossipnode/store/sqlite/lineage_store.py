@@ -10,6 +10,7 @@ import trio
 from gossipnode.core.model.property import Entity, ShardId
 from gossipnode.core.query.request_lineage import LineagePage
 from gossipnode.store.sqlite.jobs import StepJob
+from gossipnode.store.sqlite.mending import Mending
 from gossipnode.store.sqlite.open_state import OpenState
 from gossipnode.store.sqlite.reads import Reads
 from gossipnode.store.sqlite.tables.lineage_rows import change_lineages, lineage_of, lineage_page
@@ -19,10 +20,11 @@ from gossipnode.store.sqlite.writer import Writer
 class SqliteLineages:
     """Implements `Lineages`."""
 
-    __slots__ = ("_reads", "_state", "_writer")
+    __slots__ = ("_mending", "_reads", "_state", "_writer")
 
-    def __init__(self, writer: Writer, reads: Reads, state: OpenState) -> None:
+    def __init__(self, writer: Writer, reads: Reads, mending: Mending, state: OpenState) -> None:
         self._writer = writer
+        self._mending = mending
         self._reads = reads
         self._state = state
 
@@ -34,6 +36,9 @@ class SqliteLineages:
 
     async def page(self, shard: ShardId, *, after: Entity | None, since: int) -> LineagePage:
         """See `Lineages.page`."""
+        return await self._mending.read(partial(self._page, shard, after, since))
+
+    async def _page(self, shard: ShardId, after: Entity | None, since: int) -> LineagePage:
         await trio.lowlevel.checkpoint()
         with self._reads.transaction() as connection:
             return lineage_page(connection, shard, after, since)

@@ -142,7 +142,7 @@ class SqliteStore:
         self._digests = Digests(self._writer, self._reads, self._state, leaf_digest)
         self._mending = Mending(self._writer, self._state)
         self._indexes = Indexes(self._writer, self._reads, index_rows)
-        self.lineages = SqliteLineages(self._writer, self._reads, self._state)
+        self.lineages = SqliteLineages(self._writer, self._reads, self._mending, self._state)
         self._upkeep = Upkeep(file.path, self._writer, self._state)
 
     @property

@@ -192,3 +192,27 @@ async def test_a_bit_that_flips_under_a_running_store_is_mended(sqlite: SqliteHa
     assert await sqlite.store.damaged_records(limit=1) == (0, ())
     await sqlite.restart()
     assert await scan_all(sqlite.store) == RECORDS
+
+
+async def test_pages_of_lineages_go_on_over_a_key_that_rotted(sqlite: SqliteHandle) -> None:
+    """A replica that is new to the shard reads them: one rotten record must not keep it from being filled."""
+    await sqlite.store.write(placed(*RECORDS), lineages=[b"kept"] * len(RECORDS))
+    await sqlite.close()
+    # The length of its first part points behind its end.
+    change(sqlite.directory / "store.db", "UPDATE leaf SET entity = entity || x'01' WHERE rid = 7")
+    await sqlite.open()
+    page = await sqlite.store.lineages.page(SHARD, after=None, since=0)
+    assert len(page.found) == len(RECORDS) - 1
+    assert page.after is None
+    assert (await sqlite.store.damaged_records(limit=5)).records == 1
+    assert sqlite.failure is None
+
+
+async def test_lineages_out_of_order_end_the_store_as_records_do(sqlite: SqliteHandle) -> None:
+    await sqlite.store.write(placed(*RECORDS), lineages=[b"kept"] * len(RECORDS))
+    await sqlite.close()
+    path = sqlite.directory / "store.db"
+    rot(path, entity_key(RECORDS[100].entity), entity_key(RECORDS[100].entity).replace(b"100", b"   "))
+    await sqlite.open()
+    with pytest.raises((StoreDamagedError, StoreClosedError), match="out of order"):
+        await sqlite.store.lineages.page(SHARD, after=None, since=0)

@@ -9,6 +9,7 @@ from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, ShardId
 from gossipnode.core.query.request_lineage import LineagePage
 from gossipnode.store.interface import LINEAGE_PAGE_BYTES
+from gossipnode.store.sqlite.tables.damage import leaf_checked, next_key
 from gossipnode.store.sqlite.tables.entity_key import entity_key, key_entity
 from gossipnode.store.sqlite.tables.rows import LeafPlace, find_shard, held_leaves, shard_row
 from gossipnode.store.sqlite.tables.statements import RowsSql, execute_rows
@@ -30,23 +31,34 @@ def lineage_of(connection: sqlite3.Connection, shard: ShardId, entity: Entity) -
 def lineage_page(
     connection: sqlite3.Connection, shard: ShardId, after: Entity | None, since: int
 ) -> LineagePage:
-    """See `Store.lineages`. It looks at `PAGE_LEAVES` leaves at most, and may find nothing in them."""
-    slot, key = (slot_of(after), entity_key(after)) if after else (-1, b"")
+    """See `Lineages.page`. It looks at `PAGE_LEAVES` leaves at most, and may find nothing in them.
+
+    Raises:
+        DamagedLeafError: the key of one of the leaves is not what was written.
+    """
+    sid = find_shard(connection, shard)
+    if sid is None:
+        return LineagePage([], None)
+    place = (slot_of(after), entity_key(after)) if after else (-1, b"")
     rows = connection.execute(
-        "SELECT entity, CASE WHEN max(mod_revision, delete_time) >= ? THEN"
+        "SELECT slot, entity, CASE WHEN max(mod_revision, delete_time) >= ? THEN"
         " (SELECT lineage FROM payload WHERE payload.rid = leaf.rid) END"
         " FROM leaf WHERE sid = ? AND (slot, entity) > (?, ?) ORDER BY slot, entity LIMIT ?",
-        (since, find_shard(connection, shard), slot, key, PAGE_LEAVES),
+        (since, sid, *place, PAGE_LEAVES),
     ).fetchall()
     found: list[tuple[Entity, bytes]] = []
     size = 0
-    for key, lineage in rows:
+    for slot, key, lineage in rows:
+        with leaf_checked(sid, slot, key):
+            next_key(place[1] if slot == place[0] else b"", key)
+            entity = key_entity(key)
+        place = slot, key
         if isinstance(lineage, bytes):
-            found.append((key_entity(key), lineage))
+            found.append((entity, lineage))
             size += len(lineage)
             if size >= LINEAGE_PAGE_BYTES:
-                return LineagePage(found, key_entity(key))
-    return LineagePage(found, key_entity(rows[-1][0]) if len(rows) == PAGE_LEAVES else None)
+                return LineagePage(found, entity)
+    return LineagePage(found, key_entity(place[1]) if len(rows) == PAGE_LEAVES else None)
 
 
 def change_lineages(
