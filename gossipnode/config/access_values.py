@@ -17,8 +17,12 @@ def name_patterns(value: object) -> tuple[str, ...]:
 
 
 def secrets(value: object) -> tuple[str, ...]:
-    """A secret, or a list of them while it is changed."""
+    """A secret, or a list of them while it is changed. No error shows one."""
+    if not isinstance(value, str | list | tuple) or not all(isinstance(each, str) and each for each in value):
+        raise WrongValueError('expected text, or a list such as ["new", "old"]')
     found = (text(value),) if isinstance(value, str) else texts(value)
+    if any(not each.isascii() or not each.isprintable() for each in found):
+        raise WrongValueError("expected letters, digits and signs of ASCII in a secret")
     if not 0 < len(found) <= SECRETS_MAX:
         raise WrongValueError(f"expected 1 to {SECRETS_MAX} secrets, got {len(found)}")
     if len(set(found)) < len(found):
