@@ -18,9 +18,11 @@ def name_patterns(value: object) -> tuple[str, ...]:
 
 def secrets(value: object) -> tuple[str, ...]:
     """A secret, or a list of them while it is changed. No error shows one."""
-    if not isinstance(value, str | list | tuple) or not all(isinstance(each, str) and each for each in value):
-        raise WrongValueError('expected text, or a list such as ["new", "old"]')
-    found = (text(value),) if isinstance(value, str) else texts(value)
+    try:
+        found = (text(value),) if isinstance(value, str) else texts(value)
+    except WrongValueError:
+        # Its text would show what was given.
+        raise WrongValueError('expected text, or a list such as ["new", "old"]') from None
     if any(not each.isascii() or not each.isprintable() for each in found):
         raise WrongValueError("expected letters, digits and signs of ASCII in a secret")
     if not 0 < len(found) <= SECRETS_MAX:

@@ -37,8 +37,8 @@ class MemoryLineages:
         found: list[tuple[Entity, bytes]] = []
         size = 0
         for entity in by_slot(held.lineages):
-            behind = after is None or (slot_of(entity), entity) > (slot_of(after), after)
-            if behind and held.records[entity].version.stamp >= since:
+            comes_later = after is None or (slot_of(entity), entity) > (slot_of(after), after)
+            if comes_later and held.records[entity].version.stamp >= since:
                 if size >= LINEAGE_PAGE_BYTES:
                     return LineagePage(found, found[-1][0])
                 found.append((entity, held.lineages[entity]))

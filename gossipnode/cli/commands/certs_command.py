@@ -117,7 +117,9 @@ def init(directory: Path, days: int, output: str) -> None:
         print_json({"ca": str(certificate), "key": str(key), "valid_until": _shown(made.ends)})
         return
     print_line(f"made {certificate}, the CA, valid until {_shown(made.ends)}: every node and client needs it")
-    print_line(f"made {key}, its key: whoever has it can make certificates; no node and no client needs it")
+    print_line(
+        f"made {key}, its key: everybody who has it can make certificates; neither nodes nor clients need it"
+    )
     print_line(f"next: gossipnode certs node NAME HOST... --dir {directory}")
 
 

@@ -40,7 +40,7 @@ class Meeting:
         return [self._proof(secret, _SERVER) for secret in secrets]
 
     def common_secret(self, secrets: Sequence[str], proofs: Iterable[bytes]) -> str | None:
-        """The first of the caller's secrets of which the server has a proof; None if there is none."""
+        """The first of the caller's secrets of which the server has a proof, or None."""
         told = list(proofs)
         for secret in secrets:
             if _is_one_of(self._proof(secret, _SERVER), told):

@@ -78,7 +78,7 @@ class LineagePage(NamedTuple):
 
     found: list[tuple[Entity, bytes]]
     after: Entity | None
-    """Where the next page begins; None if there is none."""
+    """Where the next page begins; None at the end."""
 
 
 def continued(before: Lineage, kept: Lineage | None, own: KnownRequest | None) -> Lineage:

@@ -191,26 +191,26 @@ class EpochNews:
             await self._keep_channels()
         return took
 
-    async def spread(self, value: ClusterMetadata, spread: ToldMembers | None = None) -> int:
+    async def spread(self, value: ClusterMetadata, told: ToldMembers | None = None) -> int:
         """Tell every member of a decided value; gives how many have it now, this node included if it is one.
 
-        One that does not answer in `SPREAD_SECONDS` asks when it hears a hello. Members that `spread` has
+        One that does not answer in `SPREAD_SECONDS` asks when it hears a hello. Members that `told` has
         already are not told again.
         """
-        spread = spread or ToldMembers()
+        told = told or ToldMembers()
 
         async def tell(peer: Peer) -> None:
             if await self.announce(peer, value):
-                spread.have.add(peer.name)
+                told.have.add(peer.name)
 
         with trio.move_on_after(SPREAD_SECONDS):
             async with trio.open_nursery() as nursery:
-                for name in [name for name in value.members if name not in spread.asked]:
+                for name in [name for name in value.members if name not in told.asked]:
                     peer = self._members.peers.get(name)
                     if peer is not None and not peer.foreign:
-                        spread.asked.add(name)
+                        told.asked.add(name)
                         nursery.start_soon(tell, peer)
-        return len(spread.have) + value.is_member(self._cluster.own)
+        return len(told.have) + value.is_member(self._cluster.own)
 
     async def spread_to_majority(self, value: ClusterMetadata) -> None:
         """Tell members of a value until a majority of them has it. Then this node may go: nobody needs it."""

@@ -118,17 +118,17 @@ class Epochs:
             TooFewMembersError: too few members agreed in time. The change may still come.
             StoreError: our own part was not kept.
         """
-        spread = ToldMembers()
+        told = ToldMembers()
         with one_error():
             async with trio.open_nursery() as nursery:
 
                 def decided(value: ClusterMetadata) -> None:
-                    nursery.start_soon(self._news.spread, value, spread)
+                    nursery.start_soon(self._news.spread, value, told)
 
                 async with self._changing:
                     value = await self._decide_change(change, decided)
         # Those that are members only now were not to be reached before this node took the value over.
-        return value, await self._news.spread(value, spread)
+        return value, await self._news.spread(value, told)
 
     async def _decide_change(
         self, change: Change, decided: Callable[[ClusterMetadata], None]

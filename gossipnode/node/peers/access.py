@@ -27,7 +27,9 @@ _TOLD = frozenset((services.REPLICA_HELLO.path, services.REPLICA_EPOCH.path))
 _OF_FOREIGN = frozenset((services.REPAIR.path, services.PROPAGATION.path))
 """The methods that foreign members call."""
 
-OPEN_WARNING = "neither [tls] nor [cluster] secret is set: whoever reaches this node's port owns its data"
+OPEN_WARNING = (
+    "neither [tls] nor [cluster] secret is set: everybody who reaches this node's port owns its data"
+)
 
 
 _A_ROLE = {Role.READER: "a reader", Role.WRITER: "a writer", Role.ADMIN: "an admin"}

@@ -33,7 +33,7 @@ _ADMINS = (
     services.NODE_FORGET_MEMBER,
 )
 _OF_GRPC = "/grpc."
-"""Where the paths of gRPC's own services begin, health and reflection: they are for whoever may read."""
+"""Where the paths of gRPC's own services begin, health and reflection: readers may call them."""
 
 _ROLES: Final[Mapping[str, Role]] = {
     method.path: role

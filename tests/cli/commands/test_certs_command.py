@@ -58,7 +58,7 @@ def test_init_makes_a_ca_and_says_what_is_next(cli: Cli, tmp_path: Path) -> None
     assert (ended.code, ended.err) == (0, "")
     first, second, third = ended.out.splitlines()
     assert first.startswith(f"made {directory / 'ca.pem'}, the CA, valid until ")
-    assert second.startswith(f"made {directory / 'ca.key'}, its key: whoever has it")
+    assert second.startswith(f"made {directory / 'ca.key'}, its key: everybody who has it")
     assert third == f"next: gossipnode certs node NAME HOST... --dir {directory}"
     authority = read(directory / "ca.pem")
     assert left(authority) == timedelta(days=3650)

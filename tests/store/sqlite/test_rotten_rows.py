@@ -198,7 +198,7 @@ async def test_pages_of_lineages_go_on_over_a_key_that_rotted(sqlite: SqliteHand
     """A replica that is new to the shard reads them: one rotten record must not keep it from being filled."""
     await sqlite.store.write(placed(*RECORDS), lineages=[b"kept"] * len(RECORDS))
     await sqlite.close()
-    # The length of its first part points behind its end.
+    # SQLite makes text of it.
     change(sqlite.directory / "store.db", "UPDATE leaf SET entity = entity || x'01' WHERE rid = 7")
     await sqlite.open()
     page = await sqlite.store.lineages.page(SHARD, after=None, since=0)

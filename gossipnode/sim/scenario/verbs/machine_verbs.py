@@ -99,7 +99,7 @@ async def _twin(stage: Stage, words: Words) -> Iterable[str]:
     twin = stage.machines.add(new, machine.node_name, through=rest[-1] if rest else machine.through)
     twin.twin = twin.may_end = True
     if rest:
-        # Whoever starts it holds all others of the name for lost, and these then have to go.
+        # Its operator holds all others of the name for lost, and these then have to go.
         twin.settings["cluster.replace"] = True
         for other in stage.machines.of_name(machine.node_name):
             other.may_end = True

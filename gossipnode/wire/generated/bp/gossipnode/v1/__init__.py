@@ -948,7 +948,7 @@ class LineagesReply(betterproto.Message):
 class LineagesReplyKeyLineage(betterproto.Message):
     key: "RecordKey" = betterproto.message_field(1)
     lineage: bytes = betterproto.bytes_field(2)
-    """A KeptLineage behind four bytes of CRC-32, as the replica keeps it."""
+    """Four bytes of CRC-32, then a KeptLineage, as the replica keeps it."""
 
 
 @dataclass(eq=False, repr=False)
