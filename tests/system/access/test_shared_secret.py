@@ -11,11 +11,11 @@ import grpc
 import pytest
 
 from gossipnode.wire.generated.pb.gossipnode.v1 import access_pb2
+from tests.system.access.test_roles_and_members import STREAMS_OF_MEMBERS, UNARY_OF_MEMBERS
 from tests.system.nodes import Nodes, start_all, stop_all
 from tests.system.processes import Node, eventually
 from tests.system.stock_client import Stock, refused
 from tests.system.stock_messages import property_of
-from tests.system.test_access import STREAMS_OF_MEMBERS, UNARY_OF_MEMBERS
 
 pytestmark = pytest.mark.slow
 
