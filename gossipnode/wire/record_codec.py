@@ -7,6 +7,7 @@ their names. Most of these messages are made without betterproto's constructor (
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.wire.envelope.tables import make, values_of
@@ -32,6 +33,48 @@ def encode_compatible_apply(payload: bytes) -> banyandb.ApplyRequest:
 def encode_get(entity: Entity, *, ack: str = "") -> v1.GetRequest:
     """A request to read one record."""
     return make(v1.GetRequest, group=entity.group, name=entity.name, id=entity.id, ack=ack)
+
+
+class ApplyAsked(NamedTuple):
+    """What an apply asks for."""
+
+    payload: bytes
+    replace: bool
+    """Whether it takes the place of all stored tags."""
+    ack: str
+    request_id: str
+
+
+class RecordAsked(NamedTuple):
+    """Which record a get or a delete is about."""
+
+    entity: Entity
+    ack: str
+    request_id: str = ""
+
+
+def decode_apply(request: v1.ApplyRequest) -> ApplyAsked:
+    """What an apply that was read from bytes asks for, read past betterproto's attributes.
+
+    Raises:
+        WireError: the strategy is unknown.
+    """
+    values = values_of(request)
+    replace = decode_strategy(values["strategy"])
+    return ApplyAsked(values["property"], replace, values["ack"], values["request_id"])
+
+
+def decode_get(request: v1.GetRequest) -> RecordAsked:
+    """Which record a get that was read from bytes is about, read past betterproto's attributes."""
+    values = values_of(request)
+    return RecordAsked(Entity(values["group"], values["name"], values["id"]), values["ack"])
+
+
+def decode_delete(request: v1.DeleteRequest) -> RecordAsked:
+    """Which record a delete that was read from bytes is about, read past betterproto's attributes."""
+    values = values_of(request)
+    entity = Entity(values["group"], values["name"], values["id"])
+    return RecordAsked(entity, values["ack"], values["request_id"])
 
 
 def decode_strategy(strategy: int) -> bool:

@@ -90,8 +90,8 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "Two writes of a record at one node do not wait for each other.",
         (
             "node/coordinate/entity_locks.py",
-            "        held = await self.acquire(entities)\n",
-            "        held = HeldLocks(self)\n",
+            "        self._held = await self._locks.acquire(self._entities)\n",
+            "        self._held = HeldLocks(self._locks)\n",
         ),
     ),
     without(

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 
 from gossipnode.rpc import Channel, Limits, RpcError, Server
-from gossipnode.rpc.byte_stream import peer_dns_names, peer_name
+from gossipnode.rpc.byte_stream import peer_dns_names, peer_name, send
 from gossipnode.rpc.tls import client_ssl_context, server_ssl_context
 from tests.rpc.certificates import tls_server
 from tests.rpc.methods import UNARY, echo
@@ -66,3 +66,49 @@ async def test_a_peer_is_named_by_its_address():
     async with listener, await trio.open_tcp_stream("127.0.0.1", port) as stream:
         assert peer_name(stream) == f"127.0.0.1:{port}"
     assert peer_name(stream) == "unknown"
+
+
+async def test_what_a_socket_takes_at_once_is_sent_without_a_turn_of_the_loop():
+    left, right = trio.socket.socketpair()
+    turns = []
+
+    async def other():
+        while True:
+            turns.append("other")
+            await trio.lowlevel.checkpoint()
+
+    with left, right:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other)
+            await send(trio.SocketStream(left), bytearray(b"some bytes"))
+            assert turns == []
+            nursery.cancel_scope.cancel()
+        assert await right.recv(100) == b"some bytes"
+
+
+async def test_what_a_socket_does_not_take_at_once_is_waited_for():
+    data = bytes(range(256)) * (4 << 20 >> 8)
+    left, right = trio.socket.socketpair()
+    received = bytearray()
+
+    async def receive():
+        while part := await right.recv(1 << 16):
+            received.extend(part)
+
+    with left, right:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            stream = trio.SocketStream(left)
+            await send(stream, data)
+            await stream.send_eof()
+        assert received == data
+        with pytest.raises(trio.BrokenResourceError):
+            await send(stream, b"more")
+    with pytest.raises(trio.ClosedResourceError):
+        await send(stream, b"more")
+
+
+async def test_other_streams_are_sent_to_as_they_wish():
+    ours, theirs = trio.testing.memory_stream_pair()
+    await send(ours, b"some bytes")
+    assert await theirs.receive_some(100) == b"some bytes"

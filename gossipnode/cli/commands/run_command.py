@@ -19,6 +19,7 @@ from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
 from gossipnode.cli.options import output_option, run_async
 from gossipnode.cli.output import counted, print_json, print_line, say
 from gossipnode.cli.standard_streams import drop_stdout, flush_results, waiting_for_nobody
+from gossipnode.concurrency.garbage import look_less_often
 
 if TYPE_CHECKING:
     import trio
@@ -242,6 +243,7 @@ class _Control:
             return
         self._node = value
         try:
+            look_less_often()
             print_line(f"ready {self._name} {value.address}")
             flush_results()
         except OSError as error:

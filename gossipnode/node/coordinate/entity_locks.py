@@ -6,8 +6,7 @@ Nothing is kept of an entity that nobody writes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, Collection, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import trio
@@ -41,14 +40,9 @@ class EntityLocks:
             raise
         return held
 
-    @asynccontextmanager
-    async def hold(self, entities: Iterable[Entity]) -> AsyncGenerator[None]:
-        """Hold the locks of all these entities while the block runs."""
-        held = await self.acquire(entities)
-        try:
-            yield
-        finally:
-            held.release()
+    def hold(self, entities: Iterable[Entity]) -> _Holding:
+        """Hold the locks of all these entities while the block (`async with`) runs."""
+        return _Holding(self, entities)
 
     async def _take(self, entity: Entity) -> None:
         waiting = self._held.get(entity)
@@ -75,6 +69,22 @@ class EntityLocks:
             waiting.popleft().set()
         else:
             del self._held[entity]
+
+
+class _Holding:
+    """See `EntityLocks.hold`."""
+
+    __slots__ = ("_entities", "_held", "_locks")
+
+    def __init__(self, locks: EntityLocks, entities: Iterable[Entity]) -> None:
+        self._locks = locks
+        self._entities = entities
+
+    async def __aenter__(self) -> None:
+        self._held = await self._locks.acquire(self._entities)
+
+    async def __aexit__(self, *error: object) -> None:
+        self._held.release()
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import structlog
 import trio
 
+from gossipnode.concurrency.waker import Waker
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.cluster.tally import Tally
 from gossipnode.core.cluster.targets import request_targets
@@ -65,8 +66,8 @@ class ReplicaCall:
         self._take = take
         self._ended = ended
         self._everyone = everyone
-        self._decided = trio.Event()
-        self._all_heard = trio.Event()
+        self._decided = False
+        self._waiting = Waker()
 
     def answered(self, replica: str, reply: ReplicaReply) -> None:
         """A replica has answered."""
@@ -91,10 +92,11 @@ class ReplicaCall:
         assert self.under_way > 0, "more answers than replicas that were asked"
         self.under_way -= 1
         enough = self.tally.reached and not self._everyone
-        if enough or self.tally.impossible or not self.under_way:
-            self._decided.set()
+        if not self._decided and (enough or self.tally.impossible or not self.under_way):
+            self._decided = True
+            self._waiting.wake()
         if not self.under_way:
-            self._all_heard.set()
+            self._waiting.wake()
             if self._ended is not None:
                 self._ended()
 
@@ -104,10 +106,12 @@ class ReplicaCall:
         If they can no longer, the other replicas get a moment to answer, so that the error tells what they
         did.
         """
-        await self._decided.wait()
+        while not self._decided:
+            await self._waiting.sleep()
         if not self.tally.reached and not self.other_view:
             with trio.move_on_after(LATE_ANSWERS_SECONDS):
-                await self._all_heard.wait()
+                while self.under_way:
+                    await self._waiting.sleep()
 
 
 class ReplicaCalls:

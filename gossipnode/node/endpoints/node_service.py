@@ -28,7 +28,14 @@ from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.query.query_codec import decode_query
-from gossipnode.wire.record_codec import decode_strategy, encode_applied, encode_deleted, encode_got
+from gossipnode.wire.record_codec import (
+    decode_apply,
+    decode_delete,
+    decode_get,
+    encode_applied,
+    encode_deleted,
+    encode_got,
+)
 from gossipnode.wire.round_codec import encode_finished, encode_hop_made, encode_started
 from gossipnode.wire.shown_codec import NodeStatus, encode_leaves, encode_tree
 
@@ -82,11 +89,12 @@ class NodeService:
     async def apply(self, request: v1.ApplyRequest, call: CallContext) -> v1.ApplyResponse:
         """Create or change a record."""
         with as_status():
+            asked = decode_apply(request)
             applied = await self._coordinator.apply(
-                request.property,
-                replace=decode_strategy(request.strategy),
-                ack=request.ack,
-                request_id=request.request_id,
+                asked.payload,
+                replace=asked.replace,
+                ack=asked.ack,
+                request_id=asked.request_id,
                 caller=caller_of(call, self._shards.view.members),
             )
         return encode_applied(
@@ -98,17 +106,16 @@ class NodeService:
 
     async def delete(self, request: v1.DeleteRequest, call: CallContext) -> v1.DeleteResponse:
         """Delete one record."""
-        entity = Entity(request.group, request.name, request.id)
+        asked = decode_delete(request)
         with as_status():
-            done = await self._coordinator.delete(entity, ack=request.ack, request_id=request.request_id)
+            done = await self._coordinator.delete(asked.entity, ack=asked.ack, request_id=asked.request_id)
         return encode_deleted(done.tombstone, acknowledged=done.acknowledged, replicas=done.replicas)
 
     async def get(self, request: v1.GetRequest, call: CallContext) -> v1.GetResponse:
         """Read one record."""
+        asked = decode_get(request)
         with as_status():
-            got = await self._coordinator.get(
-                Entity(request.group, request.name, request.id), ack=request.ack
-            )
+            got = await self._coordinator.get(asked.entity, ack=asked.ack)
         return encode_got(got.record, acknowledged=got.acknowledged, replicas=got.replicas)
 
     async def query(self, stream: ServerStream[v1.QueryRequest, v1.RecordBatch]) -> None:

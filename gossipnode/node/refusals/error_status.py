@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from types import TracebackType
 
 from gossipnode.core.cluster.change_refusals import ChangeRefusedError, GroupExistsError, NoSuchThingError
 from gossipnode.core.model.errors import CoreError
@@ -61,11 +60,28 @@ _STATUS: tuple[tuple[type[Exception], Status], ...] = (
 _KNOWN: tuple[type[Exception], ...] = tuple(kind for kind, _ in _STATUS)
 
 
-@contextmanager
-def as_status() -> Generator[None]:
-    """Let an error of ours leave the block as the status that it stands for."""
-    try:
-        yield
-    except _KNOWN as error:
-        status = next(status for kind, status in _STATUS if isinstance(error, kind))
-        raise RpcError(status, str(error)) from error
+class _AsStatus:
+    """See `as_status`."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, _KNOWN):
+            status = next(status for kind, status in _STATUS if isinstance(error, kind))
+            raise RpcError(status, str(error)) from error
+
+
+_AS_STATUS = _AsStatus()
+
+
+def as_status() -> _AsStatus:
+    """Let an error of ours leave the block (`with`) as the status that it stands for."""
+    return _AS_STATUS

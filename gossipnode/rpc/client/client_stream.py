@@ -60,8 +60,7 @@ class ClientStream(Generic[Request, Reply]):
 
     async def recv_batch(self, max_messages: int) -> list[Reply]:
         """Wait for one reply and return up to `max_messages` of those that have come; [] at the end."""
-        await trio.lowlevel.checkpoint()
-        messages = await waiting.receive(self._connection, self._stream, max_messages)
+        messages = await waiting.receive_in_turn(self._connection, self._stream, max_messages)
         return decode_replies(self._method, messages)
 
     async def send(self, message: Request) -> None:

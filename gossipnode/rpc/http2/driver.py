@@ -12,6 +12,7 @@ import trio
 
 from gossipnode.concurrency.loop_turns import loop_turns
 from gossipnode.concurrency.waker import Waker
+from gossipnode.rpc import byte_stream
 from gossipnode.rpc.byte_stream import STREAM_ERRORS
 from gossipnode.rpc.http2 import frames
 from gossipnode.rpc.http2.connection import Connection
@@ -82,7 +83,7 @@ class _Driver:
             data, connection.out = connection.out, bytearray()
             self.sending = True
             connection.memory.take(len(data))
-            await self.stream.send_all(data)
+            await byte_stream.send(self.stream, data)
             connection.memory.give_back(len(data))
             self.sending = False
             connection.written()

@@ -98,11 +98,10 @@ class ServerStream(Generic[Request, Reply]):
 
     async def recv_batch(self, max_messages: int) -> list[Request]:
         """Wait for one request and return up to `max_messages` of those that have come; [] at the end."""
-        await trio.lowlevel.checkpoint()
         turns, caller = loop_turns(), self._connection.memory.caller
         if self._stream.gzip:
             await turns.spend(caller, INFLATED_COST * len(self._stream.inbound))
-        messages = await waiting.receive(self._connection, self._stream, max_messages)
+        messages = await waiting.receive_in_turn(self._connection, self._stream, max_messages)
         await turns.spend(caller, sum(map(len, messages)) // self._method.bytes_of_one)
         return decode_requests(self._method, messages)
 

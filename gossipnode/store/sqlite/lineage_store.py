@@ -31,8 +31,7 @@ class SqliteLineages:
     async def of(self, shard: ShardId, entity: Entity) -> bytes:
         """See `Lineages.of`."""
         await trio.lowlevel.checkpoint()
-        with self._reads.statement() as connection:
-            return lineage_of(connection, shard, entity)
+        return self._reads.statement(partial(lineage_of, shard=shard, entity=entity))
 
     async def page(self, shard: ShardId, *, after: Entity | None, since: int) -> LineagePage:
         """See `Lineages.page`."""

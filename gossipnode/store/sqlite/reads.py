@@ -7,13 +7,16 @@ A read must not hold `transaction` across an await. Only a tree needs one state 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import TypeVar
 
-from gossipnode.store.interface import StoreDamagedError
+from gossipnode.store.interface import StoreDamagedError, StoreError
 from gossipnode.store.sqlite.disk.file import StoreFile
 from gossipnode.store.sqlite.open_state import OpenState
 from gossipnode.store.sqlite.sqlite_errors import store_error
+
+Result = TypeVar("Result")
 
 
 class Reads:
@@ -41,11 +44,13 @@ class Reads:
         with self._errors(), _transaction(self._file.snapshot) as connection:
             yield connection
 
-    @contextmanager
-    def statement(self) -> Generator[sqlite3.Connection]:
-        """For one statement, which sees one state without a transaction."""
-        with self._errors():
-            yield self._file.reader
+    def statement(self, read: Callable[[sqlite3.Connection], Result]) -> Result:
+        """The result of one statement, which sees one state without a transaction."""
+        self._state.check_open()
+        try:
+            return read(self._file.reader)
+        except sqlite3.Error as raised:
+            raise self._told(raised) from raised
 
     @contextmanager
     def _errors(self) -> Generator[None]:
@@ -53,10 +58,14 @@ class Reads:
         try:
             yield
         except sqlite3.Error as raised:
-            error = store_error(raised, self._file.path)
-            if isinstance(error, StoreDamagedError):
-                self._state.fail(error)
-            raise error from raised
+            raise self._told(raised) from raised
+
+    def _told(self, raised: sqlite3.Error) -> StoreError:
+        """The error for callers; with damage the store fails."""
+        error = store_error(raised, self._file.path)
+        if isinstance(error, StoreDamagedError):
+            self._state.fail(error)
+        return error
 
 
 @contextmanager

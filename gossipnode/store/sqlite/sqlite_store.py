@@ -16,7 +16,6 @@ from pathlib import Path
 import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
-from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.query.index_key import IndexKind
@@ -34,11 +33,11 @@ from gossipnode.store.interface import (
     StoreFullError,
     no_index_rows,
 )
-from gossipnode.store.prepared import record_damaged
 from gossipnode.store.sqlite.digests import Digests
 from gossipnode.store.sqlite.disk.file import StoreFile, close_file, close_readers, open_file
 from gossipnode.store.sqlite.indexes import Indexes
 from gossipnode.store.sqlite.jobs import KeyedRecord, WriteJob, keyed_record
+from gossipnode.store.sqlite.key_reads import KeyReads
 from gossipnode.store.sqlite.lineage_store import SqliteLineages
 from gossipnode.store.sqlite.mending import Mending
 from gossipnode.store.sqlite.open_state import OpenState
@@ -51,7 +50,7 @@ from gossipnode.store.sqlite.tables.drop import (
     drop_step,
     return_pages,
 )
-from gossipnode.store.sqlite.tables.entity_key import entity_key, key_entity
+from gossipnode.store.sqlite.tables.entity_key import key_entity
 from gossipnode.store.sqlite.tables.rows import (
     SlotSha,
     all_shards,
@@ -60,26 +59,21 @@ from gossipnode.store.sqlite.tables.rows import (
     leaf_page,
     meta_number,
     note,
-    read_payloads,
     scan_page,
     slot_rows,
 )
 from gossipnode.store.sqlite.tables.set_aside import (
     count_aside,
-    key_name,
     list_aside,
     shards_with_aside,
 )
 from gossipnode.store.sqlite.tables.shard_summary import SummaryPage, summary_page
-from gossipnode.store.sqlite.tables.statements import STATEMENT_ROWS, statement_rows
+from gossipnode.store.sqlite.tables.statements import STATEMENT_ROWS
 from gossipnode.store.sqlite.upkeep import Upkeep
 from gossipnode.store.sqlite.writer import Writer
 
 SUMMARY_KEPT_SLOTS = 1024
 """Digests of slots that a pass over all shards computes before it has them kept."""
-
-READ_STATEMENT_ROWS = 64
-"""Records that are read before other tasks get their turn. It takes well under a millisecond."""
 
 
 @asynccontextmanager
@@ -126,6 +120,7 @@ class SqliteStore:
         "_digests",
         "_file",
         "_indexes",
+        "_keys",
         "_mending",
         "_reads",
         "_state",
@@ -141,6 +136,7 @@ class SqliteStore:
         self._writer = Writer(file.writer, file.path, index_rows, self._state.fail)
         self._digests = Digests(self._writer, self._reads, self._state, leaf_digest)
         self._mending = Mending(self._writer, self._state)
+        self._keys = KeyReads(self._reads, self._mending)
         self._indexes = Indexes(self._writer, self._reads, index_rows)
         self.lineages = SqliteLineages(self._writer, self._reads, self._mending, self._state)
         self._upkeep = Upkeep(file.path, self._writer, self._state)
@@ -160,8 +156,7 @@ class SqliteStore:
     async def damaged_shards(self) -> dict[ShardId, str]:
         """See `Store.damaged_shards`."""
         await trio.lowlevel.checkpoint()
-        with self._reads.statement() as connection:
-            return shards_with_aside(connection)
+        return self._reads.statement(shards_with_aside)
 
     @property
     def disk(self) -> DiskState:
@@ -201,25 +196,7 @@ class SqliteStore:
         self, shard: ShardId, entities: Sequence[Entity], *, skip_damaged: bool = False
     ) -> list[Record | None]:
         """See `Store.read`."""
-        return await self._mending.read(partial(self._read, shard, entities, skip_damaged))
-
-    async def _read(
-        self, shard: ShardId, entities: Sequence[Entity], skip_damaged: bool
-    ) -> list[Record | None]:
-        records: list[Record | None] = []
-        for start in range(0, len(entities), READ_STATEMENT_ROWS):
-            part = entities[start : start + READ_STATEMENT_ROWS]
-            keys = [(slot_of(entity), entity_key(entity)) for entity in part]
-            await trio.lowlevel.checkpoint()
-            (asked,) = statement_rows(keys, READ_STATEMENT_ROWS)
-            with self._reads.statement() as connection:
-                found, aside = read_payloads(connection, shard, asked)
-            if aside and not skip_damaged:
-                raise record_damaged(key_name(asked[aside[0]][1]))
-            for position, entity in enumerate(part):
-                held = found.get(position)
-                records.append(Record(entity, *held) if held else None)
-        return records
+        return await self._keys.read(shard, entities, skip_damaged=skip_damaged)
 
     async def leaves(
         self, shard: ShardId, slot: int, *, after: Entity | None = None, limit: int

@@ -7,6 +7,7 @@ import trio.testing
 from gossipnode.rpc import Limits, RpcError, Status
 from gossipnode.rpc.http2 import waiting
 from gossipnode.rpc.http2.stream import NOBODY
+from gossipnode.rpc.message_framing import frame_message
 from tests.rpc.http2.joined import REQUEST, Joined
 from tests.rpc.methods import FLOW, UNARY
 from tests.rpc.wired import drain, wired
@@ -176,3 +177,37 @@ async def test_sending_meets_a_cancellation_without_yielding():
         scope.cancel()
         await waiting.yield_if_due(joined.server)
     assert scope.cancelled_caught
+
+
+async def test_a_cancellation_loses_no_message_that_has_come():
+    joined = Joined()
+    ours, theirs = joined.call()
+    await waiting.send(joined.client, ours, frame_message(b"here"))
+    joined.exchange()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await waiting.receive_in_turn(joined.server, theirs, 1)
+    assert scope.cancelled_caught
+    assert await waiting.receive_in_turn(joined.server, theirs, 1) == [b"here"]
+
+
+async def test_a_task_that_always_finds_messages_lets_others_run():
+    joined = Joined()
+    ours, theirs = joined.call()
+    for _ in range(20):
+        await waiting.send(joined.client, ours, frame_message(b"x"))
+    joined.exchange()
+    turns = 0
+
+    async def other():
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        for _ in range(20):
+            await waiting.receive_in_turn(joined.server, theirs, 1)
+        nursery.cancel_scope.cancel()
+    assert turns >= 19
