@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from gossipnode.cli.command_classes import PathType
 from gossipnode.client.values.defaults import DEFAULT_TIMEOUT_SECONDS
 from gossipnode.config.address import Address, AddressError, parse_address
+from gossipnode.config.keys import SettingsError
 from gossipnode.config.values import Parser, WrongValueError, any_group_name, text
 
 if TYPE_CHECKING:
@@ -87,6 +90,41 @@ def positive_seconds(ctx: click.Context, param: click.Parameter, value: float) -
     return value
 
 
+_OF_PROFILES = {
+    "at": "at",
+    "ca": "tls_ca",
+    "cert": "tls_cert",
+    "key": "tls_key",
+    "server_name": "server_name",
+}
+"""The parameters of commands, by the keys of a profile."""
+
+
+def _with_profile(ctx: click.Context, profile: str | None, given: dict[str, Any]) -> dict[str, Any]:
+    """The values of the options by their parameters, those of a profile in the place of what was not given.
+
+    An option on the command line counts more than a profile. A variable of the environment does, too, unless
+    the profile is named on the command line: who names one there means all of it.
+    """
+    if profile is None:
+        return given
+    from gossipnode.config.profiles import profiles_path, read_profile
+
+    try:
+        values = read_profile(profiles_path(os.environ), profile)
+    except SettingsError as error:
+        raise click.BadParameter(str(error), ctx, param_hint="--profile") from None
+    stays = {ParameterSource.COMMANDLINE}
+    if ctx.get_parameter_source("profile") is ParameterSource.ENVIRONMENT:
+        stays.add(ParameterSource.ENVIRONMENT)
+    taken = {
+        _OF_PROFILES[key]: value
+        for key, value in values.items()
+        if ctx.get_parameter_source(_OF_PROFILES[key]) not in stays
+    }
+    return given | taken
+
+
 _TARGET_OPTIONS = (
     click.option(
         "--at",
@@ -139,23 +177,29 @@ _TARGET_OPTIONS = (
         help="TLS: the name to expect in the node's certificate, if that does not hold the host of --at (or "
         "GOSSIPNODE_SERVER_NAME).",
     ),
+    click.option(
+        "--profile",
+        envvar="GOSSIPNODE_PROFILE",
+        metavar="NAME",
+        callback=checked(text),
+        help="Take --at, --ca, --cert, --key and --server-name from a profile of ~/.config/gossipnode/"
+        "profiles.toml (or GOSSIPNODE_PROFILE).",
+    ),
 )
 
 
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --at, --timeout, --ca, --cert, --key and --server-name; the command gets them as one `target`."""
+    """Add the options that name a node and how it is reached; the command gets them as one `target`."""
 
     @wraps(command)
-    def gathered(
-        *arguments: Any,
-        at: Address,
-        timeout_seconds: float,
-        tls_ca: Path | None,
-        tls_cert: Path | None,
-        tls_key: Path | None,
-        server_name: str | None,
-        **options: Any,
-    ) -> Any:
+    def gathered(*arguments: Any, timeout_seconds: float, profile: str | None, **options: Any) -> Any:
+        given = {name: options.pop(name) for name in _OF_PROFILES.values()}
+        values = _with_profile(click.get_current_context(), profile, given)
+        at: Address = values["at"]
+        tls_ca: Path | None = values["tls_ca"]
+        tls_cert: Path | None = values["tls_cert"]
+        tls_key: Path | None = values["tls_key"]
+        server_name: str | None = values["server_name"]
         if (tls_cert is None) != (tls_key is None):
             raise click.UsageError("--cert and --key belong together: give both")
         if tls_cert is not None and tls_ca is None:

@@ -10,7 +10,7 @@ from gossipnode.config.keys import SECTIONS, SettingsError, hint
 
 ENVIRONMENT_PREFIX = "GOSSIPNODE_"
 GROUPS_VARIABLE = "groups"
-_OPTIONS = ("at", "ca", "cert", "key", "server_name", "debug")
+_OPTIONS = ("at", "ca", "cert", "key", "server_name", "profile", "debug")
 """Variables that are no settings of a node: options of the commands that ask one."""
 _UNKNOWN = "no setting has this name"
 

@@ -84,6 +84,7 @@ class Parts:
         """
         async with trio.open_nursery() as nursery:
             await nursery.start(self.coordination.replicas.run)
+            nursery.start_soon(self.access.audit.follow, self.local.cluster)
             # Whatever the boot waits for, it must not keep the members' word on the store waiting.
             nursery.start_soon(self.membership.clearing.run)
             nursery.start_soon(self.membership.hellos.run)

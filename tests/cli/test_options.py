@@ -103,3 +103,44 @@ def test_certificates_come_from_the_environment(cli: Cli, monkeypatch: pytest.Mo
     ended = cli("status")
     assert ended.code == 2
     assert ended.problem
+
+
+@pytest.fixture
+def profiles(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    del cli  # it takes the variables of the environment away
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "gossipnode").mkdir()
+    (tmp_path / "gossipnode/profiles.toml").write_text(
+        '[one]\nat = "127.0.0.1:1"\n[tls]\nat = "127.0.0.1:1"\nca = "no.pem"\n'
+    )
+
+
+@pytest.mark.usefixtures("profiles")
+@pytest.mark.parametrize(
+    ("environment", "arguments", "asked"),
+    [
+        ({}, ["--profile", "one"], "127.0.0.1:1"),
+        ({}, ["--profile", "one", "--at", "127.0.0.1:2"], "127.0.0.1:2"),
+        ({}, ["--at", "127.0.0.1:2", "--profile", "one"], "127.0.0.1:2"),
+        ({"AT": "127.0.0.1:3"}, ["--profile", "one"], "127.0.0.1:1"),
+        ({"AT": "127.0.0.1:3", "PROFILE": "one"}, [], "127.0.0.1:3"),
+        ({"PROFILE": "one"}, [], "127.0.0.1:1"),
+        ({"PROFILE": "tls"}, ["--profile", "one"], "127.0.0.1:1"),
+    ],
+)
+def test_a_profile_stands_in_for_what_was_not_given(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], arguments: list[str], asked: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(f"GOSSIPNODE_{name}", value)
+    ended = cli("status", *arguments)
+    assert ended.code == 4
+    assert f"no node answers at {asked}:" in ended.problem
+
+
+@pytest.mark.usefixtures("profiles")
+def test_a_profile_that_cannot_be_used(cli: Cli, tmp_path: Path) -> None:
+    refused(cli, ["status", "--profile", "ones"], ["--profile", "no profile is called 'ones'", "'one'?"])
+    refused(cli, ["status", "--profile", "tls"], ["--ca", str(tmp_path / "gossipnode/no.pem")])
+    (tmp_path / "gossipnode/profiles.toml").unlink()
+    refused(cli, ["status", "--profile", "one"], ["--profile", "profiles.toml does not exist"])

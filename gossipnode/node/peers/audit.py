@@ -6,6 +6,8 @@ from typing import Final
 
 import structlog
 
+from gossipnode.core.cluster.deciding.epoch_story import epoch_story
+from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.peers import call_metadata
 from gossipnode.rpc import CallContext, RpcError
 
@@ -16,7 +18,7 @@ AUDIT_LOGGER = "gossipnode.audit"
 
 
 class Audit:
-    """Tells in the log who did what, and from where."""
+    """Tells in the log who did what, from where, and what came of it."""
 
     def __init__(self) -> None:
         """Nothing was refused yet."""
@@ -41,6 +43,17 @@ class Audit:
     def changed(self, call: CallContext, what: str, **details: object) -> None:
         """Tell of a change of members or groups that a client asked for, and that was made."""
         self._log.info(what, caller=caller_text(call), peer=_host(call), **details)
+
+    async def follow(self, cluster: ClusterState) -> None:
+        """Tell of each change that was decided, also of those that no client asked for, until cancelled."""
+        known = cluster.metadata
+        while True:
+            changed, value = cluster.changed.pending, cluster.metadata
+            if value is not None and value is not known:
+                for event in epoch_story(known, value):
+                    self._log.info(f"decided: {event.what}", epoch=value.epoch, **event.details)
+                known = value
+            await changed.wait()
 
 
 def caller_text(call: CallContext) -> str:

@@ -46,7 +46,7 @@ def script() -> str:
 
 def test_the_commands_of_the_page(tmp_path: Path) -> None:
     ports = Ports()
-    text, (settings,) = script(), blocks("toml")
+    text, (settings, _) = script(), blocks("toml")
     for known, free in zip(("7401", "7402", "7403"), ports.take(3), strict=True):
         assert known in settings
         text, settings = text.replace(known, str(free)), settings.replace(known, str(free))
