@@ -167,7 +167,7 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         PropertyService(local, coordination, queries, turns, rng),
         NodeService(local, coordination, queries, turns, repair, status, parts.access, rng),
         NodeAdmin(membership, parts.access.audit),
-        RoundService(repair.origin),
+        RoundService(local.shards, repair),
         parts.secret,
         DiscoveryService(parts.settings.node, parts.state, world.wall_clock()),
         ReplicaService(

@@ -5,7 +5,17 @@ from __future__ import annotations
 import math
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.ring.round import Ended, Forwarded, Hop, InSession, Report, Round
+from gossipnode.core.ring.round import (
+    Ended,
+    EndedWell,
+    Forwarded,
+    Hop,
+    InSession,
+    NotNeeded,
+    Report,
+    Round,
+    Then,
+)
 from gossipnode.core.ring.turn import RING_MAX_NODES, HopEnd
 from gossipnode.wire.envelope.tables import chosen
 from gossipnode.wire.generated.bp.gossipnode import v1
@@ -118,7 +128,14 @@ def encode_report(report: Report) -> v1.ReportRequest:
             message.next_is_foreign = foreign
         case Ended(reason):
             message.ended = reason
+        case NotNeeded(reason):
+            message.not_needed = reason
     return message
+
+
+def encode_ended(ended: EndedWell) -> v1.RoundEndedRequest:
+    """What a replica is told of a round that ended well."""
+    return v1.RoundEndedRequest(round=ended.round, group=ended.shard.group, shard=ended.shard.shard)
 
 
 def decode_report(message: v1.ReportRequest) -> Report:
@@ -129,7 +146,7 @@ def decode_report(message: v1.ReportRequest) -> Report:
     """
     if len(message.hops) > REPORT_HOPS_MAX:
         raise ValueError(f"{len(message.hops)} hops in one report: expected {REPORT_HOPS_MAX} at most")
-    then: InSession | Forwarded | Ended
+    then: Then
     match chosen(message, "next"):
         case ("in_session_with", peer):
             then = InSession(str(peer)[:REPORT_TEXT_MAX_CHARACTERS])
@@ -137,8 +154,12 @@ def decode_report(message: v1.ReportRequest) -> Report:
             then = Forwarded(str(peer)[:REPORT_TEXT_MAX_CHARACTERS], message.next_is_foreign)
         case ("ended", reason):
             then = Ended(str(reason)[:REPORT_TEXT_MAX_CHARACTERS])
+        case ("not_needed", reason):
+            then = NotNeeded(str(reason)[:REPORT_TEXT_MAX_CHARACTERS])
         case _:
-            raise ValueError("a report without next: expected in_session_with, forwarded_to or ended")
+            raise ValueError(
+                "a report without next: expected in_session_with, forwarded_to, ended or not_needed"
+            )
     return Report(
         message.round,
         ShardId(message.group, message.shard),

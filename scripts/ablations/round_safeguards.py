@@ -114,8 +114,18 @@ ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
     without(
         "message-once",
         "A node takes the message of a round as often as it comes.",
-        ("core/ring/admission.py", "            if key in self._handled:\n", "            if not key:\n"),
+        ("core/ring/admission.py", "        if key in self._handled:\n", "        if not key:\n"),
         faults=("slow-hop",),
+    ),
+    without(
+        "known-ends",
+        "A scheduled round that was only seen stands for those of the other replicas.",
+        (
+            "node/repair/holder.py",
+            "        message = replace(message)  # the sender may offer the same one again\n",
+            "        message = replace(message)\n        self.ended_well(message.shard, message.origin)\n",
+        ),
+        faults=("dying-origin",),
     ),
     without(
         "overtaken-rounds",

@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipnode.core.model.property import FIRST_EPOCH, ShardId
-from gossipnode.core.ring.round import Ended, Forwarded, Hop, InSession, Report, Round, RoundOutcome
+from gossipnode.core.ring.round import (
+    Ended,
+    Forwarded,
+    Hop,
+    InSession,
+    NotNeeded,
+    Report,
+    Round,
+    RoundOutcome,
+)
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.envelope.strict import decode
@@ -53,7 +62,10 @@ REPORTS = st.builds(
     TEXTS,
     st.integers(0, 2**31 - 1),
     st.lists(HOPS, max_size=3).map(tuple),
-    st.builds(InSession, TEXTS) | st.builds(Forwarded, TEXTS, st.booleans()) | st.builds(Ended, TEXTS),
+    st.builds(InSession, TEXTS)
+    | st.builds(Forwarded, TEXTS, st.booleans())
+    | st.builds(Ended, TEXTS)
+    | st.builds(NotNeeded, TEXTS),
 )
 HOP = Hop(
     "a", "b", HopEnd.REPAIRED, sent=3, received=4, skipped=1, bytes_sent=5, bytes_received=6, seconds=0.5
@@ -90,10 +102,10 @@ def test_a_hop_of_no_duration_is_refused(seconds: float) -> None:
 def test_long_texts_of_a_report_are_cut() -> None:
     long = "x" * (REPORT_TEXT_MAX_CHARACTERS + 1)
     hop = replace(HOP, from_node=long, to_node=long, reason=long, session=long)
-    for then in (InSession(long), Forwarded(long, True), Ended(long)):
+    for then in (InSession(long), Forwarded(long, True), Ended(long), NotNeeded(long)):
         read = decode_report(encode_report(replace(REPORT, hops=(hop,), then=then)))
         (cut,) = read.hops
-        told = read.then.reason if isinstance(read.then, Ended) else read.then.peer
+        told = read.then.reason if isinstance(read.then, Ended | NotNeeded) else read.then.peer
         for text in (cut.from_node, cut.to_node, cut.reason, cut.session, told):
             assert text == long[:-1]
 

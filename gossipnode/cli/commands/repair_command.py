@@ -16,7 +16,7 @@ from gossipnode.core.model.property import SHARD_MAX
 if TYPE_CHECKING:
     from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 
-GOOD_OUTCOMES = ("converged", "repaired")
+GOOD_OUTCOMES = ("converged", "repaired", "not needed")
 
 
 @click.command("repair", cls=Command)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeAlias
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.turn import EndRound, HopEnd, hop_limit
@@ -62,6 +63,13 @@ class RoundOutcome(Enum):
     """Every hop finished and left no replica and no record out."""
     INCOMPLETE = "incomplete"
     """A replica or a record was left out; the hops say why."""
+    NOT_NEEDED = "not needed"
+    """A scheduled round that was not made, because one of another origin had just ended well."""
+
+    @property
+    def good(self) -> bool:
+        """Whether the replicas were equal at the end of the round."""
+        return self in (RoundOutcome.CONVERGED, RoundOutcome.REPAIRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,25 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class NotNeeded:
+    """The first holder does not make the round, because another one has just ended well."""
+
+    reason: str
+
+
+Then: TypeAlias = InSession | Forwarded | Ended | NotNeeded
+"""What a holder does next."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedWell:
+    """What an origin tells the replicas of a shard: a round of its own has left all of them equal."""
+
+    round: str
+    shard: ShardId
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What a holder tells the origin. `count` is the count of the message when the holder got it."""
 
@@ -95,7 +122,7 @@ class Report:
     holder: str
     count: int
     hops: tuple[Hop, ...]
-    then: InSession | Forwarded | Ended
+    then: Then
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +161,7 @@ class OpenRound:
         "_handed",
         "_hops",
         "_nodes",
+        "_not_needed",
         "_origin",
         "_round",
         "_shard",
@@ -167,6 +195,7 @@ class OpenRound:
         self._hops: dict[tuple[int, str], tuple[Hop, ...]] = {}
         self._final_count: int | None = None
         self._finished: Round | None = None
+        self._not_needed = False
         if hop_limit(len(self._nodes)) == 0:
             self._finish(now)
 
@@ -215,6 +244,11 @@ class OpenRound:
         if isinstance(then, InSession):
             if self._final_count is None and report.count >= self._furthest:
                 self._wait_for(report.holder, report.count, now + SILENCE_MAX_SECONDS)
+            return
+        if isinstance(then, NotNeeded):
+            if not self._hops and report.count == self._furthest == 0:
+                self._not_needed = True
+                self._finish(now)
             return
         self._hops[key] = report.hops
         reached = report.count + sum(hop.successful for hop in report.hops)
@@ -286,7 +320,7 @@ class OpenRound:
             self._shard,
             self._origin,
             self._started_at,
-            outcome_of(hops),
+            RoundOutcome.NOT_NEEDED if self._not_needed else outcome_of(hops),
             now - self._began,
             hops,
         )

@@ -1,12 +1,14 @@
-"""RoundService: what holders report to the origin of a round."""
+"""RoundService: what holders report to the origin of a round, and what that tells the replicas."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from gossipnode.core.model.property import ShardId
+from gossipnode.node.local.shard_map import ShardMap
 from gossipnode.node.peers import call_metadata
-from gossipnode.node.repair.origin import Origin
+from gossipnode.node.repair.repair import Repair
 from gossipnode.rpc import CallContext, RpcError, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1
@@ -14,15 +16,17 @@ from gossipnode.wire.round_codec import decode_report
 
 
 class RoundService:
-    """Serves holders of rounds that this node started."""
+    """Serves holders of rounds that this node started, and origins of other rounds."""
 
-    def __init__(self, origin: Origin) -> None:
-        """Hand reports to `origin`."""
-        self._origin = origin
+    def __init__(self, shards: ShardMap, repair: Repair) -> None:
+        """Hand reports to the origin of `repair`, and what is told of rounds of others to all of it."""
+        self._shards = shards
+        self._repair = repair
+        self._origin = repair.origin
 
     def handlers(self) -> Mapping[Any, Any]:
         """The handlers by method."""
-        return {services.REPORT: self.report}
+        return {services.REPORT: self.report, services.ROUND_ENDED: self.ended}
 
     async def report(self, request: v1.ReportRequest, call: CallContext) -> v1.ReportResponse:
         """Take what a holder reports of a round that we started. A caller may report only as itself.
@@ -36,3 +40,18 @@ class RoundService:
         except ValueError as error:
             raise RpcError(Status.INVALID_ARGUMENT, f"report: {error}") from error
         return v1.ReportResponse()
+
+    async def ended(self, request: v1.RoundEndedRequest, call: CallContext) -> v1.RoundEndedResponse:
+        """A round of the caller has left all replicas of a shard equal, ours among them.
+
+        A caller may tell of its own rounds only, and as a replica of the shard.
+        """
+        origin = call_metadata.text(call.metadata, call_metadata.NODE)
+        shard = self._shards.current(ShardId(request.group, request.shard))
+        if shard is None or origin not in self._shards.replicas(shard):
+            raise RpcError(
+                Status.FAILED_PRECONDITION,
+                f"{origin[:80]!r} and this node are not both replicas of the shard",
+            )
+        self._repair.ended_well(shard, origin)
+        return v1.RoundEndedResponse()

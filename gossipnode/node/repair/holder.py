@@ -21,7 +21,7 @@ from gossipnode.concurrency.fair_turns import FairTurns
 from gossipnode.concurrency.shares import Caller
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.admission import Admission, Mailbox
-from gossipnode.core.ring.round import Ended, Forwarded, Hop, InSession, Report
+from gossipnode.core.ring.round import Ended, Forwarded, Hop, InSession, NotNeeded, Report, Then
 from gossipnode.core.ring.turn import (
     BUSY_RETRIES,
     EndRound,
@@ -63,7 +63,7 @@ class RingPeers(Protocol):
 
 
 class Holder:
-    """Holds one message for each shard. A newer message takes the place of one that still waits."""
+    """Holds one message for each shard. A newer one of the same origin takes the place of one that waits."""
 
     def __init__(
         self,
@@ -134,14 +134,11 @@ class Holder:
         if nursery is None:
             self._end(message, "the node is stopping")
             return
-        refusal = self._admission.refusal(
-            message, now=trio.current_time(), half_interval=self._half_interval()
-        )
-        if refusal:
+        if self._admission.comes_again(message):
             self.refused += 1
-            self._bound(message).info("round refused", reason=refusal)
-            if refusal != "handled already":
-                self._end(message, f"refused by {self._own_name}: {refusal}")
+            self._bound(message).info("message came again, and was dropped")
+            return
+        if self._is_not_needed(message):
             return
         message = replace(message)  # the sender may offer the same one again
         replaced = self._mailbox.put(message)
@@ -153,6 +150,20 @@ class Holder:
             self._running.add(message.shard)
             nursery.start_soon(self._run_shard, message.shard)
 
+    def ended_well(self, shard: ShardId, origin: str) -> None:
+        """A round of `origin` has left all replicas of a shard equal, of which this node is one."""
+        self._admission.ended_well(shard, origin, now=trio.current_time())
+
+    def _is_not_needed(self, message: RoundMessage) -> bool:
+        """Whether a round need not be made; its origin is told so."""
+        reason = self._admission.not_needed(
+            message, now=trio.current_time(), half_interval=self._half_interval()
+        )
+        if reason:
+            self._bound(message).info("round not needed", reason=reason)
+            self._tell(message, (), NotNeeded(reason))
+        return bool(reason)
+
     def refuse_more(self) -> None:
         """Hold no further message from now on. Those that wait are dropped."""
         self._nursery = None
@@ -160,8 +171,7 @@ class Holder:
             self._drop_waiting(shard)
 
     def _drop_waiting(self, shard: ShardId) -> None:
-        waiting = self._mailbox.take(shard)
-        if waiting is not None:
+        while waiting := self._mailbox.take(shard):
             self._end(waiting, "the node is stopping")
 
     async def _run_shard(self, shard: ShardId) -> None:
@@ -169,7 +179,9 @@ class Holder:
         try:
             while message := self._mailbox.take(shard):
                 try:
-                    await self._hold(message)
+                    # Another one may have ended well while this one waited.
+                    if not self._is_not_needed(message):
+                        await self._hold(message)
                 finally:
                     del self._busy_with[id(message)]
         finally:
@@ -245,7 +257,7 @@ class Holder:
             for message, peer in list(self._busy_with.values()):
                 self._tell(message, (), InSession(peer))
 
-    def _tell(self, message: RoundMessage, hops: Sequence[Hop], then: InSession | Forwarded | Ended) -> None:
+    def _tell(self, message: RoundMessage, hops: Sequence[Hop], then: Then) -> None:
         report = Report(message.round, message.shard, self._own_name, message.count, tuple(hops), then)
         self._peers.tell(message.origin, report)
 

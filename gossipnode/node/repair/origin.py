@@ -11,7 +11,7 @@ import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.ring.round import OpenRound, Report, Round, RoundOutcome
+from gossipnode.core.ring.round import NotNeeded, OpenRound, Report, Round
 from gossipnode.core.ring.turn import Cause, RoundMessage
 from gossipnode.node.refusals.request_errors import TooManyRoundsError
 
@@ -140,17 +140,24 @@ class Origin:
     def _keep(self, finished: Round) -> None:
         assert finished.outcome is not None, "a round that is not over"
         self._finished.appendleft(finished)
-        if finished.outcome in (RoundOutcome.CONVERGED, RoundOutcome.REPAIRED):
+        if finished.outcome.good:
             # In a repaired round every hop left nothing out: all were equal then, but for later writes.
-            self._last_converged[finished.shard] = self._wall_clock()
+            self.converged(finished.shard)
+
+    def converged(self, shard: ShardId) -> None:
+        """All replicas of a shard were found equal just now, by a round of this node or of another one."""
+        self._last_converged[shard] = self._wall_clock()
 
     def report(self, report: Report) -> None:
         """Take what a holder reports. A report of a round that is unknown or over is dropped.
 
         So is a report with a count that the round cannot reach: a holder must not decide how much is kept.
+        Of a round that somebody asked for, no holder can say that it is not needed.
         """
         watch = self._open.get(report.round) if report.round else self._watch_of(report.shard)
-        if watch is not None and report.count < watch.hops_max:
+        if watch is None or report.count >= watch.hops_max:
+            return
+        if not isinstance(report.then, NotNeeded) or watch.cause is Cause.SCHEDULED:
             watch.open_round.report(report, trio.current_time())
             watch.changed.notify()
 

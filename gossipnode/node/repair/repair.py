@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gossipnode.config.settings import Settings
+from gossipnode.core.model.property import ShardId
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members
 from gossipnode.node.repair.holder import Holder
@@ -36,6 +37,11 @@ class Repair:
     neighbours: Neighbours
     holder: Holder
     rounds: Rounds
+
+    def ended_well(self, shard: ShardId, origin: str) -> None:
+        """A round of another node has left all replicas of a shard equal, of which this node is one."""
+        self.origin.converged(shard)
+        self.holder.ended_well(shard, origin)
 
 
 def make_repair(settings: Settings, world: World, local: LocalState, members: Members) -> Repair:
@@ -63,5 +69,5 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
         half_interval=half_interval,
         rng=world.rng,
     )
-    rounds = Rounds(local, origin, holder, neighbours, schedule, world.rng)
+    rounds = Rounds(local, origin, holder, neighbours, reports, schedule, world.rng)
     return Repair(bounds, origin, sessions, reports, neighbours, holder, rounds)

@@ -8,12 +8,14 @@ import structlog
 import trio
 
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.round import EndedWell
 from gossipnode.core.ring.turn import Cause, RoundMessage
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_errors import TooManyRoundsError
 from gossipnode.node.repair.holder import Holder
 from gossipnode.node.repair.neighbours import Neighbours
 from gossipnode.node.repair.origin import Origin, RoundWatch
+from gossipnode.node.repair.reports import Reports
 from gossipnode.node.repair.schedule import Schedule, run_schedule
 
 
@@ -26,15 +28,20 @@ class Rounds:
         origin: Origin,
         holder: Holder,
         neighbours: Neighbours,
+        reports: Reports,
         schedule: Schedule | None,
         rng: Random,
     ) -> None:
-        """Open rounds at `origin`; their message goes to `holder` here, or to one of `neighbours` first."""
+        """Open rounds at `origin`; their message goes to `holder` here, or to one of `neighbours` first.
+
+        The replicas are told by `reports` when one has ended well.
+        """
         self._shards = local.shards
         self._clock = local.clock
         self._origin = origin
         self._holder = holder
         self._neighbours = neighbours
+        self._reports = reports
         self._schedule = schedule
         self._rng = rng
         self._nursery: trio.Nursery | None = None
@@ -70,8 +77,20 @@ class Rounds:
         if self._nursery is None:
             raise TooManyRoundsError("the node is stopping, and starts no round")
         message, watch = self._origin.open(shard, self._shards.ring(shard), cause)
-        self._nursery.start_soon(self._origin.run, message, self._offer)
+        self._nursery.start_soon(self._run, message)
         return watch
+
+    async def _run(self, message: RoundMessage) -> None:
+        """Carry a round. If it ends well, its replicas are told: the rounds of others are not needed then."""
+        finished = await self._origin.run(message, self._offer)
+        if finished.outcome is None or not finished.outcome.good:
+            return
+        ended = EndedWell(message.round, message.shard)
+        for node in message.nodes:
+            if node == self._shards.own_name:
+                self._holder.ended_well(message.shard, node)
+            else:
+                self._reports.tell_ended(node, ended)
 
     async def _offer(self, node: str, message: RoundMessage) -> tuple[str, bool]:
         if node == self._shards.own_name:

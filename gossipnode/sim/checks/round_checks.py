@@ -32,8 +32,13 @@ FINAL_ROUNDS = 2
 
 
 def always_rounds_tell_the_truth(history: History, verdict: Verdict) -> None:
-    """A round says that replicas are equal only if they are, unless somebody wrote or broke something."""
+    """A round says that replicas are equal only if they are, unless somebody wrote or broke something.
+
+    One that says that it was not needed came after another one that ended well.
+    """
     for seen in history.rounds:
+        if seen.outcome == RoundOutcome.NOT_NEEDED.value and verdict.fails(_was_done_before(history, seen)):
+            verdict.add(seen.ended, f"{_named(seen)} said not needed, but no other one had ended well before")
         if not _is_still(history, seen, STRAGGLER_SECONDS):
             continue
         if seen.ended_well and verdict.fails(seen.equal_after):
@@ -46,6 +51,13 @@ def always_rounds_tell_the_truth(history: History, verdict: Verdict) -> None:
             and verdict.fails(seen.equal_before or _has_company(history, seen))
         ):
             verdict.add(seen.ended, f"{_named(seen)} said converged, but its replicas differed when it began")
+
+
+def _was_done_before(history: History, seen: RoundSeen) -> bool:
+    return any(
+        other.ended_well and other.shard == seen.shard and other.ended <= seen.ended
+        for other in history.rounds
+    )
 
 
 def always_rounds_claim_what_their_hops_show(history: History, verdict: Verdict) -> None:

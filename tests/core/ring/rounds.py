@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.ring.round import Ended, Forwarded, Hop, InSession, OpenRound, Report
+from gossipnode.core.ring.round import Forwarded, Hop, OpenRound, Report, Then
 from gossipnode.core.ring.turn import Cause, HopEnd, RoundMessage
 from tests.core.support import SHARD
 
@@ -15,7 +15,7 @@ def opened(*nodes: str, now: float = 0.0) -> OpenRound:
     return OpenRound("r", SHARD, "o", nodes, started_at=17, now=now, deadline_seconds=DEADLINE)
 
 
-def report(holder: str, count: int, then: InSession | Forwarded | Ended, *hops: tuple[str, HopEnd]) -> Report:
+def report(holder: str, count: int, then: Then, *hops: tuple[str, HopEnd]) -> Report:
     made = tuple(Hop(holder, to_node, end) for to_node, end in hops)
     return Report("r", SHARD, holder, count, made, then)
 

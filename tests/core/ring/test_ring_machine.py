@@ -203,9 +203,10 @@ class Ring(RuleBasedStateMachine):
         node = self.nodes[name]
         checked = check_message(message, own_name=name, members=self.nodes, replicas=tuple(self.nodes))
         assert checked == message
-        if node.admission.refusal(checked, now=self.now, half_interval=10):
+        if node.admission.comes_again(checked):
             return False
-        assert node.admission.refusal(checked, now=self.now, half_interval=10) == "handled already"
+        assert node.admission.comes_again(checked)
+        assert not node.admission.not_needed(checked, now=self.now, half_interval=10)
         assert node.mailbox.put(checked) is None
         return True
 

@@ -11,6 +11,7 @@ from gossipnode.core.ring.round import (
     Ended,
     Hop,
     InSession,
+    NotNeeded,
     Round,
     RoundOutcome,
     outcome_of,
@@ -86,6 +87,27 @@ def test_a_round_in_which_all_is_equal_has_converged() -> None:
     round_.report(report("a", 0, Ended(""), ("b", EQUAL)), 1.0)
     assert round_.finished is not None
     assert round_.finished.outcome is RoundOutcome.CONVERGED
+
+
+def test_a_round_that_is_not_needed() -> None:
+    round_ = opened("a", "b", "c", now=10.0)
+    round_.report(report("a", 0, NotNeeded("of b")), now=11.0)
+    assert round_.finished == Round("r", SHARD, "o", 17, RoundOutcome.NOT_NEEDED, 1.0, ())
+    assert not RoundOutcome.NOT_NEEDED.good
+    assert [outcome for outcome in RoundOutcome if outcome.good] == [
+        RoundOutcome.CONVERGED,
+        RoundOutcome.REPAIRED,
+    ]
+
+
+def test_a_round_under_way_cannot_be_called_needless() -> None:
+    for earlier in (forwarded("a", 0, "b"), report("a", 0, InSession("b"))):
+        round_ = opened("a", "b", "c")
+        round_.report(earlier, now=0.0)
+        for holder, count in (("b", 1), ("a", 2), ("stranger", 0)):
+            round_.report(report(holder, count, NotNeeded("so I say")), now=0.0)
+            if count or holder == "stranger":
+                assert round_.finished is None
 
 
 def test_a_report_that_comes_twice_changes_nothing() -> None:

@@ -13,7 +13,7 @@ from gossipnode.node.peers import call_metadata
 from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster, running
 from gossipnode.wire.generated.bp.gossipnode import v1
-from gossipnode.wire.services import REPORT
+from gossipnode.wire.services import REPORT, ROUND_ENDED
 from tests.records import record
 
 SHARD = ShardId("sw", 0)
@@ -69,3 +69,24 @@ async def test_a_report_that_makes_no_sense_is_refused(
         assert error is not None
         assert error.status is Status.INVALID_ARGUMENT
         assert said in error.message
+
+
+async def test_only_a_replica_can_tell_of_a_round_that_ended_well(autojump_clock: object) -> None:
+    cluster = Cluster()
+
+    async def told(caller: str, shard: int = 0) -> Status | None:
+        request = v1.RoundEndedRequest(round="r", group="sw", shard=shard)
+        async with cluster.channel("a") as channel:
+            try:
+                await channel.unary(ROUND_ENDED, request, timeout=5, metadata={call_metadata.NODE: caller})
+            except RpcError as error:
+                return error.status
+        return None
+
+    async with running(cluster, "a"):
+        origin = cluster.nodes["a"].parts.repair.origin
+        assert await told("stranger") is Status.FAILED_PRECONDITION
+        assert await told("b", shard=99) is Status.FAILED_PRECONDITION
+        assert origin.last_converged(SHARD) == 0
+        assert await told("b") is None
+        assert origin.last_converged(SHARD) > 0

@@ -1,10 +1,6 @@
-"""A node as the holder of messages, with peers that do what a test tells them."""
+"""A node as the holder of messages."""
 
 from __future__ import annotations
-
-import random
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 
 import pytest
 import structlog.testing
@@ -12,110 +8,23 @@ import trio
 import trio.testing
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.ring.round import SILENCE_MAX_SECONDS, Ended, Forwarded, Hop, InSession, Report
-from gossipnode.core.ring.turn import BUSY_RETRIES, Cause, HopEnd, RoundMessage
-from gossipnode.node.repair.holder import SIGN_OF_LIFE_SECONDS, Holder
-
-SHARD = ShardId("sw", 0)
-
-
-def message(
-    round_id: str = "r1",
-    *,
-    origin: str = "a",
-    nodes: str = "abc",
-    count: int = 0,
-    cause: Cause = Cause.ASKED,
-    shard: ShardId = SHARD,
-) -> RoundMessage:
-    return RoundMessage(round_id, shard, origin, tuple(nodes), count, cause)
-
-
-@dataclass
-class FakePeers:
-    """Peers whose sessions end as `ends` says in turn, the last end again and again. What is said is kept."""
-
-    ends: dict[str, list[HopEnd]] = field(default_factory=dict)
-    refusals: dict[str, str] = field(default_factory=dict)
-    foreign: frozenset[str] = frozenset()
-    session_seconds: float = 0.0
-    propagate_seconds: float = 0.0
-    in_session: Callable[[], Awaitable[None]] | None = None
-    sessions: list[tuple[float, str]] = field(default_factory=list)
-    open: int = 0
-    most_open: int = 0
-    forwarded: list[tuple[str, RoundMessage]] = field(default_factory=list)
-    told: list[tuple[str, Report]] = field(default_factory=list)
-
-    async def repair(self, peer: str, message: RoundMessage) -> Hop:
-        self.sessions.append((trio.current_time(), peer))
-        self.open += 1
-        self.most_open = max(self.open, self.most_open)
-        try:
-            if self.in_session is not None:
-                await self.in_session()
-            await trio.sleep(self.session_seconds)
-        finally:
-            self.open -= 1
-        ends = self.ends.get(peer, [HopEnd.EQUAL])
-        end = ends.pop(0) if len(ends) > 1 else ends[0]
-        return Hop("b", peer, end, "" if end in (HopEnd.EQUAL, HopEnd.REPAIRED) else end.value)
-
-    async def propagate(self, peer: str, message: RoundMessage) -> tuple[str, bool]:
-        await trio.sleep(self.propagate_seconds)
-        if peer in self.refusals:
-            return self.refusals[peer], False
-        self.forwarded.append((peer, message))
-        return "", peer in self.foreign
-
-    def tell(self, origin: str, report: Report) -> None:
-        self.told.append((origin, report))
-
-    def ends_told(self, round_id: str = "r1") -> list[str]:
-        """Why this holder said that a round had ended."""
-        return [
-            report.then.reason
-            for _, report in self.told
-            if isinstance(report.then, Ended) and report.round == round_id
-        ]
-
-    @property
-    def last(self) -> Report:
-        return self.told[-1][1]
-
-
-class Running:
-    """The holder of node b, running in a nursery."""
-
-    def __init__(self, peers: FakePeers, *, max_sessions: int = 8, half_interval: float = 0.0) -> None:
-        self.peers = peers
-        self.ring = Holder(
-            "b",
-            peers,
-            max_sessions=max_sessions,
-            half_interval=lambda: half_interval,
-            rng=random.Random(1),
-        )
-
-    async def __aenter__(self) -> Holder:
-        self._manager = trio.open_nursery()
-        self._nursery = await self._manager.__aenter__()
-        await self._nursery.start(self.ring.run)
-        return self.ring
-
-    async def __aexit__(self, *error: object) -> None:
-        self._nursery.cancel_scope.cancel()
-        await self._manager.__aexit__(None, None, None)
-
-
-async def settled(ring: Holder) -> None:
-    """Return once no message is held any more."""
-    await ring.wait_idle()
+from gossipnode.core.ring.round import (
+    SILENCE_MAX_SECONDS,
+    Ended,
+    Forwarded,
+    Hop,
+    InSession,
+    NotNeeded,
+    Report,
+)
+from gossipnode.core.ring.turn import BUSY_RETRIES, Cause, HopEnd
+from gossipnode.node.repair.holder import SIGN_OF_LIFE_SECONDS
+from tests.node.repair.ring_peers import SHARD, FakePeers, RunningHolder, message, settled
 
 
 async def test_a_holder_repairs_with_its_successor_and_hands_the_message_on() -> None:
     peers = FakePeers()
-    async with Running(peers) as ring:
+    async with RunningHolder(peers) as ring:
         ring.offer(message())
         await settled(ring)
     assert [peer for _, peer in peers.sessions] == ["c"]
@@ -129,7 +38,7 @@ async def test_a_holder_repairs_with_its_successor_and_hands_the_message_on() ->
 
 async def test_a_foreign_successor_is_said_to_be_one() -> None:
     peers = FakePeers(foreign=frozenset("c"))
-    async with Running(peers) as ring:
+    async with RunningHolder(peers) as ring:
         ring.offer(message())
         await settled(ring)
     assert peers.last.then == Forwarded("c", foreign=True)
@@ -137,7 +46,7 @@ async def test_a_foreign_successor_is_said_to_be_one() -> None:
 
 async def test_the_last_hop_ends_the_round_without_a_reason() -> None:
     peers = FakePeers(ends={"c": [HopEnd.REPAIRED]})
-    async with Running(peers) as ring:
+    async with RunningHolder(peers) as ring:
         ring.offer(message(count=2))
         await settled(ring)
     assert peers.forwarded == []
@@ -148,7 +57,7 @@ async def test_the_last_hop_ends_the_round_without_a_reason() -> None:
 @pytest.mark.parametrize("end", [HopEnd.SKIPPED, HopEnd.FAILED])
 async def test_a_successor_that_cannot_be_repaired_with_is_skipped(end: HopEnd) -> None:
     peers = FakePeers(ends={"c": [end]})
-    async with Running(peers) as ring:
+    async with RunningHolder(peers) as ring:
         ring.offer(message())
         await settled(ring)
     assert [peer for _, peer in peers.sessions] == ["c", "a"]
@@ -158,7 +67,7 @@ async def test_a_successor_that_cannot_be_repaired_with_is_skipped(end: HopEnd) 
 
 async def test_without_a_successor_left_the_round_ends_early() -> None:
     peers = FakePeers(ends={"c": [HopEnd.SKIPPED], "a": [HopEnd.FAILED]})
-    async with Running(peers) as ring:
+    async with RunningHolder(peers) as ring:
         ring.offer(message())
         await settled(ring)
     assert peers.last.then == Ended("no successor is left")
@@ -167,7 +76,7 @@ async def test_without_a_successor_left_the_round_ends_early() -> None:
 
 async def test_a_busy_successor_is_asked_again_with_growing_pauses(autojump_clock: object) -> None:
     peers = FakePeers(ends={"c": [HopEnd.BUSY, HopEnd.BUSY, HopEnd.REPAIRED]})
-    async with Running(peers) as ring:
+    async with RunningHolder(peers) as ring:
         ring.offer(message())
         await settled(ring)
     times = [at for at, _ in peers.sessions]
@@ -179,7 +88,7 @@ async def test_a_busy_successor_is_asked_again_with_growing_pauses(autojump_cloc
 
 async def test_a_successor_busy_to_the_last_is_one_that_was_skipped(autojump_clock: object) -> None:
     peers = FakePeers(ends={"c": [HopEnd.BUSY]})
-    async with Running(peers) as ring:
+    async with RunningHolder(peers) as ring:
         ring.offer(message())
         await settled(ring)
     assert [peer for _, peer in peers.sessions] == ["c"] * (1 + BUSY_RETRIES) + ["a"]
@@ -188,7 +97,7 @@ async def test_a_successor_busy_to_the_last_is_one_that_was_skipped(autojump_clo
 
 async def test_a_successor_that_does_not_take_the_message_is_passed_over() -> None:
     peers = FakePeers(refusals={"c": "UNAVAILABLE: gone"})
-    async with Running(peers) as ring:
+    async with RunningHolder(peers) as ring:
         ring.offer(message())
         await settled(ring)
     assert [(hop.to_node, hop.end) for hop in peers.last.hops] == [
@@ -202,21 +111,24 @@ async def test_a_successor_that_does_not_take_the_message_is_passed_over() -> No
 
 async def test_a_message_that_waits_is_overtaken_by_a_newer_one(autojump_clock: object) -> None:
     peers = FakePeers(session_seconds=10)
-    async with Running(peers) as ring:
+    async with RunningHolder(peers) as ring:
         ring.offer(message("r1"))
         await trio.sleep(1)
         ring.offer(message("r2", origin="c"))
         ring.offer(message("r3"))
-        assert peers.ends_told("r2") == ["overtaken at b by round r3"]
+        assert peers.ends_told("r2") == [], "another origin's waits beside it"
+        ring.offer(message("r4", origin="c"))
+        assert peers.ends_told("r2") == ["overtaken at b by round r4"]
         assert peers.told[-1][0] == "c"
         await ring.drain(0)
+        assert (peers.ends_told("r3"), peers.ends_told("r4")) == (["the node is stopping"],) * 2
         await trio.sleep(30)
     assert len(peers.sessions) == 1
 
 
 async def test_the_message_that_waited_is_held_next(autojump_clock: object) -> None:
     peers = FakePeers(session_seconds=10)
-    async with Running(peers) as ring:
+    async with RunningHolder(peers) as ring:
         ring.offer(message("r1"))
         await trio.sleep(1)
         ring.offer(message("r2"))
@@ -227,7 +139,7 @@ async def test_the_message_that_waited_is_held_next(autojump_clock: object) -> N
 
 async def test_sessions_of_many_shards_run_side_by_side_up_to_the_bound(autojump_clock: object) -> None:
     peers = FakePeers(session_seconds=10)
-    async with Running(peers, max_sessions=3) as ring:
+    async with RunningHolder(peers, max_sessions=3) as ring:
         for number in range(7):
             ring.offer(message(f"r{number}", shard=ShardId("sw", number)))
         await trio.sleep(31)
@@ -247,7 +159,7 @@ async def test_an_origin_hears_that_we_live_wherever_its_message_waits(
     """Silence for half a minute would count as death: of a holder in a session, of one that waits for its
     turn, and of one whose successor does not answer."""
     peers = FakePeers(session_seconds=100 if where != "forward" else 0, propagate_seconds=40)
-    async with Running(peers, max_sessions=1) as ring:
+    async with RunningHolder(peers, max_sessions=1) as ring:
         if where in ("slot", "shard"):
             ring.offer(message("r0", shard=ShardId("sw", 1) if where == "slot" else SHARD))
             await trio.testing.wait_all_tasks_blocked()
@@ -262,7 +174,7 @@ async def test_an_origin_hears_that_we_live_wherever_its_message_waits(
 
 async def test_signs_of_life_end_with_the_message(autojump_clock: object) -> None:
     peers = FakePeers(session_seconds=12)
-    async with Running(peers) as ring:
+    async with RunningHolder(peers) as ring:
         ring.offer(message("r1"))
         await trio.sleep(100)
     assert signs(peers, "r1") == 2
@@ -271,7 +183,7 @@ async def test_signs_of_life_end_with_the_message(autojump_clock: object) -> Non
 
 async def test_the_same_message_is_held_once() -> None:
     peers = FakePeers()
-    async with Running(peers) as ring:
+    async with RunningHolder(peers) as ring:
         ring.offer(message("r1"))
         ring.offer(message("r1"))
         await trio.testing.wait_all_tasks_blocked()
@@ -284,15 +196,17 @@ async def test_the_same_message_is_held_once() -> None:
     assert peers.ends_told() == []
 
 
-async def test_a_scheduled_round_on_the_heels_of_another_origins_is_refused_and_says_so(
+async def test_a_scheduled_round_after_one_that_ended_well_is_not_needed_and_says_so(
     autojump_clock: object,
 ) -> None:
     peers = FakePeers()
-    async with Running(peers, half_interval=1800) as ring:
+    async with RunningHolder(peers, half_interval=1800) as ring:
         ring.offer(message("r1", origin="a", cause=Cause.SCHEDULED))
         await trio.sleep(100)
+        ring.ended_well(SHARD, "a")
+        await trio.sleep(100)
         ring.offer(message("r2", origin="c", cause=Cause.SCHEDULED))
-        assert peers.ends_told("r2") == ["refused by b: a round of a was seen 100 s ago"]
+        assert peers.last == Report("r2", SHARD, "b", 0, (), NotNeeded("a round of a ended well 100 s ago"))
         # Neither one asked for by hand, nor one in the middle, nor one of the same origin, nor a late one.
         ring.offer(message("r3", origin="c", cause=Cause.ASKED))
         await trio.sleep(1)
@@ -300,8 +214,29 @@ async def test_a_scheduled_round_on_the_heels_of_another_origins_is_refused_and_
         await trio.sleep(2000)
         ring.offer(message("r5", origin="c", cause=Cause.SCHEDULED))
         await settled(ring)
-    assert ring.refused == 1
     assert [passed.round for _, passed in peers.forwarded] == ["r1", "r3", "r4", "r5"]
+
+
+async def test_a_round_that_was_only_seen_stands_for_no_other(autojump_clock: object) -> None:
+    peers = FakePeers()
+    async with RunningHolder(peers, half_interval=1800) as ring:
+        ring.offer(message("r1", origin="a", cause=Cause.SCHEDULED))
+        await trio.sleep(100)
+        ring.offer(message("r2", origin="c", cause=Cause.SCHEDULED))
+        await settled(ring)
+    assert [passed.round for _, passed in peers.forwarded] == ["r1", "r2"]
+
+
+async def test_another_round_may_end_well_while_one_waits_for_its_shard(autojump_clock: object) -> None:
+    peers = FakePeers(session_seconds=10)
+    async with RunningHolder(peers, half_interval=1800) as ring:
+        ring.offer(message("r1", origin="a", cause=Cause.SCHEDULED))
+        await trio.sleep(1)
+        ring.offer(message("r2", origin="c", cause=Cause.SCHEDULED))
+        ring.ended_well(SHARD, "a")
+        await settled(ring)
+    assert len(peers.sessions) == 1
+    assert isinstance(peers.last.then, NotNeeded)
 
 
 async def test_a_defect_in_one_round_ends_that_round_alone() -> None:
@@ -313,7 +248,7 @@ async def test_a_defect_in_one_round_ends_that_round_alone() -> None:
 
     peers.in_session = broken
     with structlog.testing.capture_logs() as logs:
-        async with Running(peers) as ring:
+        async with RunningHolder(peers) as ring:
             ring.offer(message("r1"))
             await trio.testing.wait_all_tasks_blocked()
             ring.offer(message("r2"))
@@ -327,7 +262,7 @@ async def test_a_defect_in_one_round_ends_that_round_alone() -> None:
 
 async def test_a_message_without_our_name_is_a_defect_of_that_round() -> None:
     peers = FakePeers()
-    async with Running(peers) as ring:
+    async with RunningHolder(peers) as ring:
         ring.offer(message("r1", nodes="ac"))
         ring.offer(message("r2", shard=ShardId("sw", 1)))
         await settled(ring)
@@ -337,7 +272,7 @@ async def test_a_message_without_our_name_is_a_defect_of_that_round() -> None:
 
 async def test_draining_lets_held_messages_finish_and_begins_nothing_new(autojump_clock: object) -> None:
     peers = FakePeers(session_seconds=3)
-    async with Running(peers) as ring:
+    async with RunningHolder(peers) as ring:
         ring.offer(message("r1"))
         await trio.sleep(1)
         ring.offer(message("waiting"))
@@ -356,7 +291,7 @@ async def test_draining_lets_held_messages_finish_and_begins_nothing_new(autojum
 
 async def test_what_outlasts_the_drain_ends_with_a_reason(autojump_clock: object) -> None:
     peers = FakePeers(ends={"c": [HopEnd.FAILED]}, session_seconds=8)
-    async with Running(peers) as ring:
+    async with RunningHolder(peers) as ring:
         ring.offer(message("r1"))
         await trio.testing.wait_all_tasks_blocked()
         await ring.drain(10)
@@ -367,7 +302,7 @@ async def test_what_outlasts_the_drain_ends_with_a_reason(autojump_clock: object
 
 async def test_a_runner_that_is_cancelled_tells_of_every_message_it_has(autojump_clock: object) -> None:
     peers = FakePeers(session_seconds=100)
-    async with Running(peers) as ring:
+    async with RunningHolder(peers) as ring:
         ring.offer(message("r1"))
         await trio.sleep(1)
         ring.offer(message("r2"))
@@ -376,7 +311,7 @@ async def test_a_runner_that_is_cancelled_tells_of_every_message_it_has(autojump
 
 
 async def test_draining_with_nothing_held_takes_no_time(autojump_clock: object) -> None:
-    async with Running(FakePeers()) as ring:
+    async with RunningHolder(FakePeers()) as ring:
         await ring.drain(10)
         assert trio.current_time() == 0
 
@@ -384,7 +319,7 @@ async def test_draining_with_nothing_held_takes_no_time(autojump_clock: object) 
 async def test_equal_messages_of_foreign_rounds_are_told_apart(autojump_clock: object) -> None:
     """They have no ids. While one is held and an equal one waits, the origin hears of both."""
     peers = FakePeers(session_seconds=3 * SIGN_OF_LIFE_SECONDS)
-    async with Running(peers) as holder:
+    async with RunningHolder(peers) as holder:
         same = message("", count=1)
         holder.offer(same)
         await trio.testing.wait_all_tasks_blocked()

@@ -16,6 +16,7 @@ from gossipnode.core.ring.round import (
     Forwarded,
     Hop,
     InSession,
+    NotNeeded,
     Report,
     RoundOutcome,
 )
@@ -263,6 +264,20 @@ async def test_reports_of_strangers_and_of_unknown_rounds_change_nothing() -> No
         assert watch.now().hops == ()
         origin.report(report(Ended(""), A_TO_B, round_id=""))
     assert watch.now().outcome is RoundOutcome.CONVERGED
+
+
+async def test_no_holder_can_say_that_a_round_asked_for_is_not_needed() -> None:
+    origin = make_origin()
+    async with trio.open_nursery() as nursery:
+        watch = begin(origin, nursery, "ab")
+        await trio.testing.wait_all_tasks_blocked()
+        watch.cause = Cause.ASKED
+        origin.report(report(NotNeeded("so I say")))
+        assert watch.now().outcome is None
+        watch.cause = Cause.SCHEDULED
+        origin.report(report(NotNeeded("one of b ended well")))
+    assert watch.now().outcome is RoundOutcome.NOT_NEEDED
+    assert origin.last_converged(watch.now().shard) == 0
 
 
 async def test_a_holder_cannot_fill_our_memory_with_counts_out_of_range(autojump_clock: object) -> None:

@@ -13,7 +13,8 @@ import trio
 import trio.testing
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.ring.turn import Cause, RoundMessage
+from gossipnode.core.ring.round import SILENCE_MAX_SECONDS, Ended, EndedWell, Hop, Report
+from gossipnode.core.ring.turn import Cause, HopEnd, RoundMessage
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_errors import TooManyRoundsError
 from gossipnode.node.repair import origin as origins
@@ -32,12 +33,14 @@ class Started:
         self.ids = 0
         self.held: list[RoundMessage] = []
         self.handed_on: list[tuple[str, RoundMessage]] = []
-        origin = Origin(
+        self.told: list[tuple[str, EndedWell]] = []
+        self.known: list[tuple[ShardId, str]] = []
+        self.origin = origin = Origin(
             local.own_name, wall_clock=local.clock.now, new_round_id=self.new_id, deadline_seconds=60
         )
         itself: Any = self
         plan = Schedule(schedule) if schedule else None
-        self.rounds = Rounds(local, origin, itself, itself, plan, random.Random(1))
+        self.rounds = Rounds(local, origin, itself, itself, itself, plan, random.Random(1))
 
     def new_id(self) -> str:
         self.ids += 1
@@ -45,6 +48,12 @@ class Started:
 
     def offer(self, message: RoundMessage) -> None:
         self.held.append(message)
+
+    def ended_well(self, shard: ShardId, origin: str) -> None:
+        self.known.append((shard, origin))
+
+    def tell_ended(self, node: str, ended: EndedWell) -> None:
+        self.told.append((node, ended))
 
     async def propagate(self, peer: str, message: RoundMessage) -> tuple[str, bool]:
         self.handed_on.append((peer, message))
@@ -99,6 +108,27 @@ async def test_no_round_is_started_by_a_node_that_does_not_run_or_stops() -> Non
         pass
     with refused():
         ended.rounds.start(SHARD, Cause.ASKED)
+
+
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        (HopEnd.EQUAL, [("b", EndedWell("r1", SHARD))]),
+        (HopEnd.REPAIRED, [("b", EndedWell("r1", SHARD))]),
+        (HopEnd.FAILED, []),
+    ],
+)
+async def test_the_replicas_are_told_of_a_round_that_ended_well(
+    autojump_clock: object, end: HopEnd, told: list[Any]
+) -> None:
+    async with started(make_local()) as made:
+        watch = made.rounds.start(SHARD, Cause.ASKED)
+        await trio.testing.wait_all_tasks_blocked()
+        made.origin.report(Report("r1", SHARD, "a", 0, (Hop("a", "b", end),), Ended("")))
+        await trio.sleep(SILENCE_MAX_SECONDS)
+        assert watch.now().outcome is not None
+        assert made.told == told
+        assert made.known == ([(SHARD, "a")] if told else [])
 
 
 def running_clock() -> int:

@@ -28,6 +28,17 @@ def test_a_round_that_says_converged_of_replicas_that_differed() -> None:
     assert story.broken() == {"always_rounds_tell_the_truth"}
 
 
+@pytest.mark.parametrize(
+    ("others", "broken"), [(["repaired"], False), (["converged"], False), (["incomplete"], True), ([], True)]
+)
+def test_a_round_is_not_needed_only_after_one_that_ended_well(others: list[str], broken: bool) -> None:
+    story = Story()
+    for outcome in others:
+        story.round((1, 2), outcome)
+    story.round(SPAN, "not needed", cause="scheduled")
+    assert ("always_rounds_tell_the_truth" in story.broken()) == broken
+
+
 def test_another_round_may_have_repaired_what_this_one_found_equal() -> None:
     story = Story()
     story.round(SPAN, "converged", EQUAL, EQUAL, EQUAL, before=False)

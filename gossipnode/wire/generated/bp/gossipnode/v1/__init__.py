@@ -621,6 +621,11 @@ class ReportRequest(betterproto.Message):
     The round is over here, for this reason; empty when its hops are used up.
     """
 
+    not_needed: str = betterproto.string_field(11, group="next")
+    """
+    A scheduled round that its first holder does not make, because another one has just ended well.
+    """
+
     next_is_foreign: bool = betterproto.bool_field(10)
     """
     The member that the message went to does not report: it is no gossipnode.
@@ -629,6 +634,18 @@ class ReportRequest(betterproto.Message):
 
 @dataclass(eq=False, repr=False)
 class ReportResponse(betterproto.Message):
+    pass
+
+
+@dataclass(eq=False, repr=False)
+class RoundEndedRequest(betterproto.Message):
+    round: str = betterproto.string_field(1)
+    group: str = betterproto.string_field(2)
+    shard: int = betterproto.uint32_field(3)
+
+
+@dataclass(eq=False, repr=False)
+class RoundEndedResponse(betterproto.Message):
     pass
 
 
@@ -1406,6 +1423,23 @@ class RoundServiceStub(betterproto.ServiceStub):
             metadata=metadata,
         )
 
+    async def ended(
+        self,
+        round_ended_request: "RoundEndedRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "RoundEndedResponse":
+        return await self._unary_unary(
+            "/gossipnode.v1.RoundService/Ended",
+            round_ended_request,
+            RoundEndedResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
 
 class ReplicaServiceStub(betterproto.ServiceStub):
     async def exchange(
@@ -1817,11 +1851,23 @@ class RoundServiceBase(ServiceBase):
     async def report(self, report_request: "ReportRequest") -> "ReportResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
+    async def ended(
+        self, round_ended_request: "RoundEndedRequest"
+    ) -> "RoundEndedResponse":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
     async def __rpc_report(
         self, stream: "grpclib.server.Stream[ReportRequest, ReportResponse]"
     ) -> None:
         request = await stream.recv_message()
         response = await self.report(request)
+        await stream.send_message(response)
+
+    async def __rpc_ended(
+        self, stream: "grpclib.server.Stream[RoundEndedRequest, RoundEndedResponse]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.ended(request)
         await stream.send_message(response)
 
     def __mapping__(self) -> Dict[str, grpclib.const.Handler]:
@@ -1831,6 +1877,12 @@ class RoundServiceBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 ReportRequest,
                 ReportResponse,
+            ),
+            "/gossipnode.v1.RoundService/Ended": grpclib.const.Handler(
+                self.__rpc_ended,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                RoundEndedRequest,
+                RoundEndedResponse,
             ),
         }
 

@@ -403,7 +403,7 @@ class RoundEvent(_message.Message):
     def __init__(self, hop: _Optional[_Union[Hop, _Mapping]] = ..., finished: _Optional[_Union[Round, _Mapping]] = ..., round: _Optional[str] = ..., group: _Optional[str] = ..., shard: _Optional[int] = ...) -> None: ...
 
 class ReportRequest(_message.Message):
-    __slots__ = ("round", "group", "shard", "holder", "count", "hops", "in_session_with", "forwarded_to", "ended", "next_is_foreign")
+    __slots__ = ("round", "group", "shard", "holder", "count", "hops", "in_session_with", "forwarded_to", "ended", "not_needed", "next_is_foreign")
     ROUND_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     SHARD_FIELD_NUMBER: _ClassVar[int]
@@ -413,6 +413,7 @@ class ReportRequest(_message.Message):
     IN_SESSION_WITH_FIELD_NUMBER: _ClassVar[int]
     FORWARDED_TO_FIELD_NUMBER: _ClassVar[int]
     ENDED_FIELD_NUMBER: _ClassVar[int]
+    NOT_NEEDED_FIELD_NUMBER: _ClassVar[int]
     NEXT_IS_FOREIGN_FIELD_NUMBER: _ClassVar[int]
     round: str
     group: str
@@ -423,10 +424,25 @@ class ReportRequest(_message.Message):
     in_session_with: str
     forwarded_to: str
     ended: str
+    not_needed: str
     next_is_foreign: bool
-    def __init__(self, round: _Optional[str] = ..., group: _Optional[str] = ..., shard: _Optional[int] = ..., holder: _Optional[str] = ..., count: _Optional[int] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., in_session_with: _Optional[str] = ..., forwarded_to: _Optional[str] = ..., ended: _Optional[str] = ..., next_is_foreign: _Optional[bool] = ...) -> None: ...
+    def __init__(self, round: _Optional[str] = ..., group: _Optional[str] = ..., shard: _Optional[int] = ..., holder: _Optional[str] = ..., count: _Optional[int] = ..., hops: _Optional[_Iterable[_Union[Hop, _Mapping]]] = ..., in_session_with: _Optional[str] = ..., forwarded_to: _Optional[str] = ..., ended: _Optional[str] = ..., not_needed: _Optional[str] = ..., next_is_foreign: _Optional[bool] = ...) -> None: ...
 
 class ReportResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RoundEndedRequest(_message.Message):
+    __slots__ = ("round", "group", "shard")
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    round: str
+    group: str
+    shard: int
+    def __init__(self, round: _Optional[str] = ..., group: _Optional[str] = ..., shard: _Optional[int] = ...) -> None: ...
+
+class RoundEndedResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
