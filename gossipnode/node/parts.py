@@ -114,7 +114,9 @@ def make_parts(
     repair = make_repair(settings, world, local, members)
     replica = Replica(local)
     membership = make_membership(settings, local, members, dialer, world.rng)
-    coordination = make_coordination(local, members, replica, membership.news, world.rng)
+    coordination = make_coordination(
+        local, members, replica, membership.news, world.rng, missed=repair.catch_up.missed
+    )
     return Parts(
         settings=settings,
         state=state,

@@ -32,11 +32,11 @@ class Intake:
     def belongs(self, entity: Entity) -> bool:
         """Whether the entity is one of the shard that is compared."""
         shard = self.shard
-        return (
-            shard is not None
-            and entity.group == shard.group
-            and shard_of(entity, self._groups[shard.group]) == shard.shard
-        )
+        if shard is None or entity.group != shard.group:
+            return False
+        # A group may be made here while the session reads the tree of its shard: it is not in `groups` then.
+        count = self._groups.get(shard.group)
+        return count is not None and shard_of(entity, count) == shard.shard
 
     def take(self, record: Record | Unreadable, answer_to: AnswerTo) -> None:
         """Take a record for the store, or leave it out, which is counted with the reason."""

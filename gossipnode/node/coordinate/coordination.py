@@ -14,7 +14,7 @@ from gossipnode.node.coordinate.bulk_writes import BulkWrites
 from gossipnode.node.coordinate.coordinator import Coordinator
 from gossipnode.node.coordinate.read_repair import ReadRepair
 from gossipnode.node.coordinate.record_steps import RecordSteps
-from gossipnode.node.coordinate.replica_calls import ReplicaCalls
+from gossipnode.node.coordinate.replica_calls import Missed, ReplicaCalls, nobody_is_told
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.membership.epoch_news import EpochNews
 from gossipnode.node.peers.members import Members
@@ -38,9 +38,14 @@ def make_coordination(
     replica: Replica,
     news: EpochNews,
     rng: random.Random | None = None,
+    *,
+    missed: Missed = nobody_is_told,
 ) -> Coordination:
-    """The parts. Nothing runs yet; `replica` is this node's own copy."""
-    replicas = ReplicaCalls(members, replica, local.clock)
+    """The parts. Nothing runs yet; `replica` is this node's own copy.
+
+    `missed` is told of each replica that did not take a write that another one took.
+    """
+    replicas = ReplicaCalls(members, replica, local.clock, missed)
     read_repair = ReadRepair(local.shards, members, replica)
     steps = RecordSteps(local, replicas, read_repair, news, rng)
     return Coordination(replicas, read_repair, steps, Coordinator(steps), BulkWrites(local, steps))

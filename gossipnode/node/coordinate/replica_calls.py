@@ -7,6 +7,7 @@ not asked until it has answered again, as long as there are enough replicas with
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 import trio
@@ -15,6 +16,7 @@ from gossipnode.concurrency.waker import Waker
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.cluster.tally import Tally
 from gossipnode.core.cluster.targets import request_targets
+from gossipnode.core.model.property import ShardId
 from gossipnode.core.query.replica_messages import (
     ReadRecords,
     RecordsRead,
@@ -22,6 +24,7 @@ from gossipnode.core.query.replica_messages import (
     Refusal,
     ReplicaReply,
     ReplicaRequest,
+    WriteRecords,
 )
 from gossipnode.node.coordinate.clock_watch import ClockWatch
 from gossipnode.node.local.clock import Clock
@@ -44,6 +47,14 @@ Take = Callable[[str, ReplicaReply], str]
 """(replica, answer) -> why the answer does not count; "" when it counts."""
 
 
+Missed = Callable[[str, ShardId], None]
+"""(replica, shard): it did not take a write that another one took."""
+
+
+def nobody_is_told(replica: str, shard: ShardId) -> None:
+    """For those who repair nothing."""
+
+
 class ReplicaCall:
     """One request under way."""
 
@@ -61,13 +72,19 @@ class ReplicaCall:
         """Replicas that have no room left."""
         self.damaged: set[str] = set()
         """Replicas that hold a record damaged."""
+        self.absent: list[str] = []
+        """Replicas that were not there, or did not answer in time."""
         self.under_way = 0
         """How many replicas have neither answered nor failed."""
         self._take = take
-        self._ended = ended
+        self._ended = [] if ended is None else [ended]
         self._everyone = everyone
         self._decided = False
         self._waiting = Waker()
+
+    def on_all_heard(self, ended: Callable[[], None]) -> None:
+        """Have this called, too, after the last answer."""
+        self._ended.append(ended)
 
     def answered(self, replica: str, reply: ReplicaReply) -> None:
         """A replica has answered."""
@@ -97,8 +114,8 @@ class ReplicaCall:
             self._waiting.wake()
         if not self.under_way:
             self._waiting.wake()
-            if self._ended is not None:
-                self._ended()
+            for ended in self._ended:
+                ended()
 
     async def decided(self) -> None:
         """Wait until enough replicas have answered, or can no longer.
@@ -117,8 +134,12 @@ class ReplicaCall:
 class ReplicaCalls:
     """Sends requests to the replicas of a shard, this node's own copy among them."""
 
-    def __init__(self, members: Members, own: Replica, clock: Clock) -> None:
-        """Ask `own` here, and the other replicas over their links. Nothing is asked before `run`."""
+    def __init__(self, members: Members, own: Replica, clock: Clock, missed: Missed = nobody_is_told) -> None:
+        """Ask `own` here, and the other replicas over their links. Nothing is asked before `run`.
+
+        `missed` is told of each replica that did not take a write that another one took.
+        """
+        self._missed = missed
         self._members = members
         self.clock_watch = ClockWatch(members.own_name, clock, lambda: len(members.peers))
         self.own = own
@@ -167,6 +188,8 @@ class ReplicaCalls:
             placement, tally, self._members.standings(placement.holders, cleared=self.own.cleared)
         )
         asked.under_way = len(targets)
+        if isinstance(request, WriteRecords):
+            self._remember_who_misses(asked, placement.shard)
         own = self._members.own_name
         if own_reply is not None and own in targets:
             targets.remove(own)
@@ -183,6 +206,17 @@ class ReplicaCalls:
         if tally.reached:
             return tally
         raise _too_few(asked, f"{placement.shard}: {tally.problem(verb)}")
+
+    def _remember_who_misses(self, asked: ReplicaCall, shard: ShardId) -> None:
+        """Have it told which replicas do not take a write: those left out, and those that will fail."""
+        peers = self._members.peers
+        asked.absent += [name for name in asked.tally.failures if name in peers and not peers[name].foreign]
+        asked.on_all_heard(partial(self._tell_missed, asked, shard))
+
+    def _tell_missed(self, asked: ReplicaCall, shard: ShardId) -> None:
+        if asked.tally.reached:  # what failed is owed to nobody
+            for name in asked.absent:
+                self._missed(name, shard)
 
     async def _ask_own(self, asked: ReplicaCall, request: ReplicaRequest) -> None:
         own = self._members.own_name
@@ -217,6 +251,7 @@ class ReplicaCalls:
                 asked.failed(peer.name, answer.message or str(answer), other_view=answer.other_view)
             elif isinstance(answer, RpcError):
                 peer.request_failed(answer)
+                asked.absent.append(peer.name)
                 asked.failed(peer.name, answer.message or str(answer))
             else:
                 peer.answered()

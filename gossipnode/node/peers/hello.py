@@ -33,6 +33,9 @@ HELLO_MIN_SECONDS = 1.0
 HELLO_MAX_SECONDS = 15.0
 """The pause between two hellos to a member: the shortest while something changes, then doubled each time."""
 
+HELLO_AWAY_MAX_SECONDS = 2.0
+"""The longest pause while the member does not answer: what it misses is repaired once it is back."""
+
 HELLO_TIMEOUT_SECONDS = 1.0
 """How long a hello waits for its answer."""
 
@@ -231,7 +234,8 @@ class Hellos:
             if changed or not view.formed or not view.is_settled or not self._boot.cleared:
                 pause = HELLO_MIN_SECONDS
             else:
-                pause = min(max(2 * pause, HELLO_MIN_SECONDS), HELLO_MAX_SECONDS)
+                longest = HELLO_MAX_SECONDS if peer.state == "up" else HELLO_AWAY_MAX_SECONDS
+                pause = min(max(2 * pause, HELLO_MIN_SECONDS), longest)
             if peer.foreign:
                 with trio.move_on_after(FOREIGN_HELLO_SECONDS):
                     await peer.gone.wait()

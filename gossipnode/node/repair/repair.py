@@ -3,7 +3,8 @@
 Repair
  |- reports      to origins; they go on while the rest stops
  |- holder       a task per shard that holds a message
- `- rounds       a task per round that this node started, and the schedule
+ |- rounds       a task per round that this node started, and the schedule
+ `- catch up     sessions with replicas that missed writes and are back
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from gossipnode.config.settings import Settings
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members
+from gossipnode.node.repair.catch_up import CatchUp
 from gossipnode.node.repair.holder import Holder
 from gossipnode.node.repair.neighbours import Neighbours
 from gossipnode.node.repair.origin import Origin
@@ -28,7 +30,7 @@ ROUND_ID_BITS = 96
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """The parts, of which `reports`, `holder` and `rounds` are to be run."""
+    """The parts, of which `reports`, `holder`, `rounds` and `catch_up` are to be run."""
 
     bounds: SessionBounds
     origin: Origin
@@ -37,6 +39,7 @@ class Repair:
     neighbours: Neighbours
     holder: Holder
     rounds: Rounds
+    catch_up: CatchUp
 
     def ended_well(self, shard: ShardId, origin: str) -> None:
         """A round of another node has left all replicas of a shard equal, of which this node is one."""
@@ -70,4 +73,5 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
         rng=world.rng,
     )
     rounds = Rounds(local, origin, holder, neighbours, reports, schedule, world.rng)
-    return Repair(bounds, origin, sessions, reports, neighbours, holder, rounds)
+    catch_up = CatchUp(local, members, sessions, rounds)
+    return Repair(bounds, origin, sessions, reports, neighbours, holder, rounds, catch_up)

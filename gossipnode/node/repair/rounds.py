@@ -8,7 +8,7 @@ import structlog
 import trio
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.ring.round import EndedWell
+from gossipnode.core.ring.round import EndedWell, RoundOutcome
 from gossipnode.core.ring.turn import Cause, RoundMessage
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_errors import TooManyRoundsError
@@ -17,6 +17,12 @@ from gossipnode.node.repair.neighbours import Neighbours
 from gossipnode.node.repair.origin import Origin, RoundWatch
 from gossipnode.node.repair.reports import Reports
 from gossipnode.node.repair.schedule import Schedule, run_schedule
+
+REPEAT_SECONDS = 600.0
+"""The longest pause before a scheduled round is repeated that was incomplete; half of it is the shortest."""
+
+REPEATS_MAX = 2
+"""How often it is repeated. What is incomplete then waits for the next time of the schedule."""
 
 
 class Rounds:
@@ -68,8 +74,8 @@ class Rounds:
         """Start no more rounds. Those under way go on."""
         self._nursery = None
 
-    def start(self, shard: ShardId, cause: Cause) -> RoundWatch:
-        """Start a round for a shard.
+    def start(self, shard: ShardId, cause: Cause, *, tried: int = 0) -> RoundWatch:
+        """Start a round for a shard. `tried` is how many of the same time of the schedule were incomplete.
 
         Raises:
             TooManyRoundsError: `ROUNDS_UNDER_WAY_MAX` are under way, or the node is stopping.
@@ -77,12 +83,14 @@ class Rounds:
         if self._nursery is None:
             raise TooManyRoundsError("the node is stopping, and starts no round")
         message, watch = self._origin.open(shard, self._shards.ring(shard), cause)
-        self._nursery.start_soon(self._run, message)
+        self._nursery.start_soon(self._run, message, tried)
         return watch
 
-    async def _run(self, message: RoundMessage) -> None:
+    async def _run(self, message: RoundMessage, tried: int) -> None:
         """Carry a round. If it ends well, its replicas are told: the rounds of others are not needed then."""
         finished = await self._origin.run(message, self._offer)
+        if finished.outcome is RoundOutcome.INCOMPLETE and message.cause is Cause.SCHEDULED:
+            await self._repeat(message.shard, tried)
         if finished.outcome is None or not finished.outcome.good:
             return
         ended = EndedWell(message.round, message.shard)
@@ -91,6 +99,17 @@ class Rounds:
                 self._holder.ended_well(message.shard, node)
             else:
                 self._reports.tell_ended(node, ended)
+
+    async def _repeat(self, shard: ShardId, tried: int) -> None:
+        """Repeat a scheduled round that left somebody out, who may be back by then."""
+        if tried == REPEATS_MAX:
+            return
+        await trio.sleep(self._rng.uniform(REPEAT_SECONDS / 2, REPEAT_SECONDS))
+        if self._nursery is not None and self._shards.holds(shard):
+            try:
+                self.start(shard, Cause.SCHEDULED, tried=tried + 1)
+            except TooManyRoundsError as error:
+                self._log.warning("scheduled round not repeated", shard=str(shard), reason=str(error))
 
     async def _offer(self, node: str, message: RoundMessage) -> tuple[str, bool]:
         if node == self._shards.own_name:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gossipnode.core.model import limits
 from gossipnode.core.model.limits import ID_MAX_BYTES, PROPERTY_MAX_BYTES
-from gossipnode.core.ring import admission, turn
+from gossipnode.core.ring import admission, missed_writes, turn
 from gossipnode.core.ring.round import LATE_REPORT_SECONDS, SILENCE_MAX_SECONDS
 from gossipnode.core.session import lanes, tree_client, tree_server
 from gossipnode.core.session.lanes import (
@@ -16,7 +16,7 @@ from gossipnode.core.session.lanes import (
 )
 from gossipnode.core.session.tree_server import PAGE_MAX_BYTES
 
-BOUNDS = {
+BOUNDS: dict[str, float] = {
     "GROUP_MAX_BYTES": 255,
     "NAME_MAX_BYTES": 255,
     "TAG_KEY_MAX_BYTES": 255,
@@ -42,6 +42,9 @@ BOUNDS = {
     "RING_MAX_NODES": 1024,
     "HANDLED_MAX_ROUNDS": 4096,
     "ENDED_MAX_SHARDS": 65_536,
+    "MISSED_SHARDS_MAX": 16_384,
+    "TRY_PAUSE_MIN_SECONDS": 1.0,
+    "TRY_PAUSE_MAX_SECONDS": 60.0,
     "BUSY_RETRIES": 3,
     "SHARDS_MAX": 1024,
     "REPLICAS_MAX": 1024,
@@ -51,8 +54,8 @@ BOUNDS = {
 
 
 def test_every_bound_is_as_decided() -> None:
-    found: dict[str, int] = {}
-    for module in (admission, lanes, limits, tree_client, tree_server, turn):
+    found: dict[str, float] = {}
+    for module in (admission, lanes, limits, missed_writes, tree_client, tree_server, turn):
         found |= {name: value for name, value in vars(module).items() if name.isupper() and name[0] != "_"}
     assert found == BOUNDS
 

@@ -86,3 +86,8 @@ def test_reading_waits_for_the_store_once_too_much_is_unwritten(monkeypatch: pyt
     assert taken.full
     assert taken.next_write() is not None
     assert not taken.full
+
+
+def test_nothing_belongs_to_a_group_that_was_made_after_the_session_began() -> None:
+    intake = Intake({"other": 1}, stamp_max=STAMP_MAX, shard=ShardId("g", 0))
+    assert not intake.belongs(Entity("g", "n", "1"))

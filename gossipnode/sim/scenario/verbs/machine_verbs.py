@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gossipnode.sim.history.history import CLOCK, DOWN
+from gossipnode.sim.history.history import CLOCK, DOWN, NodeEnded
 from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
@@ -110,6 +110,11 @@ async def _twin(stage: Stage, words: Words) -> Iterable[str]:
         # It is the member now, and the first one is the second.
         for other in stage.machines.of_name(machine.node_name):
             other.twin = other is not twin
+            if other.twin and not other.running:
+                # Nobody starts it again, and whoever asks there has to ask the new one.
+                stage.history.ended_nodes.append(
+                    NodeEnded(stage.now, other.host, f"replaced by {new}", expected=True, forgotten=True)
+                )
         twin.may_end = False
         del twin.settings["cluster.replace"]
     return result

@@ -14,12 +14,12 @@ import trio.testing
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import SILENCE_MAX_SECONDS, Ended, EndedWell, Hop, Report
-from gossipnode.core.ring.turn import Cause, HopEnd, RoundMessage
+from gossipnode.core.ring.turn import Cause, EndRound, HopEnd, RoundMessage
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_errors import TooManyRoundsError
 from gossipnode.node.repair import origin as origins
 from gossipnode.node.repair.origin import Origin
-from gossipnode.node.repair.rounds import Rounds
+from gossipnode.node.repair.rounds import REPEAT_SECONDS, REPEATS_MAX, Rounds
 from gossipnode.node.repair.schedule import SCHEDULE_JITTER_MAX_SECONDS, Schedule
 from tests.node.support import NOW, SECOND, make_local
 
@@ -129,6 +129,45 @@ async def test_the_replicas_are_told_of_a_round_that_ended_well(
         assert watch.now().outcome is not None
         assert made.told == told
         assert made.known == ([(SHARD, "a")] if told else [])
+
+
+async def end_incomplete(made: Started, round_id: str) -> None:
+    """The first holder reports that the other replica is down."""
+    hop = Hop("a", "b", HopEnd.SKIPPED, "down")
+    made.origin.report(Report(round_id, SHARD, "a", 0, (hop,), Ended(EndRound.NO_SUCCESSOR)))
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_scheduled_round_that_left_somebody_out_is_repeated_a_few_times(
+    autojump_clock: object,
+) -> None:
+    async with started(make_local()) as made:
+        made.rounds.start(SHARD, Cause.SCHEDULED)
+        for tried in range(REPEATS_MAX + 1):
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(made.held) == tried + 1
+            assert made.held[-1].cause is Cause.SCHEDULED
+            await end_incomplete(made, f"r{tried + 1}")
+            await trio.sleep(SILENCE_MAX_SECONDS)
+            assert len(made.held) == tried + 1, "not at once"
+            await trio.sleep(REPEAT_SECONDS)
+        await trio.sleep(10 * REPEAT_SECONDS)
+        assert len(made.held) == REPEATS_MAX + 1
+
+
+async def test_a_round_that_was_asked_for_is_not_repeated_nor_one_while_the_node_stops(
+    autojump_clock: object,
+) -> None:
+    async with started(make_local()) as made:
+        made.rounds.start(SHARD, Cause.ASKED)
+        await trio.testing.wait_all_tasks_blocked()
+        await end_incomplete(made, "r1")
+        made.rounds.start(SHARD, Cause.SCHEDULED)
+        await trio.testing.wait_all_tasks_blocked()
+        await end_incomplete(made, "r2")
+        made.rounds.stop()
+        await trio.sleep(10 * REPEAT_SECONDS)
+        assert len(made.held) == 2
 
 
 def running_clock() -> int:

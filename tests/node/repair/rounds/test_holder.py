@@ -19,7 +19,7 @@ from gossipnode.core.ring.round import (
 )
 from gossipnode.core.ring.turn import BUSY_RETRIES, Cause, HopEnd
 from gossipnode.node.repair.holder import SIGN_OF_LIFE_SECONDS
-from tests.node.repair.ring_peers import SHARD, FakePeers, RunningHolder, message, settled
+from tests.node.repair.rounds.ring_peers import SHARD, FakePeers, RunningHolder, message, settled
 
 
 async def test_a_holder_repairs_with_its_successor_and_hands_the_message_on() -> None:
