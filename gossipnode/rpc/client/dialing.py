@@ -4,6 +4,7 @@ There is one dial at a time, and it runs in the channel's nursery: a caller that
 dial for which other callers wait.
 """
 
+import logging
 import math
 import os
 import random
@@ -51,6 +52,8 @@ class Dialer:
         self._current: ClientConnection | None = None
         self._dialled: trio.Event | None = None
         self._failure: RpcError | None = None
+        self._told: str | None = None
+        """The failure that the log tells of; None since it was reached last."""
         self._failures = 0
         self._dial_at = -math.inf
 
@@ -159,8 +162,12 @@ class Dialer:
     def _use(self, connection: ClientConnection) -> None:
         self._current = connection
         self._failure = None
+        self._told = None
 
     def _failed(self, error: RpcError) -> None:
+        # The first of several failures for one reason is told: a peer may be away for days.
+        again = self._told == error.message
+        self._told = error.message
         self._failure = error
         self._failures += 1
         limits = self._limits
@@ -168,7 +175,7 @@ class Dialer:
             self._failures, limits.backoff_min_seconds, limits.backoff_max_seconds, self._rng
         )
         self._dial_at = trio.current_time() + pause
-        log.info("%s; next attempt in %.1f s", error.message, pause)
+        log.log(logging.DEBUG if again else logging.INFO, "%s; next attempt in %.1f s", error.message, pause)
 
     def _connection_ended(self, connection: ClientConnection, lasted_seconds: float) -> None:
         """Count a connection that the peer closed at once as a failed dial: the peer is not ready yet."""

@@ -1,5 +1,6 @@
 """A channel's connection: dialling, backoff, readiness, and reconnecting."""
 
+import logging
 import random
 from itertools import pairwise
 
@@ -109,3 +110,19 @@ async def test_reconnects_after_a_lost_connection():
         await trio.testing.wait_all_tasks_blocked()
         assert await channel.unary(UNARY, b"2", timeout=5) == b"2"
         assert wire.dials == 2
+
+
+async def test_a_peer_that_stays_away_is_told_of_once(autojump_clock, caplog):
+    caplog.set_level(logging.INFO, "gossipnode.rpc")
+    async with wired() as wire, wire.channel() as channel:
+        wire.refuse = True
+        for _ in range(2):
+            for _ in range(20):
+                assert await status_of(channel.unary(UNARY, b"x", timeout=5)) is Status.UNAVAILABLE
+                await trio.sleep(10)
+            wire.refuse = False
+            await trio.sleep(100)
+            assert await channel.unary(UNARY, b"x", timeout=5) == b"x"
+            wire.refuse = True
+            await wire.cut()
+    assert caplog.text.count("node-b cannot be reached: connection refused") == 2
