@@ -22,7 +22,7 @@ from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.query.index_key import IndexKind
-from gossipnode.store.interface import IndexHit, IndexState, ShardCounts
+from gossipnode.store.interface import IndexHit, IndexState, RecordDamagedError, ShardCounts
 from gossipnode.store.sqlite import indexes as sqlite_indexes
 from gossipnode.store.sqlite.tables import drop as sqlite_drop
 from gossipnode.store.sqlite.tables import index_table
@@ -154,7 +154,13 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(shard=shards, asked=st.lists(entities, max_size=9))
     def read(self, shard: ShardId, asked: list[Entity]) -> None:
         expected = [self.model.get((shard, entity)) for entity in asked]
-        assert self.loop.run(lambda: self.handle.store.read(shard, asked)) == expected
+        store = self.handle.store
+        assert self.loop.run(lambda: store.read(shard, asked, skip_damaged=True)) == expected
+        if any((shard, entity) in self.aside for entity in asked):
+            with pytest.raises(RecordDamagedError):
+                self.loop.run(lambda: store.read(shard, asked))
+        else:
+            assert self.loop.run(lambda: store.read(shard, asked)) == expected
 
     @rule(shard=shards, entity=entities, limit=st.integers(1, 5))
     def leaves(self, shard: ShardId, entity: Entity, limit: int) -> None:

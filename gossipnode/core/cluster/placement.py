@@ -196,17 +196,6 @@ class Placement:
         """
         if level is AckLevel.LOCAL:
             raise ValueError("local asks no other replica, and so has no quorum")
-        known = self._known_quorums.get((level, reading))
-        if known is None:
-            known = self._known_quorums[level, reading] = self._quorums(level, reading=reading)
-        return known
-
-    @cached_property
-    def _known_quorums(self) -> dict[tuple[AckLevel, bool], tuple[Quorum, ...]]:
-        """Those that were asked for: each request asks for them again."""
-        return {}
-
-    def _quorums(self, level: AckLevel, *, reading: bool) -> tuple[Quorum, ...]:
         if level is AckLevel.ONE:
             return (Quorum(frozenset((self.sources if reading else ()) or self.holders), 1),)
         coming = Quorum(frozenset(self.coming), _needed(level, self.replicas))
