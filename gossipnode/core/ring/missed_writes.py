@@ -99,5 +99,5 @@ class MissedWrites:
         missed.pause = min(2 * missed.pause, TRY_PAUSE_MAX_SECONDS)
 
     def forget(self, replica: str, shard: ShardId) -> None:
-        """The replica is none of this shard any more."""
+        """The replica no longer holds this shard."""
         self._missed.pop((replica, shard), None)

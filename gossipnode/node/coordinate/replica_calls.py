@@ -73,7 +73,7 @@ class ReplicaCall:
         self.damaged: set[str] = set()
         """Replicas that hold a record damaged."""
         self.absent: list[str] = []
-        """Replicas that were not there, or did not answer in time."""
+        """Replicas that were not there, did not answer in time, or refused."""
         self.under_way = 0
         """How many replicas have neither answered nor failed."""
         self._take = take
@@ -248,6 +248,7 @@ class ReplicaCalls:
                     asked.damaged.add(peer.name)
                 if answer.clock:
                     self.clock_watch.refused(peer.name, answer.clock)
+                asked.absent.append(peer.name)  # it may be full, or see other members: it lacks the write
                 asked.failed(peer.name, answer.message or str(answer), other_view=answer.other_view)
             elif isinstance(answer, RpcError):
                 peer.request_failed(answer)

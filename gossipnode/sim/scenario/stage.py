@@ -18,8 +18,8 @@ from gossipnode.sim.world.machines import ASKED_TO, ClusterPlan, Machine, Machin
 from gossipnode.sim.world.scheduler import Scheduler
 from gossipnode.sim.world.sim_disk import DiskCopy
 
-FORGOTTEN = "the cluster has forgotten"
-"""In the reason of a node that stops because it is a member no more."""
+NO_MEMBER = ("the cluster has forgotten", "another data directory is the member")
+"""How the reason begins for which a node stops that is no longer a member."""
 
 OUTSIDE = "network"
 """The lane of what happens between machines."""
@@ -182,7 +182,7 @@ class Stage:
             self.defect(machine.host, f"the node has died: {ended.error!r}")
         expected = machine.may_end or ended.reason == ASKED_TO
         history.ended_nodes.append(
-            NodeEnded(self.now, machine.host, ended.reason, expected, FORGOTTEN in ended.reason)
+            NodeEnded(self.now, machine.host, ended.reason, expected, ended.reason.startswith(NO_MEMBER))
         )
         self.tell(machine.host, f"has ended: {ended.reason}", "event" if expected else "error")
 

@@ -111,7 +111,7 @@ async def _twin(stage: Stage, words: Words) -> Iterable[str]:
         for other in stage.machines.of_name(machine.node_name):
             other.twin = other is not twin
             if other.twin and not other.running:
-                # Nobody starts it again, and whoever asks there has to ask the new one.
+                # Nobody starts it again. Clients have to ask the new one.
                 stage.history.ended_nodes.append(
                     NodeEnded(stage.now, other.host, f"replaced by {new}", expected=True, forgotten=True)
                 )

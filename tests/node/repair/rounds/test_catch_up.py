@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.ring.missed_writes import MissedWrites
+from gossipnode.core.ring.missed_writes import TRY_PAUSE_MAX_SECONDS, MissedWrites
 from gossipnode.sim import Cluster, running
 from tests.records import prop
 
@@ -104,3 +104,16 @@ async def test_a_group_that_was_deleted_is_forgotten(autojump_clock: object) -> 
         assert missed_at(cluster, "a").count("b", ShardId("gone", 0)) == 0
         assert missed_at(cluster, "a").count("stranger", SHARD) == 0
         assert missed_at(cluster, "a").count("c", SHARD) == 3
+
+
+async def test_a_replica_whose_disk_was_full_is_made_equal_once_it_has_room(autojump_clock: object) -> None:
+    cluster = Cluster()
+    async with running(cluster):
+        cluster.stores["c"].set_full(True)
+        await write(cluster, "a", 3, x=1)
+        await trio.sleep(10)
+        assert await keys_of(cluster, "c") == 0
+        cluster.stores["c"].set_full(False)
+        await trio.sleep(TRY_PAUSE_MAX_SECONDS + 5)
+        assert await keys_of(cluster, "c") == 3
+        assert len(missed_at(cluster, "a")) == 0
