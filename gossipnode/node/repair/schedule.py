@@ -18,6 +18,11 @@ CLOCK_LOOK_SECONDS = 600.0
 """The scheduler looks at the wall clock at least this often: it may be set while we sleep."""
 
 
+SET_BACK_REPEATS_NOTHING = timedelta(days=1)
+"""A clock that is set back by up to this repeats no time. One that was further ahead was wrong: what it made
+due says nothing, and the next time is the next one from now."""
+
+
 class Schedule:
     """A cron expression, in UTC."""
 
@@ -53,7 +58,7 @@ async def run_schedule(
     """Call `start` at every time of the schedule, each time late by chance. Runs until cancelled.
 
     When the clock is set forward past several times, `start` is called once for all of them. When it is set
-    back, no time is repeated.
+    back, no time is repeated, except as `SET_BACK_REPEATS_NOTHING` says.
     """
     log = structlog.get_logger("gossipnode.schedule")
     due = schedule.next_after(utc(wall_clock()))
@@ -64,15 +69,18 @@ async def run_schedule(
         )
         late = due + timedelta(seconds=jitter)
         log.debug("next scheduled round", at=late.isoformat(timespec="seconds"))
-        await _until(late, wall_clock)
-        await start()
-        due = schedule.next_after(max(due, utc(wall_clock())))
-
-
-async def _until(moment: datetime, wall_clock: Callable[[], int]) -> None:
-    while True:
-        left = (moment - utc(wall_clock())).total_seconds()
-        if left <= 0:
-            return
-        # The wall clock may be set while we sleep, and no event tells of that.
-        await trio.sleep(min(left, CLOCK_LOOK_SECONDS))
+        while (now := utc(wall_clock())) < late:
+            next_now = schedule.next_after(now)
+            if due - next_now > SET_BACK_REPEATS_NOTHING:
+                log.warning(
+                    "the clock was set back: rounds start by what it says now",
+                    instead_of=due.isoformat(timespec="seconds"),
+                    at=next_now.isoformat(timespec="seconds"),
+                )
+                due = next_now
+                break
+            # The wall clock may be set while we sleep, and no event tells of that.
+            await trio.sleep(min((late - now).total_seconds(), CLOCK_LOOK_SECONDS))
+        else:
+            await start()
+            due = schedule.next_after(max(due, utc(wall_clock())))

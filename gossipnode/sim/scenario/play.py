@@ -15,7 +15,8 @@ FORMING_SECONDS = 5.0
 async def play(stage: Stage) -> None:
     """Start the nodes of the configuration, let them form a cluster, and do every step.
 
-    What is not as expected is in `problems`.
+    When what came before took longer than a step's time, it and the timed steps after it come as much later:
+    they keep their order and their distance. What is not as expected is in `problems`.
 
     Raises:
         ScenarioError: a step cannot be done, such as one that names a machine that does not exist.
@@ -26,14 +27,16 @@ async def play(stage: Stage) -> None:
     await _formed(stage)
     stage.begin_periods()
     async with trio.open_nursery() as beside:
-        last = 0.0
+        last = late = 0.0
         for step in stage.scenario.steps:
             if step.at is None:
                 await trio.sleep_until(max(last, stage.now))
                 await _do(stage, step)
+                late = 0.0
             else:
-                last = max(last, step.at)
-                beside.start_soon(_do_at, stage, step, step.at)
+                late = max(late, stage.now - step.at)
+                last = max(last, step.at + late)
+                beside.start_soon(_do_at, stage, step, step.at + late)
 
 
 async def _formed(stage: Stage) -> None:

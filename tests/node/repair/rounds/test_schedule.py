@@ -120,6 +120,23 @@ async def test_a_clock_set_back_repeats_nothing(autojump_clock: object) -> None:
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("ahead", [timedelta(days=3650), timedelta(days=3)])
+async def test_a_clock_that_was_far_ahead_stops_no_later_round(
+    ahead: timedelta, autojump_clock: object
+) -> None:
+    clock = SettableClock()
+    async with trio.open_nursery() as nursery:
+        found = await starts(nursery, "0 2 * * *", clock)
+        await trio.sleep(60)
+        clock.offset_seconds = ahead.total_seconds()
+        await trio.sleep(3600)
+        clock.offset_seconds = 0
+        found.clear()
+        await trio.sleep(3 * 24 * 3600)
+        assert [moment.day - utc(MIDNIGHT).day for moment in found] in ([0, 1, 2], [1, 2])
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_clock_set_back_at_the_very_start_of_a_round_repeats_nothing(autojump_clock: object) -> None:
     clock = SettableClock()
 
