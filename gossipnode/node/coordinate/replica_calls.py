@@ -72,8 +72,8 @@ class ReplicaCall:
         """Replicas that have no room left."""
         self.damaged: set[str] = set()
         """Replicas that hold a record damaged."""
-        self.absent: list[str] = []
-        """Replicas that were not there, did not answer in time, or refused."""
+        self.lacking: list[str] = []
+        """Replicas that may lack the write: they were not there, did not answer in time, or refused it."""
         self.under_way = 0
         """How many replicas have neither answered nor failed."""
         self._take = take
@@ -210,12 +210,12 @@ class ReplicaCalls:
     def _remember_who_misses(self, asked: ReplicaCall, shard: ShardId) -> None:
         """Have it told which replicas do not take a write: those left out, and those that will fail."""
         peers = self._members.peers
-        asked.absent += [name for name in asked.tally.failures if name in peers and not peers[name].foreign]
+        asked.lacking += [name for name in asked.tally.failures if name in peers and not peers[name].foreign]
         asked.on_all_heard(partial(self._tell_missed, asked, shard))
 
     def _tell_missed(self, asked: ReplicaCall, shard: ShardId) -> None:
         if asked.tally.reached:  # what failed is owed to nobody
-            for name in asked.absent:
+            for name in asked.lacking:
                 self._missed(name, shard)
 
     async def _ask_own(self, asked: ReplicaCall, request: ReplicaRequest) -> None:
@@ -248,11 +248,11 @@ class ReplicaCalls:
                     asked.damaged.add(peer.name)
                 if answer.clock:
                     self.clock_watch.refused(peer.name, answer.clock)
-                asked.absent.append(peer.name)  # it may be full, or see other members: it lacks the write
+                asked.lacking.append(peer.name)  # its disk may be full, or it sees other members
                 asked.failed(peer.name, answer.message or str(answer), other_view=answer.other_view)
             elif isinstance(answer, RpcError):
                 peer.request_failed(answer)
-                asked.absent.append(peer.name)
+                asked.lacking.append(peer.name)
                 asked.failed(peer.name, answer.message or str(answer))
             else:
                 peer.answered()

@@ -17,10 +17,10 @@ SCHEDULE_JITTER_MAX_SECONDS = 300.0
 CLOCK_LOOK_SECONDS = 600.0
 """The scheduler looks at the wall clock at least this often: it may be set while we sleep."""
 
-
-SET_BACK_REPEATS_NOTHING = timedelta(days=1)
-"""A clock that is set back by up to this repeats no time. One that was further ahead was wrong: what it made
-due says nothing, and the next time is the next one from now."""
+SET_BACK_INTERVALS = 2
+SET_BACK_MAX = timedelta(days=1)
+"""A clock that is set back by up to so many intervals, and by no more than this, repeats no time. One that
+was further ahead was wrong: what it made due says nothing, and the next time is the next one from now."""
 
 
 class Schedule:
@@ -33,6 +33,12 @@ class Schedule:
     def next_after(self, moment: datetime) -> datetime:
         """The first time after `moment`."""
         return next(CronSim(self._expression, moment))
+
+    def still_due(self, due: datetime, now: datetime) -> datetime:
+        """`due`, or the next time from `now` if the clock that made it due was set back too far."""
+        from_now = self.next_after(now)
+        intervals = timedelta(seconds=SET_BACK_INTERVALS * self.interval_seconds(now))
+        return from_now if due - from_now > min(SET_BACK_MAX, intervals) else due
 
     def interval_seconds(self, moment: datetime) -> float:
         """The seconds between the next two starts after `moment`."""
@@ -58,7 +64,7 @@ async def run_schedule(
     """Call `start` at every time of the schedule, each time late by chance. Runs until cancelled.
 
     When the clock is set forward past several times, `start` is called once for all of them. When it is set
-    back, no time is repeated, except as `SET_BACK_REPEATS_NOTHING` says.
+    back, no time is repeated, except as `SET_BACK_MAX` says.
     """
     log = structlog.get_logger("gossipnode.schedule")
     due = schedule.next_after(utc(wall_clock()))
@@ -69,18 +75,25 @@ async def run_schedule(
         )
         late = due + timedelta(seconds=jitter)
         log.debug("next scheduled round", at=late.isoformat(timespec="seconds"))
-        while (now := utc(wall_clock())) < late:
-            next_now = schedule.next_after(now)
-            if due - next_now > SET_BACK_REPEATS_NOTHING:
-                log.warning(
-                    "the clock was set back: rounds start by what it says now",
-                    instead_of=due.isoformat(timespec="seconds"),
-                    at=next_now.isoformat(timespec="seconds"),
-                )
-                due = next_now
-                break
-            # The wall clock may be set while we sleep, and no event tells of that.
-            await trio.sleep(min((late - now).total_seconds(), CLOCK_LOOK_SECONDS))
-        else:
+        still_due = await _wait(schedule, due, late, wall_clock)
+        if still_due == due:
             await start()
             due = schedule.next_after(max(due, utc(wall_clock())))
+        else:
+            log.warning(
+                "the clock was set back: rounds start by what it says now",
+                instead_of=due.isoformat(timespec="seconds"),
+                at=still_due.isoformat(timespec="seconds"),
+            )
+            due = still_due
+
+
+async def _wait(schedule: Schedule, due: datetime, late: datetime, wall_clock: Callable[[], int]) -> datetime:
+    """Wait until `late`, or until another time than `due` is due. Gives the time that is due."""
+    while (now := utc(wall_clock())) < late:
+        still_due = schedule.still_due(due, now)
+        if still_due != due:
+            return still_due
+        # The wall clock may be set while we sleep, and no event tells of that.
+        await trio.sleep(min((late - now).total_seconds(), CLOCK_LOOK_SECONDS))
+    return due

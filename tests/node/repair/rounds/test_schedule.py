@@ -133,7 +133,20 @@ async def test_a_clock_that_was_far_ahead_stops_no_later_round(
         clock.offset_seconds = 0
         found.clear()
         await trio.sleep(3 * 24 * 3600)
-        assert [moment.day - utc(MIDNIGHT).day for moment in found] in ([0, 1, 2], [1, 2])
+        assert [(moment - utc(MIDNIGHT)).days for moment in found] == [0, 1, 2]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_clock_that_was_hours_ahead_stops_no_round_of_every_half_hour(autojump_clock: object) -> None:
+    clock = SettableClock()
+    clock.offset_seconds = 5 * 3600
+    async with trio.open_nursery() as nursery:
+        found = await starts(nursery, "*/30 * * * *", clock)
+        await trio.sleep(3660)
+        clock.offset_seconds = 0
+        found.clear()
+        await trio.sleep(2 * 3600 - 120)  # to 02:59
+        assert [(moment - utc(MIDNIGHT)).seconds // 1800 for moment in found] == [3, 4, 5]
         nursery.cancel_scope.cancel()
 
 
