@@ -24,6 +24,9 @@ from typing import TypeAlias
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.session.messages import ClientMessage, ServerMessage
 
+EXAMPLE_MAX_CHARACTERS = 128
+"""What is kept of the key of a record that was left out, so that an operator can look for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Send:
@@ -104,8 +107,19 @@ class SessionCounts:
     skipped: int = 0
     reasons: dict[str, int] = field(default_factory=dict[str, int])
     """Why records were left out: one of a few fixed texts, and how often it applied."""
+    examples: dict[str, str] = field(default_factory=dict[str, str])
+    """The key of the first record that was left out for a reason, where a key was given."""
 
-    def skip(self, reason: str, records: int = 1) -> None:
-        """Count records that this session leaves out."""
+    def skip(self, reason: str, records: int = 1, *, such_as: str = "") -> None:
+        """Count records that this session leaves out. `such_as` is the key of one of them."""
         self.skipped += records
         self.reasons[reason] = self.reasons.get(reason, 0) + records
+        if such_as:
+            self.examples.setdefault(reason, such_as[:EXAMPLE_MAX_CHARACTERS])
+
+    def reasons_text(self) -> str:
+        """`1 never given by the peer, such as sw/n/a, 2 not storable`."""
+        return ", ".join(
+            f"{count} {why}, such as {self.examples[why]}" if why in self.examples else f"{count} {why}"
+            for why, count in sorted(self.reasons.items())
+        )

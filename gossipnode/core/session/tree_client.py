@@ -15,6 +15,7 @@ from gossipnode.core.model.errors import InvalidEntityError, SessionViolationErr
 from gossipnode.core.model.limits import PEER_STAMP_MAX_NANOSECONDS, SLOT_COUNT
 from gossipnode.core.model.property import Entity, Record, ShardId, parse_entity
 from gossipnode.core.model.write_result import WriteOutcome
+from gossipnode.core.session.asked import AskedRecords
 from gossipnode.core.session.commands import (
     Command,
     FetchRecords,
@@ -111,6 +112,7 @@ class TreeClient:
         self._intake = Intake({shard.group: shards}, shard=shard, stamp_max=stamp_max)
         self.counts = self._intake.counts
         self._owed = OwedLane()
+        self._asked = AskedRecords()
         self._pages: deque[DifferSummary] = deque()
         self._page: Sequence[PageLeaf] | None = None
         self._page_at = 0
@@ -138,6 +140,7 @@ class TreeClient:
         elif isinstance(message, DifferSummary):
             self._page_received(message)
         else:
+            self._asked.given(message.record)
             self._intake.take(message.record, message.answer_to)
 
     def peer_ended(self) -> None:
@@ -224,6 +227,7 @@ class TreeClient:
             return HalfClose()
         if self._phase is _ClientPhase.OVER and self._intake.durable and not self._finished:
             self._finished = True
+            self._asked.count_unanswered(self.counts)
             return Finish(self._end)
         return None
 
@@ -322,6 +326,7 @@ class TreeClient:
             return None
         if not own.leaves or entity < own.leaves[0].entity:
             self._missing.append(theirs.entity)
+            self._asked.ask(theirs.entity)
             self._page_at += 1
         elif own.leaves[0].entity < entity:
             self._sync.append(own.leaves.popleft().entity)

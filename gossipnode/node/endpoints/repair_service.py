@@ -24,7 +24,7 @@ from gossipnode.node.peers.callers import caller_of
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.repair.repair_stream import REPAIR_BATCH_MESSAGES, RepairStream
 from gossipnode.node.repair.session_slots import Purpose, SessionSlots
-from gossipnode.node.repair.sessions import SessionBounds, reasons_text
+from gossipnode.node.repair.sessions import SessionBounds
 from gossipnode.node.repair.shard_store import CallerView, ShardStore
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
@@ -120,7 +120,7 @@ class RepairService:
                 sent=session.counts.sent,
                 received=session.counts.received,
                 skipped=session.counts.skipped,
-                reason=reasons_text(session.counts.reasons),
+                reason=session.counts.reasons_text(),
                 seconds=round(trio.current_time() - began, 3),
             )
 

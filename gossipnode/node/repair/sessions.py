@@ -94,7 +94,7 @@ class Sessions:
         end, reason = await run.outcome()
         counts = run.counts
         if not reason and counts.skipped:
-            reason = f"left out: {reasons_text(counts.reasons)}"
+            reason = f"left out: {counts.reasons_text()}"
         return Hop(
             self._members.own_name,
             peer.name,
@@ -218,8 +218,3 @@ async def _take_end(stream: ClientStream[ClientMessage, ServerMessage]) -> None:
         except RpcError:
             # The session is over: a foreign peer without a tree ends it with an error.
             return
-
-
-def reasons_text(reasons: Mapping[str, int]) -> str:
-    """`2 not storable, 1 of another group or shard`."""
-    return ", ".join(f"{count} {why}" for why, count in sorted(reasons.items()))

@@ -6,7 +6,7 @@ from gossipnode.core.model import limits
 from gossipnode.core.model.limits import ID_MAX_BYTES, PROPERTY_MAX_BYTES
 from gossipnode.core.ring import admission, missed_writes, turn
 from gossipnode.core.ring.round import LATE_REPORT_SECONDS, SILENCE_MAX_SECONDS
-from gossipnode.core.session import lanes, tree_client, tree_server
+from gossipnode.core.session import asked, commands, lanes, tree_client, tree_server
 from gossipnode.core.session.lanes import (
     READ_BATCH_RECORDS,
     UNWRITTEN_MAX_BYTES,
@@ -37,6 +37,8 @@ BOUNDS: dict[str, float] = {
     "OWED_MAX_BYTES": 8 << 20,
     "OWED_KEY_OVERHEAD_BYTES": 200,
     "ANSWERED_MAX_ENTITIES": 65_536,
+    "ASKED_NAMES_MAX": 1024,
+    "EXAMPLE_MAX_CHARACTERS": 128,
     "PENDING_PAGES_MAX": 4,
     "MERGE_STEP_LEAVES": 512,
     "RING_MAX_NODES": 1024,
@@ -55,7 +57,8 @@ BOUNDS: dict[str, float] = {
 
 def test_every_bound_is_as_decided() -> None:
     found: dict[str, float] = {}
-    for module in (admission, lanes, limits, missed_writes, tree_client, tree_server, turn):
+    modules = (admission, asked, commands, lanes, limits, missed_writes, tree_client, tree_server, turn)
+    for module in modules:
         found |= {name: value for name, value in vars(module).items() if name.isupper() and name[0] != "_"}
     assert found == BOUNDS
 

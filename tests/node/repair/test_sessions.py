@@ -16,7 +16,6 @@ from gossipnode.node.repair.sessions import (
     SERVER_END_SECONDS,
     SERVER_SILENCE_SECONDS,
     VERDICT_END_SECONDS,
-    reasons_text,
 )
 from gossipnode.rpc import RpcError, Server, ServerStream, Status
 from gossipnode.wire.services import REPAIR
@@ -211,8 +210,3 @@ async def test_a_defect_becomes_the_outcome_internal() -> None:
         hop = await hop_with(None, node)
     assert (hop.end, hop.reason) == (HopEnd.FAILED, "internal")
     assert [entry["log_level"] for entry in logs] == ["error"]
-
-
-def test_reasons_in_a_few_words() -> None:
-    assert reasons_text({}) == ""
-    assert reasons_text({"b": 1, "a": 20}) == "20 a, 1 b"
