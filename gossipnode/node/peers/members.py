@@ -67,6 +67,10 @@ class Peer:
     """Tells that it has just come, and that its word on our store is missing."""
     news: ChangeEvent = field(default_factory=ChangeEvent)
     """See `Members.news`."""
+    asking: trio.Lock = field(default_factory=trio.Lock)
+    asked_until: float = float("-inf")
+    absent_because: str = ""
+    """Until when nobody asks whether it is there again, and why it was not. See `node.peers.absence`."""
 
     def answered(self) -> None:
         """It has answered just now."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from gossipnode.core.ring.round import Hop, Report
 from gossipnode.core.ring.turn import HopEnd, RoundMessage
 from gossipnode.node.peers import call_metadata
+from gossipnode.node.peers.absence import why_absent
 from gossipnode.node.peers.members import Members
 from gossipnode.node.repair.reports import Reports
 from gossipnode.node.repair.sessions import Sessions
@@ -15,8 +16,8 @@ from gossipnode.rpc import RetryPolicy, RpcError, Status
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.services import PROPAGATION
 
-PROPAGATION_SECONDS = 10.0
-"""How long one call of Propagation may take: it is answered at once, before the work is done."""
+PROPAGATION_SECONDS = 20.0
+"""How long a call of Propagation may take with all its retries: it is answered before the work is done."""
 
 PROPAGATION_ATTEMPTS = 5
 PROPAGATION_RETRY_MIN_SECONDS = 0.5
@@ -45,6 +46,8 @@ class Neighbours:
         member = self._members.peers.get(peer)
         if member is None:
             return Hop(self._members.own_name, peer, HopEnd.SKIPPED, "no member of this cluster")
+        if absent := await why_absent(member):
+            return Hop(self._members.own_name, peer, HopEnd.SKIPPED, absent)
         metadata = {**self._call_metadata(message), call_metadata.HOP: str(message.count + 1)}
         return await self._sessions.compare(member, message.shard, metadata)
 
@@ -57,6 +60,8 @@ class Neighbours:
         member = self._members.peers.get(peer)
         if member is None:
             return "no member of this cluster", False
+        if absent := await why_absent(member):
+            return absent, False
         request = banyandb.PropagationRequest(
             context=banyandb.PropagationContext(
                 nodes=list(message.nodes),
@@ -71,13 +76,15 @@ class Neighbours:
             result = await member.channel.unary_call(
                 PROPAGATION,
                 request,
-                timeout=PROPAGATION_SECONDS * PROPAGATION_ATTEMPTS,
+                timeout=PROPAGATION_SECONDS,
                 metadata=self._call_metadata(message),
                 dial_now=True,
                 retry=_PROPAGATION_RETRY,
             )
         except RpcError as error:
             member.failed(error)
+            if error.status is Status.DEADLINE_EXCEEDED:
+                member.hangs()
             return str(error), False
         member.answered()
         metadata = {**result.initial_metadata, **result.trailing_metadata}
