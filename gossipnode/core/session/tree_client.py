@@ -96,15 +96,18 @@ class TreeClient:
         *,
         page_leaves: int,
         stamp_max: int = PEER_STAMP_MAX_NANOSECONDS,
+        foreign: bool = False,
     ) -> None:
         """Compare `tree`, our own tree of `shard`, with the tree of the server.
 
         The group has `shards` shards. `page_leaves` is how many of our own leaves are read at a time.
-        Records stamped above `stamp_max` are left out.
+        Records stamped above `stamp_max` are left out. A `foreign` server orders versions in its own way: it
+        is asked for its version of a record first, and is sent ours only where ours is the newer one.
         """
         self._shard = shard
         self._tree = tree
         self._page_leaves = page_leaves
+        self._foreign = foreign
         self._phase = _ClientPhase.ROOT
         self._end = SessionEnd.REPAIRED
         self._finished = False
@@ -190,7 +193,7 @@ class TreeClient:
     def written(self, outcomes: Sequence[WriteOutcome]) -> None:
         """Take the outcomes of the last `Write`, in the order of its records."""
         for taken in self._intake.written(outcomes):
-            if taken.answer_to is not AnswerTo.MISSING:
+            if self._foreign or taken.answer_to is not AnswerTo.MISSING:
                 self._answer_back(taken.record.entity)
 
     def _answer_back(self, entity: Entity) -> None:
@@ -327,7 +330,9 @@ class TreeClient:
             self._sync.append(own.leaves.popleft().entity)
         else:
             ours = own.leaves.popleft()
-            if ours.sha != theirs.sha:
+            if ours.sha != theirs.sha and self._foreign:
+                self._missing.append(theirs.entity)
+            elif ours.sha != theirs.sha:
                 self._sync.append(ours.entity)
             self._page_at += 1
         return self._flush()

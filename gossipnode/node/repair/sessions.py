@@ -169,6 +169,7 @@ class _ClientRun:
             tree,
             page_leaves=self._bounds.page_leaves,
             stamp_max=stamp_max(foreign=self._peer.foreign),
+            foreign=self._peer.foreign,
         )
         self.counts = session.counts
         async with self._peer.channel.stream(

@@ -52,8 +52,8 @@ def is_at_home(stored: Record, shelf: Shelf) -> bool:
     )
 
 
-def client_of(shelf: Shelf, *, page_leaves: int = PAGE_LEAVES) -> TreeClient:
-    return TreeClient(shelf.shard, shelf.shards, shelf.tree(), page_leaves=page_leaves)
+def client_of(shelf: Shelf, *, page_leaves: int = PAGE_LEAVES, foreign: bool = False) -> TreeClient:
+    return TreeClient(shelf.shard, shelf.shards, shelf.tree(), page_leaves=page_leaves, foreign=foreign)
 
 
 def server_of(shelf: Shelf, *, page_leaves: int = PAGE_LEAVES) -> TreeServer:

@@ -1,0 +1,43 @@
+"""Whole sessions with a foreign peer, which orders versions of one revision in its own way."""
+
+from __future__ import annotations
+
+import pytest
+
+from gossipnode.core.session.messages import AnswerTo, PropertyAnswer, PropertyMissing, PropertySync
+from tests.core.session.whole.foreign_sides import ForeignShelf, to_foreign
+from tests.core.support import Shelf, record
+
+LIVE = record("x", 5)
+DELETED = record("x", 5, deleted=9)
+NEWER = record("x", 7)
+
+
+def test_a_delete_of_the_peer_that_keeps_the_revision_is_taken() -> None:
+    ours, theirs = Shelf([LIVE]), ForeignShelf([DELETED])
+    to_foreign(ours, theirs)
+    assert [*ours.records.values()] == [*theirs.records.values()] == [DELETED]
+
+
+@pytest.mark.parametrize(("here", "there"), [(DELETED, LIVE), (NEWER, LIVE), (NEWER, DELETED)])
+def test_what_is_newer_here_is_sent_after_it_was_asked_for(here: object, there: object) -> None:
+    ours, theirs = Shelf([here]), ForeignShelf([there])  # type: ignore[list-item]
+    session = to_foreign(ours, theirs)
+    assert [*ours.records.values()] == [*theirs.records.values()] == [here]
+    assert session.client.session.counts.skipped == 0
+    asked = [each for each in session.client_sent if isinstance(each, PropertyMissing | PropertySync)]
+    assert asked == [PropertyMissing("g/n/x"), PropertySync(here)]  # type: ignore[arg-type]
+
+
+def test_what_is_newer_there_is_taken_and_nothing_sent() -> None:
+    ours, theirs = Shelf([LIVE]), ForeignShelf([NEWER])
+    session = to_foreign(ours, theirs)
+    assert [*ours.records.values()] == [*theirs.records.values()] == [NEWER]
+    assert session.records_sent == [PropertyAnswer(AnswerTo.MISSING, NEWER)]
+
+
+def test_what_only_one_side_holds_crosses_once() -> None:
+    ours, theirs = Shelf([record("a", 1)]), ForeignShelf([record("b", 1)])
+    session = to_foreign(ours, theirs)
+    assert ours.records == theirs.records
+    assert len(session.records_sent) == 2

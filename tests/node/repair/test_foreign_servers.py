@@ -1,0 +1,45 @@
+"""Sessions that a node opens with a foreign peer, which are another matter than those between own nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gossipnode.core.model.property import Record
+from gossipnode.core.ring.round import Hop
+from gossipnode.core.session.tree_server import TreeServer
+from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.repair.repair_stream import RepairStream
+from gossipnode.node.repair.shard_store import ShardStore
+from gossipnode.rpc import ServerStream
+from gossipnode.wire.services import REPAIR
+from tests.node.repair.two_nodes import ADDRESSES, MESSAGE, SHARD, NodeA
+from tests.node.support import make_local, memory_store
+from tests.records import record
+
+
+async def holding(*records: Record) -> LocalState:
+    store = memory_store()
+    await store.write([(SHARD, each) for each in records])
+    return make_local(store)
+
+
+async def hop_to_foreign(ours: LocalState, theirs: LocalState) -> Hop:
+    """A session of node a with b, which is named as a foreign member."""
+
+    async def serve(stream: ServerStream[Any, Any]) -> None:
+        session = TreeServer(theirs.shards.groups, page_leaves=10)
+        await RepairStream(stream, session, ShardStore(theirs)).run()
+
+    node = NodeA(ours)
+    async with node.running({REPAIR: serve}) as peers:
+        await node.members.sync({"a": ADDRESSES["a"]})
+        await node.members.sync(ADDRESSES, {"b"})
+        return await peers.repair("b", MESSAGE)
+
+
+async def test_a_record_that_differs_is_asked_for_before_ours_is_sent() -> None:
+    ours = await holding(record("n/x", revision=7, k="new"), record("n/y", revision=2, k="old"))
+    theirs = await holding(record("n/x", revision=3, k="old"), record("n/y", revision=9, k="new"))
+    hop = await hop_to_foreign(ours, theirs)
+    assert (hop.sent, hop.received, hop.skipped) == (1, 2, 0)
+    assert (await ours.store.tree(SHARD)) == (await theirs.store.tree(SHARD))
