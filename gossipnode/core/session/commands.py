@@ -104,8 +104,12 @@ class SessionCounts:
     skipped: int = 0
     reasons: dict[str, int] = field(default_factory=dict[str, int])
     """Why records were left out: one of a few fixed texts, and how often it applied."""
+    named: dict[str, Entity] = field(default_factory=dict[str, Entity])
+    """The first record to which a reason applied, for reasons that name one."""
 
-    def skip(self, reason: str, records: int = 1) -> None:
-        """Count records that this session leaves out."""
+    def skip(self, reason: str, records: int = 1, *, entity: Entity | None = None) -> None:
+        """Count records that this session leaves out. `entity` is one of them."""
         self.skipped += records
         self.reasons[reason] = self.reasons.get(reason, 0) + records
+        if entity is not None:
+            self.named.setdefault(reason, entity)

@@ -26,6 +26,7 @@ from gossipnode.core.session.commands import (
     SessionEnd,
     Write,
 )
+from gossipnode.core.session.foreign_peer import ForeignPeer, is_kept_back
 from gossipnode.core.session.intake import Intake
 from gossipnode.core.session.lanes import READ_BATCH_RECORDS, OwedLane, present
 from gossipnode.core.session.messages import (
@@ -96,7 +97,7 @@ class TreeClient:
         *,
         page_leaves: int,
         stamp_max: int = PEER_STAMP_MAX_NANOSECONDS,
-        foreign: bool = False,
+        foreign: ForeignPeer | None = None,
     ) -> None:
         """Compare `tree`, our own tree of `shard`, with the tree of the server.
 
@@ -193,7 +194,7 @@ class TreeClient:
     def written(self, outcomes: Sequence[WriteOutcome]) -> None:
         """Take the outcomes of the last `Write`, in the order of its records."""
         for taken in self._intake.written(outcomes):
-            if self._foreign or taken.answer_to is not AnswerTo.MISSING:
+            if self._foreign is not None or taken.answer_to is not AnswerTo.MISSING:
                 self._answer_back(taken.record.entity)
 
     def _answer_back(self, entity: Entity) -> None:
@@ -248,7 +249,11 @@ class TreeClient:
 
     def records_read(self, records: Sequence[Record | None]) -> Send | None:
         """Take our own records, asked for by `FetchRecords`; give the command that sends them."""
-        syncs = tuple(PropertySync(record) for record in present(records))
+        syncs = tuple(
+            PropertySync(record)
+            for record in present(records)
+            if not is_kept_back(record, self._foreign, self.counts)
+        )
         self.counts.sent += len(syncs)
         return Send(syncs) if syncs else None
 
@@ -330,7 +335,7 @@ class TreeClient:
             self._sync.append(own.leaves.popleft().entity)
         else:
             ours = own.leaves.popleft()
-            if ours.sha != theirs.sha and self._foreign:
+            if ours.sha != theirs.sha and self._foreign is not None:
                 self._missing.append(theirs.entity)
             elif ours.sha != theirs.sha:
                 self._sync.append(ours.entity)

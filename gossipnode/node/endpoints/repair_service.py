@@ -14,6 +14,7 @@ import trio
 
 from gossipnode.concurrency.memory_room import holding
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.session.foreign_peer import ForeignPeer
 from gossipnode.core.session.lanes import stamp_max
 from gossipnode.core.session.messages import ClientMessage, ServerMessage
 from gossipnode.core.session.tree_server import TreeServer
@@ -28,6 +29,7 @@ from gossipnode.node.repair.sessions import SessionBounds, reasons_text
 from gossipnode.node.repair.shard_store import CallerView, ShardStore
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
+from gossipnode.wire.property.foreign_limits import problem_at_peer
 
 TREE_ROOT_SECONDS = 10.0
 """How long a client may take to send its tree_root. An honest one sends it as it opens the stream."""
@@ -81,10 +83,12 @@ class RepairService:
             self._slots.free(place)
 
     async def _serve(self, stream: _ReadAhead) -> None:
+        foreign = not call_metadata.text(stream.call.metadata, call_metadata.NODE)
         session = TreeServer(
             self._local.shards.groups,
             page_leaves=self._bounds.page_leaves,
-            stamp_max=stamp_max(foreign=not call_metadata.text(stream.call.metadata, call_metadata.NODE)),
+            stamp_max=stamp_max(foreign=foreign),
+            foreign=ForeignPeer(problem_at_peer) if foreign else None,
         )
         log = self._log.bind(
             peer=call_metadata.text(stream.call.metadata, call_metadata.NODE) or stream.call.peer,
@@ -120,7 +124,7 @@ class RepairService:
                 sent=session.counts.sent,
                 received=session.counts.received,
                 skipped=session.counts.skipped,
-                reason=reasons_text(session.counts.reasons),
+                reason=reasons_text(session.counts),
                 seconds=round(trio.current_time() - began, 3),
             )
 

@@ -17,6 +17,7 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import Hop
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.core.session.commands import SessionCounts, SessionEnd
+from gossipnode.core.session.foreign_peer import ForeignPeer
 from gossipnode.core.session.lanes import stamp_max
 from gossipnode.core.session.messages import ClientMessage, ServerMessage
 from gossipnode.core.session.tree_client import TreeClient
@@ -29,6 +30,7 @@ from gossipnode.node.repair.shard_store import ShardStore
 from gossipnode.rpc import ClientStream, RpcError, Status
 from gossipnode.rpc.status import NO_METADATA
 from gossipnode.store.interface import StoreError
+from gossipnode.wire.property.foreign_limits import problem_at_peer
 from gossipnode.wire.services import REPAIR
 
 OWN_TREE_SECONDS = 300.0
@@ -45,6 +47,9 @@ SERVER_END_SECONDS = 300.0
 
 A foreign server rebuilds its tree first, which may take any time: the session's deadline alone bounds it.
 """
+
+NAMED_MAX_CHARACTERS = 120
+"""How much of the key of a record that was left out a hop tells."""
 
 VERDICT_END_SECONDS = 5.0
 """How long it waits for that when the session was over with the verdict on the roots."""
@@ -94,7 +99,7 @@ class Sessions:
         end, reason = await run.outcome()
         counts = run.counts
         if not reason and counts.skipped:
-            reason = f"left out: {reasons_text(counts.reasons)}"
+            reason = f"left out: {reasons_text(counts)}"
         return Hop(
             self._members.own_name,
             peer.name,
@@ -169,7 +174,7 @@ class _ClientRun:
             tree,
             page_leaves=self._bounds.page_leaves,
             stamp_max=stamp_max(foreign=self._peer.foreign),
-            foreign=self._peer.foreign,
+            foreign=ForeignPeer(problem_at_peer) if self._peer.foreign else None,
         )
         self.counts = session.counts
         async with self._peer.channel.stream(
@@ -221,6 +226,11 @@ async def _take_end(stream: ClientStream[ClientMessage, ServerMessage]) -> None:
             return
 
 
-def reasons_text(reasons: Mapping[str, int]) -> str:
-    """`2 not storable, 1 of another group or shard`."""
-    return ", ".join(f"{count} {why}" for why, count in sorted(reasons.items()))
+def reasons_text(counts: SessionCounts) -> str:
+    """`2 not storable (sw/svc/a), 1 of another group or shard`."""
+    return ", ".join(f"{count} {why}{_named(counts, why)}" for why, count in sorted(counts.reasons.items()))
+
+
+def _named(counts: SessionCounts, why: str) -> str:
+    entity = counts.named.get(why)
+    return "" if entity is None else f" ({entity.text[:NAMED_MAX_CHARACTERS]})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gossipnode.core.model.property import Record
+from gossipnode.core.model.tag_value import IntArray
 from gossipnode.core.ring.round import Hop
 from gossipnode.core.session.tree_server import TreeServer
 from gossipnode.node.local.local_state import LocalState
@@ -43,3 +44,12 @@ async def test_a_record_that_differs_is_asked_for_before_ours_is_sent() -> None:
     hop = await hop_to_foreign(ours, theirs)
     assert (hop.sent, hop.received, hop.skipped) == (1, 2, 0)
     assert (await ours.store.tree(SHARD)) == (await theirs.store.tree(SHARD))
+
+
+async def test_a_record_that_would_end_the_peer_is_never_sent() -> None:
+    bad = record("n/bad", revision=7, k=IntArray())
+    ours, theirs = await holding(bad, record("n/x", revision=7)), await holding()
+    hop = await hop_to_foreign(ours, theirs)
+    assert (hop.sent, hop.skipped) == (1, 1)
+    assert hop.reason == "left out: 1 peer cannot store an empty int[] (sw/n/bad)"
+    assert await theirs.store.read(SHARD, [bad.entity]) == [None]

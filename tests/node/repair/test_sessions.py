@@ -10,6 +10,7 @@ import trio
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.turn import HopEnd
+from gossipnode.core.session.commands import SessionCounts
 from gossipnode.core.session.messages import AnswerTo, DifferSummary, PropertyAnswer, RootCompare
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.repair.sessions import (
@@ -29,7 +30,7 @@ from tests.node.repair.two_nodes import (
     verdict_then,
 )
 from tests.node.support import make_local, memory_store
-from tests.records import record
+from tests.records import entity, record
 
 
 async def test_nobody_there_is_skipped_at_once(autojump_clock: object) -> None:
@@ -214,5 +215,9 @@ async def test_a_defect_becomes_the_outcome_internal() -> None:
 
 
 def test_reasons_in_a_few_words() -> None:
-    assert reasons_text({}) == ""
-    assert reasons_text({"b": 1, "a": 20}) == "20 a, 1 b"
+    counts = SessionCounts()
+    assert reasons_text(counts) == ""
+    counts.skip("b", entity=entity("n/1"))
+    counts.skip("b", entity=entity("n/2"))
+    counts.skip("a", 20)
+    assert reasons_text(counts) == "20 a, 2 b (sw/n/1)"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gossipnode.core.model.property import Record
 from gossipnode.core.model.write_result import WriteOutcome
+from gossipnode.core.session.foreign_peer import ForeignPeer
 from tests.core.session.talk import Side, Talk, client_of, server_of
 from tests.core.support import Shelf
 
@@ -30,6 +31,19 @@ class ForeignShelf(Shelf):
         return WriteOutcome.STORED
 
 
+def problem_of(record: Record) -> str:
+    """A foreign peer that cannot store some contents."""
+    return "peer cannot store it" if record.payload.endswith(b"=bad") else ""
+
+
+PEER = ForeignPeer(problem_of)
+
+
 def to_foreign(ours: Shelf, theirs: ForeignShelf) -> Talk:
     """A session that we open with a foreign server, from its beginning to its end."""
-    return Talk(Side(client_of(ours, foreign=True), ours), Side(server_of(theirs), theirs)).run()
+    return Talk(Side(client_of(ours, foreign=PEER), ours), Side(server_of(theirs), theirs)).run()
+
+
+def from_foreign(theirs: ForeignShelf, ours: Shelf) -> Talk:
+    """A session that a foreign client opens with us, from its beginning to its end."""
+    return Talk(Side(client_of(theirs), theirs), Side(server_of(ours, foreign=PEER), ours)).run()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gossipnode.core.model.property import Entity
 from gossipnode.core.session.messages import AnswerTo, PropertyAnswer, PropertyMissing, PropertySync
-from tests.core.session.whole.foreign_sides import ForeignShelf, to_foreign
+from tests.core.session.whole.foreign_sides import ForeignShelf, from_foreign, to_foreign
 from tests.core.support import Shelf, record
 
 LIVE = record("x", 5)
@@ -41,3 +42,12 @@ def test_what_only_one_side_holds_crosses_once() -> None:
     session = to_foreign(ours, theirs)
     assert ours.records == theirs.records
     assert len(session.records_sent) == 2
+
+
+def test_what_the_peer_cannot_store_is_kept_back_and_counted_under_its_name() -> None:
+    ours, theirs = Shelf([record("a", 3), record("b", 3, "bad"), record("c", 3, "bad")]), ForeignShelf()
+    for session in (to_foreign(ours, theirs), from_foreign(theirs, ours)):
+        side = session.client if session.client.shelf is ours else session.server
+        assert list(theirs.records) == [Entity("g", "n", "a")]
+        assert side.session.counts.reasons == {"peer cannot store it": 2}
+        assert side.session.counts.named.keys() == {"peer cannot store it"}
