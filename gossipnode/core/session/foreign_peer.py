@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gossipnode.core.model.property import Record
+from gossipnode.core.model.version import Version
 from gossipnode.core.session.commands import SessionCounts
 
 
@@ -15,6 +16,14 @@ class ForeignPeer:
 
     problem_of: Callable[[Record], str]
     """Why the peer cannot store a record, as a few fixed texts; empty if it can."""
+    purges_before: int = 0
+    """It has purged, or soon will, what was deleted before this time in nanoseconds. Offered to it once more,
+    such a tombstone would cross in every round."""
+
+
+def is_purged_there(version: Version, foreign: ForeignPeer | None) -> bool:
+    """Whether a tombstone that the peer lacks is so old that the peer has purged it."""
+    return foreign is not None and 0 < version.delete_time < foreign.purges_before
 
 
 def is_kept_back(record: Record, foreign: ForeignPeer | None, counts: SessionCounts) -> bool:

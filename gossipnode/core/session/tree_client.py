@@ -26,7 +26,7 @@ from gossipnode.core.session.commands import (
     SessionEnd,
     Write,
 )
-from gossipnode.core.session.foreign_peer import ForeignPeer, is_kept_back
+from gossipnode.core.session.foreign_peer import ForeignPeer, is_kept_back, is_purged_there
 from gossipnode.core.session.intake import Intake
 from gossipnode.core.session.lanes import READ_BATCH_RECORDS, OwedLane, present
 from gossipnode.core.session.messages import (
@@ -332,7 +332,7 @@ class TreeClient:
             self._missing.append(theirs.entity)
             self._page_at += 1
         elif own.leaves[0].entity < entity:
-            self._sync.append(own.leaves.popleft().entity)
+            self._send_lacking(own.leaves.popleft())
         else:
             ours = own.leaves.popleft()
             if ours.sha != theirs.sha and self._foreign is not None:
@@ -362,13 +362,18 @@ class TreeClient:
             if own.must_read():
                 return ReadLeaves(own.slot, own.after, self._page_leaves)
             while own.leaves:
-                self._sync.append(own.leaves.popleft().entity)
+                self._send_lacking(own.leaves.popleft())
                 command = self._flush()
                 if command is not None:
                     return command
             if own.exhausted:
                 self._own = own = None
         return None
+
+    def _send_lacking(self, ours: Leaf) -> None:
+        """Have a record sent that the server lacks."""
+        if not is_purged_there(ours.version, self._foreign):
+            self._sync.append(ours.entity)
 
     def _flush(self, at_least: int = 0) -> Command | None:
         """Send what was collected if it makes a full batch, or with `at_least`, if it has that length."""

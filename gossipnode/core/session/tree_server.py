@@ -24,7 +24,7 @@ from gossipnode.core.session.commands import (
     SessionEnd,
     Write,
 )
-from gossipnode.core.session.foreign_peer import ForeignPeer, is_kept_back
+from gossipnode.core.session.foreign_peer import ForeignPeer, is_kept_back, is_purged_there
 from gossipnode.core.session.intake import Intake
 from gossipnode.core.session.lanes import OwedLane
 from gossipnode.core.session.messages import (
@@ -300,10 +300,15 @@ class TreeServer:
         answers = tuple(
             PropertyAnswer(answer_to, record)
             for (_, answer_to), record in zip(self._answering, records, strict=True)
-            if record is not None and not is_kept_back(record, self._foreign, self.counts)
+            if record is not None and self._may_send(record, answer_to)
         )
         self.counts.sent += len(answers)
         return Send(answers) if answers else None
+
+    def _may_send(self, record: Record, answer_to: AnswerTo) -> bool:
+        if answer_to is AnswerTo.MISSING and is_purged_there(record.version, self._foreign):
+            return False
+        return not is_kept_back(record, self._foreign, self.counts)
 
     def _next_page(self) -> Command:
         if self._mismatch:

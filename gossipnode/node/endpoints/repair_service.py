@@ -14,7 +14,6 @@ import trio
 
 from gossipnode.concurrency.memory_room import holding
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.session.foreign_peer import ForeignPeer
 from gossipnode.core.session.lanes import stamp_max
 from gossipnode.core.session.messages import ClientMessage, ServerMessage
 from gossipnode.core.session.tree_server import TreeServer
@@ -22,6 +21,7 @@ from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.node_state import NodeState
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.callers import caller_of
+from gossipnode.node.peers.foreign_rules import foreign_peer
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.repair.repair_stream import REPAIR_BATCH_MESSAGES, RepairStream
 from gossipnode.node.repair.session_slots import Purpose, SessionSlots
@@ -29,7 +29,6 @@ from gossipnode.node.repair.sessions import SessionBounds, reasons_text
 from gossipnode.node.repair.shard_store import CallerView, ShardStore
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
-from gossipnode.wire.property.foreign_limits import problem_at_peer
 
 TREE_ROOT_SECONDS = 10.0
 """How long a client may take to send its tree_root. An honest one sends it as it opens the stream."""
@@ -88,7 +87,9 @@ class RepairService:
             self._local.shards.groups,
             page_leaves=self._bounds.page_leaves,
             stamp_max=stamp_max(foreign=foreign),
-            foreign=ForeignPeer(problem_at_peer) if foreign else None,
+            foreign=foreign_peer(self._local.clock, self._bounds.foreign_retention_seconds)
+            if foreign
+            else None,
         )
         log = self._log.bind(
             peer=call_metadata.text(stream.call.metadata, call_metadata.NODE) or stream.call.peer,

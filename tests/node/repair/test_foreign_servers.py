@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from gossipnode.config.settings import DEFAULT_FOREIGN_RETENTION_SECONDS
 from gossipnode.core.model.property import Record
 from gossipnode.core.model.tag_value import IntArray
 from gossipnode.core.ring.round import Hop
+from gossipnode.core.session.tree import Leaf
 from gossipnode.core.session.tree_server import TreeServer
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.repair.repair_stream import RepairStream
@@ -14,7 +16,7 @@ from gossipnode.node.repair.shard_store import ShardStore
 from gossipnode.rpc import ServerStream
 from gossipnode.wire.services import REPAIR
 from tests.node.repair.two_nodes import ADDRESSES, MESSAGE, SHARD, NodeA
-from tests.node.support import make_local, memory_store
+from tests.node.support import NOW, make_local, memory_store
 from tests.records import record
 
 
@@ -22,6 +24,10 @@ async def holding(*records: Record) -> LocalState:
     store = memory_store()
     await store.write([(SHARD, each) for each in records])
     return make_local(store)
+
+
+async def leaves_of(local: LocalState, slot: int) -> list[Leaf]:
+    return await local.store.leaves(SHARD, slot, after=None, limit=10)
 
 
 async def hop_to_foreign(ours: LocalState, theirs: LocalState) -> Hop:
@@ -53,3 +59,12 @@ async def test_a_record_that_would_end_the_peer_is_never_sent() -> None:
     assert (hop.sent, hop.skipped) == (1, 1)
     assert hop.reason == "left out: 1 peer cannot store an empty int[] (sw/n/bad)"
     assert await theirs.store.read(SHARD, [bad.entity]) == [None]
+
+
+async def test_tombstones_older_than_a_week_are_not_offered() -> None:
+    old = NOW - DEFAULT_FOREIGN_RETENTION_SECONDS * 1_000_000_000
+    ours = await holding(record("n/old", delete_time=old - 1), record("n/new", delete_time=old))
+    theirs = await holding()
+    hop = await hop_to_foreign(ours, theirs)
+    assert (hop.sent, hop.skipped) == (1, 0)
+    assert [leaf.entity.id for slot in range(32) for leaf in await leaves_of(theirs, slot)] == ["new"]

@@ -36,7 +36,7 @@ def problem_of(record: Record) -> str:
     return "peer cannot store it" if record.payload.endswith(b"=bad") else ""
 
 
-PEER = ForeignPeer(problem_of)
+PEER = ForeignPeer(problem_of, purges_before=1000)
 
 
 def to_foreign(ours: Shelf, theirs: ForeignShelf) -> Talk:

@@ -10,7 +10,7 @@ from tests.core.session.whole.foreign_sides import ForeignShelf, from_foreign, t
 from tests.core.support import Shelf, record
 
 LIVE = record("x", 5)
-DELETED = record("x", 5, deleted=9)
+DELETED = record("x", 5, deleted=1900)
 NEWER = record("x", 7)
 
 
@@ -51,3 +51,21 @@ def test_what_the_peer_cannot_store_is_kept_back_and_counted_under_its_name() ->
         assert list(theirs.records) == [Entity("g", "n", "a")]
         assert side.session.counts.reasons == {"peer cannot store it": 2}
         assert side.session.counts.named.keys() == {"peer cannot store it"}
+
+
+def test_a_tombstone_that_the_peer_has_purged_is_not_offered_again() -> None:
+    ours = Shelf([record("old", 5, deleted=999), record("new", 5, deleted=1000), record("live", 5)])
+    theirs = ForeignShelf()
+    for session in (to_foreign(ours, theirs), from_foreign(theirs, ours)):
+        side = session.client if session.client.shelf is ours else session.server
+        assert {entity.id for entity in theirs.records} == {"new", "live"}
+        assert side.session.counts.skipped == 0
+
+
+def test_an_old_tombstone_still_ends_a_record_that_is_live_there() -> None:
+    ours, theirs = Shelf([record("x", 5, deleted=999)]), ForeignShelf([LIVE])
+    to_foreign(ours, theirs)
+    assert ours.records == theirs.records
+    theirs = ForeignShelf([LIVE])
+    from_foreign(theirs, ours)
+    assert ours.records == theirs.records
