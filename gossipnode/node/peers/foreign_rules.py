@@ -7,6 +7,10 @@ from gossipnode.core.session.foreign_peer import ForeignPeer
 from gossipnode.node.local.clock import Clock
 from gossipnode.wire.property.foreign_limits import problem_at_peer
 
+FOREIGN_MESSAGE_MAX_BYTES = 10 << 20
+"""The largest message of a session with a foreign peer: a record that is too large for us, or a page of the
+leaves of a whole slot. Between own nodes no message is above 4 MiB."""
+
 
 def foreign_peer(clock: Clock, retention_seconds: float) -> ForeignPeer:
     """A foreign peer that purges tombstones `retention_seconds` after the delete."""

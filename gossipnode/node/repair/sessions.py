@@ -24,7 +24,7 @@ from gossipnode.core.session.messages import ClientMessage, ServerMessage
 from gossipnode.core.session.tree_client import TreeClient
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers import call_metadata
-from gossipnode.node.peers.foreign_rules import foreign_peer
+from gossipnode.node.peers.foreign_rules import FOREIGN_MESSAGE_MAX_BYTES, foreign_peer
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.node.refusals.request_errors import ShardGoneError
 from gossipnode.node.repair.repair_stream import RepairStream
@@ -189,6 +189,8 @@ class _ClientRun:
             REPAIR, timeout=self._bounds.deadline_seconds, metadata=self._metadata, dial_now=True
         ) as stream:
             self._stream = stream
+            if self._foreign is not None:
+                stream.take_messages_up_to(FOREIGN_MESSAGE_MAX_BYTES)
             end = await RepairStream(
                 stream,
                 session,
