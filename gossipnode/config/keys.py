@@ -38,6 +38,7 @@ SECTIONS: dict[str, dict[str, Parser]] = {
         "max_sessions": values.whole_number(1, 1024),
         "page_leaves": values.whole_number(1, 100_000),
         "leaf_json": values.one_of("none", "commas"),
+        "foreign_retention": values.duration,
     },
     "tls": {
         "ca": values.existing_file,

@@ -23,6 +23,7 @@ from gossipnode.config.values import Parser, WrongValueError
 from gossipnode.core.access.roles import Roles
 
 DEFAULT_TOMBSTONE_RETENTION_SECONDS = 7 * 24 * 3600
+DEFAULT_FOREIGN_RETENTION_SECONDS = 7 * 24 * 3600
 
 
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +68,8 @@ class RepairSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_sessions: int = 8
     page_leaves: int = 256
     leaf_json: str = "none"
+    foreign_retention_seconds: float = DEFAULT_FOREIGN_RETENTION_SECONDS
+    """How long foreign peers keep a tombstone. What was deleted before is not offered to them."""
 
 
 class GroupSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -295,7 +298,7 @@ def _assemble(sections: _Sections, groups: _Groups) -> Settings:
     return Settings(
         node=NodeSettings(**node),
         cluster=ClusterSettings(**cluster),
-        repair=RepairSettings(**sections["repair"]),
+        repair=RepairSettings(**_in_seconds(sections["repair"], "foreign_retention")),
         groups={name: _group(keys) for name, keys in sorted(groups.items())},
         tls=_tls(sections["tls"]),
         without_effect=tuple(
@@ -305,8 +308,12 @@ def _assemble(sections: _Sections, groups: _Groups) -> Settings:
 
 
 def _group(keys: dict[str, Any]) -> GroupSettings:
-    renamed = {"tombstone_retention": "tombstone_retention_seconds"}
-    return GroupSettings(**{renamed.get(key, key): value for key, value in keys.items()})
+    return GroupSettings(**_in_seconds(keys, "tombstone_retention"))
+
+
+def _in_seconds(keys: dict[str, Any], duration: str) -> dict[str, Any]:
+    """Name a duration of the file, such as "7d", as the number of seconds that it was parsed to."""
+    return {f"{key}_seconds" if key == duration else key: value for key, value in keys.items()}
 
 
 def _other_members(peers: dict[str, Address], node: dict[str, Any]) -> dict[str, Address]:

@@ -38,6 +38,7 @@ session_deadline_seconds = 3600
 max_sessions = 8
 page_leaves = 256
 leaf_json = "commas"
+foreign_retention = "3d"
 [groups.sw]
 shards = 2
 replicas = 3
@@ -64,6 +65,7 @@ def test_the_whole_configuration_of_the_contract(tmp_path: Path) -> None:
     assert settings.repair.session_deadline_seconds == 3600
     assert (settings.repair.max_sessions, settings.repair.page_leaves) == (8, 256)
     assert settings.repair.leaf_json == "commas"
+    assert settings.repair.foreign_retention_seconds == 3 * 24 * 3600
     group = settings.groups["sw"]
     assert (group.shards, group.replicas, group.ack) == (2, 3, "all")
     assert group.indexes == ("status", "zone")
@@ -94,6 +96,7 @@ def test_everything_but_name_and_listen_has_a_default() -> None:
     assert settings.repair.session_deadline_seconds == 3600
     assert (settings.repair.max_sessions, settings.repair.page_leaves) == (8, 256)
     assert settings.repair.leaf_json == "none"
+    assert settings.repair.foreign_retention_seconds == 7 * 24 * 3600
     assert dict(settings.groups) == {}
     assert settings.tls is None
     grouped = load_settings(overrides=MINIMAL | {"groups": ["sw:1:3"]}).groups["sw"]

@@ -27,6 +27,7 @@ from gossipnode.core.session.commands import (
     SessionEnd,
     Write,
 )
+from gossipnode.core.session.foreign_peer import ForeignPeer, is_kept_back, is_purged_there
 from gossipnode.core.session.intake import Intake
 from gossipnode.core.session.lanes import READ_BATCH_RECORDS, OwedLane, present
 from gossipnode.core.session.messages import (
@@ -97,15 +98,18 @@ class TreeClient:
         *,
         page_leaves: int,
         stamp_max: int = PEER_STAMP_MAX_NANOSECONDS,
+        foreign: ForeignPeer | None = None,
     ) -> None:
         """Compare `tree`, our own tree of `shard`, with the tree of the server.
 
         The group has `shards` shards. `page_leaves` is how many of our own leaves are read at a time.
-        Records stamped above `stamp_max` are left out.
+        Records stamped above `stamp_max` are left out. A `foreign` server orders versions in its own way: it
+        is asked for its version of a record first, and is sent ours only where ours is the newer one.
         """
         self._shard = shard
         self._tree = tree
         self._page_leaves = page_leaves
+        self._foreign = foreign
         self._phase = _ClientPhase.ROOT
         self._end = SessionEnd.REPAIRED
         self._finished = False
@@ -193,7 +197,7 @@ class TreeClient:
     def written(self, outcomes: Sequence[WriteOutcome]) -> None:
         """Take the outcomes of the last `Write`, in the order of its records."""
         for taken in self._intake.written(outcomes):
-            if taken.answer_to is not AnswerTo.MISSING:
+            if self._foreign is not None or taken.answer_to is not AnswerTo.MISSING:
                 self._answer_back(taken.record.entity)
 
     def _answer_back(self, entity: Entity) -> None:
@@ -249,7 +253,11 @@ class TreeClient:
 
     def records_read(self, records: Sequence[Record | None]) -> Send | None:
         """Take our own records, asked for by `FetchRecords`; give the command that sends them."""
-        syncs = tuple(PropertySync(record) for record in present(records))
+        syncs = tuple(
+            PropertySync(record)
+            for record in present(records)
+            if not is_kept_back(record, self._foreign, self.counts)
+        )
         self.counts.sent += len(syncs)
         return Send(syncs) if syncs else None
 
@@ -329,10 +337,12 @@ class TreeClient:
             self._asked.ask(theirs.entity)
             self._page_at += 1
         elif own.leaves[0].entity < entity:
-            self._sync.append(own.leaves.popleft().entity)
+            self._send_lacking(own.leaves.popleft())
         else:
             ours = own.leaves.popleft()
-            if ours.sha != theirs.sha:
+            if ours.sha != theirs.sha and self._foreign is not None:
+                self._missing.append(theirs.entity)
+            elif ours.sha != theirs.sha:
                 self._sync.append(ours.entity)
             self._page_at += 1
         return self._flush()
@@ -357,13 +367,18 @@ class TreeClient:
             if own.must_read():
                 return ReadLeaves(own.slot, own.after, self._page_leaves)
             while own.leaves:
-                self._sync.append(own.leaves.popleft().entity)
+                self._send_lacking(own.leaves.popleft())
                 command = self._flush()
                 if command is not None:
                     return command
             if own.exhausted:
                 self._own = own = None
         return None
+
+    def _send_lacking(self, ours: Leaf) -> None:
+        """Have a record sent that the server lacks."""
+        if not is_purged_there(ours.version, self._foreign):
+            self._sync.append(ours.entity)
 
     def _flush(self, at_least: int = 0) -> Command | None:
         """Send what was collected if it makes a full batch, or with `at_least`, if it has that length."""

@@ -24,6 +24,7 @@ from gossipnode.core.session.commands import (
     SessionEnd,
     Write,
 )
+from gossipnode.core.session.foreign_peer import ForeignPeer, is_kept_back, is_purged_there
 from gossipnode.core.session.intake import Intake
 from gossipnode.core.session.lanes import OwedLane
 from gossipnode.core.session.messages import (
@@ -91,15 +92,22 @@ class TreeServer:
     """One tree session, on the server's side. `core.session.commands` says what a caller owes it."""
 
     def __init__(
-        self, shards: dict[str, int], *, page_leaves: int, stamp_max: int = PEER_STAMP_MAX_NANOSECONDS
+        self,
+        shards: dict[str, int],
+        *,
+        page_leaves: int,
+        stamp_max: int = PEER_STAMP_MAX_NANOSECONDS,
+        foreign: ForeignPeer | None = None,
     ) -> None:
         """Serve the groups of `shards`, which maps each to its number of shards.
 
         `page_leaves` is how many leaves a page holds at most. Records stamped above `stamp_max` are left out.
+        `foreign` says what a client that is not ours cannot take.
         """
         self._intake = Intake(shards, stamp_max=stamp_max)
         self.counts = self._intake.counts
         self._page_leaves = page_leaves
+        self._foreign = foreign
         self._phase = _ServerPhase.ROOT
         self._end = SessionEnd.REPAIRED
         self._client_ended = False
@@ -292,10 +300,15 @@ class TreeServer:
         answers = tuple(
             PropertyAnswer(answer_to, record)
             for (_, answer_to), record in zip(self._answering, records, strict=True)
-            if record is not None
+            if record is not None and self._may_send(record, answer_to)
         )
         self.counts.sent += len(answers)
         return Send(answers) if answers else None
+
+    def _may_send(self, record: Record, answer_to: AnswerTo) -> bool:
+        if answer_to is AnswerTo.MISSING and is_purged_there(record.version, self._foreign):
+            return False
+        return not is_kept_back(record, self._foreign, self.counts)
 
     def _next_page(self) -> Command:
         if self._mismatch:

@@ -21,6 +21,7 @@ from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.node_state import NodeState
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.callers import caller_of
+from gossipnode.node.peers.foreign_rules import FOREIGN_MESSAGE_MAX_BYTES, foreign_peer
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.repair.repair_stream import REPAIR_BATCH_MESSAGES, RepairStream
 from gossipnode.node.repair.session_slots import Purpose, SessionSlots
@@ -64,6 +65,8 @@ class RepairService:
         """Serve one tree session; refused at once when all slots are taken, or the caller's share of them."""
         if self._state.stopping.is_set():
             raise RpcError(Status.UNAVAILABLE, "the node is stopping")
+        if _is_foreign(stream.call):
+            stream.take_messages_up_to(FOREIGN_MESSAGE_MAX_BYTES)
         with self._place(stream.call, Purpose.UNSAID):
             first = await _first_messages(stream, min(TREE_ROOT_SECONDS, self._bounds.deadline_seconds))
         with self._place(stream.call, _purpose(stream.call, first)):
@@ -81,10 +84,14 @@ class RepairService:
             self._slots.free(place)
 
     async def _serve(self, stream: _ReadAhead) -> None:
+        foreign = _is_foreign(stream.call)
         session = TreeServer(
             self._local.shards.groups,
             page_leaves=self._bounds.page_leaves,
-            stamp_max=stamp_max(foreign=not call_metadata.text(stream.call.metadata, call_metadata.NODE)),
+            stamp_max=stamp_max(foreign=foreign),
+            foreign=foreign_peer(self._local.clock, self._bounds.foreign_retention_seconds)
+            if foreign
+            else None,
         )
         log = self._log.bind(
             peer=call_metadata.text(stream.call.metadata, call_metadata.NODE) or stream.call.peer,
@@ -123,6 +130,11 @@ class RepairService:
                 reason=session.counts.reasons_text(),
                 seconds=round(trio.current_time() - began, 3),
             )
+
+
+def _is_foreign(call: CallContext) -> bool:
+    """Whether the caller is a peer that is not ours: it does not say who it is."""
+    return not call_metadata.text(call.metadata, call_metadata.NODE)
 
 
 class _ReadAhead:

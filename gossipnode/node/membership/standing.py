@@ -18,7 +18,8 @@ ADDRESSES_REMEMBERED: Final = 1024
 
 async def keep_channels(settings: Settings, cluster: ClusterState, members: Members) -> None:
     """Have a channel to every member of the newest epoch, and to no other node."""
-    await members.sync(addresses(settings, cluster, members))
+    known = settings.cluster if cluster.metadata is None else cluster.metadata
+    await members.sync(addresses(settings, cluster, members), known.foreign)
 
 
 def not_a_member(value: ClusterMetadata, own: Identity) -> str:

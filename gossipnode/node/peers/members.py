@@ -6,7 +6,7 @@ is believed first, then what the epoch says, then what our own configuration doe
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -167,8 +167,11 @@ class Members:
         """Every member, in ring order."""
         return tuple(sorted((self.own_name, *self.peers)))
 
-    async def sync(self, addresses: Mapping[str, Address]) -> None:
-        """Have a channel to each of these members and to no other one. Nothing is dialed before a call."""
+    async def sync(self, addresses: Mapping[str, Address], foreign: Collection[str] = ()) -> None:
+        """Have a channel to each of these members and to no other one. Nothing is dialed before a call.
+
+        Those named in `foreign` count as foreign until their hello says something else.
+        """
         assert self._nursery is not None
         async with self._syncing:
             wanted = {name: address for name, address in addresses.items() if name != self.own_name}
@@ -179,6 +182,7 @@ class Members:
             new = [name for name in wanted if name not in kept]
             for name in new:
                 kept[name] = await self._nursery.start(self._keep, name, wanted[name])
+                kept[name].foreign = name in foreign
             assert self.own_name not in kept
             came_or_went = bool(new) or len(kept) != len(self.peers)
             self.peers = dict(sorted(kept.items()))

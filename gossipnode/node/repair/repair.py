@@ -61,7 +61,9 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
         new_round_id=lambda: f"{world.rng.getrandbits(ROUND_ID_BITS):024x}",
         deadline_seconds=repair.session_deadline_seconds,
     )
-    bounds = SessionBounds(repair.session_deadline_seconds, repair.page_leaves)
+    bounds = SessionBounds(
+        repair.session_deadline_seconds, repair.page_leaves, repair.foreign_retention_seconds
+    )
     sessions = Sessions(local, members, bounds)
     reports = Reports(members, origin)
     neighbours = Neighbours(members, sessions, reports)

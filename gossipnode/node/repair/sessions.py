@@ -12,16 +12,19 @@ from dataclasses import dataclass
 import structlog
 import trio
 
+from gossipnode.config.settings import DEFAULT_FOREIGN_RETENTION_SECONDS
 from gossipnode.core.model.errors import SessionViolationError
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import Hop
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.core.session.commands import SessionCounts, SessionEnd
+from gossipnode.core.session.foreign_peer import ForeignPeer
 from gossipnode.core.session.lanes import stamp_max
 from gossipnode.core.session.messages import ClientMessage, ServerMessage
 from gossipnode.core.session.tree_client import TreeClient
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers import call_metadata
+from gossipnode.node.peers.foreign_rules import FOREIGN_MESSAGE_MAX_BYTES, foreign_peer
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.node.refusals.request_errors import ShardGoneError
 from gossipnode.node.repair.repair_stream import RepairStream
@@ -67,6 +70,8 @@ class SessionBounds:
 
     deadline_seconds: float
     page_leaves: int
+    foreign_retention_seconds: float = DEFAULT_FOREIGN_RETENTION_SECONDS
+    """How long after the delete a foreign peer keeps a tombstone."""
 
 
 class Sessions:
@@ -90,7 +95,10 @@ class Sessions:
             # It was deleted while the session waited for its turn.
             reason = f"there is no group {shard.group!r} any more"
             return Hop(self._members.own_name, peer.name, HopEnd.FAILED, reason)
-        run = _ClientRun(peer, shard, store, group.shards, self._bounds, own_metadata)
+        foreign = None
+        if peer.foreign:
+            foreign = foreign_peer(self._local.clock, self._bounds.foreign_retention_seconds)
+        run = _ClientRun(peer, shard, store, group.shards, self._bounds, own_metadata, foreign)
         end, reason = await run.outcome()
         counts = run.counts
         if not reason and counts.skipped:
@@ -120,6 +128,7 @@ class _ClientRun:
         shards: int,
         bounds: SessionBounds,
         metadata: Mapping[str, str],
+        foreign: ForeignPeer | None,
     ) -> None:
         self.counts = SessionCounts()
         self.bytes_sent = 0
@@ -130,6 +139,7 @@ class _ClientRun:
         self._shards = shards
         self._bounds = bounds
         self._metadata = metadata
+        self._foreign = foreign
         self._stream: ClientStream[ClientMessage, ServerMessage] | None = None
 
     async def outcome(self) -> tuple[HopEnd, str]:
@@ -169,12 +179,15 @@ class _ClientRun:
             tree,
             page_leaves=self._bounds.page_leaves,
             stamp_max=stamp_max(foreign=self._peer.foreign),
+            foreign=self._foreign,
         )
         self.counts = session.counts
         async with self._peer.channel.stream(
             REPAIR, timeout=self._bounds.deadline_seconds, metadata=self._metadata, dial_now=True
         ) as stream:
             self._stream = stream
+            if self._foreign is not None:
+                stream.take_messages_up_to(FOREIGN_MESSAGE_MAX_BYTES)
             end = await RepairStream(
                 stream,
                 session,

@@ -39,6 +39,10 @@ class ClientStream(Generic[Request, Reply]):
         """Message bytes received so far, including the prefix of each message."""
         return self._stream.bytes_received
 
+    def take_messages_up_to(self, max_message_bytes: int) -> None:
+        """Take replies of this size from now on, in place of `Limits.max_message_bytes`."""
+        self._stream.max_message_bytes = max_message_bytes
+
     @property
     def initial_metadata(self) -> Metadata:
         """The metadata of the server's first header block; empty before it came."""

@@ -131,7 +131,7 @@ class Outbound:
         messages: list[bytes] = []
         taken = 0
         if inbound := stream.inbound:
-            largest = self.limits.max_message_bytes
+            largest = stream.max_message_bytes or self.limits.max_message_bytes
             messages, taken = cut_messages(inbound, max_messages, largest, gzip=stream.gzip)
             if taken == len(inbound):
                 stream.inbound = bytearray()

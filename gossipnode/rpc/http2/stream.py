@@ -59,6 +59,7 @@ class Stream:
         "id",
         "inbound",
         "local_ended",
+        "max_message_bytes",
         "promised",
         "reader",
         "receive_window",
@@ -103,6 +104,8 @@ class Stream:
         # Whether a task is in the middle of a message that did not fit at once.
         self.sending = False
         self.scope: Cancellable | None = None
+        # The largest message that its reader takes; None for that of every stream of the connection.
+        self.max_message_bytes: int | None = None
         self.bytes_sent = 0
         self.bytes_received = 0
 

@@ -87,6 +87,10 @@ class ServerStream(Generic[Request, Reply]):
         """Message bytes received so far, including the prefix of each message."""
         return self._stream.bytes_received
 
+    def take_messages_up_to(self, max_message_bytes: int) -> None:
+        """Take requests of this size from now on, in place of `Limits.max_message_bytes`."""
+        self._stream.max_message_bytes = max_message_bytes
+
     async def recv(self) -> Request | None:
         """The next request; None once the client has half-closed.
 

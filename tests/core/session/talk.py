@@ -25,6 +25,7 @@ from gossipnode.core.session.commands import (
     SessionEnd,
     Write,
 )
+from gossipnode.core.session.foreign_peer import ForeignPeer
 from gossipnode.core.session.messages import (
     ClientMessage,
     DifferSummary,
@@ -52,12 +53,16 @@ def is_at_home(stored: Record, shelf: Shelf) -> bool:
     )
 
 
-def client_of(shelf: Shelf, *, page_leaves: int = PAGE_LEAVES) -> TreeClient:
-    return TreeClient(shelf.shard, shelf.shards, shelf.tree(), page_leaves=page_leaves)
+def client_of(
+    shelf: Shelf, *, page_leaves: int = PAGE_LEAVES, foreign: ForeignPeer | None = None
+) -> TreeClient:
+    return TreeClient(shelf.shard, shelf.shards, shelf.tree(), page_leaves=page_leaves, foreign=foreign)
 
 
-def server_of(shelf: Shelf, *, page_leaves: int = PAGE_LEAVES) -> TreeServer:
-    return TreeServer({shelf.shard.group: shelf.shards}, page_leaves=page_leaves)
+def server_of(
+    shelf: Shelf, *, page_leaves: int = PAGE_LEAVES, foreign: ForeignPeer | None = None
+) -> TreeServer:
+    return TreeServer({shelf.shard.group: shelf.shards}, page_leaves=page_leaves, foreign=foreign)
 
 
 Session = TreeClient | TreeServer

@@ -6,10 +6,23 @@ import pytest
 import trio
 import trio.testing
 
-from gossipnode.core.session.messages import RootCompare, TreeRoot, WaitNextDiffer
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.model.tag_value import IntArray
+from gossipnode.core.session.messages import (
+    DifferSummary,
+    PropertyAnswer,
+    PropertyMissing,
+    PropertySync,
+    RootCompare,
+    TreeRoot,
+    TreeSlots,
+    WaitNextDiffer,
+)
+from gossipnode.node.peers import call_metadata
 from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster, running
 from gossipnode.wire.services import REPAIR
+from tests.records import bare_record, prop, record
 
 
 async def test_a_session_out_of_order_ends_with_what_was_expected(autojump_clock: object) -> None:
@@ -59,3 +72,40 @@ async def test_sessions_given_up_in_the_middle_give_their_slots_back(autojump_cl
                 await stream.send(TreeRoot("sw", 0, "another"))
                 assert await stream.recv() == RootCompare(tree_found=True, root_match=False)
             await trio.sleep(0.1)
+
+
+async def test_a_record_of_a_foreign_client_that_is_too_large_is_left_out_alone(
+    autojump_clock: object,
+) -> None:
+    large, small = bare_record("n/a", prop("n/a", k="x" * (5 << 20))), record("n/b")
+    cluster = Cluster()
+    async with running(cluster, "b"), cluster.channel("b") as channel:
+        async with channel.stream(REPAIR, timeout=60) as stream:
+            await stream.send(TreeRoot("sw", 0, "another"))
+            assert await stream.recv() == RootCompare(tree_found=True, root_match=False)
+            await stream.send(TreeSlots(()))
+            await stream.send_batch([PropertySync(large), PropertySync(small)])
+            assert await stream.recv() == DifferSummary(())
+            await stream.send(WaitNextDiffer())
+            await stream.finish()
+        keys = (large.entity, small.entity)
+        assert await cluster.stores["b"].read(ShardId("sw", 0), keys) == [None, small]
+
+
+@pytest.mark.parametrize(("caller", "records"), [({}, 0), ({call_metadata.NODE: "a"}, 1)])
+async def test_a_foreign_client_is_not_given_what_would_end_it(
+    caller: dict[str, str], records: int, autojump_clock: object
+) -> None:
+    cluster = Cluster()
+    async with running(cluster, "b"), cluster.channel("b") as channel:
+        await cluster.put("b", record("n/bad", k=IntArray()))
+        async with channel.stream(REPAIR, timeout=5, metadata=caller) as stream:
+            await stream.send(TreeRoot("sw", 0, "another"))
+            assert await stream.recv() == RootCompare(tree_found=True, root_match=False)
+            await stream.send(TreeSlots(()))
+            assert isinstance(await stream.recv(), DifferSummary)
+            await stream.send_batch([PropertyMissing("sw/n/bad"), WaitNextDiffer()])
+            answers = [await stream.recv()]
+            while isinstance(answers[-1], PropertyAnswer):
+                answers.append(await stream.recv())
+            assert len(answers) == records + 1, "the last page follows the records"

@@ -85,6 +85,12 @@ async def test_members_come_go_and_move() -> None:
     assert opened.dials == 0
 
 
+async def test_a_member_that_is_named_as_foreign_counts_as_foreign_before_its_hello() -> None:
+    async with members_of_b(Opened()) as members:
+        await members.sync({**ADDRESSES, "d": parse_address("d:7400")}, {"d"})
+        assert [name for name, peer in members.peers.items() if peer.foreign] == ["d"]
+
+
 async def test_a_probe_asks_those_not_heard_of_lately(autojump_clock: object) -> None:
     opened = Opened()
     async with trio.open_nursery() as nursery:

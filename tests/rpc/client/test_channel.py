@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 from gossipnode.rpc import Limits, RpcError, Status
-from tests.rpc.methods import FLOW, UNARY, echo
+from tests.rpc.methods import FLOW, UNARY, echo, echo_flow
 from tests.rpc.wired import status_of, wired
 
 
@@ -104,6 +104,29 @@ async def test_largest_message():
                 await narrow.unary(UNARY, b"x" * 101, timeout=5)
             assert caught.value.status is Status.RESOURCE_EXHAUSTED
         assert await channel.unary(UNARY, b"x", timeout=5) == b"x"
+
+
+async def test_a_stream_may_take_larger_messages_than_others():
+    """The windows are smaller than the message, and let all of it in."""
+
+    async def wide(stream) -> None:
+        stream.take_messages_up_to(200_000)
+        await echo_flow(stream)
+
+    limits = Limits(max_message_bytes=10_000, stream_window_bytes=65_535)
+    async with wired({FLOW: wide}, limits=limits) as wire, wire.channel(limits) as channel:
+        async with channel.stream(FLOW, timeout=5) as stream:
+            stream.take_messages_up_to(200_000)
+            await stream.send(b"x" * 200_000)
+            assert await stream.recv() == b"x" * 200_000
+        async with channel.stream(FLOW, timeout=5) as stream:
+            await stream.send(b"x" * 200_000)
+            with pytest.raises(RpcError, match="200000 bytes exceeds the limit of 10000"):
+                await stream.recv()
+        async with channel.stream(FLOW, timeout=5) as stream:
+            stream.take_messages_up_to(200_000)
+            with pytest.raises(RpcError, match="200001 bytes exceeds the limit of 200000"):
+                await stream.send(b"x" * 200_001)
 
 
 async def test_an_error_leaves_the_channel_as_it_is():

@@ -1,0 +1,119 @@
+"""Sessions that a node opens with a foreign peer, which are another matter than those between own nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gossipnode.config.settings import DEFAULT_FOREIGN_RETENTION_SECONDS
+from gossipnode.core.model.property import Record
+from gossipnode.core.model.tag_value import IntArray
+from gossipnode.core.ring.round import Hop
+from gossipnode.core.ring.turn import HopEnd
+from gossipnode.core.session.messages import (
+    AnswerTo,
+    DifferSummary,
+    PageLeaf,
+    PropertyAnswer,
+    RootCompare,
+    ServerMessage,
+)
+from gossipnode.core.session.tree import Leaf
+from gossipnode.core.session.tree_server import TreeServer
+from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.repair.repair_stream import RepairStream
+from gossipnode.node.repair.shard_store import ShardStore
+from gossipnode.rpc import ServerStream
+from gossipnode.wire.services import REPAIR
+from tests.node.repair.two_nodes import ADDRESSES, MESSAGE, SHARD, NodeA, Serve
+from tests.node.support import NOW, make_local, memory_store
+from tests.records import bare_record, prop, record
+
+
+async def holding(*records: Record) -> LocalState:
+    store = memory_store()
+    await store.write([(SHARD, each) for each in records])
+    return make_local(store)
+
+
+async def leaves_of(local: LocalState, slot: int) -> list[Leaf]:
+    return await local.store.leaves(SHARD, slot, after=None, limit=10)
+
+
+async def hop_to_foreign(ours: LocalState, theirs: LocalState) -> Hop:
+    """A session of node a with b, which holds `theirs`."""
+
+    async def serve(stream: ServerStream[Any, Any]) -> None:
+        session = TreeServer(theirs.shards.groups, page_leaves=10)
+        await RepairStream(stream, session, ShardStore(theirs)).run()
+
+    return await hop_to(serve, ours)
+
+
+async def differ_then(stream: ServerStream[Any, Any], *messages: ServerMessage) -> None:
+    """Say that the roots differ, then this, then that there are no more pages."""
+    await stream.recv()
+    await stream.send_batch([RootCompare(tree_found=True, root_match=False), *messages, DifferSummary(())])
+    while await stream.recv_batch(16):
+        pass
+
+
+async def hop_to(serve: Serve, ours: LocalState) -> Hop:
+    """A session of node a with b, which is named as a foreign member."""
+    node = NodeA(ours)
+    async with node.running({REPAIR: serve}) as peers:
+        await node.members.sync({"a": ADDRESSES["a"]})
+        await node.members.sync(ADDRESSES, {"b"})
+        return await peers.repair("b", MESSAGE)
+
+
+async def test_a_record_that_differs_is_asked_for_before_ours_is_sent() -> None:
+    ours = await holding(record("n/x", revision=7, k="new"), record("n/y", revision=2, k="old"))
+    theirs = await holding(record("n/x", revision=3, k="old"), record("n/y", revision=9, k="new"))
+    hop = await hop_to_foreign(ours, theirs)
+    assert (hop.sent, hop.received, hop.skipped) == (1, 2, 0)
+    assert (await ours.store.tree(SHARD)) == (await theirs.store.tree(SHARD))
+
+
+async def test_a_record_that_would_end_the_peer_is_never_sent() -> None:
+    bad = record("n/bad", revision=7, k=IntArray())
+    ours, theirs = await holding(bad, record("n/x", revision=7)), await holding()
+    hop = await hop_to_foreign(ours, theirs)
+    assert (hop.sent, hop.skipped) == (1, 1)
+    assert hop.reason == "left out: 1 peer cannot store an empty int[], such as sw/n/bad"
+    assert await theirs.store.read(SHARD, [bad.entity]) == [None]
+
+
+async def test_tombstones_older_than_a_week_are_not_offered() -> None:
+    old = NOW - DEFAULT_FOREIGN_RETENTION_SECONDS * 1_000_000_000
+    ours = await holding(record("n/old", delete_time=old - 1), record("n/new", delete_time=old))
+    theirs = await holding()
+    hop = await hop_to_foreign(ours, theirs)
+    assert (hop.sent, hop.skipped) == (1, 0)
+    assert [leaf.entity.id for slot in range(32) for leaf in await leaves_of(theirs, slot)] == ["new"]
+
+
+async def test_a_record_that_is_too_large_for_us_is_left_out_alone() -> None:
+    large = bare_record("n/a", prop("n/a", k="x" * (5 << 20)))
+    small = record("n/b", revision=7)
+
+    async def serve(stream: ServerStream[Any, Any]) -> None:
+        await differ_then(
+            stream, PropertyAnswer(AnswerTo.MISSING, large), PropertyAnswer(AnswerTo.MISSING, small)
+        )
+
+    ours = await holding()
+    hop = await hop_to(serve, ours)
+    assert (hop.end, hop.received, hop.reason) == (HopEnd.REPAIRED, 2, "left out: 1 not storable")
+    assert await ours.store.read(SHARD, [small.entity]) == [small]
+
+
+@pytest.mark.slow
+async def test_a_page_may_hold_all_leaves_of_a_large_slot() -> None:
+    leaves = tuple(PageLeaf(3, True, f"sw/n/{number:06}", "0" * 128) for number in range(40_000))
+
+    async def serve(stream: ServerStream[Any, Any]) -> None:
+        await differ_then(stream, DifferSummary(leaves))
+
+    assert (await hop_to(serve, await holding())).end is HopEnd.REPAIRED
