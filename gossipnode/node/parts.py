@@ -96,6 +96,7 @@ class Parts:
             nursery.start_soon(self.local.floors.run)
             nursery.start_soon(self.members.boots.run)
             nursery.start_soon(fill_digests, self.local.store, self.local.writer.written)
+            nursery.start_soon(self.local.item_indexes.make_all)
             task_status.started()
 
 

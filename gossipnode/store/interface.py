@@ -17,6 +17,7 @@ from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.query.index_key import IndexKind, IndexRow
 from gossipnode.core.query.request_lineage import LineagePage
 from gossipnode.core.session.tree import Leaf, Tree
+from gossipnode.store.follower import NumberedVersion, StoreFollower
 
 LeafDigest: TypeAlias = Callable[[bytes, int], bytes]
 """(payload, delete_time) -> the 64 raw bytes of the leaf's digest. Handed in: a store knows no encoding."""
@@ -221,6 +222,23 @@ class Store(Protocol):
 
         With `name`, only the records of that name. A record that was set aside is left out.
         """
+        ...
+
+    async def versions(
+        self, shard: ShardId, *, after: Entity | None = None, limit: int
+    ) -> list[NumberedVersion]:
+        """Up to `limit` versions of a shard that come after `after`, in the order of the tree."""
+        ...
+
+    async def by_number(self, shard: ShardId, numbers: Sequence[int]) -> list[Record | None]:
+        """The records of a shard with these numbers, in their order; None where none is held.
+
+        A number may have been given to another record since it was read.
+        """
+        ...
+
+    def follow(self, follower: StoreFollower) -> None:
+        """Tell `follower` of every change from now on. A store has one at most."""
         ...
 
     async def tree(self, shard: ShardId) -> Tree:

@@ -17,6 +17,7 @@ from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.index_key import IndexKind
 from gossipnode.core.session.tree import Leaf, Tree
+from gossipnode.store.follower import NumberedVersion, StoreFollower
 from gossipnode.store.interface import (
     DamagedRecords,
     DiskState,
@@ -31,17 +32,15 @@ from gossipnode.store.interface import (
     StoreFullError,
     no_index_rows,
 )
-from gossipnode.store.memory_image import HeldShard, MemoryImage, unhashed_of
-from gossipnode.store.memory_index import WantedIndex, page_of
+from gossipnode.store.memory_image import MemoryImage
+from gossipnode.store.memory_index import page_of
+from gossipnode.store.memory_indexes import MemoryIndexes
 from gossipnode.store.memory_lineages import MemoryLineages
+from gossipnode.store.memory_shard import HeldShard, unhashed_of
 from gossipnode.store.prepared import (
-    INDEXES_PER_SHARD_MAX,
     PreparedRecord,
-    check_index,
-    no_index,
     prepare_record,
     record_damaged,
-    too_many_indexes,
 )
 
 
@@ -58,10 +57,11 @@ class MemoryStore:
     ) -> None:
         """Open the store over what an earlier one has left in `image`; without one it is empty."""
         self._leaf_digest = leaf_digest
-        self._index_rows = index_rows
         self.commit_seconds = commit_seconds
         self._image = image or MemoryImage()
+        self._follower: StoreFollower | None = None
         self.lineages = MemoryLineages(self._image, self._begin, self._commit)
+        self._indexes = MemoryIndexes(self._image, self._begin, self._commit, index_rows)
         self._full = False
         self.disk_changed = ChangeEvent()
         self._closed = ""
@@ -94,7 +94,7 @@ class MemoryStore:
             image.forget_digests()
         return MemoryStore(
             leaf_digest=leaf_digest or self._leaf_digest,
-            index_rows=self._index_rows,
+            index_rows=self._indexes.index_rows,
             commit_seconds=self.commit_seconds,
             image=image,
         )
@@ -176,6 +176,27 @@ class MemoryStore:
         held = await self._sound(shard, page)
         return [held.records[entity] for entity in page(held)]
 
+    async def versions(
+        self, shard: ShardId, *, after: Entity | None = None, limit: int
+    ) -> list[NumberedVersion]:
+        """See `Store.versions`."""
+
+        def page(held: HeldShard) -> list[Entity]:
+            return list(islice(held.in_tree_order(after), limit))
+
+        held = await self._sound(shard, page)
+        return [held.numbered(entity) for entity in page(held)]
+
+    async def by_number(self, shard: ShardId, numbers: Sequence[int]) -> list[Record | None]:
+        """See `Store.by_number`."""
+        held = await self._sound(shard, lambda held: held.with_numbers(numbers))
+        return [held.by_number(number) for number in numbers]
+
+    def follow(self, follower: StoreFollower) -> None:
+        """See `Store.follow`."""
+        assert self._follower is None
+        self._follower = follower
+
     async def tree(self, shard: ShardId) -> Tree:
         """See `Store.tree`."""
         held = await self._sound(shard, lambda held: unhashed_of(held, held.order))
@@ -222,6 +243,7 @@ class MemoryStore:
         if shard in self._image.shards:
             await self._commit(growing=False)
             self._image.drop(shard)
+            self._removed(shard)
 
     async def note(self, key: str) -> bytes | None:
         """See `Store.note`."""
@@ -242,43 +264,20 @@ class MemoryStore:
 
     async def want_index(self, shard: ShardId, tag: str) -> None:
         """See `Store.want_index`."""
-        check_index(shard, tag)
-        if tag in (await self._held(shard)).indexes:
-            return
-        await self._commit()
-        held = self._image.held(shard)
-        if tag in held.indexes:
-            return
-        if len(held.indexes) >= INDEXES_PER_SHARD_MAX:
-            raise too_many_indexes(shard, tag)
-        self._image.changing_indexes(shard)[tag] = WantedIndex(ready=not held.records)
+        await self._indexes.want(shard, tag)
 
     async def drop_index(self, shard: ShardId, tag: str) -> None:
         """See `Store.drop_index`."""
-        if tag not in (await self._held(shard)).indexes:
-            return
-        await self._commit(growing=False)
-        if shard in self._image.shards:
-            self._image.changing_indexes(shard).pop(tag, None)
-            self._image.forget_empty(shard)
+        await self._indexes.drop(shard, tag)
 
     def indexes(self, shard: ShardId) -> dict[str, IndexState]:
         """See `Store.indexes`. Ordered by tag."""
         self._check_open()
-        indexes = sorted(self._image.held(shard).indexes.items())
-        return {tag: IndexState.READY if index.ready else IndexState.BUILDING for tag, index in indexes}
+        return self._indexes.states(shard)
 
     async def build_indexes(self, *, limit: int) -> int:
         """See `Store.build_indexes`."""
-        await self._begin()
-        if not any(True for _ in self._building()):
-            return 0
-        await self._commit()
-        taken = 0
-        for shard, tag in list(self._building()):
-            index = self._image.changing_indexes(shard)[tag]
-            taken += self._image.held(shard).build(index, limit - taken)
-        return taken
+        return await self._indexes.build(limit)
 
     async def find(
         self,
@@ -293,11 +292,7 @@ class MemoryStore:
         limit: int,
     ) -> list[IndexHit]:
         """See `Store.find`."""
-        held = await self._held(shard)
-        index = held.indexes.get(tag)
-        if index is None or not index.ready:
-            raise no_index(shard, tag, building=index is not None)
-        hits = held.hits(tag, kind, self._index_rows)
+        hits = await self._indexes.hits(shard, tag, kind)
         return page_of(hits, low, high, after, limit, descending=descending)
 
     # Commits
@@ -361,11 +356,17 @@ class MemoryStore:
         if aside is not None and record.version < aside.version:
             return WriteResult(WriteOutcome.OLDER, aside.version)
         self._store(shard, record, aside.version if aside else version)
+        if self._follower is not None:
+            self._follower.stored([(shard, self._image.held(shard).numbered(record.entity))])
         return WriteResult(WriteOutcome.STORED, record.version)
 
     def _store(self, shard: ShardId, record: Record, _before: Version | None) -> None:
         """Hold a record in the place of the version that was there before."""
         self._image.put(shard, record)
+
+    def _removed(self, shard: ShardId) -> None:
+        if self._follower is not None:
+            self._follower.removed(shard)
 
     # Reads
 
@@ -386,14 +387,9 @@ class MemoryStore:
             # A write may have replaced it meanwhile.
             if met[0] in self._image.held(shard).rotten:
                 self._image.set_aside(shard, met[0])
+                self._removed(shard)
             held = self._image.held(shard)
         return held
-
-    def _building(self) -> Iterable[tuple[ShardId, str]]:
-        for shard, held in self._image.shards.items():
-            for tag, index in held.indexes.items():
-                if not index.ready:
-                    yield shard, tag
 
     def _check_open(self) -> None:
         if self._closed:

@@ -8,7 +8,8 @@ from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, ShardId
 from gossipnode.core.query.request_lineage import LineagePage
 from gossipnode.store.interface import LINEAGE_PAGE_BYTES
-from gossipnode.store.memory_image import MemoryImage, by_slot
+from gossipnode.store.memory_image import MemoryImage
+from gossipnode.store.memory_shard import by_slot
 
 
 class MemoryLineages:

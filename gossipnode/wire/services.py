@@ -17,6 +17,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from gossipnode.core.session.messages import ClientMessage, ServerMessage
+from gossipnode.core.session.reconcile.reconcile_messages import ReconcileMessage
 from gossipnode.rpc import Cardinality, Method
 from gossipnode.wire.bounds.element_count import check_elements
 from gossipnode.wire.bounds.message_bounds import ANSWER_FIELDS_MAX, FIELDS_MAX
@@ -28,6 +29,7 @@ from gossipnode.wire.generated.pb.banyandb.database.v1 import rpc_pb2 as discove
 from gossipnode.wire.generated.pb.gossipnode.v1 import access_pb2 as access
 from gossipnode.wire.generated.pb.gossipnode.v1 import cluster_pb2 as cluster
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as replica
+from gossipnode.wire.reconcile_codec import decode_reconcile_message, encode_reconcile_message
 from gossipnode.wire.session_codec import (
     decode_client_message,
     decode_server_message,
@@ -184,3 +186,12 @@ REPLICA_LINEAGES = _pb_method(_replica, "Lineages", replica.LineagesRequest, rep
 REPLICA_HELLO = _pb_method(_replica, "Hello", replica.HelloMessage, replica.HelloMessage)
 REPLICA_JOIN = _pb_method(_replica, "Join", replica.JoinRequest, replica.JoinReply)
 REPLICA_EPOCH = _pb_method(_replica, "Epoch", cluster.EpochRequest, cluster.EpochReply)
+RECONCILE: Method[ReconcileMessage, ReconcileMessage] = Method(
+    "/gossipnode.v1.ReconcileService/Reconcile",
+    Cardinality.STREAM_STREAM,
+    encode_reconcile_message,
+    decode_reconcile_message,
+    encode_reconcile_message,
+    decode_reconcile_message,
+    bytes_of_one=_PB_BYTES_OF_ONE,
+)

@@ -6,7 +6,7 @@ import pytest
 
 from gossipnode.core.model.property import Entity
 from gossipnode.store import interface, memory_lineages
-from gossipnode.store.memory_image import by_slot
+from gossipnode.store.memory_shard import by_slot
 from gossipnode.store.sqlite.tables import lineage_rows
 from tests.records import bare_record
 from tests.store.support import OTHER_SHARD, SHARD, Handle, placed

@@ -23,6 +23,7 @@ from typing import TypeAlias
 
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.session.messages import ClientMessage, ServerMessage
+from gossipnode.core.session.reconcile.reconcile_messages import ReconcileMessage
 
 EXAMPLE_MAX_CHARACTERS = 128
 """What is kept of the key of a record that was left out, so that an operator can look for it."""
@@ -32,7 +33,7 @@ EXAMPLE_MAX_CHARACTERS = 128
 class Send:
     """Send these messages, in order."""
 
-    messages: tuple[ClientMessage | ServerMessage, ...]
+    messages: tuple[ClientMessage | ServerMessage | ReconcileMessage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,23 @@ class FetchRecords:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadIndex:
+    """Give the item index of a shard. Answer with `index_read`."""
+
+    shard: ShardId
+
+
+@dataclass(frozen=True, slots=True)
+class FetchNumbered:
+    """Read the records with these numbers.
+
+    Answer with `numbered_read`, in this order, with None for each that is not held.
+    """
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Write:
     """Store these records. Answer with `written` once they are durable."""
 
@@ -79,6 +97,8 @@ class SessionEnd(Enum):
     """Both sides have sent what the other one lacked."""
     NO_TREE = "no tree"
     """The server holds no such shard."""
+    OTHER_KEY = "other key"
+    """The two sides make their hashes with different keys, and can compare nothing by them."""
     VERDICT = "verdict"
     """The roots differ, and the client ended the session there: it wanted to know no more."""
 
@@ -95,7 +115,14 @@ class Rest:
     """Let other tasks run, then ask for the next command: a large page is compared in several steps."""
 
 
-Command: TypeAlias = Send | HalfClose | Rest | ReadTree | ReadLeaves | FetchRecords | Finish
+Step: TypeAlias = Send | HalfClose | Finish
+"""A command that reads nothing."""
+
+Command: TypeAlias = Step | Rest | ReadTree | ReadLeaves | FetchRecords
+"""A command of a tree session."""
+
+ReconcileCommand: TypeAlias = Step | ReadIndex | FetchNumbered
+"""A command of a reconcile session."""
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 import trio
@@ -16,6 +16,8 @@ from gossipnode.concurrency.memory_room import holding
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.session.lanes import stamp_max
 from gossipnode.core.session.messages import ClientMessage, ServerMessage
+from gossipnode.core.session.reconcile.reconcile_messages import ReconcileMessage
+from gossipnode.core.session.reconcile.reconcile_sides import ReconcileServer
 from gossipnode.core.session.tree_server import TreeServer
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.node_state import NodeState
@@ -23,15 +25,21 @@ from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.callers import caller_of
 from gossipnode.node.peers.foreign_rules import FOREIGN_MESSAGE_MAX_BYTES, foreign_peer
 from gossipnode.node.refusals.error_status import as_status
-from gossipnode.node.repair.repair_stream import REPAIR_BATCH_MESSAGES, RepairStream
+from gossipnode.node.repair.repair_stream import (
+    REPAIR_BATCH_MESSAGES,
+    RepairStream,
+    Session,
+    SessionReads,
+)
+from gossipnode.node.repair.session_reads import ReconcileReads, TreeReads
+from gossipnode.node.repair.session_runs import SessionBounds
 from gossipnode.node.repair.session_slots import Purpose, SessionSlots
-from gossipnode.node.repair.sessions import SessionBounds
 from gossipnode.node.repair.shard_store import CallerView, ShardStore
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
 
-TREE_ROOT_SECONDS = 10.0
-"""How long a client may take to send its tree_root. An honest one sends it as it opens the stream."""
+OPENING_SECONDS = 10.0
+"""How long a client may take to begin its session. An honest one does so as it opens the stream."""
 
 CLIENT_SILENCE_SECONDS = 300.0
 """How long the client of a session may say nothing, and read nothing, before its slot is given to another."""
@@ -39,6 +47,15 @@ CLIENT_SILENCE_SECONDS = 300.0
 
 SESSION_BYTES = 4 << 20
 """What a session counts for in the budget of memory: pages of leaves, records on their way to the store."""
+
+
+class ServedSession(Session[Any, Any], Protocol):
+    """The server's side of a session."""
+
+    @property
+    def shard(self) -> ShardId | None:
+        """The shard that the client asked for; None as long as it has said nothing."""
+        ...
 
 
 class RepairService:
@@ -59,19 +76,48 @@ class RepairService:
 
     def handlers(self) -> Mapping[Any, Any]:
         """The handlers by method."""
-        return {services.REPAIR: self.repair}
+        return {services.REPAIR: self.repair, services.RECONCILE: self.reconcile}
 
     async def repair(self, stream: ServerStream[ClientMessage, ServerMessage]) -> None:
         """Serve one tree session; refused at once when all slots are taken, or the caller's share of them."""
-        if self._state.stopping.is_set():
-            raise RpcError(Status.UNAVAILABLE, "the node is stopping")
+        foreign = None
         if _is_foreign(stream.call):
             stream.take_messages_up_to(FOREIGN_MESSAGE_MAX_BYTES)
+            foreign = foreign_peer(self._local.clock, self._bounds.foreign_retention_seconds)
+        session = TreeServer(
+            self._local.shards.groups,
+            page_leaves=self._bounds.page_leaves,
+            stamp_max=stamp_max(foreign=foreign is not None),
+            foreign=foreign,
+        )
+        await self._admit(stream, session, TreeReads(session, self._store_for(stream.call)), "tree_root")
+
+    async def reconcile(self, stream: ServerStream[ReconcileMessage, ReconcileMessage]) -> None:
+        """Serve one reconcile session, within the same slots."""
+        if not self._local.item_indexes.have_key:
+            raise RpcError(Status.UNIMPLEMENTED, "this cluster has no key for digests")
+        session = ReconcileServer(self._local.shards.groups)
+        await self._admit(stream, session, ReconcileReads(session, self._store_for(stream.call)), "opening")
+
+    def _store_for(self, call: CallContext) -> ShardStore:
+        return ShardStore(self._local, caller=_caller_view(call))
+
+    async def _admit(
+        self,
+        stream: ServerStream[Any, Any],
+        session: ServedSession,
+        reads: SessionReads[Any],
+        first_said: str,
+    ) -> None:
+        if self._state.stopping.is_set():
+            raise RpcError(Status.UNAVAILABLE, "the node is stopping")
         with self._place(stream.call, Purpose.UNSAID):
-            first = await _first_messages(stream, min(TREE_ROOT_SECONDS, self._bounds.deadline_seconds))
+            first = await _first_messages(
+                stream, min(OPENING_SECONDS, self._bounds.deadline_seconds), first_said
+            )
         with self._place(stream.call, _purpose(stream.call, first)):
             async with holding(stream.call.replies.memory, "sessions", SESSION_BYTES):
-                await self._serve(_ReadAhead(stream, first))
+                await self._serve(_ReadAhead(stream, first), session, reads)
 
     @contextmanager
     def _place(self, call: CallContext, purpose: Purpose) -> Generator[None]:
@@ -83,16 +129,7 @@ class RepairService:
         finally:
             self._slots.free(place)
 
-    async def _serve(self, stream: _ReadAhead) -> None:
-        foreign = _is_foreign(stream.call)
-        session = TreeServer(
-            self._local.shards.groups,
-            page_leaves=self._bounds.page_leaves,
-            stamp_max=stamp_max(foreign=foreign),
-            foreign=foreign_peer(self._local.clock, self._bounds.foreign_retention_seconds)
-            if foreign
-            else None,
-        )
+    async def _serve(self, stream: _ReadAhead, session: ServedSession, reads: SessionReads[Any]) -> None:
         log = self._log.bind(
             peer=call_metadata.text(stream.call.metadata, call_metadata.NODE) or stream.call.peer,
             round=call_metadata.text(stream.call.metadata, call_metadata.ROUND),
@@ -106,7 +143,7 @@ class RepairService:
                 end = await RepairStream(
                     stream,
                     session,
-                    ShardStore(self._local, caller=_caller_view(stream.call)),
+                    reads,
                     silence_seconds=CLIENT_SILENCE_SECONDS,
                 ).run()
             outcome = end.value
@@ -140,35 +177,31 @@ def _is_foreign(call: CallContext) -> bool:
 class _ReadAhead:
     """A stream whose first messages were read to see its purpose. `recv_batch` gives them once more."""
 
-    def __init__(
-        self, stream: ServerStream[ClientMessage, ServerMessage], first: Sequence[ClientMessage]
-    ) -> None:
+    def __init__(self, stream: ServerStream[Any, Any], first: Sequence[Any]) -> None:
         self.call = stream.call
         self.send_batch = stream.send_batch
         self._stream = stream
-        self._first: Sequence[ClientMessage] | None = first
+        self._first: Sequence[Any] | None = first
 
     @property
     def bytes_sent(self) -> int:
         return self._stream.bytes_sent
 
-    async def recv_batch(self, max_messages: int) -> Sequence[ClientMessage]:
+    async def recv_batch(self, max_messages: int) -> Sequence[Any]:
         first, self._first = self._first, None
         return await self._stream.recv_batch(max_messages) if first is None else first
 
 
-async def _first_messages(
-    stream: ServerStream[ClientMessage, ServerMessage], seconds: float
-) -> Sequence[ClientMessage]:
+async def _first_messages(stream: ServerStream[Any, Any], seconds: float, expected: str) -> Sequence[Any]:
     try:
         with trio.fail_after(seconds):
             return await stream.recv_batch(REPAIR_BATCH_MESSAGES)
     except trio.TooSlowError:
-        reason = f"the client said nothing for {seconds:g} s: expected tree_root"
+        reason = f"the client said nothing for {seconds:g} s: expected {expected}"
         raise RpcError(Status.DEADLINE_EXCEEDED, reason) from None
 
 
-def _purpose(call: CallContext, first: Sequence[ClientMessage]) -> Purpose:
+def _purpose(call: CallContext, first: Sequence[Any]) -> Purpose:
     """What the session is for. A caller may lie about it, so a share bounds each purpose."""
     return Purpose.CLUSTER if call_metadata.text(call.metadata, call_metadata.FENCE) else Purpose.ROUND
 

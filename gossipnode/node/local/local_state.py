@@ -10,6 +10,7 @@ from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.local.fill_state import FillState
 from gossipnode.node.local.floor_keeper import FloorKeeper
 from gossipnode.node.local.index_keeper import IndexKeeper
+from gossipnode.node.local.item_indexes import ItemIndexes
 from gossipnode.node.local.record_writer import RecordWriter
 from gossipnode.node.local.request_memory import RequestMemory
 from gossipnode.node.local.shard_map import ShardMap
@@ -31,6 +32,7 @@ class LocalState:
     fill: FillState
     indexes: IndexKeeper
     requests: RequestMemory
+    item_indexes: ItemIndexes
 
 
 def local_state(
@@ -53,4 +55,5 @@ def local_state(
         fill=FillState(shards, store),
         indexes=IndexKeeper(shards, store),
         requests=RequestMemory(store, clock),
+        item_indexes=ItemIndexes(store, lambda: cluster.view.metadata.key),
     )

@@ -53,6 +53,8 @@ class Peer:
     """How far it was with its shards when it last said hello."""
     foreign: bool = False
     """Whether it lacks our own services, and speaks the compatible protocol alone."""
+    lacks_reconcile: bool = False
+    """Whether it is an own node of a version that compares trees alone. Asked again once it was not there."""
     birth: int = 0
     """The birth of the store that answers there; 0 as long as it said no hello."""
     version: str = ""
@@ -75,6 +77,7 @@ class Peer:
     def answered(self) -> None:
         """It has answered just now."""
         if self.state != "up":
+            self.lacks_reconcile = False
             self.link.try_again()
             self.news.notify()
         self.state, self.seen_at = "up", trio.current_time()

@@ -22,7 +22,8 @@ from gossipnode.node.repair.origin import Origin
 from gossipnode.node.repair.reports import Reports
 from gossipnode.node.repair.rounds import Rounds
 from gossipnode.node.repair.schedule import Schedule, utc
-from gossipnode.node.repair.sessions import SessionBounds, Sessions
+from gossipnode.node.repair.session_runs import SessionBounds
+from gossipnode.node.repair.sessions import Sessions
 from gossipnode.node.world import World
 
 ROUND_ID_BITS = 96

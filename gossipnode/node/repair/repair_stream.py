@@ -9,27 +9,23 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.concurrency.nursery_errors import one_error
-from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.commands import (
-    Command,
-    FetchRecords,
     Finish,
     HalfClose,
-    ReadLeaves,
-    ReadTree,
     Rest,
     Send,
+    SessionCounts,
     SessionEnd,
+    Step,
     Write,
 )
-from gossipnode.core.session.tree import Leaf, Tree
 from gossipnode.rpc import RpcError
 
 REPAIR_CHANNEL_BATCHES = 1
@@ -52,6 +48,8 @@ Outgoing = TypeVar("Outgoing")
 Heard = TypeVar("Heard", covariant=True)
 Said = TypeVar("Said", contravariant=True)
 Received = TypeVar("Received", contravariant=True)
+Commands = TypeVar("Commands", covariant=True)
+Commanded = TypeVar("Commanded", contravariant=True)
 
 
 class MessageStream(Protocol[Heard, Said]):
@@ -71,8 +69,10 @@ class MessageStream(Protocol[Heard, Said]):
         ...
 
 
-class Session(Protocol[Received]):
+class Session(Protocol[Received, Commands]):
     """Either side of a session in `core`, which documents these methods."""
+
+    counts: SessionCounts
 
     @property
     def unwritten_full(self) -> bool: ...  # noqa: D102
@@ -80,27 +80,16 @@ class Session(Protocol[Received]):
     def over(self) -> bool: ...  # noqa: D102
     def receive(self, message: Received, /) -> None: ...  # noqa: D102
     def peer_ended(self) -> None: ...  # noqa: D102
-    def next_command(self) -> Command | None: ...  # noqa: D102
+    def next_command(self) -> Commands | None: ...  # noqa: D102
     def next_write(self) -> Write | None: ...  # noqa: D102
     def written(self, outcomes: Sequence[WriteOutcome]) -> None: ...  # noqa: D102
-    def tree_read(self, tree: Tree | None) -> Sequence[Send | Finish]: ...  # noqa: D102
-    def leaves_read(self, asked: ReadLeaves, leaves: Sequence[Leaf]) -> Send | None: ...  # noqa: D102
-    def records_read(self, records: Sequence[Record | None]) -> Send | None: ...  # noqa: D102
 
 
-class SessionStore(Protocol):
-    """What a session needs of the store: one shard of it."""
+class SessionReads(Protocol[Commanded]):
+    """What a session needs of the store: one shard of it. See `session_reads`."""
 
-    async def tree(self, shard: ShardId) -> Tree | None:
-        """The digests of a shard; None when this node does not hold it."""
-        ...
-
-    async def leaves(self, asked: ReadLeaves) -> list[Leaf]:
-        """Leaves of a slot."""
-        ...
-
-    async def records(self, asked: FetchRecords) -> list[Record | None]:
-        """Records by key."""
+    async def follow(self, command: Commanded, /) -> Sequence[Step]:
+        """Carry out a command, and give what is to be done next."""
         ...
 
     async def write(self, write: Write) -> list[WriteOutcome]:
@@ -114,14 +103,16 @@ class RepairStream(Generic[Incoming, Outgoing]):
     def __init__(
         self,
         stream: MessageStream[Incoming, Outgoing],
-        session: Session[Incoming],
-        store: SessionStore,
+        session: Session[Incoming, Any],
+        reads: SessionReads[Any],
         *,
         half_close: Callable[[], Awaitable[None]] | None = None,
         end_wait_seconds: float = math.inf,
         silence_seconds: float = math.inf,
     ) -> None:
-        """Drive `session` over `stream`. `half_close` ends our half of a client's stream.
+        """Drive `session` over `stream`; `reads` carries out its commands.
+
+        `half_close` ends our half of a client's stream.
 
         The session counts as broken when the peer is silent for `end_wait_seconds` after that, or for
         `silence_seconds` before. The time that our own store works does not count, nor does time in which the
@@ -129,7 +120,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
         """
         self._stream = stream
         self._session = session
-        self._store = store
+        self._reads = reads
         self._half_close = half_close
         self._end_wait_seconds = end_wait_seconds
         self._silence_seconds = silence_seconds
@@ -207,7 +198,7 @@ class RepairStream(Generic[Incoming, Outgoing]):
                 await self._changed.wait()
                 continue
             with self._our_turn():
-                outcomes = await self._store.write(write)
+                outcomes = await self._reads.write(write)
             session.written(outcomes)
             self._changed.notify()
 
@@ -229,28 +220,17 @@ class RepairStream(Generic[Incoming, Outgoing]):
                     messages = step.messages[at : at + REPAIR_BATCH_MESSAGES]
                     await outbound.send(cast("Sequence[Outgoing]", messages))
 
-    async def _follow(self, command: Command) -> Sequence[Send | HalfClose | Finish]:
-        """Carry out what a command reads, and give what is to be sent."""
+    async def _follow(self, command: Any) -> Sequence[Step]:
+        """Carry out a command, and give what is to be done next."""
         match command:
             case Rest():
                 await trio.lowlevel.checkpoint()
                 return ()
             case Send() | HalfClose() | Finish():
                 return (command,)
-            case ReadTree(shard):
+            case _:
                 with self._our_turn():
-                    tree = await self._store.tree(shard)
-                return self._session.tree_read(tree)
-            case ReadLeaves():
-                with self._our_turn():
-                    leaves = await self._store.leaves(command)
-                page = self._session.leaves_read(command, leaves)
-                return () if page is None else (page,)
-            case FetchRecords():
-                with self._our_turn():
-                    records = await self._store.records(command)
-                answers = self._session.records_read(records)
-                return () if answers is None else (answers,)
+                    return await self._reads.follow(command)
 
     async def _write(self, outbound: trio.MemoryReceiveChannel[Sequence[Outgoing]]) -> None:
         async with outbound:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gossipnode.core.cluster.fence import session_conflict
@@ -9,6 +10,7 @@ from gossipnode.core.cluster.targets import Standing
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.commands import FetchRecords, ReadLeaves, Write
+from gossipnode.core.session.reconcile.item_index import ItemIndex
 from gossipnode.core.session.tree import Leaf, Tree
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_errors import ShardGoneError, ViewConflictError
@@ -61,6 +63,22 @@ class ShardStore:
             return None
         self._shard = held
         return await self._local.store.tree(held)
+
+    async def index(self, shard: ShardId) -> ItemIndex | None:
+        """The item index of a shard; None when this node does not hold it.
+
+        Raises:
+            ViewConflictError: the caller does not see the cluster as this node does.
+        """
+        held = self._shard if self._leaving else self._held(shard)
+        if held is None:
+            return None
+        self._shard = held
+        return await self._local.item_indexes.of(held)
+
+    async def by_number(self, numbers: Sequence[int]) -> list[Record | None]:
+        """Records by their numbers in the item index."""
+        return await self._local.store.by_number(self._named(), numbers)
 
     def _held(self, asked: ShardId) -> ShardId | None:
         shards = self._local.shards

@@ -10,10 +10,12 @@ import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
+from gossipnode.store.follower import NumberedVersion
 from gossipnode.store.interface import IndexRows
 from gossipnode.store.prepared import PreparedRecord
 from gossipnode.store.sqlite.disk.file import WAL_CHECKPOINT_PAGES, WAL_KEPT_BYTES
@@ -31,6 +33,9 @@ from gossipnode.store.sqlite.tables.rows import (
 )
 from gossipnode.store.sqlite.tables.set_aside import aside_versions, forget_aside
 from gossipnode.store.sqlite.tables.statements import RowsSql, SqlValue, execute_rows
+
+Stored: TypeAlias = list[tuple[ShardId, NumberedVersion]]
+"""What a commit has stored, in no order: each entity once."""
 
 SHORT_LOG_BYTES = 1 << 20
 """A log that is kept short is cut to this when it is begun again."""
@@ -54,6 +59,7 @@ class Committer:
         "_log_is_short",
         "_sids",
         "_stamp",
+        "_stored",
         "number",
     )
 
@@ -69,6 +75,7 @@ class Committer:
         self.number = meta_number(connection, "commits")
         """That of the last commit. The loop may read it at any time."""
         self._clean = bool(meta_number(connection, "clean"))
+        self._stored: Stored = []
 
     def commit(self, jobs: Sequence[Job]) -> None:
         """Carry out the jobs and make them durable. After an error nothing of any job is kept.
@@ -82,14 +89,20 @@ class Committer:
         if len(changes) < len(jobs):
             self._empty_log()
 
+    def take_stored(self) -> Stored:
+        """What the last commit has stored, if that was not taken yet."""
+        stored, self._stored = self._stored, []
+        return stored
+
     def _commit(self, jobs: Sequence[ChangeJob]) -> None:
         connection, indexes = self._connection, self._indexes
         # What is remembered must change only once the transaction is committed.
         sids, stamp = dict(self._sids), self._stamp
+        stored: Stored = []
         try:
             connection.execute("BEGIN IMMEDIATE")
             self._mark_in_use()
-            numbered = self._write([job for job in jobs if isinstance(job, WriteJob)], sids)
+            numbered = self._write([job for job in jobs if isinstance(job, WriteJob)], sids, stored)
             for job in jobs:
                 match job:
                     case WriteJob():
@@ -112,6 +125,7 @@ class Committer:
             raise
         self._sids, self._indexes, self._stamp, self._clean = sids, indexes, stamp, False
         self.number = number
+        self._stored = stored
 
     def reuse_log(self) -> bool:
         """Move the log into the database, so that the next commit can write over it instead of after it.
@@ -151,8 +165,8 @@ class Committer:
         if self._clean:
             self._connection.execute("UPDATE meta SET value = 0 WHERE key = 'clean'")
 
-    def _write(self, jobs: Sequence[WriteJob], sids: dict[ShardId, int]) -> bool:
-        """Carry these jobs out; gives whether a record was stored."""
+    def _write(self, jobs: Sequence[WriteJob], sids: dict[ShardId, int], stored: Stored) -> bool:
+        """Carry these jobs out, and list what they store; gives whether that is anything."""
         placed = [
             [(self._place(prepared, key, sids), prepared) for prepared, key in job.records] for job in jobs
         ]
@@ -168,7 +182,12 @@ class Committer:
                 if prepared.lineage and place is not None and result.outcome.taken:
                     lineages[place] = prepared.lineage
         if changed:
-            self._store(held, changed, lineages)
+            rids = self._store(held, changed, lineages)
+            shards = {sid: shard for shard, sid in sids.items()}
+            stored.extend(
+                (shards[place.sid], NumberedVersion(record.entity, record.version, rids[place]))
+                for place, record in changed.items()
+            )
             forget_aside(self._connection, aside.keys() & changed.keys())
         put_lineages(
             self._connection,
@@ -218,7 +237,9 @@ class Committer:
         held: dict[LeafPlace, HeldLeaf],
         changed: dict[LeafPlace, Record],
         lineages: dict[LeafPlace, bytes],
-    ) -> None:
+    ) -> dict[LeafPlace, int]:
+        """Write the rows of these records; gives the numbers of all."""
+        rids = {place: leaf.rid for place, leaf in held.items()}
         leaves: list[Sequence[SqlValue]] = []
         payloads: list[Sequence[SqlValue]] = []
         new_payloads: list[Sequence[SqlValue]] = []
@@ -232,6 +253,7 @@ class Committer:
             version = record.version
             if before is None:
                 rid += 1
+                rids[place] = rid
                 leaves.append((*place, *version, rid))
                 new_payloads.append((rid, record.payload, lineages.get(place)))
             else:
@@ -248,6 +270,7 @@ class Committer:
         # The statement adds to the counters, so the row that fills it up must add nothing.
         slots = [(*slot, *count) for slot, count in counts.items()]
         execute_rows(self._connection, _SLOT_SQL, slots, filler=(*slots[-1][:2], 0, 0, 0))
+        return rids
 
     def _follow_changes(self, held: dict[LeafPlace, HeldLeaf], changed: dict[LeafPlace, Record]) -> None:
         indexes = {sid: self._indexes_of(sid) for sid in {place.sid for place in changed}}

@@ -1,4 +1,4 @@
-"""Reads of records by key. What tasks ask for in one turn of the loop is read by one statement.
+"""Reads of records by key and by number. What tasks ask for in one turn of the loop is read by one statement.
 
 A node that answers many clients at once reads one record for each of them. A statement costs as much as the
 rows of ten records, so those that ask together share one.
@@ -13,12 +13,14 @@ import trio
 
 from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.store.follower import NumberedVersion
 from gossipnode.store.prepared import record_damaged
 from gossipnode.store.sqlite.mending import Mending
 from gossipnode.store.sqlite.reads import Reads
-from gossipnode.store.sqlite.tables.damage import DamagedLeafError
-from gossipnode.store.sqlite.tables.entity_key import entity_key
-from gossipnode.store.sqlite.tables.rows import read_payloads
+from gossipnode.store.sqlite.tables.damage import DamagedLeafError, DamageError, leaf_checked, next_key
+from gossipnode.store.sqlite.tables.entity_key import entity_key, key_entity
+from gossipnode.store.sqlite.tables.numbered_rows import records_by_rid, version_page
+from gossipnode.store.sqlite.tables.rows import find_shard, read_payloads
 from gossipnode.store.sqlite.tables.set_aside import key_name
 from gossipnode.store.sqlite.tables.statements import statement_rows
 
@@ -110,3 +112,39 @@ class KeyReads:
                 held = found.get(position)
                 records.append(Record(entity, *held) if held else None)
         return records
+
+
+async def read_versions(
+    reads: Reads, shard: ShardId, after: Entity | None, limit: int
+) -> list[NumberedVersion]:
+    """See `Store.versions`."""
+    await trio.lowlevel.checkpoint()
+    start = (slot_of(after), entity_key(after)) if after else (-1, b"")
+    versions: list[NumberedVersion] = []
+    with reads.transaction() as connection:
+        sid = find_shard(connection, shard)
+        page = version_page(connection, sid, start, limit) if sid else []
+        try:
+            for place, version, rid in page:
+                start = place.slot, next_key(start[1] if place.slot == start[0] else b"", place.key)
+                versions.append(NumberedVersion(key_entity(place.key), version, rid))
+        except DamageError as finding:
+            raise DamagedLeafError(page[len(versions)][0], finding) from finding
+    return versions
+
+
+async def read_by_number(reads: Reads, shard: ShardId, numbers: Sequence[int]) -> list[Record | None]:
+    """See `Store.by_number`."""
+    await trio.lowlevel.checkpoint()
+    with reads.transaction() as connection:
+        sid = find_shard(connection, shard)
+        found = records_by_rid(connection, sid, numbers) if sid else {}
+        records: list[Record | None] = []
+        for number in numbers:
+            if number in found:
+                place, version, payload = found[number]
+                with leaf_checked(*place):
+                    records.append(Record(key_entity(place.key), version, payload))
+            else:
+                records.append(None)
+    return records

@@ -20,6 +20,7 @@ from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.query.index_key import IndexKind
 from gossipnode.core.session.tree import Leaf, Tree
+from gossipnode.store.follower import NumberedVersion, StoreFollower
 from gossipnode.store.interface import (
     DamagedRecords,
     DiskState,
@@ -37,7 +38,7 @@ from gossipnode.store.sqlite.digests import Digests
 from gossipnode.store.sqlite.disk.file import StoreFile, close_file, close_readers, open_file
 from gossipnode.store.sqlite.indexes import Indexes
 from gossipnode.store.sqlite.jobs import KeyedRecord, WriteJob, keyed_record
-from gossipnode.store.sqlite.key_reads import KeyReads
+from gossipnode.store.sqlite.key_reads import KeyReads, read_by_number, read_versions
 from gossipnode.store.sqlite.lineage_store import SqliteLineages
 from gossipnode.store.sqlite.mending import Mending
 from gossipnode.store.sqlite.open_state import OpenState
@@ -231,6 +232,21 @@ class SqliteStore:
             sid = find_shard(connection, shard)
             return scan_page(connection, sid, after, limit, name) if sid else []
 
+    async def versions(
+        self, shard: ShardId, *, after: Entity | None = None, limit: int
+    ) -> list[NumberedVersion]:
+        """See `Store.versions`."""
+        return await self._mending.read(partial(read_versions, self._reads, shard, after, limit))
+
+    async def by_number(self, shard: ShardId, numbers: Sequence[int]) -> list[Record | None]:
+        """See `Store.by_number`."""
+        return await self._mending.read(partial(read_by_number, self._reads, shard, numbers))
+
+    def follow(self, follower: StoreFollower) -> None:
+        """See `Store.follow`."""
+        assert self._writer.follower is None
+        self._writer.follower = follower
+
     async def tree(self, shard: ShardId) -> Tree:
         """See `Store.tree`. The digests are those of one moment, even while the shard is written to."""
         return await self._mending.read(partial(self._digests.tree, shard))
@@ -284,7 +300,11 @@ class SqliteStore:
         with self._reads.transaction() as connection:
             if find_shard(connection, shard) is None:
                 return
-        await self._writer.free(partial(drop_step, shard=shard), DROP_STEP_RECORDS)
+        try:
+            await self._writer.free(partial(drop_step, shard=shard), DROP_STEP_RECORDS)
+        finally:
+            if self._writer.follower is not None:
+                self._writer.follower.removed(shard)
         # The shard is gone, whether they can be given back now or not.
         with contextlib.suppress(StoreFullError, StoreBusyError):
             await self._writer.free(return_pages, RETURN_STEP_PAGES)

@@ -19,8 +19,9 @@ import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.concurrency.waker import Waker
+from gossipnode.store.follower import StoreFollower
 from gossipnode.store.interface import IndexRows, StoreClosedError, StoreError, StoreFullError
-from gossipnode.store.sqlite.commit import Committer
+from gossipnode.store.sqlite.commit import Committer, Stored
 from gossipnode.store.sqlite.disk.disk_space import DiskSpace
 from gossipnode.store.sqlite.disk.reserve import give_up_reserve
 from gossipnode.store.sqlite.jobs import Job, LogJob, StepJob, job_growth_bytes, job_weight
@@ -75,6 +76,7 @@ class Writer:
         "_token",
         "commits",
         "disk_changed",
+        "follower",
         "space",
     )
 
@@ -103,6 +105,8 @@ class Writer:
         self._token = trio.lowlevel.current_trio_token()
         self.commits = 0
         """Batches that were handed to the thread."""
+        self.follower: StoreFollower | None = None
+        """Who is told of every commit, see `Store.follow`."""
         self.disk_changed = ChangeEvent()
         self.space = DiskSpace(path, lambda: self._tell(self.disk_changed.notify))
         self._thread = threading.Thread(target=self._run, name="store writer", daemon=True)
@@ -227,7 +231,7 @@ class Writer:
         """The life of the thread. What it has to say to the Trio thread goes through `_tell`."""
         while batch := self._batches.get():
             self._commit(batch)
-            self._tell(self._wake, batch)
+            self._tell(self._wake, batch, self._committer.take_stored())
         self._tell(self._stopped.set)
 
     def _commit(self, batch: Sequence[_Queued]) -> None:
@@ -281,8 +285,10 @@ class Writer:
             # The Trio run has ended without closing the store, so there is nobody to tell.
             return
 
-    def _wake(self, batch: Sequence[_Queued]) -> None:
+    def _wake(self, batch: Sequence[_Queued], stored: Stored) -> None:
         assert self._busy, "the thread may have only one batch at a time"
+        if stored and self.follower is not None:
+            self.follower.stored(stored)
         for queued in batch:
             self._queued_records -= queued.records
             self._queued_bytes -= queued.bytes

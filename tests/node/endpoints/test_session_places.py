@@ -13,7 +13,7 @@ from gossipnode.core.ring.round import RoundOutcome
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.core.session.messages import ClientMessage, RootCompare, ServerMessage, TreeRoot, TreeSlots
 from gossipnode.core.session.tree import SlotDigest
-from gossipnode.node.endpoints.repair_service import SESSION_BYTES, TREE_ROOT_SECONDS
+from gossipnode.node.endpoints.repair_service import OPENING_SECONDS, SESSION_BYTES
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.repair.session_slots import UNSAID_PLACES
 from gossipnode.rpc import Channel, ClientStream, RpcError, Status
@@ -97,7 +97,7 @@ async def test_a_stream_without_a_tree_root_is_ended_in_seconds(autojump_clock: 
         await cluster.start(nursery)
         async with cluster.channel("b") as channel, channel.stream(REPAIR, timeout=None) as stream:
             await stream.send_batch(())
-            with pytest.raises(RpcError) as caught, trio.fail_after(TREE_ROOT_SECONDS + 1):
+            with pytest.raises(RpcError) as caught, trio.fail_after(OPENING_SECONDS + 1):
                 await stream.recv()
             assert caught.value.status is Status.DEADLINE_EXCEEDED
             assert caught.value.message == "the client said nothing for 10 s: expected tree_root"
@@ -126,7 +126,7 @@ async def test_one_caller_has_only_some_of_the_silent_streams(autojump_clock: ob
             error = await refusal(channel)
             assert error.status is Status.RESOURCE_EXHAUSTED
             assert "the most for one caller" in error.message
-            await trio.sleep(TREE_ROOT_SECONDS)
+            await trio.sleep(OPENING_SECONDS)
             async with channel.stream(REPAIR, timeout=5) as stream:
                 await stream.send(ANOTHER_ROOT)
                 assert await stream.recv() == DIFFER

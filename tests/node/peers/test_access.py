@@ -51,6 +51,7 @@ def test_another_cluster_is_refused_on_every_method() -> None:
 
 OF_MEMBERS = (
     services.REPAIR,
+    services.RECONCILE,
     services.PROPAGATION,
     services.REPORT,
     services.ROUND_ENDED,

@@ -22,10 +22,10 @@ from gossipnode.core.session.messages import (
 from gossipnode.core.session.tree import Leaf
 from gossipnode.core.session.tree_server import TreeServer
 from gossipnode.node.local.local_state import LocalState
-from gossipnode.node.repair.repair_stream import RepairStream
 from gossipnode.node.repair.shard_store import ShardStore
 from gossipnode.rpc import ServerStream
 from gossipnode.wire.services import REPAIR
+from tests.node.repair.tree_streams import tree_stream
 from tests.node.repair.two_nodes import ADDRESSES, MESSAGE, SHARD, NodeA, Serve
 from tests.node.support import NOW, make_local, memory_store
 from tests.records import bare_record, prop, record
@@ -46,7 +46,7 @@ async def hop_to_foreign(ours: LocalState, theirs: LocalState) -> Hop:
 
     async def serve(stream: ServerStream[Any, Any]) -> None:
         session = TreeServer(theirs.shards.groups, page_leaves=10)
-        await RepairStream(stream, session, ShardStore(theirs)).run()
+        await tree_stream(stream, session, ShardStore(theirs)).run()
 
     return await hop_to(serve, ours)
 

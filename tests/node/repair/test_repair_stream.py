@@ -31,6 +31,7 @@ from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreFullError
 from gossipnode.store.memory import MemoryStore
 from tests.node.repair.streams import FakeStream, Pipe, stream_pair
+from tests.node.repair.tree_streams import tree_stream
 from tests.node.support import make_local, memory_store
 from tests.records import record
 
@@ -58,7 +59,7 @@ async def client_of(store: MemoryStore) -> TreeClient:
 def client_stream(
     stream: FakeStream, session: TreeClient, store: MemoryStore, *, end_wait: float = math.inf
 ) -> RepairStream:
-    return RepairStream(
+    return tree_stream(
         stream, session, shard_store(store), half_close=stream.half_close, end_wait_seconds=end_wait
     )
 
@@ -70,7 +71,7 @@ async def run_both(client_store: MemoryStore, server_store: MemoryStore, *, wind
     ends: set[SessionEnd] = set()
 
     async def serve() -> None:
-        ends.add(await RepairStream(theirs, server, shard_store(server_store)).run())
+        ends.add(await tree_stream(theirs, server, shard_store(server_store)).run())
         theirs.outbound.end()
 
     with trio.fail_after(10_000):
@@ -219,7 +220,7 @@ async def test_a_client_that_ends_early_breaks_the_protocol() -> None:
 
         async def serve() -> None:
             with pytest.raises(SessionViolationError, match="expected tree_slots"):
-                await RepairStream(stream, TreeServer({"sw": 1}, page_leaves=8), shard_store(store)).run()
+                await tree_stream(stream, TreeServer({"sw": 1}, page_leaves=8), shard_store(store)).run()
 
         nursery.start_soon(serve)
         assert await client.inbound.take(1) == [RootCompare(tree_found=True, root_match=False)]
@@ -343,7 +344,7 @@ async def test_a_failing_store_ends_the_session_with_its_own_error(side: str) ->
             end.end()
 
     async with trio.open_nursery() as nursery:
-        server = RepairStream(theirs, TreeServer({"sw": 1}, page_leaves=8), shard_store(server_store))
+        server = tree_stream(theirs, TreeServer({"sw": 1}, page_leaves=8), shard_store(server_store))
         nursery.start_soon(run, server, theirs.outbound)
         await run(client_stream(ours, await client_of(client_store), client_store), ours.outbound)
     assert isinstance(caught[0], StoreFullError)
@@ -357,7 +358,7 @@ async def test_cancellation_leaves_nothing_behind(after_seconds: float, autojump
     server_store = await filled(*(record(f"n/{i}", k="w") for i in range(80)), commit_seconds=1)
     with trio.move_on_after(after_seconds) as scope:
         async with trio.open_nursery() as nursery:
-            server = RepairStream(theirs, TreeServer({"sw": 1}, page_leaves=4), shard_store(server_store))
+            server = tree_stream(theirs, TreeServer({"sw": 1}, page_leaves=4), shard_store(server_store))
             nursery.start_soon(server.run)
             await client_stream(ours, await client_of(client_store), client_store).run()
     assert scope.cancelled_caught
@@ -373,6 +374,6 @@ async def test_a_tree_that_is_not_held_is_said_to_be_missing() -> None:
     client, stream = stream_pair(10)
     await client.outbound.put(TreeRoot("sw", 0, "root"))
     none = shard_store(memory_store(), None)
-    end = await RepairStream(stream, TreeServer({"sw": 1}, page_leaves=8), none).run()
+    end = await tree_stream(stream, TreeServer({"sw": 1}, page_leaves=8), none).run()
     assert end is SessionEnd.NO_TREE
     assert list(client.inbound.messages) == [RootCompare(tree_found=False, root_match=False)]

@@ -12,7 +12,7 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.core.session.messages import AnswerTo, DifferSummary, PropertyAnswer, RootCompare
 from gossipnode.node.peers import call_metadata
-from gossipnode.node.repair.sessions import (
+from gossipnode.node.repair.session_runs import (
     SERVER_END_SECONDS,
     SERVER_SILENCE_SECONDS,
     VERDICT_END_SECONDS,
@@ -202,10 +202,10 @@ async def test_a_full_store_of_our_own_fails_the_hop() -> None:
 async def test_a_defect_becomes_the_outcome_internal() -> None:
     node = NodeA()
 
-    async def broken(shard: ShardId) -> None:
+    async def broken(shard: ShardId, **_page: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    node.local.store.tree = broken  # type: ignore[method-assign,assignment]
+    node.local.store.versions = broken  # type: ignore[method-assign,assignment]
     with structlog.testing.capture_logs() as logs:
         hop = await hop_with(None, node)
     assert (hop.end, hop.reason) == (HopEnd.FAILED, "internal")

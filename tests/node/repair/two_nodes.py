@@ -20,7 +20,8 @@ from gossipnode.node.peers.members import open_members
 from gossipnode.node.repair.neighbours import Neighbours
 from gossipnode.node.repair.origin import Origin
 from gossipnode.node.repair.reports import Reports
-from gossipnode.node.repair.sessions import SessionBounds, Sessions
+from gossipnode.node.repair.session_runs import SessionBounds
+from gossipnode.node.repair.sessions import Sessions
 from gossipnode.rpc import Channel, Server, ServerStream
 from gossipnode.sim.network import MemoryNetwork
 from gossipnode.wire.services import REPAIR

@@ -57,6 +57,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ("INSERT INTO meta VALUES ('commits', 0)",),
     # Beside the payload, since that is the page which a write of the record has to write anyway.
     ("ALTER TABLE payload ADD COLUMN lineage BLOB",),
+    # Finds a record by its number alone. New records have larger numbers, so the index is appended to.
+    ("CREATE INDEX leaf_number ON leaf (rid)",),
 )
 """Entry i has the statements that lead from schema version i to i + 1. Entries are only added."""
 

@@ -8,9 +8,9 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.session.commands import Command, Rest, SessionEnd
 from gossipnode.core.session.messages import DifferSummary, PageLeaf, RootCompare, TreeRoot, WaitNextDiffer
 from gossipnode.core.session.tree_client import TreeClient
-from gossipnode.node.repair.repair_stream import RepairStream
 from gossipnode.node.repair.shard_store import ShardStore
 from tests.node.repair.streams import FakeStream, stream_pair
+from tests.node.repair.tree_streams import tree_stream
 from tests.node.support import make_local, memory_store
 
 SHARD = ShardId("sw", 0)
@@ -42,7 +42,7 @@ async def test_other_tasks_run_between_the_steps() -> None:
         return command
 
     session.next_command = watched  # type: ignore[method-assign]
-    stream = RepairStream(
+    stream = tree_stream(
         ours, session, ShardStore(make_local(store, members=("a", "b")), SHARD), half_close=ours.half_close
     )
     async with trio.open_nursery() as nursery:

@@ -23,13 +23,13 @@ from gossipnode.core.session.messages import (
 )
 from gossipnode.core.session.tree_client import TreeClient
 from gossipnode.core.session.tree_server import TreeServer
-from gossipnode.node.repair.repair_stream import RepairStream
-from gossipnode.node.repair.sessions import SERVER_SILENCE_SECONDS
+from gossipnode.node.repair.session_runs import SERVER_SILENCE_SECONDS
 from gossipnode.node.repair.shard_store import ShardStore
 from gossipnode.rpc import Server, ServerStream
 from gossipnode.sim import Cluster
 from gossipnode.wire.services import REPAIR
 from tests.node.repair.streams import stream_pair
+from tests.node.repair.tree_streams import tree_stream
 from tests.node.support import make_local, memory_store
 from tests.records import record
 
@@ -142,12 +142,12 @@ async def test_no_work_of_our_own_store_counts_as_silence_of_the_peer(
 
     async def serve() -> None:
         session = TreeServer({"sw": 1}, page_leaves=8)
-        await RepairStream(theirs, session, work["server"], silence_seconds=silence["server"]).run()
+        await tree_stream(theirs, session, work["server"], silence_seconds=silence["server"]).run()
         theirs.outbound.end()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve)
-        end = await RepairStream(
+        end = await tree_stream(
             ours,
             TreeClient(SHARD, 1, tree, page_leaves=8),
             work["client"],

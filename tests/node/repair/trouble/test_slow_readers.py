@@ -17,9 +17,9 @@ from gossipnode.core.session.messages import (
     TreeSlots,
 )
 from gossipnode.core.session.tree_server import TreeServer
-from gossipnode.node.repair.repair_stream import RepairStream
 from gossipnode.node.repair.shard_store import ShardStore
 from tests.node.repair.streams import FakeStream, Pipe
+from tests.node.repair.tree_streams import tree_stream
 from tests.node.support import make_local, memory_store
 from tests.records import record
 
@@ -55,7 +55,7 @@ async def serve(takes: Sequence[int], every_seconds: float) -> None:
     inbound = Pipe(100)
     await inbound.put(TreeRoot("sw", 0, "another"))
     stream = SlowReader(inbound, takes, every_seconds)
-    server = RepairStream(
+    server = tree_stream(
         stream,
         TreeServer({"sw": 1}, page_leaves=8),
         ShardStore(make_local(store), SHARD),

@@ -1,0 +1,110 @@
+"""The item indexes of this node's shards, which reconcile sessions compare.
+
+An index is made from all versions that the store holds, when the node starts or when a session first asks for
+it, and follows the store from then on. Nothing of it is written to the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import trio
+
+from gossipnode.core.model.property import Entity, ShardId
+from gossipnode.core.session.reconcile.item_index import ItemHash, ItemIndex
+from gossipnode.store.follower import NumberedVersion
+from gossipnode.store.interface import Store, StoreError
+
+INDEX_PAGE_VERSIONS = 256
+"""Versions that are read and hashed in one step: some 1.5 ms."""
+
+
+class ItemIndexes:
+    """Keeps the item index of each shard that was asked for."""
+
+    def __init__(self, store: Store, key: Callable[[], bytes]) -> None:
+        """Follow `store`. `key` gives the key of the cluster's digests; empty if it has none."""
+        self._store = store
+        self._key = key
+        self._hash: ItemHash | None = None
+        self._hash_key = b""
+        self._indexes: dict[ShardId, ItemIndex] = {}
+        """Those that are whole, and those that are being made: both follow the store."""
+        self._making: dict[ShardId, trio.Event] = {}
+        store.follow(self)
+
+    @property
+    def have_key(self) -> bool:
+        """Whether the cluster has a key. A cluster of foreign peers alone has none."""
+        return self._current_hash() is not None
+
+    async def of(self, shard: ShardId) -> ItemIndex:
+        """The index of a shard as of now, and as it will be. Only to be called with a key.
+
+        Raises:
+            StoreError: the store could not be read.
+        """
+        while True:
+            item_hash = self._current_hash()
+            assert item_hash is not None, "no key for digests"
+            making = self._making.get(shard)
+            if making is not None:
+                await making.wait()
+                continue
+            index = self._indexes.get(shard)
+            if index is not None:
+                return index
+            await self._make(shard, item_hash)
+
+    async def make_all(self) -> None:
+        """Make the indexes of all shards that the store holds, before a session asks for them."""
+        try:
+            for shard in self._store.shards() if self.have_key else ():
+                await self.of(shard)
+        except StoreError:
+            # A session that needs an index says what is wrong; `Store.wait_failed` tells the node.
+            return
+
+    def stored(self, versions: Sequence[tuple[ShardId, NumberedVersion]]) -> None:
+        """See `StoreFollower.stored`."""
+        for shard, version in versions:
+            index = self._indexes.get(shard)
+            if index is not None:
+                index.hold(*version)
+
+    def removed(self, shard: ShardId | None) -> None:
+        """See `StoreFollower.removed`. What cannot be followed is made again when it is asked for."""
+        if shard is None:
+            self._indexes.clear()
+        else:
+            self._indexes.pop(shard, None)
+
+    def _current_hash(self) -> ItemHash | None:
+        key = self._key()
+        if key != self._hash_key:
+            self._indexes.clear()
+            self._hash_key = key
+            self._hash = ItemHash(key) if key else None
+        return self._hash
+
+    async def _make(self, shard: ShardId, item_hash: ItemHash) -> None:
+        """Make the index of a shard, unless it becomes void meanwhile."""
+        made = self._making[shard] = trio.Event()
+        index = self._indexes[shard] = ItemIndex(item_hash)
+        whole = False
+        try:
+            after: Entity | None = None
+            while self._indexes.get(shard) is index:
+                # A page is taken into the index before any later commit is heard of, so the newer one stays.
+                page = await self._store.versions(shard, after=after, limit=INDEX_PAGE_VERSIONS)
+                for version in page:
+                    index.hold(*version)
+                if len(page) < INDEX_PAGE_VERSIONS:
+                    whole = True
+                    break
+                after = page[-1].entity
+        finally:
+            if not whole and self._indexes.get(shard) is index:
+                del self._indexes[shard]
+            del self._making[shard]
+            made.set()

@@ -1,0 +1,114 @@
+"""The item indexes of a node: made from the store, and kept right by what is written meanwhile."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from gossipnode.core.model.property import ShardId
+from gossipnode.core.session.reconcile.item_index import ItemIndex
+from gossipnode.node.local import item_indexes
+from gossipnode.node.local.item_indexes import ItemIndexes
+from gossipnode.store.interface import StoreClosedError
+from gossipnode.store.memory import MemoryStore
+from tests.node.support import memory_store
+from tests.records import record
+
+SHARD = ShardId("sw", 0)
+KEY = bytes(range(16))
+
+
+async def write(store: MemoryStore, *keys: int, revision: int = 1, shard: ShardId = SHARD) -> None:
+    await store.write([(shard, record(f"n/{key}", revision=revision)) for key in keys])
+
+
+async def fresh(store: MemoryStore) -> ItemIndex:
+    """The index as it is when made from what the store holds now."""
+    return await ItemIndexes(store.reopen(), lambda: KEY).of(SHARD)
+
+
+async def assert_right(index: ItemIndex, store: MemoryStore) -> None:
+    expected = await fresh(store)
+    assert (index.root, index.count) == (expected.root, expected.count)
+
+
+async def test_an_index_follows_every_write() -> None:
+    store = memory_store()
+    await write(store, *range(20))
+    index = await ItemIndexes(store, lambda: KEY).of(SHARD)
+    assert index.count == 20
+    await write(store, 3, 4, 50, revision=2)
+    assert index.count == 21
+    await assert_right(index, store)
+
+
+async def test_writes_come_while_an_index_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(item_indexes, "INDEX_PAGE_VERSIONS", 3)
+    store = memory_store()
+    await write(store, *range(40))
+    indexes = ItemIndexes(store, lambda: KEY)
+    made: list[ItemIndex] = []
+
+    async def make() -> None:
+        made.append(await indexes.of(SHARD))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(make)
+        nursery.start_soon(make)
+        for step in range(30):
+            await write(store, step, 100 + step, revision=2)
+    assert made[0] is made[1]
+    await assert_right(made[0], store)
+
+
+async def test_a_shard_that_is_dropped_is_read_anew() -> None:
+    store = memory_store()
+    await write(store, *range(20))
+    indexes = ItemIndexes(store, lambda: KEY)
+    await indexes.of(SHARD)
+    await store.drop(SHARD)
+    await write(store, 7)
+    assert (await indexes.of(SHARD)).count == 1
+
+
+async def test_another_key_makes_other_indexes() -> None:
+    store = memory_store()
+    await write(store, 1)
+    keys = [KEY]
+    indexes = ItemIndexes(store, lambda: keys[0])
+    before = await indexes.of(SHARD)
+    keys[0] = bytes(16)
+    after = await indexes.of(SHARD)
+    assert before.root != after.root
+    keys[0] = b""
+    assert not indexes.have_key
+
+
+async def test_all_indexes_are_made_at_the_start() -> None:
+    store = memory_store()
+    await write(store, 1)
+    await write(store, 2, shard=ShardId("sw", 1))
+    indexes = ItemIndexes(store, lambda: KEY)
+    await indexes.make_all()
+    store.crash()
+    assert (await indexes.of(SHARD)).count == (await indexes.of(ShardId("sw", 1))).count == 1
+
+
+async def test_a_store_that_fails_is_no_failure_of_the_node() -> None:
+    store = memory_store()
+    await write(store, 1)
+    indexes = ItemIndexes(store, lambda: KEY)
+    store.crash()
+    await indexes.make_all()
+    with pytest.raises(StoreClosedError):
+        await indexes.of(SHARD)
+
+
+async def test_a_task_that_is_cancelled_leaves_no_half_index() -> None:
+    store = memory_store()
+    await write(store, *range(10))
+    indexes = ItemIndexes(store, lambda: KEY)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await indexes.of(SHARD)
+    await assert_right(await indexes.of(SHARD), store)
