@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from random import Random
 
-import structlog
 import trio
 
 from gossipnode.core.model.property import ShardId
@@ -17,6 +16,9 @@ from gossipnode.node.repair.neighbours import Neighbours
 from gossipnode.node.repair.origin import Origin, RoundWatch
 from gossipnode.node.repair.reports import Reports
 from gossipnode.node.repair.schedule import Schedule, run_schedule
+
+SCHEDULED_UNDER_WAY_MAX = 64
+"""Scheduled rounds of this node that are under way at once. The next one begins as soon as one has ended."""
 
 REPEAT_SECONDS = 600.0
 """The longest pause before a scheduled round is repeated that was incomplete; half of it is the shortest."""
@@ -50,8 +52,8 @@ class Rounds:
         self._reports = reports
         self._schedule = schedule
         self._rng = rng
+        self._scheduled = trio.Semaphore(SCHEDULED_UNDER_WAY_MAX, max_value=SCHEDULED_UNDER_WAY_MAX)
         self._nursery: trio.Nursery | None = None
-        self._log = structlog.get_logger("gossipnode.node")
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Let rounds be started, until cancelled."""
@@ -74,21 +76,40 @@ class Rounds:
         """Start no more rounds. Those under way go on."""
         self._nursery = None
 
-    def start(self, shard: ShardId, cause: Cause, *, tried: int = 0) -> RoundWatch:
-        """Start a round for a shard. `tried` is how many of the same time of the schedule were incomplete.
+    def start(self, shard: ShardId, cause: Cause) -> RoundWatch:
+        """Start a round for a shard, which is not one of the schedule.
 
         Raises:
             TooManyRoundsError: `ROUNDS_UNDER_WAY_MAX` are under way, or the node is stopping.
         """
+        assert cause is not Cause.SCHEDULED, "the rounds of the schedule wait for their turn"
+        return self._start(shard, cause)
+
+    def _start(self, shard: ShardId, cause: Cause, *, tried: int = 0) -> RoundWatch:
         if self._nursery is None:
             raise TooManyRoundsError("the node is stopping, and starts no round")
         message, watch = self._origin.open(shard, self._shards.ring(shard), cause)
         self._nursery.start_soon(self._run, message, tried)
         return watch
 
+    async def start_in_turn(self, shard: ShardId, *, tried: int = 0) -> None:
+        """Start a round of the schedule once fewer are under way than may be, if it is still of use then.
+
+        `tried` is how many of the same time of the schedule were incomplete.
+        """
+        await self._scheduled.acquire()
+        if self._nursery is None or not self._shards.holds(shard):
+            self._scheduled.release()
+        else:
+            self._start(shard, Cause.SCHEDULED, tried=tried)
+
     async def _run(self, message: RoundMessage, tried: int) -> None:
         """Carry a round. If it ends well, its replicas are told: the rounds of others are not needed then."""
-        finished = await self._origin.run(message, self._offer)
+        try:
+            finished = await self._origin.run(message, self._offer)
+        finally:
+            if message.cause is Cause.SCHEDULED:
+                self._scheduled.release()
         if finished.outcome is RoundOutcome.INCOMPLETE and message.cause is Cause.SCHEDULED:
             await self._repeat(message.shard, tried)
         if finished.outcome is None or not finished.outcome.good:
@@ -102,14 +123,9 @@ class Rounds:
 
     async def _repeat(self, shard: ShardId, tried: int) -> None:
         """Repeat a scheduled round that left somebody out, who may be back by then."""
-        if tried == REPEATS_MAX:
-            return
-        await trio.sleep(self._rng.uniform(REPEAT_SECONDS / 2, REPEAT_SECONDS))
-        if self._nursery is not None and self._shards.holds(shard):
-            try:
-                self.start(shard, Cause.SCHEDULED, tried=tried + 1)
-            except TooManyRoundsError as error:
-                self._log.warning("scheduled round not repeated", shard=str(shard), reason=str(error))
+        if tried < REPEATS_MAX:
+            await trio.sleep(self._rng.uniform(REPEAT_SECONDS / 2, REPEAT_SECONDS))
+            await self.start_in_turn(shard, tried=tried + 1)
 
     async def _offer(self, node: str, message: RoundMessage) -> tuple[str, bool]:
         if node == self._shards.own_name:
@@ -118,8 +134,8 @@ class Rounds:
         return await self._neighbours.propagate(node, message)
 
     async def _start_scheduled(self) -> None:
-        for shard in await self._shards.held():
-            try:
-                self.start(shard, Cause.SCHEDULED)
-            except TooManyRoundsError as error:
-                self._log.warning("scheduled round not started", shard=str(shard), reason=str(error))
+        """Start a round of every shard, in an order by chance: no shard is always the last one."""
+        shards = await self._shards.held()
+        self._rng.shuffle(shards)
+        for shard in shards:
+            await self.start_in_turn(shard)

@@ -324,9 +324,9 @@ async def test_a_defect_in_one_round_does_not_end_the_others() -> None:
 async def test_only_so_many_rounds_are_under_way_at_once() -> None:
     origin = make_origin()
     for number in range(ROUNDS_UNDER_WAY_MAX):
-        origin.open(ShardId("sw", number), ("a", "b"), Cause.SCHEDULED)
+        origin.open(ShardId("sw", number), ("a", "b"), Cause.ASKED)
     with pytest.raises(TooManyRoundsError):
-        origin.open(SHARD, ("a", "b"), Cause.SCHEDULED)
+        origin.open(SHARD, ("a", "b"), Cause.ASKED)
 
 
 @pytest.mark.parametrize(
