@@ -53,6 +53,7 @@ OF_MEMBERS = (
     services.REPAIR,
     services.PROPAGATION,
     services.REPORT,
+    services.ALIVE,
     services.ROUND_ENDED,
     services.REPLICA_EXCHANGE,
     services.REPLICA_SCAN,
