@@ -166,8 +166,15 @@ class Origin:
             watch.changed.notify()
 
     def _watch_of(self, shard: ShardId) -> RoundWatch | None:
-        """The oldest round of a shard, for a report without an id: a foreign holder does not pass ids on."""
-        return next((watch for watch in self._open.values() if watch.open_round.shard == shard), None)
+        """The oldest round of a shard, for a report without an id: a foreign holder does not pass ids on.
+
+        A report names no incarnation of the group either.
+        """
+        for watch in self._open.values():
+            known = watch.open_round.shard
+            if (known.group, known.shard) == (shard.group, shard.shard):
+                return watch
+        return None
 
     def rounds(self) -> list[Round]:
         """Rounds under way and finished ones, newest first."""
