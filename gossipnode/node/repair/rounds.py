@@ -53,6 +53,10 @@ class Rounds:
         self._schedule = schedule
         self._rng = rng
         self._scheduled = trio.Semaphore(SCHEDULED_UNDER_WAY_MAX, max_value=SCHEDULED_UNDER_WAY_MAX)
+        self._asked_for: set[ShardId] = set()
+        """The shards of which a round is under way that was asked for, or called for by an event."""
+        self._next: dict[ShardId, tuple[RoundMessage, RoundWatch]] = {}
+        """The round of each of them that waits for the end of that one."""
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -79,18 +83,38 @@ class Rounds:
     def start(self, shard: ShardId, cause: Cause) -> RoundWatch:
         """Start a round for a shard, which is not one of the schedule.
 
+        While another one of the same shard is under way, the round waits for its end: what was written since
+        that one began might not be in it. All who ask meanwhile share the round that waits.
+
         Raises:
             TooManyRoundsError: `ROUNDS_UNDER_WAY_MAX` are under way, or the node is stopping.
         """
         assert cause is not Cause.SCHEDULED, "the rounds of the schedule wait for their turn"
-        return self._start(shard, cause)
+        nursery = self._running_nursery()
+        if shard in self._next:
+            return self._next[shard][1]
+        message, watch = self._origin.open(shard, self._shards.ring(shard), cause)
+        if shard in self._asked_for:
+            self._next[shard] = message, watch
+        else:
+            self._asked_for.add(shard)
+            nursery.start_soon(self._run_one_by_one, message)
+        return watch
 
-    def _start(self, shard: ShardId, cause: Cause, *, tried: int = 0) -> RoundWatch:
+    def _running_nursery(self) -> trio.Nursery:
         if self._nursery is None:
             raise TooManyRoundsError("the node is stopping, and starts no round")
-        message, watch = self._origin.open(shard, self._shards.ring(shard), cause)
-        self._nursery.start_soon(self._run, message, tried)
-        return watch
+        return self._nursery
+
+    async def _run_one_by_one(self, message: RoundMessage) -> None:
+        """Carry a round that was asked for, and then those of its shard that were asked for meanwhile."""
+        shard = message.shard
+        while True:
+            await self._run(message, 0)
+            if shard not in self._next:
+                self._asked_for.remove(shard)
+                return
+            message, _ = self._next.pop(shard)
 
     async def start_in_turn(self, shard: ShardId, *, tried: int = 0) -> None:
         """Start a round of the schedule once fewer are under way than may be, if it is still of use then.
@@ -101,7 +125,8 @@ class Rounds:
         if self._nursery is None or not self._shards.holds(shard):
             self._scheduled.release()
         else:
-            self._start(shard, Cause.SCHEDULED, tried=tried)
+            message, _ = self._origin.open(shard, self._shards.ring(shard), Cause.SCHEDULED)
+            self._nursery.start_soon(self._run, message, tried)
 
     async def _run(self, message: RoundMessage, tried: int) -> None:
         """Carry a round. If it ends well, its replicas are told: the rounds of others are not needed then."""

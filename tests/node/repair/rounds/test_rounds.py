@@ -13,7 +13,7 @@ import trio.testing
 
 from gossipnode.core.cluster.cluster_metadata import Group
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.ring.round import SILENCE_MAX_SECONDS, Ended, EndedWell, Hop, Report
+from gossipnode.core.ring.round import SILENCE_MAX_SECONDS, Ended, EndedWell, Hop, Report, RoundOutcome
 from gossipnode.core.ring.turn import Cause, EndRound, HopEnd, RoundMessage
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_errors import TooManyRoundsError
@@ -201,6 +201,29 @@ async def test_without_a_schedule_no_round_starts_by_itself(autojump_clock: obje
     assert made.ids == 0
 
 
+async def test_those_who_ask_while_a_round_is_under_way_share_the_next_one() -> None:
+    async with started(make_local(groups={"sw": 2})) as made:
+        first, *others = [made.rounds.start(SHARD, Cause.ASKED) for _ in range(6)]
+        assert first is not others[0]
+        assert all(watch is others[0] for watch in others)
+        made.rounds.start(ShardId("sw", 1), Cause.ASKED)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(message.round for message in made.held) == ["r1", "r3"]
+        await end_round(made, next(message for message in made.held if message.round == "r1"))
+        assert first.now().outcome is RoundOutcome.CONVERGED
+        assert made.held[-1].round == "r2"
+        # It is under way by now, so it may have gone past what is written before the next request.
+        later = made.rounds.start(SHARD, Cause.EVENT)
+        assert later is not others[0]
+        await end_round(made, made.held[-1])
+        assert {watch.now().outcome for watch in others} == {RoundOutcome.CONVERGED}
+        await end_round(made, made.held[-1])
+        assert later.now().outcome is RoundOutcome.CONVERGED
+        made.rounds.start(SHARD, Cause.ASKED)
+        await trio.testing.wait_all_tasks_blocked()
+        assert [message.round for message in made.held if message.shard == SHARD] == ["r1", "r2", "r4", "r5"]
+
+
 async def until_the_schedule_is_due(made: Started) -> None:
     made.offered = trio.Event()
     await made.offered.wait()
@@ -243,8 +266,9 @@ async def test_rounds_asked_for_and_those_of_the_schedule_take_no_places_of_each
         await until_the_schedule_is_due(made)
         made.rounds.start(SHARD, Cause.ASKED)
         made.rounds.start(SHARD, Cause.EVENT)
+        made.rounds.start(SHARD, Cause.EVENT)
         with pytest.raises(TooManyRoundsError, match="2 rounds are under way"):
-            made.rounds.start(SHARD, Cause.ASKED)
+            made.rounds.start(ShardId("sw", 1), Cause.ASKED)
         await end_round(made, made.held[7])
         causes = [message.cause for message in made.held]
     assert causes.count(Cause.SCHEDULED) == SCHEDULED_UNDER_WAY_MAX + 1
