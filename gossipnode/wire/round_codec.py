@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import (
@@ -131,6 +132,39 @@ def encode_report(report: Report) -> v1.ReportRequest:
         case NotNeeded(reason):
             message.not_needed = reason
     return message
+
+
+def encode_alive(holder: str, signs: Iterable[Report]) -> v1.AliveRequest:
+    """Signs of life of a holder for one origin, of which each is a report that ends with `InSession`."""
+    return v1.AliveRequest(
+        holder=holder,
+        messages=[
+            v1.MessageHeld(
+                round=sign.round,
+                group=sign.shard.group,
+                shard=sign.shard.shard,
+                count=sign.count,
+                in_session_with=sign.then.peer,
+            )
+            for sign in signs
+            if isinstance(sign.then, InSession)
+        ],
+    )
+
+
+def decode_alive(message: v1.AliveRequest) -> list[Report]:
+    """The signs of life of a holder, as reports that end with `InSession`."""
+    return [
+        Report(
+            held.round,
+            ShardId(held.group, held.shard),
+            message.holder,
+            held.count,
+            (),
+            InSession(held.in_session_with[:REPORT_TEXT_MAX_CHARACTERS]),
+        )
+        for held in message.messages
+    ]
 
 
 def encode_ended(ended: EndedWell) -> v1.RoundEndedRequest:

@@ -177,6 +177,7 @@ NODE_DELETE_GROUP = _node_method("DeleteGroup", node.DeleteGroupRequest, node.Gr
 NODE_LIST_GROUPS = _node_method("ListGroups", node.ListGroupsRequest, node.ListGroupsResponse)
 NODE_FORGET_MEMBER = _node_method("ForgetMember", node.ForgetMemberRequest, node.ForgetMemberResponse)
 REPORT = _method(node.RoundServiceBase, "Report", node.ReportRequest, node.ReportResponse)
+ALIVE = _method(node.RoundServiceBase, "Alive", node.AliveRequest, node.AliveResponse)
 ROUND_ENDED = _method(node.RoundServiceBase, "Ended", node.RoundEndedRequest, node.RoundEndedResponse)
 
 _replica = replica.DESCRIPTOR.services_by_name["ReplicaService"]

@@ -50,7 +50,7 @@ from gossipnode.wire.replica.replica_codec import (
     reply_size,
     request_size,
 )
-from gossipnode.wire.round_codec import decode_report, encode_report
+from gossipnode.wire.round_codec import decode_alive, decode_report, encode_alive, encode_report
 from gossipnode.wire.session_codec import (
     decode_client_message,
     decode_server_message,
@@ -165,6 +165,11 @@ def _criteria(message: model.Criteria) -> None:
         matches(check_criteria(criteria), {"a": 1, "b": "x"})
 
 
+def _alive(message: node.AliveRequest) -> None:
+    signs = decode_alive(message)
+    assert decode_alive(encode_alive(message.holder, signs)) == signs
+
+
 def _report(message: node.ReportRequest) -> None:
     report = decode_report(message)
     assert decode_report(encode_report(report)) == report
@@ -247,6 +252,7 @@ USES: dict[type, Callable[[Any], object]] = {
     banyandb.ApplyRequest: _apply,
     node.ApplyRequest: _apply,
     node.ReportRequest: _report,
+    node.AliveRequest: _alive,
     node.CreateGroupRequest: _new_group,
     node.AlterGroupRequest: _alteration,
     node.ImportRequest: _import,

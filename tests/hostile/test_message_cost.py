@@ -115,6 +115,7 @@ ROWS = {
         services.PROPAGATION.decode_request, lambda n: field(1, field(1, b"n" * 20) * n), 35, 5
     ),
     "report: hops": Row(services.REPORT.decode_request, times(field(6, field(1, b"a"))), 130, 300),
+    "sign of life: messages": Row(services.ALIVE.decode_request, times(field(2, field(1, b"a"))), 130, 300),
 }
 
 

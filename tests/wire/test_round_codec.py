@@ -28,8 +28,10 @@ from gossipnode.wire.generated.pb.gossipnode.v1 import node_pb2
 from gossipnode.wire.round_codec import (
     REPORT_HOPS_MAX,
     REPORT_TEXT_MAX_CHARACTERS,
+    decode_alive,
     decode_hop,
     decode_report,
+    encode_alive,
     encode_finished,
     encode_hop,
     encode_hop_made,
@@ -81,6 +83,13 @@ def test_a_report_comes_back_as_it_went(report: Report) -> None:
     data = encode(encode_report(report))
     assert decode_report(decode(v1.ReportRequest, data)) == report
     assert node_pb2.ReportRequest.FromString(data).SerializeToString() == data
+
+
+def test_signs_of_life_come_back_as_they_went_and_other_reports_are_none() -> None:
+    long = "x" * (REPORT_TEXT_MAX_CHARACTERS + 1)
+    signs = [replace(REPORT, round=f"r{each}", hops=(), then=InSession("b")) for each in range(3)]
+    read = decode_alive(encode_alive("a", [*signs, REPORT, replace(REPORT, then=InSession(long))]))
+    assert read == [*signs, replace(REPORT, hops=(), then=InSession(long[:-1]))]
 
 
 def test_a_hop_whose_outcome_no_holder_reports_is_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gossipnode.concurrency.loop_steps import LoopSteps
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.local.shard_map import ShardMap
 from gossipnode.node.peers import call_metadata
@@ -12,7 +13,7 @@ from gossipnode.node.repair.repair import Repair
 from gossipnode.rpc import CallContext, RpcError, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1
-from gossipnode.wire.round_codec import decode_report
+from gossipnode.wire.round_codec import decode_alive, decode_report
 
 
 class RoundService:
@@ -26,20 +27,32 @@ class RoundService:
 
     def handlers(self) -> Mapping[Any, Any]:
         """The handlers by method."""
-        return {services.REPORT: self.report, services.ROUND_ENDED: self.ended}
+        return {
+            services.REPORT: self.report,
+            services.ALIVE: self.alive,
+            services.ROUND_ENDED: self.ended,
+        }
 
     async def report(self, request: v1.ReportRequest, call: CallContext) -> v1.ReportResponse:
         """Take what a holder reports of a round that we started. A caller may report only as itself.
 
         Under TLS the caller's name was checked against its certificate before.
         """
-        if request.holder != call_metadata.text(call.metadata, call_metadata.NODE):
-            raise RpcError(Status.PERMISSION_DENIED, "report: its holder is not the caller")
+        _check_caller(request.holder, call)
         try:
             self._origin.report(decode_report(request))
         except ValueError as error:
             raise RpcError(Status.INVALID_ARGUMENT, f"report: {error}") from error
         return v1.ReportResponse()
+
+    async def alive(self, request: v1.AliveRequest, call: CallContext) -> v1.AliveResponse:
+        """Take one sign of life for all our rounds whose messages the caller has."""
+        _check_caller(request.holder, call)
+        loop = LoopSteps()
+        for sign in decode_alive(request):
+            self._origin.report(sign)
+            await loop.step()
+        return v1.AliveResponse()
 
     async def ended(self, request: v1.RoundEndedRequest, call: CallContext) -> v1.RoundEndedResponse:
         """A round of the caller has left all replicas of a shard equal, ours among them.
@@ -55,3 +68,8 @@ class RoundService:
             )
         self._repair.ended_well(shard, origin)
         return v1.RoundEndedResponse()
+
+
+def _check_caller(holder: str, call: CallContext) -> None:
+    if holder != call_metadata.text(call.metadata, call_metadata.NODE):
+        raise RpcError(Status.PERMISSION_DENIED, "report: its holder is not the caller")

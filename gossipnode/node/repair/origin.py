@@ -16,7 +16,10 @@ from gossipnode.core.ring.turn import Cause, RoundMessage
 from gossipnode.node.refusals.request_errors import TooManyRoundsError
 
 ROUNDS_UNDER_WAY_MAX = 1024
-"""Rounds of this node that may be under way at once; one more is refused."""
+"""Rounds of this node that may be under way at once; one more is refused.
+
+Those of the schedule do not count: they wait for places of their own, see `SCHEDULED_UNDER_WAY_MAX`.
+"""
 
 KEPT_ROUNDS = 100
 """Finished rounds that a node remembers."""
@@ -70,8 +73,9 @@ class Origin:
         Raises:
             TooManyRoundsError: see `ROUNDS_UNDER_WAY_MAX`.
         """
-        if len(self._open) >= ROUNDS_UNDER_WAY_MAX:
-            raise TooManyRoundsError(f"{len(self._open)} rounds are under way: wait until some have ended")
+        asked_for = sum(watch.cause is not Cause.SCHEDULED for watch in self._open.values())
+        if cause is not Cause.SCHEDULED and asked_for >= ROUNDS_UNDER_WAY_MAX:
+            raise TooManyRoundsError(f"{asked_for} rounds are under way: wait until some have ended")
         message = RoundMessage(self._new_round_id(), shard, self._own_name, tuple(nodes), 0, cause)
         open_round = OpenRound(
             message.round,
@@ -162,8 +166,15 @@ class Origin:
             watch.changed.notify()
 
     def _watch_of(self, shard: ShardId) -> RoundWatch | None:
-        """The oldest round of a shard, for a report without an id: a foreign holder does not pass ids on."""
-        return next((watch for watch in self._open.values() if watch.open_round.shard == shard), None)
+        """The oldest round of a shard, for a report without an id: a foreign holder does not pass ids on.
+
+        A report names no incarnation of the group either.
+        """
+        for watch in self._open.values():
+            known = watch.open_round.shard
+            if (known.group, known.shard) == (shard.group, shard.shard):
+                return watch
+        return None
 
     def rounds(self) -> list[Round]:
         """Rounds under way and finished ones, newest first."""

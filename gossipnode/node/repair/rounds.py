@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from random import Random
 
-import structlog
 import trio
 
 from gossipnode.core.model.property import ShardId
@@ -17,6 +16,9 @@ from gossipnode.node.repair.neighbours import Neighbours
 from gossipnode.node.repair.origin import Origin, RoundWatch
 from gossipnode.node.repair.reports import Reports
 from gossipnode.node.repair.schedule import Schedule, run_schedule
+
+SCHEDULED_UNDER_WAY_MAX = 64
+"""Scheduled rounds of this node that are under way at once. The next one begins as soon as one has ended."""
 
 REPEAT_SECONDS = 600.0
 """The longest pause before a scheduled round is repeated that was incomplete; half of it is the shortest."""
@@ -50,8 +52,12 @@ class Rounds:
         self._reports = reports
         self._schedule = schedule
         self._rng = rng
+        self._scheduled = trio.Semaphore(SCHEDULED_UNDER_WAY_MAX, max_value=SCHEDULED_UNDER_WAY_MAX)
+        self._asked_for: set[ShardId] = set()
+        """The shards of which a round is under way that was asked for, or called for by an event."""
+        self._next: dict[ShardId, tuple[RoundMessage, RoundWatch]] = {}
+        """The round of each of them that waits for the end of that one."""
         self._nursery: trio.Nursery | None = None
-        self._log = structlog.get_logger("gossipnode.node")
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Let rounds be started, until cancelled."""
@@ -74,21 +80,61 @@ class Rounds:
         """Start no more rounds. Those under way go on."""
         self._nursery = None
 
-    def start(self, shard: ShardId, cause: Cause, *, tried: int = 0) -> RoundWatch:
-        """Start a round for a shard. `tried` is how many of the same time of the schedule were incomplete.
+    def start(self, shard: ShardId, cause: Cause) -> RoundWatch:
+        """Start a round for a shard, which is not one of the schedule.
+
+        While another one of the same shard is under way, the round waits for its end: what was written since
+        that one began might not be in it. All who ask meanwhile share the round that waits.
 
         Raises:
             TooManyRoundsError: `ROUNDS_UNDER_WAY_MAX` are under way, or the node is stopping.
         """
+        assert cause is not Cause.SCHEDULED, "the rounds of the schedule wait for their turn"
+        nursery = self._running_nursery()
+        if shard in self._next:
+            return self._next[shard][1]
+        message, watch = self._origin.open(shard, self._shards.ring(shard), cause)
+        if shard in self._asked_for:
+            self._next[shard] = message, watch
+        else:
+            self._asked_for.add(shard)
+            nursery.start_soon(self._run_one_by_one, message)
+        return watch
+
+    def _running_nursery(self) -> trio.Nursery:
         if self._nursery is None:
             raise TooManyRoundsError("the node is stopping, and starts no round")
-        message, watch = self._origin.open(shard, self._shards.ring(shard), cause)
-        self._nursery.start_soon(self._run, message, tried)
-        return watch
+        return self._nursery
+
+    async def _run_one_by_one(self, message: RoundMessage) -> None:
+        """Carry a round that was asked for, and then those of its shard that were asked for meanwhile."""
+        shard = message.shard
+        while True:
+            await self._run(message, 0)
+            if shard not in self._next:
+                self._asked_for.remove(shard)
+                return
+            message, _ = self._next.pop(shard)
+
+    async def start_in_turn(self, shard: ShardId, *, tried: int = 0) -> None:
+        """Start a round of the schedule once fewer are under way than may be, if it is still of use then.
+
+        `tried` is how many of the same time of the schedule were incomplete.
+        """
+        await self._scheduled.acquire()
+        if self._nursery is None or not self._shards.holds(shard):
+            self._scheduled.release()
+        else:
+            message, _ = self._origin.open(shard, self._shards.ring(shard), Cause.SCHEDULED)
+            self._nursery.start_soon(self._run, message, tried)
 
     async def _run(self, message: RoundMessage, tried: int) -> None:
         """Carry a round. If it ends well, its replicas are told: the rounds of others are not needed then."""
-        finished = await self._origin.run(message, self._offer)
+        try:
+            finished = await self._origin.run(message, self._offer)
+        finally:
+            if message.cause is Cause.SCHEDULED:
+                self._scheduled.release()
         if finished.outcome is RoundOutcome.INCOMPLETE and message.cause is Cause.SCHEDULED:
             await self._repeat(message.shard, tried)
         if finished.outcome is None or not finished.outcome.good:
@@ -102,14 +148,9 @@ class Rounds:
 
     async def _repeat(self, shard: ShardId, tried: int) -> None:
         """Repeat a scheduled round that left somebody out, who may be back by then."""
-        if tried == REPEATS_MAX:
-            return
-        await trio.sleep(self._rng.uniform(REPEAT_SECONDS / 2, REPEAT_SECONDS))
-        if self._nursery is not None and self._shards.holds(shard):
-            try:
-                self.start(shard, Cause.SCHEDULED, tried=tried + 1)
-            except TooManyRoundsError as error:
-                self._log.warning("scheduled round not repeated", shard=str(shard), reason=str(error))
+        if tried < REPEATS_MAX:
+            await trio.sleep(self._rng.uniform(REPEAT_SECONDS / 2, REPEAT_SECONDS))
+            await self.start_in_turn(shard, tried=tried + 1)
 
     async def _offer(self, node: str, message: RoundMessage) -> tuple[str, bool]:
         if node == self._shards.own_name:
@@ -118,8 +159,8 @@ class Rounds:
         return await self._neighbours.propagate(node, message)
 
     async def _start_scheduled(self) -> None:
-        for shard in await self._shards.held():
-            try:
-                self.start(shard, Cause.SCHEDULED)
-            except TooManyRoundsError as error:
-                self._log.warning("scheduled round not started", shard=str(shard), reason=str(error))
+        """Start a round of every shard, in an order by chance: no shard is always the last one."""
+        shards = await self._shards.held()
+        self._rng.shuffle(shards)
+        for shard in shards:
+            await self.start_in_turn(shard)

@@ -38,6 +38,9 @@ PAGE_MAX_LEAVES = 73_728
 DIGEST_MAX_CHARACTERS = 128
 """The digest of a slot in hex."""
 
+SIGNS_MAX = 4096
+"""Messages of rounds of which one sign of life tells."""
+
 _SLOTS_MAX = 32
 _BATCH_MAX = 4096
 _LIST_MAX = 65_536
@@ -49,6 +52,7 @@ ELEMENTS_MAX = {
     "banyandb.property.v1.DifferTreeSummary.nodes": PAGE_MAX_LEAVES,
     "banyandb.property.v1.PropagationContext.nodes": _BATCH_MAX,
     "gossipnode.v1.ReportRequest.hops": _BATCH_MAX,
+    "gossipnode.v1.AliveRequest.messages": SIGNS_MAX,
     # Properties and queries
     "banyandb.property.v1.Property.tags": TAGS_MAX,
     "banyandb.model.v1.StrArray.value": ARRAY_MAX_ELEMENTS,

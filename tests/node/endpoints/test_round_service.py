@@ -13,7 +13,7 @@ from gossipnode.node.peers import call_metadata
 from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster, running
 from gossipnode.wire.generated.bp.gossipnode import v1
-from gossipnode.wire.services import REPORT, ROUND_ENDED
+from gossipnode.wire.services import ALIVE, REPORT, ROUND_ENDED
 from tests.records import record
 
 SHARD = ShardId("sw", 0)
@@ -90,3 +90,21 @@ async def test_only_a_replica_can_tell_of_a_round_that_ended_well(autojump_clock
         assert origin.last_converged(SHARD) == 0
         assert await told("b") is None
         assert origin.last_converged(SHARD) > 0
+
+
+async def test_a_sign_of_life_keeps_a_round_open_and_comes_from_its_holder_only(
+    autojump_clock: object,
+) -> None:
+    cluster = Cluster()
+    async with running(cluster), cluster.channel("a") as channel:
+        _, watch = cluster.nodes["a"].parts.repair.origin.open(SHARD, ("a", "b"), Cause.ASKED)
+        held = v1.MessageHeld(round=watch.now().round, group="sw", shard=0, in_session_with="c")
+        unknown = v1.MessageHeld(round="r", group="sw", shard=0)
+        alive = v1.AliveRequest(holder="b", messages=[unknown, held])
+        began = watch.open_round.expires
+        await trio.sleep(1)
+        with pytest.raises(RpcError, match="its holder is not the caller"):
+            await channel.unary(ALIVE, alive, timeout=5, metadata={call_metadata.NODE: "c"})
+        assert watch.open_round.expires == began
+        await channel.unary(ALIVE, alive, timeout=5, metadata={call_metadata.NODE: "b"})
+        assert watch.open_round.expires >= began + 1

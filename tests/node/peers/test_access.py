@@ -54,6 +54,7 @@ OF_MEMBERS = (
     services.RECONCILE,
     services.PROPAGATION,
     services.REPORT,
+    services.ALIVE,
     services.ROUND_ENDED,
     services.REPLICA_EXCHANGE,
     services.REPLICA_SCAN,

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow
 UNARY_OF_MEMBERS = (
     "/banyandb.property.v1.GossipService/Propagation",
     "/gossipnode.v1.RoundService/Report",
+    "/gossipnode.v1.RoundService/Alive",
     "/gossipnode.v1.ReplicaService/Hello",
     "/gossipnode.v1.ReplicaService/Epoch",
     "/gossipnode.v1.ReplicaService/Lineages",

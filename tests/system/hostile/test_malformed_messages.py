@@ -47,6 +47,7 @@ UNARY = {
     f"{NODE_SERVICE}/Get": own.GetRequest(group="sw", name="n", id="1"),
     f"{NODE_SERVICE}/Status": own.StatusRequest(),
     f"{ROUND_SERVICE}/Report": own.ReportRequest(round="r", group="sw", holder="a"),
+    f"{ROUND_SERVICE}/Alive": own.AliveRequest(holder="a", messages=[own.MessageHeld(round="r", group="sw")]),
     f"{HEALTH}/Check": None,
 }
 STREAMS = {

@@ -266,6 +266,18 @@ async def test_reports_of_strangers_and_of_unknown_rounds_change_nothing() -> No
     assert watch.now().outcome is RoundOutcome.CONVERGED
 
 
+async def test_a_report_without_a_round_finds_that_of_a_group_made_at_run_time() -> None:
+    """A report names no incarnation, and the group of the configuration alone has the first one."""
+    origin = make_origin()
+    async with trio.open_nursery() as nursery:
+        watch = begin(origin, nursery, "ab", shard=ShardId("sw", 1, incarnation=7))
+        await trio.testing.wait_all_tasks_blocked()
+        origin.report(report(Ended(""), A_TO_B, round_id="", shard=ShardId("sw", 0)))
+        assert watch.now().outcome is None
+        origin.report(report(Ended(""), A_TO_B, round_id="", shard=ShardId("sw", 1)))
+    assert watch.now().outcome is RoundOutcome.CONVERGED
+
+
 async def test_no_holder_can_say_that_a_round_asked_for_is_not_needed() -> None:
     origin = make_origin()
     async with trio.open_nursery() as nursery:
@@ -324,9 +336,9 @@ async def test_a_defect_in_one_round_does_not_end_the_others() -> None:
 async def test_only_so_many_rounds_are_under_way_at_once() -> None:
     origin = make_origin()
     for number in range(ROUNDS_UNDER_WAY_MAX):
-        origin.open(ShardId("sw", number), ("a", "b"), Cause.SCHEDULED)
+        origin.open(ShardId("sw", number), ("a", "b"), Cause.ASKED)
     with pytest.raises(TooManyRoundsError):
-        origin.open(SHARD, ("a", "b"), Cause.SCHEDULED)
+        origin.open(SHARD, ("a", "b"), Cause.ASKED)
 
 
 @pytest.mark.parametrize(

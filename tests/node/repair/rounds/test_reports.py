@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog.testing
 import trio
+import trio.testing
 
 from gossipnode.config.address import Address
-from gossipnode.core.ring.round import Ended, InSession, Report
+from gossipnode.core.ring.round import Ended, EndedWell, InSession, Report
 from gossipnode.core.ring.turn import Cause
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.repair.reports import REPORT_QUEUE_MESSAGES
 from gossipnode.rpc import CallContext, Server
+from gossipnode.wire.bounds.message_bounds import SIGNS_MAX
 from gossipnode.wire.generated.bp.gossipnode import v1
-from gossipnode.wire.services import REPORT
+from gossipnode.wire.services import ALIVE, REPORT
 from tests.node.repair.two_nodes import ADDRESSES, MESSAGE, SHARD, NodeA
 
 
@@ -21,12 +25,12 @@ def ended(number: int = 0) -> Report:
 
 
 async def test_reports_go_out_in_order_and_to_the_last_one(autojump_clock: object) -> None:
-    heard: list[str] = []
+    heard: list[tuple[str, int]] = []
 
     async def take(report: v1.ReportRequest, call: CallContext) -> v1.ReportResponse:
         assert call.metadata[call_metadata.NODE] == report.holder == "a"
         await trio.sleep(0.01)
-        heard.append(report.round)
+        heard.append((report.round, report.count))
         return v1.ReportResponse()
 
     node = NodeA()
@@ -34,10 +38,13 @@ async def test_reports_go_out_in_order_and_to_the_last_one(autojump_clock: objec
         async with trio.open_nursery() as nursery:
             await nursery.start(node.reports.run)
             for number in range(20):
-                peers.tell("b", ended(number))
+                peers.tell("b", replace(ended(number % 2), count=number))
             node.reports.stop()
             peers.tell("b", ended(99))
-    assert heard == [f"r{number}" for number in range(20)]
+    assert sorted(heard) == sorted((f"r{number % 2}", number) for number in range(20))
+    for each in ("r0", "r1"):
+        counts = [count for name, count in heard if name == each]
+        assert counts == sorted(counts), "the reports of a round go out in order"
 
 
 async def test_a_report_to_ourselves_takes_the_short_way_and_one_to_a_stranger_none() -> None:
@@ -54,15 +61,64 @@ async def test_a_report_to_ourselves_takes_the_short_way_and_one_to_a_stranger_n
         nursery.cancel_scope.cancel()
 
 
-async def test_signs_of_life_leave_room_for_what_matters() -> None:
+def sign(number: int, peer: str = "c") -> Report:
+    return Report(f"r{number}", SHARD, "a", 0, (), InSession(peer))
+
+
+async def test_one_sign_of_life_tells_of_all_rounds_and_takes_no_place_of_a_report() -> None:
+    calls: list[list[tuple[str, str]]] = []
+
+    async def take(alive: v1.AliveRequest, call: CallContext) -> v1.AliveResponse:
+        assert call.metadata[call_metadata.NODE] == alive.holder == "a"
+        calls.append([(held.round, held.in_session_with) for held in alive.messages])
+        return v1.AliveResponse()
+
+    node = NodeA()
+    async with node.running({ALIVE: take}) as peers:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(node.reports.run)
+            for number in range(3):
+                peers.tell("b", sign(number))
+            peers.tell("b", sign(1, "d"))
+            assert node.reports.queued("b") == 0
+            node.reports.stop()
+    assert calls == [[("r0", "c"), ("r1", "d"), ("r2", "c")]]
+
+
+async def test_reports_overtake_a_sign_of_life_and_those_of_other_rounds(autojump_clock: object) -> None:
+    heard: list[float] = []
+
+    async def hang(alive: object, call: object) -> v1.AliveResponse:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    async def take(report: v1.ReportRequest, call: object) -> v1.ReportResponse:
+        await trio.sleep(1)
+        heard.append(trio.current_time())
+        return v1.ReportResponse()
+
+    node = NodeA()
+    async with node.running({ALIVE: hang, REPORT: take}) as peers, trio.open_nursery() as nursery:
+        await nursery.start(node.reports.run)
+        peers.tell("b", sign(0))
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(2):
+            peers.tell("b", ended(number))
+            peers.tell("b", ended(number))
+        await trio.sleep(2.5)
+        nursery.cancel_scope.cancel()
+    assert heard == [1.0, 1.0, 2.0, 2.0]
+
+
+async def test_what_goes_beyond_the_queues_is_dropped() -> None:
     node = NodeA()
     async with node.running() as peers, trio.open_nursery() as nursery:
         await nursery.start(node.reports.run)
         for number in range(REPORT_QUEUE_MESSAGES):
-            peers.tell("b", Report(f"r{number}", SHARD, "a", 0, (), InSession("c")))
+            node.reports.tell_ended("b", EndedWell(f"r{number}", SHARD))
         assert node.reports.queued("b") == REPORT_QUEUE_MESSAGES // 2
-        peers.tell("b", ended())
-        assert node.reports.queued("b") == REPORT_QUEUE_MESSAGES // 2 + 1
+        for number in range(SIGNS_MAX + 1):
+            peers.tell("b", sign(number))
         with structlog.testing.capture_logs() as logs:
             for number in range(REPORT_QUEUE_MESSAGES):
                 peers.tell("b", ended(number))

@@ -8,20 +8,20 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import structlog.testing
 import trio
 import trio.testing
 
+from gossipnode.core.cluster.cluster_metadata import Group
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.ring.round import SILENCE_MAX_SECONDS, Ended, EndedWell, Hop, Report
+from gossipnode.core.ring.round import SILENCE_MAX_SECONDS, Ended, EndedWell, Hop, Report, RoundOutcome
 from gossipnode.core.ring.turn import Cause, EndRound, HopEnd, RoundMessage
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_errors import TooManyRoundsError
 from gossipnode.node.repair import origin as origins
 from gossipnode.node.repair.origin import Origin
-from gossipnode.node.repair.rounds import REPEAT_SECONDS, REPEATS_MAX, Rounds
+from gossipnode.node.repair.rounds import REPEAT_SECONDS, REPEATS_MAX, SCHEDULED_UNDER_WAY_MAX, Rounds
 from gossipnode.node.repair.schedule import SCHEDULE_JITTER_MAX_SECONDS, Schedule
-from tests.node.support import NOW, SECOND, make_local
+from tests.node.support import NOW, SECOND, formed, make_local, see
 
 SHARD = ShardId("sw", 0)
 
@@ -31,6 +31,7 @@ class Started:
 
     def __init__(self, local: LocalState, schedule: str = "") -> None:
         self.ids = 0
+        self.offered = trio.Event()
         self.held: list[RoundMessage] = []
         self.handed_on: list[tuple[str, RoundMessage]] = []
         self.told: list[tuple[str, EndedWell]] = []
@@ -48,6 +49,7 @@ class Started:
 
     def offer(self, message: RoundMessage) -> None:
         self.held.append(message)
+        self.offered.set()
 
     def ended_well(self, shard: ShardId, origin: str) -> None:
         self.known.append((shard, origin))
@@ -138,11 +140,18 @@ async def end_incomplete(made: Started, round_id: str) -> None:
     await trio.testing.wait_all_tasks_blocked()
 
 
+async def end_round(made: Started, message: RoundMessage) -> None:
+    """The first holder reports that both replicas are equal."""
+    hop = Hop("a", "b", HopEnd.EQUAL)
+    made.origin.report(Report(message.round, message.shard, "a", 0, (hop,), Ended("")))
+    await trio.testing.wait_all_tasks_blocked()
+
+
 async def test_a_scheduled_round_that_left_somebody_out_is_repeated_a_few_times(
     autojump_clock: object,
 ) -> None:
     async with started(make_local()) as made:
-        made.rounds.start(SHARD, Cause.SCHEDULED)
+        await made.rounds.start_in_turn(SHARD)
         for tried in range(REPEATS_MAX + 1):
             await trio.testing.wait_all_tasks_blocked()
             assert len(made.held) == tried + 1
@@ -162,7 +171,7 @@ async def test_a_round_that_was_asked_for_is_not_repeated_nor_one_while_the_node
         made.rounds.start(SHARD, Cause.ASKED)
         await trio.testing.wait_all_tasks_blocked()
         await end_incomplete(made, "r1")
-        made.rounds.start(SHARD, Cause.SCHEDULED)
+        await made.rounds.start_in_turn(SHARD)
         await trio.testing.wait_all_tasks_blocked()
         await end_incomplete(made, "r2")
         made.rounds.stop()
@@ -192,14 +201,74 @@ async def test_without_a_schedule_no_round_starts_by_itself(autojump_clock: obje
     assert made.ids == 0
 
 
-async def test_scheduled_rounds_beyond_the_limit_are_told_of_and_cost_no_other(
+async def test_those_who_ask_while_a_round_is_under_way_share_the_next_one() -> None:
+    async with started(make_local(groups={"sw": 2})) as made:
+        first, *others = [made.rounds.start(SHARD, Cause.ASKED) for _ in range(6)]
+        assert first is not others[0]
+        assert all(watch is others[0] for watch in others)
+        made.rounds.start(ShardId("sw", 1), Cause.ASKED)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(message.round for message in made.held) == ["r1", "r3"]
+        await end_round(made, next(message for message in made.held if message.round == "r1"))
+        assert first.now().outcome is RoundOutcome.CONVERGED
+        assert made.held[-1].round == "r2"
+        # It is under way by now, so it may have gone past what is written before the next request.
+        later = made.rounds.start(SHARD, Cause.EVENT)
+        assert later is not others[0]
+        await end_round(made, made.held[-1])
+        assert {watch.now().outcome for watch in others} == {RoundOutcome.CONVERGED}
+        await end_round(made, made.held[-1])
+        assert later.now().outcome is RoundOutcome.CONVERGED
+        made.rounds.start(SHARD, Cause.ASKED)
+        await trio.testing.wait_all_tasks_blocked()
+        assert [message.round for message in made.held if message.shard == SHARD] == ["r1", "r2", "r4", "r5"]
+
+
+async def until_the_schedule_is_due(made: Started) -> None:
+    made.offered = trio.Event()
+    await made.offered.wait()
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_scheduled_rounds_beyond_the_limit_wait_until_others_have_ended(autojump_clock: object) -> None:
+    local = make_local(groups={"sw": SCHEDULED_UNDER_WAY_MAX + 2}, wall_clock=running_clock)
+    async with started(local, "0 * * * *") as made:
+        await until_the_schedule_is_due(made)
+        assert len(made.held) == SCHEDULED_UNDER_WAY_MAX
+        await end_round(made, made.held[7])
+        assert len(made.held) == SCHEDULED_UNDER_WAY_MAX + 1
+        # Nobody reports of the others, so they end by silence.
+        await trio.sleep(SILENCE_MAX_SECONDS + 1)
+    shards = [message.shard.shard for message in made.held]
+    assert sorted(shards) == list(range(SCHEDULED_UNDER_WAY_MAX + 2))
+    assert shards != sorted(shards), "no shard is always the last one"
+
+
+async def test_a_shard_that_is_gone_when_its_turn_comes_takes_no_place(autojump_clock: object) -> None:
+    local = make_local(groups={"sw": SCHEDULED_UNDER_WAY_MAX + 2}, wall_clock=running_clock)
+    async with started(local, "0 * * * *") as made:
+        await until_the_schedule_is_due(made)
+        see(local.cluster, formed(["a", "b"]))
+        for message in list(made.held):
+            await end_round(made, message)
+        assert made.ids == SCHEDULED_UNDER_WAY_MAX
+        see(local.cluster, formed(["a", "b"], [Group("sw", shards=1, replicas=2)]))
+        await until_the_schedule_is_due(made)
+    assert made.ids == SCHEDULED_UNDER_WAY_MAX + 1
+
+
+async def test_rounds_asked_for_and_those_of_the_schedule_take_no_places_of_each_other(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(origins, "ROUNDS_UNDER_WAY_MAX", 2)
-    local = make_local(groups={"sw": 3}, wall_clock=running_clock)
-    with structlog.testing.capture_logs() as logs:
-        async with started(local, "0 * * * *") as made:
-            await trio.sleep(3600 + SCHEDULE_JITTER_MAX_SECONDS)
-    assert sorted(message.shard.shard for message in made.held) == [0, 1]
-    told = [entry["shard"] for entry in logs if entry["event"] == "scheduled round not started"]
-    assert told == ["sw/2"]
+    local = make_local(groups={"sw": SCHEDULED_UNDER_WAY_MAX + 1}, wall_clock=running_clock)
+    async with started(local, "0 * * * *") as made:
+        await until_the_schedule_is_due(made)
+        made.rounds.start(SHARD, Cause.ASKED)
+        made.rounds.start(SHARD, Cause.EVENT)
+        made.rounds.start(SHARD, Cause.EVENT)
+        with pytest.raises(TooManyRoundsError, match="2 rounds are under way"):
+            made.rounds.start(ShardId("sw", 1), Cause.ASKED)
+        await end_round(made, made.held[7])
+        causes = [message.cause for message in made.held]
+    assert causes.count(Cause.SCHEDULED) == SCHEDULED_UNDER_WAY_MAX + 1

@@ -375,3 +375,19 @@ async def test_rounds_have_ids_of_24_hexadecimal_digits(autojump_clock: object) 
         ids = {origin.open(ShardId("sw", 0), "abc", Cause.ASKED)[0].round for _ in range(100)}
     assert len(ids) == 100
     assert all(re.fullmatch("[0-9a-f]{24}", each) for each in ids)
+
+
+async def test_six_who_ask_for_a_round_at_once_are_all_told_of_a_good_one(autojump_clock: object) -> None:
+    cluster = Cluster()
+    async with running(cluster):
+        await fill_differently(cluster)
+        cluster.stores["b"].commit_seconds = 1
+        rounds = cluster.nodes["a"].parts.repair.rounds
+        watches = [rounds.start(ShardId("sw", 0), Cause.ASKED) for _ in range(6)]
+        for watch in watches:
+            while watch.now().outcome is None:
+                await watch.changed.wait()
+        assert [watch.now().outcome for watch in watches] == [
+            RoundOutcome.REPAIRED,
+            *[RoundOutcome.CONVERGED] * 5,
+        ]

@@ -651,6 +651,28 @@ class ReportResponse(betterproto.Message):
 
 
 @dataclass(eq=False, repr=False)
+class AliveRequest(betterproto.Message):
+    holder: str = betterproto.string_field(1)
+    messages: List["MessageHeld"] = betterproto.message_field(2)
+
+
+@dataclass(eq=False, repr=False)
+class MessageHeld(betterproto.Message):
+    round: str = betterproto.string_field(1)
+    """As in ReportRequest."""
+
+    group: str = betterproto.string_field(2)
+    shard: int = betterproto.uint32_field(3)
+    count: int = betterproto.uint32_field(4)
+    in_session_with: str = betterproto.string_field(5)
+
+
+@dataclass(eq=False, repr=False)
+class AliveResponse(betterproto.Message):
+    pass
+
+
+@dataclass(eq=False, repr=False)
 class RoundEndedRequest(betterproto.Message):
     round: str = betterproto.string_field(1)
     group: str = betterproto.string_field(2)
@@ -1549,6 +1571,23 @@ class RoundServiceStub(betterproto.ServiceStub):
             metadata=metadata,
         )
 
+    async def alive(
+        self,
+        alive_request: "AliveRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "AliveResponse":
+        return await self._unary_unary(
+            "/gossipnode.v1.RoundService/Alive",
+            alive_request,
+            AliveResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
     async def ended(
         self,
         round_ended_request: "RoundEndedRequest",
@@ -2000,6 +2039,9 @@ class RoundServiceBase(ServiceBase):
     async def report(self, report_request: "ReportRequest") -> "ReportResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
+    async def alive(self, alive_request: "AliveRequest") -> "AliveResponse":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
     async def ended(
         self, round_ended_request: "RoundEndedRequest"
     ) -> "RoundEndedResponse":
@@ -2010,6 +2052,13 @@ class RoundServiceBase(ServiceBase):
     ) -> None:
         request = await stream.recv_message()
         response = await self.report(request)
+        await stream.send_message(response)
+
+    async def __rpc_alive(
+        self, stream: "grpclib.server.Stream[AliveRequest, AliveResponse]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.alive(request)
         await stream.send_message(response)
 
     async def __rpc_ended(
@@ -2026,6 +2075,12 @@ class RoundServiceBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 ReportRequest,
                 ReportResponse,
+            ),
+            "/gossipnode.v1.RoundService/Alive": grpclib.const.Handler(
+                self.__rpc_alive,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                AliveRequest,
+                AliveResponse,
             ),
             "/gossipnode.v1.RoundService/Ended": grpclib.const.Handler(
                 self.__rpc_ended,

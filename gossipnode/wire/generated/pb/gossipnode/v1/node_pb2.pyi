@@ -432,6 +432,32 @@ class ReportResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class AliveRequest(_message.Message):
+    __slots__ = ("holder", "messages")
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    holder: str
+    messages: _containers.RepeatedCompositeFieldContainer[MessageHeld]
+    def __init__(self, holder: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[MessageHeld, _Mapping]]] = ...) -> None: ...
+
+class MessageHeld(_message.Message):
+    __slots__ = ("round", "group", "shard", "count", "in_session_with")
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    IN_SESSION_WITH_FIELD_NUMBER: _ClassVar[int]
+    round: str
+    group: str
+    shard: int
+    count: int
+    in_session_with: str
+    def __init__(self, round: _Optional[str] = ..., group: _Optional[str] = ..., shard: _Optional[int] = ..., count: _Optional[int] = ..., in_session_with: _Optional[str] = ...) -> None: ...
+
+class AliveResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class RoundEndedRequest(_message.Message):
     __slots__ = ("round", "group", "shard")
     ROUND_FIELD_NUMBER: _ClassVar[int]
