@@ -208,6 +208,11 @@ class TreeServer:
         """Whether the session is over for us, so that nothing that the peer may still say matters."""
         return self._phase is _ServerPhase.OVER
 
+    @property
+    def found_equal(self) -> bool:
+        """Whether the roots were found to be equal: then it does not matter how the client leaves."""
+        return self._end is SessionEnd.EQUAL
+
     # What the store is told
 
     @property
@@ -268,8 +273,8 @@ class TreeServer:
             return Send((RootCompare(tree_found=False, root_match=False),)), Finish(SessionEnd.NO_TREE)
         self._tree = tree
         if tree.root == self._root:
-            self._phase = _ServerPhase.OVER
-            return Send((RootCompare(tree_found=True, root_match=True),)), Finish(SessionEnd.EQUAL)
+            self._end, self._phase = SessionEnd.EQUAL, _ServerPhase.OVER
+            return Send((RootCompare(tree_found=True, root_match=True),)), Finish(self._end)
         verdict = Send((RootCompare(tree_found=True, root_match=False),))
         if self._client_ended:
             self._phase = _ServerPhase.OVER

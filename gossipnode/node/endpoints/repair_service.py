@@ -14,6 +14,7 @@ import trio
 
 from gossipnode.concurrency.memory_room import holding
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.session.commands import SessionEnd
 from gossipnode.core.session.lanes import stamp_max
 from gossipnode.core.session.messages import ClientMessage, ServerMessage
 from gossipnode.core.session.tree_server import TreeServer
@@ -118,6 +119,8 @@ class RepairService:
             outcome = str(error)
             raise
         finally:
+            # A foreign client ends an equal session at once, and may reset it before we have ended it.
+            outcome = SessionEnd.EQUAL.value if session.found_equal else outcome
             shard = session.shard or ShardId("", 0)
             log.info(
                 "session served",
