@@ -26,7 +26,7 @@ from gossipnode.core.session.commands import (
     SessionEnd,
     Write,
 )
-from gossipnode.core.session.foreign_peer import ForeignPeer, is_kept_back, is_purged_there
+from gossipnode.core.session.foreign_peer import ForeignPeer, check_slot_count, is_kept_back, is_purged_there
 from gossipnode.core.session.intake import Intake
 from gossipnode.core.session.lanes import READ_BATCH_RECORDS, OwedLane, present
 from gossipnode.core.session.messages import (
@@ -41,6 +41,7 @@ from gossipnode.core.session.messages import (
     TreeSlots,
     WaitNextDiffer,
 )
+from gossipnode.core.session.own_slot import OwnSlot
 from gossipnode.core.session.tree import Leaf, Tree
 
 SEND_BATCH_MESSAGES = 256
@@ -69,21 +70,6 @@ class _ClientPhase(Enum):
     SERVER_END = auto()
     """It waits for the server to end the stream."""
     OVER = auto()
-
-
-class _OwnSlot:
-    """Our own leaves of one slot, which are read a few at a time as the merge-join needs them."""
-
-    __slots__ = ("after", "exhausted", "leaves", "slot")
-
-    def __init__(self, slot: int) -> None:
-        self.slot = slot
-        self.leaves: deque[Leaf] = deque()
-        self.after: Entity | None = None
-        self.exhausted = False
-
-    def must_read(self) -> bool:
-        return not self.leaves and not self.exhausted
 
 
 class TreeClient:
@@ -120,7 +106,7 @@ class TreeClient:
         self._page_at = 0
         self._page_is_last = False
         self._last_page_came = False
-        self._own: _OwnSlot | None = None
+        self._own: OwnSlot | None = None
         self._left_slots: set[int] = set()
         self._missing: list[str] = []
         self._sync: list[Entity] = []
@@ -328,6 +314,7 @@ class TreeClient:
             self.counts.skip("not storable")
             self._page_at += 1
             return None
+        check_slot_count(theirs.slot, entity, self._foreign)
         if not own.leaves or entity < own.leaves[0].entity:
             self._missing.append(theirs.entity)
             self._page_at += 1
@@ -348,11 +335,12 @@ class TreeClient:
         if command is not None:
             return command
         if not 0 <= slot < SLOT_COUNT:
+            check_slot_count(slot, None, self._foreign)
             raise SessionViolationError(f"slot {slot} is not between 0 and {SLOT_COUNT - 1}")
         if slot in self._left_slots:
             raise SessionViolationError(f"slot {slot} came again after another one")
         self._left_slots.add(slot)
-        self._own = _OwnSlot(slot)
+        self._own = OwnSlot(slot)
         return None
 
     def _leave_slot(self) -> Command | None:

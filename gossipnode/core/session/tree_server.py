@@ -24,7 +24,7 @@ from gossipnode.core.session.commands import (
     SessionEnd,
     Write,
 )
-from gossipnode.core.session.foreign_peer import ForeignPeer, is_kept_back, is_purged_there
+from gossipnode.core.session.foreign_peer import ForeignPeer, check_slot_count, is_kept_back, is_purged_there
 from gossipnode.core.session.intake import Intake
 from gossipnode.core.session.lanes import OwedLane
 from gossipnode.core.session.messages import (
@@ -175,6 +175,7 @@ class TreeServer:
         if page.slots:
             last = self._client_slots[-1].slot if self._client_slots else -1
             for slot in page.slots:
+                check_slot_count(slot.slot, None, self._foreign)
                 if not last < slot.slot < SLOT_COUNT:
                     raise SessionViolationError(
                         f"tree_slots: slot {slot.slot} after {last}: expected ascending, below {SLOT_COUNT}"

@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from gossipnode.config.settings import DEFAULT_FOREIGN_RETENTION_SECONDS
-from gossipnode.core.model.errors import SessionViolationError
+from gossipnode.core.model.errors import SessionViolationError, SlotCountError
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import Hop
 from gossipnode.core.ring.turn import HopEnd
@@ -152,6 +152,8 @@ class _ClientRun:
         except RpcError as error:
             self._peer.failed(error)
             return self._failed(error)
+        except SlotCountError:
+            return HopEnd.FAILED, f"{self._peer.name} uses another number of slots"
         except SessionViolationError as error:
             return HopEnd.FAILED, f"protocol: {error}"
         except TimeoutError as error:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gossipnode.config.settings import DEFAULT_FOREIGN_RETENTION_SECONDS
+from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Record
 from gossipnode.core.model.tag_value import IntArray
 from gossipnode.core.ring.round import Hop
@@ -28,7 +29,7 @@ from gossipnode.rpc import ServerStream
 from gossipnode.wire.services import REPAIR
 from tests.node.repair.two_nodes import ADDRESSES, MESSAGE, SHARD, NodeA, Serve
 from tests.node.support import NOW, make_local, memory_store
-from tests.records import bare_record, prop, record
+from tests.records import bare_record, entity, prop, record
 
 
 async def holding(*records: Record) -> LocalState:
@@ -111,9 +112,18 @@ async def test_a_record_that_is_too_large_for_us_is_left_out_alone() -> None:
 
 @pytest.mark.slow
 async def test_a_page_may_hold_all_leaves_of_a_large_slot() -> None:
-    leaves = tuple(PageLeaf(3, True, f"sw/n/{number:06}", "0" * 128) for number in range(40_000))
+    entities = (entity(f"n/{number:06}{'x' * 1000}") for number in range(200_000))
+    leaves = tuple(PageLeaf(3, True, each.text, "0" * 128) for each in entities if slot_of(each) == 3)
 
     async def serve(stream: ServerStream[Any, Any]) -> None:
         await differ_then(stream, DifferSummary(leaves))
 
     assert (await hop_to(serve, await holding())).end is HopEnd.REPAIRED
+
+
+async def test_a_peer_with_another_number_of_slots_is_named_as_such() -> None:
+    async def serve(stream: ServerStream[Any, Any]) -> None:
+        await differ_then(stream, DifferSummary((PageLeaf(40, True, "sw/n/x", "0" * 128),)))
+
+    hop = await hop_to(serve, await holding())
+    assert (hop.end, hop.reason) == (HopEnd.FAILED, "b uses another number of slots")

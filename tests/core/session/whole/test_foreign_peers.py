@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import pytest
 
+from gossipnode.core.model.entity_hash import slot_of
+from gossipnode.core.model.errors import SlotCountError
 from gossipnode.core.model.property import Entity
-from gossipnode.core.session.messages import AnswerTo, PropertyAnswer, PropertyMissing, PropertySync
-from tests.core.session.whole.foreign_sides import ForeignShelf, from_foreign, to_foreign
+from gossipnode.core.session.messages import (
+    AnswerTo,
+    DifferSummary,
+    PageLeaf,
+    PropertyAnswer,
+    PropertyMissing,
+    PropertySync,
+    TreeRoot,
+    TreeSlots,
+)
+from gossipnode.core.session.tree import SlotDigest
+from tests.core.session.talk import DIFFER, Side, client_of, server_of
+from tests.core.session.whole.foreign_sides import PEER, ForeignShelf, from_foreign, to_foreign
 from tests.core.support import Shelf, record
 
 LIVE = record("x", 5)
@@ -69,3 +82,28 @@ def test_an_old_tombstone_still_ends_a_record_that_is_live_there() -> None:
     theirs = ForeignShelf([LIVE])
     from_foreign(theirs, ours)
     assert ours.records == theirs.records
+
+
+def in_slot(slot: int) -> Side:
+    """Our client after the page of a foreign server with one leaf in that slot."""
+    client = Side(client_of(Shelf([LIVE]), foreign=PEER), Shelf([LIVE]))
+    client.settle()
+    client.hear(DIFFER)
+    client.hear(DifferSummary((PageLeaf(slot, True, "g/n/x", "0"),)))
+    return client
+
+
+def test_another_number_of_slots_ends_the_session_at_its_first_leaf() -> None:
+    own = slot_of(LIVE.entity)
+    assert not in_slot(own).session.over
+    for slot in (32, 63, (own + 1) % 32):
+        with pytest.raises(SlotCountError, match=f"slot {slot}: the peer uses another number"):
+            in_slot(slot)
+
+
+def test_slots_of_a_client_beyond_ours_are_another_number_of_slots() -> None:
+    server = Side(server_of(Shelf([LIVE]), foreign=PEER), Shelf([LIVE]))
+    server.hear(TreeRoot("g", 0, "another"))
+    server.hear(TreeSlots((SlotDigest(31, "0"),)))
+    with pytest.raises(SlotCountError):
+        server.hear(TreeSlots((SlotDigest(32, "0"),)))
