@@ -76,6 +76,8 @@ class SessionEnd(Enum):
     """Both sides have sent what the other one lacked."""
     NO_TREE = "no tree"
     """The server holds no such shard."""
+    OTHER_DIALECT = "other dialect"
+    """The server writes the JSON of its leaves in the other way: the session is to begin again with that."""
     VERDICT = "verdict"
     """The roots differ, and the client ended the session there: it wanted to know no more."""
 

@@ -19,6 +19,8 @@ class ForeignPeer:
 
     problem_of: Callable[[Record], str]
     """Why the peer cannot store a record, as a few fixed texts; empty if it can."""
+    other_sha: Callable[[Record], str] | None = None
+    """The digest of the leaf of a record in the dialect that the peer is not expected to speak."""
     purges_before: int = 0
     """It has purged, or soon will, what was deleted before this time in nanoseconds. Offered to it once more,
     such a tombstone would cross in every round."""

@@ -26,6 +26,7 @@ from gossipnode.core.session.commands import (
     SessionEnd,
     Write,
 )
+from gossipnode.core.session.dialect_probe import DialectProbe
 from gossipnode.core.session.foreign_peer import ForeignPeer, check_slot_count, is_kept_back, is_purged_there
 from gossipnode.core.session.intake import Intake
 from gossipnode.core.session.lanes import READ_BATCH_RECORDS, OwedLane, present
@@ -95,6 +96,7 @@ class TreeClient:
         self._tree = tree
         self._page_leaves = page_leaves
         self._foreign = foreign
+        self._probe = DialectProbe(None if foreign is None else foreign.other_sha)
         self._phase = _ClientPhase.ROOT
         self._end = SessionEnd.REPAIRED
         self._finished = False
@@ -119,6 +121,8 @@ class TreeClient:
         Raises:
             SessionViolationError: the protocol does not allow it now.
         """
+        if self._probe.found_other:
+            return
         if isinstance(message, RootCompare):
             self._root_compared(message)
         elif self._phase in (_ClientPhase.ROOT, _ClientPhase.VERDICT):
@@ -235,6 +239,10 @@ class TreeClient:
 
     def records_read(self, records: Sequence[Record | None]) -> Send | None:
         """Take our own records, asked for by `FetchRecords`; give the command that sends them."""
+        if self._probe.judge(records):
+            if self._probe.found_other:
+                self._end, self._phase = SessionEnd.OTHER_DIALECT, _ClientPhase.OVER
+            return None
         syncs = tuple(
             PropertySync(record)
             for record in present(records)
@@ -322,11 +330,15 @@ class TreeClient:
             self._send_lacking(own.leaves.popleft())
         else:
             ours = own.leaves.popleft()
-            if ours.sha != theirs.sha and self._foreign is not None:
-                self._missing.append(theirs.entity)
-            elif ours.sha != theirs.sha:
-                self._sync.append(ours.entity)
             self._page_at += 1
+            if ours.sha == theirs.sha:
+                self._probe.saw_equal()
+            elif self._foreign is None:
+                self._sync.append(ours.entity)
+            else:
+                self._missing.append(theirs.entity)
+                if self._probe.is_curious(theirs.sha):
+                    return FetchRecords((ours.entity,))
         return self._flush()
 
     def _enter_slot(self, slot: int) -> Command | None:

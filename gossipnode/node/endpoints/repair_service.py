@@ -84,16 +84,18 @@ class RepairService:
         finally:
             self._slots.free(place)
 
-    async def _serve(self, stream: _ReadAhead) -> None:
-        foreign = _is_foreign(stream.call)
-        session = TreeServer(
+    def _session(self, *, foreign: bool) -> TreeServer:
+        bounds = self._bounds
+        rules = foreign_peer(self._local.clock, bounds.foreign_retention_seconds, bounds.leaf_json)
+        return TreeServer(
             self._local.shards.groups,
-            page_leaves=self._bounds.page_leaves,
+            page_leaves=bounds.page_leaves,
             stamp_max=stamp_max(foreign=foreign),
-            foreign=foreign_peer(self._local.clock, self._bounds.foreign_retention_seconds)
-            if foreign
-            else None,
+            foreign=rules if foreign else None,
         )
+
+    async def _serve(self, stream: _ReadAhead) -> None:
+        session = self._session(foreign=_is_foreign(stream.call))
         log = self._log.bind(
             peer=call_metadata.text(stream.call.metadata, call_metadata.NODE) or stream.call.peer,
             round=call_metadata.text(stream.call.metadata, call_metadata.ROUND),

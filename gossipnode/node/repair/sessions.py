@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 import trio
@@ -28,10 +29,11 @@ from gossipnode.node.peers.foreign_rules import FOREIGN_MESSAGE_MAX_BYTES, forei
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.node.refusals.request_errors import ShardGoneError
 from gossipnode.node.repair.repair_stream import RepairStream
-from gossipnode.node.repair.shard_store import ShardStore
+from gossipnode.node.repair.shard_store import ShardStore, TranslatedStore
 from gossipnode.rpc import ClientStream, RpcError, Status
 from gossipnode.rpc.status import NO_METADATA
 from gossipnode.store.interface import StoreError
+from gossipnode.wire.property.canonical_json import Spacing, leaf_digest, other_spacing
 from gossipnode.wire.services import REPAIR
 
 OWN_TREE_SECONDS = 300.0
@@ -75,6 +77,8 @@ class SessionBounds:
     page_leaves: int
     foreign_retention_seconds: float = DEFAULT_FOREIGN_RETENTION_SECONDS
     """How long after the delete a foreign peer keeps a tombstone."""
+    leaf_json: Spacing = "none"
+    """The dialect of our own leaves."""
 
 
 class Sessions:
@@ -92,17 +96,20 @@ class Sessions:
         """One session with a member. With `leaving`, this node hands over a shard that it no longer holds."""
         began = trio.current_time()
         own_metadata = {**metadata, call_metadata.INCARNATION: str(shard.incarnation)}
-        store = ShardStore(self._local, shard, leaving=leaving)
         group = self._local.shards.view.groups.get(shard.group)
         if group is None:
             # It was deleted while the session waited for its turn.
             reason = f"there is no group {shard.group!r} any more"
             return Hop(self._members.own_name, peer.name, HopEnd.FAILED, reason)
-        foreign = None
-        if peer.foreign:
-            foreign = foreign_peer(self._local.clock, self._bounds.foreign_retention_seconds)
-        run = _ClientRun(peer, shard, store, group.shards, self._bounds, own_metadata, foreign)
-        end, reason = await run.outcome()
+        for learnt in (False, True):
+            store, foreign = self._sides(peer, shard, leaving=leaving)
+            run = _ClientRun(peer, shard, store, group.shards, self._bounds, own_metadata, foreign)
+            end, reason = await run.outcome()
+            if not run.other_dialect:
+                break
+            if learnt:
+                end, reason = HopEnd.FAILED, "it writes the JSON of its leaves in both ways"
+            peer.leaf_json = other_spacing(peer.leaf_json or self._bounds.leaf_json)
         counts = run.counts
         if not reason and counts.skipped:
             reason = f"left out: {reasons_text(counts)}"
@@ -118,6 +125,16 @@ class Sessions:
             bytes_received=run.bytes_received,
             seconds=trio.current_time() - began,
         )
+
+    def _sides(self, peer: Peer, shard: ShardId, *, leaving: bool) -> tuple[ShardStore, ForeignPeer | None]:
+        """Our own shard as the session compares it, and what the session is to know of a foreign peer."""
+        if not peer.foreign:
+            return ShardStore(self._local, shard, leaving=leaving), None
+        spoken = peer.leaf_json or self._bounds.leaf_json
+        rules = foreign_peer(self._local.clock, self._bounds.foreign_retention_seconds, spoken)
+        if spoken == self._bounds.leaf_json:
+            return ShardStore(self._local, shard, leaving=leaving), rules
+        return TranslatedStore(self._local, shard, partial(leaf_digest, spacing=spoken)), rules
 
 
 class _ClientRun:
@@ -136,6 +153,7 @@ class _ClientRun:
         self.counts = SessionCounts()
         self.bytes_sent = 0
         self.bytes_received = 0
+        self.other_dialect = False
         self._peer = peer
         self._shard = shard
         self._store = store
@@ -202,6 +220,9 @@ class _ClientRun:
                 silence_seconds=SERVER_SILENCE_SECONDS,
             ).run()
             self._peer.answered()
+            if end is SessionEnd.OTHER_DIALECT:
+                self.other_dialect = True
+                return HopEnd.REPAIRED, ""
             if end is not SessionEnd.REPAIRED:
                 await _take_end(stream)
             if end is SessionEnd.NO_TREE:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.errors import SlotCountError
-from gossipnode.core.model.property import Entity
+from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.session.commands import SessionEnd
+from gossipnode.core.session.dialect_probe import DIALECT_PROBES_MAX
 from gossipnode.core.session.messages import (
     AnswerTo,
     DifferSummary,
@@ -17,10 +21,10 @@ from gossipnode.core.session.messages import (
     TreeRoot,
     TreeSlots,
 )
-from gossipnode.core.session.tree import SlotDigest
-from tests.core.session.talk import DIFFER, Side, client_of, server_of
+from gossipnode.core.session.tree import SlotDigest, leaf_digest
+from tests.core.session.talk import DIFFER, LAST_PAGE, Side, Talk, client_of, server_of
 from tests.core.session.whole.foreign_sides import PEER, ForeignShelf, from_foreign, to_foreign
-from tests.core.support import Shelf, record
+from tests.core.support import Shelf, id_in_slot, record, sha_of
 
 LIVE = record("x", 5)
 DELETED = record("x", 5, deleted=1900)
@@ -107,3 +111,53 @@ def test_slots_of_a_client_beyond_ours_are_another_number_of_slots() -> None:
     server.hear(TreeSlots((SlotDigest(31, "0"),)))
     with pytest.raises(SlotCountError):
         server.hear(TreeSlots((SlotDigest(32, "0"),)))
+
+
+def test_a_leaf_that_is_equal_in_the_other_dialect_ends_the_session_to_begin_again() -> None:
+    """One record goes nowhere, and what the server still says is not heard."""
+    held = [record(str(number), 5) for number in range(100)]
+    ours, theirs = Shelf(held), ForeignShelf(held)
+    ours.digest = sha_in_other_dialect
+    client = Side(client_of(ours, foreign=replace(PEER, other_sha=sha_of)), ours)
+    talk = Talk(client, Side(server_of(theirs), theirs))
+    while not client.finished:
+        assert any(action() for action in talk.actions)
+    assert client.end is SessionEnd.OTHER_DIALECT
+    assert talk.records_sent == []
+    assert client.hear(LAST_PAGE, LAST_PAGE) == []
+
+
+def test_leaves_that_differ_in_both_dialects_are_repaired_and_a_few_of_them_looked_at() -> None:
+    looked_at: list[Record] = []
+
+    def other_sha(held: Record) -> str:
+        looked_at.append(held)
+        return sha_in_other_dialect(held)
+
+    ours = Shelf([record(str(number), 7) for number in range(100)])
+    theirs = ForeignShelf([record(str(number), 5) for number in range(100)])
+    client = Side(client_of(ours, foreign=replace(PEER, other_sha=other_sha)), ours)
+    Talk(client, Side(server_of(theirs), theirs)).run()
+    assert ours.records == theirs.records
+    assert len(looked_at) == DIALECT_PROBES_MAX
+
+
+def test_an_equal_leaf_says_that_the_dialect_is_the_expected_one() -> None:
+    """All in one slot, in the order of their ids: after the equal leaf nothing is looked at."""
+    ids = sorted(id_in_slot(3, nth) for nth in range(3))
+    looked_at: list[Record] = []
+
+    def other_sha(held: Record) -> str:
+        looked_at.append(held)
+        return sha_in_other_dialect(held)
+
+    ours = Shelf([record(ids[0], 5), record(ids[1], 5), record(ids[2], 7)])
+    theirs = ForeignShelf([record(each, 5) for each in ids])
+    client = Side(client_of(ours, foreign=replace(PEER, other_sha=other_sha)), ours)
+    Talk(client, Side(server_of(theirs), theirs)).run()
+    assert ours.records == theirs.records
+    assert looked_at == []
+
+
+def sha_in_other_dialect(held: Record) -> str:
+    return leaf_digest(held.payload + b" ", held.version.delete_time).hex()
