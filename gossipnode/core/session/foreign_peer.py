@@ -19,6 +19,8 @@ class ForeignPeer:
 
     problem_of: Callable[[Record], str]
     """Why the peer cannot store a record, as a few fixed texts; empty if it can."""
+    raised: Callable[[Record], Record] | None = None
+    """The same record one revision later: the peer refuses another content of the revision that it has."""
     other_sha: Callable[[Record], str] | None = None
     """The digest of the leaf of a record in the dialect that the peer is not expected to speak."""
     purges_before: int = 0

@@ -250,6 +250,8 @@ class RepairStream(Generic[Incoming, Outgoing]):
                 with self._our_turn():
                     records = await self._store.records(command)
                 answers = self._session.records_read(records)
+                # A session may have one of our own records written once more.
+                self._changed.notify()
                 return () if answers is None else (answers,)
 
     async def _write(self, outbound: trio.MemoryReceiveChannel[Sequence[Outgoing]]) -> None:

@@ -28,6 +28,7 @@ from gossipnode.node.repair.repair_stream import RepairStream
 from gossipnode.node.repair.shard_store import ShardStore
 from gossipnode.rpc import ServerStream
 from gossipnode.wire.property.canonical_json import Spacing, leaf_digest
+from gossipnode.wire.property.payload import with_next_revision
 from gossipnode.wire.services import REPAIR
 from tests.node.repair.two_nodes import ADDRESSES, MESSAGE, SHARD, NodeA, Serve
 from tests.node.support import NOW, make_local, memory_store
@@ -160,3 +161,14 @@ async def test_what_differs_is_repaired_in_the_dialect_of_the_peer() -> None:
     hop = await hop_to_foreign(ours, theirs)
     assert (hop.end, hop.sent, hop.received, hop.skipped) == (HopEnd.REPAIRED, 1, 2, 0)
     assert (await hop_to_foreign(ours, theirs)).end is HopEnd.EQUAL
+
+
+async def test_another_content_of_one_revision_ends_with_the_next_revision() -> None:
+    here, there = record("n/x", revision=5, k="a"), record("n/x", revision=5, k="b")
+    if here.version < there.version:
+        here, there = there, here
+    ours, theirs = await holding(here), await holding(there)
+    hop = await hop_to_foreign(ours, theirs)
+    assert (hop.end, hop.sent, hop.received, hop.skipped) == (HopEnd.REPAIRED, 1, 1, 0)
+    for side in (ours, theirs):
+        assert await side.store.read(SHARD, [here.entity]) == [with_next_revision(here)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -23,7 +24,7 @@ from gossipnode.core.session.messages import (
 )
 from gossipnode.core.session.tree import SlotDigest, leaf_digest
 from tests.core.session.talk import DIFFER, LAST_PAGE, Side, Talk, client_of, server_of
-from tests.core.session.whole.foreign_sides import PEER, ForeignShelf, from_foreign, to_foreign
+from tests.core.session.whole.foreign_sides import PEER, ForeignShelf, from_foreign, raised, to_foreign
 from tests.core.support import Shelf, id_in_slot, record, sha_of
 
 LIVE = record("x", 5)
@@ -161,3 +162,35 @@ def test_an_equal_leaf_says_that_the_dialect_is_the_expected_one() -> None:
 
 def sha_in_other_dialect(held: Record) -> str:
     return leaf_digest(held.payload + b" ", held.version.delete_time).hex()
+
+
+TIED = [record("x", 5, content) for content in "abcd"]
+WON = max(TIED, key=lambda held: held.version)
+
+
+@pytest.mark.parametrize("there", [each for each in TIED if each is not WON])
+@pytest.mark.parametrize("session", [to_foreign, lambda ours, theirs: from_foreign(theirs, ours)])
+def test_another_content_of_one_revision_ends_with_the_next_revision_of_ours(
+    session: Callable[[Shelf, ForeignShelf], Talk], there: Record
+) -> None:
+    ours, theirs = Shelf([WON]), ForeignShelf([there])
+    talk = session(ours, theirs)
+    assert [*ours.records.values()] == [*theirs.records.values()] == [raised(WON)]
+    assert talk.client.session.counts.skipped == talk.server.session.counts.skipped == 0
+    assert session(ours, theirs).records_sent == []
+
+
+@pytest.mark.parametrize("here", [each for each in TIED if each is not WON])
+def test_another_content_of_one_revision_that_wins_is_taken(here: Record) -> None:
+    ours, theirs = Shelf([here]), ForeignShelf([WON])
+    to_foreign(ours, theirs)
+    assert [*ours.records.values()] == [*theirs.records.values()] == [WON]
+
+
+def test_a_tied_delete_is_written_once_more_as_a_delete() -> None:
+    here, there = (record("x", 5, content, deleted=1900) for content in "ab")
+    if here.version < there.version:
+        here, there = there, here
+    ours, theirs = Shelf([here]), ForeignShelf([there])
+    to_foreign(ours, theirs)
+    assert [*ours.records.values()] == [*theirs.records.values()] == [raised(here)]

@@ -1,11 +1,30 @@
-"""Our own leaves of the slot that a client compares."""
+"""What the client of a tree session is made of: where it stands, and its own leaves of the slot at hand."""
 
 from __future__ import annotations
 
 from collections import deque
+from enum import Enum, auto
 
 from gossipnode.core.model.property import Entity
 from gossipnode.core.session.tree import Leaf
+
+
+class ClientPhase(Enum):
+    """What the client does next, or waits for."""
+
+    ROOT = auto()
+    """It sends its root."""
+    VERDICT = auto()
+    """It waits for the verdict."""
+    SLOTS = auto()
+    """It sends its slots."""
+    PAGES = auto()
+    """It takes pages, up to the last one, which is empty."""
+    HALF_CLOSE = auto()
+    """It has said that it is done with the last page, and ends its half of the stream."""
+    SERVER_END = auto()
+    """It waits for the server to end the stream."""
+    OVER = auto()
 
 
 class OwnSlot:
