@@ -53,6 +53,7 @@ def member_shape(member: messages.Member) -> dict[str, Any]:
         "boot": member.boot or None,
         "version": member.version or None,
         "moves": member.moves,
+        "leaf_json": member.leaf_json or None,
     }
 
 

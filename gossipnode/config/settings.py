@@ -10,7 +10,7 @@ import codecs
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 
@@ -67,7 +67,7 @@ class RepairSettings(msgspec.Struct, frozen=True, kw_only=True):
     session_deadline_seconds: float = 3600.0
     max_sessions: int = 8
     page_leaves: int = 256
-    leaf_json: str = "none"
+    leaf_json: Literal["none", "commas"] = "none"
     foreign_retention_seconds: float = DEFAULT_FOREIGN_RETENTION_SECONDS
     """How long foreign peers keep a tombstone. What was deleted before is not offered to them."""
 

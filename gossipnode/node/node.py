@@ -134,7 +134,7 @@ async def _closing(listeners: Sequence[trio.abc.Listener[Any]]) -> AsyncGenerato
 
 
 def _leaf_digest(settings: Settings) -> LeafDigest:
-    return partial(leaf_digest, spacing="commas" if settings.repair.leaf_json == "commas" else "none")
+    return partial(leaf_digest, spacing=settings.repair.leaf_json)
 
 
 class Node:

@@ -40,9 +40,8 @@ ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "A server that holds a newer version than it was sent keeps that to itself.",
         (
             "core/session/tree_server.py",
-            "        for taken in self._intake.written(outcomes):\n"
-            "            self._answer_back(taken.record.entity)",
-            "        self._intake.written(outcomes)",
+            "                self._answer_back(taken.record)",
+            "                pass",
         ),
     ),
     without(

@@ -132,7 +132,7 @@ def _by_kind(number: int) -> banyandb.QueryRequest:
 
 
 def _by_order(number: int) -> banyandb.QueryRequest:
-    order = model.QueryOrder(tag_name="n", sort=model.Sort.ASC if number % 2 else model.Sort.DESC)
+    order = banyandb.QueryOrder(tag_name="n", sort=model.Sort.ASC if number % 2 else model.Sort.DESC)
     return banyandb.QueryRequest(groups=[GROUP], order_by=order, limit=100)
 
 

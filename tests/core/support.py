@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from hypothesis import HealthCheck, Phase, settings
 
@@ -57,8 +57,8 @@ def sha_of(stored: Record) -> str:
     return leaf_digest(stored.payload, stored.version.delete_time).hex()
 
 
-def leaf_of(stored: Record) -> Leaf:
-    return Leaf(slot_of(stored.entity), stored.entity, sha_of(stored), stored.version)
+def leaf_of(stored: Record, digest: Callable[[Record], str] = sha_of) -> Leaf:
+    return Leaf(slot_of(stored.entity), stored.entity, digest(stored), stored.version)
 
 
 class Shelf:
@@ -68,6 +68,7 @@ class Shelf:
         self.shard = shard
         self.shards = shards
         self.records: dict[Entity, Record] = {}
+        self.digest = sha_of
         self.write(list(records))
 
     def write(self, records: Sequence[Record]) -> list[WriteOutcome]:
@@ -88,10 +89,10 @@ class Shelf:
         entities = sorted(
             entity for entity in self.records if slot_of(entity) == slot and (after is None or entity > after)
         )
-        return [leaf_of(self.records[entity]) for entity in entities[:limit]]
+        return [leaf_of(self.records[entity], self.digest) for entity in entities[:limit]]
 
     def tree(self) -> Tree:
         slots: dict[int, list[str]] = {}
         for entity in sorted(self.records):
-            slots.setdefault(slot_of(entity), []).append(sha_of(self.records[entity]))
+            slots.setdefault(slot_of(entity), []).append(self.digest(self.records[entity]))
         return make_tree(SlotDigest(slot, slot_sha(slots[slot])) for slot in sorted(slots))

@@ -19,7 +19,6 @@ from gossipnode.rpc import Channel, RpcError
 from gossipnode.rpc.server.reply_budget import ReplyBudget
 from gossipnode.sim import Cluster, running
 from gossipnode.wire import services
-from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 from tests.leaks.calls import CALL_SECONDS, first_of, give_up, grown
@@ -123,7 +122,7 @@ class Requests:
     async def query(self, channel: Channel, deadline: float | None) -> None:
         query = banyandb.QueryRequest(groups=["sw"], limit=self.random.choice((1, 100)))
         if self.random.randrange(2):
-            query.order_by = model.QueryOrder(tag_name="k")
+            query.order_by = banyandb.QueryOrder(tag_name="k")
         await self.answers(channel, services.NODE_QUERY, [v1.QueryRequest(query=query)], deadline)
 
     async def export(self, channel: Channel, deadline: float | None) -> None:

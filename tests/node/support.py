@@ -55,7 +55,7 @@ LEAF_DIGEST = partial(leaf_digest, spacing="none")
 
 
 def memory_store(**options: Any) -> MemoryStore:
-    return MemoryStore(leaf_digest=LEAF_DIGEST, **{"index_rows": payload_rows, **options})
+    return MemoryStore(**{"leaf_digest": LEAF_DIGEST, "index_rows": payload_rows, **options})
 
 
 def make_local(

@@ -74,7 +74,7 @@ def test_any_node_answers_for_every_shard_and_group(stock: Stock) -> None:
 
 
 def test_criteria_order_limit_and_projection(stock: Stock) -> None:
-    order = model.QueryOrder(tag_name="n", sort=DESC)
+    order = rpc.QueryOrder(tag_name="n", sort=DESC)
     found = ask(
         stock, groups=["parts"], criteria=at_least(5), order_by=order, limit=12, tag_projection=["n"]
     ).properties

@@ -96,6 +96,7 @@ def test_well_known_files_are_there_too() -> None:
         ("gossipnode.v1.TreeResponse.Leaf", "gossipnode/v1/node.proto"),
         ("gossipnode.v1.TreeResponse.Leaf.sha", "gossipnode/v1/node.proto"),
         ("gossipnode.v1.RoundEvent.event", "gossipnode/v1/node.proto"),
+        ("banyandb.property.v1.QueryOrder.sort", "banyandb/property/v1/rpc.proto"),
         ("banyandb.model.v1.Sort", "banyandb/model/v1/query.proto"),
         ("banyandb.model.v1.SORT_DESC", "banyandb/model/v1/query.proto"),
         ("banyandb.property.v1.ApplyRequest.Strategy", "banyandb/property/v1/rpc.proto"),

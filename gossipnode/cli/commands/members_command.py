@@ -27,6 +27,6 @@ async def _members(target: NodeTarget, output: str) -> None:
         for member in members:
             print_json(member)
     else:
-        headers = ("name", "address", "state", "role", "birth", "boot", "version", "moves")
+        headers = ("name", "address", "state", "role", "birth", "boot", "version", "moves", "leaf_json")
         print_table(headers, [tuple(value or "" for value in member.values()) for member in members])
         print_line(f"epoch {status.epoch}" if status.epoch else "no cluster is formed yet: see `status`")

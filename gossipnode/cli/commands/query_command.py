@@ -34,13 +34,18 @@ LIMIT_MAX = (1 << 32) - 1
     metavar="I",
     help="Only records with this id; may be repeated.",
 )
-@click.option("--where", metavar="EXPR", help="Only records whose tags match, as in 'status = \"ok\"'.")
+@click.option(
+    "--where",
+    metavar="EXPR",
+    help="Only records whose tags match, as in 'status = \"ok\"'. Where a tag is absent or null, "
+    "only negated conditions hold.",
+)
 @click.option("--select", callback=checked(named), metavar="TAG,...", help="Show these tags only.")
 @click.option(
     "--order-by",
     callback=checked(text),
     metavar="TAG",
-    help="Order by this tag instead of by key: numbers before text, records without the tag last.",
+    help="Order by this tag instead of by key: numbers before text, records without it or with null last.",
 )
 @click.option("--desc", is_flag=True, help="The largest first.")
 @click.option(

@@ -85,6 +85,6 @@ def query_request(options: QueryOptions) -> messages.QueryRequest:
         request.criteria = encode_criteria(options.where)
     if options.order_by:
         sort = model.Sort(_SORT_DESC if options.descending else _SORT_ASC)
-        request.order_by = model.QueryOrder(tag_name=options.order_by, sort=sort)
+        request.order_by = banyandb.QueryOrder(tag_name=options.order_by, sort=sort)
     after = options.after.text if options.after is not None else ""
     return messages.QueryRequest(query=request, after=after, ack=options.ack)

@@ -17,5 +17,9 @@ class SessionViolationError(CoreError):
     """The peer of a session sent what the protocol does not allow at this point."""
 
 
+class SlotCountError(SessionViolationError):
+    """The peer divides its tree into another number of slots, so that no slot can be compared."""
+
+
 class InvalidRoundError(CoreError):
     """The message of a round that does not fit our own view of the members."""

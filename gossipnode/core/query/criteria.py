@@ -215,9 +215,10 @@ def _kind(value: TagValue) -> str:
 def matches(criteria: Criteria, tags: Mapping[str, TagValue]) -> bool:
     """Whether criteria that passed `check_criteria` hold for a record with these tags.
 
-    NE, NOT_IN and NOT_HAVING hold for a record without the tag; the other operators do not. No operator holds
-    for a tag whose value has another type than the condition's, not even a negated one: `n != 5` says nothing
-    about a record whose n is text.
+    NE, NOT_IN and NOT_HAVING hold for a record without the tag, or with null in it; the other operators do
+    not. NOT_HAVING holds for all that HAVING does not hold for. No other operator holds for a tag whose value
+    has another type than the condition's, not even a negated one: `n != 5` says nothing about a record whose
+    n is text.
     """
     return _matches(criteria, tags, {})
 
@@ -233,7 +234,7 @@ def _matches(criteria: Criteria, tags: Mapping[str, TagValue], sets: _Sets) -> b
 
 def _holds(condition: Condition, tag: TagValue, sets: _Sets) -> bool:
     positive = _NEGATED.get(condition.op)
-    if tag is _ABSENT:
+    if tag is _ABSENT or tag is None or isinstance(tag, NoValue):
         return positive is not None
     held = _positive(positive or condition.op, condition, tag, sets)
     return held is (positive is None)
@@ -246,8 +247,8 @@ def _positive(op: Op, condition: Condition, tag: TagValue, sets: _Sets) -> bool 
         return tag in condition.elements if _is_element(tag, value) else None
     if op is Op.HAVING:
         wanted = _as_array(value)
-        if not isinstance(tag, StrArray | IntArray) or not isinstance(wanted, type(tag)):
-            return None
+        if not isinstance(tag, StrArray | IntArray) or not isinstance(tag, type(wanted)):
+            return False
         return _elements(condition.name, tag, sets) >= condition.elements
     if op is Op.MATCH:
         if not isinstance(tag, str) or not isinstance(value, str):

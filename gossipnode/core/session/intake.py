@@ -50,6 +50,10 @@ class Intake:
         else:
             self._writes.add(Taken(record, answer_to))
 
+    def write_ours(self, record: Record) -> None:
+        """Have our own record stored, and given back by `written` to be sent."""
+        self._writes.add(Taken(record, AnswerTo.SYNC, ours=True))
+
     @property
     def full(self) -> bool:
         """Whether reading must wait for the store."""
@@ -65,11 +69,14 @@ class Intake:
         return self._writes.next()
 
     def written(self, outcomes: Sequence[WriteOutcome]) -> list[Taken]:
-        """Take the outcomes of the last `Write`. Gives the records of which the store has a newer version."""
+        """Take the outcomes of the last `Write`.
+
+        Gives the records of which the store has a newer version, and those of `write_ours`.
+        """
         older: list[Taken] = []
         for taken, outcome in zip(self._writes.done(), outcomes, strict=True):
             if outcome is WriteOutcome.REFUSED:
                 self.counts.skip("not storable")
-            elif outcome is WriteOutcome.OLDER:
+            elif outcome is WriteOutcome.OLDER or taken.ours:
                 older.append(taken)
         return older

@@ -42,6 +42,8 @@ class Taken:
 
     record: Record
     answer_to: AnswerTo
+    ours: bool = False
+    """Whether it is our own record, written once more to be sent after that."""
 
 
 class WriteLane:

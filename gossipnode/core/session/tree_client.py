@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from enum import Enum, auto
 
 from gossipnode.core.model.errors import InvalidEntityError, SessionViolationError
 from gossipnode.core.model.limits import PEER_STAMP_MAX_NANOSECONDS, SLOT_COUNT
 from gossipnode.core.model.property import Entity, Record, ShardId, parse_entity
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.asked import AskedRecords
+from gossipnode.core.session.client_parts import ClientPhase, OwnSlot
 from gossipnode.core.session.commands import (
     Command,
     FetchRecords,
@@ -27,7 +27,8 @@ from gossipnode.core.session.commands import (
     SessionEnd,
     Write,
 )
-from gossipnode.core.session.foreign_peer import ForeignPeer, is_kept_back, is_purged_there
+from gossipnode.core.session.dialect_probe import DialectProbe
+from gossipnode.core.session.foreign_peer import ForeignPeer, check_slot_count, is_kept_back, is_purged_there
 from gossipnode.core.session.intake import Intake
 from gossipnode.core.session.lanes import READ_BATCH_RECORDS, OwedLane, present
 from gossipnode.core.session.messages import (
@@ -42,6 +43,7 @@ from gossipnode.core.session.messages import (
     TreeSlots,
     WaitNextDiffer,
 )
+from gossipnode.core.session.revision_ties import RevisionTies
 from gossipnode.core.session.tree import Leaf, Tree
 
 SEND_BATCH_MESSAGES = 256
@@ -52,39 +54,6 @@ MERGE_STEP_LEAVES = 512
 
 PENDING_PAGES_MAX = 4
 """Pages that may wait for us. A compatible server sends none before we have said `wait_next_differ`."""
-
-
-class _ClientPhase(Enum):
-    """What the client does next, or waits for."""
-
-    ROOT = auto()
-    """It sends its root."""
-    VERDICT = auto()
-    """It waits for the verdict."""
-    SLOTS = auto()
-    """It sends its slots."""
-    PAGES = auto()
-    """It takes pages, up to the last one, which is empty."""
-    HALF_CLOSE = auto()
-    """It has said that it is done with the last page, and ends its half of the stream."""
-    SERVER_END = auto()
-    """It waits for the server to end the stream."""
-    OVER = auto()
-
-
-class _OwnSlot:
-    """Our own leaves of one slot, which are read a few at a time as the merge-join needs them."""
-
-    __slots__ = ("after", "exhausted", "leaves", "slot")
-
-    def __init__(self, slot: int) -> None:
-        self.slot = slot
-        self.leaves: deque[Leaf] = deque()
-        self.after: Entity | None = None
-        self.exhausted = False
-
-    def must_read(self) -> bool:
-        return not self.leaves and not self.exhausted
 
 
 class TreeClient:
@@ -110,7 +79,9 @@ class TreeClient:
         self._tree = tree
         self._page_leaves = page_leaves
         self._foreign = foreign
-        self._phase = _ClientPhase.ROOT
+        self._ties = RevisionTies(None if foreign is None else foreign.raised)
+        self._probe = DialectProbe(None if foreign is None else foreign.other_sha)
+        self._phase = ClientPhase.ROOT
         self._end = SessionEnd.REPAIRED
         self._finished = False
         self._intake = Intake({shard.group: shards}, shard=shard, stamp_max=stamp_max)
@@ -122,7 +93,7 @@ class TreeClient:
         self._page_at = 0
         self._page_is_last = False
         self._last_page_came = False
-        self._own: _OwnSlot | None = None
+        self._own: OwnSlot | None = None
         self._left_slots: set[int] = set()
         self._missing: list[str] = []
         self._sync: list[Entity] = []
@@ -135,11 +106,13 @@ class TreeClient:
         Raises:
             SessionViolationError: the protocol does not allow it now.
         """
+        if self._probe.found_other:
+            return
         if isinstance(message, RootCompare):
             self._root_compared(message)
-        elif self._phase in (_ClientPhase.ROOT, _ClientPhase.VERDICT):
+        elif self._phase in (ClientPhase.ROOT, ClientPhase.VERDICT):
             raise SessionViolationError(f"expected root_compare, got {_name(message)}")
-        elif self._phase is _ClientPhase.OVER:
+        elif self._phase is ClientPhase.OVER:
             raise SessionViolationError(f"expected the end of the session, got {_name(message)}")
         elif isinstance(message, DifferSummary):
             self._page_received(message)
@@ -153,24 +126,24 @@ class TreeClient:
         Raises:
             SessionViolationError: the session was not over yet.
         """
-        if self._phase is _ClientPhase.OVER:
+        if self._phase is ClientPhase.OVER:
             return
-        if self._phase not in (_ClientPhase.HALF_CLOSE, _ClientPhase.SERVER_END):
+        if self._phase not in (ClientPhase.HALF_CLOSE, ClientPhase.SERVER_END):
             raise SessionViolationError("the server ended the session before its last page")
-        self._phase = _ClientPhase.OVER
+        self._phase = ClientPhase.OVER
 
     def _root_compared(self, verdict: RootCompare) -> None:
-        if self._phase is not _ClientPhase.VERDICT:
+        if self._phase is not ClientPhase.VERDICT:
             raise SessionViolationError("expected one root_compare, after tree_root")
         if not verdict.tree_found:
-            self._end, self._phase = SessionEnd.NO_TREE, _ClientPhase.OVER
+            self._end, self._phase = SessionEnd.NO_TREE, ClientPhase.OVER
         elif verdict.root_match:
-            self._end, self._phase = SessionEnd.EQUAL, _ClientPhase.OVER
+            self._end, self._phase = SessionEnd.EQUAL, ClientPhase.OVER
         else:
-            self._phase = _ClientPhase.SLOTS
+            self._phase = ClientPhase.SLOTS
 
     def _page_received(self, page: DifferSummary) -> None:
-        if self._phase not in (_ClientPhase.SLOTS, _ClientPhase.PAGES) or self._last_page_came:
+        if self._phase not in (ClientPhase.SLOTS, ClientPhase.PAGES) or self._last_page_came:
             raise SessionViolationError("differ_tree_summary after the last page")
         if len(self._pages) >= PENDING_PAGES_MAX:
             raise SessionViolationError("differ_tree_summary pages ahead of wait_next_differ")
@@ -181,7 +154,7 @@ class TreeClient:
     @property
     def over(self) -> bool:
         """Whether the session is over for us, so that nothing that the peer may still say matters."""
-        return self._phase is _ClientPhase.OVER
+        return self._phase is ClientPhase.OVER
 
     # What the store is told
 
@@ -197,39 +170,49 @@ class TreeClient:
     def written(self, outcomes: Sequence[WriteOutcome]) -> None:
         """Take the outcomes of the last `Write`, in the order of its records."""
         for taken in self._intake.written(outcomes):
-            if self._foreign is not None or taken.answer_to is not AnswerTo.MISSING:
-                self._answer_back(taken.record.entity)
+            if taken.ours:
+                self._owe(taken.record.entity)
+            elif self._foreign is not None or taken.answer_to is not AnswerTo.MISSING:
+                self._answer_back(taken.record)
 
-    def _answer_back(self, entity: Entity) -> None:
+    def _answer_back(self, theirs: Record) -> None:
         """Send our version to a server that sent us an older one.
 
         This is done once for each entity. A server that does not yield would otherwise get the same record
         for ever. The last page ends it, because our last message is then due.
         """
-        if self._phase not in (_ClientPhase.SLOTS, _ClientPhase.PAGES):
+        entity = theirs.entity
+        if self._phase not in (ClientPhase.SLOTS, ClientPhase.PAGES):
             self.counts.skip("newer here, after the last page")
         elif self._owed.was_answered(entity):
             self.counts.skip("the peer keeps an older version")
-        elif not self._owed.remember(entity) or not self._owed.add(entity, AnswerTo.SYNC):
+        elif not self._owed.remember(entity):
+            self.counts.skip("too many answers owed")
+        else:
+            self._ties.note(theirs)
+            self._owe(entity)
+
+    def _owe(self, entity: Entity) -> None:
+        if not self._owed.add(entity, AnswerTo.SYNC):
             self.counts.skip("too many answers owed")
 
     # What is to be done next
 
     def next_command(self) -> Command | None:
         """The next command; None until something more is handed in."""
-        if self._phase is _ClientPhase.ROOT:
-            self._phase = _ClientPhase.VERDICT
+        if self._phase is ClientPhase.ROOT:
+            self._phase = ClientPhase.VERDICT
             return Send((TreeRoot(self._shard.group, self._shard.shard, self._tree.root),))
-        if self._phase is _ClientPhase.SLOTS:
-            self._phase = _ClientPhase.PAGES
+        if self._phase is ClientPhase.SLOTS:
+            self._phase = ClientPhase.PAGES
             pages = (TreeSlots(self._tree.slots),) if self._tree.slots else ()
             return Send((*pages, TreeSlots(())))
-        if self._phase is _ClientPhase.PAGES:
+        if self._phase is ClientPhase.PAGES:
             return self._next_of_pages()
-        if self._phase is _ClientPhase.HALF_CLOSE:
-            self._phase = _ClientPhase.SERVER_END
+        if self._phase is ClientPhase.HALF_CLOSE:
+            self._phase = ClientPhase.SERVER_END
             return HalfClose()
-        if self._phase is _ClientPhase.OVER and self._intake.durable and not self._finished:
+        if self._phase is ClientPhase.OVER and self._intake.durable and not self._finished:
             self._finished = True
             self._asked.count_unanswered(self.counts)
             return Finish(self._end)
@@ -253,13 +236,18 @@ class TreeClient:
 
     def records_read(self, records: Sequence[Record | None]) -> Send | None:
         """Take our own records, asked for by `FetchRecords`; give the command that sends them."""
-        syncs = tuple(
-            PropertySync(record)
-            for record in present(records)
-            if not is_kept_back(record, self._foreign, self.counts)
-        )
+        if self._probe.judge(records):
+            if self._probe.found_other:
+                self._end, self._phase = SessionEnd.OTHER_DIALECT, ClientPhase.OVER
+            return None
+        syncs: list[PropertySync] = []
+        for record in present(records):
+            if (raised := self._ties.broken(record)) is not None:
+                self._intake.write_ours(raised)
+            elif not is_kept_back(record, self._foreign, self.counts):
+                syncs.append(PropertySync(record))
         self.counts.sent += len(syncs)
-        return Send(syncs) if syncs else None
+        return Send(tuple(syncs)) if syncs else None
 
     def _next_of_pages(self) -> Command | None:
         if self._owed:
@@ -284,7 +272,7 @@ class TreeClient:
             # wait.
             return None
         assert not self._owed, "an answer would be lost"
-        self._phase = _ClientPhase.HALF_CLOSE
+        self._phase = ClientPhase.HALF_CLOSE
         return Send((WaitNextDiffer(),))
 
     def _page_done(self) -> Command:
@@ -332,6 +320,7 @@ class TreeClient:
             self.counts.skip("not storable")
             self._page_at += 1
             return None
+        check_slot_count(theirs.slot, entity, self._foreign)
         if not own.leaves or entity < own.leaves[0].entity:
             self._missing.append(theirs.entity)
             self._asked.ask(theirs.entity)
@@ -340,11 +329,15 @@ class TreeClient:
             self._send_lacking(own.leaves.popleft())
         else:
             ours = own.leaves.popleft()
-            if ours.sha != theirs.sha and self._foreign is not None:
-                self._missing.append(theirs.entity)
-            elif ours.sha != theirs.sha:
-                self._sync.append(ours.entity)
             self._page_at += 1
+            if ours.sha == theirs.sha:
+                self._probe.saw_equal()
+            elif self._foreign is None:
+                self._sync.append(ours.entity)
+            else:
+                self._missing.append(theirs.entity)
+                if self._probe.is_curious(theirs.sha):
+                    return FetchRecords((ours.entity,))
         return self._flush()
 
     def _enter_slot(self, slot: int) -> Command | None:
@@ -353,11 +346,12 @@ class TreeClient:
         if command is not None:
             return command
         if not 0 <= slot < SLOT_COUNT:
+            check_slot_count(slot, None, self._foreign)
             raise SessionViolationError(f"slot {slot} is not between 0 and {SLOT_COUNT - 1}")
         if slot in self._left_slots:
             raise SessionViolationError(f"slot {slot} came again after another one")
         self._left_slots.add(slot)
-        self._own = _OwnSlot(slot)
+        self._own = OwnSlot(slot)
         return None
 
     def _leave_slot(self) -> Command | None:

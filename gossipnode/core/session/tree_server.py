@@ -24,7 +24,7 @@ from gossipnode.core.session.commands import (
     SessionEnd,
     Write,
 )
-from gossipnode.core.session.foreign_peer import ForeignPeer, is_kept_back, is_purged_there
+from gossipnode.core.session.foreign_peer import ForeignPeer, check_slot_count, is_kept_back, is_purged_there
 from gossipnode.core.session.intake import Intake
 from gossipnode.core.session.lanes import OwedLane
 from gossipnode.core.session.messages import (
@@ -39,6 +39,7 @@ from gossipnode.core.session.messages import (
     TreeRoot,
     TreeSlots,
 )
+from gossipnode.core.session.revision_ties import RevisionTies
 from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, compare_slots
 
 PAGE_MAX_BYTES = 1 << 20
@@ -108,6 +109,7 @@ class TreeServer:
         self.counts = self._intake.counts
         self._page_leaves = page_leaves
         self._foreign = foreign
+        self._ties = RevisionTies(None if foreign is None else foreign.raised)
         self._phase = _ServerPhase.ROOT
         self._end = SessionEnd.REPAIRED
         self._client_ended = False
@@ -175,6 +177,7 @@ class TreeServer:
         if page.slots:
             last = self._client_slots[-1].slot if self._client_slots else -1
             for slot in page.slots:
+                check_slot_count(slot.slot, None, self._foreign)
                 if not last < slot.slot < SLOT_COUNT:
                     raise SessionViolationError(
                         f"tree_slots: slot {slot.slot} after {last}: expected ascending, below {SLOT_COUNT}"
@@ -208,6 +211,11 @@ class TreeServer:
         """Whether the session is over for us, so that nothing that the peer may still say matters."""
         return self._phase is _ServerPhase.OVER
 
+    @property
+    def found_equal(self) -> bool:
+        """Whether the roots were found to be equal: then it does not matter how the client leaves."""
+        return self._end is SessionEnd.EQUAL
+
     # What the store is told
 
     @property
@@ -222,19 +230,27 @@ class TreeServer:
     def written(self, outcomes: Sequence[WriteOutcome]) -> None:
         """Take the outcomes of the last `Write`, in the order of its records."""
         for taken in self._intake.written(outcomes):
-            self._answer_back(taken.record.entity)
+            if taken.ours:
+                self._owe(taken.record.entity)
+            else:
+                self._answer_back(taken.record)
 
-    def _answer_back(self, entity: Entity) -> None:
+    def _answer_back(self, theirs: Record) -> None:
         """Send our version to a client that sent us an older one.
 
         This is done once for each entity. A client that does not yield would otherwise get the same record
         for ever.
         """
+        entity = theirs.entity
         if self._owed.was_answered(entity):
             self.counts.skip("the peer keeps an older version")
             return
         # Answer even if no more can be remembered: the client pays for each answer with a message of its own.
-        self._owed.remember(entity)
+        if self._owed.remember(entity):
+            self._ties.note(theirs)
+        self._owe(entity)
+
+    def _owe(self, entity: Entity) -> None:
         if not self._owed.add(entity, AnswerTo.SYNC):
             self.counts.skip("too many answers owed")
 
@@ -268,8 +284,8 @@ class TreeServer:
             return Send((RootCompare(tree_found=False, root_match=False),)), Finish(SessionEnd.NO_TREE)
         self._tree = tree
         if tree.root == self._root:
-            self._phase = _ServerPhase.OVER
-            return Send((RootCompare(tree_found=True, root_match=True),)), Finish(SessionEnd.EQUAL)
+            self._end, self._phase = SessionEnd.EQUAL, _ServerPhase.OVER
+            return Send((RootCompare(tree_found=True, root_match=True),)), Finish(self._end)
         verdict = Send((RootCompare(tree_found=True, root_match=False),))
         if self._client_ended:
             self._phase = _ServerPhase.OVER
@@ -297,13 +313,16 @@ class TreeServer:
 
     def records_read(self, records: Sequence[Record | None]) -> Send | None:
         """Take our own records, asked for by `FetchRecords`; give the command that sends them."""
-        answers = tuple(
-            PropertyAnswer(answer_to, record)
-            for (_, answer_to), record in zip(self._answering, records, strict=True)
-            if record is not None and self._may_send(record, answer_to)
-        )
+        answers: list[PropertyAnswer] = []
+        for (_, answer_to), record in zip(self._answering, records, strict=True):
+            if record is None:
+                continue
+            if (raised := self._ties.broken(record)) is not None:
+                self._intake.write_ours(raised)
+            elif self._may_send(record, answer_to):
+                answers.append(PropertyAnswer(answer_to, record))
         self.counts.sent += len(answers)
-        return Send(answers) if answers else None
+        return Send(tuple(answers)) if answers else None
 
     def _may_send(self, record: Record, answer_to: AnswerTo) -> bool:
         if answer_to is AnswerTo.MISSING and is_purged_there(record.version, self._foreign):

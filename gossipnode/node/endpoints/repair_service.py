@@ -14,6 +14,7 @@ import trio
 
 from gossipnode.concurrency.memory_room import holding
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.session.commands import SessionEnd
 from gossipnode.core.session.lanes import stamp_max
 from gossipnode.core.session.messages import ClientMessage, ServerMessage
 from gossipnode.core.session.reconcile.reconcile_messages import ReconcileMessage
@@ -57,6 +58,11 @@ class ServedSession(Session[Any, Any], Protocol):
         """The shard that the client asked for; None as long as it has said nothing."""
         ...
 
+    @property
+    def found_equal(self) -> bool:
+        """Whether the roots were found to be equal: then it does not matter how the client leaves."""
+        ...
+
 
 class RepairService:
     """Serves sessions of other replicas."""
@@ -80,16 +86,10 @@ class RepairService:
 
     async def repair(self, stream: ServerStream[ClientMessage, ServerMessage]) -> None:
         """Serve one tree session; refused at once when all slots are taken, or the caller's share of them."""
-        foreign = None
-        if _is_foreign(stream.call):
+        foreign = _is_foreign(stream.call)
+        if foreign:
             stream.take_messages_up_to(FOREIGN_MESSAGE_MAX_BYTES)
-            foreign = foreign_peer(self._local.clock, self._bounds.foreign_retention_seconds)
-        session = TreeServer(
-            self._local.shards.groups,
-            page_leaves=self._bounds.page_leaves,
-            stamp_max=stamp_max(foreign=foreign is not None),
-            foreign=foreign,
-        )
+        session = self._tree_session(foreign=foreign)
         await self._admit(stream, session, TreeReads(session, self._store_for(stream.call)), "tree_root")
 
     async def reconcile(self, stream: ServerStream[ReconcileMessage, ReconcileMessage]) -> None:
@@ -129,6 +129,16 @@ class RepairService:
         finally:
             self._slots.free(place)
 
+    def _tree_session(self, *, foreign: bool) -> TreeServer:
+        bounds = self._bounds
+        rules = foreign_peer(self._local.clock, bounds.foreign_retention_seconds, bounds.leaf_json)
+        return TreeServer(
+            self._local.shards.groups,
+            page_leaves=bounds.page_leaves,
+            stamp_max=stamp_max(foreign=foreign),
+            foreign=rules if foreign else None,
+        )
+
     async def _serve(self, stream: _ReadAhead, session: ServedSession, reads: SessionReads[Any]) -> None:
         log = self._log.bind(
             peer=call_metadata.text(stream.call.metadata, call_metadata.NODE) or stream.call.peer,
@@ -155,6 +165,8 @@ class RepairService:
             outcome = str(error)
             raise
         finally:
+            # A foreign client ends an equal session at once, and may reset it before we have ended it.
+            outcome = SessionEnd.EQUAL.value if session.found_equal else outcome
             shard = session.shard or ShardId("", 0)
             log.info(
                 "session served",

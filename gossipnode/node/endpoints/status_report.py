@@ -132,6 +132,7 @@ class StatusReport:
                     version=__version__ if own else peer.version if peer else "",
                     moves=moves[name],
                     boot=self._boot(name, birth, own=own),
+                    leaf_json=(peer.leaf_json or "") if peer else "",
                 )
             )
         return told

@@ -26,6 +26,7 @@ from gossipnode.node.peers.exchange_link import CrowdedOutError, ExchangeLink, R
 from gossipnode.rpc import CallContext, Channel, RpcError, Status
 from gossipnode.rpc.server import health
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
+from gossipnode.wire.property.canonical_json import Spacing
 
 PROBE_SECONDS = 1.0
 """How long a status request waits for a member to say that it is up."""
@@ -55,6 +56,8 @@ class Peer:
     """Whether it lacks our own services, and speaks the compatible protocol alone."""
     lacks_reconcile: bool = False
     """Whether it is an own node of a version that compares trees alone. Asked again once it was not there."""
+    leaf_json: Spacing | None = None
+    """How a foreign peer writes the JSON of its leaves, once a session has learnt it."""
     birth: int = 0
     """The birth of the store that answers there; 0 as long as it said no hello."""
     version: str = ""

@@ -63,7 +63,10 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
         deadline_seconds=repair.session_deadline_seconds,
     )
     bounds = SessionBounds(
-        repair.session_deadline_seconds, repair.page_leaves, repair.foreign_retention_seconds
+        repair.session_deadline_seconds,
+        repair.page_leaves,
+        repair.foreign_retention_seconds,
+        repair.leaf_json,
     )
     sessions = Sessions(local, members, bounds)
     reports = Reports(members, origin)

@@ -230,7 +230,10 @@ class RepairStream(Generic[Incoming, Outgoing]):
                 return (command,)
             case _:
                 with self._our_turn():
-                    return await self._reads.follow(command)
+                    steps = await self._reads.follow(command)
+                # A session may have one of our own records written once more.
+                self._changed.notify()
+                return steps
 
     async def _write(self, outbound: trio.MemoryReceiveChannel[Sequence[Outgoing]]) -> None:
         async with outbound:

@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from gossipnode.config.settings import DEFAULT_FOREIGN_RETENTION_SECONDS
-from gossipnode.core.model.errors import SessionViolationError
+from gossipnode.core.model.errors import SessionViolationError, SlotCountError
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.core.session.commands import SessionCounts, SessionEnd
@@ -30,6 +30,7 @@ from gossipnode.node.repair.shard_store import ShardStore
 from gossipnode.rpc import ClientStream, Method, RpcError, Status
 from gossipnode.rpc.status import NO_METADATA
 from gossipnode.store.interface import StoreError
+from gossipnode.wire.property.canonical_json import Spacing
 from gossipnode.wire.services import RECONCILE, REPAIR
 
 OWN_TREE_SECONDS = 300.0
@@ -70,6 +71,8 @@ class SessionBounds:
     page_leaves: int
     foreign_retention_seconds: float = DEFAULT_FOREIGN_RETENTION_SECONDS
     """How long after the delete a foreign peer keeps a tombstone."""
+    leaf_json: Spacing = "none"
+    """The dialect of our own leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,6 @@ class About:
     shard: ShardId
     shards: int
     """The number of shards of the group."""
-    store: ShardStore
     bounds: SessionBounds
     metadata: Mapping[str, str]
     """Sent with the call."""
@@ -93,13 +95,14 @@ class SessionRun(ABC):
     """What a hop calls it."""
     method: ClassVar[Method[Any, Any]]
 
-    def __init__(self, about: About) -> None:
-        """Nothing is read or sent before `outcome`."""
+    def __init__(self, about: About, store: ShardStore) -> None:
+        """Compare what `store` holds. Nothing is read or sent before `outcome`."""
         self.counts = SessionCounts()
         self.bytes_sent = 0
         self.bytes_received = 0
         self._about = about
         self._peer = about.peer
+        self._store = store
         self._stream: ClientStream[Any, Any] | None = None
         self._message_max_bytes: int | None = None
 
@@ -119,6 +122,8 @@ class SessionRun(ABC):
         except RpcError as error:
             self._peer.failed(error)
             return self._failed(error)
+        except SlotCountError:
+            return HopEnd.FAILED, f"{self._peer.name} uses another number of slots"
         except SessionViolationError as error:
             return HopEnd.FAILED, f"protocol: {error}"
         except TimeoutError as error:
@@ -161,6 +166,8 @@ class SessionRun(ABC):
                 silence_seconds=SERVER_SILENCE_SECONDS,
             ).run()
             self._peer.answered()
+            if end is SessionEnd.OTHER_DIALECT:
+                return self._judge(end)
             if end is not SessionEnd.REPAIRED:
                 await _take_end(stream)
             if end is SessionEnd.REPAIRED:
@@ -195,15 +202,17 @@ class TreeRun(SessionRun):
     kind = "tree"
     method = REPAIR
 
-    def __init__(self, about: About, foreign: ForeignPeer | None) -> None:
+    def __init__(self, about: About, store: ShardStore, foreign: ForeignPeer | None) -> None:
         """`foreign` is what is known of a peer that is not one of our own nodes."""
-        super().__init__(about)
+        super().__init__(about, store)
+        self.other_dialect = False
+        """Whether the session is to begin again, with the other dialect of JSON."""
         self._foreign = foreign
         self._message_max_bytes = None if foreign is None else FOREIGN_MESSAGE_MAX_BYTES
 
     async def _begin(self) -> tuple[Session[Any, Any], SessionReads[Any]] | None:
         about = self._about
-        tree = await about.store.tree(about.shard)
+        tree = await self._store.tree(about.shard)
         if tree is None:
             return None
         session = TreeClient(
@@ -214,11 +223,15 @@ class TreeRun(SessionRun):
             stamp_max=stamp_max(foreign=self._peer.foreign),
             foreign=self._foreign,
         )
-        return session, TreeReads(session, about.store)
+        return session, TreeReads(session, self._store)
 
     @property
     def _end_wait_seconds(self) -> float:
         return math.inf if self._peer.foreign else SERVER_END_SECONDS
+
+    def _judge(self, end: SessionEnd) -> tuple[HopEnd, str]:
+        self.other_dialect = end is SessionEnd.OTHER_DIALECT
+        return super()._judge(end)
 
 
 class ReconcileRun(SessionRun):
@@ -231,11 +244,11 @@ class ReconcileRun(SessionRun):
 
     async def _begin(self) -> tuple[Session[Any, Any], SessionReads[Any]] | None:
         about = self._about
-        index = await about.store.index(about.shard)
+        index = await self._store.index(about.shard)
         if index is None:
             return None
         session = ReconcileClient(about.shard, about.shards, index)
-        return session, ReconcileReads(session, about.store)
+        return session, ReconcileReads(session, self._store)
 
     def _judge(self, end: SessionEnd) -> tuple[HopEnd, str]:
         self.not_possible = end is SessionEnd.OTHER_KEY

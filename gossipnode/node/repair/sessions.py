@@ -7,18 +7,21 @@ trees. What goes wrong with a peer becomes the outcome of the session, never an 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import trio
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import Hop
 from gossipnode.core.ring.turn import HopEnd
+from gossipnode.core.session.foreign_peer import ForeignPeer
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.foreign_rules import foreign_peer
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.node.repair.session_runs import About, ReconcileRun, SessionBounds, SessionRun, TreeRun
-from gossipnode.node.repair.shard_store import ShardStore
+from gossipnode.node.repair.shard_store import ShardStore, TranslatedStore
+from gossipnode.wire.property.canonical_json import leaf_digest, other_spacing
 
 
 class Sessions:
@@ -36,18 +39,13 @@ class Sessions:
         """One session with a member. With `leaving`, this node hands over a shard that it no longer holds."""
         began = trio.current_time()
         own_metadata = {**metadata, call_metadata.INCARNATION: str(shard.incarnation)}
-        store = ShardStore(self._local, shard, leaving=leaving)
         group = self._local.shards.view.groups.get(shard.group)
         if group is None:
             # It was deleted while the session waited for its turn.
             reason = f"there is no group {shard.group!r} any more"
             return Hop(self._members.own_name, peer.name, HopEnd.FAILED, reason)
-        about = About(peer, shard, group.shards, store, self._bounds, own_metadata)
-        run: SessionRun = ReconcileRun(about) if self._reconciles(peer) else self._tree_run(about)
-        end, reason = await run.outcome()
-        if isinstance(run, ReconcileRun) and run.not_possible:
-            run = self._tree_run(about)
-            end, reason = await run.outcome()
+        about = About(peer, shard, group.shards, self._bounds, own_metadata)
+        run, (end, reason) = await self._run(about, leaving=leaving)
         counts = run.counts
         if not reason and counts.skipped:
             reason = f"left out: {counts.reasons_text()}"
@@ -65,9 +63,31 @@ class Sessions:
             seconds=trio.current_time() - began,
         )
 
-    def _reconciles(self, peer: Peer) -> bool:
-        return not peer.foreign and not peer.lacks_reconcile and self._local.item_indexes.have_key
+    async def _run(self, about: About, *, leaving: bool) -> tuple[SessionRun, tuple[HopEnd, str]]:
+        """The session that was possible with the peer, and how it ended."""
+        peer, shard = about.peer, about.shard
+        if not peer.foreign and not peer.lacks_reconcile and self._local.item_indexes.have_key:
+            reconcile = ReconcileRun(about, ShardStore(self._local, shard, leaving=leaving))
+            outcome = await reconcile.outcome()
+            if not reconcile.not_possible:
+                return reconcile, outcome
+        run = TreeRun(about, *self._sides(peer, shard, leaving=leaving))
+        outcome = await run.outcome()
+        if run.other_dialect:
+            peer.leaf_json = other_spacing(peer.leaf_json or self._bounds.leaf_json)
+            run = TreeRun(about, *self._sides(peer, shard, leaving=leaving))
+            outcome = await run.outcome()
+            if run.other_dialect:
+                peer.leaf_json = other_spacing(peer.leaf_json)
+                outcome = HopEnd.FAILED, "it writes the JSON of its leaves in both ways"
+        return run, outcome
 
-    def _tree_run(self, about: About) -> TreeRun:
-        retention = self._bounds.foreign_retention_seconds
-        return TreeRun(about, foreign_peer(self._local.clock, retention) if about.peer.foreign else None)
+    def _sides(self, peer: Peer, shard: ShardId, *, leaving: bool) -> tuple[ShardStore, ForeignPeer | None]:
+        """Our own shard as the session compares it, and what the session is to know of a foreign peer."""
+        if not peer.foreign:
+            return ShardStore(self._local, shard, leaving=leaving), None
+        spoken = peer.leaf_json or self._bounds.leaf_json
+        rules = foreign_peer(self._local.clock, self._bounds.foreign_retention_seconds, spoken)
+        if spoken == self._bounds.leaf_json:
+            return ShardStore(self._local, shard, leaving=leaving), rules
+        return TranslatedStore(self._local, shard, partial(leaf_digest, spacing=spoken)), rules

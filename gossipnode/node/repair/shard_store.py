@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import trio
 
 from gossipnode.core.cluster.fence import session_conflict
 from gossipnode.core.cluster.targets import Standing
@@ -11,9 +13,16 @@ from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.commands import FetchRecords, ReadLeaves, Write
 from gossipnode.core.session.reconcile.item_index import ItemIndex
-from gossipnode.core.session.tree import Leaf, Tree
+from gossipnode.core.session.tree import Leaf, SlotDigest, SlotHash, Tree, make_tree
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_errors import ShardGoneError, ViewConflictError
+from gossipnode.store.interface import LeafDigest
+
+TRANSLATED_LEAVES = 256
+"""Leaves that are read at a time to make the tree of a shard in another dialect."""
+
+HASHED_RECORDS = 32
+"""Records whose leaves are computed in one step, which takes some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +131,49 @@ class ShardStore:
     def _named(self) -> ShardId:
         assert self._shard is not None, "a session reads the tree of its shard first"
         return self._shard
+
+
+class TranslatedStore(ShardStore):
+    """One shard for a session with a foreign peer that writes the JSON of its leaves in another way.
+
+    Every digest is computed anew for it, which takes about 0.1 ms a record.
+    """
+
+    def __init__(self, local: LocalState, shard: ShardId | None, digest: LeafDigest) -> None:
+        """Read and write `shard` of `local`, with leaves by `digest`."""
+        super().__init__(local, shard)
+        self._digest = digest
+
+    async def tree(self, shard: ShardId) -> Tree | None:
+        """The digests of a shard; None when this node does not hold it."""
+        own = await super().tree(shard)
+        if own is None:
+            return None
+        slots: list[SlotDigest] = []
+        for slot, _ in own.slots:
+            found = SlotHash()
+            asked: ReadLeaves | None = ReadLeaves(slot, None, TRANSLATED_LEAVES)
+            while asked is not None:
+                leaves = await self.leaves(asked)
+                found.add(bytes.fromhex(leaf.sha) for leaf in leaves)
+                more = len(leaves) == asked.limit
+                asked = replace(asked, after=leaves[-1].entity) if more else None
+            slots.append(SlotDigest(slot, found.digest().hex()))
+        return make_tree(slots)
+
+    async def leaves(self, asked: ReadLeaves) -> list[Leaf]:
+        """Leaves of a slot. One whose record has gone since keeps its own digest."""
+        leaves = await super().leaves(asked)
+        told: list[Leaf] = []
+        for at in range(0, len(leaves), HASHED_RECORDS):
+            some = leaves[at : at + HASHED_RECORDS]
+            records = await self.records(FetchRecords(tuple(leaf.entity for leaf in some)))
+            told += [self._translated(*pair) for pair in zip(some, records, strict=True)]
+            await trio.lowlevel.checkpoint()
+        return told
+
+    def _translated(self, leaf: Leaf, record: Record | None) -> Leaf:
+        if record is None:
+            return leaf
+        digest = self._digest(record.payload, record.version.delete_time)
+        return leaf._replace(sha=digest.hex(), version=record.version)

@@ -50,6 +50,11 @@ def leaf_digest(payload: bytes, delete_time: int, spacing: Spacing) -> bytes:
     return tree.leaf_digest(_canonical(payload, spacing), delete_time)
 
 
+def other_spacing(spacing: Spacing) -> Spacing:
+    """The dialect that is not this one."""
+    return "none" if spacing == "commas" else "commas"
+
+
 def _canonical(payload: bytes, spacing: Spacing) -> bytes:
     try:
         message = Property.FromString(payload)

@@ -57,6 +57,13 @@ def decode_record(payload: bytes, delete_time: int) -> Record:
     return record
 
 
+def with_next_revision(record: Record) -> Record:
+    """The same record one revision later: the same bytes on each node that does it."""
+    message = Property.FromString(record.payload)
+    message.metadata.mod_revision += 1
+    return decode_record(message.SerializeToString(deterministic=True), record.version.delete_time)
+
+
 def check_property(data: bytes, path: str = "property") -> tuple[Entity, Parsed[Property]]:
     """The entity, the message and the canonical bytes of a client's Property. Errors call it `path`.
 

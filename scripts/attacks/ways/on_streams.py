@@ -11,7 +11,6 @@ from attacks.ways.on_frames import REPAIR, WATCH
 from gossipnode.rpc import Channel
 from gossipnode.wire import services
 from gossipnode.wire.envelope.encode import encode
-from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 
@@ -28,7 +27,7 @@ async def _never_read(scene: Scene, path: str, data: bytes, connections: int, st
 
 
 def _ordered() -> banyandb.QueryRequest:
-    return banyandb.QueryRequest(groups=["sw"], order_by=model.QueryOrder(tag_name="n"), limit=10_000)
+    return banyandb.QueryRequest(groups=["sw"], order_by=banyandb.QueryOrder(tag_name="n"), limit=10_000)
 
 
 @ATTACKS.add("four readers that start an export and stop", records=RECORDS)

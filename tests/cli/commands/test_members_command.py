@@ -11,7 +11,7 @@ from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 from tests.cli.conftest import Cli, Peer, lines
 
-KEYS = ["name", "address", "state", "role", "birth", "boot", "version", "moves"]
+KEYS = ["name", "address", "state", "role", "birth", "boot", "version", "moves", "leaf_json"]
 BIRTH = 2**64 - 1
 
 
@@ -29,7 +29,7 @@ def status(epoch: int) -> messages.StatusResponse:
                 moves=7,
                 boot=3,
             ),
-            messages.Member(name="p", address="h:2", state="unknown", role="foreign"),
+            messages.Member(name="p", address="h:2", state="unknown", role="foreign", leaf_json="commas"),
         ],
     )
 
@@ -38,8 +38,8 @@ def test_members_as_json(ask_peer: Cli, peer: Peer) -> None:
     peer.answers[services.NODE_STATUS] = status(5)
     leaving, foreign = map(json.loads, ask_peer("members", "-o", "json").out.splitlines())
     assert list(leaving) == list(foreign) == KEYS
-    assert tuple(leaving.values()) == ("a", "h:1", "up", "leaving", f"{BIRTH:016x}", 3, "1", 7)
-    assert tuple(foreign.values()) == ("p", "h:2", "unknown", "foreign", None, None, None, 0)
+    assert tuple(leaving.values()) == ("a", "h:1", "up", "leaving", f"{BIRTH:016x}", 3, "1", 7, None)
+    assert tuple(foreign.values()) == ("p", "h:2", "unknown", "foreign", None, None, None, 0, "commas")
 
 
 def test_members_as_a_table_with_their_epoch(ask_peer: Cli, peer: Peer) -> None:
@@ -47,7 +47,7 @@ def test_members_as_a_table_with_their_epoch(ask_peer: Cli, peer: Peer) -> None:
     table = ask_peer("members").out.splitlines()
     assert table[0].split() == KEYS
     assert table[2].split() == ["a", "h:1", "up", "leaving", f"{BIRTH:016x}", "3", "1", "7"]
-    assert table[3].split() == ["p", "h:2", "unknown", "foreign"]
+    assert table[3].split() == ["p", "h:2", "unknown", "foreign", "commas"]
     assert table[-1] == "epoch 5"
 
 

@@ -19,7 +19,6 @@ from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster
 from gossipnode.wire import services
-from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.property.payload import decode_record
@@ -65,7 +64,7 @@ async def test_a_trace_tells_what_each_replica_did(autojump_clock: object) -> No
         request = banyandb.QueryRequest(
             groups=["sw"],
             criteria=encode_criteria(Condition("t", Op.GE, 70)),
-            order_by=model.QueryOrder(tag_name="t"),
+            order_by=banyandb.QueryOrder(tag_name="t"),
             trace=True,
         )
         reply = await channel.unary(services.QUERY, request, timeout=10)
@@ -153,7 +152,7 @@ async def test_a_wrong_query_gets_the_status_that_it_deserves(
                 await every_answer(channel, method, request)
             assert caught.value.status is status
         behind = v1.QueryRequest(
-            query=banyandb.QueryRequest(groups=["sw"], order_by=model.QueryOrder(tag_name="t")),
+            query=banyandb.QueryRequest(groups=["sw"], order_by=banyandb.QueryOrder(tag_name="t")),
             after="sw/n/gone",
         )
         with pytest.raises(RpcError, match="after: there is no record") as caught:

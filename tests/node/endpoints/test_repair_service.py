@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
+import structlog.testing
 import trio
 import trio.testing
 
+from gossipnode.config.address import Address
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.model.tag_value import IntArray
 from gossipnode.core.session.messages import (
@@ -18,8 +23,10 @@ from gossipnode.core.session.messages import (
     TreeSlots,
     WaitNextDiffer,
 )
+from gossipnode.node.endpoints.repair_service import RepairService
+from gossipnode.node.local.node_state import NodeState
 from gossipnode.node.peers import call_metadata
-from gossipnode.rpc import RpcError, Status
+from gossipnode.rpc import RpcError, Server, ServerStream, Status
 from gossipnode.sim import Cluster, running
 from gossipnode.wire.services import REPAIR
 from tests.records import bare_record, prop, record
@@ -72,6 +79,37 @@ async def test_sessions_given_up_in_the_middle_give_their_slots_back(autojump_cl
                 await stream.send(TreeRoot("sw", 0, "another"))
                 assert await stream.recv() == RootCompare(tree_found=True, root_match=False)
             await trio.sleep(0.1)
+
+
+class LeftAtOnce(ServerStream[Any, Any]):
+    """A stream whose client leaves while the first answer is still being sent."""
+
+    async def send_batch(self, messages: Sequence[Any]) -> None:
+        await super().send_batch(messages)
+        await trio.sleep_forever()
+
+
+async def test_a_client_that_leaves_with_the_verdict_has_had_an_equal_session(
+    autojump_clock: object,
+) -> None:
+    cluster = Cluster()
+    async with running(cluster, "b"):
+        parts = cluster.parts("b")
+        service = RepairService(parts.local, parts.repair.bounds, NodeState(Address("b", 1)), max_sessions=1)
+
+        async def serve(stream: ServerStream[Any, Any]) -> None:
+            await service.repair(LeftAtOnce(stream._connection, stream._stream, REPAIR, stream.call))
+
+        async with trio.open_nursery() as nursery:
+            listeners = await cluster.network.listen(cluster.address("c"))
+            await nursery.start(Server({REPAIR: serve}).serve, listeners)
+            with structlog.testing.capture_logs() as logs:
+                async with cluster.channel("c") as channel, channel.stream(REPAIR, timeout=5) as stream:
+                    await stream.send(TreeRoot("sw", 0, ""))
+                    assert await stream.recv() == RootCompare(tree_found=True, root_match=True)
+                await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    assert [line["outcome"] for line in logs if line["event"] == "session served"] == ["equal"]
 
 
 async def test_a_record_of_a_foreign_client_that_is_too_large_is_left_out_alone(

@@ -17,7 +17,6 @@ from gossipnode.node.search.search_turns import SEARCH_STALLED_SECONDS
 from gossipnode.rpc import Channel, Limits
 from gossipnode.sim import Cluster, running
 from gossipnode.wire import services
-from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 from tests.node.asking import every_answer
@@ -30,7 +29,7 @@ RECORD_CHARACTERS = 20_000
 SMALL_WINDOWS = Limits(stream_window_bytes=64 << 10, connection_window_bytes=256 << 10)
 """An answer with all records fills the window of its stream, and four such streams that of a connection."""
 
-IN_ORDER = model.QueryOrder(tag_name="s")
+IN_ORDER = banyandb.QueryOrder(tag_name="s")
 
 
 def unread_requests(cluster: Cluster) -> dict[str, tuple[Any, Any, dict[str, str]]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from gossipnode.config.settings import DEFAULT_FOREIGN_RETENTION_SECONDS
+from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Record
 from gossipnode.core.model.tag_value import IntArray
 from gossipnode.core.ring.round import Hop
@@ -24,15 +26,17 @@ from gossipnode.core.session.tree_server import TreeServer
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.repair.shard_store import ShardStore
 from gossipnode.rpc import ServerStream
+from gossipnode.wire.property.canonical_json import Spacing, leaf_digest
+from gossipnode.wire.property.payload import with_next_revision
 from gossipnode.wire.services import REPAIR
 from tests.node.repair.tree_streams import tree_stream
 from tests.node.repair.two_nodes import ADDRESSES, MESSAGE, SHARD, NodeA, Serve
 from tests.node.support import NOW, make_local, memory_store
-from tests.records import bare_record, prop, record
+from tests.records import bare_record, entity, prop, record
 
 
-async def holding(*records: Record) -> LocalState:
-    store = memory_store()
+async def holding(*records: Record, spacing: Spacing = "none") -> LocalState:
+    store = memory_store(leaf_digest=partial(leaf_digest, spacing=spacing))
     await store.write([(SHARD, each) for each in records])
     return make_local(store)
 
@@ -111,9 +115,60 @@ async def test_a_record_that_is_too_large_for_us_is_left_out_alone() -> None:
 
 @pytest.mark.slow
 async def test_a_page_may_hold_all_leaves_of_a_large_slot() -> None:
-    leaves = tuple(PageLeaf(3, True, f"sw/n/{number:06}", "0" * 128) for number in range(40_000))
+    entities = (entity(f"n/{number:06}{'x' * 1000}") for number in range(200_000))
+    leaves = tuple(PageLeaf(3, True, each.text, "0" * 128) for each in entities if slot_of(each) == 3)
 
     async def serve(stream: ServerStream[Any, Any]) -> None:
         await differ_then(stream, DifferSummary(leaves))
 
     assert (await hop_to(serve, await holding())).end is HopEnd.REPAIRED
+
+
+async def test_a_peer_with_another_number_of_slots_is_named_as_such() -> None:
+    async def serve(stream: ServerStream[Any, Any]) -> None:
+        await differ_then(stream, DifferSummary((PageLeaf(40, True, "sw/n/x", "0" * 128),)))
+
+    hop = await hop_to(serve, await holding())
+    assert (hop.end, hop.reason) == (HopEnd.FAILED, "b uses another number of slots")
+
+
+async def test_the_dialect_of_a_peer_is_learnt_from_a_leaf_and_remembered() -> None:
+    """The records are the same: one round trip more, and both roots are equal in the peer's dialect."""
+    records = [record(f"n/{number}", revision=5, a="x", b="y") for number in range(70)]
+    ours, theirs = await holding(*records), await holding(*records, spacing="commas")
+    node, roots = NodeA(ours), []
+
+    async def serve(stream: ServerStream[Any, Any]) -> None:
+        session = TreeServer(theirs.shards.groups, page_leaves=10)
+        await tree_stream(stream, session, ShardStore(theirs)).run()
+        roots.append(session.found_equal)
+
+    async with node.running({REPAIR: serve}) as peers:
+        await node.members.sync({"a": ADDRESSES["a"]})
+        await node.members.sync(ADDRESSES, {"b"})
+        for _ in range(2):
+            hop = await peers.repair("b", MESSAGE)
+            assert (hop.end, hop.sent, hop.received) == (HopEnd.EQUAL, 0, 0)
+        assert node.members.peers["b"].leaf_json == "commas"
+    assert roots == [True, True], "the first session was left in the middle"
+
+
+async def test_what_differs_is_repaired_in_the_dialect_of_the_peer() -> None:
+    same = [record(f"n/{number}", revision=5, a="x", b="y") for number in range(40)]
+    newer, only_there = record("n/3", revision=9), record("n/there", revision=9)
+    ours = await holding(*same, newer)
+    theirs = await holding(*same, only_there, spacing="commas")
+    hop = await hop_to_foreign(ours, theirs)
+    assert (hop.end, hop.sent, hop.received, hop.skipped) == (HopEnd.REPAIRED, 1, 2, 0)
+    assert (await hop_to_foreign(ours, theirs)).end is HopEnd.EQUAL
+
+
+async def test_another_content_of_one_revision_ends_with_the_next_revision() -> None:
+    here, there = record("n/x", revision=5, k="a"), record("n/x", revision=5, k="b")
+    if here.version < there.version:
+        here, there = there, here
+    ours, theirs = await holding(here), await holding(there)
+    hop = await hop_to_foreign(ours, theirs)
+    assert (hop.end, hop.sent, hop.received, hop.skipped) == (HopEnd.REPAIRED, 1, 1, 0)
+    for side in (ours, theirs):
+        assert await side.store.read(SHARD, [here.entity]) == [with_next_revision(here)]

@@ -186,13 +186,13 @@ def test_numbers_are_cut_to_their_width_as_protobuf_does() -> None:
 
 
 def test_enums_are_open() -> None:
-    read = decode(model.QueryOrder, b"\x60\x4d")
+    read = decode(banyandb.QueryOrder, b"\x60\x4d")
     assert int(read.sort) == 77
     assert encode(read) == b"\x60\x4d"
     # betterproto reads 2^64 - 1 here.
     negative = b"\x60" + b"\xff" * 9 + b"\x01"
-    assert int(decode(model.QueryOrder, negative).sort) == -1
-    assert encode(decode(model.QueryOrder, negative)) == negative
+    assert int(decode(banyandb.QueryOrder, negative).sort) == -1
+    assert encode(decode(banyandb.QueryOrder, negative)) == negative
 
 
 def test_depth_is_bounded() -> None:

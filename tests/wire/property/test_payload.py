@@ -14,9 +14,10 @@ from gossipnode.core.model.tag_value import StrArray, Timestamp
 from gossipnode.core.model.version import payload_digest
 from gossipnode.wire.generated.pb.banyandb.property.v1.property_pb2 import Property
 from gossipnode.wire.property.canonical_json import canonical_json
-from gossipnode.wire.property.payload import check_property, decode_record
+from gossipnode.wire.property.payload import check_property, decode_record, with_next_revision
 from gossipnode.wire.property.property_edit import build_property
 from gossipnode.wire.wire_errors import InvalidPropertyError, UnstorableError, WireError
+from tests.records import record
 from tests.wire.support import VECTORS, examples, field, payloads, vector
 
 ENTITY = Entity("g", "n", "i/1")
@@ -212,3 +213,8 @@ def test_a_clients_property_with_too_many_tags_is_refused() -> None:
         check_property(build_property(ENTITY, tags))
     del tags["k0"]
     check_property(build_property(ENTITY, tags))
+
+
+def test_the_next_revision_of_a_record_changes_nothing_else() -> None:
+    held = record("n/x", revision=5, created=2, delete_time=9, k="v")
+    assert with_next_revision(held) == record("n/x", revision=6, created=2, delete_time=9, k="v")

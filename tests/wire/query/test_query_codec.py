@@ -27,7 +27,7 @@ def test_a_query_with_everything_in_it() -> None:
         ids=["1", "2", "1"],
         criteria=encode_criteria(condition),
         tag_projection=["b", "a"],
-        order_by=model.QueryOrder(tag_name="t", sort=model.Sort.DESC),
+        order_by=banyandb.QueryOrder(tag_name="t", sort=model.Sort.DESC),
         limit=5,
     )
     expected = Query(
@@ -46,7 +46,7 @@ def test_a_query_with_everything_in_it() -> None:
 
 @pytest.mark.parametrize("sort", [model.Sort.UNSPECIFIED, model.Sort.ASC])
 def test_what_a_query_leaves_out_has_a_default(sort: model.Sort) -> None:
-    order = model.QueryOrder(sort=sort)
+    order = banyandb.QueryOrder(sort=sort)
     assert decode_query(banyandb.QueryRequest(groups=["g"], order_by=order)) == Query(
         groups=("g",),
         name="",

@@ -116,6 +116,8 @@ class ReconcileServer(ReconcileSide):
     def __init__(self, groups: Mapping[str, int], *, stamp_max: int = STAMP_MAX_NANOSECONDS) -> None:
         """Serve the groups of `groups`, which maps each to its number of shards."""
         super().__init__(Intake(groups, stamp_max=stamp_max))
+        self.found_equal = False
+        """Whether the roots were found to be equal: then it does not matter how the client leaves."""
         self._opening: Opening | None = None
         self._reading = False
         self._closing = False
@@ -157,6 +159,7 @@ class ReconcileServer(ReconcileSide):
         if opening.key_check != index.item_hash.check:
             return Send((OpeningVerdict(ReconcileStanding.OTHER_KEY),)), self._finish(SessionEnd.OTHER_KEY)
         if (opening.root, opening.count) == (index.root, index.count):
+            self.found_equal = True
             return Send((OpeningVerdict(ReconcileStanding.EQUAL, index.root),)), self._finish(
                 SessionEnd.EQUAL
             )

@@ -8,7 +8,7 @@ from gossipnode.core.model.property import Record
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.foreign_peer import ForeignPeer
 from tests.core.session.talk import Side, Talk, client_of, server_of
-from tests.core.support import Shelf
+from tests.core.support import Shelf, record
 
 
 class ForeignShelf(Shelf):
@@ -36,7 +36,12 @@ def problem_of(record: Record) -> str:
     return "peer cannot store it" if record.payload.endswith(b"=bad") else ""
 
 
-PEER = ForeignPeer(problem_of, purges_before=1000)
+def raised(held: Record) -> Record:
+    content = held.payload.rpartition(b"=")[2].decode()
+    return record(held.entity.id, held.version.mod_revision + 1, content, deleted=held.version.delete_time)
+
+
+PEER = ForeignPeer(problem_of, raised, purges_before=1000)
 
 
 def to_foreign(ours: Shelf, theirs: ForeignShelf) -> Talk:

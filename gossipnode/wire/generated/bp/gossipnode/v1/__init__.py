@@ -382,6 +382,12 @@ class Member(betterproto.Message):
     How often its store was started, as it said; 0 as long as that is not known.
     """
 
+    leaf_json: str = betterproto.string_field(9)
+    """
+    How a foreign member writes the JSON that its digests are taken over: none or commas; empty as long as no
+     session with the node asked has shown it.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class ShardStatus(betterproto.Message):

@@ -145,7 +145,7 @@ class StatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Member(_message.Message):
-    __slots__ = ("name", "address", "state", "birth", "role", "version", "moves", "boot")
+    __slots__ = ("name", "address", "state", "birth", "role", "version", "moves", "boot", "leaf_json")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -154,6 +154,7 @@ class Member(_message.Message):
     VERSION_FIELD_NUMBER: _ClassVar[int]
     MOVES_FIELD_NUMBER: _ClassVar[int]
     BOOT_FIELD_NUMBER: _ClassVar[int]
+    LEAF_JSON_FIELD_NUMBER: _ClassVar[int]
     name: str
     address: str
     state: str
@@ -162,7 +163,8 @@ class Member(_message.Message):
     version: str
     moves: int
     boot: int
-    def __init__(self, name: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[str] = ..., birth: _Optional[str] = ..., role: _Optional[str] = ..., version: _Optional[str] = ..., moves: _Optional[int] = ..., boot: _Optional[int] = ...) -> None: ...
+    leaf_json: str
+    def __init__(self, name: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[str] = ..., birth: _Optional[str] = ..., role: _Optional[str] = ..., version: _Optional[str] = ..., moves: _Optional[int] = ..., boot: _Optional[int] = ..., leaf_json: _Optional[str] = ...) -> None: ...
 
 class ShardStatus(_message.Message):
     __slots__ = ("group", "shard", "replicas", "records", "tombstones", "root", "tree", "last_converged", "moving")

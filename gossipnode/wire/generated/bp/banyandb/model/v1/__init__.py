@@ -83,12 +83,6 @@ class Tag(betterproto.Message):
 
 
 @dataclass(eq=False, repr=False)
-class QueryOrder(betterproto.Message):
-    tag_name: str = betterproto.string_field(1)
-    sort: "Sort" = betterproto.enum_field(12)
-
-
-@dataclass(eq=False, repr=False)
 class Criteria(betterproto.Message):
     le: "LogicalExpression" = betterproto.message_field(1, group="exp")
     condition: "Condition" = betterproto.message_field(2, group="exp")

@@ -203,6 +203,12 @@ class DeleteResponse(betterproto.Message):
 
 
 @dataclass(eq=False, repr=False)
+class QueryOrder(betterproto.Message):
+    tag_name: str = betterproto.string_field(1)
+    sort: "__model_v1__.Sort" = betterproto.enum_field(12)
+
+
+@dataclass(eq=False, repr=False)
 class QueryRequest(betterproto.Message):
     groups: List[str] = betterproto.string_field(1)
     name: str = betterproto.string_field(2)
@@ -215,7 +221,7 @@ class QueryRequest(betterproto.Message):
     """0 is 100."""
 
     trace: bool = betterproto.bool_field(7)
-    order_by: "__model_v1__.QueryOrder" = betterproto.message_field(8)
+    order_by: "QueryOrder" = betterproto.message_field(8)
 
 
 @dataclass(eq=False, repr=False)

@@ -26,31 +26,29 @@ _sym_db = _symbol_database.Default()
 from gossipnode.wire.generated.pb.banyandb.model.v1 import common_pb2 as banyandb_dot_model_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x1d\x62\x61nyandb/model/v1/query.proto\x12\x11\x62\x61nyandb.model.v1\x1a\x1e\x62\x61nyandb/model/v1/common.proto\">\n\x03Tag\x12\x0b\n\x03key\x18\x01 \x01(\t\x12*\n\x05value\x18\x02 \x01(\x0b\x32\x1b.banyandb.model.v1.TagValue\"E\n\nQueryOrder\x12\x10\n\x08tag_name\x18\x01 \x01(\t\x12%\n\x04sort\x18\x0c \x01(\x0e\x32\x17.banyandb.model.v1.Sort\"x\n\x08\x43riteria\x12\x32\n\x02le\x18\x01 \x01(\x0b\x32$.banyandb.model.v1.LogicalExpressionH\x00\x12\x31\n\tcondition\x18\x02 \x01(\x0b\x32\x1c.banyandb.model.v1.ConditionH\x00\x42\x05\n\x03\x65xp\"\xf6\x01\n\x11LogicalExpression\x12:\n\x02op\x18\x01 \x01(\x0e\x32..banyandb.model.v1.LogicalExpression.LogicalOp\x12)\n\x04left\x18\x02 \x01(\x0b\x32\x1b.banyandb.model.v1.Criteria\x12*\n\x05right\x18\x03 \x01(\x0b\x32\x1b.banyandb.model.v1.Criteria\"N\n\tLogicalOp\x12\x1a\n\x16LOGICAL_OP_UNSPECIFIED\x10\x00\x12\x12\n\x0eLOGICAL_OP_AND\x10\x01\x12\x11\n\rLOGICAL_OP_OR\x10\x02\"\xe9\x04\n\tCondition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x02op\x18\x02 \x01(\x0e\x32%.banyandb.model.v1.Condition.BinaryOp\x12*\n\x05value\x18\x03 \x01(\x0b\x32\x1b.banyandb.model.v1.TagValue\x12>\n\x0cmatch_option\x18\x04 \x01(\x0b\x32(.banyandb.model.v1.Condition.MatchOption\x1a\xad\x01\n\x0bMatchOption\x12\x10\n\x08\x61nalyzer\x18\x01 \x01(\t\x12\x43\n\x08operator\x18\x02 \x01(\x0e\x32\x31.banyandb.model.v1.Condition.MatchOption.Operator\"G\n\x08Operator\x12\x18\n\x14OPERATOR_UNSPECIFIED\x10\x00\x12\x10\n\x0cOPERATOR_AND\x10\x01\x12\x0f\n\x0bOPERATOR_OR\x10\x02\"\xfe\x01\n\x08\x42inaryOp\x12\x19\n\x15\x42INARY_OP_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x42INARY_OP_EQ\x10\x01\x12\x10\n\x0c\x42INARY_OP_NE\x10\x02\x12\x10\n\x0c\x42INARY_OP_LT\x10\x03\x12\x10\n\x0c\x42INARY_OP_GT\x10\x04\x12\x10\n\x0c\x42INARY_OP_LE\x10\x05\x12\x10\n\x0c\x42INARY_OP_GE\x10\x06\x12\x14\n\x10\x42INARY_OP_HAVING\x10\x07\x12\x18\n\x14\x42INARY_OP_NOT_HAVING\x10\x08\x12\x10\n\x0c\x42INARY_OP_IN\x10\t\x12\x14\n\x10\x42INARY_OP_NOT_IN\x10\n\x12\x13\n\x0f\x42INARY_OP_MATCH\x10\x0b*9\n\x04Sort\x12\x14\n\x10SORT_UNSPECIFIED\x10\x00\x12\r\n\tSORT_DESC\x10\x01\x12\x0c\n\x08SORT_ASC\x10\x02\x62\x06proto3')
+DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x1d\x62\x61nyandb/model/v1/query.proto\x12\x11\x62\x61nyandb.model.v1\x1a\x1e\x62\x61nyandb/model/v1/common.proto\">\n\x03Tag\x12\x0b\n\x03key\x18\x01 \x01(\t\x12*\n\x05value\x18\x02 \x01(\x0b\x32\x1b.banyandb.model.v1.TagValue\"x\n\x08\x43riteria\x12\x32\n\x02le\x18\x01 \x01(\x0b\x32$.banyandb.model.v1.LogicalExpressionH\x00\x12\x31\n\tcondition\x18\x02 \x01(\x0b\x32\x1c.banyandb.model.v1.ConditionH\x00\x42\x05\n\x03\x65xp\"\xf6\x01\n\x11LogicalExpression\x12:\n\x02op\x18\x01 \x01(\x0e\x32..banyandb.model.v1.LogicalExpression.LogicalOp\x12)\n\x04left\x18\x02 \x01(\x0b\x32\x1b.banyandb.model.v1.Criteria\x12*\n\x05right\x18\x03 \x01(\x0b\x32\x1b.banyandb.model.v1.Criteria\"N\n\tLogicalOp\x12\x1a\n\x16LOGICAL_OP_UNSPECIFIED\x10\x00\x12\x12\n\x0eLOGICAL_OP_AND\x10\x01\x12\x11\n\rLOGICAL_OP_OR\x10\x02\"\xe9\x04\n\tCondition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x02op\x18\x02 \x01(\x0e\x32%.banyandb.model.v1.Condition.BinaryOp\x12*\n\x05value\x18\x03 \x01(\x0b\x32\x1b.banyandb.model.v1.TagValue\x12>\n\x0cmatch_option\x18\x04 \x01(\x0b\x32(.banyandb.model.v1.Condition.MatchOption\x1a\xad\x01\n\x0bMatchOption\x12\x10\n\x08\x61nalyzer\x18\x01 \x01(\t\x12\x43\n\x08operator\x18\x02 \x01(\x0e\x32\x31.banyandb.model.v1.Condition.MatchOption.Operator\"G\n\x08Operator\x12\x18\n\x14OPERATOR_UNSPECIFIED\x10\x00\x12\x10\n\x0cOPERATOR_AND\x10\x01\x12\x0f\n\x0bOPERATOR_OR\x10\x02\"\xfe\x01\n\x08\x42inaryOp\x12\x19\n\x15\x42INARY_OP_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x42INARY_OP_EQ\x10\x01\x12\x10\n\x0c\x42INARY_OP_NE\x10\x02\x12\x10\n\x0c\x42INARY_OP_LT\x10\x03\x12\x10\n\x0c\x42INARY_OP_GT\x10\x04\x12\x10\n\x0c\x42INARY_OP_LE\x10\x05\x12\x10\n\x0c\x42INARY_OP_GE\x10\x06\x12\x14\n\x10\x42INARY_OP_HAVING\x10\x07\x12\x18\n\x14\x42INARY_OP_NOT_HAVING\x10\x08\x12\x10\n\x0c\x42INARY_OP_IN\x10\t\x12\x14\n\x10\x42INARY_OP_NOT_IN\x10\n\x12\x13\n\x0f\x42INARY_OP_MATCH\x10\x0b*9\n\x04Sort\x12\x14\n\x10SORT_UNSPECIFIED\x10\x00\x12\r\n\tSORT_DESC\x10\x01\x12\x0c\n\x08SORT_ASC\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gossipnode.wire.generated.pb.banyandb.model.v1.query_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SORT']._serialized_start=1210
-  _globals['_SORT']._serialized_end=1267
+  _globals['_SORT']._serialized_start=1139
+  _globals['_SORT']._serialized_end=1196
   _globals['_TAG']._serialized_start=84
   _globals['_TAG']._serialized_end=146
-  _globals['_QUERYORDER']._serialized_start=148
-  _globals['_QUERYORDER']._serialized_end=217
-  _globals['_CRITERIA']._serialized_start=219
-  _globals['_CRITERIA']._serialized_end=339
-  _globals['_LOGICALEXPRESSION']._serialized_start=342
-  _globals['_LOGICALEXPRESSION']._serialized_end=588
-  _globals['_LOGICALEXPRESSION_LOGICALOP']._serialized_start=510
-  _globals['_LOGICALEXPRESSION_LOGICALOP']._serialized_end=588
-  _globals['_CONDITION']._serialized_start=591
-  _globals['_CONDITION']._serialized_end=1208
-  _globals['_CONDITION_MATCHOPTION']._serialized_start=778
-  _globals['_CONDITION_MATCHOPTION']._serialized_end=951
-  _globals['_CONDITION_MATCHOPTION_OPERATOR']._serialized_start=880
-  _globals['_CONDITION_MATCHOPTION_OPERATOR']._serialized_end=951
-  _globals['_CONDITION_BINARYOP']._serialized_start=954
-  _globals['_CONDITION_BINARYOP']._serialized_end=1208
+  _globals['_CRITERIA']._serialized_start=148
+  _globals['_CRITERIA']._serialized_end=268
+  _globals['_LOGICALEXPRESSION']._serialized_start=271
+  _globals['_LOGICALEXPRESSION']._serialized_end=517
+  _globals['_LOGICALEXPRESSION_LOGICALOP']._serialized_start=439
+  _globals['_LOGICALEXPRESSION_LOGICALOP']._serialized_end=517
+  _globals['_CONDITION']._serialized_start=520
+  _globals['_CONDITION']._serialized_end=1137
+  _globals['_CONDITION_MATCHOPTION']._serialized_start=707
+  _globals['_CONDITION_MATCHOPTION']._serialized_end=880
+  _globals['_CONDITION_MATCHOPTION_OPERATOR']._serialized_start=809
+  _globals['_CONDITION_MATCHOPTION_OPERATOR']._serialized_end=880
+  _globals['_CONDITION_BINARYOP']._serialized_start=883
+  _globals['_CONDITION_BINARYOP']._serialized_end=1137
 # @@protoc_insertion_point(module_scope)

@@ -25,14 +25,6 @@ class Tag(_message.Message):
     value: _common_pb2.TagValue
     def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_common_pb2.TagValue, _Mapping]] = ...) -> None: ...
 
-class QueryOrder(_message.Message):
-    __slots__ = ("tag_name", "sort")
-    TAG_NAME_FIELD_NUMBER: _ClassVar[int]
-    SORT_FIELD_NUMBER: _ClassVar[int]
-    tag_name: str
-    sort: Sort
-    def __init__(self, tag_name: _Optional[str] = ..., sort: _Optional[_Union[Sort, str]] = ...) -> None: ...
-
 class Criteria(_message.Message):
     __slots__ = ("le", "condition")
     LE_FIELD_NUMBER: _ClassVar[int]

@@ -28,7 +28,7 @@ from gossipnode.wire.generated.pb.banyandb.model.v1 import query_pb2 as banyandb
 from gossipnode.wire.generated.pb.banyandb.property.v1 import property_pb2 as banyandb_dot_property_dot_v1_dot_property__pb2
 
 
-DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x1e\x62\x61nyandb/property/v1/rpc.proto\x12\x14\x62\x61nyandb.property.v1\x1a\x1e\x62\x61nyandb/common/v1/trace.proto\x1a\x1d\x62\x61nyandb/model/v1/query.proto\x1a#banyandb/property/v1/property.proto\"\xcf\x01\n\x0c\x41pplyRequest\x12\x30\n\x08property\x18\x01 \x01(\x0b\x32\x1e.banyandb.property.v1.Property\x12=\n\x08strategy\x18\x02 \x01(\x0e\x32+.banyandb.property.v1.ApplyRequest.Strategy\"N\n\x08Strategy\x12\x18\n\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTRATEGY_MERGE\x10\x01\x12\x14\n\x10STRATEGY_REPLACE\x10\x02\"2\n\rApplyResponse\x12\x0f\n\x07\x63reated\x18\x01 \x01(\x08\x12\x10\n\x08tags_num\x18\x02 \x01(\r\"8\n\rDeleteRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\"!\n\x0e\x44\x65leteResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08\"\xcf\x01\n\x0cQueryRequest\x12\x0e\n\x06groups\x18\x01 \x03(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03ids\x18\x03 \x03(\t\x12-\n\x08\x63riteria\x18\x04 \x01(\x0b\x32\x1b.banyandb.model.v1.Criteria\x12\x16\n\x0etag_projection\x18\x05 \x03(\t\x12\r\n\x05limit\x18\x06 \x01(\r\x12\r\n\x05trace\x18\x07 \x01(\x08\x12/\n\x08order_by\x18\x08 \x01(\x0b\x32\x1d.banyandb.model.v1.QueryOrder\"m\n\rQueryResponse\x12\x32\n\nproperties\x18\x01 \x03(\x0b\x32\x1e.banyandb.property.v1.Property\x12(\n\x05trace\x18\x02 \x01(\x0b\x32\x19.banyandb.common.v1.Trace2\x8a\x02\n\x0fPropertyService\x12P\n\x05\x41pply\x12\".banyandb.property.v1.ApplyRequest\x1a#.banyandb.property.v1.ApplyResponse\x12S\n\x06\x44\x65lete\x12#.banyandb.property.v1.DeleteRequest\x1a$.banyandb.property.v1.DeleteResponse\x12P\n\x05Query\x12\".banyandb.property.v1.QueryRequest\x1a#.banyandb.property.v1.QueryResponseb\x06proto3')
+DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x1e\x62\x61nyandb/property/v1/rpc.proto\x12\x14\x62\x61nyandb.property.v1\x1a\x1e\x62\x61nyandb/common/v1/trace.proto\x1a\x1d\x62\x61nyandb/model/v1/query.proto\x1a#banyandb/property/v1/property.proto\"\xcf\x01\n\x0c\x41pplyRequest\x12\x30\n\x08property\x18\x01 \x01(\x0b\x32\x1e.banyandb.property.v1.Property\x12=\n\x08strategy\x18\x02 \x01(\x0e\x32+.banyandb.property.v1.ApplyRequest.Strategy\"N\n\x08Strategy\x12\x18\n\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTRATEGY_MERGE\x10\x01\x12\x14\n\x10STRATEGY_REPLACE\x10\x02\"2\n\rApplyResponse\x12\x0f\n\x07\x63reated\x18\x01 \x01(\x08\x12\x10\n\x08tags_num\x18\x02 \x01(\r\"8\n\rDeleteRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\"!\n\x0e\x44\x65leteResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08\"E\n\nQueryOrder\x12\x10\n\x08tag_name\x18\x01 \x01(\t\x12%\n\x04sort\x18\x0c \x01(\x0e\x32\x17.banyandb.model.v1.Sort\"\xd2\x01\n\x0cQueryRequest\x12\x0e\n\x06groups\x18\x01 \x03(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0b\n\x03ids\x18\x03 \x03(\t\x12-\n\x08\x63riteria\x18\x04 \x01(\x0b\x32\x1b.banyandb.model.v1.Criteria\x12\x16\n\x0etag_projection\x18\x05 \x03(\t\x12\r\n\x05limit\x18\x06 \x01(\r\x12\r\n\x05trace\x18\x07 \x01(\x08\x12\x32\n\x08order_by\x18\x08 \x01(\x0b\x32 .banyandb.property.v1.QueryOrder\"m\n\rQueryResponse\x12\x32\n\nproperties\x18\x01 \x03(\x0b\x32\x1e.banyandb.property.v1.Property\x12(\n\x05trace\x18\x02 \x01(\x0b\x32\x19.banyandb.common.v1.Trace2\x8a\x02\n\x0fPropertyService\x12P\n\x05\x41pply\x12\".banyandb.property.v1.ApplyRequest\x1a#.banyandb.property.v1.ApplyResponse\x12S\n\x06\x44\x65lete\x12#.banyandb.property.v1.DeleteRequest\x1a$.banyandb.property.v1.DeleteResponse\x12P\n\x05Query\x12\".banyandb.property.v1.QueryRequest\x1a#.banyandb.property.v1.QueryResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,10 +45,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETEREQUEST']._serialized_end=474
   _globals['_DELETERESPONSE']._serialized_start=476
   _globals['_DELETERESPONSE']._serialized_end=509
-  _globals['_QUERYREQUEST']._serialized_start=512
-  _globals['_QUERYREQUEST']._serialized_end=719
-  _globals['_QUERYRESPONSE']._serialized_start=721
-  _globals['_QUERYRESPONSE']._serialized_end=830
-  _globals['_PROPERTYSERVICE']._serialized_start=833
-  _globals['_PROPERTYSERVICE']._serialized_end=1099
+  _globals['_QUERYORDER']._serialized_start=511
+  _globals['_QUERYORDER']._serialized_end=580
+  _globals['_QUERYREQUEST']._serialized_start=583
+  _globals['_QUERYREQUEST']._serialized_end=793
+  _globals['_QUERYRESPONSE']._serialized_start=795
+  _globals['_QUERYRESPONSE']._serialized_end=904
+  _globals['_PROPERTYSERVICE']._serialized_start=907
+  _globals['_PROPERTYSERVICE']._serialized_end=1173
 # @@protoc_insertion_point(module_scope)

@@ -51,6 +51,14 @@ class DeleteResponse(_message.Message):
     deleted: bool
     def __init__(self, deleted: _Optional[bool] = ...) -> None: ...
 
+class QueryOrder(_message.Message):
+    __slots__ = ("tag_name", "sort")
+    TAG_NAME_FIELD_NUMBER: _ClassVar[int]
+    SORT_FIELD_NUMBER: _ClassVar[int]
+    tag_name: str
+    sort: _query_pb2.Sort
+    def __init__(self, tag_name: _Optional[str] = ..., sort: _Optional[_Union[_query_pb2.Sort, str]] = ...) -> None: ...
+
 class QueryRequest(_message.Message):
     __slots__ = ("groups", "name", "ids", "criteria", "tag_projection", "limit", "trace", "order_by")
     GROUPS_FIELD_NUMBER: _ClassVar[int]
@@ -68,8 +76,8 @@ class QueryRequest(_message.Message):
     tag_projection: _containers.RepeatedScalarFieldContainer[str]
     limit: int
     trace: bool
-    order_by: _query_pb2.QueryOrder
-    def __init__(self, groups: _Optional[_Iterable[str]] = ..., name: _Optional[str] = ..., ids: _Optional[_Iterable[str]] = ..., criteria: _Optional[_Union[_query_pb2.Criteria, _Mapping]] = ..., tag_projection: _Optional[_Iterable[str]] = ..., limit: _Optional[int] = ..., trace: _Optional[bool] = ..., order_by: _Optional[_Union[_query_pb2.QueryOrder, _Mapping]] = ...) -> None: ...
+    order_by: QueryOrder
+    def __init__(self, groups: _Optional[_Iterable[str]] = ..., name: _Optional[str] = ..., ids: _Optional[_Iterable[str]] = ..., criteria: _Optional[_Union[_query_pb2.Criteria, _Mapping]] = ..., tag_projection: _Optional[_Iterable[str]] = ..., limit: _Optional[int] = ..., trace: _Optional[bool] = ..., order_by: _Optional[_Union[QueryOrder, _Mapping]] = ...) -> None: ...
 
 class QueryResponse(_message.Message):
     __slots__ = ("properties", "trace")
