@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -27,9 +28,10 @@ from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.repair.repair_stream import REPAIR_BATCH_MESSAGES, RepairStream
 from gossipnode.node.repair.session_slots import Purpose, SessionSlots
 from gossipnode.node.repair.sessions import SessionBounds, reasons_text
-from gossipnode.node.repair.shard_store import CallerView, ShardStore
+from gossipnode.node.repair.shard_store import CallerView, ShardStore, TranslatedStore
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
+from gossipnode.wire.property.canonical_json import Spacing, leaf_digest, other_spacing
 
 TREE_ROOT_SECONDS = 10.0
 """How long a client may take to send its tree_root. An honest one sends it as it opens the stream."""
@@ -37,6 +39,9 @@ TREE_ROOT_SECONDS = 10.0
 CLIENT_SILENCE_SECONDS = 300.0
 """How long the client of a session may say nothing, and read nothing, before its slot is given to another."""
 
+
+SPOKEN_MAX_CALLERS = 64
+"""Foreign callers of which it is remembered how they write the JSON of their leaves."""
 
 SESSION_BYTES = 4 << 20
 """What a session counts for in the budget of memory: pages of leaves, records on their way to the store."""
@@ -56,6 +61,7 @@ class RepairService:
         self._bounds = bounds
         self._state = state
         self._slots = SessionSlots(max_sessions)
+        self._spoken: dict[str, Spacing] = {}
         self._log = structlog.get_logger("gossipnode.session")
 
     def handlers(self) -> Mapping[Any, Any]:
@@ -84,9 +90,22 @@ class RepairService:
         finally:
             self._slots.free(place)
 
-    def _session(self, *, foreign: bool) -> TreeServer:
+    def _store(self, spoken: Spacing, call: CallContext) -> ShardStore:
+        if spoken == self._bounds.leaf_json:
+            return ShardStore(self._local, caller=_caller_view(call))
+        return TranslatedStore(self._local, None, partial(leaf_digest, spacing=spoken))
+
+    def _learn(self, caller: str, session: TreeServer, spoken: Spacing) -> None:
+        """Remember how a foreign client seems to write the JSON of its leaves, for its next session."""
+        if session.heard_other_dialect:
+            self._spoken.pop(caller, None)
+            self._spoken[caller] = other_spacing(spoken)
+            if len(self._spoken) > SPOKEN_MAX_CALLERS:
+                del self._spoken[next(iter(self._spoken))]
+
+    def _session(self, spoken: Spacing, *, foreign: bool) -> TreeServer:
         bounds = self._bounds
-        rules = foreign_peer(self._local.clock, bounds.foreign_retention_seconds, bounds.leaf_json)
+        rules = foreign_peer(self._local.clock, bounds.foreign_retention_seconds, spoken)
         return TreeServer(
             self._local.shards.groups,
             page_leaves=bounds.page_leaves,
@@ -95,7 +114,10 @@ class RepairService:
         )
 
     async def _serve(self, stream: _ReadAhead) -> None:
-        session = self._session(foreign=_is_foreign(stream.call))
+        foreign = _is_foreign(stream.call)
+        caller = caller_of(stream.call, self._local.shards.view.members).name
+        spoken = self._spoken.get(caller, self._bounds.leaf_json) if foreign else self._bounds.leaf_json
+        session = self._session(spoken, foreign=foreign)
         log = self._log.bind(
             peer=call_metadata.text(stream.call.metadata, call_metadata.NODE) or stream.call.peer,
             round=call_metadata.text(stream.call.metadata, call_metadata.ROUND),
@@ -109,10 +131,12 @@ class RepairService:
                 end = await RepairStream(
                     stream,
                     session,
-                    ShardStore(self._local, caller=_caller_view(stream.call)),
+                    self._store(spoken, stream.call),
                     silence_seconds=CLIENT_SILENCE_SECONDS,
                 ).run()
             outcome = end.value
+            if foreign:
+                self._learn(caller, session, spoken)
             stream.call.trailing_metadata[call_metadata.SKIPPED] = str(session.counts.skipped)
         except TimeoutError as error:
             outcome = str(error)
