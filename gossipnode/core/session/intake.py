@@ -15,7 +15,7 @@ from gossipnode.core.session.messages import AnswerTo, Unreadable
 class Intake:
     """Judges the records of the peer one by one: one bad record never ends a session."""
 
-    __slots__ = ("_groups", "_stamp_max", "_writes", "counts", "shard")
+    __slots__ = ("_groups", "_stamp_max", "_writes", "counts", "equal", "shard")
 
     def __init__(self, groups: Mapping[str, int], *, stamp_max: int, shard: ShardId | None = None) -> None:
         """Take records of `shard`, stamped `stamp_max` at most.
@@ -23,6 +23,8 @@ class Intake:
         `groups` maps each group to its number of shards.
         """
         self.counts = SessionCounts()
+        self.equal = 0
+        """Records that were held already, in this same version."""
         self.shard = shard
         """The shard that is compared; None until the client has said which one."""
         self._groups = groups
@@ -74,6 +76,7 @@ class Intake:
         Gives the records of which the store has a newer version, and those of `write_ours`.
         """
         older: list[Taken] = []
+        self.equal += sum(outcome is WriteOutcome.EQUAL for outcome in outcomes)
         for taken, outcome in zip(self._writes.done(), outcomes, strict=True):
             if outcome is WriteOutcome.REFUSED:
                 self.counts.skip("not storable")

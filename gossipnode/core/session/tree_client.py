@@ -336,6 +336,7 @@ class TreeClient:
                 self._sync.append(ours.entity)
             else:
                 self._missing.append(theirs.entity)
+                self._asked.ask(theirs.entity)
                 if self._probe.is_curious(theirs.sha):
                     return FetchRecords((ours.entity,))
         return self._flush()

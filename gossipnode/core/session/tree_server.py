@@ -216,6 +216,11 @@ class TreeServer:
         """Whether the roots were found to be equal: then it does not matter how the client leaves."""
         return self._end is SessionEnd.EQUAL
 
+    @property
+    def heard_other_dialect(self) -> bool:
+        """Whether most of what the client sent was held here in the same version: only digests differ."""
+        return self._intake.equal * 2 > self.counts.received
+
     # What the store is told
 
     @property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -35,9 +36,10 @@ from gossipnode.node.repair.repair_stream import (
 from gossipnode.node.repair.session_reads import ReconcileReads, TreeReads
 from gossipnode.node.repair.session_runs import SessionBounds
 from gossipnode.node.repair.session_slots import Purpose, SessionSlots
-from gossipnode.node.repair.shard_store import CallerView, ShardStore
+from gossipnode.node.repair.shard_store import CallerView, ShardStore, TranslatedStore
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
+from gossipnode.wire.property.canonical_json import Spacing, leaf_digest, other_spacing
 
 OPENING_SECONDS = 10.0
 """How long a client may take to begin its session. An honest one does so as it opens the stream."""
@@ -45,6 +47,9 @@ OPENING_SECONDS = 10.0
 CLIENT_SILENCE_SECONDS = 300.0
 """How long the client of a session may say nothing, and read nothing, before its slot is given to another."""
 
+
+SPOKEN_MAX_CALLERS = 64
+"""Foreign callers of which it is remembered how they write the JSON of their leaves."""
 
 SESSION_BYTES = 4 << 20
 """What a session counts for in the budget of memory: pages of leaves, records on their way to the store."""
@@ -78,6 +83,7 @@ class RepairService:
         self._bounds = bounds
         self._state = state
         self._slots = SessionSlots(max_sessions)
+        self._spoken: dict[str, Spacing] = {}
         self._log = structlog.get_logger("gossipnode.session")
 
     def handlers(self) -> Mapping[Any, Any]:
@@ -89,8 +95,13 @@ class RepairService:
         foreign = _is_foreign(stream.call)
         if foreign:
             stream.take_messages_up_to(FOREIGN_MESSAGE_MAX_BYTES)
-        session = self._tree_session(foreign=foreign)
-        await self._admit(stream, session, TreeReads(session, self._store_for(stream.call)), "tree_root")
+        caller = caller_of(stream.call, self._local.shards.view.members).name
+        spoken = self._spoken.get(caller, self._bounds.leaf_json) if foreign else self._bounds.leaf_json
+        session = self._tree_session(spoken, foreign=foreign)
+        reads = TreeReads(session, self._tree_store(spoken, stream.call))
+        await self._admit(stream, session, reads, "tree_root")
+        if foreign:
+            self._learn(caller, session, spoken)
 
     async def reconcile(self, stream: ServerStream[ReconcileMessage, ReconcileMessage]) -> None:
         """Serve one reconcile session, within the same slots."""
@@ -129,9 +140,22 @@ class RepairService:
         finally:
             self._slots.free(place)
 
-    def _tree_session(self, *, foreign: bool) -> TreeServer:
+    def _tree_store(self, spoken: Spacing, call: CallContext) -> ShardStore:
+        if spoken == self._bounds.leaf_json:
+            return self._store_for(call)
+        return TranslatedStore(self._local, None, partial(leaf_digest, spacing=spoken))
+
+    def _learn(self, caller: str, session: TreeServer, spoken: Spacing) -> None:
+        """Remember how a foreign client seems to write the JSON of its leaves, for its next session."""
+        if session.heard_other_dialect:
+            self._spoken.pop(caller, None)
+            self._spoken[caller] = other_spacing(spoken)
+            if len(self._spoken) > SPOKEN_MAX_CALLERS:
+                del self._spoken[next(iter(self._spoken))]
+
+    def _tree_session(self, spoken: Spacing, *, foreign: bool) -> TreeServer:
         bounds = self._bounds
-        rules = foreign_peer(self._local.clock, bounds.foreign_retention_seconds, bounds.leaf_json)
+        rules = foreign_peer(self._local.clock, bounds.foreign_retention_seconds, spoken)
         return TreeServer(
             self._local.shards.groups,
             page_leaves=bounds.page_leaves,

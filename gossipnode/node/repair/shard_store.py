@@ -140,7 +140,7 @@ class TranslatedStore(ShardStore):
     """
 
     def __init__(self, local: LocalState, shard: ShardId | None, digest: LeafDigest) -> None:
-        """Read and write `shard` of `local`, with leaves by `digest`."""
+        """Read and write `shard` of `local`, with leaves by `digest`; None when the peer is to name it."""
         super().__init__(local, shard)
         self._digest = digest
 

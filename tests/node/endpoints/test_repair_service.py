@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import trio.testing
 from gossipnode.config.address import Address
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.model.tag_value import IntArray
+from gossipnode.core.session.commands import SessionEnd
 from gossipnode.core.session.messages import (
     DifferSummary,
     PropertyAnswer,
@@ -23,12 +25,18 @@ from gossipnode.core.session.messages import (
     TreeSlots,
     WaitNextDiffer,
 )
+from gossipnode.core.session.tree_client import TreeClient
 from gossipnode.node.endpoints.repair_service import RepairService
 from gossipnode.node.local.node_state import NodeState
 from gossipnode.node.peers import call_metadata
+from gossipnode.node.repair.shard_store import ShardStore
 from gossipnode.rpc import RpcError, Server, ServerStream, Status
 from gossipnode.sim import Cluster, running
+from gossipnode.wire.property.canonical_json import leaf_digest
 from gossipnode.wire.services import REPAIR
+from tests.node.repair.tree_streams import tree_stream
+from tests.node.repair.two_nodes import SHARD
+from tests.node.support import make_local, memory_store
 from tests.records import bare_record, prop, record
 
 
@@ -128,6 +136,25 @@ async def test_a_record_of_a_foreign_client_that_is_too_large_is_left_out_alone(
             await stream.finish()
         keys = (large.entity, small.entity)
         assert await cluster.stores["b"].read(ShardId("sw", 0), keys) == [None, small]
+
+
+async def test_the_dialect_of_a_foreign_client_is_learnt_from_what_it_sends(autojump_clock: object) -> None:
+    records = [record(f"n/{number}", revision=5, a="x", b="y") for number in range(40)]
+    store = memory_store(leaf_digest=partial(leaf_digest, spacing="commas"))
+    await store.write([(SHARD, each) for each in records])
+    theirs = ShardStore(make_local(store), SHARD)
+    cluster, ends = Cluster(), []
+    async with running(cluster, "b"), cluster.channel("b") as channel:
+        await cluster.put("b", *records)
+        for _ in range(3):
+            tree = await theirs.tree(SHARD)
+            assert tree is not None
+            session = TreeClient(SHARD, 1, tree, page_leaves=64)
+            async with channel.stream(REPAIR, timeout=60) as stream:
+                end = await tree_stream(stream, session, theirs, half_close=stream.half_close).run()
+            ends.append((end, session.counts.sent))
+    equal = (SessionEnd.EQUAL, 0)
+    assert ends == [(SessionEnd.REPAIRED, 40), equal, equal]
 
 
 @pytest.mark.parametrize(("caller", "records"), [({}, 0), ({call_metadata.NODE: "a"}, 1)])
