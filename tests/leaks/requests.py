@@ -13,6 +13,7 @@ from gossipnode.node.coordinate.entity_locks import EntityLocks
 from gossipnode.node.coordinate.read_repair import READ_REPAIR_WORKERS
 from gossipnode.node.peers.exchange_link import ExchangeLink
 from gossipnode.node.repair.origin import KEPT_ROUNDS
+from gossipnode.node.repair.reports import REPORT_LANES
 from gossipnode.node.repair.session_slots import SessionSlots
 from gossipnode.node.replica.exchange import EXCHANGE_HANDLED_AT_ONCE
 from gossipnode.rpc import Channel, RpcError
@@ -46,7 +47,12 @@ _VALUES = 4 * _ROUNDS + NODES * (2 * KEYS + READ_REPAIR_WORKERS)
 REMEMBERED = {
     # The tasks of an exchange park when they have nothing to do.
     "gossipnode.node.replica.exchange._Exchange._work": _LINKS * EXCHANGE_HANDLED_AT_ONCE,
-    "gossipnode.node.repair.reports.Reports._send_to": _LINKS,
+    # Each lane of reports has a task, which still knows the last one that it has sent.
+    "gossipnode.node.repair.reports.Reports._send_to": _LINKS * REPORT_LANES,
+    "gossipnode.core.ring.round.Report": _LINKS * REPORT_LANES,
+    "gossipnode.core.ring.round.Ended": _LINKS * REPORT_LANES,
+    "gossipnode.core.ring.round.Forwarded": _LINKS * REPORT_LANES,
+    "gossipnode.core.ring.round.EndedWell": _LINKS * REPORT_LANES,
     "trio.lowlevel.Task": _LINKS * EXCHANGE_HANDLED_AT_ONCE,
     "builtins.coroutine": 2 * _LINKS * EXCHANGE_HANDLED_AT_ONCE,
     "trio._core._traps.WaitTaskRescheduled": _LINKS * EXCHANGE_HANDLED_AT_ONCE,
@@ -67,6 +73,8 @@ REMEMBERED = {
     "gossipnode.core.query.index_key.IndexRow": 2 * NODES * KEYS,
     # A store keeps the leaf of each record that it has hashed.
     "gossipnode.core.session.tree.Leaf": NODES * KEYS,
+    # The item index of a shard has buckets for its records.
+    "gossipnode.core.session.reconcile.item_index._TrieNode": NODES * KEYS,
     "gossipnode.wire.envelope.tables.Field": 100,
     **REMEMBERED_BY_CONNECTIONS,
 }
