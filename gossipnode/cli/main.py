@@ -33,6 +33,7 @@ _COMMANDS = {
     "export": "Print all records of a group, one line of JSON each.",
     "group": "Create, alter, list, show and delete groups.",
     "repair": "Start a round of repair.",
+    "diff": "Show which records differ between two nodes.",
     "tree": "Show a node's own tree of a shard.",
     "status": "Show a node's view of itself, its shards and the last rounds.",
     "members": "Show the members of the cluster.",

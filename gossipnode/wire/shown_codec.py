@@ -42,6 +42,7 @@ def _encode_leaf(leaf: Leaf) -> v1.TreeResponseLeaf:
         sha=leaf.sha,
         mod_revision=leaf.version.mod_revision,
         delete_time=leaf.version.delete_time,
+        digest=leaf.version.digest,
     )
 
 

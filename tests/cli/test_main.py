@@ -59,7 +59,7 @@ def test_help_is_there_for_every_command(cli: Cli) -> None:
         ("apply", "as many of them as --ack says have it on disk"),
         ("apply", "the last writer wins by record, not by tag"),
         ("get", "whatever a quorum has acknowledged"),
-        ("query", "records without the tag last"),
+        ("query", "records without it or with null last"),
         ("import", "as many replicas as --ack says"),
         ("run", "In place of --peer"),
     ],

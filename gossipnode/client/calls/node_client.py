@@ -6,7 +6,7 @@ group. No call is tried again, because the user asked this one node.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -114,10 +114,13 @@ class NodeClient:
                 yield decoded
 
     def tree(
-        self, group: str, shard: int, *, leaves: bool = False
+        self, group: str, shard: int, *, leaves: bool = False, leaves_of: Sequence[int] = ()
     ) -> AbstractAsyncContextManager[AsyncIterator[messages.TreeResponse]]:
-        """The tree of a shard. The first answer has state, root and slots, the ones after it have leaves."""
-        request = messages.TreeRequest(group=group, shard=shard, leaves=leaves)
+        """The tree of a shard. The first answer has state, root and slots, the ones after it have leaves.
+
+        With `leaves_of`, only the leaves of these slots.
+        """
+        request = messages.TreeRequest(group=group, shard=shard, leaves=leaves, leaves_of=list(leaves_of))
         return self._answers(services.NODE_TREE, request)
 
     def repair(

@@ -173,8 +173,9 @@ class NodeService:
             await stream.send(encode_tree(tree))
             if request.leaves:
                 async with self._turns.streaming(stream.call, SearchKind.SCAN) as turn:
-                    for slot in tree.slots:
-                        await self._send_leaves(stream, shard, slot.slot, turn)
+                    wanted = request.leaves_of or [slot.slot for slot in tree.slots]
+                    for slot in sorted({slot.slot for slot in tree.slots} & set(wanted)):
+                        await self._send_leaves(stream, shard, slot, turn)
 
     async def _send_leaves(
         self, stream: ServerStream[v1.TreeRequest, v1.TreeResponse], shard: ShardId, slot: int, turn: Turn

@@ -532,6 +532,8 @@ class TreeRequest(betterproto.Message):
     group: str = betterproto.string_field(1)
     shard: int = betterproto.uint32_field(2)
     leaves: bool = betterproto.bool_field(3)
+    leaves_of: List[int] = betterproto.uint32_field(4)
+    """The slots whose leaves are sent; all of them if there is none here."""
 
 
 @dataclass(eq=False, repr=False)
@@ -557,6 +559,8 @@ class TreeResponseLeaf(betterproto.Message):
     sha: str = betterproto.string_field(5)
     mod_revision: int = betterproto.int64_field(6)
     delete_time: int = betterproto.int64_field(7)
+    digest: bytes = betterproto.bytes_field(8)
+    """blake2b-256 of the encoded property."""
 
 
 @dataclass(eq=False, repr=False)

@@ -290,14 +290,16 @@ class ReplicaCounters(_message.Message):
     def __init__(self, read_repairs: _Optional[int] = ..., read_repairs_dropped: _Optional[int] = ...) -> None: ...
 
 class TreeRequest(_message.Message):
-    __slots__ = ("group", "shard", "leaves")
+    __slots__ = ("group", "shard", "leaves", "leaves_of")
     GROUP_FIELD_NUMBER: _ClassVar[int]
     SHARD_FIELD_NUMBER: _ClassVar[int]
     LEAVES_FIELD_NUMBER: _ClassVar[int]
+    LEAVES_OF_FIELD_NUMBER: _ClassVar[int]
     group: str
     shard: int
     leaves: bool
-    def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., leaves: _Optional[bool] = ...) -> None: ...
+    leaves_of: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., leaves: _Optional[bool] = ..., leaves_of: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class TreeResponse(_message.Message):
     __slots__ = ("state", "root", "slots", "leaves")
@@ -309,7 +311,7 @@ class TreeResponse(_message.Message):
         sha: str
         def __init__(self, slot: _Optional[int] = ..., sha: _Optional[str] = ...) -> None: ...
     class Leaf(_message.Message):
-        __slots__ = ("group", "name", "id", "slot", "sha", "mod_revision", "delete_time")
+        __slots__ = ("group", "name", "id", "slot", "sha", "mod_revision", "delete_time", "digest")
         GROUP_FIELD_NUMBER: _ClassVar[int]
         NAME_FIELD_NUMBER: _ClassVar[int]
         ID_FIELD_NUMBER: _ClassVar[int]
@@ -317,6 +319,7 @@ class TreeResponse(_message.Message):
         SHA_FIELD_NUMBER: _ClassVar[int]
         MOD_REVISION_FIELD_NUMBER: _ClassVar[int]
         DELETE_TIME_FIELD_NUMBER: _ClassVar[int]
+        DIGEST_FIELD_NUMBER: _ClassVar[int]
         group: str
         name: str
         id: str
@@ -324,7 +327,8 @@ class TreeResponse(_message.Message):
         sha: str
         mod_revision: int
         delete_time: int
-        def __init__(self, group: _Optional[str] = ..., name: _Optional[str] = ..., id: _Optional[str] = ..., slot: _Optional[int] = ..., sha: _Optional[str] = ..., mod_revision: _Optional[int] = ..., delete_time: _Optional[int] = ...) -> None: ...
+        digest: bytes
+        def __init__(self, group: _Optional[str] = ..., name: _Optional[str] = ..., id: _Optional[str] = ..., slot: _Optional[int] = ..., sha: _Optional[str] = ..., mod_revision: _Optional[int] = ..., delete_time: _Optional[int] = ..., digest: _Optional[bytes] = ...) -> None: ...
     STATE_FIELD_NUMBER: _ClassVar[int]
     ROOT_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
