@@ -12,9 +12,8 @@ from gossipnode.cli.commands.diff_command import (
 )
 from gossipnode.client.calls.node_client import NodeClient
 from gossipnode.config.address import Address
-from gossipnode.sim.cluster import Cluster
+from gossipnode.sim.cluster import Cluster, running
 from tests.cli.conftest import Cli, refused
-from gossipnode.sim.cluster import running
 from tests.records import record
 
 REVISIONS = tuple[int, int] | None
