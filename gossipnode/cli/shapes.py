@@ -5,6 +5,7 @@ Scripts of users rely on their names.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gossipnode.config.values import format_duration
@@ -71,7 +72,12 @@ def group_shape(group: messages.Group) -> dict[str, Any]:
 
 
 def shard_shape(shard: messages.ShardStatus) -> dict[str, Any]:
-    """A shard. `last_converged` is nanoseconds since 1970, or null."""
+    """A shard. `last_converged` is nanoseconds since 1970, or null.
+
+    `behind` is how many writes the replica lacks that is known to lack most, `equal_since` when all replicas
+    were last found equal, and null while one is known to lack something. `digest` says what `root` is of.
+    """
+    behind = max((each.writes for each in shard.behind), default=None)
     return {
         "group": shard.group,
         "shard": shard.shard,
@@ -82,7 +88,18 @@ def shard_shape(shard: messages.ShardStatus) -> dict[str, Any]:
         "tree": shard.tree,
         "last_converged": shard.last_converged or None,
         "moving": moving_shape(shard.moving),
+        "behind": behind,
+        "equal_since": None if behind else _moment(shard.last_converged),
+        "digest": "tree",
     }
+
+
+def _moment(nanoseconds: int) -> str | None:
+    """A time as RFC 3339 has it, in UTC; None if it never was."""
+    if not nanoseconds:
+        return None
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=nanoseconds // 1000)
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def moving_shape(moving: messages.ShardStatusMoving) -> dict[str, Any] | None:

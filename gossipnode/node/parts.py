@@ -156,6 +156,7 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         local,
         parts.members,
         repair.origin,
+        repair.catch_up.missed_writes,
         parts.hand_off,
         coordination.read_repair,
         parts.memory,

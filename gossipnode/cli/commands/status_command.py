@@ -146,6 +146,10 @@ def _print_shards(shards: Sequence[messages.ShardStatus]) -> None:
         move = shard.moving
         to = ",".join(move.to)
         print_folded(f"{shard.group}/{shard.shard} moving to {to}: {move.done:,}/{move.total:,} records")
+    for shard in shards:
+        for lacking in shard.behind:
+            writes = counted(lacking.writes, "write")
+            print_folded(f"{shard.group}/{shard.shard}: {lacking.replica} is known to lack {writes}")
 
 
 def _age(stamp: int) -> str:

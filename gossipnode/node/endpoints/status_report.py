@@ -12,6 +12,7 @@ from gossipnode.concurrency.loop_steps import LoopSteps
 from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.missed_writes import MissedWrites
 from gossipnode.node.coordinate.read_repair import ReadRepair
 from gossipnode.node.hand_off.hand_off import HandOff
 from gossipnode.node.local.local_state import LocalState
@@ -51,6 +52,7 @@ class StatusReport:
     local: LocalState
     members: Members
     origin: Origin
+    missed_writes: MissedWrites
     hand_off: HandOff
     read_repair: ReadRepair
     memory: MemoryBudget
@@ -171,6 +173,9 @@ class StatusReport:
             tree="building" if root is None else "ready",
             last_converged=self.origin.last_converged(shard),
         )
+        for replica in status.replicas:
+            if writes := self.missed_writes.count(replica, shard):
+                status.behind.add(replica=replica, writes=writes)
         if placement is not None and placement.filling:
             done, total = self.hand_off.moved(shard)
             status.moving.CopyFrom(pb.ShardStatus.Moving(to=placement.filling, done=done, total=total))

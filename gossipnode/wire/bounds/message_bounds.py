@@ -109,6 +109,7 @@ ELEMENTS_MAX = {
     "gossipnode.v1.SetAsideStatus.keys": _BATCH_MAX,
     "gossipnode.v1.ShardStatus.replicas": _BATCH_MAX,
     "gossipnode.v1.ShardStatus.Moving.to": _BATCH_MAX,
+    "gossipnode.v1.ShardStatus.behind": _BATCH_MAX,
     "gossipnode.v1.Memory.by": _LIST_MAX,
     "gossipnode.v1.Memory.callers": _LIST_MAX,
     "gossipnode.v1.StatusResponse.members": _SHOWN_MAX,

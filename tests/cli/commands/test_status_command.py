@@ -48,6 +48,28 @@ def test_a_status_shows_moves_and_read_repairs(ask_peer: Cli, peer: Peer) -> Non
     assert table.endswith("\n\nsw/1 moving to d: 120/4,000 records\n")
 
 
+def test_a_status_shows_who_lacks_what_and_since_when_all_are_equal(ask_peer: Cli, peer: Peer) -> None:
+    equal = messages.ShardStatus(
+        group="sw", shard=0, replicas=["a", "b"], last_converged=1_800_000_000_250_000_000
+    )
+    then = 1_800_000_000_250_000_000
+    behind = [messages.ShardStatusBehind("b", 1), messages.ShardStatusBehind("c", 1200)]
+    lacking = messages.ShardStatus(group="sw", shard=1, last_converged=then, behind=behind)
+    never = messages.ShardStatus(group="sw", shard=2)
+    told = status()
+    told.shards = [equal, lacking, never]
+    peer.answers[services.NODE_STATUS] = told
+    shown = json.loads(ask_peer("status", "-o", "json").out)["shards"]
+    assert [(shard["behind"], shard["equal_since"]) for shard in shown] == [
+        (None, "2027-01-15T08:00:00.250000Z"),
+        (1200, None),
+        (None, None),
+    ]
+    assert {shard["digest"] for shard in shown} == {"tree"}
+    table = ask_peer("status").out
+    assert "sw/1: b is known to lack 1 write\nsw/1: c is known to lack 1,200 writes\n" in table
+
+
 def test_a_status_shows_refused_calls_and_what_to_know(ask_peer: Cli, peer: Peer) -> None:
     peer.answers[services.NODE_STATUS] = status(refused_calls=3, warnings=["no [tls] is set"])
     shown = json.loads(ask_peer("status", "-o", "json").out)
@@ -177,4 +199,5 @@ def test_the_status_of_a_real_node(ask: Cli, node: Running) -> None:
     assert [(shard["group"], shard["shard"]) for shard in shards] == [("many", 0), ("many", 1), ("sw", 0)]
     assert list(shards[2]) == [
         "group", "shard", "replicas", "records", "tombstones", "root", "tree", "last_converged", "moving",
+        "behind", "equal_since", "digest",
     ]  # fmt: skip

@@ -13,11 +13,11 @@ from gossipnode.core.ring.turn import Cause
 from gossipnode.node.endpoints.status_report import ROUNDS_SHOWN, STATUS_TREE_SECONDS
 from gossipnode.node.peers.members import PROBE_SECONDS
 from gossipnode.rpc import RpcError
-from gossipnode.sim import Cluster
+from gossipnode.sim import Cluster, running
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_STATUS
 from tests.node.support import NOW
-from tests.records import entity, record
+from tests.records import entity, prop, record
 
 
 async def status_of(cluster: Cluster, name: str = "a") -> v1.StatusResponse:
@@ -50,6 +50,20 @@ async def test_a_node_says_what_it_is_and_what_it_holds(autojump_clock: object) 
         (shown,) = said.rounds
         assert (shown.round, shown.outcome, len(shown.hops)) == (finished.round, "repaired", 3)
         cluster.stop()
+
+
+async def test_a_node_says_who_lacks_writes_that_it_knows_of(autojump_clock: object) -> None:
+    async with running(Cluster()) as cluster:
+        await cluster.isolate("c")
+        for number in range(3):
+            await cluster.coordinator("a").apply(prop(f"n/{number}", x=1), replace=False)
+        await trio.sleep(30)
+        (shard,) = (await status_of(cluster)).shards
+        assert [(each.replica, each.writes) for each in shard.behind] == [("c", 3)]
+        cluster.faults.heal()
+        await trio.sleep(10)
+        (shard,) = (await status_of(cluster)).shards
+        assert not shard.behind
 
 
 async def test_members_that_are_down_or_deaf_cost_a_bounded_wait(autojump_clock: object) -> None:

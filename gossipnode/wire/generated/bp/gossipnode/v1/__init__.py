@@ -406,6 +406,16 @@ class ShardStatus(betterproto.Message):
     moving: "ShardStatusMoving" = betterproto.message_field(9)
     """Present while the shard is on its way to new replicas."""
 
+    behind: List["ShardStatusBehind"] = betterproto.message_field(10)
+    """The replicas that are known here to lack writes."""
+
+
+@dataclass(eq=False, repr=False)
+class ShardStatusBehind(betterproto.Message):
+    replica: str = betterproto.string_field(1)
+    writes: int = betterproto.uint64_field(2)
+    """How many writes it lacks, as far as that is known."""
+
 
 @dataclass(eq=False, repr=False)
 class ShardStatusMoving(betterproto.Message):

@@ -167,7 +167,14 @@ class Member(_message.Message):
     def __init__(self, name: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[str] = ..., birth: _Optional[str] = ..., role: _Optional[str] = ..., version: _Optional[str] = ..., moves: _Optional[int] = ..., boot: _Optional[int] = ..., leaf_json: _Optional[str] = ...) -> None: ...
 
 class ShardStatus(_message.Message):
-    __slots__ = ("group", "shard", "replicas", "records", "tombstones", "root", "tree", "last_converged", "moving")
+    __slots__ = ("group", "shard", "replicas", "records", "tombstones", "root", "tree", "last_converged", "moving", "behind")
+    class Behind(_message.Message):
+        __slots__ = ("replica", "writes")
+        REPLICA_FIELD_NUMBER: _ClassVar[int]
+        WRITES_FIELD_NUMBER: _ClassVar[int]
+        replica: str
+        writes: int
+        def __init__(self, replica: _Optional[str] = ..., writes: _Optional[int] = ...) -> None: ...
     class Moving(_message.Message):
         __slots__ = ("to", "done", "total")
         TO_FIELD_NUMBER: _ClassVar[int]
@@ -186,6 +193,7 @@ class ShardStatus(_message.Message):
     TREE_FIELD_NUMBER: _ClassVar[int]
     LAST_CONVERGED_FIELD_NUMBER: _ClassVar[int]
     MOVING_FIELD_NUMBER: _ClassVar[int]
+    BEHIND_FIELD_NUMBER: _ClassVar[int]
     group: str
     shard: int
     replicas: _containers.RepeatedScalarFieldContainer[str]
@@ -195,7 +203,8 @@ class ShardStatus(_message.Message):
     tree: str
     last_converged: int
     moving: ShardStatus.Moving
-    def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., replicas: _Optional[_Iterable[str]] = ..., records: _Optional[int] = ..., tombstones: _Optional[int] = ..., root: _Optional[str] = ..., tree: _Optional[str] = ..., last_converged: _Optional[int] = ..., moving: _Optional[_Union[ShardStatus.Moving, _Mapping]] = ...) -> None: ...
+    behind: _containers.RepeatedCompositeFieldContainer[ShardStatus.Behind]
+    def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., replicas: _Optional[_Iterable[str]] = ..., records: _Optional[int] = ..., tombstones: _Optional[int] = ..., root: _Optional[str] = ..., tree: _Optional[str] = ..., last_converged: _Optional[int] = ..., moving: _Optional[_Union[ShardStatus.Moving, _Mapping]] = ..., behind: _Optional[_Iterable[_Union[ShardStatus.Behind, _Mapping]]] = ...) -> None: ...
 
 class StatusResponse(_message.Message):
     __slots__ = ("node", "address", "version", "state", "members", "shards", "rounds", "replicas", "memory", "disk", "set_aside", "epoch", "cluster_id", "forming", "unheard", "not_replaced", "refused_calls", "warnings")
