@@ -245,6 +245,10 @@ class Store(Protocol):
         """The digests of a shard. They are computed where writes have made them stale."""
         ...
 
+    async def known_root(self, shard: ShardId) -> str | None:
+        """The root of the tree of a shard, if no digest has to be computed for it."""
+        ...
+
     async def counts(self, shard: ShardId) -> ShardCounts:
         """How much a shard holds. It is read from counters, so it costs the same for a large shard."""
         ...

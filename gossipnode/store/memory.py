@@ -202,6 +202,10 @@ class MemoryStore:
         held = await self._sound(shard, lambda held: unhashed_of(held, held.order))
         return held.tree(self._leaf_digest)
 
+    async def known_root(self, shard: ShardId) -> str | None:
+        """See `Store.known_root`."""
+        return (await self._held(shard)).summary(self._leaf_digest).root
+
     async def counts(self, shard: ShardId) -> ShardCounts:
         """See `Store.counts`."""
         return (await self._held(shard)).counts

@@ -78,6 +78,7 @@ def _made(message: ReconcileMessage) -> pb.ReconcileMessage:
                 root=message.root,
                 count=message.count,
                 sums=_sum_bytes(message.sums),
+                tree_root=message.tree_root,
             )
             return pb.ReconcileMessage(opening=opening)
 
@@ -121,7 +122,9 @@ def decode_reconcile_message(data: bytes) -> ReconcileMessage:
         case "opening":
             said = message.opening
             first = _sums(said.sums)
-            return Opening(said.group, said.shard, said.key_check, said.root, said.count, first)
+            return Opening(
+                said.group, said.shard, said.key_check, said.root, said.count, first, said.tree_root
+            )
         case _:
             raise WireError("ReconcileMessage.what: nothing in it")
 

@@ -92,3 +92,13 @@ async def test_a_follower_hears_of_shards_that_are_dropped(handle: Handle) -> No
     await handle.store.drop(OTHER_SHARD)
     await handle.store.drop(SHARD)
     assert followed.gone == [SHARD]
+
+
+async def test_a_root_is_known_once_all_digests_are_computed(handle: Handle) -> None:
+    assert await handle.store.known_root(SHARD) == ""
+    await write(handle, make_record("1"), make_record("2"))
+    assert await handle.store.known_root(SHARD) is None
+    tree = await handle.store.tree(SHARD)
+    assert await handle.store.known_root(SHARD) == tree.root
+    await write(handle, make_record("2", revision=2))
+    assert await handle.store.known_root(SHARD) is None

@@ -99,6 +99,8 @@ class SessionEnd(Enum):
     """The server holds no such shard."""
     OTHER_KEY = "other key"
     """The two sides make their hashes with different keys, and can compare nothing by them."""
+    OTHER_TREE = "other tree"
+    """The two sides hold the same, and a digest of a tree is wrong: the trees are to be compared."""
     OTHER_DIALECT = "other dialect"
     """The server writes the JSON of its leaves in the other way: the session is to begin again with that."""
     VERDICT = "verdict"

@@ -38,7 +38,9 @@ class TreeSession(Protocol):
 class ReconcileSession(Protocol):
     """Either side of a reconcile session, as far as it is told what was read."""
 
-    def index_read(self, index: ItemIndex | None) -> Sequence[Step]: ...  # noqa: D102
+    def index_read(  # noqa: D102
+        self, index: ItemIndex | None, tree_root: str | None
+    ) -> Sequence[Step]: ...
     def numbered_read(self, records: Sequence[Record | None]) -> Send | None: ...  # noqa: D102
 
 
@@ -82,7 +84,9 @@ class ReconcileReads:
         """Carry out a command, and give what is to be done next."""
         match command:
             case ReadIndex(shard):
-                return self._session.index_read(await self._store.index(shard))
+                index = await self._store.index(shard)
+                root = None if index is None else await self._store.known_root()
+                return self._session.index_read(index, root)
             case FetchNumbered(numbers):
                 return _given(self._session.numbered_read(await self._store.by_number(numbers)))
             case Send() | HalfClose() | Finish():

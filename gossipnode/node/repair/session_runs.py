@@ -240,18 +240,23 @@ class ReconcileRun(SessionRun):
     kind = "reconcile"
     method = RECONCILE
     not_possible = False
-    """Whether the two nodes have to compare trees: the other one does not know how, or has another key."""
+    """Whether the two nodes have to compare trees.
+
+    The other one does not know how, or has another key; or a digest of one of the trees is wrong, which a
+    tree session mends.
+    """
 
     async def _begin(self) -> tuple[Session[Any, Any], SessionReads[Any]] | None:
         about = self._about
         index = await self._store.index(about.shard)
         if index is None:
             return None
-        session = ReconcileClient(about.shard, about.shards, index)
+        tree_root = await self._store.known_root()
+        session = ReconcileClient(about.shard, about.shards, index, tree_root=tree_root)
         return session, ReconcileReads(session, self._store)
 
     def _judge(self, end: SessionEnd) -> tuple[HopEnd, str]:
-        self.not_possible = end is SessionEnd.OTHER_KEY
+        self.not_possible = end in (SessionEnd.OTHER_KEY, SessionEnd.OTHER_TREE)
         return super()._judge(end)
 
     def _failed(self, error: RpcError) -> tuple[HopEnd, str]:

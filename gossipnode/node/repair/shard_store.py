@@ -85,6 +85,10 @@ class ShardStore:
         self._shard = held
         return await self._local.item_indexes.of(held)
 
+    async def known_root(self) -> str | None:
+        """The root of the tree, if that is known without computing anything."""
+        return await self._local.store.known_root(self._named())
+
     async def by_number(self, numbers: Sequence[int]) -> list[Record | None]:
         """Records by their numbers in the item index."""
         return await self._local.store.by_number(self._named(), numbers)

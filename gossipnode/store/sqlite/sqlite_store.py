@@ -19,7 +19,7 @@ from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.query.index_key import IndexKind
-from gossipnode.core.session.tree import Leaf, Tree
+from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, make_tree
 from gossipnode.store.follower import NumberedVersion, StoreFollower
 from gossipnode.store.interface import (
     DamagedRecords,
@@ -250,6 +250,15 @@ class SqliteStore:
     async def tree(self, shard: ShardId) -> Tree:
         """See `Store.tree`. The digests are those of one moment, even while the shard is written to."""
         return await self._mending.read(partial(self._digests.tree, shard))
+
+    async def known_root(self, shard: ShardId) -> str | None:
+        """See `Store.known_root`."""
+        await trio.lowlevel.checkpoint()
+        with self._reads.transaction() as connection:
+            sid = find_shard(connection, shard)
+            rows = slot_rows(connection, sid) if sid else []
+        slots = [SlotDigest(row.slot, row.sha) for row in rows if row.sha is not None]
+        return make_tree(slots).root if len(slots) == len(rows) else None
 
     async def counts(self, shard: ShardId) -> ShardCounts:
         """See `Store.counts`."""

@@ -24,6 +24,8 @@ class ReconcileStanding(Enum):
     """It does not hold the shard."""
     OTHER_KEY = 4
     """Its hashes are made with another key, so that nothing can be compared."""
+    OTHER_TREE = 5
+    """The items are equal and the roots of the trees are not: a digest that is kept of a record is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Opening:
     root: int
     count: int
     sums: Sequence[int]
+    tree_root: str = ""
+    """The root of the tree of the compatible protocol, if the client knows it without computing anything."""
 
 
 @dataclass(frozen=True, slots=True)

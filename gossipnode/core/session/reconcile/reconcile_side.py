@@ -219,9 +219,12 @@ class ReconcileSide(ABC):
         messages = self._dues[0].take(records)
         return Send(tuple(messages)) if messages else None
 
-    def index_read(self, index: ItemIndex | None) -> tuple[Send | Finish, ...]:
-        """Take our own index, asked for by `ReadIndex`; None if this node holds no such shard."""
-        raise AssertionError(f"no index was asked for, and {index!r} given")
+    def index_read(self, index: ItemIndex | None, tree_root: str | None = None) -> tuple[Send | Finish, ...]:
+        """Take our own index, asked for by `ReadIndex`; None if this node holds no such shard.
+
+        `tree_root` is the root of its tree, if that is known without computing anything.
+        """
+        raise AssertionError(f"no index was asked for, and {index!r} given, {tree_root!r}")
 
     # Answers
 

@@ -45,9 +45,18 @@ class ReconcileClient(ReconcileSide):
     """One reconcile session, on the client's side."""
 
     def __init__(
-        self, shard: ShardId, shards: int, index: ItemIndex, *, stamp_max: int = STAMP_MAX_NANOSECONDS
+        self,
+        shard: ShardId,
+        shards: int,
+        index: ItemIndex,
+        *,
+        tree_root: str | None = None,
+        stamp_max: int = STAMP_MAX_NANOSECONDS,
     ) -> None:
-        """Compare `index` with that of the server; the group of `shard` has `shards` shards."""
+        """Compare `index` with that of the server; the group of `shard` has `shards` shards.
+
+        `tree_root` is the root of our own tree, if that is known.
+        """
         super().__init__(Intake({shard.group: shards}, stamp_max=stamp_max, shard=shard))
         self._index = index
         self._unanswered = 1
@@ -57,7 +66,9 @@ class ReconcileClient(ReconcileSide):
         self._half_closed = False
         sums = tuple(short_sums(index, 0, 0, 1))
         check = index.item_hash.check
-        self._said.append(Opening(shard.group, shard.shard, check, index.root, index.count, sums))
+        self._said.append(
+            Opening(shard.group, shard.shard, check, index.root, index.count, sums, tree_root or "")
+        )
 
     def peer_ended(self) -> None:
         """Note that the server has ended the stream.
@@ -150,7 +161,7 @@ class ReconcileServer(ReconcileSide):
             raise not_expected(message)
         self._closed = True
 
-    def index_read(self, index: ItemIndex | None) -> tuple[Send | Finish, ...]:
+    def index_read(self, index: ItemIndex | None, tree_root: str | None = None) -> tuple[Send | Finish, ...]:
         """See `ReconcileSide.index_read`."""
         assert self._opening is not None, "no index was asked for"
         opening = self._opening
@@ -159,6 +170,10 @@ class ReconcileServer(ReconcileSide):
         if opening.key_check != index.item_hash.check:
             return Send((OpeningVerdict(ReconcileStanding.OTHER_KEY),)), self._finish(SessionEnd.OTHER_KEY)
         if (opening.root, opening.count) == (index.root, index.count):
+            if opening.tree_root and tree_root and opening.tree_root != tree_root:
+                return Send((OpeningVerdict(ReconcileStanding.OTHER_TREE),)), self._finish(
+                    SessionEnd.OTHER_TREE
+                )
             self.found_equal = True
             return Send((OpeningVerdict(ReconcileStanding.EQUAL, index.root),)), self._finish(
                 SessionEnd.EQUAL
@@ -191,6 +206,7 @@ _ENDS = {
     ReconcileStanding.EQUAL: SessionEnd.EQUAL,
     ReconcileStanding.NO_SHARD: SessionEnd.NO_TREE,
     ReconcileStanding.OTHER_KEY: SessionEnd.OTHER_KEY,
+    ReconcileStanding.OTHER_TREE: SessionEnd.OTHER_TREE,
 }
 
 

@@ -70,6 +70,7 @@ class Side:
     inbox: deque[ReconcileMessage] = field(default_factory=deque[ReconcileMessage])
     sent: list[ReconcileMessage] = field(default_factory=list[ReconcileMessage])
     half_closed: bool = False
+    tree_root: str | None = None
     end: SessionEnd | None = None
 
     def step(self, other: Side) -> bool:
@@ -95,7 +96,8 @@ class Side:
                 said = self.session.numbered_read(read)
                 return () if said is None else (said,)
             case ReadIndex():
-                return self.session.index_read(self.replica.index if self.holds_shard else None)
+                index = self.replica.index if self.holds_shard else None
+                return self.session.index_read(index, self.tree_root)
             case _:
                 return (command,)
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from gossipnode.core.model.property import Entity
 from gossipnode.core.session.commands import SessionEnd
 from gossipnode.core.session.reconcile.reconcile_messages import Sums, Tags, Unmatched, Wants, WantsAll
-from tests.core.session.reconcile.reconcile_sides import OTHER_KEY, Replica, Session, reconcile, record
+from gossipnode.core.session.reconcile.reconcile_sides import ReconcileClient
+from tests.core.session.reconcile.reconcile_sides import OTHER_KEY, SHARD, Replica, Session, reconcile, record
 from tests.records import bare_record
 
 RECORDS = st.dictionaries(
@@ -125,6 +126,25 @@ def test_a_server_without_the_shard_says_so() -> None:
 def test_two_keys_cannot_be_compared() -> None:
     session = Session(Replica([record(1)]), Replica([record(1)], OTHER_KEY))
     assert session.run() is SessionEnd.OTHER_KEY
+
+
+@pytest.mark.parametrize(
+    ("client_root", "server_root", "end"),
+    [
+        ("a", "a", SessionEnd.EQUAL),
+        ("a", "b", SessionEnd.OTHER_TREE),
+        ("a", None, SessionEnd.EQUAL),
+        (None, "b", SessionEnd.EQUAL),
+    ],
+)
+def test_a_wrong_digest_of_a_tree_is_noticed(
+    client_root: str | None, server_root: str | None, end: SessionEnd
+) -> None:
+    session = Session(Replica([record(1)]), Replica([record(1)]))
+    index = session.client.replica.index
+    session.client.session = ReconcileClient(SHARD, 1, index, tree_root=client_root)
+    session.server.tree_root = server_root
+    assert session.run() is end
 
 
 @pytest.mark.parametrize("side", ["client", "server"])

@@ -62,6 +62,11 @@ class ReconcileVerdictStanding(betterproto.Enum):
     STANDING_OTHER_KEY = 4
     """The server hashes with another key. The session is over."""
 
+    STANDING_OTHER_TREE = 5
+    """
+    The items are equal, and the roots of the trees are not: a digest is wrong. The session is over.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class ProveRequest(betterproto.Message):
@@ -1224,6 +1229,11 @@ class ReconcileOpening(betterproto.Message):
     count: int = betterproto.uint64_field(5)
     sums: bytes = betterproto.bytes_field(6)
     """The sums of the 16 prefixes at level 1, see ReconcileSums."""
+
+    tree_root: str = betterproto.string_field(7)
+    """
+    The root of the tree of the compatible protocol, if it is known without computing anything.
+    """
 
 
 @dataclass(eq=False, repr=False)

@@ -34,20 +34,22 @@ class ReconcileMessage(_message.Message):
     def __init__(self, opening: _Optional[_Union[ReconcileOpening, _Mapping]] = ..., verdict: _Optional[_Union[ReconcileVerdict, _Mapping]] = ..., sums: _Optional[_Union[ReconcileSums, _Mapping]] = ..., tags: _Optional[_Union[ReconcileTags, _Mapping]] = ..., unmatched: _Optional[_Union[ReconcileUnmatched, _Mapping]] = ..., wants: _Optional[_Union[ReconcileWants, _Mapping]] = ..., wants_all: _Optional[_Union[ReconcileWantsAll, _Mapping]] = ..., records: _Optional[_Union[ReconcileRecords, _Mapping]] = ..., answered: _Optional[int] = ..., closing: _Optional[int] = ...) -> None: ...
 
 class ReconcileOpening(_message.Message):
-    __slots__ = ("group", "shard", "key_check", "root", "count", "sums")
+    __slots__ = ("group", "shard", "key_check", "root", "count", "sums", "tree_root")
     GROUP_FIELD_NUMBER: _ClassVar[int]
     SHARD_FIELD_NUMBER: _ClassVar[int]
     KEY_CHECK_FIELD_NUMBER: _ClassVar[int]
     ROOT_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     SUMS_FIELD_NUMBER: _ClassVar[int]
+    TREE_ROOT_FIELD_NUMBER: _ClassVar[int]
     group: str
     shard: int
     key_check: bytes
     root: int
     count: int
     sums: bytes
-    def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., key_check: _Optional[bytes] = ..., root: _Optional[int] = ..., count: _Optional[int] = ..., sums: _Optional[bytes] = ...) -> None: ...
+    tree_root: str
+    def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., key_check: _Optional[bytes] = ..., root: _Optional[int] = ..., count: _Optional[int] = ..., sums: _Optional[bytes] = ..., tree_root: _Optional[str] = ...) -> None: ...
 
 class ReconcileVerdict(_message.Message):
     __slots__ = ("standing", "root", "count")
@@ -58,11 +60,13 @@ class ReconcileVerdict(_message.Message):
         STANDING_DIFFERS: _ClassVar[ReconcileVerdict.Standing]
         STANDING_NO_SHARD: _ClassVar[ReconcileVerdict.Standing]
         STANDING_OTHER_KEY: _ClassVar[ReconcileVerdict.Standing]
+        STANDING_OTHER_TREE: _ClassVar[ReconcileVerdict.Standing]
     STANDING_UNSPECIFIED: ReconcileVerdict.Standing
     STANDING_EQUAL: ReconcileVerdict.Standing
     STANDING_DIFFERS: ReconcileVerdict.Standing
     STANDING_NO_SHARD: ReconcileVerdict.Standing
     STANDING_OTHER_KEY: ReconcileVerdict.Standing
+    STANDING_OTHER_TREE: ReconcileVerdict.Standing
     STANDING_FIELD_NUMBER: _ClassVar[int]
     ROOT_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
