@@ -15,7 +15,25 @@ ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
     without(
         "stale-slots",
         "A write leaves the digest of its slot as it was.",
-        ("store/memory_image.py", "        self._slot_shas.pop(slot, None)\n", ""),
+        ("store/memory_shard.py", "        self._slot_shas.pop(slot, None)\n", ""),
+    ),
+    without(
+        "index-follows-writes",
+        "An item index does not hear of writes once it is made.",
+        (
+            "node/local/item_indexes.py",
+            "            if index is not None:\n                index.hold(*version)\n",
+            "            if index is not None:\n                continue\n",
+        ),
+    ),
+    without(
+        "unmatched-tags",
+        "A reconcile session does not send what stands for a tag that the other side lacks.",
+        (
+            "core/session/reconcile/reconcile_side.py",
+            "        self._owe_records(number for each, number in numbered.items() if each not in offers)\n",
+            "",
+        ),
     ),
     without(
         "missing-slots",
@@ -48,7 +66,7 @@ ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "treeless-peer",
         "A peer that has no tree of the shard counts as equal.",
         (
-            "node/repair/sessions.py",
+            "node/repair/session_runs.py",
             'return HopEnd.SKIPPED, "no tree for the shard"',
             'return HopEnd.EQUAL, ""',
         ),
@@ -139,7 +157,7 @@ ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
     without(
         "session-silence",
         "A session waits for a peer that says nothing as long as its deadline lets it.",
-        ("node/repair/sessions.py", "silence_seconds=SERVER_SILENCE_SECONDS,", "silence_seconds=math.inf,"),
+        ("node/repair/session_runs.py", "silence_seconds=SERVER_SILENCE_SECONDS,", "silence_seconds=math.inf,"),
         faults=("hanging-disk",),
     ),
 )
