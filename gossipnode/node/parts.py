@@ -96,8 +96,7 @@ class Parts:
             nursery.start_soon(self.local.floors.run)
             nursery.start_soon(self.members.boots.run)
             nursery.start_soon(fill_digests, self.local.store, self.local.writer.written)
-            if len(self.local.shards.view.members) > 1:
-                nursery.start_soon(self.local.item_indexes.make_all)
+            nursery.start_soon(self.local.item_indexes.keep, self.local.shards)
             task_status.started()
 
 

@@ -23,7 +23,7 @@ ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         (
             "node/local/item_indexes.py",
             "            if index is not None:\n                index.hold(*version)\n",
-            "            if index is not None:\n                continue\n",
+            "            if index is not None:\n                index.count\n",
         ),
     ),
     without(
@@ -157,7 +157,11 @@ ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
     without(
         "session-silence",
         "A session waits for a peer that says nothing as long as its deadline lets it.",
-        ("node/repair/session_runs.py", "silence_seconds=SERVER_SILENCE_SECONDS,", "silence_seconds=math.inf,"),
+        (
+            "node/repair/session_runs.py",
+            "silence_seconds=SERVER_SILENCE_SECONDS,",
+            "silence_seconds=math.inf,",
+        ),
         faults=("hanging-disk",),
     ),
 )

@@ -21,6 +21,7 @@ ARGUMENTS = {
     "export": ["sw"],
     "repair": ["sw"],
     "tree": ["sw", "--shard", "0"],
+    "diff": ["a", "b", "sw"],
     "verify": ["--data-dir", "."],
     "recover": ["--data-dir", "."],
     "member forget": ["a"],

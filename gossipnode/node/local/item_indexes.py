@@ -1,7 +1,7 @@
 """The item indexes of this node's shards, which reconcile sessions compare.
 
-An index is made from all versions that the store holds, when the node starts or when a session first asks for
-it, and follows the store from then on. Nothing of it is written to the disk.
+An index is made from all versions that the store holds: when the node starts, when a shard is first written
+to, or when a session asks for it. From then on it follows the store. Nothing of it is written to the disk.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import Entity, ShardId
 from gossipnode.core.session.reconcile.item_index import ItemHash, ItemIndex
+from gossipnode.node.local.shard_map import ShardMap
 from gossipnode.store.follower import NumberedVersion
 from gossipnode.store.interface import Store, StoreError
 
@@ -31,6 +33,10 @@ class ItemIndexes:
         self._indexes: dict[ShardId, ItemIndex] = {}
         """Those that are whole, and those that are being made: both follow the store."""
         self._making: dict[ShardId, trio.Event] = {}
+        self._keeping = False
+        self._due: dict[ShardId, None] = {}
+        """Shards whose index is still to be made, while `keep` runs."""
+        self._written_anew = ChangeEvent()
         store.follow(self)
 
     @property
@@ -56,14 +62,28 @@ class ItemIndexes:
                 return index
             await self._make(shard, item_hash)
 
-    async def make_all(self) -> None:
-        """Make the indexes of all shards that the store holds, before a session asks for them."""
+    async def keep(self, shards: ShardMap) -> None:
+        """Make indexes before a session asks for them, once there are other members to have sessions with.
+
+        Those of all shards that the store holds, and of each shard that is written to for the first time.
+        Runs until cancelled, or until the store fails.
+        """
+        while len(shards.view.members) < 2 or not self.have_key:
+            await shards.changed.wait()
+        self._due.update(dict.fromkeys(self._store.shards()))
+        self._keeping = True
         try:
-            for shard in self._store.shards() if self.have_key else ():
-                await self.of(shard)
+            while True:
+                due = self._written_anew.pending
+                while self._due:
+                    shard, _ = self._due.popitem()
+                    await self.of(shard)
+                await due.wait()
         except StoreError:
             # A session that needs an index says what is wrong; `Store.wait_failed` tells the node.
             return
+        finally:
+            self._keeping = False
 
     def stored(self, versions: Sequence[tuple[ShardId, NumberedVersion]]) -> None:
         """See `StoreFollower.stored`."""
@@ -71,6 +91,9 @@ class ItemIndexes:
             index = self._indexes.get(shard)
             if index is not None:
                 index.hold(*version)
+            elif self._keeping:
+                self._due[shard] = None
+                self._written_anew.notify()
 
     def removed(self, shard: ShardId | None) -> None:
         """See `StoreFollower.removed`. What cannot be followed is made again when it is asked for."""

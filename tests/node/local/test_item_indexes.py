@@ -9,12 +9,14 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.session.reconcile.item_index import ItemIndex
 from gossipnode.node.local import item_indexes
 from gossipnode.node.local.item_indexes import ItemIndexes
+from gossipnode.store.follower import NumberedVersion
 from gossipnode.store.interface import StoreClosedError
 from gossipnode.store.memory import MemoryStore
-from tests.node.support import memory_store
+from tests.node.support import make_local, memory_store
 from tests.records import record
 
 SHARD = ShardId("sw", 0)
+OTHER_SHARD = ShardId("sw", 1)
 KEY = bytes(range(16))
 
 
@@ -84,24 +86,43 @@ async def test_another_key_makes_other_indexes() -> None:
     assert not indexes.have_key
 
 
-async def test_all_indexes_are_made_at_the_start() -> None:
+async def test_indexes_are_made_before_they_are_asked_for(autojump_clock: object) -> None:
     store = memory_store()
     await write(store, 1)
-    await write(store, 2, shard=ShardId("sw", 1))
-    indexes = ItemIndexes(store, lambda: KEY)
-    await indexes.make_all()
+    local = make_local(store)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(local.item_indexes.keep, local.shards)
+        await trio.sleep(1)
+        await write(store, 2, shard=OTHER_SHARD)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
     store.crash()
-    assert (await indexes.of(SHARD)).count == (await indexes.of(ShardId("sw", 1))).count == 1
+    for shard in (SHARD, OTHER_SHARD):
+        assert (await local.item_indexes.of(shard)).count == 1
+
+
+async def test_a_node_alone_makes_none(autojump_clock: object) -> None:
+    store = memory_store()
+    await write(store, 1)
+    local = make_local(store, members=("a",))
+    with trio.move_on_after(1):
+        await local.item_indexes.keep(local.shards)
+    store.crash()
+    with pytest.raises(StoreClosedError):
+        await local.item_indexes.of(SHARD)
 
 
 async def test_a_store_that_fails_is_no_failure_of_the_node() -> None:
     store = memory_store()
     await write(store, 1)
-    indexes = ItemIndexes(store, lambda: KEY)
-    store.crash()
-    await indexes.make_all()
-    with pytest.raises(StoreClosedError):
-        await indexes.of(SHARD)
+    local = make_local(store)
+    store.versions = failing  # type: ignore[method-assign]
+    await local.item_indexes.keep(local.shards)
+
+
+async def failing(shard: ShardId, **_page: object) -> list[NumberedVersion]:
+    await trio.lowlevel.checkpoint()
+    raise StoreClosedError("the store has crashed")
 
 
 async def test_a_task_that_is_cancelled_leaves_no_half_index() -> None:
