@@ -79,6 +79,15 @@ async def test_both_nodes_have_what_either_had() -> None:
     assert again.bytes_sent + again.bytes_received < 300
 
 
+async def test_large_records_go_in_messages_that_the_other_side_takes() -> None:
+    alike = [record(f"n/{each}") for each in range(300)]
+    large = [record(f"large/{each}", a="x" * 1_000_000) for each in range(14)]
+    ours, theirs = await holding(*alike), await holding(*alike, *large)
+    done = await hop(ours, serving(theirs))
+    assert (done.end, done.sent, done.received, done.reason) == (HopEnd.REPAIRED, 0, 14, "")
+    assert await held(ours) == await held(theirs)
+
+
 async def equal_trees(stream: ServerStream[Any, Any]) -> None:
     await stream.recv()
     await stream.send(RootCompare(tree_found=True, root_match=True))

@@ -25,6 +25,9 @@ PREFIX_MAX_ITEMS = 4096
 OFFERED_DIGEST_BYTES = 8
 """How much of a version's digest an offer has. It decides only between two versions with the same stamps."""
 
+RECORDS_MESSAGE_BYTES = 1 << 20
+"""A message of records ends once it has so much. With a record of the largest size it has twice that."""
+
 UNREADABLE_HERE = "not readable here"
 """Why a record is left out that rotted since its digest was made, or went with its shard."""
 
@@ -83,7 +86,7 @@ class RecordsDue:
         if len(held) < len(records):
             self._counts.skip(UNREADABLE_HERE, len(records) - len(held))
         self._counts.sent += len(held)
-        return [SentRecords(held)] if held else []
+        return in_messages(held)
 
     def finish(self) -> list[ReconcileMessage]:
         """See `Due.finish`."""
@@ -152,7 +155,7 @@ class NewerDue:
             elif record is not None and ours > theirs:
                 newer.append(record)
         self._counts.sent += len(newer)
-        return [SentRecords(tuple(newer))] if newer else []
+        return in_messages(newer)
 
     def finish(self) -> list[ReconcileMessage]:
         """See `Due.finish`."""
@@ -174,3 +177,19 @@ class AnswerDue:
     def finish(self) -> list[ReconcileMessage]:
         """See `Due.finish`."""
         return [Answered(1)]
+
+
+def in_messages(records: Iterable[Record]) -> list[ReconcileMessage]:
+    """Messages with these records, none of which is too large for the other side."""
+    messages: list[ReconcileMessage] = []
+    part: list[Record] = []
+    size = 0
+    for record in records:
+        part.append(record)
+        size += len(record.payload)
+        if size >= RECORDS_MESSAGE_BYTES:
+            messages.append(SentRecords(tuple(part)))
+            part, size = [], 0
+    if part:
+        messages.append(SentRecords(tuple(part)))
+    return messages
