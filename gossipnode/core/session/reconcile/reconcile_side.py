@@ -61,6 +61,9 @@ FETCH_MAX_RECORDS = 64
 FETCH_BYTES = 256 << 10
 """What a step is to have. The next one has more or fewer records than the one before, by their size."""
 
+QUESTION_MAX_ENTRIES = 16_384
+"""Sums, tags and the like in one question, since all of it is answered in one step. We say fewer ourselves."""
+
 ASKED_MAX_ENTRIES = 4 << 20
 """Sums, tags and the like that the peer may ask and that are not yet answered. One takes 4 or 8 bytes."""
 
@@ -122,7 +125,10 @@ class ReconcileSide(ABC):
         else:
             if self._closed:
                 raise SessionViolationError("a question after the closing")
-            self._asked_entries += _entries(message)
+            entries = _entries(message)
+            if entries > QUESTION_MAX_ENTRIES:
+                raise SessionViolationError(f"a question of {entries} entries, over {QUESTION_MAX_ENTRIES}")
+            self._asked_entries += entries
             if self._asked_entries > ASKED_MAX_ENTRIES:
                 raise SessionViolationError(f"more than {ASKED_MAX_ENTRIES} entries asked at once")
             self._asked.append(message)

@@ -15,7 +15,7 @@ from gossipnode.core.session.reconcile.reconcile_messages import (
     SentRecords,
     Wants,
 )
-from gossipnode.core.session.reconcile.reconcile_side import ASKED_MAX_ENTRIES
+from gossipnode.core.session.reconcile.reconcile_side import ASKED_MAX_ENTRIES, QUESTION_MAX_ENTRIES
 from gossipnode.core.session.reconcile.reconcile_sides import ReconcileClient, ReconcileServer
 from tests.core.session.reconcile.reconcile_sides import KEY, SHARD, Replica, record
 
@@ -57,11 +57,18 @@ def test_nothing_is_asked_after_the_closing() -> None:
 
 def test_questions_that_wait_are_bounded() -> None:
     side = server()
-    part = Wants(range(ASKED_MAX_ENTRIES // 4))
-    for _ in range(4):
+    part = Wants(range(QUESTION_MAX_ENTRIES))
+    for _ in range(ASKED_MAX_ENTRIES // QUESTION_MAX_ENTRIES):
         side.receive(part)
     with pytest.raises(SessionViolationError, match="entries asked at once"):
         side.receive(Wants([1]))
+
+
+def test_a_question_is_bounded() -> None:
+    side = server()
+    side.receive(Wants(range(QUESTION_MAX_ENTRIES)))
+    with pytest.raises(SessionViolationError, match="a question of 16385 entries"):
+        side.receive(Wants(range(QUESTION_MAX_ENTRIES + 1)))
 
 
 def test_an_opening_has_sixteen_sums() -> None:
