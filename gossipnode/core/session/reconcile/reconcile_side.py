@@ -62,7 +62,7 @@ FETCH_BYTES = 256 << 10
 """What a step is to have. The next one has more or fewer records than the one before, by their size."""
 
 QUESTION_MAX_ENTRIES = 16_384
-"""Sums, tags and the like in one question, since all of it is answered in one step. We say fewer ourselves."""
+"""Sums, tags and the like in one question, since all of it is answered in one step. We say fewer."""
 
 ASKED_MAX_ENTRIES = 4 << 20
 """Sums, tags and the like that the peer may ask and that are not yet answered. One takes 4 or 8 bytes."""
