@@ -9,8 +9,12 @@ from ablations.safeguard import Safeguard, without
 ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
     without(
         "root-compare",
-        "A session takes any two trees for equal.",
-        ("core/session/tree_server.py", "if tree.root == self._root:", "if tree.root or self._root:"),
+        "A session takes any two replicas for equal.",
+        (
+            "core/session/reconcile/reconcile_sides.py",
+            "if (opening.root, opening.count) == (index.root, index.count):",
+            "if opening.root or index.root:",
+        ),
     ),
     without(
         "stale-slots",
@@ -28,7 +32,7 @@ ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
     ),
     without(
         "unmatched-tags",
-        "A reconcile session does not send what stands for a tag that the other side lacks.",
+        "A session leaves out what the other side has no tag for.",
         (
             "core/session/reconcile/reconcile_side.py",
             "        self._owe_records(number for each, number in numbered.items() if each not in offers)\n",
@@ -36,30 +40,21 @@ ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         ),
     ),
     without(
-        "missing-slots",
-        "A session leaves out what only the client holds.",
-        (
-            "core/session/tree_server.py",
-            "        if self._missing:\n",
-            "        if self._missing and not SLOT_COUNT:\n",
-        ),
-    ),
-    without(
         "session-durable",
         "A server ends a session before its disk has taken what was sent.",
         (
-            "core/session/tree_server.py",
-            "if self._phase is _ServerPhase.DRAIN and self._intake.durable:",
-            "if self._phase is _ServerPhase.DRAIN:",
+            "core/session/reconcile/reconcile_sides.py",
+            "if self._over or not self._closed or not self._intake.durable:",
+            "if self._over or not self._closed:",
         ),
     ),
     without(
         "answer-back",
         "A server that holds a newer version than it was sent keeps that to itself.",
         (
-            "core/session/tree_server.py",
-            "                self._answer_back(taken.record)",
-            "                pass",
+            "core/session/reconcile/reconcile_side.py",
+            "        if back:\n            self._owe_records(back)\n",
+            "        _ = back\n",
         ),
     ),
     without(
