@@ -84,7 +84,8 @@ class Rounds:
         """Start a round for a shard, which is not one of the schedule.
 
         While another one of the same shard is under way, the round waits for its end: what was written since
-        that one began might not be in it. All who ask meanwhile share the round that waits.
+        that one began might not be in it. All who ask meanwhile share the round that waits. In a ring with a
+        foreign peer none waits: such a peer may drop a message without a word, and its round then hangs.
 
         Raises:
             TooManyRoundsError: `ROUNDS_UNDER_WAY_MAX` are under way, or the node is stopping.
@@ -94,7 +95,9 @@ class Rounds:
         if shard in self._next:
             return self._next[shard][1]
         message, watch = self._origin.open(shard, self._shards.ring(shard), cause)
-        if shard in self._asked_for:
+        if self._shards.view.metadata.foreign_of(shard):
+            nursery.start_soon(self._run, message, 0)
+        elif shard in self._asked_for:
             self._next[shard] = message, watch
         else:
             self._asked_for.add(shard)
