@@ -87,7 +87,8 @@ def test_every_operation_goes_on_with_one_of_three_down_and_not_with_two(nodes: 
     eventually(lambda: tags_at(c) == {"x": 1, "y": 2, "z": 3}, "write at one")
     b.start()
     with at(b) as stock:
-        assert stock.repair("sw").outcome == "repaired"
+        # A replica that was away is also made equal as soon as it is back: the round may find nothing to do.
+        assert stock.repair("sw").outcome in ("repaired", "converged")
         assert len({Stock(node.address).root("sw") for node in (a, b, c)}) == 1
     for node in (a, b, c):
         node.assert_no_defect()
