@@ -1,4 +1,4 @@
-"""Tree sessions between two nodes: what a round of one hop takes, digests included."""
+"""Sessions between two nodes: what a round of one hop takes."""
 
 from __future__ import annotations
 
