@@ -33,10 +33,15 @@ from gossipnode.node.repair.repair_stream import (
     Session,
     SessionReads,
 )
-from gossipnode.node.repair.session_reads import ReconcileReads, TreeReads
 from gossipnode.node.repair.session_runs import SessionBounds
 from gossipnode.node.repair.session_slots import Purpose, SessionSlots
-from gossipnode.node.repair.shard_store import CallerView, ShardStore, TranslatedStore
+from gossipnode.node.repair.shard_store import (
+    CallerView,
+    ReconcileReads,
+    ShardStore,
+    TranslatedStore,
+    TreeReads,
+)
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.property.canonical_json import Spacing, leaf_digest, other_spacing

@@ -86,7 +86,7 @@ class Session(Protocol[Received, Commands]):
 
 
 class SessionReads(Protocol[Commanded]):
-    """What a session needs of the store: one shard of it. See `session_reads`."""
+    """What a session needs of the store: one shard of it. See `shard_store`."""
 
     async def follow(self, command: Commanded, /) -> Sequence[Step]:
         """Carry out a command, and give what is to be done next."""

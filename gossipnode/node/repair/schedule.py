@@ -19,7 +19,7 @@ CLOCK_LOOK_SECONDS = 600.0
 
 SET_BACK_INTERVALS = 2
 SET_BACK_MAX = timedelta(days=1)
-"""A clock that is set back by up to so many intervals, and by no more than this, repeats no time. One that
+"""A clock that is set back by up to this number of intervals, and by a day at most, repeats no time. One that
 was further ahead was wrong: what it made due says nothing, and the next time is the next one from now."""
 
 

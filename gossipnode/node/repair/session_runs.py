@@ -25,8 +25,7 @@ from gossipnode.node.peers.foreign_rules import FOREIGN_MESSAGE_MAX_BYTES
 from gossipnode.node.peers.members import Peer
 from gossipnode.node.refusals.request_errors import ShardGoneError
 from gossipnode.node.repair.repair_stream import RepairStream, Session, SessionReads
-from gossipnode.node.repair.session_reads import ReconcileReads, TreeReads
-from gossipnode.node.repair.shard_store import ShardStore
+from gossipnode.node.repair.shard_store import ReconcileReads, ShardStore, TreeReads
 from gossipnode.rpc import ClientStream, Method, RpcError, Status
 from gossipnode.rpc.status import NO_METADATA
 from gossipnode.store.interface import StoreError

@@ -1,9 +1,13 @@
-"""The store as one session sees it: a single shard, for as long as this node holds it."""
+"""The store as one session sees it: a single shard, for as long as this node holds it.
+
+`TreeReads` and `ReconcileReads` carry out over it what a session of either kind commands.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import trio
 
@@ -11,7 +15,21 @@ from gossipnode.core.cluster.fence import session_conflict
 from gossipnode.core.cluster.targets import Standing
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome
-from gossipnode.core.session.commands import FetchRecords, ReadLeaves, Write
+from gossipnode.core.session.commands import (
+    Command,
+    FetchNumbered,
+    FetchRecords,
+    Finish,
+    HalfClose,
+    ReadIndex,
+    ReadLeaves,
+    ReadTree,
+    ReconcileCommand,
+    Rest,
+    Send,
+    Step,
+    Write,
+)
 from gossipnode.core.session.reconcile.item_index import ItemIndex
 from gossipnode.core.session.tree import Leaf, SlotDigest, SlotHash, Tree, make_tree
 from gossipnode.node.local.local_state import LocalState
@@ -140,7 +158,7 @@ class ShardStore:
 class TranslatedStore(ShardStore):
     """One shard for a session with a foreign peer that writes the JSON of its leaves in another way.
 
-    Every digest is computed anew for it, which takes about 0.1 ms a record.
+    Every digest is computed for it in each session, which takes about 0.1 ms a record.
     """
 
     def __init__(self, local: LocalState, shard: ShardId | None, digest: LeafDigest) -> None:
@@ -181,3 +199,77 @@ class TranslatedStore(ShardStore):
             return leaf
         digest = self._digest(record.payload, record.version.delete_time)
         return leaf._replace(sha=digest.hex(), version=record.version)
+
+
+class TreeSession(Protocol):
+    """Either side of a tree session, as far as it is told what was read."""
+
+    def tree_read(self, tree: Tree | None) -> Sequence[Step]: ...  # noqa: D102
+    def leaves_read(self, asked: ReadLeaves, leaves: Sequence[Leaf]) -> Send | None: ...  # noqa: D102
+    def records_read(self, records: Sequence[Record | None]) -> Send | None: ...  # noqa: D102
+
+
+class ReconcileSession(Protocol):
+    """Either side of a reconcile session, as far as it is told what was read."""
+
+    def index_read(  # noqa: D102
+        self, index: ItemIndex | None, tree_root: str | None
+    ) -> Sequence[Step]: ...
+    def numbered_read(self, records: Sequence[Record | None]) -> Send | None: ...  # noqa: D102
+
+
+class TreeReads:
+    """Reads for a tree session."""
+
+    def __init__(self, session: TreeSession, store: ShardStore) -> None:
+        """Read from `store`, and tell `session`."""
+        self._session = session
+        self._store = store
+
+    async def follow(self, command: Command) -> Sequence[Step]:
+        """Carry out a command, and give what is to be done next."""
+        session = self._session
+        match command:
+            case ReadTree(shard):
+                return session.tree_read(await self._store.tree(shard))
+            case ReadLeaves():
+                return _given(session.leaves_read(command, await self._store.leaves(command)))
+            case FetchRecords():
+                return _given(session.records_read(await self._store.records(command)))
+            case Send() | HalfClose() | Finish():
+                return (command,)
+            case Rest():
+                return ()
+
+    async def write(self, write: Write) -> list[WriteOutcome]:
+        """Store records; returns once they are durable."""
+        return await self._store.write(write)
+
+
+class ReconcileReads:
+    """Reads for a reconcile session."""
+
+    def __init__(self, session: ReconcileSession, store: ShardStore) -> None:
+        """Read from `store`, and tell `session`."""
+        self._session = session
+        self._store = store
+
+    async def follow(self, command: ReconcileCommand) -> Sequence[Step]:
+        """Carry out a command, and give what is to be done next."""
+        match command:
+            case ReadIndex(shard):
+                index = await self._store.index(shard)
+                root = None if index is None else await self._store.known_root()
+                return self._session.index_read(index, root)
+            case FetchNumbered(numbers):
+                return _given(self._session.numbered_read(await self._store.by_number(numbers)))
+            case Send() | HalfClose() | Finish():
+                return (command,)
+
+    async def write(self, write: Write) -> list[WriteOutcome]:
+        """Store records; returns once they are durable."""
+        return await self._store.write(write)
+
+
+def _given(step: Send | None) -> Sequence[Step]:
+    return () if step is None else (step,)

@@ -25,8 +25,7 @@ from gossipnode.core.session.reconcile.reconcile_messages import (
 from gossipnode.core.session.reconcile.reconcile_sides import ReconcileServer
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.repair.repair_stream import RepairStream
-from gossipnode.node.repair.session_reads import ReconcileReads
-from gossipnode.node.repair.shard_store import ShardStore
+from gossipnode.node.repair.shard_store import ReconcileReads, ShardStore
 from gossipnode.rpc import RpcError, ServerStream, Status
 from gossipnode.wire.services import RECONCILE, REPAIR
 from tests.node.repair.two_nodes import MESSAGE, SHARD, NodeA, Serve

@@ -7,8 +7,7 @@ from typing import Any
 from gossipnode.core.session.tree_client import TreeClient
 from gossipnode.core.session.tree_server import TreeServer
 from gossipnode.node.repair.repair_stream import MessageStream, RepairStream
-from gossipnode.node.repair.session_reads import TreeReads
-from gossipnode.node.repair.shard_store import ShardStore
+from gossipnode.node.repair.shard_store import ShardStore, TreeReads
 
 
 def tree_stream(

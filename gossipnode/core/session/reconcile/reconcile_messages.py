@@ -119,7 +119,7 @@ class SentRecords:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Server: it has said all that there is to say to so many more questions of the client."""
+    """Server: how many more questions of the client it has answered, with all that it has to say."""
 
     questions: int
 

@@ -16,7 +16,7 @@ from gossipnode.core.session.reconcile.item_index import FAN_OUT, FAN_OUT_BITS, 
 from gossipnode.core.session.reconcile.reconcile_messages import Sums, Tags, WantsAll
 
 TAGGED_MAX_ITEMS = 40
-"""A prefix with so many items or fewer is compared by tags, which have four bytes each."""
+"""A prefix with this many items or fewer is compared by tags, which have four bytes each."""
 
 OFFERED_MAX_ITEMS = 80
 """How many items a side offers in answer to the tags of a prefix. If it holds more, it sends sums again."""
