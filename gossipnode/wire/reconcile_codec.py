@@ -65,8 +65,8 @@ def _made(message: ReconcileMessage) -> pb.ReconcileMessage:
             return pb.ReconcileMessage(wants_all=pb.ReconcileWantsAll(level=level, prefixes=prefixes))
         case Answered(questions):
             return pb.ReconcileMessage(answered=questions)
-        case Closing(root):
-            return pb.ReconcileMessage(closing=root)
+        case Closing(root, settled):
+            return pb.ReconcileMessage(closing=pb.ReconcileClosing(root=root, settled=settled))
         case OpeningVerdict(standing, root, count):
             name = f"STANDING_{standing.name}"
             return pb.ReconcileMessage(verdict=pb.ReconcileVerdict(standing=name, root=root, count=count))
@@ -113,7 +113,7 @@ def decode_reconcile_message(data: bytes) -> ReconcileMessage:
         case "answered":
             return Answered(message.answered)
         case "closing":
-            return Closing(message.closing)
+            return Closing(message.closing.root, message.closing.settled)
         case "verdict":
             standing = _STANDINGS.get(message.verdict.standing)
             if standing is None:

@@ -57,7 +57,7 @@ MESSAGES = st.one_of(
     st.builds(Wants, HASHES.map(lambda each: array("Q", each))),
     st.builds(WantsAll, LEVEL, HASHES.map(lambda each: array("Q", each))),
     st.builds(Answered, LEVEL),
-    st.builds(Closing, HASH),
+    st.builds(Closing, HASH, st.booleans()),
 )  # fmt: skip
 
 

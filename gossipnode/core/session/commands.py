@@ -101,6 +101,8 @@ class SessionEnd(Enum):
     """The two sides make their hashes with different keys, and can compare nothing by them."""
     OTHER_TREE = "other tree"
     """The two sides hold the same, and a digest of a tree is wrong: the trees are to be compared."""
+    STILL_DIFFERS = "still differs"
+    """All that was found is exchanged, and the roots differ: two hashes are alike by chance."""
     OTHER_DIALECT = "other dialect"
     """The server writes the JSON of its leaves in the other way: the session is to begin again with that."""
     VERDICT = "verdict"

@@ -241,8 +241,8 @@ class ReconcileRun(SessionRun):
     not_possible = False
     """Whether the two nodes have to compare trees.
 
-    The other one does not know how, or has another key; or a digest of one of the trees is wrong, which a
-    tree session mends.
+    The other one does not know how, or has another key; or a digest of one of the trees is wrong, or two
+    hashes are alike by chance, which a tree session mends.
     """
 
     async def _begin(self) -> tuple[Session[Any, Any], SessionReads[Any]] | None:
@@ -255,7 +255,11 @@ class ReconcileRun(SessionRun):
         return session, ReconcileReads(session, self._store)
 
     def _judge(self, end: SessionEnd) -> tuple[HopEnd, str]:
-        self.not_possible = end in (SessionEnd.OTHER_KEY, SessionEnd.OTHER_TREE)
+        self.not_possible = end in (
+            SessionEnd.OTHER_KEY,
+            SessionEnd.OTHER_TREE,
+            SessionEnd.STILL_DIFFERS,
+        )
         return super()._judge(end)
 
     def _failed(self, error: RpcError) -> tuple[HopEnd, str]:

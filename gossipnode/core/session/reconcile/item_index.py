@@ -95,12 +95,14 @@ class _TrieNode:
 class ItemIndex:
     """The items of a shard, and the sums of all nodes. It takes some 40 bytes a record."""
 
-    __slots__ = ("_root", "item_hash")
+    __slots__ = ("_root", "changes", "item_hash")
 
     def __init__(self, item_hash: ItemHash) -> None:
         """Hold nothing yet. `item_hash` makes the hashes of all items."""
         self._root = _TrieNode()
         self.item_hash = item_hash
+        self.changes = 0
+        """How often an item was put."""
 
     @property
     def count(self) -> int:
@@ -119,6 +121,7 @@ class ItemIndex:
 
     def put(self, entity_hash: int, version_hash: int, number: int) -> None:
         """Hold an item, in the place of the one with the same entity."""
+        self.changes += 1
         path: list[_TrieNode] = []
         node, shift = self._root, 64
         while node.children is not None:

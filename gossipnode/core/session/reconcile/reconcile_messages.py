@@ -126,9 +126,13 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """All records that came are durable, and this is the root by then. A client says it first."""
+    """All records that came are durable, and this is the root by then. A client says it first.
+
+    If `settled`, the session alone has changed the replica since it began, and has left no record out.
+    """
 
     root: int
+    settled: bool = False
 
 
 Question: TypeAlias = Sums | Tags | Unmatched | Wants | WantsAll

@@ -85,6 +85,9 @@ class ReconcileSide(ABC):
         self._said: deque[ReconcileMessage] = deque()
         self._dues: deque[Due] = deque()
         self._records_read = 0
+        self._stored = 0
+        self._changes_before = 0
+        """`ItemIndex.changes` when the session was opened."""
         self._fetch = FETCH_FIRST_RECORDS
         self._asked: deque[Question] = deque()
         self._asked_entries = 0
@@ -169,6 +172,7 @@ class ReconcileSide(ABC):
     def written(self, outcomes: Sequence[WriteOutcome]) -> None:
         """Take the outcomes of the last `Write`, in the order of its records."""
         index = self._open_index()
+        self._stored += sum(outcome is WriteOutcome.STORED for outcome in outcomes)
         back: list[int] = []
         older = self._intake.written(outcomes)
         for taken in older if self._may_say else ():
@@ -297,6 +301,12 @@ class ReconcileSide(ABC):
             elif isinstance(message, Wants) and len(self._wanted) < WANTED_MAX_HASHES:
                 self._wanted.update(message.entity_hashes)
             self._said.append(message)
+
+    def _closing_now(self) -> Closing:
+        """What this side says last. What was written or left out meanwhile explains a root that differs."""
+        index = self._open_index()
+        alone = index.changes - self._changes_before == self._stored
+        return Closing(index.root, settled=alone and not self.counts.skipped and not self._wanted)
 
     def _finish(self, end: SessionEnd) -> Finish:
         self._over = True

@@ -59,6 +59,9 @@ class ReconcileClient(ReconcileSide):
         """
         super().__init__(Intake({shard.group: shards}, stamp_max=stamp_max, shard=shard))
         self._index = index
+        self._changes_before = index.changes
+        self._closings: list[Closing] = []
+        """Ours and that of the server."""
         self._unanswered = 1
         """Questions that we have asked. The opening is one."""
         self._verdict: ReconcileStanding | None = None
@@ -93,6 +96,7 @@ class ReconcileClient(ReconcileSide):
             self._unanswered -= message.questions
         elif isinstance(message, Closing) and self._closing and not self._closed:
             self._closed = True
+            self._closings.append(message)
         else:
             raise not_expected(message)
 
@@ -114,11 +118,16 @@ class ReconcileClient(ReconcileSide):
             if self._unanswered or not self._intake.durable:
                 return None
             self._closing = True
-            return Send((Closing(self._open_index().root),))
+            self._closings.append(self._closing_now())
+            return Send((self._closings[0],))
         if not self._half_closed:
             self._half_closed = True
             return HalfClose()
-        return self._finish(SessionEnd.REPAIRED) if self._closed and self._intake.durable else None
+        if not self._closed or not self._intake.durable:
+            return None
+        ours, theirs = self._closings
+        differs = ours.settled and theirs.settled and ours.root != theirs.root
+        return self._finish(SessionEnd.STILL_DIFFERS if differs else SessionEnd.REPAIRED)
 
 
 class ReconcileServer(ReconcileSide):
@@ -181,6 +190,7 @@ class ReconcileServer(ReconcileSide):
         if len(opening.sums) != FAN_OUT:
             raise SessionViolationError(f"opening: expected {FAN_OUT} sums")
         self._index = index
+        self._changes_before = index.changes
         self._said.append(OpeningVerdict(ReconcileStanding.DIFFERS, index.root, index.count))
         self._answer(Sums(0, (0,), 1, opening.sums))
         return ()
@@ -198,7 +208,7 @@ class ReconcileServer(ReconcileSide):
             return None
         if not self._closing:
             self._closing = True
-            return Send((Closing(self._open_index().root),))
+            return Send((self._closing_now(),))
         return self._finish(SessionEnd.REPAIRED)
 
 

@@ -12,7 +12,15 @@ from gossipnode.core.model.property import Entity
 from gossipnode.core.session.commands import SessionEnd
 from gossipnode.core.session.reconcile.reconcile_messages import Sums, Tags, Unmatched, Wants, WantsAll
 from gossipnode.core.session.reconcile.reconcile_sides import ReconcileClient
-from tests.core.session.reconcile.reconcile_sides import OTHER_KEY, SHARD, Replica, Session, reconcile, record
+from tests.core.session.reconcile.reconcile_sides import (
+    KEY,
+    OTHER_KEY,
+    SHARD,
+    Replica,
+    Session,
+    reconcile,
+    record,
+)
 from tests.records import bare_record
 
 RECORDS = st.dictionaries(
@@ -145,6 +153,28 @@ def test_a_wrong_digest_of_a_tree_is_noticed(
     session.client.session = ReconcileClient(SHARD, 1, index, tree_root=client_root)
     session.server.tree_root = server_root
     assert session.run() is end
+
+
+def with_version_hash(version_hash: int) -> Replica:
+    replica = Replica([record(1)])
+    replica.index.put(KEY.of_entity(record(1).entity), version_hash, 0)
+    return replica
+
+
+def test_a_difference_that_no_tag_shows_is_noticed_in_the_end() -> None:
+    session = Session(with_version_hash(0x1_0000_0005), with_version_hash(0x2_0000_0005))
+    assert session.run() is SessionEnd.STILL_DIFFERS
+
+
+def test_a_write_in_between_explains_a_difference() -> None:
+    client, server = with_version_hash(0x1_0000_0005), with_version_hash(0x2_0000_0005)
+    session = Session(client, server)
+
+    def write(step: int) -> None:
+        if step == 3:
+            server.write(record(2))
+
+    assert session.run(write) is SessionEnd.REPAIRED
 
 
 @pytest.mark.parametrize("side", ["client", "server"])

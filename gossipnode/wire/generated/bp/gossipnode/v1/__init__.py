@@ -1210,9 +1210,19 @@ class ReconcileMessage(betterproto.Message):
      a client says except records and closing.
     """
 
-    closing: int = betterproto.uint64_field(10, group="what")
+    closing: "ReconcileClosing" = betterproto.message_field(10, group="what")
     """
-    All that came is durable, and this is the root by now. The client says it when all its questions are answered.
+    The client says it when all its questions are answered and all that came is durable; then the server does.
+    """
+
+
+@dataclass(eq=False, repr=False)
+class ReconcileClosing(betterproto.Message):
+    root: int = betterproto.uint64_field(1)
+    settled: bool = betterproto.bool_field(2)
+    """
+    Whether the session alone has changed the replica since it began, and has left no record out. If that is so on
+     both sides, both roots are equal, or something was taken for equal that is not.
     """
 
 

@@ -26,7 +26,7 @@ _sym_db = _symbol_database.Default()
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as gossipnode_dot_v1_dot_replica__pb2
 
 
-DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x1dgossipnode/v1/reconcile.proto\x12\rgossipnode.v1\x1a\x1bgossipnode/v1/replica.proto\"\xd8\x03\n\x10ReconcileMessage\x12\x32\n\x07opening\x18\x01 \x01(\x0b\x32\x1f.gossipnode.v1.ReconcileOpeningH\x00\x12\x32\n\x07verdict\x18\x02 \x01(\x0b\x32\x1f.gossipnode.v1.ReconcileVerdictH\x00\x12,\n\x04sums\x18\x03 \x01(\x0b\x32\x1c.gossipnode.v1.ReconcileSumsH\x00\x12,\n\x04tags\x18\x04 \x01(\x0b\x32\x1c.gossipnode.v1.ReconcileTagsH\x00\x12\x36\n\tunmatched\x18\x05 \x01(\x0b\x32!.gossipnode.v1.ReconcileUnmatchedH\x00\x12.\n\x05wants\x18\x06 \x01(\x0b\x32\x1d.gossipnode.v1.ReconcileWantsH\x00\x12\x35\n\twants_all\x18\x07 \x01(\x0b\x32 .gossipnode.v1.ReconcileWantsAllH\x00\x12\x32\n\x07records\x18\x08 \x01(\x0b\x32\x1f.gossipnode.v1.ReconcileRecordsH\x00\x12\x12\n\x08\x61nswered\x18\t \x01(\rH\x00\x12\x11\n\x07\x63losing\x18\n \x01(\x04H\x00\x42\x06\n\x04what\"\x81\x01\n\x10ReconcileOpening\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x11\n\tkey_check\x18\x03 \x01(\x0c\x12\x0c\n\x04root\x18\x04 \x01(\x04\x12\r\n\x05\x63ount\x18\x05 \x01(\x04\x12\x0c\n\x04sums\x18\x06 \x01(\x0c\x12\x11\n\ttree_root\x18\x07 \x01(\t\"\x84\x02\n\x10ReconcileVerdict\x12:\n\x08standing\x18\x01 \x01(\x0e\x32(.gossipnode.v1.ReconcileVerdict.Standing\x12\x0c\n\x04root\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\x04\"\x96\x01\n\x08Standing\x12\x18\n\x14STANDING_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTANDING_EQUAL\x10\x01\x12\x14\n\x10STANDING_DIFFERS\x10\x02\x12\x15\n\x11STANDING_NO_SHARD\x10\x03\x12\x16\n\x12STANDING_OTHER_KEY\x10\x04\x12\x17\n\x13STANDING_OTHER_TREE\x10\x05\"L\n\rReconcileSums\x12\r\n\x05level\x18\x01 \x01(\r\x12\x10\n\x08prefixes\x18\x02 \x03(\x04\x12\x0c\n\x04\x64own\x18\x03 \x01(\r\x12\x0c\n\x04sums\x18\x04 \x01(\x0c\"N\n\rReconcileTags\x12\r\n\x05level\x18\x01 \x01(\r\x12\x10\n\x08prefixes\x18\x02 \x03(\x04\x12\x0e\n\x06\x63ounts\x18\x03 \x03(\r\x12\x0c\n\x04tags\x18\x04 \x01(\x0c\"|\n\x12ReconcileUnmatched\x12\x11\n\tpositions\x18\x01 \x03(\r\x12\x15\n\rentity_hashes\x18\x02 \x01(\x0c\x12\x15\n\rmod_revisions\x18\x03 \x03(\x04\x12\x14\n\x0c\x64\x65lete_times\x18\x04 \x03(\x04\x12\x0f\n\x07\x64igests\x18\x05 \x01(\x0c\"\'\n\x0eReconcileWants\x12\x15\n\rentity_hashes\x18\x01 \x01(\x0c\"4\n\x11ReconcileWantsAll\x12\r\n\x05level\x18\x01 \x01(\r\x12\x10\n\x08prefixes\x18\x02 \x03(\x04\"@\n\x10ReconcileRecords\x12,\n\x07records\x18\x01 \x03(\x0b\x32\x1b.gossipnode.v1.StoredRecord2e\n\x10ReconcileService\x12Q\n\tReconcile\x12\x1f.gossipnode.v1.ReconcileMessage\x1a\x1f.gossipnode.v1.ReconcileMessage(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x1dgossipnode/v1/reconcile.proto\x12\rgossipnode.v1\x1a\x1bgossipnode/v1/replica.proto\"\xf9\x03\n\x10ReconcileMessage\x12\x32\n\x07opening\x18\x01 \x01(\x0b\x32\x1f.gossipnode.v1.ReconcileOpeningH\x00\x12\x32\n\x07verdict\x18\x02 \x01(\x0b\x32\x1f.gossipnode.v1.ReconcileVerdictH\x00\x12,\n\x04sums\x18\x03 \x01(\x0b\x32\x1c.gossipnode.v1.ReconcileSumsH\x00\x12,\n\x04tags\x18\x04 \x01(\x0b\x32\x1c.gossipnode.v1.ReconcileTagsH\x00\x12\x36\n\tunmatched\x18\x05 \x01(\x0b\x32!.gossipnode.v1.ReconcileUnmatchedH\x00\x12.\n\x05wants\x18\x06 \x01(\x0b\x32\x1d.gossipnode.v1.ReconcileWantsH\x00\x12\x35\n\twants_all\x18\x07 \x01(\x0b\x32 .gossipnode.v1.ReconcileWantsAllH\x00\x12\x32\n\x07records\x18\x08 \x01(\x0b\x32\x1f.gossipnode.v1.ReconcileRecordsH\x00\x12\x12\n\x08\x61nswered\x18\t \x01(\rH\x00\x12\x32\n\x07\x63losing\x18\n \x01(\x0b\x32\x1f.gossipnode.v1.ReconcileClosingH\x00\x42\x06\n\x04what\"1\n\x10ReconcileClosing\x12\x0c\n\x04root\x18\x01 \x01(\x04\x12\x0f\n\x07settled\x18\x02 \x01(\x08\"\x81\x01\n\x10ReconcileOpening\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05shard\x18\x02 \x01(\r\x12\x11\n\tkey_check\x18\x03 \x01(\x0c\x12\x0c\n\x04root\x18\x04 \x01(\x04\x12\r\n\x05\x63ount\x18\x05 \x01(\x04\x12\x0c\n\x04sums\x18\x06 \x01(\x0c\x12\x11\n\ttree_root\x18\x07 \x01(\t\"\x84\x02\n\x10ReconcileVerdict\x12:\n\x08standing\x18\x01 \x01(\x0e\x32(.gossipnode.v1.ReconcileVerdict.Standing\x12\x0c\n\x04root\x18\x02 \x01(\x04\x12\r\n\x05\x63ount\x18\x03 \x01(\x04\"\x96\x01\n\x08Standing\x12\x18\n\x14STANDING_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTANDING_EQUAL\x10\x01\x12\x14\n\x10STANDING_DIFFERS\x10\x02\x12\x15\n\x11STANDING_NO_SHARD\x10\x03\x12\x16\n\x12STANDING_OTHER_KEY\x10\x04\x12\x17\n\x13STANDING_OTHER_TREE\x10\x05\"L\n\rReconcileSums\x12\r\n\x05level\x18\x01 \x01(\r\x12\x10\n\x08prefixes\x18\x02 \x03(\x04\x12\x0c\n\x04\x64own\x18\x03 \x01(\r\x12\x0c\n\x04sums\x18\x04 \x01(\x0c\"N\n\rReconcileTags\x12\r\n\x05level\x18\x01 \x01(\r\x12\x10\n\x08prefixes\x18\x02 \x03(\x04\x12\x0e\n\x06\x63ounts\x18\x03 \x03(\r\x12\x0c\n\x04tags\x18\x04 \x01(\x0c\"|\n\x12ReconcileUnmatched\x12\x11\n\tpositions\x18\x01 \x03(\r\x12\x15\n\rentity_hashes\x18\x02 \x01(\x0c\x12\x15\n\rmod_revisions\x18\x03 \x03(\x04\x12\x14\n\x0c\x64\x65lete_times\x18\x04 \x03(\x04\x12\x0f\n\x07\x64igests\x18\x05 \x01(\x0c\"\'\n\x0eReconcileWants\x12\x15\n\rentity_hashes\x18\x01 \x01(\x0c\"4\n\x11ReconcileWantsAll\x12\r\n\x05level\x18\x01 \x01(\r\x12\x10\n\x08prefixes\x18\x02 \x03(\x04\"@\n\x10ReconcileRecords\x12,\n\x07records\x18\x01 \x03(\x0b\x32\x1b.gossipnode.v1.StoredRecord2e\n\x10ReconcileService\x12Q\n\tReconcile\x12\x1f.gossipnode.v1.ReconcileMessage\x1a\x1f.gossipnode.v1.ReconcileMessage(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,25 +34,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gossipnode.wire.generated.p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RECONCILEMESSAGE']._serialized_start=78
-  _globals['_RECONCILEMESSAGE']._serialized_end=550
-  _globals['_RECONCILEOPENING']._serialized_start=553
-  _globals['_RECONCILEOPENING']._serialized_end=682
-  _globals['_RECONCILEVERDICT']._serialized_start=685
-  _globals['_RECONCILEVERDICT']._serialized_end=945
-  _globals['_RECONCILEVERDICT_STANDING']._serialized_start=795
-  _globals['_RECONCILEVERDICT_STANDING']._serialized_end=945
-  _globals['_RECONCILESUMS']._serialized_start=947
-  _globals['_RECONCILESUMS']._serialized_end=1023
-  _globals['_RECONCILETAGS']._serialized_start=1025
-  _globals['_RECONCILETAGS']._serialized_end=1103
-  _globals['_RECONCILEUNMATCHED']._serialized_start=1105
-  _globals['_RECONCILEUNMATCHED']._serialized_end=1229
-  _globals['_RECONCILEWANTS']._serialized_start=1231
-  _globals['_RECONCILEWANTS']._serialized_end=1270
-  _globals['_RECONCILEWANTSALL']._serialized_start=1272
-  _globals['_RECONCILEWANTSALL']._serialized_end=1324
-  _globals['_RECONCILERECORDS']._serialized_start=1326
-  _globals['_RECONCILERECORDS']._serialized_end=1390
-  _globals['_RECONCILESERVICE']._serialized_start=1392
-  _globals['_RECONCILESERVICE']._serialized_end=1493
+  _globals['_RECONCILEMESSAGE']._serialized_end=583
+  _globals['_RECONCILECLOSING']._serialized_start=585
+  _globals['_RECONCILECLOSING']._serialized_end=634
+  _globals['_RECONCILEOPENING']._serialized_start=637
+  _globals['_RECONCILEOPENING']._serialized_end=766
+  _globals['_RECONCILEVERDICT']._serialized_start=769
+  _globals['_RECONCILEVERDICT']._serialized_end=1029
+  _globals['_RECONCILEVERDICT_STANDING']._serialized_start=879
+  _globals['_RECONCILEVERDICT_STANDING']._serialized_end=1029
+  _globals['_RECONCILESUMS']._serialized_start=1031
+  _globals['_RECONCILESUMS']._serialized_end=1107
+  _globals['_RECONCILETAGS']._serialized_start=1109
+  _globals['_RECONCILETAGS']._serialized_end=1187
+  _globals['_RECONCILEUNMATCHED']._serialized_start=1189
+  _globals['_RECONCILEUNMATCHED']._serialized_end=1313
+  _globals['_RECONCILEWANTS']._serialized_start=1315
+  _globals['_RECONCILEWANTS']._serialized_end=1354
+  _globals['_RECONCILEWANTSALL']._serialized_start=1356
+  _globals['_RECONCILEWANTSALL']._serialized_end=1408
+  _globals['_RECONCILERECORDS']._serialized_start=1410
+  _globals['_RECONCILERECORDS']._serialized_end=1474
+  _globals['_RECONCILESERVICE']._serialized_start=1476
+  _globals['_RECONCILESERVICE']._serialized_end=1577
 # @@protoc_insertion_point(module_scope)

@@ -30,8 +30,16 @@ class ReconcileMessage(_message.Message):
     wants_all: ReconcileWantsAll
     records: ReconcileRecords
     answered: int
-    closing: int
-    def __init__(self, opening: _Optional[_Union[ReconcileOpening, _Mapping]] = ..., verdict: _Optional[_Union[ReconcileVerdict, _Mapping]] = ..., sums: _Optional[_Union[ReconcileSums, _Mapping]] = ..., tags: _Optional[_Union[ReconcileTags, _Mapping]] = ..., unmatched: _Optional[_Union[ReconcileUnmatched, _Mapping]] = ..., wants: _Optional[_Union[ReconcileWants, _Mapping]] = ..., wants_all: _Optional[_Union[ReconcileWantsAll, _Mapping]] = ..., records: _Optional[_Union[ReconcileRecords, _Mapping]] = ..., answered: _Optional[int] = ..., closing: _Optional[int] = ...) -> None: ...
+    closing: ReconcileClosing
+    def __init__(self, opening: _Optional[_Union[ReconcileOpening, _Mapping]] = ..., verdict: _Optional[_Union[ReconcileVerdict, _Mapping]] = ..., sums: _Optional[_Union[ReconcileSums, _Mapping]] = ..., tags: _Optional[_Union[ReconcileTags, _Mapping]] = ..., unmatched: _Optional[_Union[ReconcileUnmatched, _Mapping]] = ..., wants: _Optional[_Union[ReconcileWants, _Mapping]] = ..., wants_all: _Optional[_Union[ReconcileWantsAll, _Mapping]] = ..., records: _Optional[_Union[ReconcileRecords, _Mapping]] = ..., answered: _Optional[int] = ..., closing: _Optional[_Union[ReconcileClosing, _Mapping]] = ...) -> None: ...
+
+class ReconcileClosing(_message.Message):
+    __slots__ = ("root", "settled")
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    SETTLED_FIELD_NUMBER: _ClassVar[int]
+    root: int
+    settled: bool
+    def __init__(self, root: _Optional[int] = ..., settled: _Optional[bool] = ...) -> None: ...
 
 class ReconcileOpening(_message.Message):
     __slots__ = ("group", "shard", "key_check", "root", "count", "sums", "tree_root")
