@@ -17,7 +17,7 @@ from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.query.index_key import IndexKind, IndexRow
 from gossipnode.core.query.request_lineage import LineagePage
 from gossipnode.core.session.tree import Leaf, Tree
-from gossipnode.store.follower import NumberedVersion, StoreFollower
+from gossipnode.store.follower import NumberedVersion, StoreChanges
 
 LeafDigest: TypeAlias = Callable[[bytes, int], bytes]
 """(payload, delete_time) -> the 64 raw bytes of the leaf's digest. Handed in: a store knows no encoding."""
@@ -177,6 +177,7 @@ class Store(Protocol):
         stamp: int = 0,
         doubt_equal: bool = False,
         lineages: Sequence[bytes] = (),
+        arrivals: Sequence[bytes] = (),
     ) -> list[WriteResult]:
         """Store each record that is newer than what is held. Returns once the commit is durable.
 
@@ -188,7 +189,8 @@ class Store(Protocol):
         record only where digests differ, so one that turns out equal shows that a kept digest is wrong.
 
         `lineages` has one entry a record: what is kept beside it in the same transaction, if the record is
-        held afterwards. An empty one leaves what is there. A store knows nothing of what they say.
+        held afterwards. An empty one leaves what is there. `arrivals` has one entry a record, too: it says
+        how the record came, and is kept if the record is stored. A store knows nothing of what either says.
 
         Once the write has been handed to the store, a cancellation takes effect only after the commit,
         because the records may be stored already.
@@ -235,10 +237,6 @@ class Store(Protocol):
 
         A number may have been given to another record since it was read.
         """
-        ...
-
-    def follow(self, follower: StoreFollower) -> None:
-        """Tell `follower` of every change from now on. A store has one at most."""
         ...
 
     async def tree(self, shard: ShardId) -> Tree:
@@ -300,6 +298,11 @@ class Store(Protocol):
 
         It never falls, over restarts either, unless the files are those of an earlier time.
         """
+        ...
+
+    @property
+    def changes(self) -> StoreChanges:
+        """What becomes of the records."""
         ...
 
     @property

@@ -17,7 +17,7 @@ from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.index_key import IndexKind
 from gossipnode.core.session.tree import Leaf, Tree
-from gossipnode.store.follower import NumberedVersion, StoreFollower
+from gossipnode.store.follower import NumberedVersion
 from gossipnode.store.interface import (
     DamagedRecords,
     DiskState,
@@ -32,6 +32,7 @@ from gossipnode.store.interface import (
     StoreFullError,
     no_index_rows,
 )
+from gossipnode.store.memory_changes import MemoryChanges
 from gossipnode.store.memory_image import MemoryImage
 from gossipnode.store.memory_index import page_of
 from gossipnode.store.memory_indexes import MemoryIndexes
@@ -59,7 +60,7 @@ class MemoryStore:
         self._leaf_digest = leaf_digest
         self.commit_seconds = commit_seconds
         self._image = image or MemoryImage()
-        self._follower: StoreFollower | None = None
+        self.changes = MemoryChanges(self._image, self._begin)
         self.lineages = MemoryLineages(self._image, self._begin, self._commit)
         self._indexes = MemoryIndexes(self._image, self._begin, self._commit, index_rows)
         self._full = False
@@ -127,19 +128,23 @@ class MemoryStore:
         stamp: int = 0,
         doubt_equal: bool = False,
         lineages: Sequence[bytes] = (),
+        arrivals: Sequence[bytes] = (),
     ) -> list[WriteResult]:
         """See `Store.write`."""
         self._check_open()
         await trio.lowlevel.checkpoint_if_cancelled()
-        pairs = zip(shard_records, lineages or repeat(b""), strict=False)
-        prepared = [prepare_record(*shard_record, lineage) for shard_record, lineage in pairs]
+        beside = zip(shard_records, lineages or repeat(b""), arrivals or repeat(b""), strict=False)
+        prepared = [prepare_record(*shard_record, *kept) for shard_record, *kept in beside]
         await self._commit(growing=bool(shard_records))
         self._image.raise_stamp(stamp)
         results = [self._put(each, doubt_equal) for each in prepared]
         for each, result in zip(prepared, results, strict=True):
             if each.lineage and result.outcome.taken:
                 self._image.put_lineage(each.shard, each.record.entity, each.lineage)
-        self._image.count_commit(any(result.outcome is WriteOutcome.STORED for result in results))
+        outcomes = zip(prepared, results, strict=True)
+        stored = [each for each, result in outcomes if result.outcome is WriteOutcome.STORED]
+        self._image.count_commit(bool(stored))
+        self.changes.stored([(each.shard, each.record.entity) for each in stored])
         return results
 
     async def read(
@@ -192,11 +197,6 @@ class MemoryStore:
         held = await self._sound(shard, lambda held: held.with_numbers(numbers))
         return [held.by_number(number) for number in numbers]
 
-    def follow(self, follower: StoreFollower) -> None:
-        """See `Store.follow`."""
-        assert self._follower is None
-        self._follower = follower
-
     async def tree(self, shard: ShardId) -> Tree:
         """See `Store.tree`."""
         held = await self._sound(shard, lambda held: unhashed_of(held, held.order))
@@ -247,7 +247,7 @@ class MemoryStore:
         if shard in self._image.shards:
             await self._commit(growing=False)
             self._image.drop(shard)
-            self._removed(shard)
+            self.changes.removed(shard)
 
     async def note(self, key: str) -> bytes | None:
         """See `Store.note`."""
@@ -359,18 +359,12 @@ class MemoryStore:
         aside = held.aside.get(record.entity)
         if aside is not None and record.version < aside.version:
             return WriteResult(WriteOutcome.OLDER, aside.version)
-        self._store(shard, record, aside.version if aside else version)
-        if self._follower is not None:
-            self._follower.stored([(shard, self._image.held(shard).numbered(record.entity))])
+        self._store(prepared, aside.version if aside else version)
         return WriteResult(WriteOutcome.STORED, record.version)
 
-    def _store(self, shard: ShardId, record: Record, _before: Version | None) -> None:
+    def _store(self, prepared: PreparedRecord, _before: Version | None) -> None:
         """Hold a record in the place of the version that was there before."""
-        self._image.put(shard, record)
-
-    def _removed(self, shard: ShardId) -> None:
-        if self._follower is not None:
-            self._follower.removed(shard)
+        self._image.put(prepared.shard, prepared.record, prepared.arrival)
 
     # Reads
 
@@ -391,7 +385,7 @@ class MemoryStore:
             # A write may have replaced it meanwhile.
             if met[0] in self._image.held(shard).rotten:
                 self._image.set_aside(shard, met[0])
-                self._removed(shard)
+                self.changes.removed(shard)
             held = self._image.held(shard)
         return held
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.store.memory_index import WantedIndex
-from gossipnode.store.memory_shard import HeldShard, Kept, by_slot, set_or_remove
+from gossipnode.store.memory_shard import HeldShard, Kept, KeptChange, by_slot, set_or_remove
 
 UNDO_COMMITS_MAX = 64
 """Commits that an image which remembers them can take back."""
@@ -89,10 +89,12 @@ class MemoryImage:
         self._remember(partial(setattr, self, "commits", self.commits))
         self.commits += numbered
 
-    def put(self, shard: ShardId, record: Record) -> None:
-        """Hold a record, in the place of any other version of it."""
-        lineage = self.held(shard).lineages.get(record.entity)
-        self._keep(shard, record.entity, Kept(record, None, lineage, None))
+    def put(self, shard: ShardId, record: Record, arrival: bytes) -> None:
+        """Hold a record, in the place of any other version of it. It belongs to the next numbered commit."""
+        held = self.held(shard)
+        change = KeptChange(self.commits + 1, arrival, held.records.get(record.entity))
+        lineage = held.lineages.get(record.entity)
+        self._keep(shard, record.entity, Kept(record, None, lineage, None, change))
 
     def put_lineage(self, shard: ShardId, entity: Entity, lineage: bytes) -> None:
         """Keep this beside a record that is held."""
@@ -102,7 +104,7 @@ class MemoryImage:
 
     def set_aside(self, shard: ShardId, entity: Entity) -> None:
         """Hold a damaged record no more, and remember its version."""
-        self._keep(shard, entity, Kept(None, self.shards[shard].records[entity], None, None))
+        self._keep(shard, entity, Kept(None, self.shards[shard].records[entity], None, None, None))
 
     def drop(self, shard: ShardId) -> None:
         """Hold nothing of a shard any more."""

@@ -23,6 +23,14 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 
+class KeptChange(NamedTuple):
+    """Which commit stored a record, how it came, and what it took the place of."""
+
+    sequence: int
+    arrival: bytes
+    replaced: Record | None
+
+
 class Kept(NamedTuple):
     """All that is kept of an entity."""
 
@@ -33,6 +41,8 @@ class Kept(NamedTuple):
     """What is kept beside `record`."""
     rotten: bytes | None
     """What has become of the payload of `record` on the disk, if that is not what was written."""
+    change: KeptChange | None
+    """How `record` came; None if that is not known."""
 
 
 class HeldShard:
@@ -46,6 +56,7 @@ class HeldShard:
         "_slot_shas",
         "_tree",
         "aside",
+        "changes",
         "indexes",
         "lineages",
         "order",
@@ -69,6 +80,8 @@ class HeldShard:
         """The payloads that are not what was written, as they are on the disk. Nobody has met them yet."""
         self.lineages: dict[Entity, bytes] = {}
         """What is kept beside records."""
+        self.changes: dict[Entity, KeptChange] = {}
+        """How records came."""
         self.indexes: dict[str, WantedIndex] = {}
         self._leaves: dict[Entity, Leaf] = {}
         self._numbers: dict[Entity, int] = {}
@@ -87,6 +100,7 @@ class HeldShard:
         other.aside = dict(self.aside)
         other.rotten = dict(self.rotten)
         other.lineages = dict(self.lineages)
+        other.changes = dict(self.changes)
         other.indexes = {tag: index.copy() for tag, index in self.indexes.items()}
         other._leaves = dict(self._leaves)
         other._numbers = dict(self._numbers)
@@ -110,6 +124,7 @@ class HeldShard:
             self.aside.get(entity),
             self.lineages.get(entity),
             self.rotten.get(entity),
+            self.changes.get(entity),
         )
 
     def keep(self, entity: Entity, kept: Kept) -> None:
@@ -133,6 +148,7 @@ class HeldShard:
         set_or_remove(self.aside, entity, kept.aside)
         set_or_remove(self.lineages, entity, kept.lineage)
         set_or_remove(self.rotten, entity, kept.rotten)
+        set_or_remove(self.changes, entity, kept.change)
         for index in self.indexes.values():
             index.forget(entity)
 

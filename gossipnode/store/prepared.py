@@ -25,9 +25,13 @@ class PreparedRecord(NamedTuple):
     """Whether a store can hold anything under this shard and entity. If not, there is no slot either."""
     lineage: bytes = b""
     """What is kept beside the record, see `Store.write`."""
+    arrival: bytes = b""
+    """How the record came, see `Store.write`."""
 
 
-def prepare_record(shard: ShardId, record: Record, lineage: bytes = b"") -> PreparedRecord:
+def prepare_record(
+    shard: ShardId, record: Record, lineage: bytes = b"", arrival: bytes = b""
+) -> PreparedRecord:
     """Judge a record and work out where it belongs."""
     problem = ""
     try:
@@ -37,7 +41,7 @@ def prepare_record(shard: ShardId, record: Record, lineage: bytes = b"") -> Prep
         problem = str(error)
         if not _can_be_held(shard, record):
             return PreparedRecord(shard, record, 0, problem, can_be_held=False)
-    return PreparedRecord(shard, record, slot_of(record.entity), problem, lineage=lineage)
+    return PreparedRecord(shard, record, slot_of(record.entity), problem, lineage=lineage, arrival=arrival)
 
 
 def check_shard(shard: ShardId) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record, ShardId
-from gossipnode.store.follower import NumberedVersion
+from gossipnode.store.follower import NumberedVersion, StoredChange
 from tests.store.support import OTHER_SHARD, SHARD, Handle, make_record
 
 
@@ -17,9 +17,11 @@ class Followed:
         self.versions: dict[tuple[ShardId, Entity], NumberedVersion] = {}
         self.gone: list[ShardId | None] = []
 
-    def stored(self, versions: Sequence[tuple[ShardId, NumberedVersion]]) -> None:
-        for shard, version in versions:
-            self.versions[shard, version.entity] = version
+    def stored(self, changes: Sequence[StoredChange]) -> None:
+        for change in changes:
+            entity = change.record.entity
+            numbered = NumberedVersion(entity, change.record.version, change.number)
+            self.versions[change.shard, entity] = numbered
 
     def removed(self, shard: ShardId | None) -> None:
         self.gone.append(shard)
@@ -75,7 +77,7 @@ async def test_a_record_keeps_its_number(handle: Handle) -> None:
 
 async def test_a_follower_hears_of_all_that_is_stored(handle: Handle) -> None:
     followed = Followed()
-    handle.store.follow(followed)
+    handle.store.changes.follow(followed)
     await write(handle, make_record("1", revision=2), make_record("2"))
     await write(handle, make_record("1", revision=1), make_record("2", revision=5))
     await write(handle, make_record("3"), shard=OTHER_SHARD)
@@ -88,7 +90,7 @@ async def test_a_follower_hears_of_all_that_is_stored(handle: Handle) -> None:
 async def test_a_follower_hears_of_shards_that_are_dropped(handle: Handle) -> None:
     await write(handle, make_record("1"))
     followed = Followed()
-    handle.store.follow(followed)
+    handle.store.changes.follow(followed)
     await handle.store.drop(OTHER_SHARD)
     await handle.store.drop(SHARD)
     assert followed.gone == [SHARD]

@@ -23,7 +23,7 @@ from tests.store.support import SHARD, make_record
 def test_a_good_record_has_its_slot() -> None:
     record = make_record()
     prepared = prepare_record(SHARD, record)
-    assert prepared == (SHARD, record, slot_of(record.entity), "", True, b"")
+    assert prepared == (SHARD, record, slot_of(record.entity), "", True, b"", b"")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import Entity, ShardId
 from gossipnode.core.session.reconcile.item_index import ItemHash, ItemIndex
 from gossipnode.node.local.shard_map import ShardMap
-from gossipnode.store.follower import NumberedVersion
+from gossipnode.store.follower import StoredChange
 from gossipnode.store.interface import Store, StoreError
 
 INDEX_PAGE_VERSIONS = 256
@@ -37,7 +37,7 @@ class ItemIndexes:
         self._due: dict[ShardId, None] = {}
         """Shards whose index is still to be made, while `keep` runs."""
         self._written_anew = ChangeEvent()
-        store.follow(self)
+        store.changes.follow(self)
 
     @property
     def have_key(self) -> bool:
@@ -85,14 +85,14 @@ class ItemIndexes:
         finally:
             self._keeping = False
 
-    def stored(self, versions: Sequence[tuple[ShardId, NumberedVersion]]) -> None:
+    def stored(self, changes: Sequence[StoredChange]) -> None:
         """See `StoreFollower.stored`."""
-        for shard, version in versions:
-            index = self._indexes.get(shard)
+        for change in changes:
+            index = self._indexes.get(change.shard)
             if index is not None:
-                index.hold(*version)
+                index.hold(change.record.entity, change.record.version, change.number)
             elif self._keeping:
-                self._due[shard] = None
+                self._due[change.shard] = None
                 self._written_anew.notify()
 
     def removed(self, shard: ShardId | None) -> None:

@@ -15,6 +15,7 @@ from gossipnode.core.model.version import Version
 from gossipnode.store.interface import IndexRows, LeafDigest, StoreClosedError, StoreError
 from gossipnode.store.memory import MemoryStore
 from gossipnode.store.memory_image import MemoryImage
+from gossipnode.store.prepared import PreparedRecord
 
 OnStored: TypeAlias = Callable[[ShardId, Version | None, Record], None]
 """Told of each version that a store takes: its shard, the version that it replaces or None, and itself.
@@ -133,10 +134,10 @@ class DiskStore(MemoryStore):
             self._fail(StoreError(error), f"the store has failed: {error}")
             raise StoreClosedError(self._closed)
 
-    def _store(self, shard: ShardId, record: Record, before: Version | None) -> None:
-        super()._store(shard, record, before)
+    def _store(self, prepared: PreparedRecord, before: Version | None) -> None:
+        super()._store(prepared, before)
         if self._on_stored is not None:
-            self._on_stored(shard, before, record)
+            self._on_stored(prepared.shard, before, prepared.record)
 
 
 def nothing() -> None:

@@ -10,18 +10,20 @@ import contextlib
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import TypeAlias
 
-from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.property import ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
-from gossipnode.store.follower import NumberedVersion
+from gossipnode.store.follower import Replaced, StoredChange
 from gossipnode.store.interface import IndexRows
 from gossipnode.store.prepared import PreparedRecord
 from gossipnode.store.sqlite.disk.file import WAL_CHECKPOINT_PAGES, WAL_KEPT_BYTES
 from gossipnode.store.sqlite.jobs import ChangeJob, DigestJob, Job, LogJob, StepJob, WriteJob
 from gossipnode.store.sqlite.tables.index_table import Change, follow_changes, indexes_of
 from gossipnode.store.sqlite.tables.lineage_rows import put_lineages
+from gossipnode.store.sqlite.tables.record_rows import RecordRows, count_slots, payloads_of
 from gossipnode.store.sqlite.tables.rows import (
     HeldLeaf,
     LeafPlace,
@@ -32,10 +34,10 @@ from gossipnode.store.sqlite.tables.rows import (
     meta_number,
 )
 from gossipnode.store.sqlite.tables.set_aside import aside_versions, forget_aside
-from gossipnode.store.sqlite.tables.statements import RowsSql, SqlValue, execute_rows
+from gossipnode.store.sqlite.tables.statements import RowsSql, execute_rows
 
-Stored: TypeAlias = list[tuple[ShardId, NumberedVersion]]
-"""What a commit has stored, in no order: each entity once."""
+Stored: TypeAlias = list[StoredChange]
+"""What a commit has stored, in the order of keys: each entity once."""
 
 SHORT_LOG_BYTES = 1 << 20
 """A log that is kept short is cut to this when it is begun again."""
@@ -61,6 +63,7 @@ class Committer:
         "_stamp",
         "_stored",
         "number",
+        "replaced_told",
     )
 
     def __init__(self, connection: sqlite3.Connection, index_rows: IndexRows) -> None:
@@ -74,6 +77,8 @@ class Committer:
         self._stamp = meta_number(connection, "last_stamp")
         self.number = meta_number(connection, "commits")
         """That of the last commit. The loop may read it at any time."""
+        self.replaced_told: frozenset[ShardId] = frozenset()
+        """See `StoreChanges.tell_replaced`. The loop sets it."""
         self._clean = bool(meta_number(connection, "clean"))
         self._stored: Stored = []
 
@@ -173,7 +178,7 @@ class Committer:
         places = {place for rows in placed for place, _ in rows if place is not None}
         held = held_leaves(self._connection, list(places))
         aside = aside_versions(self._connection, places - held.keys())
-        changed: dict[LeafPlace, Record] = {}
+        changed: dict[LeafPlace, PreparedRecord] = {}
         lineages: dict[LeafPlace, bytes] = {}
         for job, rows in zip(jobs, placed, strict=True):
             job.results = [_decide(place, prepared, held, aside, changed) for place, prepared in rows]
@@ -182,12 +187,7 @@ class Committer:
                 if prepared.lineage and place is not None and result.outcome.taken:
                     lineages[place] = prepared.lineage
         if changed:
-            rids = self._store(held, changed, lineages)
-            shards = {sid: shard for shard, sid in sids.items()}
-            stored.extend(
-                (shards[place.sid], NumberedVersion(record.entity, record.version, rids[place]))
-                for place, record in changed.items()
-            )
+            stored.extend(self._store(held, changed, lineages))
             forget_aside(self._connection, aside.keys() & changed.keys())
         put_lineages(
             self._connection,
@@ -201,7 +201,7 @@ class Committer:
         jobs: Sequence[WriteJob],
         placed: Sequence[Sequence[tuple[LeafPlace | None, PreparedRecord]]],
         held: dict[LeafPlace, HeldLeaf],
-        changed: dict[LeafPlace, Record],
+        changed: dict[LeafPlace, PreparedRecord],
     ) -> None:
         """Forget the digests of records that turned out equal, and of their slots, if a job asks for it."""
         doubted = {
@@ -218,7 +218,7 @@ class Committer:
             execute_rows(self._connection, _LEAF_SHA_SQL, [(*place, None) for place in sorted(doubted)])
             counts = Counter(place[:2] for place in doubted)
             slots = [(*slot, 0, 0, count) for slot, count in counts.items()]
-            execute_rows(self._connection, _SLOT_SQL, slots, filler=(*slots[-1][:2], 0, 0, 0))
+            count_slots(self._connection, slots)
 
     def _place(self, prepared: PreparedRecord, key: bytes, sids: dict[ShardId, int]) -> LeafPlace | None:
         """Where the record belongs, or None if there can be nothing. Numbers the shard if it is new."""
@@ -235,54 +235,48 @@ class Committer:
     def _store(
         self,
         held: dict[LeafPlace, HeldLeaf],
-        changed: dict[LeafPlace, Record],
+        changed: dict[LeafPlace, PreparedRecord],
         lineages: dict[LeafPlace, bytes],
-    ) -> dict[LeafPlace, int]:
-        """Write the rows of these records; gives the numbers of all."""
-        rids = {place: leaf.rid for place, leaf in held.items()}
-        leaves: list[Sequence[SqlValue]] = []
-        payloads: list[Sequence[SqlValue]] = []
-        new_payloads: list[Sequence[SqlValue]] = []
-        # Read in this transaction: were a number given twice, one record would take the payload of another.
-        rid = last_rid(self._connection)
-        counts: dict[tuple[int, int], list[int]] = {}
+    ) -> list[StoredChange]:
+        """Write the rows of these records; gives what followers are told."""
         self._follow_changes(held, changed)
+        told = [held[place].rid for place in self._told_replaced(held, changed)]
+        payloads = payloads_of(self._connection, told)
+        sequence = self.number + 1
+        # Read in this transaction: were a number given twice, one record would take the payload of another.
+        rows = RecordRows(last_rid(self._connection), sequence)
+        stored: list[StoredChange] = []
         # In the order of keys, rows that share a page are written one after the other.
-        for place, record in sorted(changed.items()):
+        for place, prepared in sorted(changed.items(), key=itemgetter(0)):
             before = held.get(place)
-            version = record.version
-            if before is None:
-                rid += 1
-                rids[place] = rid
-                leaves.append((*place, *version, rid))
-                new_payloads.append((rid, record.payload, lineages.get(place)))
-            else:
-                leaves.append((*place, *version, before.rid))
-                payloads.append((before.rid, record.payload, lineages.get(place)))
-            count = counts.setdefault(place[:2], [0, 0, 0])
-            count[1 if version.delete_time else 0] += 1
+            rid = rows.add(place, prepared, before, lineages.get(place))
+            replaced = None
             if before is not None:
-                count[1 if before.version.delete_time else 0] -= 1
-            count[2] += before is None or before.hashed
-        execute_rows(self._connection, _LEAF_SQL, leaves)
-        execute_rows(self._connection, _PAYLOAD_SQL, payloads)
-        execute_rows(self._connection, _NEW_PAYLOAD_SQL, new_payloads, filler=(None, None, None))
-        # The statement adds to the counters, so the row that fills it up must add nothing.
-        slots = [(*slot, *count) for slot, count in counts.items()]
-        execute_rows(self._connection, _SLOT_SQL, slots, filler=(*slots[-1][:2], 0, 0, 0))
-        return rids
+                replaced = Replaced(*before.version[:2], payloads.get(before.rid))
+            change = prepared.shard, prepared.record, rid, sequence, prepared.arrival, replaced
+            stored.append(StoredChange(*change))
+        rows.write(self._connection)
+        return stored
 
-    def _follow_changes(self, held: dict[LeafPlace, HeldLeaf], changed: dict[LeafPlace, Record]) -> None:
+    def _told_replaced(
+        self, held: dict[LeafPlace, HeldLeaf], changed: dict[LeafPlace, PreparedRecord]
+    ) -> list[LeafPlace]:
+        shards = self.replaced_told
+        return [place for place, prepared in changed.items() if prepared.shard in shards and place in held]
+
+    def _follow_changes(
+        self, held: dict[LeafPlace, HeldLeaf], changed: dict[LeafPlace, PreparedRecord]
+    ) -> None:
         indexes = {sid: self._indexes_of(sid) for sid in {place.sid for place in changed}}
         if not any(indexes.values()):
             return
         changes: list[Change] = []
-        for place, record in changed.items():
+        for place, prepared in changed.items():
             if indexes[place.sid]:
                 before = held.get(place)
                 if before is not None and before.version.delete_time:
                     before = None
-                after = None if record.deleted else record.payload
+                after = None if prepared.record.deleted else prepared.record.payload
                 changes.append(Change(place.key, indexes[place.sid], before, after))
         follow_changes(self._connection, self._index_rows, changes)
 
@@ -312,7 +306,7 @@ def _decide(
     prepared: PreparedRecord,
     held: dict[LeafPlace, HeldLeaf],
     aside: dict[LeafPlace, Version],
-    changed: dict[LeafPlace, Record],
+    changed: dict[LeafPlace, PreparedRecord],
 ) -> WriteResult:
     """Compare a record with what is held, or with an earlier record of the same transaction.
 
@@ -321,7 +315,7 @@ def _decide(
     current: Version | None = None
     if place is not None:
         if place in changed:
-            current = changed[place].version
+            current = changed[place].record.version
         elif place in held:
             current = held[place].version
     if prepared.problem or place is None:
@@ -330,7 +324,7 @@ def _decide(
     if current is None and place in aside and version < aside[place]:
         return WriteResult(WriteOutcome.OLDER, aside[place])
     if current is None or version > current:
-        changed[place] = prepared.record
+        changed[place] = prepared
         return WriteResult(WriteOutcome.STORED, version)
     return WriteResult(WriteOutcome.EQUAL if version == current else WriteOutcome.OLDER, current)
 
@@ -338,30 +332,6 @@ def _decide(
 _META_SQL = (
     "UPDATE meta SET value = CASE key WHEN 'commits' THEN ? ELSE max(value, ?) END"
     " WHERE key IN ('commits', 'last_stamp')"
-)
-_LEAF_SQL = RowsSql(
-    "INSERT INTO leaf (sid, slot, entity, mod_revision, delete_time, digest, rid) VALUES ",
-    "(?,?,?,?,?,?,?)",
-    " ON CONFLICT DO UPDATE SET mod_revision = excluded.mod_revision, delete_time = excluded.delete_time,"
-    " digest = excluded.digest, sha = NULL",
-)
-_PAYLOAD_SQL = RowsSql(
-    "INSERT INTO payload (rid, bytes, lineage) VALUES ",
-    "(?,?,?)",
-    " ON CONFLICT DO UPDATE SET bytes = excluded.bytes, lineage = coalesce(excluded.lineage, lineage)",
-)
-# A number that is in use already is an error: the row is that of another record. The rows that only fill the
-# statement up have no number.
-_NEW_PAYLOAD_SQL = RowsSql(
-    "WITH new(rid, bytes, lineage) AS (VALUES ",
-    "(?,?,?)",
-    ") INSERT INTO payload (rid, bytes, lineage) SELECT rid, bytes, lineage FROM new WHERE rid IS NOT NULL",
-)
-_SLOT_SQL = RowsSql(
-    "INSERT INTO slot (sid, slot, generation, records, tombstones, unhashed) VALUES ",
-    "(?,?,1,?,?,?)",
-    " ON CONFLICT DO UPDATE SET generation = generation + 1, records = records + excluded.records,"
-    " tombstones = tombstones + excluded.tombstones, unhashed = unhashed + excluded.unhashed, sha = NULL",
 )
 _LEAF_SHA_SQL = RowsSql(
     "WITH done(sid, slot, entity, sha) AS (VALUES ",

@@ -79,9 +79,9 @@ ChangeJob: TypeAlias = WriteJob | DigestJob | StepJob
 Job: TypeAlias = ChangeJob | LogJob
 
 
-def keyed_record(shard: ShardId, record: Record, lineage: bytes = b"") -> KeyedRecord:
+def keyed_record(shard: ShardId, record: Record, lineage: bytes = b"", arrival: bytes = b"") -> KeyedRecord:
     """Judge a record and make its key: on the loop, to leave the writer's thread less to do."""
-    prepared = prepare_record(shard, record, lineage)
+    prepared = prepare_record(shard, record, lineage, arrival)
     return prepared, entity_key(record.entity) if prepared.can_be_held else b""
 
 

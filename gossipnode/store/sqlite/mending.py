@@ -43,8 +43,7 @@ class Mending:
             except DamagedLeafError as found:
                 place = LeafPlace(*found.place)
                 if await self._writer.spare(partial(set_aside, place=place)):
-                    if self._writer.follower is not None:
-                        self._writer.follower.removed(None)
+                    self._writer.tell_removed(None)
                     self._log.error("record set aside", record=key_name(place.key), reason=str(found))
                 elif place in sound:
                     # A write may have replaced the record in between, but not twice to the same effect.

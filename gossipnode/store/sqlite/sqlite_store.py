@@ -20,7 +20,7 @@ from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.query.index_key import IndexKind
 from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, make_tree
-from gossipnode.store.follower import NumberedVersion, StoreFollower
+from gossipnode.store.follower import NumberedVersion
 from gossipnode.store.interface import (
     DamagedRecords,
     DiskState,
@@ -34,6 +34,7 @@ from gossipnode.store.interface import (
     StoreFullError,
     no_index_rows,
 )
+from gossipnode.store.sqlite.change_store import SqliteChanges
 from gossipnode.store.sqlite.digests import Digests
 from gossipnode.store.sqlite.disk.file import StoreFile, close_file, close_readers, open_file
 from gossipnode.store.sqlite.indexes import Indexes
@@ -127,6 +128,7 @@ class SqliteStore:
         "_state",
         "_upkeep",
         "_writer",
+        "changes",
         "lineages",
     )
 
@@ -139,6 +141,7 @@ class SqliteStore:
         self._mending = Mending(self._writer, self._state)
         self._keys = KeyReads(self._reads, self._mending)
         self._indexes = Indexes(self._writer, self._reads, index_rows)
+        self.changes = SqliteChanges(self._writer, self._reads, self._mending)
         self.lineages = SqliteLineages(self._writer, self._reads, self._mending, self._state)
         self._upkeep = Upkeep(file.path, self._writer, self._state)
 
@@ -180,12 +183,14 @@ class SqliteStore:
         stamp: int = 0,
         doubt_equal: bool = False,
         lineages: Sequence[bytes] = (),
+        arrivals: Sequence[bytes] = (),
     ) -> list[WriteResult]:
         """See `Store.write`."""
         self._state.check_open()
         records: list[KeyedRecord] = []
-        for (shard, record), lineage in zip(shard_records, lineages or repeat(b""), strict=False):
-            records.append(keyed_record(shard, record, lineage))
+        beside = zip(lineages or repeat(b""), arrivals or repeat(b""), strict=False)
+        for (shard, record), kept in zip(shard_records, beside, strict=False):
+            records.append(keyed_record(shard, record, *kept))
             if len(records) % STATEMENT_ROWS == 0:
                 await trio.lowlevel.checkpoint()
         job = WriteJob(records, stamp, doubt_equal)
@@ -241,11 +246,6 @@ class SqliteStore:
     async def by_number(self, shard: ShardId, numbers: Sequence[int]) -> list[Record | None]:
         """See `Store.by_number`."""
         return await self._mending.read(partial(read_by_number, self._reads, shard, numbers))
-
-    def follow(self, follower: StoreFollower) -> None:
-        """See `Store.follow`."""
-        assert self._writer.follower is None
-        self._writer.follower = follower
 
     async def tree(self, shard: ShardId) -> Tree:
         """See `Store.tree`. The digests are those of one moment, even while the shard is written to."""
@@ -312,8 +312,7 @@ class SqliteStore:
         try:
             await self._writer.free(partial(drop_step, shard=shard), DROP_STEP_RECORDS)
         finally:
-            if self._writer.follower is not None:
-                self._writer.follower.removed(shard)
+            self._writer.tell_removed(shard)
         # The shard is gone, whether they can be given back now or not.
         with contextlib.suppress(StoreFullError, StoreBusyError):
             await self._writer.free(return_pages, RETURN_STEP_PAGES)

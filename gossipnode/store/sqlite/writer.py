@@ -19,6 +19,7 @@ import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.concurrency.waker import Waker
+from gossipnode.core.model.property import ShardId
 from gossipnode.store.follower import StoreFollower
 from gossipnode.store.interface import IndexRows, StoreClosedError, StoreError, StoreFullError
 from gossipnode.store.sqlite.commit import Committer, Stored
@@ -76,7 +77,7 @@ class Writer:
         "_token",
         "commits",
         "disk_changed",
-        "follower",
+        "followers",
         "space",
     )
 
@@ -105,8 +106,8 @@ class Writer:
         self._token = trio.lowlevel.current_trio_token()
         self.commits = 0
         """Batches that were handed to the thread."""
-        self.follower: StoreFollower | None = None
-        """Who is told of every commit, see `Store.follow`."""
+        self.followers: list[StoreFollower] = []
+        """Who is told of every commit, see `StoreChanges.follow`."""
         self.disk_changed = ChangeEvent()
         self.space = DiskSpace(path, lambda: self._tell(self.disk_changed.notify))
         self._thread = threading.Thread(target=self._run, name="store writer", daemon=True)
@@ -176,6 +177,15 @@ class Writer:
                 raise
             await self.do(job)
         return job.result
+
+    def tell_replaced(self, shards: frozenset[ShardId]) -> None:
+        """See `StoreChanges.tell_replaced`. It holds from one of the next commits on."""
+        self._committer.replaced_told = shards
+
+    def tell_removed(self, shard: ShardId | None) -> None:
+        """Tell followers that records of a shard are held no more; None: of some shard."""
+        for follower in self.followers:
+            follower.removed(shard)
 
     async def empty_log(self) -> None:
         """Give the space of the log back to the disk. Writes wait meanwhile, as for any long commit."""
@@ -287,8 +297,9 @@ class Writer:
 
     def _wake(self, batch: Sequence[_Queued], stored: Stored) -> None:
         assert self._busy, "the thread may have only one batch at a time"
-        if stored and self.follower is not None:
-            self.follower.stored(stored)
+        if stored:
+            for follower in self.followers:
+                follower.stored(stored)
         for queued in batch:
             self._queued_records -= queued.records
             self._queued_bytes -= queued.bytes

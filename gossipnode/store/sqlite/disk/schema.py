@@ -59,6 +59,16 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ("ALTER TABLE payload ADD COLUMN lineage BLOB",),
     # Finds a record by its number alone. New records have larger numbers, so the index is appended to.
     ("CREATE INDEX leaf_number ON leaf (rid)",),
+    (
+        # The commit that stored the version: null for one of before this was kept. By the index it is found
+        # what has come since a commit, and nothing has to be cut off it.
+        "ALTER TABLE leaf ADD COLUMN seq INT",
+        "CREATE INDEX leaf_changed ON leaf (sid, seq) WHERE seq IS NOT NULL",
+        # How the version came, and which one it took the place of.
+        "ALTER TABLE payload ADD COLUMN arrival BLOB",
+        "ALTER TABLE payload ADD COLUMN replaced_revision INT",
+        "ALTER TABLE payload ADD COLUMN replaced_delete INT",
+    ),
 )
 """Entry i has the statements that lead from schema version i to i + 1. Entries are only added."""
 

@@ -67,8 +67,8 @@ def _write_again(connection: sqlite3.Connection, place: LeafPlace, rid: int) -> 
     payload = connection.execute("SELECT * FROM payload WHERE rid = ?", (rid,)).fetchone()
     connection.execute(f"DELETE {where}", place)
     connection.execute("DELETE FROM payload WHERE rid = ?", (rid,))
-    connection.execute("INSERT INTO payload VALUES (?, ?, ?)", payload)
-    connection.execute("INSERT INTO leaf VALUES (?, ?, ?, ?, ?, ?, ?, ?)", leaf)
+    for table, row in (("payload", payload), ("leaf", leaf)):
+        connection.execute(f"INSERT INTO {table} VALUES ({','.join('?' * len(row))})", row)
 
 
 def aside_versions(connection: sqlite3.Connection, places: Iterable[LeafPlace]) -> dict[LeafPlace, Version]:

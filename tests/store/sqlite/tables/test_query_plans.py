@@ -47,6 +47,7 @@ async def recorded(sqlite: SqliteHandle, monkeypatch: pytest.MonkeyPatch) -> Sql
 async def use_all(handle: SqliteHandle, count: int) -> None:
     """Do with `count` records all that a node does."""
     store = handle.store
+    store.changes.tell_replaced([SHARD])
     records = [tagged(f"{count}-{each}", n=each) for each in range(count)]
     await store.write(placed(*records), stamp=count)
     await store.tree(SHARD)
@@ -57,6 +58,8 @@ async def use_all(handle: SqliteHandle, count: int) -> None:
     await scan_all(store, name="name")
     await find_all(store, "n", IndexKind.WHOLE)
     await find_all(store, "n", IndexKind.WHOLE, descending=True)
+    await store.changes.since(SHARD, 0, limit=count)
+    await store.changes.of(SHARD, records[0].entity)
 
 
 async def test_no_statement_scans_the_records(recorded: SqliteHandle) -> None:
@@ -70,7 +73,9 @@ async def test_no_statement_scans_the_records(recorded: SqliteHandle) -> None:
     await store.keep_note("key", b"value")
     await store.drop_index(SHARD, "later")
     await store.drop(SHARD)
-    lengths = {sql.count("(?,?,?,?,?,?,?)") for sql in Recording.texts if sql.startswith("INSERT INTO leaf")}
+    lengths = {
+        sql.count("(?,?,?,?,?,?,?,?)") for sql in Recording.texts if sql.startswith("INSERT INTO leaf")
+    }
     assert lengths == set(LENGTHS), "a length that is in use was not explained"
     connection = recorded.sqlite._file.reader
     scans = {
