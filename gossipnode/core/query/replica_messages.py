@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from gossipnode.core.model.arrival import Arrival
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteResult
@@ -73,6 +74,8 @@ class WriteRecords:
     request_id: str = ""
     created: bool = False
     before: Lineage | None = None
+    arrival: Arrival | None = None
+    """How the records come; None where a node of an earlier version does not say."""
 
     @property
     def known(self) -> KnownRequest | None:

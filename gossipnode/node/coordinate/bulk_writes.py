@@ -15,6 +15,7 @@ import trio
 from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.concurrency.shares import Caller
 from gossipnode.core.cluster.placement import AckLevel, Placement
+from gossipnode.core.model.arrival import Arrival, Through
 from gossipnode.core.model.limits import MAX_CLOCK_SKEW_NANOSECONDS, PROPERTY_MAX_BYTES
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.tag_value import INT64_MAX
@@ -224,7 +225,9 @@ class BulkWrites:
     ) -> None:
         """Write some records of a shard; `overtaken` gets those of which a newer version is stored."""
         answers = WriteAnswers(records, names_records=True)
-        took = await self._steps.write(placement, records, level, answers, caller=caller)
+        took = await self._steps.write(
+            placement, records, level, answers, through=Through.IMPORT, caller=caller
+        )
         if took is None:
             # Its other records may not be on enough replicas, so the whole chunk is written again.
             overtaken += [record.entity for record in records]
@@ -252,7 +255,8 @@ class BulkWrites:
         return PreparedImport(len(writes), partial(self._write_here, writes), held)
 
     async def _write_here(self, writes: Sequence[tuple[ShardId, Record]]) -> None:
-        for result in await self._writer.write(writes):
+        arrivals = [Arrival(Through.IMPORT, self._shards.own_name)] * len(writes)
+        for result in await self._writer.write(writes, arrivals=arrivals):
             # A newer version that is held here wins, as it would in a session.
             _check_stored(result)
 

@@ -121,7 +121,10 @@ class Coordinator:
             draft = incoming.over(existing.payload) if merge and existing is not None else incoming
             record = self._steps.stamped(draft, existing, stamp, created=created)
             own.wrote(record, created=created)
-            took = await self._write(placement, record, level, request_id, caller, lineage, created=created)
+            upon = 0 if existing is None else existing.version.stamp
+            took = await self._write(
+                placement, record, level, request_id, caller, lineage, created=created, built_upon=upon
+            )
             if took is None:
                 # A replica that took this try remembers the request, but the version that overtook it lacks
                 # what the request asked for; so the next try must not count as done.
@@ -165,7 +168,10 @@ class Coordinator:
                 return None if took is None else Deleted(deleted, took, placement.replicas)
             tombstone = self._steps.tombstone(existing, stamp)
             own.wrote(tombstone)
-            took = await self._write(placement, tombstone, level, request_id, OWN_WORK, lineage)
+            upon = existing.version.stamp
+            took = await self._write(
+                placement, tombstone, level, request_id, OWN_WORK, lineage, built_upon=upon
+            )
             if took is None:
                 asked_before = ""
                 return None
@@ -231,6 +237,7 @@ class Coordinator:
         before: Lineage,
         *,
         created: bool = False,
+        built_upon: int | None = None,
     ) -> int | None:
         return await self._steps.write(
             placement,
@@ -240,5 +247,6 @@ class Coordinator:
             request_id=request_id,
             created=created,
             before=before,
+            built_upon=built_upon,
             caller=caller,
         )

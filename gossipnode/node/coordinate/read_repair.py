@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import structlog
 import trio
 
+from gossipnode.core.model.arrival import Arrival, Through
 from gossipnode.core.query.newest import Stale
 from gossipnode.core.query.replica_messages import RecordsWritten, WriteRecords
 from gossipnode.node.local.shard_map import ShardMap
@@ -83,7 +84,8 @@ class ReadRepair:
         placement = self._shards.view.placement(stale.shard)
         if placement is None:
             return False
-        request = WriteRecords(stale.shard, placement.fence, (stale.record,))
+        arrival = Arrival(Through.READ_REPAIR, self._shards.own_name)
+        request = WriteRecords(stale.shard, placement.fence, (stale.record,), arrival=arrival)
         if stale.replica == self._shards.own_name:
             (reply,) = await self._own.write([request])
             return isinstance(reply, RecordsWritten)

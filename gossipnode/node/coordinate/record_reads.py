@@ -15,6 +15,7 @@ import trio
 
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.cluster.tally import in_every_quorum
+from gossipnode.core.model.arrival import Arrival, Through
 from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.query.newest import NewestRecords
@@ -153,7 +154,8 @@ class RecordReads:
     async def _write_back(self, placement: Placement, records: Sequence[Record]) -> None:
         """Wait until a quorum has what is to be shown. A replica with a newer version will show that one."""
         answers = WriteAnswers(records, newer_counts=True)
-        request = WriteRecords(placement.shard, placement.fence, tuple(records))
+        arrival = Arrival(Through.READ_REPAIR, self._own_name)
+        request = WriteRecords(placement.shard, placement.fence, tuple(records), arrival=arrival)
         await self._replicas.ask(
             placement, AckLevel.QUORUM, request, answers.take, verb="have the newest version"
         )

@@ -13,6 +13,7 @@ import trio
 
 from gossipnode.concurrency.shares import Caller
 from gossipnode.core.cluster.placement import AckLevel, Placement
+from gossipnode.core.model.arrival import Arrival, Through
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.query.replica_messages import (
     WriteRecords,
@@ -140,6 +141,8 @@ class RecordSteps:
         request_id: str = "",
         created: bool = False,
         before: Lineage | None = None,
+        built_upon: int | None = None,
+        through: Through = Through.CLIENT,
         caller: Caller = OWN_WORK,
     ) -> int | None:
         """Write records of a shard; gives how many replicas have them, None if one was overtaken.
@@ -152,9 +155,13 @@ class RecordSteps:
             request_id: that of the client's request, which writes one record.
             created: what the client is told when the same request comes again.
             before: the requests that the version includes which this one is built upon, if it is known.
+            built_upon: the stamp of that version, 0 if there was none; None if it is not known.
+            through: what the records come through.
             caller: whose write it is. If it is large it waits for its turn, as long as its caller does.
         """
-        request = WriteRecords(placement.shard, placement.fence, tuple(records), request_id, created, before)
+        arrival = Arrival(through, self.shards.own_name, built_upon)
+        what = tuple(records), request_id, created, before, arrival
+        request = WriteRecords(placement.shard, placement.fence, *what)
         async with self._large.turn(caller, sum(len(record.payload) for record in records)):
             if level is AckLevel.LOCAL:
                 return await self._write_here(placement, request, answers)

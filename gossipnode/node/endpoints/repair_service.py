@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from gossipnode.concurrency.memory_room import holding
+from gossipnode.core.model.arrival import Arrival
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.session.commands import SessionEnd
 from gossipnode.core.session.lanes import stamp_max
@@ -116,7 +117,11 @@ class RepairService:
         await self._admit(stream, session, ReconcileReads(session, self._store_for(stream.call)), "opening")
 
     def _store_for(self, call: CallContext) -> ShardStore:
-        return ShardStore(self._local, caller=_caller_view(call))
+        return ShardStore(self._local, caller=_caller_view(call), arrival=self._arrival(call))
+
+    def _arrival(self, call: CallContext) -> Arrival:
+        caller = caller_of(call, self._local.shards.view.members).name
+        return call_metadata.arrival_of(call.metadata, caller)
 
     async def _admit(
         self,
@@ -148,7 +153,8 @@ class RepairService:
     def _tree_store(self, spoken: Spacing, call: CallContext) -> ShardStore:
         if spoken == self._bounds.leaf_json:
             return self._store_for(call)
-        return TranslatedStore(self._local, None, partial(leaf_digest, spacing=spoken))
+        digest = partial(leaf_digest, spacing=spoken)
+        return TranslatedStore(self._local, None, digest, self._arrival(call))
 
     def _learn(self, caller: str, session: TreeServer, spoken: Spacing) -> None:
         """Remember how a foreign client seems to write the JSON of its leaves, for its next session."""

@@ -10,10 +10,14 @@ from collections.abc import Sequence
 import structlog
 
 from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.core.model.arrival import Arrival
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.node.local.clock import Clock
 from gossipnode.store.interface import Store
+from gossipnode.wire.replica.arrival_codec import encode_kept_arrival
+
+NANOSECONDS_PER_MILLISECOND = 1_000_000
 
 
 class RecordWriter:
@@ -33,10 +37,18 @@ class RecordWriter:
         *,
         doubt_equal: bool = False,
         lineages: Sequence[bytes] = (),
+        arrivals: Sequence[Arrival | None] = (),
     ) -> list[WriteResult]:
-        """Store records of our own or of a peer; see `Store.write`. Our clock moves on past their stamps."""
+        """Store records of our own or of a peer; see `Store.write`. Our clock moves on past their stamps.
+
+        `arrivals` says how each of them came; the time is added here.
+        """
         results = await self._store.write(
-            shard_records, stamp=self._clock.last, doubt_equal=doubt_equal, lineages=lineages
+            shard_records,
+            stamp=self._clock.last,
+            doubt_equal=doubt_equal,
+            lineages=lineages,
+            arrivals=self._timed(arrivals),
         )
         stored = [
             (shard, record)
@@ -46,6 +58,15 @@ class RecordWriter:
         self._note_stamps(stored)
         self.written.notify()
         return results
+
+    def _timed(self, arrivals: Sequence[Arrival | None]) -> list[bytes]:
+        """Arrivals as they are kept. Most of those of one write are the same."""
+        now = self._clock.now() // NANOSECONDS_PER_MILLISECOND
+        kept: dict[Arrival | None, bytes] = {None: b""}
+        for arrival in arrivals:
+            if arrival is not None and arrival not in kept:
+                kept[arrival] = encode_kept_arrival(arrival._replace(at_milliseconds=now))
+        return [kept[arrival] for arrival in arrivals]
 
     def _note_stamps(self, stored: Sequence[tuple[ShardId, Record]]) -> None:
         ahead = [record for _, record in stored if not self._clock.saw(record.version.mod_revision)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gossipnode.core.cluster.cluster_metadata import Identity
+from gossipnode.core.model.arrival import Arrival, Through
 from gossipnode.core.ring.turn import Cause
 from gossipnode.rpc import CallContext, RpcError, Status
 
@@ -57,6 +58,16 @@ def refuse_other_clusters(call: CallContext, own_cluster: str) -> None:
             Status.PERMISSION_DENIED,
             f"this node belongs to cluster {own_cluster!r}, the caller to {theirs[:80]!r}",
         )
+
+
+def arrival_of(metadata: Mapping[str, str | bytes], peer: str) -> Arrival:
+    """How the records of a session with this metadata come. A foreign session says nothing: it is a round."""
+    through = Through.ROUND
+    if text(metadata, FENCE):
+        through = Through.HAND_OFF
+    elif not text(metadata, ROUND) and text(metadata, CAUSE) == Cause.EVENT.value:
+        through = Through.HINT
+    return Arrival(through, peer)
 
 
 def cause_of(metadata: Mapping[str, str | bytes]) -> Cause:

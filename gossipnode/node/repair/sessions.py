@@ -65,29 +65,36 @@ class Sessions:
 
     async def _run(self, about: About, *, leaving: bool) -> tuple[SessionRun, tuple[HopEnd, str]]:
         """The session that was possible with the peer, and how it ended."""
-        peer, shard = about.peer, about.shard
+        peer = about.peer
         if not peer.foreign and not peer.lacks_reconcile and self._local.item_indexes.have_key:
-            reconcile = ReconcileRun(about, ShardStore(self._local, shard, leaving=leaving))
+            reconcile = ReconcileRun(about, self._store(about, leaving=leaving))
             outcome = await reconcile.outcome()
             if not reconcile.not_possible:
                 return reconcile, outcome
-        run = TreeRun(about, *self._sides(peer, shard, leaving=leaving))
+        run = TreeRun(about, *self._sides(about, leaving=leaving))
         outcome = await run.outcome()
         if run.other_dialect:
             peer.leaf_json = other_spacing(peer.leaf_json or self._bounds.leaf_json)
-            run = TreeRun(about, *self._sides(peer, shard, leaving=leaving))
+            run = TreeRun(about, *self._sides(about, leaving=leaving))
             outcome = await run.outcome()
             if run.other_dialect:
                 peer.leaf_json = other_spacing(peer.leaf_json)
                 outcome = HopEnd.FAILED, "it writes the JSON of its leaves in both ways"
         return run, outcome
 
-    def _sides(self, peer: Peer, shard: ShardId, *, leaving: bool) -> tuple[ShardStore, ForeignPeer | None]:
+    def _store(self, about: About, *, leaving: bool) -> ShardStore:
+        arrival = call_metadata.arrival_of(about.metadata, about.peer.name)
+        return ShardStore(self._local, about.shard, leaving=leaving, arrival=arrival)
+
+    def _sides(self, about: About, *, leaving: bool) -> tuple[ShardStore, ForeignPeer | None]:
         """Our own shard as the session compares it, and what the session is to know of a foreign peer."""
+        peer = about.peer
         if not peer.foreign:
-            return ShardStore(self._local, shard, leaving=leaving), None
+            return self._store(about, leaving=leaving), None
         spoken = peer.leaf_json or self._bounds.leaf_json
         rules = foreign_peer(self._local.clock, self._bounds.foreign_retention_seconds, spoken)
         if spoken == self._bounds.leaf_json:
-            return ShardStore(self._local, shard, leaving=leaving), rules
-        return TranslatedStore(self._local, shard, partial(leaf_digest, spacing=spoken)), rules
+            return self._store(about, leaving=leaving), rules
+        arrival = call_metadata.arrival_of(about.metadata, peer.name)
+        digest = partial(leaf_digest, spacing=spoken)
+        return TranslatedStore(self._local, about.shard, digest, arrival), rules

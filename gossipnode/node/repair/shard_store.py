@@ -13,6 +13,7 @@ import trio
 
 from gossipnode.core.cluster.fence import session_conflict
 from gossipnode.core.cluster.targets import Standing
+from gossipnode.core.model.arrival import Arrival
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.commands import (
@@ -64,6 +65,7 @@ class ShardStore:
         *,
         leaving: bool = False,
         caller: CallerView | None = None,
+        arrival: Arrival | None = None,
     ) -> None:
         """Read and write `shard` of `local`; None when the peer is to name it.
 
@@ -72,12 +74,14 @@ class ShardStore:
             shard: the shard of a client's session.
             leaving: this node no longer holds the shard, and hands its copy over.
             caller: what a server's caller says of its view.
+            arrival: how the records that the session stores come.
         """
         assert shard is not None or not leaving
         self._local = local
         self._shard = shard
         self._leaving = leaving
         self._caller = caller
+        self._arrival = arrival
 
     async def tree(self, shard: ShardId) -> Tree | None:
         """The digests of a shard; None when this node does not hold it.
@@ -147,7 +151,8 @@ class ShardStore:
         if not self._leaving and self._local.shards.current(shard) != shard:
             raise ShardGoneError(f"shard {shard} is held here no more")
         sent = [(shard, record) for record in write.records]
-        results = await self._local.writer.write(sent, doubt_equal=True)
+        arrivals = [self._arrival] * len(sent)
+        results = await self._local.writer.write(sent, doubt_equal=True, arrivals=arrivals)
         return [result.outcome for result in results]
 
     def _named(self) -> ShardId:
@@ -161,9 +166,11 @@ class TranslatedStore(ShardStore):
     Every digest is computed for it in each session, which takes about 0.1 ms a record.
     """
 
-    def __init__(self, local: LocalState, shard: ShardId | None, digest: LeafDigest) -> None:
+    def __init__(
+        self, local: LocalState, shard: ShardId | None, digest: LeafDigest, arrival: Arrival | None = None
+    ) -> None:
         """Read and write `shard` of `local`, with leaves by `digest`; None when the peer is to name it."""
-        super().__init__(local, shard)
+        super().__init__(local, shard, arrival=arrival)
         self._digest = digest
 
     async def tree(self, shard: ShardId) -> Tree | None:

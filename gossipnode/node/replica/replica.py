@@ -11,6 +11,7 @@ from itertools import islice
 
 from gossipnode.core.cluster.fence import view_conflict
 from gossipnode.core.cluster.targets import Standing
+from gossipnode.core.model.arrival import Arrival
 from gossipnode.core.model.clock_skew import clock_problem
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.write_result import WriteResult
@@ -139,10 +140,12 @@ class Replica:
         """Store the records of all requests in one commit, with what is kept beside them."""
         records: list[tuple[ShardId, Record]] = []
         lineages: list[bytes] = []
+        arrivals: list[Arrival | None] = []
         for request, lineage in zip(requests, kept, strict=True):
             records += [(request.shard, record) for record in request.records]
             lineages += [encode_kept(lineage) if lineage else b""] * len(request.records)
-        results = iter(await self._writer.write(records, lineages=lineages))
+            arrivals += [request.arrival] * len(request.records)
+        results = iter(await self._writer.write(records, lineages=lineages, arrivals=arrivals))
         parts = deque(list(islice(results, len(request.records))) for request in requests)
         for request, part, lineage in zip(requests, parts, kept, strict=True):
             # Remembered even if the write is refused in the end: its next try has to know its own work.

@@ -27,6 +27,7 @@ from gossipnode.core.query.replica_messages import (
 )
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.property.payload import decode_record
+from gossipnode.wire.replica.arrival_codec import decode_arrival, fill_arrival
 from gossipnode.wire.replica.lineage_codec import decode_lineage, fill_lineage, lineage_size
 from gossipnode.wire.replica.stamp_codec import decode_stamp, decode_version, fill_version
 from gossipnode.wire.wire_errors import WireError
@@ -85,6 +86,8 @@ def _fill_write(message: pb.WriteRecords, request: WriteRecords) -> None:
     message.created = request.created
     if request.before is not None:
         fill_lineage(message.before, request.before)
+    if request.arrival is not None:
+        fill_arrival(message.arrival, request.arrival)
     for record in request.records:
         _fill_record(message.records.add(), record)
 
@@ -116,6 +119,7 @@ def decode_request(message: pb.ReplicaRequest) -> ReplicaRequest:
                 write.request_id,
                 write.created,
                 decode_lineage(write.before) if write.HasField("before") else None,
+                decode_arrival(write.arrival) if write.HasField("arrival") else None,
             )
         case "read":
             read = message.read

@@ -900,6 +900,30 @@ class WriteRecords(betterproto.Message):
     Of the version that this one is built upon; only where one record is written.
     """
 
+    arrival: "Arrival" = betterproto.message_field(5)
+    """How the records come to the replica."""
+
+
+@dataclass(eq=False, repr=False)
+class Arrival(betterproto.Message):
+    """How a version came to a replica. It is kept beside the record."""
+
+    through: int = betterproto.uint32_field(1)
+    """
+    0 client, 1 import, 2 round, 3 hint, 4 read repair, 5 hand-off, 6 restore.
+    """
+
+    source: str = betterproto.string_field(2)
+    """The member that sent it."""
+
+    built_upon: Optional[int] = betterproto.int64_field(3, optional=True)
+    """
+    The stamp of the version that the writer had seen, 0 if that was none; absent where it is not known.
+    """
+
+    at_milliseconds: int = betterproto.int64_field(4)
+    """Since 1970, by the clock of the replica."""
+
 
 @dataclass(eq=False, repr=False)
 class Lineage(betterproto.Message):

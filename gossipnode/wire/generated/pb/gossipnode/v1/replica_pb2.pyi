@@ -82,16 +82,30 @@ class ReadRecords(_message.Message):
     def __init__(self, wanted: _Optional[_Iterable[_Union[ReadRecords.Wanted, _Mapping]]] = ..., proposed: _Optional[int] = ..., clock: _Optional[int] = ...) -> None: ...
 
 class WriteRecords(_message.Message):
-    __slots__ = ("records", "request_id", "created", "before")
+    __slots__ = ("records", "request_id", "created", "before", "arrival")
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
     BEFORE_FIELD_NUMBER: _ClassVar[int]
+    ARRIVAL_FIELD_NUMBER: _ClassVar[int]
     records: _containers.RepeatedCompositeFieldContainer[StoredRecord]
     request_id: str
     created: bool
     before: Lineage
-    def __init__(self, records: _Optional[_Iterable[_Union[StoredRecord, _Mapping]]] = ..., request_id: _Optional[str] = ..., created: _Optional[bool] = ..., before: _Optional[_Union[Lineage, _Mapping]] = ...) -> None: ...
+    arrival: Arrival
+    def __init__(self, records: _Optional[_Iterable[_Union[StoredRecord, _Mapping]]] = ..., request_id: _Optional[str] = ..., created: _Optional[bool] = ..., before: _Optional[_Union[Lineage, _Mapping]] = ..., arrival: _Optional[_Union[Arrival, _Mapping]] = ...) -> None: ...
+
+class Arrival(_message.Message):
+    __slots__ = ("through", "source", "built_upon", "at_milliseconds")
+    THROUGH_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    BUILT_UPON_FIELD_NUMBER: _ClassVar[int]
+    AT_MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
+    through: int
+    source: str
+    built_upon: int
+    at_milliseconds: int
+    def __init__(self, through: _Optional[int] = ..., source: _Optional[str] = ..., built_upon: _Optional[int] = ..., at_milliseconds: _Optional[int] = ...) -> None: ...
 
 class Lineage(_message.Message):
     __slots__ = ("known", "since")
