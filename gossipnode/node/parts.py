@@ -8,6 +8,8 @@ membership   which members and which groups there are
 coordination clients' requests over the replicas of a record
 hand_off     shards follow the members
 queries      searches of all replicas, merged into one answer
+news         what the store learns, for watches
+watches      what becomes of records, for clients
 secret       what members prove to each other where there is no TLS
 access       which calls are let in
 certificates what is shown to those who call, and to those who are called
@@ -25,6 +27,7 @@ from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.settings import Settings
 from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 from gossipnode.node.coordinate.coordination import Coordination, make_coordination
+from gossipnode.node.endpoints.change_service import ChangeService
 from gossipnode.node.endpoints.discovery_service import DiscoveryService
 from gossipnode.node.endpoints.gossip_service import GossipService
 from gossipnode.node.endpoints.node_admin import NodeAdmin
@@ -51,6 +54,11 @@ from gossipnode.node.replica.exchange import ReplicaExchange
 from gossipnode.node.replica.lineages import ReplicaLineages
 from gossipnode.node.replica.replica import Replica
 from gossipnode.node.replica.scan import ReplicaScan
+from gossipnode.node.watch.barrier import Barrier
+from gossipnode.node.watch.feed_server import FeedServer
+from gossipnode.node.watch.replica_versions import ReplicaVersions
+from gossipnode.node.watch.store_news import StoreNews
+from gossipnode.node.watch.watches import Watches
 from gossipnode.node.world import World
 
 
@@ -72,6 +80,8 @@ class Parts:
     coordination: Coordination
     hand_off: HandOff
     queries: Queries
+    news: StoreNews
+    watches: Watches
     secret: Secret
     access: Access
     certificates: Certificates
@@ -93,6 +103,7 @@ class Parts:
             nursery.start_soon(self.hand_off.run)
             nursery.start_soon(self.coordination.read_repair.run)
             nursery.start_soon(self.local.indexes.run)
+            nursery.start_soon(self.news.run)
             nursery.start_soon(self.local.floors.run)
             nursery.start_soon(self.members.boots.run)
             nursery.start_soon(fill_digests, self.local.store, self.local.writer.written)
@@ -115,6 +126,7 @@ def make_parts(
     repair = make_repair(settings, world, local, members)
     replica = Replica(local)
     membership = make_membership(settings, local, members, dialer, world.rng)
+    news = StoreNews(local.store)
     coordination = make_coordination(
         local, members, replica, membership.news, world.rng, missed=repair.catch_up.missed
     )
@@ -135,6 +147,8 @@ def make_parts(
         coordination=coordination,
         hand_off=HandOff(local, members, repair.sessions, membership),
         queries=Queries(local, members, coordination.steps),
+        news=news,
+        watches=Watches(local, members, news, coordination.steps),
         secret=secret,
         access=Access(
             settings,
@@ -164,6 +178,7 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         membership.clearing,
         parts.access,
     )
+    versions = ReplicaVersions(local, parts.members)
     max_sessions = parts.settings.repair.max_sessions
     endpoints = (
         RepairService(local, repair.bounds, parts.state, max_sessions=max_sessions),
@@ -171,6 +186,9 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         PropertyService(local, coordination, queries, turns, rng),
         NodeService(local, coordination, queries, turns, repair, status, parts.access, rng),
         NodeAdmin(membership, parts.access.audit),
+        ChangeService(
+            local.shards, parts.watches, Barrier(local, parts.members, coordination.steps), versions
+        ),
         RoundService(local.shards, repair),
         parts.secret,
         DiscoveryService(parts.settings.node, parts.state, world.wall_clock()),
@@ -178,6 +196,8 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
             parts.exchange,
             parts.scan,
             parts.lineages,
+            versions,
+            FeedServer(local, parts.news),
             membership,
             parts.members,
             parts.access.audit,

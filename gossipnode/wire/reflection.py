@@ -16,7 +16,13 @@ from google.protobuf.message import DecodeError
 from gossipnode.rpc import Cardinality, Method, Status
 from gossipnode.wire.generated.pb.banyandb.database.v1 import rpc_pb2 as discovery_pb2
 from gossipnode.wire.generated.pb.banyandb.property.v1 import gossip_pb2, repair_pb2, rpc_pb2
-from gossipnode.wire.generated.pb.gossipnode.v1 import access_pb2, node_pb2, reconcile_pb2, replica_pb2
+from gossipnode.wire.generated.pb.gossipnode.v1 import (
+    access_pb2,
+    node_pb2,
+    reconcile_pb2,
+    replica_pb2,
+    watch_pb2,
+)
 from gossipnode.wire.generated.pb.grpc.health.v1 import health_pb2
 from gossipnode.wire.generated.pb.grpc.reflection.v1 import reflection_pb2
 from gossipnode.wire.generated.pb.grpc.reflection.v1.reflection_pb2 import (
@@ -39,6 +45,7 @@ _FILES: Final = (
     node_pb2.DESCRIPTOR,
     reconcile_pb2.DESCRIPTOR,
     replica_pb2.DESCRIPTOR,
+    watch_pb2.DESCRIPTOR,
     health_pb2.DESCRIPTOR,
     reflection_pb2.DESCRIPTOR,
     alpha_pb2.DESCRIPTOR,

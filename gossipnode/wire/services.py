@@ -29,6 +29,7 @@ from gossipnode.wire.generated.pb.banyandb.database.v1 import rpc_pb2 as discove
 from gossipnode.wire.generated.pb.gossipnode.v1 import access_pb2 as access
 from gossipnode.wire.generated.pb.gossipnode.v1 import cluster_pb2 as cluster
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as replica
+from gossipnode.wire.generated.pb.gossipnode.v1 import watch_pb2 as watch
 from gossipnode.wire.reconcile_codec import decode_reconcile_message, encode_reconcile_message
 from gossipnode.wire.session_codec import (
     decode_client_message,
@@ -37,6 +38,7 @@ from gossipnode.wire.session_codec import (
     encode_server_message,
 )
 from gossipnode.wire.shown_codec import encode_status
+from gossipnode.wire.watch_codec import encode_watch_answer
 from gossipnode.wire.wire_errors import WireError
 
 Request = TypeVar("Request", bound=betterproto.Message)
@@ -180,12 +182,29 @@ REPORT = _method(node.RoundServiceBase, "Report", node.ReportRequest, node.Repor
 ALIVE = _method(node.RoundServiceBase, "Alive", node.AliveRequest, node.AliveResponse)
 ROUND_ENDED = _method(node.RoundServiceBase, "Ended", node.RoundEndedRequest, node.RoundEndedResponse)
 
+_watch: Method[Any, Any] = _method(
+    node.ChangeServiceBase,
+    "Watch",
+    node.WatchRequest,
+    node.WatchResponse,
+    reply_fields_max=ANSWER_FIELDS_MAX,
+)
+WATCH: Method[node.WatchRequest, Any] = replace(_watch, encode_reply=encode_watch_answer, endless=True)
+"""A node answers by `WatchAnswer`s, whose events are encoded already; a client reads `WatchResponse`s."""
+_changes = watch.DESCRIPTOR.services_by_name["ChangeService"]
+WAIT = _pb_method(_changes, "Wait", watch.WaitRequest, watch.WaitResponse)
+EXPLAIN = _pb_method(_changes, "Explain", watch.ExplainRequest, watch.ExplainResponse)
+
 _replica = replica.DESCRIPTOR.services_by_name["ReplicaService"]
 REPLICA_EXCHANGE = _pb_method(_replica, "Exchange", replica.ExchangeRequest, replica.ExchangeReply)
 REPLICA_SCAN = _pb_method(_replica, "Scan", replica.ScanRequest, replica.ScanPage)
 REPLICA_LINEAGES = _pb_method(_replica, "Lineages", replica.LineagesRequest, replica.LineagesReply)
 REPLICA_HELLO = _pb_method(_replica, "Hello", replica.HelloMessage, replica.HelloMessage)
 REPLICA_JOIN = _pb_method(_replica, "Join", replica.JoinRequest, replica.JoinReply)
+REPLICA_CHANGES = replace(
+    _pb_method(_replica, "Changes", replica.ChangesRequest, replica.ChangesPage), endless=True
+)
+REPLICA_ARRIVED = _pb_method(_replica, "Arrived", replica.ArrivedRequest, replica.ArrivedReply)
 REPLICA_EPOCH = _pb_method(_replica, "Epoch", cluster.EpochRequest, cluster.EpochReply)
 RECONCILE: Method[ReconcileMessage, ReconcileMessage] = Method(
     "/gossipnode.v1.ReconcileService/Reconcile",

@@ -43,7 +43,7 @@ FILES = {
     "banyandb.model.v1": ("common", "query"),
     "banyandb.database.v1": ("database", "rpc"),
     "banyandb.common.v1": ("common", "trace"),
-    "gossipnode.v1": ("access", "node", "reconcile", "replica", "cluster"),
+    "gossipnode.v1": ("access", "node", "reconcile", "replica", "cluster", "watch"),
 }
 
 

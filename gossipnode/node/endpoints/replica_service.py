@@ -14,6 +14,8 @@ from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.replica.exchange import Mark, ReplicaExchange
 from gossipnode.node.replica.lineages import ReplicaLineages
 from gossipnode.node.replica.scan import ReplicaScan
+from gossipnode.node.watch.feed_server import FeedServer
+from gossipnode.node.watch.replica_versions import ReplicaVersions
 from gossipnode.rpc import CallContext, RpcError, Status
 from gossipnode.wire import services
 from gossipnode.wire.epochs.epoch_codec import decode_question, encode_answer
@@ -30,6 +32,8 @@ class ReplicaService:
         exchange: ReplicaExchange,
         scan: ReplicaScan,
         lineages: ReplicaLineages,
+        versions: ReplicaVersions,
+        feeds: FeedServer,
         membership: Membership,
         members: Members,
         audit: Audit,
@@ -42,6 +46,8 @@ class ReplicaService:
         self._exchange = exchange
         self._scan = scan
         self._lineages = lineages
+        self._versions = versions
+        self._feeds = feeds
         self._hellos = membership.hellos
         self._members = membership.members
         self._epochs = membership.epochs
@@ -53,6 +59,8 @@ class ReplicaService:
             **self._exchange.handlers(),
             services.REPLICA_SCAN: self._scan.serve,
             services.REPLICA_LINEAGES: self._lineages.serve,
+            services.REPLICA_CHANGES: self._feeds.serve,
+            services.REPLICA_ARRIVED: self._versions.serve,
             services.REPLICA_HELLO: self.hello,
             services.REPLICA_JOIN: self.join,
             services.REPLICA_EPOCH: self.epoch,

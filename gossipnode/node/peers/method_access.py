@@ -16,6 +16,9 @@ _READERS = (
     services.NODE_EXPORT,
     services.NODE_STATUS,
     services.NODE_TREE,
+    services.WATCH,
+    services.WAIT,
+    services.EXPLAIN,
     services.NODE_LIST_GROUPS,
 )
 _WRITERS = (

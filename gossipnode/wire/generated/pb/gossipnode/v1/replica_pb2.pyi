@@ -408,3 +408,66 @@ class JoinReply(_message.Message):
     VALUE_FIELD_NUMBER: _ClassVar[int]
     value: _cluster_pb2.ClusterValue
     def __init__(self, value: _Optional[_Union[_cluster_pb2.ClusterValue, _Mapping]] = ...) -> None: ...
+
+class ChangesRequest(_message.Message):
+    __slots__ = ("group", "incarnation", "shards", "since", "birth")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    BIRTH_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    incarnation: int
+    shards: _containers.RepeatedScalarFieldContainer[int]
+    since: int
+    birth: int
+    def __init__(self, group: _Optional[str] = ..., incarnation: _Optional[int] = ..., shards: _Optional[_Iterable[int]] = ..., since: _Optional[int] = ..., birth: _Optional[int] = ...) -> None: ...
+
+class ChangesPage(_message.Message):
+    __slots__ = ("changes", "sequence", "ready")
+    class Change(_message.Message):
+        __slots__ = ("shard", "record", "arrival", "replaced", "old", "sequence")
+        SHARD_FIELD_NUMBER: _ClassVar[int]
+        RECORD_FIELD_NUMBER: _ClassVar[int]
+        ARRIVAL_FIELD_NUMBER: _ClassVar[int]
+        REPLACED_FIELD_NUMBER: _ClassVar[int]
+        OLD_FIELD_NUMBER: _ClassVar[int]
+        SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+        shard: int
+        record: StoredRecord
+        arrival: Arrival
+        replaced: Stamp
+        old: bytes
+        sequence: int
+        def __init__(self, shard: _Optional[int] = ..., record: _Optional[_Union[StoredRecord, _Mapping]] = ..., arrival: _Optional[_Union[Arrival, _Mapping]] = ..., replaced: _Optional[_Union[Stamp, _Mapping]] = ..., old: _Optional[bytes] = ..., sequence: _Optional[int] = ...) -> None: ...
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[ChangesPage.Change]
+    sequence: int
+    ready: bool
+    def __init__(self, changes: _Optional[_Iterable[_Union[ChangesPage.Change, _Mapping]]] = ..., sequence: _Optional[int] = ..., ready: _Optional[bool] = ...) -> None: ...
+
+class ArrivedRequest(_message.Message):
+    __slots__ = ("group", "shard", "incarnation", "name", "id")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    shard: int
+    incarnation: int
+    name: str
+    id: str
+    def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., incarnation: _Optional[int] = ..., name: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
+
+class ArrivedReply(_message.Message):
+    __slots__ = ("version", "arrival", "replaced")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    ARRIVAL_FIELD_NUMBER: _ClassVar[int]
+    REPLACED_FIELD_NUMBER: _ClassVar[int]
+    version: Stamp
+    arrival: Arrival
+    replaced: Stamp
+    def __init__(self, version: _Optional[_Union[Stamp, _Mapping]] = ..., arrival: _Optional[_Union[Arrival, _Mapping]] = ..., replaced: _Optional[_Union[Stamp, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,100 @@
+"""ChangeService: what becomes of records, for clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import trio
+
+from gossipnode.core.model.property import Entity
+from gossipnode.core.watch.explanation import winner_of
+from gossipnode.node.local.shard_map import ShardMap
+from gossipnode.node.peers.callers import caller_of
+from gossipnode.node.refusals.error_status import as_status
+from gossipnode.node.watch.barrier import Barrier
+from gossipnode.node.watch.replica_versions import ReplicaVersions
+from gossipnode.node.watch.watches import Watches
+from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
+from gossipnode.wire import services
+from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.generated.pb.gossipnode.v1 import watch_pb2 as pb
+from gossipnode.wire.query.criteria_codec import decode_criteria
+from gossipnode.wire.watch_codec import WatchAnswer, encode_explanation
+
+WATCH_STALLED_SECONDS = 60.0
+"""How long a watch may read nothing before it is ended."""
+
+
+class ChangeService:
+    """Serves watches, waits and explanations."""
+
+    def __init__(
+        self, shards: ShardMap, watches: Watches, barrier: Barrier, versions: ReplicaVersions
+    ) -> None:
+        """Answer from these parts of the node."""
+        self._shards = shards
+        self._watches = watches
+        self._barrier = barrier
+        self._versions = versions
+
+    def handlers(self) -> Mapping[Any, Any]:
+        """The handlers by method."""
+        return {
+            services.WATCH: self.watch,
+            services.WAIT: self.wait,
+            services.EXPLAIN: self.explain,
+        }
+
+    async def watch(self, stream: ServerStream[v1.WatchRequest, WatchAnswer]) -> None:
+        """Tell the records of a group as they are, or what came since a token; then every change.
+
+        Raises:
+            RpcError: the status that ends the watch; RESOURCE_EXHAUSTED for one that does not read.
+        """
+        request = await stream.recv()
+        if request is None:
+            raise RpcError(Status.INVALID_ARGUMENT, "expected one request, got none")
+
+        async def send(answer: WatchAnswer) -> None:
+            with trio.move_on_after(WATCH_STALLED_SECONDS) as patience:
+                await stream.send(answer)
+            if patience.cancelled_caught:
+                raise RpcError(
+                    Status.RESOURCE_EXHAUSTED,
+                    f"the watch has read nothing for {WATCH_STALLED_SECONDS:.0f} s:"
+                    " go on from its last token",
+                )
+
+        with as_status():
+            asked = self._watches.asked(
+                request.group,
+                name=request.name,
+                ids=frozenset(request.ids),
+                where=decode_criteria(request.where),
+                since=request.since,
+                ack=request.ack,
+            )
+            async with self._watches.open(asked, caller_of(stream.call, self._shards.view.members)) as watch:
+                await watch.run(send)
+
+    async def wait(self, request: pb.WaitRequest, _call: CallContext) -> pb.WaitResponse:
+        """Wait until every replica has a record, or the time is up."""
+        entity = Entity(request.group, request.name, request.id)
+        with as_status():
+            if request.revision < 0:
+                raise RpcError(Status.INVALID_ARGUMENT, "revision: expected 0 or more")
+            done = await self._barrier.wait(entity, request.revision, request.milliseconds / 1000)
+        if done is None:
+            raise RpcError(Status.NOT_FOUND, f"{entity.text}: no such record")
+        reply = pb.WaitResponse(revision=done.revision, applied=done.applied)
+        for node, why in done.lagging:
+            reply.lagging.add(node=node, why=why)
+        return reply
+
+    async def explain(self, request: pb.ExplainRequest, _call: CallContext) -> pb.ExplainResponse:
+        """Tell what each replica holds of a record, and which version wins."""
+        entity = Entity(request.group, request.name, request.id)
+        with as_status():
+            replicas = await self._versions.of(entity)
+        return encode_explanation(replicas, winner_of(replicas))

@@ -1,0 +1,100 @@
+"""The changes of shards that this node holds: what is there, or what came since a commit; then the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+from gossipnode.core.model.property import Entity, ShardId
+from gossipnode.core.watch.told_change import FeedPage, ToldChange
+from gossipnode.node.watch.store_news import News, NewsFeed, StoreNews
+from gossipnode.node.watch.told_events import told_of
+from gossipnode.store.interface import Store
+
+PAGE_CHANGES = 128
+"""Records that are read and told in one step."""
+
+SendPage: TypeAlias = Callable[[FeedPage], Awaitable[None]]
+
+
+class FutureCommitError(Exception):
+    """A watch wants to go on from a commit that this store does not have: it went back in time."""
+
+
+class LocalFeed:
+    """The changes of some shards of one group, in the order of this store's commits."""
+
+    def __init__(self, store: Store, news: StoreNews, shards: Sequence[ShardId], since: int | None) -> None:
+        """Tell what came after commit `since`; None: the records as they are come first."""
+        self._store = store
+        self._news = news
+        self._shards = shards
+        self._since = since
+
+    async def run(self, send: SendPage) -> None:
+        """Send pages until cancelled.
+
+        Raises:
+            FutureCommitError: the store has not had commit `since`.
+            StoreError: the store cannot be read.
+        """
+        if self._since is not None and self._since > self._store.commit_number:
+            raise FutureCommitError(
+                f"commit {self._since} is not known here; the last one is {self._store.commit_number}"
+            )
+        with self._news.listen(self._shards) as news:
+            reached = self._store.commit_number if self._since is None else self._since
+            if self._since is None:
+                for shard in self._shards:
+                    await self._send_all(shard, send)
+            reached = await self._catch_up(reached, send)
+            await send(FeedPage([], reached, ready=True))
+            await self._follow(news, reached, send)
+
+    async def _follow(self, news: NewsFeed, reached: int, send: SendPage) -> None:
+        while True:
+            came = await news.take()
+            if not came:
+                reached = await self._catch_up(reached, send)
+                await send(FeedPage([], reached))
+            for each in came:
+                if each.sequence > reached:
+                    await send(FeedPage(_after(each, reached), each.sequence))
+                    reached = each.sequence
+
+    async def _send_all(self, shard: ShardId, send: SendPage) -> None:
+        """Send the records of a shard as they are, in the order of their keys, tombstones included."""
+        after: Entity | None = None
+        while True:
+            records = await self._store.scan(shard, after=after, limit=PAGE_CHANGES)
+            if records:
+                await send(FeedPage([ToldChange(shard.shard, record, 0) for record in records]))
+            if len(records) < PAGE_CHANGES:
+                return
+            after = records[-1].entity
+
+    async def _catch_up(self, reached: int, send: SendPage) -> int:
+        """Send what came after a commit; gives the commit up to which all is told."""
+        ends: list[int] = []
+        for shard in self._shards:
+            page_end, whole = reached, False
+            while not whole:
+                page = await self._store.changes.since(shard, page_end, limit=PAGE_CHANGES)
+                page_end, whole = page.reached, page.whole
+                if page.changes:
+                    known = page_end if len(self._shards) == 1 else 0
+                    await send(FeedPage([told_of(change) for change in page.changes], known))
+            ends.append(page_end)
+        return min(ends, default=reached)
+
+
+def _after(news: News, reached: int) -> list[ToldChange]:
+    """The changes of commits after `reached`, in the order of the commits."""
+    found = [change for told in news.by_shard.values() for change in told if change.sequence > reached]
+    if len(news.by_shard) > 1:
+        found.sort(key=_sequence)
+    return found
+
+
+def _sequence(change: ToldChange) -> int:
+    return change.sequence
