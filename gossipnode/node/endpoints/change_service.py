@@ -50,7 +50,8 @@ class ChangeService:
         """Tell the records of a group as they are, or what came since a token; then every change.
 
         Raises:
-            RpcError: the status that ends the watch; RESOURCE_EXHAUSTED for one that does not read.
+            RpcError: the status that ends the watch. One that does not read is reset: an answer that waits
+                for room cannot be taken back.
         """
         request = await stream.recv()
         if request is None:

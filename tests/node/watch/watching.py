@@ -42,6 +42,11 @@ class Watching:
             events.append(shortly(event))
         return sorted(events)
 
+    async def all_ids(self, told: set[str]) -> None:
+        """Add the ids of all events that come, until the watch ends."""
+        while True:
+            told.add(shortly(await self.next())[1])
+
     async def nothing_for(self, seconds: float) -> None:
         """No event comes for a while."""
         with trio.move_on_after(seconds):
