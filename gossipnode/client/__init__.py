@@ -28,6 +28,7 @@ from gossipnode.client.errors import (
 
 if TYPE_CHECKING:
     from gossipnode.client.calls.query_run import Records
+    from gossipnode.client.calls.watch_run import Events
     from gossipnode.client.cluster_client import Client, connect
     from gossipnode.client.values.given import Ack
     from gossipnode.client.values.results import (
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     )
     from gossipnode.client.values.tags import GivenTag, Tag
     from gossipnode.client.values.tls_files import TlsFiles
+    from gossipnode.client.values.watched import ExplainedReplica, Explanation, Waited, WatchEvent
     from gossipnode.core.model.tag_value import IntArray, StrArray, Timestamp
     from gossipnode.core.query.criteria import (
         Condition,
@@ -59,6 +61,9 @@ __all__ = [
     "ClientError",
     "Condition",
     "Criteria",
+    "Events",
+    "ExplainedReplica",
+    "Explanation",
     "FailedError",
     "GivenTag",
     "Group",
@@ -84,6 +89,8 @@ __all__ = [
     "TlsError",
     "TlsFiles",
     "UnreachableError",
+    "Waited",
+    "WatchEvent",
     "connect",
 ]
 
@@ -91,6 +98,8 @@ _HOMES = {
     "gossipnode.client.cluster_client": ("Client", "connect"),
     "gossipnode.client.values.given": ("Ack",),
     "gossipnode.client.calls.query_run": ("Records",),
+    "gossipnode.client.calls.watch_run": ("Events",),
+    "gossipnode.client.values.watched": ("ExplainedReplica", "Explanation", "Waited", "WatchEvent"),
     "gossipnode.client.values.results": (
         "Applied",
         "Group",

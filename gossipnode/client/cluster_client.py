@@ -11,10 +11,12 @@ from functools import partial
 import anyio
 from anyio.abc import TaskGroup
 
+from gossipnode.client.calls.change_calls import ChangeCalls
 from gossipnode.client.calls.pool import Pool, PoolNode
-from gossipnode.client.calls.query_run import Begun, Item, QueryRun, Records
+from gossipnode.client.calls.query_run import Item, QueryRun, Records
 from gossipnode.client.calls.requests import QueryOptions, apply_request, delete_request, get_request
 from gossipnode.client.calls.retry_rules import CallKind
+from gossipnode.client.calls.streamed import READ_AHEAD_BATCHES, Begun
 from gossipnode.client.errors import NotFoundError
 from gossipnode.client.transport.transport_choice import transport_opener
 from gossipnode.client.transport.transport_protocol import OpenTransport
@@ -45,11 +47,8 @@ from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 
 _REQUEST_ID_BITS = 128
 
-READ_AHEAD_BATCHES = 1
-"""Answers of a query that wait for the reader, beside the one that is being read."""
 
-
-class Client:
+class Client(ChangeCalls):
     """A client of a cluster, made by `connect`. Any number of tasks may use it at once.
 
     `ack` says how many replicas must take part: "local" (the node asked alone), "one", "quorum" or "all";
@@ -58,8 +57,7 @@ class Client:
 
     def __init__(self, pool: Pool, tasks: TaskGroup, ids: random.Random) -> None:
         """Ask the nodes of `pool`; queries run in `tasks`. Numbers from `ids` tell writes apart."""
-        self._pool = pool
-        self._tasks = tasks
+        super().__init__(pool, tasks)
         self._ids = ids
 
     # Records
@@ -151,7 +149,7 @@ class Client:
         )
         return Records(partial(self._begin_query, options, given.limit(limit)))
 
-    def _begin_query(self, options: QueryOptions, limit: int | None) -> Begun:
+    def _begin_query(self, options: QueryOptions, limit: int | None) -> Begun[Property]:
         self._pool.check_open()
         items_in, items_out = anyio.create_memory_object_stream[Item](READ_AHEAD_BATCHES)
         begun = Begun(items_out, anyio.CancelScope())

@@ -6,6 +6,7 @@ group. No call is tried again, because the user asked this one node.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
@@ -19,8 +20,18 @@ import trio
 
 from gossipnode.client.calls.failures import named_error
 from gossipnode.client.calls.requests import QueryOptions as QueryOptions
-from gossipnode.client.calls.requests import apply_request, delete_request, get_request, query_request
+from gossipnode.client.calls.requests import (
+    WatchOptions,
+    apply_request,
+    delete_request,
+    explain_request,
+    get_request,
+    query_request,
+    wait_request,
+    watch_request,
+)
 from gossipnode.client.calls.tls_failures import OF_COMMANDS
+from gossipnode.client.calls.watch_run import WATCH_SILENCE_SECONDS
 from gossipnode.client.errors import FailedError, UnreachableError, sole_error
 from gossipnode.client.transport.trio_transport import channel_to
 from gossipnode.client.values.defaults import DEFAULT_TIMEOUT_SECONDS
@@ -28,6 +39,7 @@ from gossipnode.client.values.property_codec import decode_property
 from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.client.values.tls_files import TlsFiles as TlsFiles
 from gossipnode.client.values.tls_files import client_tls_of
+from gossipnode.client.values.watched import Explanation, Waited, read_explanation, read_waited
 from gossipnode.config.address import Address
 from gossipnode.core.model.property import Entity
 from gossipnode.rpc import Channel, ClientStream, Method, RpcError
@@ -38,6 +50,10 @@ from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 
 ANSWERS_TAKEN_AT_ONCE = 16
 """Answers of a stream that are taken in one wait, of those that have come."""
+
+
+WAIT_ANSWER_SECONDS = 0.5
+"""What of the timeout of a wait is kept for its answer to come."""
 
 
 class NodeClient:
@@ -130,6 +146,23 @@ class NodeClient:
         request = messages.RepairRequest(group=group, shard=shard, wait=wait)
         return self._answers(services.NODE_REPAIR, request, patient=wait)
 
+    def watch(
+        self, options: WatchOptions
+    ) -> AbstractAsyncContextManager[AsyncIterator[messages.WatchResponse]]:
+        """The answers of a watch, as they come. A node that is silent for long is given up."""
+        return self._answers(
+            services.WATCH, watch_request(options, options.since), least=WATCH_SILENCE_SECONDS
+        )
+
+    async def wait_applied(self, entity: Entity, revision: int) -> Waited:
+        """Wait until every replica has a record, for as long as the timeout."""
+        seconds = max(0.0, self.timeout_seconds - WAIT_ANSWER_SECONDS)
+        return read_waited(await self._ask(services.WAIT, wait_request(entity, revision, seconds)))
+
+    async def explain(self, entity: Entity) -> Explanation:
+        """What the replicas hold of a record, and which version wins."""
+        return read_explanation(await self._ask(services.EXPLAIN, explain_request(entity)))
+
     @asynccontextmanager
     async def import_stream(self) -> AsyncGenerator[ImportStream]:
         """A call that takes batches and answers each of them, in order."""
@@ -143,38 +176,40 @@ class NodeClient:
 
     @asynccontextmanager
     async def _answers(
-        self, method: Method[Request, Reply], request: Request, *, patient: bool = False
+        self, method: Method[Request, Reply], request: Request, *, patient: bool = False, least: float = 0.0
     ) -> AsyncGenerator[AsyncIterator[Reply]]:
-        """The answers to one request. Each wait for the next one has the timeout, unless `patient`."""
+        """The answers to one request. Each wait for the next one has the timeout, unless `patient`.
+
+        It has `least` seconds at any rate.
+        """
         with self._naming_errors():
             async with self._channel.stream(method, timeout=None) as stream:
                 with self._in_time():
                     await stream.send(request)
                     await stream.half_close()
-                async with aclosing(self._received(stream, patient)) as replies:
+                seconds = math.inf if patient else max(least, self.timeout_seconds)
+                async with aclosing(self._received(stream, seconds)) as replies:
                     yield replies
 
-    async def _received(self, stream: ClientStream[Request, Reply], patient: bool) -> AsyncGenerator[Reply]:
+    async def _received(self, stream: ClientStream[Request, Reply], seconds: float) -> AsyncGenerator[Reply]:
         # No cancel scope may stand open across a yield, so the timeout is around each wait alone.
         while True:
-            if patient:
+            with self._in_time(seconds):
                 replies = await stream.recv_batch(ANSWERS_TAKEN_AT_ONCE)
-            else:
-                with self._in_time():
-                    replies = await stream.recv_batch(ANSWERS_TAKEN_AT_ONCE)
             if not replies:
                 return
             for reply in replies:
                 yield reply
 
     @contextmanager
-    def _in_time(self) -> Generator[None]:
+    def _in_time(self, seconds: float | None = None) -> Generator[None]:
         """Limit a wait that ends when the node does something."""
-        with trio.move_on_after(self.timeout_seconds) as scope:
+        limit = self.timeout_seconds if seconds is None else seconds
+        with trio.move_on_after(limit) as scope:
             yield
         if scope.cancelled_caught:
             raise UnreachableError(
-                f"{self.address} sent nothing for {self.timeout_seconds:g} s; --timeout sets how long to wait"
+                f"{self.address} sent nothing for {limit:g} s; --timeout sets how long to wait"
             )
 
     @contextmanager

@@ -1,23 +1,19 @@
-"""A query while it runs: a background task takes the answers, and goes on at another node when one is lost.
-
-The reader (`Records`) and the background task (`QueryRun`) have a short channel between them. So no
-connection and no cancel scope is ever open in the reader's own frame, and the reader may leave at any point.
-"""
+"""A query while it runs: a task takes the answers, and goes on at another node when one is lost."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from anyio.streams.memory import MemoryObjectSendStream
 
 from gossipnode.client.calls.pool import TRIES_PER_NODE_MAX, Pool, Tries, Try
 from gossipnode.client.calls.requests import QueryOptions, query_request
 from gossipnode.client.calls.retry_rules import CallKind
+from gossipnode.client.calls.streamed import Streamed
 from gossipnode.client.errors import ClientError, FailedError, InvalidRequestError
 from gossipnode.client.values.results import Property, read_property
 from gossipnode.core.model.property import Entity
@@ -29,68 +25,13 @@ Item: TypeAlias = list[Property] | ClientError | None
 """Some records, or the error that ended the query, or None when the query has ended without one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A query that has begun: where its items come out, and what ends it."""
-
-    items: MemoryObjectReceiveStream[Item]
-    scope: anyio.CancelScope
-
-
-class Records:
+class Records(Streamed[Property]):
     """The records of a query, in its order. Iterate over it once, in one task.
 
     A query that is left early ends when this object is garbage-collected, or when `aclose` is called.
     """
 
-    def __init__(self, begin: Callable[[], Begun]) -> None:
-        """`begin` is called when the first record is wanted."""
-        self._begin = begin
-        self._begun: Begun | None = None
-        self._page: Iterator[Property] = iter(())
-        self._ended = False
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Property:
-        while True:
-            for record in self._page:
-                return record
-            if self._ended:
-                raise StopAsyncIteration
-            self._page = iter(await self._next_page())
-
-    async def _next_page(self) -> list[Property]:
-        if self._begun is None:
-            self._begun = self._begin()
-        try:
-            item = await self._begun.items.receive()
-        except (anyio.EndOfStream, anyio.ClosedResourceError):
-            item = ClientError("the query has ended: the client is closed, or the query itself")
-        if isinstance(item, list):
-            return item
-        self._end()
-        if item is None:
-            return []
-        raise item
-
-    async def aclose(self) -> None:
-        """End the query. Harmless when repeated, and after its end."""
-        self._page = iter(())
-        self._end()
-
-    def _end(self) -> None:
-        self._ended = True
-        if self._begun is not None:
-            self._begun.items.close()
-            self._begun.scope.cancel()
-
-    def __del__(self) -> None:
-        # Nobody can read on, so end the background task. If there is no event loop, that task has ended
-        # already, and cancelling raises RuntimeError.
-        with suppress(RuntimeError):
-            self._end()
+    what = "query"
 
 
 @dataclass(slots=True)

@@ -14,7 +14,11 @@ from gossipnode.core.query.criteria import Criteria
 from gossipnode.wire.generated.bp.banyandb.model import v1 as model
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
+from gossipnode.wire.generated.pb.gossipnode.v1 import watch_pb2 as watch_pb
 from gossipnode.wire.query.criteria_codec import encode_criteria
+
+WAIT_MAX_MILLISECONDS = 3_600_000
+"""The longest wait that a node grants."""
 
 _STRATEGY_MERGE, _STRATEGY_REPLACE = 1, 2
 _SORT_DESC, _SORT_ASC = 1, 2
@@ -88,3 +92,48 @@ def query_request(options: QueryOptions) -> messages.QueryRequest:
         request.order_by = banyandb.QueryOrder(tag_name=options.order_by, sort=sort)
     after = options.after.text if options.after is not None else ""
     return messages.QueryRequest(query=request, after=after, ack=options.ack)
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """What a watch asks for. Empty means all; with an empty `since` the records as they are come first."""
+
+    group: str
+    name: str = ""
+    ids: Sequence[str] = ()
+    where: Criteria | None = None
+    since: bytes = b""
+    ack: str = ""
+
+
+def watch_request(options: WatchOptions, since: bytes) -> messages.WatchRequest:
+    """The message of a watch that goes on from `since`.
+
+    Raises:
+        WireError: a value in its criteria does not fit.
+    """
+    request = messages.WatchRequest(
+        group=options.group, name=options.name, ids=list(options.ids), since=since, ack=options.ack
+    )
+    if options.where is not None:
+        request.where = encode_criteria(options.where)
+    return request
+
+
+def wait_request(entity: Entity, revision: int, seconds: float) -> watch_pb.WaitRequest:
+    """The message of a wait until every replica has a record."""
+    group, name, id_ = entity
+    milliseconds = max(1, round(seconds * 1000))
+    return watch_pb.WaitRequest(
+        group=group,
+        name=name,
+        id=id_,
+        revision=revision,
+        milliseconds=min(milliseconds, WAIT_MAX_MILLISECONDS),
+    )
+
+
+def explain_request(entity: Entity) -> watch_pb.ExplainRequest:
+    """The message that asks why a record is what it is."""
+    group, name, id_ = entity
+    return watch_pb.ExplainRequest(group=group, name=name, id=id_)

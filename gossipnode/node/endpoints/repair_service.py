@@ -120,7 +120,10 @@ class RepairService:
         return ShardStore(self._local, caller=_caller_view(call), arrival=self._arrival(call))
 
     def _arrival(self, call: CallContext) -> Arrival:
-        caller = caller_of(call, self._local.shards.view.members).name
+        """How the records of a session come: from a member of this name, or from an address."""
+        said = call_metadata.text(call.metadata, call_metadata.NODE)
+        members = self._local.shards.view.members
+        caller = said if said in members else caller_of(call, members).name
         return call_metadata.arrival_of(call.metadata, caller)
 
     async def _admit(

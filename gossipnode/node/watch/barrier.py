@@ -121,7 +121,7 @@ class Barrier:
         if not isinstance(held, Record):
             return "it holds no version"
         lacks = revision - held.version.stamp
-        return f"it holds a version {_age(lacks)} older" if lacks > 0 else ""
+        return f"it holds {held.version.stamp}, which is {_age(lacks)} older" if lacks > 0 else ""
 
 
 def _age(nanoseconds: int) -> str:
