@@ -133,6 +133,7 @@ def status_shape(status: messages.StatusResponse) -> dict[str, Any]:
         "memory": memory_shape(status.memory),
         "read_repairs": status.replicas.read_repairs,
         "read_repairs_dropped": status.replicas.read_repairs_dropped,
+        "overlaps": status.replicas.overlaps,
         "disk": {"state": status.disk.state, "free": status.disk.free},
         "set_aside": {"count": status.set_aside.count, "keys": status.set_aside.keys},
         "unheard": list(status.unheard),

@@ -177,6 +177,7 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         membership.forming,
         membership.clearing,
         parts.access,
+        parts.news,
     )
     versions = ReplicaVersions(local, parts.members)
     max_sessions = parts.settings.repair.max_sessions

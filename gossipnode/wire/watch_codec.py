@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from gossipnode.core.model.arrival import Arrival
-from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.model.property import Record
 from gossipnode.core.model.version import Version
 from gossipnode.core.watch.explanation import ReplicaVersion, Winner
 from gossipnode.core.watch.watch_filter import EventKind
@@ -20,7 +20,6 @@ from gossipnode.wire.bounds.element_count import check_elements
 from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.envelope.tables import make, prefixed
 from gossipnode.wire.generated.bp.gossipnode import v1
-from gossipnode.wire.generated.pb.banyandb.property.v1 import property_pb2
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as replica_pb
 from gossipnode.wire.generated.pb.gossipnode.v1 import watch_pb2 as pb
 from gossipnode.wire.record_codec import encode_record
@@ -59,14 +58,6 @@ def encode_change_event(kind: EventKind, record: Record, old: bytes | None, arri
     if arrival is not None:
         beside |= {"through": arrival.through.value, "from_": arrival.source}
     return encode(make(v1.WatchEvent, event=kind.value, record=encode_record(record), **beside))
-
-
-def encode_purge_event(entity: Entity) -> bytes:
-    """An event that tells that the tombstone of a record is gone."""
-    key = property_pb2.Property(id=entity.id)
-    key.metadata.group, key.metadata.name = entity.group, entity.name
-    record = make(v1.Record, property=key.SerializeToString())
-    return encode(make(v1.WatchEvent, event=EventKind.PURGE.value, record=record))
 
 
 def encode_sign_event(kind: EventKind, reason: str = "") -> bytes:

@@ -109,6 +109,7 @@ class Peer:
 
     def handlers(self) -> dict[Any, Any]:
         methods = [each for name, each in vars(services).items() if name.startswith("NODE_")]
+        methods += [services.WATCH, services.WAIT, services.EXPLAIN]
         return {
             method: partial(
                 self._unary if method.cardinality is Cardinality.UNARY_UNARY else self._stream, method

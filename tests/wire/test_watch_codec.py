@@ -11,7 +11,7 @@ from gossipnode.core.watch.told_change import FeedPage, ToldChange
 from gossipnode.core.watch.watch_filter import EventKind
 from gossipnode.core.watch.watch_token import FeedPosition, TokenError, WatchToken
 from gossipnode.wire.generated.bp.gossipnode import v1
-from gossipnode.wire.property.property_edit import read_property, read_tags
+from gossipnode.wire.property.property_edit import read_tags
 from gossipnode.wire.replica.arrival_codec import decode_kept_arrival, encode_kept_arrival
 from gossipnode.wire.replica.change_codec import decode_changes, encode_changes
 from gossipnode.wire.services import WATCH
@@ -19,13 +19,12 @@ from gossipnode.wire.watch_codec import (
     WatchAnswer,
     decode_token,
     encode_change_event,
-    encode_purge_event,
     encode_sign_event,
     encode_token,
     encode_watch_answer,
 )
 from gossipnode.wire.wire_errors import WireError
-from tests.records import entity, record
+from tests.records import record
 
 positions = st.builds(
     FeedPosition,
@@ -67,18 +66,16 @@ def test_an_answer_is_what_clients_read() -> None:
         [
             encode_change_event(EventKind.PUT, live, old, arrival),
             encode_change_event(EventKind.DELETE, gone, None, None),
-            encode_purge_event(entity("n/3")),
             encode_sign_event(EventKind.GAP, "why"),
         ],
         b"token",
     )
     read: v1.WatchResponse = WATCH.decode_reply(encode_watch_answer(answer))
     assert read.token == b"token"
-    put, delete, purge, gap = read.events
+    put, delete, gap = read.events
     assert (put.event, put.through, put.from_) == ("put", "read repair", "b")
     assert (read_tags(put.record.property), read_tags(put.old)) == ({"a": "y"}, {"a": "x"})
     assert (delete.event, delete.record.delete_time, delete.through) == ("delete", 9, "")
-    assert (purge.event, read_property(purge.record.property).entity) == ("purge", entity("n/3"))
     assert (gap.event, gap.reason, gap.record.property) == ("gap", "why", b"")
     assert encode_watch_answer(WatchAnswer()) == b""
 

@@ -91,7 +91,8 @@ def _counters(status: messages.StatusResponse) -> str:
     counters = status.replicas
     left = f" ({counters.read_repairs_dropped:,} left to a round)" if counters.read_repairs_dropped else ""
     repairs = f"{counted(counters.read_repairs, 'stale copy', 'stale copies')} mended by reads{left}"
-    return f"{_epoch(status)}, {repairs}"
+    overlaps = f", {counted(counters.overlaps, 'overlapping write')}" if counters.overlaps else ""
+    return f"{_epoch(status)}, {repairs}{overlaps}"
 
 
 def _epoch(status: messages.StatusResponse) -> str:

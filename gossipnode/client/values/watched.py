@@ -37,7 +37,7 @@ class WatchEvent:
     mod_revision: int
     delete_time: int
     through: str
-    """client, import, round, hint, read repair, hand-off or restore; empty where it is not known."""
+    """client, import, round, hint, read repair or hand-off; empty where it is not known."""
     source: str
     """The member that sent it."""
     reason: str
@@ -77,7 +77,7 @@ class ExplainedReplica:
     received: Timestamp | None
     """When it came, by the clock of the replica; None where that is not known."""
     through: str
-    """client, import, round, hint, read repair, hand-off or restore; empty where it is not known."""
+    """client, import, round, hint, read repair or hand-off; empty where it is not known."""
     source: str
     """The member that sent it."""
     replaced: int | None

@@ -17,7 +17,6 @@ class Through(Enum):
     """A session with a replica that was known, or seen, to lack writes."""
     READ_REPAIR = "read repair"
     HAND_OFF = "hand-off"
-    RESTORE = "restore"
 
 
 class Arrival(NamedTuple):

@@ -15,8 +15,6 @@ class EventKind(Enum):
     PUT = "put"
     DELETE = "delete"
     """The record is deleted, or does not match any more what the watch asks for."""
-    PURGE = "purge"
-    """The tombstone of the record is forgotten, too."""
     CONFLICT = "conflict"
     """The version took the place of one that its writer had not seen."""
     READY = "ready"
@@ -35,11 +33,6 @@ class WatchFilter:
     """Empty: records of every id."""
     matches: Callable[[bytes], bool] | None = None
     """Whether a payload matches; None: every one does."""
-
-    @property
-    def takes_all(self) -> bool:
-        """Whether it asks for every record of the group."""
-        return not self.name and not self.ids and self.matches is None
 
     def asks_for(self, entity: Entity) -> bool:
         """Whether it is about this record."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gossipnode.core.watch.watch_token import FeedPosition
 
 
-class Feed(NamedTuple):
+class WatchFeed(NamedTuple):
     """What a watch asks of one replica."""
 
     node: str
@@ -28,7 +28,7 @@ class Feed(NamedTuple):
 class FeedPlan(NamedTuple):
     """The feeds that a watch needs, and the shards for which no replica can be asked now."""
 
-    feeds: tuple[Feed, ...]
+    feeds: tuple[WatchFeed, ...]
     waiting: frozenset[int]
 
 
@@ -60,7 +60,7 @@ def plan_feeds(
         else:
             waiting.add(shard)
     feeds = tuple(
-        Feed(node, births[node], tuple(shards), since, again)
+        WatchFeed(node, births[node], tuple(shards), since, again)
         for (node, since, again), shards in found.items()
     )
     return FeedPlan(feeds, frozenset(waiting))

@@ -21,7 +21,7 @@ from gossipnode.node.coordinate.large_writes import OWN_WORK
 from gossipnode.node.coordinate.record_steps import APPLY_ATTEMPTS, RecordSteps
 from gossipnode.node.refusals.request_checks import check_request_id, check_writable
 from gossipnode.node.refusals.request_errors import NotStoredError
-from gossipnode.wire.property.draft import read_draft
+from gossipnode.wire.property.draft import Draft, read_draft
 
 Result = TypeVar("Result")
 
@@ -116,11 +116,7 @@ class Coordinator:
             done = lineage.find(asked_before)
             if done is not None and existing is not None:
                 return await self._again(placement, existing, done, lineage, level, caller)
-            created = existing is None or existing.deleted or own.created(existing)
-            merge = not replace and existing is not None and not created
-            draft = incoming.over(existing.payload) if merge and existing is not None else incoming
-            record = self._steps.stamped(draft, existing, stamp, created=created)
-            own.wrote(record, created=created)
+            record, created = self._next_version(incoming, existing, stamp, own, replace=replace)
             upon = 0 if existing is None else existing.version.stamp
             took = await self._write(
                 placement, record, level, request_id, caller, lineage, created=created, built_upon=upon
@@ -134,6 +130,17 @@ class Coordinator:
 
         async with self._steps.locks.hold((entity,)):
             return await self._until_written(entity, attempt)
+
+    def _next_version(
+        self, incoming: Draft, existing: Record | None, stamp: int, own: OwnTries, *, replace: bool
+    ) -> tuple[Record, bool]:
+        """The version that a request writes over what is there, and whether that creates the record."""
+        created = existing is None or existing.deleted or own.created(existing)
+        merge = not replace and existing is not None and not created
+        draft = incoming.over(existing.payload) if merge and existing is not None else incoming
+        record = self._steps.stamped(draft, existing, stamp, created=created)
+        own.wrote(record, created=created)
+        return record, created
 
     async def delete(self, entity: Entity, *, ack: str = "", request_id: str = "") -> Deleted:
         """Delete a live record.

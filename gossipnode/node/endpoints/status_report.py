@@ -22,6 +22,7 @@ from gossipnode.node.membership.forming import Forming
 from gossipnode.node.peers.access import Access
 from gossipnode.node.peers.members import Members
 from gossipnode.node.repair.origin import Origin
+from gossipnode.node.watch.store_news import StoreNews
 from gossipnode.store.interface import ShardCounts, ShardSummary
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.generated.pb.gossipnode.v1 import node_pb2 as pb
@@ -59,6 +60,7 @@ class StatusReport:
     forming: Forming
     clearing: Clearing
     access: Access
+    news: StoreNews
 
     async def read(self) -> NodeStatus:
         """The status as of now. Members not heard of lately are asked whether they are there."""
@@ -75,7 +77,9 @@ class StatusReport:
             rounds=[encode_round(known) for known in self.origin.rounds()[:ROUNDS_SHOWN]],
             memory=_memory(self.memory),
             replicas=v1.ReplicaCounters(
-                read_repairs=self.read_repair.repaired, read_repairs_dropped=self.read_repair.dropped
+                read_repairs=self.read_repair.repaired,
+                read_repairs_dropped=self.read_repair.dropped,
+                overlaps=self.news.overlaps,
             ),
             disk=v1.DiskStatus(state="full" if disk.full else "ok", free=disk.free_bytes),
             epoch=self.local.cluster.epoch,

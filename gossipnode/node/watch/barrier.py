@@ -32,7 +32,7 @@ class Lagging(NamedTuple):
     why: str
 
 
-class Applied(NamedTuple):
+class WaitResult(NamedTuple):
     """What came of a wait."""
 
     revision: int
@@ -51,7 +51,7 @@ class Barrier:
         self._members = members
         self._steps = steps
 
-    async def wait(self, entity: Entity, revision: int, seconds: float) -> Applied | None:
+    async def wait(self, entity: Entity, revision: int, seconds: float) -> WaitResult | None:
         """Wait until each replica has a record of at least this revision, `seconds` at most.
 
         With revision 0 it waits for what a quorum has now. None if there is no such record, deleted or not.
@@ -83,7 +83,7 @@ class Barrier:
             async with trio.open_nursery() as nursery:
                 for name in replicas:
                     nursery.start_soon(follow, name)
-        return Applied(
+        return WaitResult(
             revision,
             tuple(name for name in replicas if name in applied),
             tuple(

@@ -18,7 +18,7 @@ from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.cluster.placement import AckLevel
 from gossipnode.core.watch.told_change import FeedPage, ToldChange
 from gossipnode.core.watch.watch_filter import EventKind, WatchFilter
-from gossipnode.core.watch.watch_plan import Feed, plan_feeds
+from gossipnode.core.watch.watch_plan import WatchFeed, plan_feeds
 from gossipnode.core.watch.watch_token import FeedPosition, WatchToken, moved_on
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members
@@ -58,7 +58,7 @@ class WatchAsked:
 class _Running:
     """A feed under way."""
 
-    feed: Feed
+    feed: WatchFeed
     scope: trio.CancelScope
     ready: bool = False
 
@@ -78,7 +78,7 @@ class GroupWatch:
         self._asked = asked
         self._incarnation = -1
         self._positions: tuple[FeedPosition, ...] = ()
-        self._running: dict[Feed, _Running] = {}
+        self._running: dict[WatchFeed, _Running] = {}
         self._avoided: dict[str, float] = {}
         """Members whose feed failed, and until when they are left alone."""
         self._told_ready = False
@@ -162,7 +162,7 @@ class GroupWatch:
         reason, self._gap = self._gap, ""
         await send(WatchAnswer([encode_sign_event(EventKind.GAP, reason)]))
 
-    def _plan(self) -> tuple[Feed, ...]:
+    def _plan(self) -> tuple[WatchFeed, ...]:
         births = {
             peer.name: peer.birth
             for peer in self._members.peers.values()
@@ -184,7 +184,7 @@ class GroupWatch:
                 positions = moved_on(positions, at)
         return positions
 
-    def _knows(self, feed: Feed) -> bool:
+    def _knows(self, feed: WatchFeed) -> bool:
         return any(
             position.node == feed.node and position.shards >= frozenset(feed.shards)
             for position in self._positions
@@ -215,7 +215,7 @@ class GroupWatch:
             self._running.pop(feed, None)
             await self._pages_in.send(None)
 
-    async def _source(self, feed: Feed, bring: SendPage) -> None:
+    async def _source(self, feed: WatchFeed, bring: SendPage) -> None:
         if feed.node == self._shards.own_name:
             found = (self._shards.find(self._asked.group, number) for number in feed.shards)
             shards = [shard for shard in found if shard is not None]
@@ -252,7 +252,7 @@ class GroupWatch:
         if events:
             await send(WatchAnswer(events, self._token()))
 
-    async def _events(self, feed: Feed, page: FeedPage) -> list[bytes]:
+    async def _events(self, feed: WatchFeed, page: FeedPage) -> list[bytes]:
         changes: Sequence[ToldChange] = page.changes
         if self._asked.level is AckLevel.QUORUM:
             asked = [each for each in changes if self._asked.filter.asks_for(each.record.entity)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from gossipnode.core.watch.watch_plan import Feed
+from gossipnode.core.watch.watch_plan import WatchFeed
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.node.watch.local_feed import FutureCommitError, SendPage
 from gossipnode.rpc import ClientStream, RpcError, Status
@@ -19,7 +19,7 @@ FEED_SILENCE_SECONDS = 8.0
 class RemoteFeed:
     """The changes of some shards, told by a replica."""
 
-    def __init__(self, members: Members, peer: Peer, group: str, incarnation: int, feed: Feed) -> None:
+    def __init__(self, members: Members, peer: Peer, group: str, incarnation: int, feed: WatchFeed) -> None:
         """Ask `peer` for what `feed` says."""
         self._metadata = members.metadata
         self._peer = peer

@@ -29,7 +29,7 @@ class FeedAsked(NamedTuple):
 def encode_feed(
     group: str, incarnation: int, birth: int, shards: Sequence[int], since: int | None
 ) -> pb.ChangesRequest:
-    """Ask for the changes of some shards of a group; see `core.watch.watch_plan.Feed`."""
+    """Ask for the changes of some shards of a group; see `core.watch.watch_plan.WatchFeed`."""
     request = pb.ChangesRequest(group=group, incarnation=incarnation, shards=shards, birth=birth)
     if since is not None:
         request.since = since

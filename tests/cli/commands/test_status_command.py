@@ -34,8 +34,8 @@ def test_a_status_shows_moves_and_read_repairs(ask_peer: Cli, peer: Peer) -> Non
     shown = json.loads(ask_peer("status", "-o", "json").out)
     assert list(shown) == [
         "node", "address", "version", "state", "members", "shards", "rounds",
-        "epoch", "cluster_id", "forming", "memory", "read_repairs", "read_repairs_dropped", "disk",
-        "set_aside", "unheard", "not_replaced", "refused_calls", "warnings",
+        "epoch", "cluster_id", "forming", "memory", "read_repairs", "read_repairs_dropped", "overlaps",
+        "disk", "set_aside", "unheard", "not_replaced", "refused_calls", "warnings",
     ]  # fmt: skip
     assert (shown["epoch"], shown["cluster_id"], shown["forming"]) == (12, "ab" * 16, None)
     assert (shown["read_repairs"], shown["read_repairs_dropped"]) == (1, 2)
@@ -185,8 +185,8 @@ def test_the_status_of_a_real_node(ask: Cli, node: Running) -> None:
     (status,) = lines(ask("status", "-o", "json"))
     assert list(status) == [
         "node", "address", "version", "state", "members", "shards", "rounds",
-        "epoch", "cluster_id", "forming", "memory", "read_repairs", "read_repairs_dropped", "disk",
-        "set_aside", "unheard", "not_replaced", "refused_calls", "warnings",
+        "epoch", "cluster_id", "forming", "memory", "read_repairs", "read_repairs_dropped", "overlaps",
+        "disk", "set_aside", "unheard", "not_replaced", "refused_calls", "warnings",
     ]  # fmt: skip
     assert (status["node"], status["address"], status["state"]) == ("a", node.address, "ready")
     disk = status["disk"]

@@ -12,7 +12,6 @@ GOOD = WatchFilter(matches=lambda payload: payload == b"good")
 
 def test_without_conditions_every_change_is_told() -> None:
     everything = WatchFilter()
-    assert everything.takes_all
     assert everything.kind(LIVE, None) is EventKind.PUT
     assert everything.kind(DELETED, None) is EventKind.DELETE
     assert everything.kind(DELETED, None, first=True) is None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipnode.core.watch.watch_plan import Feed, plan_feeds
+from gossipnode.core.watch.watch_plan import WatchFeed, plan_feeds
 from gossipnode.core.watch.watch_token import (
     FeedPosition,
     TokenError,
@@ -24,13 +24,13 @@ def at(node: str, sequence: int, *shards: int, birth: int = 0) -> FeedPosition:
 
 def test_the_node_asked_comes_first() -> None:
     plan = plan_feeds("b", {0: ("a", "b"), 1: ("a", "c"), 2: ("b",)}, BIRTHS, ())
-    assert plan.feeds == (Feed("b", 2, (0, 2), None, False), Feed("a", 1, (1,), None, False))
+    assert plan.feeds == (WatchFeed("b", 2, (0, 2), None, False), WatchFeed("a", 1, (1,), None, False))
     assert not plan.waiting
 
 
 def test_a_replica_that_the_watch_follows_comes_before_the_node_asked() -> None:
     plan = plan_feeds("b", {0: ("a", "b"), 1: ("a", "b")}, BIRTHS, (at("a", 7, 0),))
-    assert plan.feeds == (Feed("a", 1, (0,), 7, True), Feed("b", 2, (1,), None, False))
+    assert plan.feeds == (WatchFeed("a", 1, (0,), 7, True), WatchFeed("b", 2, (1,), None, False))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_without_it_the_records_come_first_as_changes(
     sources: tuple[str, ...], births: dict[str, int], position: FeedPosition
 ) -> None:
     plan = plan_feeds("b", {0: sources}, births, (position,))
-    assert plan.feeds == (Feed("b", 2, (0,), None, True),)
+    assert plan.feeds == (WatchFeed("b", 2, (0,), None, True),)
 
 
 def test_shards_without_a_replica_wait() -> None:

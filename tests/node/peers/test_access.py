@@ -59,6 +59,8 @@ OF_MEMBERS = (
     services.REPLICA_EXCHANGE,
     services.REPLICA_SCAN,
     services.REPLICA_LINEAGES,
+    services.REPLICA_CHANGES,
+    services.REPLICA_ARRIVED,
     services.REPLICA_HELLO,
     services.REPLICA_EPOCH,
 )

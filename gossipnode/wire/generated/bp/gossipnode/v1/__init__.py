@@ -540,6 +540,10 @@ class ReplicaCounters(betterproto.Message):
     """
 
     read_repairs_dropped: int = betterproto.uint64_field(2)
+    overlaps: int = betterproto.uint64_field(3)
+    """
+    Versions stored here that took the place of one which their writer had not seen.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -909,9 +913,7 @@ class Arrival(betterproto.Message):
     """How a version came to a replica. It is kept beside the record."""
 
     through: int = betterproto.uint32_field(1)
-    """
-    0 client, 1 import, 2 round, 3 hint, 4 read repair, 5 hand-off, 6 restore.
-    """
+    """0 client, 1 import, 2 round, 3 hint, 4 read repair, 5 hand-off."""
 
     source: str = betterproto.string_field(2)
     """The member that sent it."""
@@ -1450,7 +1452,7 @@ class WatchEvent(betterproto.Message):
 
     through: str = betterproto.string_field(4)
     """
-    client, import, round, hint, read repair, hand-off or restore; empty where it is not known.
+    client, import, round, hint, read repair or hand-off; empty where it is not known.
     """
 
     from_: str = betterproto.string_field(5)

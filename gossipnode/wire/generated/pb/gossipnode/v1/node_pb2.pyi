@@ -291,12 +291,14 @@ class SetAsideStatus(_message.Message):
     def __init__(self, count: _Optional[int] = ..., keys: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ReplicaCounters(_message.Message):
-    __slots__ = ("read_repairs", "read_repairs_dropped")
+    __slots__ = ("read_repairs", "read_repairs_dropped", "overlaps")
     READ_REPAIRS_FIELD_NUMBER: _ClassVar[int]
     READ_REPAIRS_DROPPED_FIELD_NUMBER: _ClassVar[int]
+    OVERLAPS_FIELD_NUMBER: _ClassVar[int]
     read_repairs: int
     read_repairs_dropped: int
-    def __init__(self, read_repairs: _Optional[int] = ..., read_repairs_dropped: _Optional[int] = ...) -> None: ...
+    overlaps: int
+    def __init__(self, read_repairs: _Optional[int] = ..., read_repairs_dropped: _Optional[int] = ..., overlaps: _Optional[int] = ...) -> None: ...
 
 class TreeRequest(_message.Message):
     __slots__ = ("group", "shard", "leaves", "leaves_of")
