@@ -43,6 +43,8 @@ _COMMANDS = {
     "member": "Forget a member of the cluster.",
     "certs": "Make a CA, and certificates for nodes and clients.",
     "verify": "Check a data directory offline.",
+    "snapshot": "Take a consistent copy of a node's store while it runs.",
+    "restore": "Bring a snapshot back into an empty data directory.",
     "recover": "Go on with one survivor when a majority of the members is gone.",
     "sim": "Simulate clusters under faults, and check what they promise.",
 }

@@ -23,6 +23,7 @@ SECTIONS: dict[str, dict[str, Parser]] = {
         "data_dir": values.path,
         "status_listen": values.listen_address,
         "memory_budget": values.memory_size,
+        "snapshot_dir": values.path,
     },
     "cluster": {
         "name": values.cluster_name,

@@ -37,6 +37,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     status_listen: Address | None = None
     memory_budget: int = 256_000_000
     """Bytes, above what the node takes by itself, for what others send and ask for."""
+    snapshot_dir: Path | None = None
 
 
 class ClusterSettings(msgspec.Struct, frozen=True, kw_only=True):

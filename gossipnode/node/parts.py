@@ -13,6 +13,7 @@ watches      what becomes of records, for clients
 secret       what members prove to each other where there is no TLS
 access       which calls are let in
 certificates what is shown to those who call, and to those who are called
+snapshots    copies of the store, taken while the node runs
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from gossipnode.node.endpoints.property_service import PropertyService
 from gossipnode.node.endpoints.repair_service import RepairService
 from gossipnode.node.endpoints.replica_service import ReplicaService
 from gossipnode.node.endpoints.round_service import RoundService
+from gossipnode.node.endpoints.snapshot_calls import SnapshotCalls
 from gossipnode.node.endpoints.status_report import StatusReport
 from gossipnode.node.hand_off.hand_off import HandOff
 from gossipnode.node.local.digest_filler import fill_digests
@@ -54,6 +56,7 @@ from gossipnode.node.replica.exchange import ReplicaExchange
 from gossipnode.node.replica.lineages import ReplicaLineages
 from gossipnode.node.replica.replica import Replica
 from gossipnode.node.replica.scan import ReplicaScan
+from gossipnode.node.snapshots.snapshots import Snapshots
 from gossipnode.node.watch.barrier import Barrier
 from gossipnode.node.watch.feed_server import FeedServer
 from gossipnode.node.watch.replica_versions import ReplicaVersions
@@ -85,6 +88,7 @@ class Parts:
     secret: Secret
     access: Access
     certificates: Certificates
+    snapshots: Snapshots
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Find the cluster, then do what a member does, until cancelled.
@@ -95,6 +99,7 @@ class Parts:
         async with trio.open_nursery() as nursery:
             await nursery.start(self.coordination.replicas.run)
             nursery.start_soon(self.access.audit.follow, self.local.cluster)
+            nursery.start_soon(self.snapshots.remove_remains)
             # Whatever the boot waits for, it must not keep the members' word on the store waiting.
             nursery.start_soon(self.membership.clearing.run)
             nursery.start_soon(self.membership.hellos.run)
@@ -157,6 +162,7 @@ def make_parts(
             lambda: certificates.warnings(settings.node.name, world.wall_clock() / NANOSECONDS_PER_SECOND),
         ),
         certificates=certificates,
+        snapshots=Snapshots(settings.node, world.wall_clock),
     )
 
 
@@ -190,6 +196,7 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         ChangeService(
             local.shards, parts.watches, Barrier(local, parts.members, coordination.steps), versions
         ),
+        SnapshotCalls(parts.snapshots, parts.access.audit),
         RoundService(local.shards, repair),
         parts.secret,
         DiscoveryService(parts.settings.node, parts.state, world.wall_clock()),

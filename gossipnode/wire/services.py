@@ -178,6 +178,7 @@ NODE_ALTER_GROUP = _node_method("AlterGroup", node.AlterGroupRequest, node.Group
 NODE_DELETE_GROUP = _node_method("DeleteGroup", node.DeleteGroupRequest, node.GroupResponse)
 NODE_LIST_GROUPS = _node_method("ListGroups", node.ListGroupsRequest, node.ListGroupsResponse)
 NODE_FORGET_MEMBER = _node_method("ForgetMember", node.ForgetMemberRequest, node.ForgetMemberResponse)
+NODE_SNAPSHOT = _node_method("Snapshot", node.SnapshotRequest, node.SnapshotEvent)
 REPORT = _method(node.RoundServiceBase, "Report", node.ReportRequest, node.ReportResponse)
 ALIVE = _method(node.RoundServiceBase, "Alive", node.AliveRequest, node.AliveResponse)
 ROUND_ENDED = _method(node.RoundServiceBase, "Ended", node.RoundEndedRequest, node.RoundEndedResponse)

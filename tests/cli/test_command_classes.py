@@ -26,6 +26,8 @@ ARGUMENTS = {
     "tree": ["sw", "--shard", "0"],
     "diff": ["a", "b", "sw"],
     "verify": ["--data-dir", "."],
+    "snapshot": ["nightly"],
+    "restore": [".", "--data-dir", "."],
     "recover": ["--data-dir", "."],
     "member forget": ["a"],
     "certs node": ["a"],

@@ -27,6 +27,7 @@ advertise = "a.example:7400"
 data_dir = "data/a"
 status_listen = "127.0.0.1:7480"
 memory_budget = "512MiB"
+snapshot_dir = "/var/snapshots"
 [cluster]
 name = "main"
 secret = "s3cret"
@@ -61,6 +62,7 @@ def test_the_whole_configuration_of_the_contract(tmp_path: Path) -> None:
     assert settings.node.data_dir == Path("data/a")
     assert settings.node.status_listen == Address("127.0.0.1", 7480)
     assert settings.node.memory_budget == 512 << 20
+    assert settings.node.snapshot_dir == Path("/var/snapshots")
     assert settings.cluster.secret == ("s3cret",)
     assert settings.repair.session_deadline_seconds == 3600
     assert (settings.repair.max_sessions, settings.repair.page_leaves) == (8, 256)
@@ -89,6 +91,7 @@ def test_everything_but_name_and_listen_has_a_default() -> None:
     assert settings.node.data_dir == Path("data/a")
     assert settings.node.status_listen is None
     assert settings.node.memory_budget == 256_000_000
+    assert settings.node.snapshot_dir is None
     assert (settings.cluster.name, settings.cluster.discovery) == ("main", "static")
     assert settings.cluster.secret == ()
     assert settings.cluster.join == ()

@@ -269,15 +269,15 @@ def test_an_unknown_strategy(stock: Stock, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "record", "delete_time"), [("mod_revision", 2**61, 0), ("delete_time", 5, 2**61)]
+    ("field", "record", "delete_time"), [("mod_revision", 2**62, 0), ("delete_time", 5, 2**62)]
 )
-def test_an_import_names_the_stamp_that_lies_in_the_future(
+def test_an_import_names_the_stamp_that_nothing_could_replace(
     stock: Stock, name: str, field: str, record: int, delete_time: int
 ) -> None:
     held = own.Record(property=property_of("sw", name, "1", revision=record), delete_time=delete_time)
     (answer,) = stock.import_stream([own.ImportRequest(group="sw", records=[held], keep_versions=True)])
     assert answer.bad_record == 0
-    assert answer.problem == f"{field}: lies in the future"
+    assert answer.problem == f"{field}: {2**62} leaves no room for a later version"
 
 
 # --- query ---

@@ -42,7 +42,7 @@ SHOWN_BAD_LINES = 20
 @click.option(
     "--keep-versions", is_flag=True, help="Write stamps and delete_time as given, to the node asked."
 )
-@click.option("--skip-bad", is_flag=True, help="Skip and count bad lines instead of stopping at the first.")
+@click.option("--skip-bad", is_flag=True, help="Go on after bad lines; the exit code is 1 all the same.")
 @ack_option
 @output_option
 @target_options
@@ -114,6 +114,8 @@ def _report(job: _Job, records: int, seconds: float) -> None:
         print_json(result)
     else:
         print_table(tuple(result), [(job.group, f"{records:,}", f"{job.skipped:,}", f"{seconds:.2f}")])
+    if job.skipped:
+        raise Failure(f"{job.source}: {counted(job.skipped, 'bad line')} skipped", FAILED)
 
 
 def _open(job: _Job, stack: ExitStack) -> tuple[AsyncGenerator[Batch], int | None, bool]:

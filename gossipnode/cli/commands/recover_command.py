@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shlex
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gossipnode.cli.command_classes import Command, PathType
+from gossipnode.cli.commands.start_lines import join_lines, named_shards, start_line
 from gossipnode.cli.confirm import confirm
 from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
 from gossipnode.cli.options import checked, output_option, run_async
@@ -20,11 +20,7 @@ from gossipnode.cli.standard_streams import until_reader_leaves
 from gossipnode.config.values import member_name
 
 if TYPE_CHECKING:
-    from gossipnode.core.model.property import ShardId
     from gossipnode.node.membership.recover_store import Recovery
-
-SHARDS_NAMED_MAX = 20
-"""Shards of a kind that are named on a terminal; JSON has all of them."""
 
 
 @click.command("recover", cls=Command)
@@ -105,39 +101,17 @@ def _findings(recovery: Recovery) -> Iterable[str]:
         f"{', '.join(before.members)} and {counted(len(before.groups), 'group')}"
     )
     if doubtful.no_copy:
-        yield f"{name} has no copy of {_named(doubtful.no_copy)}: only other members have their records"
+        yield f"{name} has no copy of {named_shards(doubtful.no_copy)}: only other members have their records"
     if doubtful.one_copy_of_several:
         yield (
-            f"{name} may lack acknowledged writes of {_named(doubtful.one_copy_of_several)}: it has one of "
-            "several copies, and not each write is in each of them"
+            f"{name} may lack acknowledged writes of {named_shards(doubtful.one_copy_of_several)}: it has "
+            "one of several copies, and not each write is in each of them"
         )
     yield "what was decided after that epoch, and writes that were acknowledged at `one`, may be missing, too"
 
 
 def _amount(recovery: Recovery) -> str:
     return f"{counted(recovery.records, 'record')} and {counted(recovery.tombstones, 'tombstone')}"
-
-
-def _named(shards: tuple[ShardId, ...]) -> str:
-    more = f" and {len(shards) - SHARDS_NAMED_MAX} more" if len(shards) > SHARDS_NAMED_MAX else ""
-    return ", ".join(map(str, shards[:SHARDS_NAMED_MAX])) + more
-
-
-def _run_here(data_dir: Path, recovery: Recovery) -> str:
-    survivor = recovery.survivor
-    return (
-        f"gossipnode run --name {survivor.name} --listen {survivor.address} "
-        f"--data-dir {shlex.quote(str(data_dir))}"
-    )
-
-
-def _run_others(recovery: Recovery) -> list[str]:
-    """The command for each other member. Where its data directory is, it knows itself."""
-    return [
-        f"gossipnode run --name {other.name} --listen {other.address} --data-dir data/{other.name} "
-        f"--join {recovery.survivor.address} --as-new"
-        for other in recovery.others
-    ]
 
 
 def _shape(data_dir: Path, recovery: Recovery) -> dict[str, object]:
@@ -154,8 +128,8 @@ def _shape(data_dir: Path, recovery: Recovery) -> dict[str, object]:
         "tombstones": recovery.tombstones,
         "no_copy": list(map(str, doubtful.no_copy)),
         "one_copy_of_several": list(map(str, doubtful.one_copy_of_several)),
-        "run_here": _run_here(data_dir, recovery),
-        "run_others": _run_others(recovery),
+        "run_here": start_line(recovery.survivor, data_dir),
+        "run_others": join_lines(recovery.survivor, recovery.others),
     }
 
 
@@ -166,10 +140,10 @@ def _print(data_dir: Path, recovery: Recovery) -> None:
         f"{counted(len(recovery.after.groups), 'group')}, {_amount(recovery)}."
     )
     print_folded("Start it with its settings, as before, or with:")
-    print_line(f"  {_run_here(data_dir, recovery)}")
+    print_line(f"  {start_line(recovery.survivor, data_dir)}")
     print_folded(
         "Then start each other member with its settings, --join and --as-new, on its own data directory if "
         "that is left, else on an empty one. In any other way it would go on with the old cluster:"
     )
-    for line in _run_others(recovery):
+    for line in join_lines(recovery.survivor, recovery.others):
         print_line(f"  {line}")

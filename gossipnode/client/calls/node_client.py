@@ -108,6 +108,10 @@ class NodeClient:
         request = messages.ForgetMemberRequest(name=name, accept_loss=accept_loss, force=force)
         return await self._ask(services.NODE_FORGET_MEMBER, request)
 
+    def snapshot(self, name: str) -> AbstractAsyncContextManager[AsyncIterator[messages.SnapshotEvent]]:
+        """Take a snapshot of the node's store. Yields events that tell how far it is; the last has a path."""
+        return self._answers(services.NODE_SNAPSHOT, messages.SnapshotRequest(name=name))
+
     @asynccontextmanager
     async def query(
         self, options: QueryOptions, *, on_trace: Callable[[common.Trace], None] | None = None

@@ -25,12 +25,15 @@ them. A group is known by the epoch of its creation, so the new cluster must not
 """
 
 
-def recovered(value: ClusterMetadata, own: Identity, cluster_id: bytes, key: bytes) -> ClusterMetadata:
+def recovered(
+    value: ClusterMetadata, own: Identity, cluster_id: bytes, key: bytes, *, restored_as: int = 0
+) -> ClusterMetadata:
     """The first value of the cluster in which a survivor goes on alone, from the newest value that it knows.
 
     Groups keep their definitions and incarnations, so that the records which a data directory of another old
     member holds belong to the same groups here. Every shard lies by the survivor, and nothing moves. The
-    survivor keeps its birth: it votes in the new cluster alone, and its part in the old one is given up.
+    survivor keeps its birth: it votes in the new cluster alone, and its part in the old one is given up. A
+    store that was restored gets another birth, because the one that it is a copy of may still run.
 
     The other members count as forgotten. They come back as new members, with new births, which takes their
     names off the list. Until then one that asks is told what to do, also under TLS, where a node of an
@@ -41,9 +44,10 @@ def recovered(value: ClusterMetadata, own: Identity, cluster_id: bytes, key: byt
         own: the survivor.
         cluster_id: random bits. The caller draws them for this cluster.
         key: as `cluster_id`; it counts only if the old cluster had a key.
+        restored_as: the birth of a restored store; 0 for a survivor.
 
     Raises:
-        ChangeRefusedError: the survivor is no member, or it is the only one.
+        ChangeRefusedError: the survivor is no member, or it is the only one and was not restored.
     """
     assert len(cluster_id) == CLUSTER_ID_BYTES
     assert cluster_id != value.cluster_id
@@ -52,18 +56,18 @@ def recovered(value: ClusterMetadata, own: Identity, cluster_id: bytes, key: byt
             f"{own.name} is no member in epoch {value.epoch}, the newest one that this data directory knows: "
             "recover at a member, and start this node with --join ADDR --as-new"
         )
-    if len(value.members) == 1:
+    if len(value.members) == 1 and not restored_as:
         raise ChangeRefusedError(
             f"{own.name} is the only member of its cluster, and decides alone: start it as it is"
         )
-    survivor = replace(value.members[own.name], leaving=False)
+    survivor = replace(value.members[own.name], leaving=False, birth=restored_as or own.birth)
     return replace(
         value,
         epoch=value.epoch + EPOCHS_SKIPPED,
         cluster_id=cluster_id,
         key=key if value.key else b"",
         members={own.name: survivor},
-        layouts=(MemberLayout((own,)),),
+        layouts=(MemberLayout((survivor.identity,)),),
         lies={},
         movers={},
         altered={},

@@ -19,7 +19,7 @@ one.
 """
 
 PEER_STAMP_MAX_NANOSECONDS = STAMP_MAX_NANOSECONDS - (1 << 56)
-"""The largest stamp that is taken from a foreign peer, in the year 2113.
+"""The largest stamp taken from a foreign peer, and from an import that keeps stamps, in the year 2113.
 
 The version that replaces a record needs a larger stamp than the record has. This leaves room for it: 2^56
 nanoseconds are more than two years.

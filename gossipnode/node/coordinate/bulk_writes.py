@@ -16,7 +16,7 @@ from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.concurrency.shares import Caller
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.model.arrival import Arrival, Through
-from gossipnode.core.model.limits import MAX_CLOCK_SKEW_NANOSECONDS, PROPERTY_MAX_BYTES
+from gossipnode.core.model.limits import PEER_STAMP_MAX_NANOSECONDS, PROPERTY_MAX_BYTES
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.tag_value import INT64_MAX
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
@@ -90,7 +90,6 @@ class BulkWrites:
         """Write by `steps`, which single requests use, too, with their locks."""
         self._steps = steps
         self._shards = local.shards
-        self._clock = local.clock
         self._writer = local.writer
 
     async def level(self, group: str, ack: str) -> AckLevel:
@@ -109,7 +108,9 @@ class BulkWrites:
         """Check a batch; nothing is written before its `commit`.
 
         With `keep_versions` stamps stay as given, a newer stored version wins, and only this node's own copy
-        is written to; else each record replaces the one that is there.
+        is written to; else each record replaces the one that is there. Stamps from the future are kept, too,
+        as those of a peer are: what a cluster exported while its clock was ahead can be brought back. They do
+        not move this node's clock.
 
         Raises:
             RefusedGroupError, UnknownGroupError, UnknownLevelError, NotAReplicaError.
@@ -235,7 +236,6 @@ class BulkWrites:
     async def _prepare_versions(
         self, group: str, batch: Sequence[ImportedRecord]
     ) -> PreparedImport | BadRecord:
-        latest = self._clock.now() + MAX_CLOCK_SKEW_NANOSECONDS
         writes: list[tuple[ShardId, Record]] = []
         for position, item in enumerate(batch):
             await _take_turns(position)
@@ -246,8 +246,8 @@ class BulkWrites:
                     ("mod_revision", record.version.mod_revision),
                     ("delete_time", item.delete_time),
                 ):
-                    if stamp > latest:
-                        raise InvalidPropertyError(f"{field}: lies in the future")
+                    if stamp > PEER_STAMP_MAX_NANOSECONDS:
+                        raise InvalidPropertyError(f"{field}: {stamp} leaves no room for a later version")
             except WireError as error:
                 return BadRecord(position, str(error))
             writes.append((self._own_shard(record.entity), record))

@@ -52,7 +52,12 @@ async def birth_of(store: Store, rng: random.Random) -> Birth:
 
 async def noted_birth(store: Store) -> Birth | None:
     """The birth of a store, by its note; None if it has none, or the note has rotted."""
-    number, _, takes_over = (await store.note(BIRTH_NOTE) or b"").decode(errors="replace").partition(" ")
+    return birth_in(await store.note(BIRTH_NOTE))
+
+
+def birth_in(note: bytes | None) -> Birth | None:
+    """The birth that a note tells; None without a note, and for one that has rotted."""
+    number, _, takes_over = (note or b"").decode(errors="replace").partition(" ")
     if number.isdecimal() and takes_over in ("", _TAKES_OVER):
         return Birth(int(number), bool(takes_over))
     return None

@@ -163,3 +163,8 @@ def _parsed(note: bytes | None) -> tuple[int, int | None]:
             return int(boot), int(state)
         case _:
             return 0, None
+
+
+def boot_in(note: bytes | None) -> int:
+    """How often a store was started, by its note of that; 0 if it has rotted."""
+    return _parsed(note)[0]

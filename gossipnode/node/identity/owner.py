@@ -55,7 +55,7 @@ async def give_store(store: Store, name: str) -> None:
 
 async def owner_of(store: Store) -> str | None:
     """The name of the node that a store belongs to; None if no node has it, or its note has rotted."""
-    return _owner(await store.note(OWNER_NOTE))
+    return owner_in(await store.note(OWNER_NOTE))
 
 
 def _note(name: str) -> bytes:
@@ -63,7 +63,7 @@ def _note(name: str) -> bytes:
     return f"{name} {digest}".encode()
 
 
-def _owner(note: bytes | None) -> str | None:
+def owner_in(note: bytes | None) -> str | None:
     """The name in a note; None without a note, and for one that has rotted."""
     if note is None:
         return None

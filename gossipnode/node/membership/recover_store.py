@@ -30,6 +30,7 @@ class Recovery:
     """What a recovery of a store is, before and after it is done."""
 
     own: Identity
+    """The member that the store was of the old cluster."""
     before: ClusterMetadata
     """The newest value that the store knows."""
     after: ClusterMetadata
@@ -49,15 +50,18 @@ class Recovery:
         return [member for name, member in self.before.members.items() if name != self.own.name]
 
 
-async def plan_recovery(store: Store, name: str | None, rng: random.Random) -> Recovery:
+async def plan_recovery(
+    store: Store, name: str | None, rng: random.Random, *, restored: bool = False
+) -> Recovery:
     """What a recovery of this store would be. Nothing is changed by it.
 
-    `name` is needed only if the store has no note of its node, or that note has rotted.
+    `name` is needed only if the store has no note of its node, or that note has rotted. A store that was
+    `restored` gets another birth by the recovery, and may have been the only member.
 
     Raises:
         OtherNodeError: the store belongs to a node of another name.
         StoreError: it has no epoch, or a note of it is missing or damaged.
-        ChangeRefusedError: its node is no member of its cluster, or the only one.
+        ChangeRefusedError: its node is no member of its cluster, or the only one and not restored.
     """
     owner = await owner_of(store)
     if owner is None and name is None:
@@ -80,7 +84,13 @@ async def plan_recovery(store: Store, name: str | None, rng: random.Random) -> R
     if birth.takes_over and own.name in before.members:
         # It went back in time and could not take its own place. Here it is what is left.
         own = before.members[own.name].identity
-    after = recovered(before, own, rng.randbytes(CLUSTER_ID_BYTES), rng.randbytes(CLUSTER_KEY_BYTES))
+    after = recovered(
+        before,
+        own,
+        rng.randbytes(CLUSTER_ID_BYTES),
+        rng.randbytes(CLUSTER_KEY_BYTES),
+        restored_as=(rng.getrandbits(64) or 1) if restored else 0,
+    )
     counts = [await store.counts(shard) for shard in store.shards()]
     return Recovery(
         own,
@@ -98,6 +108,6 @@ async def carry_out_recovery(store: Store, recovery: Recovery) -> None:
     Raises:
         StoreError: the note was not kept, and nothing has changed.
     """
-    await keep_birth(store, Birth(recovery.own.birth))
-    state = AcceptorState(recovery.own.birth, recovery.after)
+    await keep_birth(store, Birth(recovery.survivor.birth))
+    state = AcceptorState(recovery.survivor.birth, recovery.after)
     await store.keep_note(CLUSTER_NOTE, encode_state(state))

@@ -34,6 +34,7 @@ _ADMINS = (
     services.NODE_ALTER_GROUP,
     services.NODE_DELETE_GROUP,
     services.NODE_FORGET_MEMBER,
+    services.NODE_SNAPSHOT,
 )
 _OF_GRPC = "/grpc."
 """Where the paths of gRPC's own services begin, health and reflection: readers may call them."""

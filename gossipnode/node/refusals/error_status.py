@@ -26,6 +26,7 @@ from gossipnode.node.refusals.request_errors import (
 )
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import RecordDamagedError, StoreClosedError, StoreError, StoreFullError
+from gossipnode.store.snapshot.manifest import SnapshotError, SnapshotExistsError, SnapshotNameError
 from gossipnode.wire.epochs.metadata_codec import MetadataTooLargeError
 from gossipnode.wire.wire_errors import WireError
 
@@ -54,6 +55,9 @@ _STATUS: tuple[tuple[type[Exception], Status], ...] = (
     (TooManyRoundsError, Status.RESOURCE_EXHAUSTED),
     (StoreFullError, Status.RESOURCE_EXHAUSTED),
     (StoreClosedError, Status.UNAVAILABLE),
+    (SnapshotNameError, Status.INVALID_ARGUMENT),
+    (SnapshotExistsError, Status.ALREADY_EXISTS),
+    (SnapshotError, Status.FAILED_PRECONDITION),
     (RecordDamagedError, Status.DATA_LOSS),
     (StoreError, Status.INTERNAL),
 )

@@ -66,12 +66,12 @@ def growth_refused(path: Path) -> bool:
         )
         descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except (OSError, ValueError) as error:
-        return isinstance(error, OSError) and error.errno in _NO_SPACE
+        return isinstance(error, OSError) and error.errno in NO_SPACE
     try:
         # Beyond the end of the largest file, since a limit may be on the size of one file.
         written = os.pwrite(descriptor, bytes(PROBE_BYTES), size)
     except OSError as error:
-        return error.errno in _NO_SPACE
+        return error.errno in NO_SPACE
     else:
         return written < PROBE_BYTES
     finally:
@@ -82,4 +82,5 @@ def growth_refused(path: Path) -> bool:
 _ROTTEN_SCHEMA = ("no such ", "malformed database schema", "no query solution")
 """How SQLite's messages begin when it does not find what every file of ours has."""
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the operating system says when a file cannot grow."""

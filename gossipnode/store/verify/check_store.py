@@ -6,10 +6,6 @@ minutes if there are a million records.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
-import os
 import sqlite3
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
@@ -27,10 +23,9 @@ from gossipnode.store.interface import (
     LeafDigest,
     StoreDamagedError,
     StoreError,
-    StoreLockedError,
     StoreSummary,
 )
-from gossipnode.store.sqlite.disk.directory_lock import LOCK_NAME, DirectoryLock
+from gossipnode.store.sqlite.disk.directory_lock import locked_to_read
 from gossipnode.store.sqlite.disk.file import FILE_NAME, connect_reader
 from gossipnode.store.sqlite.disk.log_rot import lost_commits
 from gossipnode.store.sqlite.disk.schema import MIGRATIONS, check_identity
@@ -70,11 +65,9 @@ def verify_store(
     path = directory / FILE_NAME
     if not path.exists():
         raise StoreDamagedError(f"there is no store in {directory}: name the data directory of a node")
-    lock = _lock(directory)
     try:
         # Opened for reading alone: this connection does not even move the log into the file when it closes.
-        how = "mode=ro" if lock is not None else _how_read_only(path)
-        with closing(connect_reader(path, uri=True, target=f"{path.absolute().as_uri()}?{how}")) as found:
+        with locked_to_read(directory), _opened(path) as found:
             if (version := check_identity(found, path)) < len(MIGRATIONS):
                 raise StoreError(
                     f"{path} has schema version {version}, of an older gossipnode: start a node on it once"
@@ -89,54 +82,29 @@ def verify_store(
             return check.run()
     except sqlite3.Error as error:
         raise store_error(error, path) from error
-    finally:
-        if lock is not None:
-            lock.release()
-
-
-def _lock(directory: Path) -> DirectoryLock | None:
-    """The lock of the directory; None if it cannot be written to. A node of another user may run there."""
-    try:
-        return DirectoryLock(directory)
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise
-        _refuse_running(directory)
-        return None
-
-
-def _refuse_running(directory: Path) -> None:
-    """Refuse a directory whose lock is held, where the lock itself cannot be taken."""
-    for path in (directory, directory / LOCK_NAME):
-        with contextlib.suppress(FileNotFoundError, PermissionError), _opened(path) as descriptor:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise StoreLockedError(f"{directory} is in use by another process: stop that node") from None
-            except OSError:
-                # Some network file systems lock only what is open for writing.
-                continue
 
 
 @contextmanager
-def _opened(path: Path) -> Generator[int]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+def _opened(path: Path) -> Generator[sqlite3.Connection]:
+    """Open a file of which nobody else has the lock, so that nothing is written: no file is made beside it.
 
-
-def _how_read_only(path: Path) -> str:
-    """How SQLite opens a file beside which it can make no other file.
+    Only where a node has left a log, SQLite needs an index of that.
 
     Raises:
-        StoreError: there is a log beside it, which it could not read then.
+        StoreError: it cannot make one.
     """
     log = path.with_name(path.name + "-wal")
-    if log.exists() and log.stat().st_size:
-        raise StoreError(f"{log} holds writes, and cannot be opened for writing: copy the directory first")
-    return "mode=ro&immutable=1"
+    has_log = log.exists() and log.stat().st_size > 0
+    how = "mode=ro" if has_log else "mode=ro&immutable=1"
+    try:
+        connection = connect_reader(path, uri=True, target=f"{path.absolute().as_uri()}?{how}")
+    except sqlite3.OperationalError as error:
+        if has_log and error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+            problem = f"{log} holds writes, and cannot be opened for writing: copy the directory first"
+            raise StoreError(problem) from None
+        raise
+    with closing(connection):
+        yield connection
 
 
 @dataclass(slots=True)

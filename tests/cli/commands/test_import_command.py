@@ -85,22 +85,25 @@ def test_a_bad_line_is_named_and_nothing_of_its_batch_is_written(ask: Cli, tmp_p
     stored = lines(ask("query", "sw", "--name", name, "--limit", "1000", "-o", "json"))
     assert len(stored) == written
     skipped = ask("import", "sw", str(file), "--skip-bad", "-o", "json")
+    assert skipped.code == 1
     assert (json.loads(skipped.out)["records"], json.loads(skipped.out)["skipped"]) == (599, 1)
     assert f"line {bad}: skipped: 1.5 is no whole number" in skipped.err
+    assert skipped.err.endswith("lines: 1 bad line skipped\n")
 
 
 @pytest.mark.slow
 def test_a_record_that_only_the_node_can_judge(ask: Cli, tmp_path: Path) -> None:
-    """Only the clock of the node tells that a stamp is from the future."""
+    """The command takes stamps that the node does not."""
     record = '{"name": "late", "id": "late-%d", "tags": {"a": 1}, "create_revision": 1, "mod_revision": %d}'
     file = tmp_path / "lines"
-    future = 1 << 61
-    file.write_text("\n".join(record % (n, future if n == 300 else n) for n in range(1, 601)))
+    last = 1 << 62
+    file.write_text("\n".join(record % (n, last if n == 300 else n) for n in range(1, 601)))
     ended = ask("import", "sw", str(file), "--keep-versions")
     assert ended.code == 1
     assert "line 300: " in ended.problem
     assert "(256 records before it written)" in ended.problem
     skipped = ask("import", "sw", str(file), "--keep-versions", "--skip-bad", "-o", "json")
+    assert skipped.code == 1
     assert (json.loads(skipped.out)["records"], json.loads(skipped.out)["skipped"]) == (599, 1)
 
 

@@ -225,6 +225,11 @@ def test_a_refusal_names_who_was_refused_and_what_to_do(certificates: Issuer) ->
     assert "which has no role here; this takes an admin" in refusal(access, call(ADMIN, ["x"]))
 
 
+def test_a_snapshot_takes_an_admin() -> None:
+    """It fills the disk of the node, and has every record."""
+    assert needed_role(services.NODE_SNAPSHOT.path) is Role.ADMIN
+
+
 def test_what_an_import_asks_for_beyond_its_call_takes_an_admin(certificates: Issuer) -> None:
     access = access_of(settings(**certificates.issue("a"), **ROLES))
     access.require(call(services.NODE_IMPORT.path, ["ops"]), Role.ADMIN)

@@ -172,7 +172,7 @@ def test_same_revision_other_content_with_a_client_that_does_not_yield(
 
 def test_no_delete_is_lost_to_a_live_record_of_the_same_revision(stock: Stock, group: str) -> None:
     dead = held_record(group, "x", 5, delete_time=1_900_000_000_000_000_000)
-    # The stamp lies in the future. A peer, whose clock may differ, may send it, but a client may not.
+    # The stamp lies in the future. A peer, whose clock may differ, may send it.
     ForeignSession(stock, ForeignReplica([dead]), group).run()
     replica = ForeignReplica([held_record(group, "x", 5)])
     session = ForeignSession(stock, replica, group).run()

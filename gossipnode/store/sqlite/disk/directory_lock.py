@@ -12,6 +12,8 @@ import contextlib
 import fcntl
 import os
 import weakref
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from gossipnode.store.interface import StoreLockedError
@@ -59,6 +61,40 @@ class DirectoryLock:
         _held.discard(self)
         while self._descriptors:
             os.close(self._descriptors.pop())
+
+
+@contextmanager
+def locked_to_read(directory: Path) -> Generator[None]:
+    """Hold the locks that there are, without writing anything: the directory may be a copy that is read-only.
+
+    Raises:
+        StoreLockedError: another process has one of them; the message names the process.
+    """
+    with contextlib.ExitStack() as stack:
+        for path, modes in (
+            (directory, (os.O_RDONLY | os.O_DIRECTORY,)),
+            # Some network file systems lock only what is open for writing.
+            (directory / LOCK_NAME, (os.O_RDWR, os.O_RDONLY)),
+        ):
+            descriptor = _open_as_allowed(path, modes)
+            if descriptor is None:
+                continue
+            stack.callback(os.close, descriptor)
+            try:
+                _lock_directory(descriptor)
+            except BlockingIOError:
+                raise StoreLockedError(
+                    f"{directory} is in use by another process (pid {_holder(directory)}): stop that node"
+                ) from None
+        yield
+
+
+def _open_as_allowed(path: Path, modes: Sequence[int]) -> int | None:
+    """Open a path in the first way that is possible; None if it is not there, or may not be read."""
+    for mode in modes:
+        with contextlib.suppress(OSError):
+            return os.open(path, mode | os.O_CLOEXEC)
+    return None
 
 
 def _lock_directory(descriptor: int) -> None:

@@ -22,6 +22,9 @@ FLOOR_MAX_BYTES = 32 << 20
 RESUME_PART = 4
 """Writes are refused from less than two floors on, and taken again with this part of a floor more."""
 
+ROOM_FLOORS = 3
+"""Floors that what grows beside a store leaves free, more than those at which the store refuses writes."""
+
 SHORT_LOG_BELOW_BYTES = 192 << 20
 """With less space than this, and a floor, each commit is moved into the database at once.
 
@@ -124,8 +127,7 @@ class DiskSpace:
             return
         self._free_bytes = space.f_bavail * space.f_frsize
         self._spent_bytes = 0
-        total = space.f_blocks * space.f_frsize
-        self._floor_bytes = min(max(total // FLOOR_PART, FLOOR_MIN_BYTES), FLOOR_MAX_BYTES)
+        self._floor_bytes = _floor_bytes(space)
 
     def _judge_lack(self) -> None:
         """A write was refused. That may be due to its size alone, and then the disk is not full."""
@@ -150,3 +152,20 @@ class DiskSpace:
         if full is not self._full:
             self._full = full
             self._changed()
+
+
+def has_room_beside(directory: Path, growth_bytes: int = 0) -> bool:
+    """Whether so much of a disk is free that something beside a store, such as a copy of it, may grow.
+
+    It ends earlier than the writes of a store do. Blocks.
+
+    Raises:
+        OSError: the disk cannot be asked.
+    """
+    space = os.statvfs(directory)
+    return space.f_bavail * space.f_frsize >= growth_bytes + ROOM_FLOORS * _floor_bytes(space)
+
+
+def _floor_bytes(space: os.statvfs_result) -> int:
+    total = space.f_blocks * space.f_frsize
+    return min(max(total // FLOOR_PART, FLOOR_MIN_BYTES), FLOOR_MAX_BYTES)

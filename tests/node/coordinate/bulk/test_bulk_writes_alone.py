@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from gossipnode.core.model.limits import PROPERTY_MAX_BYTES
+from gossipnode.core.model.limits import PEER_STAMP_MAX_NANOSECONDS, PROPERTY_MAX_BYTES
 from gossipnode.node.coordinate.bulk_writes import BadRecord, PreparedImport
 from gossipnode.node.refusals.request_errors import TooFewReplicasError
 from gossipnode.store.interface import StoreClosedError
@@ -94,19 +94,28 @@ async def test_keep_versions_lets_the_newer_version_win(start: Start) -> None:
 
 
 @pytest.mark.parametrize("field", ["mod_revision", "delete_time"])
-async def test_keep_versions_takes_nothing_from_the_future(start: Start, field: str) -> None:
+async def test_keep_versions_keeps_stamps_from_the_future(start: Start, field: str) -> None:
+    """They are those of a cluster whose clock was ahead. Ours stays, and later writes win all the same."""
     alone = await start()
-    for ahead, good in ((599, True), (601, False)):
-        stamp = NOW + ahead * SECOND
-        one = record(f"n/{ahead}", revision=stamp if field == "mod_revision" else 1)
+    stamps = (NOW + 3600 * SECOND, PEER_STAMP_MAX_NANOSECONDS, PEER_STAMP_MAX_NANOSECONDS + 1)
+    for number, stamp in enumerate(stamps):
+        one = record(f"n/{number}", revision=stamp if field == "mod_revision" else 1)
         batch = items(one.payload, delete_time=stamp if field == "delete_time" else 0)
         found = await import_all(alone, batch, keep_versions=True)
-        if good:
+        if stamp <= PEER_STAMP_MAX_NANOSECONDS:
             assert found == 1
         else:
             assert isinstance(found, BadRecord)
-            assert f"{field}: lies in the future" in found.problem
-    assert len(await all_records(alone.local)) == 1
+            assert f"{field}: {stamp} leaves no room for a later version" in found.problem
+    assert len(await all_records(alone.local)) == 2
+    assert alone.local.clock.last <= NOW
+    for number, stamp in enumerate(stamps[:2]):
+        await alone.coordinator.apply(prop(f"n/{number}", later=1), replace=True)
+        kept = await stored(alone.local, f"n/{number}")
+        assert tags_of(kept) == {"later": 1}
+        assert kept is not None
+        assert kept.version.mod_revision > stamp
+    assert alone.local.clock.last < NOW + 3600 * SECOND
 
 
 async def test_nothing_is_written_before_the_commit_and_others_wait_for_it(

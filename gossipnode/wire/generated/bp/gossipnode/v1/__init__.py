@@ -817,6 +817,27 @@ class ForgetMemberResponse(betterproto.Message):
 
 
 @dataclass(eq=False, repr=False)
+class SnapshotRequest(betterproto.Message):
+    name: str = betterproto.string_field(1)
+
+
+@dataclass(eq=False, repr=False)
+class SnapshotEvent(betterproto.Message):
+    bytes_done: int = betterproto.uint64_field(1)
+    """
+    How many bytes of the copy there are, and how many it will have, about.
+    """
+
+    bytes_estimated: int = betterproto.uint64_field(2)
+    path: str = betterproto.string_field(3)
+    """
+    In the last event alone: where the snapshot is on the node's disk, and its manifest in JSON.
+    """
+
+    manifest: str = betterproto.string_field(4)
+
+
+@dataclass(eq=False, repr=False)
 class ExchangeRequest(betterproto.Message):
     requests: List["ReplicaRequest"] = betterproto.message_field(1)
 
@@ -1818,6 +1839,24 @@ class NodeServiceStub(betterproto.ServiceStub):
             metadata=metadata,
         )
 
+    async def snapshot(
+        self,
+        snapshot_request: "SnapshotRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> AsyncIterator[SnapshotEvent]:
+        async for response in self._unary_stream(
+            "/gossipnode.v1.NodeService/Snapshot",
+            snapshot_request,
+            SnapshotEvent,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        ):
+            yield response
+
 
 class RoundServiceStub(betterproto.ServiceStub):
     async def report(
@@ -2187,6 +2226,12 @@ class NodeServiceBase(ServiceBase):
     ) -> "ForgetMemberResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
+    async def snapshot(
+        self, snapshot_request: "SnapshotRequest"
+    ) -> AsyncIterator[SnapshotEvent]:
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+        yield SnapshotEvent()
+
     async def __rpc_apply(
         self, stream: "grpclib.server.Stream[ApplyRequest, ApplyResponse]"
     ) -> None:
@@ -2300,6 +2345,16 @@ class NodeServiceBase(ServiceBase):
         response = await self.forget_member(request)
         await stream.send_message(response)
 
+    async def __rpc_snapshot(
+        self, stream: "grpclib.server.Stream[SnapshotRequest, SnapshotEvent]"
+    ) -> None:
+        request = await stream.recv_message()
+        await self._call_rpc_handler_server_stream(
+            self.snapshot,
+            stream,
+            request,
+        )
+
     def __mapping__(self) -> Dict[str, grpclib.const.Handler]:
         return {
             "/gossipnode.v1.NodeService/Apply": grpclib.const.Handler(
@@ -2385,6 +2440,12 @@ class NodeServiceBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 ForgetMemberRequest,
                 ForgetMemberResponse,
+            ),
+            "/gossipnode.v1.NodeService/Snapshot": grpclib.const.Handler(
+                self.__rpc_snapshot,
+                grpclib.const.Cardinality.UNARY_STREAM,
+                SnapshotRequest,
+                SnapshotEvent,
             ),
         }
 

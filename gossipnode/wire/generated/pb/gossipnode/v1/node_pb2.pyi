@@ -597,3 +597,21 @@ class ForgetMemberResponse(_message.Message):
     epoch: int
     leaving: bool
     def __init__(self, acknowledged: _Optional[int] = ..., members: _Optional[int] = ..., epoch: _Optional[int] = ..., leaving: _Optional[bool] = ...) -> None: ...
+
+class SnapshotRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class SnapshotEvent(_message.Message):
+    __slots__ = ("bytes_done", "bytes_estimated", "path", "manifest")
+    BYTES_DONE_FIELD_NUMBER: _ClassVar[int]
+    BYTES_ESTIMATED_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    bytes_done: int
+    bytes_estimated: int
+    path: str
+    manifest: str
+    def __init__(self, bytes_done: _Optional[int] = ..., bytes_estimated: _Optional[int] = ..., path: _Optional[str] = ..., manifest: _Optional[str] = ...) -> None: ...
