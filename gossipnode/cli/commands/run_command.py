@@ -48,6 +48,7 @@ _SETTINGS = {
     "tls_ca": "tls.ca",
     "tls_cert": "tls.cert",
     "tls_key": "tls.key",
+    "log_level": "log.level",
 }
 """The options that are settings, and which setting each of them is."""
 
@@ -107,6 +108,7 @@ _SETTINGS = {
 @click.option("--ca", "tls_ca", type=_FILE, metavar="FILE", help="TLS: the cluster's CA.")
 @click.option("--cert", "tls_cert", type=_FILE, metavar="FILE", help="TLS: this node's certificate.")
 @click.option("--key", "tls_key", type=_FILE, metavar="FILE", help="TLS: the certificate's key.")
+@click.option("--log-level", metavar="LEVEL", help="debug, info (the default), warning or error.")
 @click.option("--check-config", is_flag=True, help="Check the settings, print them, and run nothing.")
 @click.option(
     "--reseed",
@@ -143,7 +145,7 @@ def command(
     from gossipnode.observe.logs import configure_logs
 
     with waiting_for_nobody() as write:
-        configure_logs(write=write)
+        configure_logs(settings.log.level, settings.log.format, write=write)
         run_async(_run, settings, reseed, until_stdin_closes)
 
 
