@@ -42,6 +42,7 @@ _COMMANDS = {
     "verify": "Check a data directory offline.",
     "recover": "Go on with one survivor when a majority of the members is gone.",
     "sim": "Simulate clusters under faults, and check what they promise.",
+    "help": "Show the help of a command.",
 }
 
 
