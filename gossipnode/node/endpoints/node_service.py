@@ -163,7 +163,7 @@ class NodeService:
     async def status(self, request: v1.StatusRequest, call: CallContext) -> NodeStatus:
         """What the node says of itself."""
         with as_status():
-            return await self._status.read()
+            return await self._status.read(request.group, request.shards_max)
 
     async def tree(self, stream: ServerStream[v1.TreeRequest, v1.TreeResponse]) -> None:
         """Send the digests of a shard, and its leaves when asked for."""
