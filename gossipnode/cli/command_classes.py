@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Sequence
+from difflib import get_close_matches
 from typing import Any, NoReturn, cast
 
 import click
@@ -65,6 +66,43 @@ class CommandGroup(click.Group):
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         """The option --help, with our way to print."""
         return _with_our_help(super().get_help_option(ctx))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is named first. An unknown one is refused, with the name that it may be."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            raise click.UsageError(f"No such command {name!r}.{_meant(name, self.list_commands(ctx))}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+_OTHER_WORDS = {
+    "put": "apply",
+    "set": "apply",
+    "write": "apply",
+    "read": "get",
+    "remove": "delete",
+    "rm": "delete",
+    "find": "query",
+    "search": "query",
+    "load": "import",
+    "dump": "export",
+    "start": "run",
+    "serve": "run",
+    "join": "run --join",
+    "forget": "member forget",
+    "nodes": "members",
+    "groups": "group list",
+}
+"""What other programs call the commands of ours."""
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    ours = _OTHER_WORDS.get(name, "")
+    if not ours or ours.split()[0] not in known:
+        ours = "".join(get_close_matches(name, known, n=1))
+    return f" Did you mean {ours!r}?" if ours else ""
 
 
 class PathType(click.Path):

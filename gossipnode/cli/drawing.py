@@ -46,6 +46,21 @@ def live_table(table: Table) -> Live:
     return Live(table, console=console, refresh_per_second=4)
 
 
+@contextmanager
+def live_screen() -> Generator[Callable[[list[str]], None]]:
+    """Take the whole terminal while the block runs, and leave it as it was. Yields what shows lines there."""
+    console = GatedConsole(highlight=False)
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+
+        def show(lines: list[str]) -> None:
+            left = len(lines) - console.height
+            if left > 0:
+                lines = [*lines[: console.height - 1], f"and {left + 1} more lines, for a higher terminal"]
+            live.update(Text("\n".join(map(printable, lines))), refresh=True)
+
+        yield show
+
+
 def make_table(*headers: str) -> Table:
     """A plain table, which folds cells that do not fit. Its cells are made by `cell`."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)

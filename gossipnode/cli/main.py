@@ -47,6 +47,7 @@ _COMMANDS = {
     "restore": "Bring a snapshot back into an empty data directory.",
     "recover": "Go on with one survivor when a majority of the members is gone.",
     "sim": "Simulate clusters under faults, and check what they promise.",
+    "help": "Show the help of a command.",
 }
 
 

@@ -42,10 +42,24 @@ def print_line(line: str) -> None:
     write_lines([line])
 
 
+def print_lines(lines: Sequence[str]) -> None:
+    """Lines of a result on stdout, made for the terminal already."""
+    write_lines(lines)
+
+
+def print_json_lines(lines: Sequence[str]) -> None:
+    """Lines of JSON on stdout, made by `json_line`."""
+    write_json_lines(lines)
+
+
+def json_line(value: object) -> str:
+    """One line of JSON."""
+    return dump_json(value)
+
+
 def print_folded(line: str) -> None:
     """One line on stdout, folded where the terminal is narrower."""
-    width = _terminal_cells()
-    write_lines([line] if width is None else folded_line(printable(line), width))
+    write_lines(folded_lines(line))
 
 
 def _terminal_cells() -> int | None:
@@ -107,6 +121,19 @@ class TableWriter:
             for cells in self._sample:
                 write_lines(row_lines(self._layout, cells))
             self._sample.clear()
+
+
+def folded_lines(line: str) -> list[str]:
+    """One line, in as many as it takes where the terminal is narrower."""
+    width = _terminal_cells()
+    return [line] if width is None else folded_line(printable(line), width)
+
+
+def table_lines(headers: Sequence[str], rows: Iterable[Iterable[object]]) -> list[str]:
+    """The lines of a table that is short."""
+    cells = [[printable(str(value)) for value in row] for row in rows]
+    layout = lay_out(headers, cells, _terminal_cells())
+    return [*head_lines(layout), *(line for row in cells for line in row_lines(layout, row))]
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Iterable[object]]) -> None:

@@ -19,13 +19,17 @@ FOLDED_MIN_CELLS = 6
 """A column is folded to no less, and a column of numbers not at all. Where that does not fit, each row is a
 block, with a line a cell."""
 NARROW_CELLS = 12
-NARROW_MAX_LINES = 3
+NARROW_MAX_LINES = 2
 """A cell on more lines than these in a column narrower than that can hardly be read: each row is a block."""
+
+WORD_MAX_CELLS = 12
+"""A word of no more than these is not broken if the columns fit without that."""
 
 _NUMBER = re.compile(r"[0-9,.]*")
 _GAPS_CELLS = (3, 2, 1)
 """Between two columns: the first of these with which the columns fit."""
 _BREAKS_AFTER = " ,"
+_WORD = re.compile(r"[^ ,]+,?")
 _INDENT = "  "
 """Before what goes on in the next line of a block."""
 
@@ -53,21 +57,32 @@ def lay_out(
     if terminal_cells is None:
         widths = [min(width, PADDED_MAX_CELLS) for width in widths]
         return TableLayout(tuple(headers), tuple(widths), _GAPS_CELLS[0], None)
-    smallest = [_smallest([row[column] for row in sample], width) for column, width in enumerate(widths)]
-    for gap in _GAPS_CELLS:
-        room = terminal_cells - gap * (len(headers) - 1)
-        if sum(smallest) <= room:
-            fitting = widths if sum(widths) <= room else _lowered(widths, smallest, room)
-            if _readable(sample, fitting):
-                return TableLayout(tuple(headers), tuple(fitting), gap, terminal_cells)
+    for whole_words in (True, False):
+        smallest = [
+            _smallest(header, [row[column] for row in sample], widths[column], whole_words=whole_words)
+            for column, header in enumerate(headers)
+        ]
+        for gap in _GAPS_CELLS:
+            room = terminal_cells - gap * (len(headers) - 1)
+            if sum(smallest) <= room:
+                fitting = widths if sum(widths) <= room else _lowered(widths, smallest, room)
+                if _readable(sample, fitting):
+                    return TableLayout(tuple(headers), tuple(fitting), gap, terminal_cells)
     return TableLayout(tuple(headers), (), 0, terminal_cells)
 
 
-def _smallest(cells: Sequence[str], width: int) -> int:
-    """How narrow a column may become. A number that is broken would be read as two."""
+def _smallest(header: str, cells: Sequence[str], width: int, *, whole_words: bool) -> int:
+    """How narrow a column may become. A number that is broken would be read as two, and a name is none.
+
+    With `whole_words` no shorter word of a cell is broken either.
+    """
+    least = max(min(width, FOLDED_MIN_CELLS), *map(_width, header.split()), 1)
     if cells and all(map(_NUMBER.fullmatch, cells)):
-        return max(min(width, FOLDED_MIN_CELLS), *map(len, cells))
-    return min(width, FOLDED_MIN_CELLS)
+        return max(least, *map(len, cells))
+    if whole_words:
+        words = (_width(word) for cell in cells for word in _WORD.findall(cell))
+        return max(least, *(size for size in words if size <= WORD_MAX_CELLS), 0)
+    return least
 
 
 def _lowered(widths: Sequence[int], smallest: Sequence[int], room: int) -> list[int]:

@@ -51,6 +51,10 @@ SECTIONS: dict[str, dict[str, Parser]] = {
         "writers": name_patterns,
         "admins": name_patterns,
     },
+    "log": {
+        "level": values.one_of("debug", "info", "warning", "error"),
+        "format": values.one_of("auto", "console", "json"),
+    },
 }
 GROUP_KEYS: dict[str, Parser] = {
     "shards": values.whole_number(1, SHARDS_MAX),

@@ -19,6 +19,7 @@ from gossipnode.config.address import Address
 from gossipnode.config.environment import ENVIRONMENT_PREFIX, GROUPS_VARIABLE, setting_variables
 from gossipnode.config.keys import GROUP_KEYS, SECTIONS, hint
 from gossipnode.config.keys import SettingsError as SettingsError
+from gossipnode.config.log_settings import LogSettings
 from gossipnode.config.values import Parser, WrongValueError
 from gossipnode.core.access.roles import Roles
 
@@ -114,6 +115,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     repair: RepairSettings
     groups: Mapping[str, GroupSettings]
     tls: TlsSettings | None = None
+    log: LogSettings = LogSettings()
     without_effect: tuple[str, ...] = ()
     """A line for each setting that was given and changes nothing yet."""
 
@@ -129,6 +131,7 @@ _OPTIONS = {
     "cluster.foreign": "--foreign-peer",
     "cluster.name": "--cluster",
     "groups": "--group",
+    "log.level": "--log-level",
 }
 
 _FLAGS = ("cluster.replace", "cluster.as_new", "cluster.accept_loss")
@@ -302,6 +305,7 @@ def _assemble(sections: _Sections, groups: _Groups) -> Settings:
         repair=RepairSettings(**_in_seconds(sections["repair"], "foreign_retention")),
         groups={name: _group(keys) for name, keys in sorted(groups.items())},
         tls=_tls(sections["tls"]),
+        log=LogSettings(**sections["log"]),
         without_effect=tuple(
             line for (section, key), line in _WITHOUT_EFFECT.items() if key in sections[section]
         ),
@@ -378,6 +382,7 @@ def describe_settings(settings: Settings) -> dict[str, Any]:
             "repair": _plain(settings.repair),
             "groups": {name: _plain(group) for name, group in settings.groups.items()},
             "tls": _plain(settings.tls) if settings.tls else None,
+            "log": _plain(settings.log),
         }
     )
     return described

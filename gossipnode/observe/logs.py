@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, TextIO
 
 import structlog
@@ -27,18 +27,20 @@ _TRACEBACKS = ("exception", "stack")
 
 
 def configure_logs(
-    level: str = "info", *, json: bool | None = None, write: Callable[[str], None] | None = None
+    level: str = "info", form: str = "auto", *, write: Callable[[str], None] | None = None
 ) -> None:
-    """Set up logging for the whole process. `json` None decides by whether stderr is a terminal.
+    """Set up logging for the whole process, with lines of this level and above.
 
-    Lines go to `write`, if it is given, and otherwise to stderr at once.
+    `form` is console or json; auto decides by whether stderr is a terminal. Lines go to `write`, if it is
+    given, and otherwise to stderr at once.
     """
-    as_json = not sys.stderr.isatty() if json is None else json
+    as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _without_empty,
     ]
     structlog.configure(
         processors=[
@@ -66,8 +68,10 @@ def configure_logs(
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
-    logging.getLogger("gossipnode").setLevel(level.upper())
+    least = logging.getLevelNamesMapping()[level.upper()]
+    # Of what libraries say, only what may need somebody.
+    root.setLevel(max(least, logging.WARNING))
+    logging.getLogger("gossipnode").setLevel(least)
 
 
 class _LossyHandler(logging.StreamHandler[TextIO]):
@@ -92,6 +96,11 @@ class _HandingHandler(_LossyHandler):
             self.handleError(record)
         else:
             self._write(line + self.terminator)
+
+
+def _without_empty(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """A line without the fields that say nothing."""
+    return {key: value for key, value in event.items() if value is not None and value != ""}
 
 
 def _printable_line(_logger: object, _method: str, line: str) -> str:

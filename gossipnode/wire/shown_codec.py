@@ -53,12 +53,38 @@ class NodeStatus:
     node: v1.StatusResponse
     """All but its shards."""
     shards: Sequence[bytes]
-    """Each as `encode_shard` gives it."""
+    """Each as `encode_shard` gives it, or their sums."""
 
 
 def encode_shard(shard: pb.ShardStatus) -> bytes:
     """A shard as it stands in an encoded status."""
     return pb.StatusResponse(shards=[shard]).SerializeToString()
+
+
+class GroupSums:
+    """Sums of shards, by group."""
+
+    def __init__(self) -> None:
+        """There are no shards yet."""
+        self._sums: dict[str, pb.GroupStatus] = {}
+
+    def add(self, shard: pb.ShardStatus) -> None:
+        """Add a shard to the sum of its group."""
+        known = self._sums.get(shard.group)
+        if known is None:
+            known = pb.GroupStatus(group=shard.group, last_converged=shard.last_converged)
+            self._sums[shard.group] = known
+        known.shards += 1
+        known.records += shard.records
+        known.tombstones += shard.tombstones
+        known.building += shard.tree != "ready"
+        known.moving += shard.HasField("moving")
+        known.behind += bool(shard.behind)
+        known.last_converged = min(known.last_converged, shard.last_converged)
+
+    def encoded(self) -> list[bytes]:
+        """Each sum as it stands in an encoded status, in the order in which the groups came."""
+        return [pb.StatusResponse(groups=[known]).SerializeToString() for known in self._sums.values()]
 
 
 def encode_status(status: NodeStatus | v1.StatusResponse) -> bytes:

@@ -15,7 +15,7 @@ import trustme
 
 from attacks import innocents
 from benchmarks.nodes import GROUP, status_kb
-from gossipnode.cli.local_nodes import LocalNode, LocalNodes, free_addresses
+from gossipnode.cli.local.local_nodes import LocalNode, LocalNodes, free_addresses
 from gossipnode.config.address import Address
 from gossipnode.rpc import Channel
 

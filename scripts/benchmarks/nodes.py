@@ -13,7 +13,7 @@ from pathlib import Path
 
 import trio
 
-from gossipnode.cli.local_nodes import LocalNode, LocalNodes, free_addresses
+from gossipnode.cli.local.local_nodes import LocalNode, LocalNodes, free_addresses
 from gossipnode.core.model.property import Entity
 from gossipnode.core.model.tag_value import TagValue
 from gossipnode.rpc import Channel

@@ -17,7 +17,7 @@ import trio
 
 from benchmarks.load import Ask, load
 from benchmarks.scale import CLIENTS, Scale
-from gossipnode.cli.local_nodes import free_addresses
+from gossipnode.cli.local.local_nodes import free_addresses
 from gossipnode.config.address import Address
 from gossipnode.rpc import Cardinality, Channel, Method, RpcError
 

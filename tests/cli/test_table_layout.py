@@ -29,12 +29,22 @@ def test_a_table_that_fits() -> None:
 
 
 def test_cells_are_folded_on_a_narrow_terminal() -> None:
-    lines = drawn(ROUND, [PAST], 60)
-    assert max(map(len, lines)) <= 60
-    columns = lay_out(ROUND, [PAST], 60).widths
-    assert max(columns) < len(PAST[0])
-    for cell, width in zip(PAST, columns, strict=True):
+    past = (PAST[0] * 2, *PAST[1:])
+    lines = drawn(ROUND, [past], 70)
+    assert max(map(len, lines)) <= 70
+    columns = lay_out(ROUND, [past], 70).widths
+    assert max(columns) < len(past[0])
+    for cell, width in zip(past, columns, strict=True):
         assert "".join(folded(cell, width)) == cell
+
+
+def test_words_are_broken_only_where_nothing_else_fits() -> None:
+    assert drawn(("what", "state"), [("sw/0 alpha", "building")], 16) == [
+        "what    state", "────────────────", "sw/0    building", "alpha",
+    ]  # fmt: skip
+    # The names of columns are not broken at all.
+    head, *_ = drawn(ROUND, [PAST], 60)
+    assert head.split() == list(ROUND)
 
 
 def test_a_terminal_too_narrow_for_columns_gets_a_line_a_cell() -> None:

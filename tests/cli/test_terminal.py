@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from gossipnode.cli.commands.cluster_command import _Watch  # pyright: ignore[reportPrivateUsage]
-from gossipnode.cli.local_nodes import LocalNodes
+from gossipnode.cli.local.local_nodes import LocalNodes
 from gossipnode.config.address import Address
 from gossipnode.core.model.property import Entity
 from gossipnode.rpc import RpcError, Status

@@ -51,6 +51,9 @@ ca = "{tmp_path}/ca.pem"
 cert = "{tmp_path}/a.pem"
 key = "{tmp_path}/a.key"
 require_client = false
+[log]
+level = "warning"
+format = "json"
 """
 
 
@@ -75,6 +78,7 @@ def test_the_whole_configuration_of_the_contract(tmp_path: Path) -> None:
     assert settings.tls is not None
     assert settings.tls.cert == tmp_path / "a.pem"
     assert not settings.tls.require_client
+    assert (settings.log.level, settings.log.format) == ("warning", "json")
     assert list(settings.members.items()) == [
         ("a", Address("a.example", 7400)),
         ("b", Address("127.0.0.1", 7401)),
@@ -102,6 +106,7 @@ def test_everything_but_name_and_listen_has_a_default() -> None:
     assert settings.repair.foreign_retention_seconds == 7 * 24 * 3600
     assert dict(settings.groups) == {}
     assert settings.tls is None
+    assert (settings.log.level, settings.log.format) == ("info", "auto")
     grouped = load_settings(overrides=MINIMAL | {"groups": ["sw:1:3"]}).groups["sw"]
     assert grouped.tombstone_retention_seconds == 7 * 86400
     assert (grouped.ack, grouped.indexes) == ("quorum", ())
@@ -181,6 +186,7 @@ NODE = '[node]\nname = "a"\nlisten = "127.0.0.1:7400"\n'
         ('[repair]\nschedule = "often"\n', ["[repair] schedule: 'often' is no cron schedule"]),
         ('[repair]\nschedule = "0 0 2 * * *"\n', ["'0 0 2 * * *' is no cron schedule: expected five fields"]),
         ('[repair]\nschedule = "0 0 30 2 *"\n', ["is no cron schedule"]),
+        ('[log]\nlevel = "loud"\n', ["[log] level: expected one of debug, info, warning, error, got 'loud'"]),
         ('[repair]\nleaf_json = "spaces"\n', ["expected one of none, commas, got 'spaces'"]),
         ('[cluster]\ndiscovery = "dns"\n', ["[cluster] discovery: 'dns' is not supported yet", '"static"']),
         ('[cluster]\ndiscovery = "magic"\n', ["expected one of static, file, dns, etcd"]),

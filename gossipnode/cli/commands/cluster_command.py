@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import trio
 
     from gossipnode.cli.drawing import Table
-    from gossipnode.cli.local_nodes import LocalNode, LocalNodes
+    from gossipnode.cli.local.local_nodes import LocalNode, LocalNodes
     from gossipnode.wire.generated.bp.gossipnode.v1 import StatusResponse
 
 NODES_MAX = 26
@@ -60,7 +60,7 @@ def command(nodes: int, directory: Path, base_port: int, groups: tuple[str, ...]
 async def _cluster(nodes: int, directory: Path, base_port: int, groups: tuple[str, ...], output: str) -> None:
     import trio
 
-    from gossipnode.cli.local_nodes import LOOPBACK, LocalNodes
+    from gossipnode.cli.local.local_nodes import LOOPBACK, LocalNodes
     from gossipnode.config.address import Address
 
     cluster = LocalNodes(directory, groups)
@@ -136,7 +136,7 @@ class _Watch:
         raise Failure("every node has ended; their logs are in the directory", FAILED)
 
     async def _follow(self, node: LocalNode) -> None:
-        from gossipnode.cli.local_nodes import wait_end
+        from gossipnode.cli.local.local_nodes import wait_end
 
         code = await wait_end(node)
         self._statuses.pop(node.name, None)

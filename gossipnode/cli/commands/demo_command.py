@@ -19,8 +19,8 @@ from gossipnode.cli.output import print_json, print_line, say, shown_bytes
 from gossipnode.cli.standard_streams import flush_results
 
 if TYPE_CHECKING:
-    from gossipnode.cli.demo_story import Plan, View
-    from gossipnode.cli.local_nodes import LocalNodes
+    from gossipnode.cli.local.demo_story import Plan, View
+    from gossipnode.cli.local.local_nodes import LocalNodes
     from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 
 NAMES = ("a", "b", "c")
@@ -54,8 +54,8 @@ async def _demo(directory: Path, keep: bool, output: str) -> bool:
     """Whether the nodes were left running."""
     import trio
 
-    from gossipnode.cli.demo_story import GROUP
-    from gossipnode.cli.local_nodes import LocalNodes, free_addresses
+    from gossipnode.cli.local.demo_story import GROUP
+    from gossipnode.cli.local.local_nodes import LocalNodes, free_addresses
 
     cluster = LocalNodes(directory, [f"{GROUP}:1:{len(NAMES)}"], detached=keep)
     for name, address in zip(NAMES, free_addresses(len(NAMES)), strict=True):
@@ -91,7 +91,7 @@ class _Demo:
 
     async def run(self) -> None:
         """The whole story. Raises Failure when the nodes are not equal at its end."""
-        from gossipnode.cli.demo_story import difference, make_plan, unicode_table
+        from gossipnode.cli.local.demo_story import difference, make_plan, unicode_table
 
         plan = make_plan(unicode_table())
         await self._start()
@@ -121,7 +121,7 @@ class _Demo:
         self.tell("All three have agreed to form a cluster. From now on two of them decide who is a member.")
 
     async def _write(self, plan: Plan) -> None:
-        from gossipnode.cli.demo_story import Stamps, write
+        from gossipnode.cli.local.demo_story import Stamps, write
 
         a, b, c = (node.address for node in self.cluster.nodes)
         stamps = Stamps()
@@ -165,7 +165,7 @@ class _Demo:
         self.tell(f"Node c is back, with what was on its disk (pid {c.process.pid if c.process else 0}).")
 
     async def _views(self) -> list[View]:
-        from gossipnode.cli.demo_story import read_views
+        from gossipnode.cli.local.demo_story import read_views
 
         return await read_views({node.name: node.address for node in self.cluster.nodes}, ANSWER_SECONDS)
 
@@ -178,7 +178,7 @@ class _Demo:
             self.tell(f"    {view.name}: {counts}, root {view.root[:16]}...")
 
     async def _repair(self, before: list[View]) -> messages.Round:
-        from gossipnode.cli.demo_story import GROUP
+        from gossipnode.cli.local.demo_story import GROUP
         from gossipnode.client.calls.node_client import connect_node
         from gossipnode.wire.generated.bp.gossipnode import v1 as messages
         from gossipnode.wire.round_codec import event_content

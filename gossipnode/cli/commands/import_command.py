@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from gossipnode.cli.command_classes import Command, PathType
-from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
+from gossipnode.cli.failure import FAILED, INTERRUPTED, WRONG_USE, Failure, failure_of
 from gossipnode.cli.options import (
     NodeTarget,
     ack_option,
@@ -24,11 +24,11 @@ from gossipnode.cli.options import (
     target_options,
 )
 from gossipnode.cli.output import counted, print_json, print_table, progress, say
-from gossipnode.client.errors import BadRecordError, InvalidInputError
+from gossipnode.client.errors import BadRecordError, ClientError, InvalidInputError, sole_error
 from gossipnode.client.values.property_json import property_from_json
 
 if TYPE_CHECKING:
-    from gossipnode.client.calls.importer import Batch
+    from gossipnode.client.calls.importer import Batch, Importer
     from gossipnode.client.values.stored_property import StoredProperty
 
 UNICODE = "unicode"
@@ -42,12 +42,26 @@ SHOWN_BAD_LINES = 20
 @click.option(
     "--keep-versions", is_flag=True, help="Write stamps and delete_time as given, to the node asked."
 )
+@click.option(
+    "--from-line",
+    type=click.IntRange(min=1),
+    default=1,
+    metavar="N",
+    help="Begin at this line of FILE: an import that was cut short says at which one to go on.",
+)
 @click.option("--skip-bad", is_flag=True, help="Go on after bad lines; the exit code is 1 all the same.")
 @ack_option
 @output_option
 @target_options
 def command(
-    group: str, file: str, keep_versions: bool, skip_bad: bool, ack: str, output: str, target: NodeTarget
+    group: str,
+    file: str,
+    keep_versions: bool,
+    from_line: int,
+    skip_bad: bool,
+    ack: str,
+    output: str,
+    target: NodeTarget,
 ) -> None:
     """Write the records in FILE to GROUP, one line of JSON each, as `export` prints them.
 
@@ -55,7 +69,7 @@ def command(
     counts as written when as many replicas as --ack says have it on disk; with --keep-versions, when the node
     asked has it.
     """
-    job = _Job(group, file, keep_versions, skip_bad, ack, output)
+    job = _Job(group, file, keep_versions, from_line, skip_bad, ack, output)
     run_async(_import, target, job)
 
 
@@ -64,6 +78,7 @@ class _Job:
     group: str
     file: str
     keep_versions: bool
+    from_line: int
     skip_bad: bool
     ack: str
     output: str
@@ -102,10 +117,25 @@ async def _import(target: NodeTarget, job: _Job) -> None:
             )
             try:
                 await importer.run(batches)
-            except BadRecordError as error:
-                done = counted(importer.written, "record")
-                raise Failure(f"{job.source}, {error} ({done} before it written)", FAILED) from None
+            except (KeyboardInterrupt, ClientError, BaseExceptionGroup) as caught:
+                raise _cut_short(sole_error(caught), job, importer) from None
     _report(job, importer.written, time.monotonic() - began)
+
+
+def _cut_short(error: BaseException, job: _Job, importer: Importer) -> BaseException:
+    """The end of an import that did not come to its end: how much is written, and where to go on."""
+    done = counted(importer.written, "record")
+    on = f"go on with --from-line {max(importer.written_to + 1, job.from_line)}"
+    match error:
+        case BadRecordError():
+            return Failure(f"{job.source}, {error} ({done} before it written; {on})", FAILED)
+        case KeyboardInterrupt():
+            return Failure(f"interrupted: {done} written; {on}", INTERRUPTED)
+        case ClientError():
+            failure = failure_of(error)
+            return Failure(f"{failure}; {done} written; {on}", failure.exit_code)
+        case _:
+            return error
 
 
 def _report(job: _Job, records: int, seconds: float) -> None:
@@ -144,7 +174,7 @@ async def _batches_of_records(job: _Job, records: list[StoredProperty]) -> Async
     from gossipnode.client.calls.importer import Batch
 
     batch = Batch()
-    for place, record in enumerate(records, 1):
+    for place, record in enumerate(records[job.from_line - 1 :], job.from_line):
         batch.add(record, place)
         if batch.full:
             job.advance(len(batch.records))
@@ -166,7 +196,8 @@ async def _batches_of_lines(job: _Job, file: IO[bytes]) -> AsyncGenerator[Batch]
         batch = Batch()
         for line in lines:
             number += 1
-            _add_line(job, batch, line, number)
+            if number >= job.from_line:
+                _add_line(job, batch, line, number)
         job.advance(sum(map(len, lines)))
         if batch.records:
             yield batch

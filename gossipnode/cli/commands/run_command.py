@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import click
 
 from gossipnode.cli.command_classes import ManyValues, PathType
 from gossipnode.cli.failure import FAILED, WRONG_USE, Failure
+from gossipnode.cli.local.dev_node import dev_settings, say_dev
 from gossipnode.cli.options import output_option, run_async
 from gossipnode.cli.output import counted, print_json, print_line, say
 from gossipnode.cli.standard_streams import drop_stdout, flush_results, waiting_for_nobody
@@ -48,6 +49,7 @@ _SETTINGS = {
     "tls_ca": "tls.ca",
     "tls_cert": "tls.cert",
     "tls_key": "tls.key",
+    "log_level": "log.level",
 }
 """The options that are settings, and which setting each of them is."""
 
@@ -107,6 +109,12 @@ _SETTINGS = {
 @click.option("--ca", "tls_ca", type=_FILE, metavar="FILE", help="TLS: the cluster's CA.")
 @click.option("--cert", "tls_cert", type=_FILE, metavar="FILE", help="TLS: this node's certificate.")
 @click.option("--key", "tls_key", type=_FILE, metavar="FILE", help="TLS: the certificate's key.")
+@click.option("--log-level", metavar="LEVEL", help="debug, info (the default), warning or error.")
+@click.option(
+    "--dev",
+    is_flag=True,
+    help="Try it out: one node at 127.0.0.1:7400 with the group sw, whose records go away when it stops.",
+)
 @click.option("--check-config", is_flag=True, help="Check the settings, print them, and run nothing.")
 @click.option(
     "--reseed",
@@ -118,6 +126,7 @@ _SETTINGS = {
 @output_option
 def command(
     config: Path | None,
+    dev: bool,
     check_config: bool,
     reseed: bool,
     until_stdin_closes: bool,
@@ -133,7 +142,19 @@ def command(
     the CA, the certificate and its key again, for new connections. Every setting can also come from the
     environment, as GOSSIPNODE_NODE_NAME.
     """
-    settings = load_or_fail(config, {_SETTINGS[option]: _value(value) for option, value in given.items()})
+    options = {_SETTINGS[option]: _value(value) for option, value in given.items()}
+    with ExitStack() as stack:
+        if dev:
+            options = stack.enter_context(dev_settings(options, with_file=config is not None))
+        settings = load_or_fail(config, options)
+        if dev and not check_config:
+            say_dev(next(iter(settings.groups)), settings.node.advertise)
+        _run_or_check(settings, output, reseed, until_stdin_closes, check_config=check_config)
+
+
+def _run_or_check(
+    settings: Settings, output: str, reseed: bool, until_stdin_closes: bool, *, check_config: bool
+) -> None:
     for line in settings.without_effect:
         say(f"gossipnode: {line}")
     if check_config:
@@ -143,7 +164,7 @@ def command(
     from gossipnode.observe.logs import configure_logs
 
     with waiting_for_nobody() as write:
-        configure_logs(write=write)
+        configure_logs(settings.log.level, settings.log.format, write=write)
         run_async(_run, settings, reseed, until_stdin_closes)
 
 
@@ -159,7 +180,9 @@ def load_or_fail(config: Path | None, overrides: dict[str, object]) -> Settings:
     try:
         return load_settings(config, os.environ, overrides)
     except SettingsError as error:
-        raise Failure(str(error), WRONG_USE) from None
+        nothing = config is None and not any(value is not None for value in overrides.values())
+        todo = "; to try a node out without any settings: gossipnode run --dev" if nothing else ""
+        raise Failure(f"{error}{todo}", WRONG_USE) from None
 
 
 def _check_as_run(settings: Settings) -> None:

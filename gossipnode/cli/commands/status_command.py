@@ -9,67 +9,99 @@ from typing import TYPE_CHECKING
 import click
 
 from gossipnode.cli.command_classes import Command
-from gossipnode.cli.options import NodeTarget, output_option, run_async, target_options
+from gossipnode.cli.options import NodeTarget, checked, output_option, run_async, target_options
 from gossipnode.cli.output import (
     counted,
-    print_folded,
-    print_json,
-    print_line,
-    print_table,
+    folded_lines,
+    json_line,
+    print_json_lines,
+    print_lines,
     shown_bytes,
+    table_lines,
 )
+from gossipnode.cli.watching import watch_node, watch_option
+from gossipnode.config.values import any_group_name
 from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 
 if TYPE_CHECKING:
+    from gossipnode.client.calls.node_client import NodeClient
     from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 
 SHOWN_ROUNDS = 10
 
 
+SHARDS_SHOWN = 64
+"""With more shards than these, a table shows their sums by group."""
+
+
 @click.command("status", cls=Command)
+@click.option(
+    "--group",
+    callback=checked(any_group_name),
+    metavar="NAME",
+    help=f"Only the shards of this group. Without it, a table sums up more than {SHARDS_SHOWN} shards.",
+)
+@watch_option
 @output_option
 @target_options
-def command(output: str, target: NodeTarget) -> None:
+def command(group: str | None, watch: bool, output: str, target: NodeTarget) -> None:
     """Show the node's view of itself, the members, its shards and the last rounds."""
-    run_async(_status, target, output)
+    run_async(_status, target, group or "", watch, output == "json")
 
 
-async def _status(target: NodeTarget, output: str) -> None:
+async def _status(target: NodeTarget, group: str, watch: bool, as_json: bool) -> None:
+    async def ask(node: NodeClient) -> messages.StatusResponse:
+        return await node.status(group, shards_max=0 if group or as_json else SHARDS_SHOWN)
+
+    def show(status: messages.StatusResponse) -> list[str]:
+        return [json_line(status_shape(status))] if as_json else _lines(status)
+
     from gossipnode.cli.shapes import status_shape
 
+    if watch:
+        await watch_node(target, ask, show, as_json=as_json)
+        return
     async with target.connect() as node:
-        status = await node.status()
-    if output == "json":
-        print_json(status_shape(status))
-    else:
-        _print(status)
+        lines = show(await ask(node))
+    (print_json_lines if as_json else print_lines)(lines)
 
 
-def _print(status: messages.StatusResponse) -> None:
-    print_folded(f"node {status.node} at {status.address}: {status.state} (gossipnode {status.version})")
-    print_folded(_counters(status))
-    print_folded(_memory(status.memory))
+def _lines(status: messages.StatusResponse) -> list[str]:
+    """The view of a node, for people."""
+    parts = [
+        _head(status),
+        table_lines(
+            ("member", "address", "state"),
+            [(member.name, member.address, member.state) for member in status.members],
+        ),
+        _group_lines(status.groups) if status.groups else _shard_lines(status.shards),
+    ]
+    moves = _move_lines(status.shards)
+    parts += [moves] if moves else []
+    parts += [_round_lines(status.rounds[:SHOWN_ROUNDS])] if status.rounds else []
+    return [line for part in parts for line in ("", *part)][1:]
+
+
+def _head(status: messages.StatusResponse) -> list[str]:
+    said = [
+        f"node {status.node} at {status.address}: {status.state} (gossipnode {status.version})",
+        _counters(status),
+        _memory(status.memory),
+    ]
     # A node of an earlier version says nothing of its disk.
     if status.disk.state:
         refused = ": writes are refused until there is more" if status.disk.state == "full" else ""
-        print_folded(f"disk {status.disk.state}, {shown_bytes(status.disk.free)} free{refused}")
+        said.append(f"disk {status.disk.state}, {shown_bytes(status.disk.free)} free{refused}")
     if status.set_aside.count:
-        print_folded(_set_aside(status.set_aside))
+        said.append(_set_aside(status.set_aside))
     if status.refused_calls:
-        print_folded(f"{counted(status.refused_calls, 'call')} refused: the log says whose")
-    for warning in status.warnings:
-        print_folded(f"warning: {warning}")
-    print_line("")
-    print_table(
-        ("member", "address", "state"),
-        [(member.name, member.address, member.state) for member in status.members],
-    )
-    print_line("")
-    _print_shards(status.shards)
-    if not status.rounds:
-        return
-    print_line("")
-    print_table(
+        said.append(f"{counted(status.refused_calls, 'call')} refused: the log says whose")
+    said += [f"warning: {warning}" for warning in status.warnings]
+    return [line for text in said for line in folded_lines(text)]
+
+
+def _round_lines(rounds: Sequence[messages.Round]) -> list[str]:
+    return table_lines(
         ("round", "shard", "origin", "outcome", "sent", "received", "skipped", "seconds"),
         [
             (
@@ -82,7 +114,7 @@ def _print(status: messages.StatusResponse) -> None:
                 sum(hop.skipped for hop in past.hops),
                 f"{past.seconds:.3f}",
             )
-            for past in status.rounds[:SHOWN_ROUNDS]
+            for past in rounds
         ],
     )
 
@@ -124,8 +156,8 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f}"
 
 
-def _print_shards(shards: Sequence[messages.ShardStatus]) -> None:
-    print_table(
+def _shard_lines(shards: Sequence[messages.ShardStatus]) -> list[str]:
+    lines = table_lines(
         ("shard", "replicas", "records", "tombstones", "tree", "root", "converged"),
         [
             (
@@ -140,17 +172,43 @@ def _print_shards(shards: Sequence[messages.ShardStatus]) -> None:
             for shard in shards
         ],
     )
-    moving = [shard for shard in shards if shard.moving.to]
-    if moving:
-        print_line("")
-    for shard in moving:
-        move = shard.moving
-        to = ",".join(move.to)
-        print_folded(f"{shard.group}/{shard.shard} moving to {to}: {move.done:,}/{move.total:,} records")
     for shard in shards:
         for lacking in shard.behind:
             writes = counted(lacking.writes, "write")
-            print_folded(f"{shard.group}/{shard.shard}: {lacking.replica} is known to lack {writes}")
+            name = f"{shard.group}/{shard.shard}"
+            lines += folded_lines(f"{name}: {lacking.replica} is known to lack {writes}")
+    return lines
+
+
+def _move_lines(shards: Sequence[messages.ShardStatus]) -> list[str]:
+    lines: list[str] = []
+    for shard in shards:
+        if shard.moving.to:
+            done, to = f"{shard.moving.done:,}/{shard.moving.total:,} records", ",".join(shard.moving.to)
+            lines += folded_lines(f"{shard.group}/{shard.shard} moving to {to}: {done}")
+    return lines
+
+
+def _group_lines(groups: Sequence[messages.GroupStatus]) -> list[str]:
+    """The sums of many shards."""
+    shards = sum(group.shards for group in groups)
+    said = f"{shards:,} shards are held here, and summed up by group; --group NAME shows those of one"
+    return folded_lines(said) + table_lines(
+        ("group", "shards", "records", "tombstones", "building", "moving", "behind", "converged"),
+        [
+            (
+                group.group,
+                f"{group.shards:,}",
+                f"{group.records:,}",
+                f"{group.tombstones:,}",
+                f"{group.building:,}",
+                f"{group.moving:,}",
+                f"{group.behind:,}",
+                _age(group.last_converged),
+            )
+            for group in groups
+        ],
+    )
 
 
 def _age(stamp: int) -> str:

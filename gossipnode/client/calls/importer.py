@@ -55,7 +55,10 @@ class Batch:
 
 @dataclass(slots=True)
 class Importer:
-    """One import. `run` takes the batches; `written` says at any moment how many records are durable."""
+    """One import. `run` takes the batches; `written` says at any moment how many records are durable.
+
+    They are those up to the place `written_to`: batches are answered in their order.
+    """
 
     node: NodeClient
     group: str
@@ -64,6 +67,7 @@ class Importer:
     on_bad: Callable[[int, str], None] | None = None
     """Gets the place and the problem of each refused record, which is skipped. If None, the import stops."""
     written: int = 0
+    written_to: int = 0
     _unanswered: deque[Batch] = field(default_factory=deque[Batch])
     """Batches that were sent and not answered yet, or that must be sent again; in order."""
 
@@ -123,6 +127,7 @@ class Importer:
         if answer.bad_record is None:
             self._unanswered.popleft()
             self.written += answer.records
+            self.written_to = batch.places[-1]
             return True
         place = batch.places[answer.bad_record]
         if self.on_bad is None:

@@ -81,9 +81,13 @@ class NodeClient:
         reply = await self._ask(services.NODE_GET, get_request(entity, ack))
         return decode_property(reply.record) if reply.record.property else None
 
-    async def status(self) -> messages.StatusResponse:
-        """The node's view of itself, the members, its shards and the last rounds."""
-        return await self._ask(services.NODE_STATUS, messages.StatusRequest())
+    async def status(self, group: str = "", *, shards_max: int = 0) -> messages.StatusResponse:
+        """The node's view of itself, the members, its shards (of one group) and the last rounds.
+
+        Instead of more than `shards_max` shards the answer has their sums by group. 0: it has every shard.
+        """
+        request = messages.StatusRequest(group=group, shards_max=shards_max)
+        return await self._ask(services.NODE_STATUS, request)
 
     async def create_group(self, request: messages.CreateGroupRequest) -> messages.GroupResponse:
         """Define a group. Raises AlreadyExistsError if there is one of that name."""

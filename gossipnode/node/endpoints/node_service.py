@@ -12,6 +12,7 @@ from gossipnode.core.query.query import Query
 from gossipnode.core.ring.round import Hop
 from gossipnode.core.ring.turn import Cause
 from gossipnode.node.coordinate.coordination import Coordination
+from gossipnode.node.coordinate.request_log import lines_name
 from gossipnode.node.endpoints.import_call import ImportCall
 from gossipnode.node.endpoints.record_sender import QueryTimer, new_trace_id, record_sender
 from gossipnode.node.endpoints.status_report import StatusReport
@@ -90,6 +91,7 @@ class NodeService:
         """Create or change a record."""
         with as_status():
             asked = decode_apply(request)
+            lines_name(asked.request_id)
             applied = await self._coordinator.apply(
                 asked.payload,
                 replace=asked.replace,
@@ -107,6 +109,7 @@ class NodeService:
     async def delete(self, request: v1.DeleteRequest, call: CallContext) -> v1.DeleteResponse:
         """Delete one record."""
         asked = decode_delete(request)
+        lines_name(asked.request_id)
         with as_status():
             done = await self._coordinator.delete(asked.entity, ack=asked.ack, request_id=asked.request_id)
         return encode_deleted(done.tombstone, acknowledged=done.acknowledged, replicas=done.replicas)
@@ -121,7 +124,8 @@ class NodeService:
     async def query(self, stream: ServerStream[v1.QueryRequest, v1.RecordBatch]) -> None:
         """Answer a query, in lists of records."""
         asked = await only_request(stream)
-        timer = QueryTimer(self._clock.now, new_trace_id(self._rng))
+        timer = QueryTimer(self._clock.now, trace_id := new_trace_id(self._rng))
+        lines_name(trace_id)
         with as_status():
             after = parse_entity(asked.after) if asked.after else None
             query = decode_query(asked.query, after=after, ack=asked.ack)
@@ -159,7 +163,7 @@ class NodeService:
     async def status(self, request: v1.StatusRequest, call: CallContext) -> NodeStatus:
         """What the node says of itself."""
         with as_status():
-            return await self._status.read()
+            return await self._status.read(request.group, request.shards_max)
 
     async def tree(self, stream: ServerStream[v1.TreeRequest, v1.TreeResponse]) -> None:
         """Send the digests of a shard, and its leaves when asked for."""

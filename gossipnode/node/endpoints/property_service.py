@@ -8,6 +8,7 @@ from typing import Any
 
 from gossipnode.core.model.property import Entity
 from gossipnode.node.coordinate.coordination import Coordination
+from gossipnode.node.coordinate.request_log import lines_name
 from gossipnode.node.endpoints.record_sender import QueryTimer, new_trace_id
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers import call_metadata
@@ -71,12 +72,14 @@ class PropertyService:
 
     async def apply(self, request: banyandb.ApplyRequest, call: CallContext) -> banyandb.ApplyResponse:
         """Create or change a record."""
+        request_id = call_metadata.text(call.metadata, call_metadata.REQUEST_ID)
+        lines_name(request_id)
         with as_status():
             applied = await self._coordinator.apply(
                 request.property,
                 replace=decode_strategy(request.strategy),
                 ack=_ack(call),
-                request_id=call_metadata.text(call.metadata, call_metadata.REQUEST_ID),
+                request_id=request_id,
                 caller=caller_of(call, self._shards.view.members),
             )
         return encode_compatible_applied(applied.record, created=applied.created)
@@ -92,6 +95,7 @@ class PropertyService:
                 return encode_compatible_deleted(deleted > 0)
             entity = Entity(request.group, request.name, request.id)
             request_id = call_metadata.text(call.metadata, call_metadata.REQUEST_ID)
+            lines_name(request_id)
             done = await self._coordinator.delete(entity, ack=_ack(call), request_id=request_id)
             return encode_compatible_deleted(done.tombstone is not None)
 
@@ -99,7 +103,8 @@ class PropertyService:
         """Answer a query in one message."""
         properties: list[bytes] = []
         size = 0
-        timer = QueryTimer(self._clock.now, new_trace_id(self._rng))
+        timer = QueryTimer(self._clock.now, trace_id := new_trace_id(self._rng))
+        lines_name(trace_id)
         with as_status():
             query = decode_query(request, ack=_ack(call))
             async with self._turns.making(call, query), self._queries.open(query) as answer:

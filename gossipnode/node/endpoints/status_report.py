@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import trio
@@ -27,7 +28,7 @@ from gossipnode.store.interface import ShardCounts, ShardSummary
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.generated.pb.gossipnode.v1 import node_pb2 as pb
 from gossipnode.wire.round_codec import encode_round
-from gossipnode.wire.shown_codec import NodeStatus, encode_shard
+from gossipnode.wire.shown_codec import GroupSums, NodeStatus, encode_shard
 
 ROUNDS_SHOWN = 20
 """Rounds in a status."""
@@ -62,12 +63,19 @@ class StatusReport:
     access: Access
     news: StoreNews
 
-    async def read(self) -> NodeStatus:
-        """The status as of now. Members not heard of lately are asked whether they are there."""
+    async def read(self, group: str = "", shards_max: int = 0) -> NodeStatus:
+        """The status as of now. Members not heard of lately are asked whether they are there.
+
+        With a `group` it shows the shards of that one alone. More than `shards_max` are summed up, if that is
+        not 0.
+
+        Raises:
+            NoSuchThingError: there is no such group.
+        """
         await self.members.probe()
         damaged = await self.local.store.damaged_records(limit=SET_ASIDE_SHOWN)
         disk = self.local.store.disk
-        shards = await self._shards()
+        shards = await self._shards(group, shards_max)
         status = v1.StatusResponse(
             node=self.members.own_name,
             address=str(self.state.address),
@@ -148,13 +156,17 @@ class StatusReport:
         mark = self.local.cluster.boot.mark if own else self.members.boots.known(Identity(name, birth))
         return 0 if mark is None else mark.boot
 
-    async def _shards(self) -> list[bytes]:
-        """The shards that are held here, each encoded."""
+    async def _shards(self, group: str, shards_max: int) -> list[bytes]:
+        """The shards that are held here, each encoded; or their sums by group, if they are too many."""
+        wanted = set(self.local.shards.shards_of(group)) if group else None
+        held = [shard for shard in await self.local.shards.held() if wanted is None or shard in wanted]
+        if 0 < shards_max < len(held):
+            return await self._sums(held)
         summaries = await self.local.store.summaries()
         patience = trio.current_time() + STATUS_TREE_SECONDS
         loop = LoopSteps()
         shards: list[bytes] = []
-        for shard in await self.local.shards.held():
+        for shard in held:
             summary = summaries.get(shard, NOTHING_HELD)
             root = summary.root
             if root is None and trio.current_time() < patience:
@@ -163,6 +175,17 @@ class StatusReport:
             shards.append(encode_shard(self._shard(shard, summary.counts, root)))
             await loop.step()
         return shards
+
+    async def _sums(self, shards: Sequence[ShardId]) -> list[bytes]:
+        """The sums by group, in the order of the groups. They wait for no digests."""
+        summaries = await self.local.store.summaries()
+        loop = LoopSteps()
+        sums = GroupSums()
+        for shard in shards:
+            known = summaries.get(shard, NOTHING_HELD)
+            sums.add(self._shard(shard, known.counts, known.root))
+            await loop.step()
+        return sums.encoded()
 
     def _shard(self, shard: ShardId, counts: ShardCounts, root: str | None) -> pb.ShardStatus:
         """The status of a shard; without its root if digests are still missing."""

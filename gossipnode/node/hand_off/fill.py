@@ -16,6 +16,7 @@ from gossipnode.core.ring.round import Hop
 from gossipnode.node.hand_off.copy_lineages import copy_lineages
 from gossipnode.node.hand_off.raise_floors import raise_floors
 from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.local.told_states import ToldStates
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.node.repair.sessions import Sessions
@@ -35,6 +36,7 @@ class Filler:
         self._members = members
         self._sessions = sessions
         self._log = structlog.get_logger("gossipnode.hand_off")
+        self._told = ToldStates(self._log)
 
     async def fill_all(self, view: ClusterView) -> None:
         """Try to fill every shard that is not filled yet, a few at a time.
@@ -71,13 +73,11 @@ class Filler:
             if not reason:
                 reason = await copy_lineages(self._local, self._members, peer, placement)
                 done += not reason
+            about, event = (placement.shard, peer.name), "shard not filled from a member yet"
             if reason:
-                self._log.info(
-                    "shard not filled from a member yet",
-                    shard=str(placement.shard),
-                    peer=peer.name,
-                    reason=reason,
-                )
+                self._told.tell(about, event, reason=reason, shard=str(placement.shard), peer=peer.name)
+            else:
+                self._told.is_over(about)
         now = self._shards.view.placement(placement.shard)
         if done >= needed and now is not None and now.fence == placement.fence:
             await self._state.remember(now)

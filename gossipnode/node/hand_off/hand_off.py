@@ -11,6 +11,8 @@ Each step is repeated until it has succeeded, also after a restart: what was don
 
 from __future__ import annotations
 
+import logging
+
 import structlog
 import trio
 
@@ -23,6 +25,7 @@ from gossipnode.node.hand_off.give_up import Leaver
 from gossipnode.node.hand_off.offer import Offerer
 from gossipnode.node.hand_off.settle import Settler
 from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.local.told_states import ToldStates
 from gossipnode.node.membership.membership import Membership
 from gossipnode.node.peers.members import Members
 from gossipnode.node.repair.sessions import Sessions
@@ -48,6 +51,7 @@ class HandOff:
         self._offerer = Offerer(local, members, sessions)
         self._membership = membership
         self._log = structlog.get_logger("gossipnode.hand_off")
+        self._told = ToldStates(self._log)
 
     def moved(self, shard: ShardId) -> tuple[int, int]:
         """How many records the new replicas of a shard have, and are to have, as far as this node knows."""
@@ -75,8 +79,10 @@ class HandOff:
             try:
                 at_rest = await self._step()
             except StoreError as error:
-                self._log.warning("hand-off interrupted", reason=str(error))
+                self._told.tell("hand-off", "hand-off interrupted", reason=str(error), level=logging.WARNING)
                 at_rest = False
+            else:
+                self._told.is_over("hand-off")
             if at_rest:
                 await changed.wait()
                 continue

@@ -15,6 +15,7 @@ from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.local.told_states import ToldStates
 from gossipnode.node.membership.epochs import Epochs
 from gossipnode.node.peers.members import Members
 from gossipnode.node.refusals.request_errors import TooFewMembersError
@@ -33,6 +34,7 @@ class Settler:
         self._members = members
         self._epochs = epochs
         self._log = structlog.get_logger("gossipnode.hand_off")
+        self._told = ToldStates(self._log)
 
     async def settle(self, view: ClusterView) -> None:
         """Have the shards settled that are filled, if this is the first member that is up.
@@ -48,8 +50,9 @@ class Settler:
         try:
             value, _ = await self._epochs.change(partial(changes.settle, filled=under))
         except TooFewMembersError as error:
-            self._log.info("shards not settled yet", reason=str(error))
+            self._told.tell("shards", "shards not settled yet", epoch=view.metadata.epoch, reason=str(error))
             return
+        self._told.is_over("shards")
         self._log.info("shards settled", shards=len(under), epoch=value.epoch)
 
     def _is_our_turn(self, view: ClusterView) -> bool:

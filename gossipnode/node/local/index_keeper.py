@@ -6,6 +6,7 @@ place.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 import structlog
@@ -17,6 +18,7 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.query.lookup import wanted_indexes
 from gossipnode.core.query.search import Search
 from gossipnode.node.local.shard_map import ShardMap
+from gossipnode.node.local.told_states import ToldStates
 from gossipnode.store.interface import IndexRefusedError, Store, StoreClosedError, StoreError
 
 INDEX_BUILD_RECORDS = 64
@@ -50,6 +52,7 @@ class IndexKeeper:
         self._work = ChangeEvent()
         """Tells that there is something to make or to build."""
         self._log = structlog.get_logger("gossipnode.index")
+        self._told = ToldStates(self._log)
 
     def asked(self, search: Search) -> None:
         """Note a search: have the indexes made that would help the next one like it."""
@@ -83,9 +86,10 @@ class IndexKeeper:
                     return
                 except StoreError as error:
                     # Most likely the disk is full. Until there is room, scans answer.
-                    self._log.warning("index not built", reason=str(error))
+                    self._told.tell("build", "index not built", reason=str(error), level=logging.WARNING)
                     await trio.sleep(INDEX_RETRY_SECONDS)
                     continue
+                self._told.is_over("build")
                 await work.wait()
 
     async def _build(self) -> None:

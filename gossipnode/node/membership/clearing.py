@@ -6,6 +6,7 @@ fills itself from the others before it counts. See `core.cluster.boots`.
 
 from __future__ import annotations
 
+import logging
 import random
 
 import structlog
@@ -16,6 +17,7 @@ from gossipnode.config.address import Address
 from gossipnode.config.settings import Settings
 from gossipnode.core.cluster.boots import NextStep, next_step, not_heard_by
 from gossipnode.node.local.cluster_state import ClusterState
+from gossipnode.node.local.told_states import ToldStates
 from gossipnode.node.membership.epoch_news import EpochNews
 from gossipnode.node.membership.joining import Joining, NotAMemberError
 from gossipnode.node.membership.standing import keep_channels
@@ -57,6 +59,7 @@ class Clearing:
         self.problem = ""
         """Why this store, which went back in time, could not take its own place yet."""
         self._log = structlog.get_logger("gossipnode.membership")
+        self._told = ToldStates(self._log)
 
     def unheard(self) -> list[str]:
         """The members whose word is missing before this store counts; empty when it counts."""
@@ -78,7 +81,8 @@ class Clearing:
                 self._news.refuse(str(error))
                 return
             except StoreError as error:
-                self._log.warning("the start of the store is not noted", reason=str(error))
+                event = "the start of the store is not noted"
+                self._told.tell("noted", event, reason=str(error), level=logging.WARNING)
                 await trio.sleep(CLEARING_PAUSE_SECONDS)
                 continue
             await first_of(changed, epoch_changed)

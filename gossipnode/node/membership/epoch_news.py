@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from gossipnode.core.cluster.cluster_metadata import ClusterMetadata
 from gossipnode.core.cluster.deciding.epoch_messages import DecidedAlready, Stranger
 from gossipnode.core.cluster.placement import majority
 from gossipnode.node.local.cluster_state import ClusterState
+from gossipnode.node.local.told_states import ToldStates
 from gossipnode.node.membership.standing import not_a_member
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.rpc import RpcError, Status
@@ -69,6 +71,7 @@ class EpochNews:
         self.refusal = ""
         """Why this node has to stop: it can form no cluster, or its store counts for nobody. Or ""."""
         self._log = structlog.get_logger("gossipnode.cluster")
+        self._told = ToldStates(self._log)
 
     async def run(self) -> None:
         """Compare epochs with members that tell of another one, until cancelled."""
@@ -88,7 +91,14 @@ class EpochNews:
         try:
             await self.compare(name)
         except StoreError as error:
-            self._log.warning("epoch not kept", peer=name, reason=str(error))
+            self._told.tell(
+                (name, "kept"),
+                "epoch not kept",
+                peer=name,
+                epoch=self._cluster.epoch,
+                reason=str(error),
+                level=logging.WARNING,
+            )
 
     async def compare(self, name: str) -> bool:
         """Compare epochs with a member, and take over the newer one; gives whether it answered.
@@ -116,8 +126,15 @@ class EpochNews:
         try:
             reply = await self.ask(peer, question)
         except (RpcError, WireError) as error:
-            self._log.info("epochs not compared", peer=peer.name, reason=str(error))
+            self._told.tell(
+                peer.name,
+                "epochs not compared",
+                peer=peer.name,
+                epoch=self._cluster.epoch,
+                reason=str(error),
+            )
             return False
+        self._told.is_over(peer.name)
         match reply:
             case DecidedAlready(value):
                 if known is not None or value.is_member(self._cluster.own):
@@ -227,6 +244,6 @@ class EpochNews:
         try:
             reply = await self.ask(peer, Announce(value, self._cluster.own.birth))
         except (RpcError, WireError) as error:
-            self._log.debug("epoch not told", peer=peer.name, reason=str(error))
+            self._log.debug("epoch not told", peer=peer.name, epoch=value.epoch, reason=str(error))
             return False
         return isinstance(reply, At) and reply.epoch >= value.epoch

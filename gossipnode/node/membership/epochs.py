@@ -31,6 +31,7 @@ from gossipnode.core.cluster.deciding.epoch_messages import (
 from gossipnode.core.cluster.deciding.proposer import Attempt, Decided, Learned, Overtaken, votes_needed
 from gossipnode.core.cluster.targets import Standing
 from gossipnode.node.local.cluster_state import ClusterState
+from gossipnode.node.local.told_states import ToldStates
 from gossipnode.node.membership.attempt_run import run_attempt
 from gossipnode.node.membership.epoch_news import EpochNews, ToldMembers
 from gossipnode.node.peers.members import Members
@@ -74,6 +75,7 @@ class Epochs:
         self._changing = trio.Lock()
         """Held by one change of this node at a time: two would only overtake each other."""
         self._log = structlog.get_logger("gossipnode.cluster")
+        self._told = ToldStates(self._log)
 
     # As a voter, and as one that is told
 
@@ -243,7 +245,10 @@ class Epochs:
                 try:
                     await self.change(partial(_finish, now.decided, now.accepted[1]))
                 except (TooFewMembersError, StoreError) as error:
-                    self._log.info("an epoch is left undecided", reason=str(error))
+                    epoch = now.accepted[1].epoch
+                    self._told.tell("undecided", "an epoch is left undecided", epoch=epoch, reason=str(error))
+                else:
+                    self._told.is_over("undecided")
             seen = cluster.acceptor
 
 

@@ -20,6 +20,7 @@ from gossipnode.core.cluster.cluster_metadata import (
 )
 from gossipnode.core.cluster.settings_check import Formation, formation_of, forming_difference
 from gossipnode.node.local.cluster_state import ClusterState
+from gossipnode.node.local.told_states import ToldStates
 from gossipnode.node.membership.epochs import Epochs
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.store.interface import StoreError
@@ -40,6 +41,7 @@ class Forming:
         self._epochs = epochs
         self._rng = rng
         self._log = structlog.get_logger("gossipnode.membership")
+        self._told = ToldStates(self._log)
 
     @property
     def needed(self) -> int:
@@ -59,7 +61,7 @@ class Forming:
             if not waiting and cluster.own.name == min(cluster.configured.members):
                 problem = await self._try()
                 if problem:
-                    self._log.info("not formed yet", reason=problem)
+                    self._told.tell("form", "not formed yet", reason=problem)
             text = ", ".join(f"{name} ({problem})" for name, problem in waiting.items())
             if text != told:
                 told = text

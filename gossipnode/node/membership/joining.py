@@ -10,6 +10,7 @@ import trio
 from gossipnode.config.address import Address
 from gossipnode.config.settings import Settings
 from gossipnode.node.local.cluster_state import ClusterState, configured_groups
+from gossipnode.node.local.told_states import ToldStates
 from gossipnode.node.peers.certificates import PeerDialer
 from gossipnode.node.peers.members import Members
 from gossipnode.rpc import RpcError, Status
@@ -39,6 +40,7 @@ class Joining:
         self._members = members
         self._dialer = dialer
         self._log = structlog.get_logger("gossipnode.membership")
+        self._told = ToldStates(self._log)
 
     async def join(self, at: Sequence[Address], *, replace: bool) -> None:
         """Ask the members at these addresses, one after the other, until one takes us in.
@@ -68,7 +70,7 @@ class Joining:
                         if error.status not in (Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED):
                             raise NotAMemberError(f"{address} does not take us in: {error.message}") from None
                         problems[address] = error.message or str(error)
-                        self._log.info("not joined yet", at=str(address), reason=problems[address])
+                        self._told.tell(address, "not joined yet", at=str(address), reason=problems[address])
                     else:
                         await self._take(reply)
                         return

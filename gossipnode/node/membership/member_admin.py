@@ -17,6 +17,7 @@ from gossipnode.core.cluster.change_refusals import ChangeRefusedError
 from gossipnode.core.cluster.cluster_metadata import ClusterMetadata, Group, Member
 from gossipnode.core.cluster.settings_check import refused_settings
 from gossipnode.node.local.cluster_state import ClusterState
+from gossipnode.node.local.told_states import ToldStates
 from gossipnode.node.membership.epoch_news import EpochNews
 from gossipnode.node.membership.epochs import Epochs
 from gossipnode.node.membership.standing import keep_channels, look_elsewhere, not_a_member
@@ -74,6 +75,7 @@ class MemberAdmin:
         self._hellos = hellos
         self._dialer = dialer
         self._log = structlog.get_logger("gossipnode.membership")
+        self._told = ToldStates(self._log)
 
     async def follow(self) -> None:
         """Follow the newest epoch, until cancelled: channels to new members, none to those that went."""
@@ -143,7 +145,9 @@ class MemberAdmin:
             )
         after, _ = await self._epochs.change(change)
         if after is not value:
-            self._log.info("member taken in", member=newcomer.name, address=newcomer.address)
+            self._log.info(
+                "member taken in", member=newcomer.name, address=newcomer.address, epoch=after.epoch
+            )
         return after
 
     async def forget(self, name: str, *, accept_loss: bool = False, force: bool = False) -> Forgotten:
@@ -179,8 +183,9 @@ class MemberAdmin:
         try:
             await self._epochs.change(change)
         except (ChangeRefusedError, TooFewMembersError, MetadataTooLargeError, StoreError) as error:
-            self._log.info("change not decided yet", reason=str(error))
+            self._told.tell("change", "change not decided yet", epoch=self._cluster.epoch, reason=str(error))
             return False
+        self._told.is_over("change")
         return True
 
     async def _answers(self, member: Member) -> bool:

@@ -21,6 +21,7 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.local.fill_state import FillProgress
 from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.local.told_states import ToldStates
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreError
@@ -64,6 +65,7 @@ class Hellos:
         self._fill = local.fill
         self._written = local.writer.written
         self._log = structlog.get_logger("gossipnode.membership")
+        self._told = ToldStates(self._log)
 
     async def run(self) -> None:
         """Say hello to every member there is, until cancelled."""
@@ -141,7 +143,9 @@ class Hellos:
             await boots.remember(store, told)
         except StoreError as error:
             # Not durable, it is not heard. The next hello asks again.
-            self._log.info("the start of a member is not noted", peer=peer.name, reason=str(error))
+            self._told.tell(
+                peer.name, "the start of a member is not noted", peer=peer.name, reason=str(error)
+            )
             return BootVerdict.UNKNOWN
         return BootVerdict.HEARD
 

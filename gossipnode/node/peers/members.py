@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+import structlog
 import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
@@ -36,6 +37,8 @@ PROBE_FRESH_SECONDS = 5.0
 
 MemberState: TypeAlias = Literal["up", "down", "unknown"]
 OpenChannel: TypeAlias = Callable[[str, Address], Channel]
+
+_log = structlog.get_logger("gossipnode.members")
 
 
 @dataclass(slots=True, eq=False)
@@ -83,12 +86,12 @@ class Peer:
             self.lacks_reconcile = False
             self.link.try_again()
             self.news.notify()
-        self.state, self.seen_at = "up", trio.current_time()
+        self._is("up")
 
     def failed(self, error: RpcError) -> None:
         """A call failed; only some statuses say that the member is not there."""
         if error.status is Status.UNAVAILABLE:
-            self.state, self.seen_at = "down", trio.current_time()
+            self._is("down", error.message or str(error))
         elif error.status is not Status.DEADLINE_EXCEEDED:
             self.answered()
 
@@ -100,7 +103,7 @@ class Peer:
     def is_not_there(self, problem: str) -> None:
         """Somebody else answers at its address."""
         self.problem, self.last_hello = problem, None
-        self.state, self.seen_at = "down", trio.current_time()
+        self._is("down", problem)
 
     def tells_progress(self, progress: FillProgress) -> None:
         """It said how far it is with what it is to hold."""
@@ -126,7 +129,14 @@ class Peer:
 
     def hangs(self) -> None:
         """It took a request and let it time out: it is avoided until it answers."""
-        self.state, self.seen_at = "down", trio.current_time()
+        self._is("down", "it does not answer in time")
+
+    def _is(self, state: Literal["up", "down"], because: str = "") -> None:
+        """Note the state as of now; the log is told when it is another one than before."""
+        if state != self.state:
+            say = _log.info if state == "up" else _log.warning
+            say(f"member {state}", member=self.name, address=str(self.address), reason=because)
+        self.state, self.seen_at = state, trio.current_time()
 
 
 class Members:

@@ -6,6 +6,8 @@ that holds no copy starts a round instead.
 
 from __future__ import annotations
 
+from typing import Any
+
 import structlog
 import trio
 
@@ -14,6 +16,7 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.missed_writes import MissedWrites
 from gossipnode.core.ring.turn import Cause
 from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.local.told_states import ToldStates
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.members import Members
 from gossipnode.node.refusals.request_errors import TooManyRoundsError
@@ -41,6 +44,7 @@ class CatchUp:
         self._places = CATCH_UPS_AT_ONCE
         self.missed_writes = MissedWrites()
         self._log = structlog.get_logger("gossipnode.ring")
+        self._told = ToldStates(self._log)
 
     def missed(self, replica: str, shard: ShardId) -> None:
         """A replica did not take a write that another one took."""
@@ -100,17 +104,19 @@ class CatchUp:
             return False
         metadata = {**self._members.metadata, call_metadata.CAUSE: Cause.EVENT.value}
         hop = await self._sessions.compare(peer, shard, metadata)
-        if hop.sent or hop.received or not hop.complete:
-            self._log.info(
-                "replica that missed writes compared",
-                peer=replica,
-                group=shard.group,
-                shard=shard.shard,
-                outcome=hop.end.value,
-                reason=hop.reason,
-                sent=hop.sent,
-                received=hop.received,
-            )
+        details: dict[str, Any] = {
+            "peer": replica,
+            "group": shard.group,
+            "shard": shard.shard,
+            "outcome": hop.end.value,
+        }
+        event = "replica that missed writes compared"
+        if hop.complete:
+            self._told.is_over((replica, shard))
+        if hop.sent or hop.received:
+            self._log.info(event, **details, reason=hop.reason, sent=hop.sent, received=hop.received)
+        elif not hop.complete:
+            self._told.tell((replica, shard), event, reason=hop.reason, **details)
         return hop.complete
 
     async def _start_round(self, shard: ShardId) -> bool:

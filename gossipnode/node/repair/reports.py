@@ -11,6 +11,7 @@ import structlog
 import trio
 
 from gossipnode.core.ring.round import EndedWell, InSession, Report
+from gossipnode.node.local.told_states import ToldStates
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.node.repair.origin import Origin
 from gossipnode.rpc import Method, RetryPolicy, RpcError, Status
@@ -60,6 +61,7 @@ class Reports:
         self._sending: trio.Nursery | None = None
         self._stopped = trio.Event()
         self._log = structlog.get_logger("gossipnode.ring")
+        self._told = ToldStates(self._log)
 
     def tell(self, origin: str, report: Report) -> None:
         """Send a report to a round's origin, without waiting for it."""
@@ -150,8 +152,8 @@ class Reports:
                     await self._send(peer, list(latest.values()))
 
     async def _send(self, peer: Peer, told: Report | EndedWell | Sequence[Report]) -> None:
-        round_id = told.round if isinstance(told, Report | EndedWell) else "of several"
-        log = self._log.bind(peer=peer.name, round=round_id)
+        rounds = [told.round] if isinstance(told, Report | EndedWell) else [each.round for each in told]
+        about: dict[str, Any] = {"peer": peer.name, "round": " ".join(dict.fromkeys(rounds))}
         try:
             if isinstance(told, EndedWell):
                 await self._call(peer, ROUND_ENDED, encode_ended(told))
@@ -162,9 +164,11 @@ class Reports:
         except RpcError as error:
             peer.failed(error)
             if error.status is not Status.UNIMPLEMENTED:
-                log.info("report not delivered", reason=str(error))
-        except Exception:
-            log.exception("sending a report failed")
+                self._told.tell(peer.name, "report not delivered", reason=str(error), **about)
+        except Exception:  # noqa: BLE001 - a defect, logged with its traceback
+            self._log.exception("sending a report failed", **about)
+        else:
+            self._told.is_over(peer.name)
 
     async def _call(self, peer: Peer, method: Method[Request, Any], message: Request) -> None:
         await peer.channel.unary(

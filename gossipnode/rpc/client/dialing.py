@@ -9,6 +9,7 @@ import math
 import os
 import random
 from collections.abc import Awaitable, Callable
+from contextvars import Context, copy_context
 
 import trio
 
@@ -26,6 +27,10 @@ from gossipnode.rpc.status import RpcError, Status
 Connect = Callable[[], Awaitable[trio.abc.Stream]]
 Explain = Callable[[HandshakeError], Awaitable[str]]
 """Says why a handshake failed. It may look at the peer once more for that."""
+
+
+TOLD_MAX_FAILURES = 16
+"""Different reasons for which one peer is not reached, of which the log is told."""
 
 
 class Dialer:
@@ -49,17 +54,23 @@ class Dialer:
         self._limits = limits
         self._rng = rng
         self._nursery: trio.Nursery | None = None
+        self._context = Context()
         self._current: ClientConnection | None = None
         self._dialled: trio.Event | None = None
         self._failure: RpcError | None = None
-        self._told: str | None = None
-        """The failure that the log tells of; None since it was reached last."""
+        self._told: set[str] = set()
+        """The failures that the log was told of since the peer was reached last."""
         self._failures = 0
         self._dial_at = -math.inf
 
     def open(self, nursery: trio.Nursery) -> None:
-        """Run dials and connections in `nursery` from now on."""
+        """Run dials and connections in `nursery` from now on.
+
+        They run in the context of our caller. What the log says of a connection must not name the call that
+        happened to need it first.
+        """
         self._nursery = nursery
+        self._context = copy_context()
 
     def close(self) -> None:
         """Close the connection and dial no more."""
@@ -103,7 +114,7 @@ class Dialer:
         if self._nursery is None:
             raise RpcError(Status.CANCELLED, "the channel is closed", never_processed=True)
         self._dialled = trio.Event()
-        self._nursery.start_soon(self._dial, self._dialled)
+        self._context.copy().run(self._nursery.start_soon, self._dial, self._dialled)
         return self._dialled
 
     async def _dial(self, dialled: trio.Event) -> None:
@@ -162,12 +173,14 @@ class Dialer:
     def _use(self, connection: ClientConnection) -> None:
         self._current = connection
         self._failure = None
-        self._told = None
+        self._told.clear()
 
     def _failed(self, error: RpcError) -> None:
-        # The first of several failures for one reason is told: a peer may be away for days.
-        again = self._told == error.message
-        self._told = error.message
+        # The first of several failures for one reason is told: a peer may be away for days. More reasons than
+        # these are what it sends itself, different each time.
+        again = error.message in self._told or len(self._told) >= TOLD_MAX_FAILURES
+        if not again:
+            self._told.add(error.message)
         self._failure = error
         self._failures += 1
         limits = self._limits

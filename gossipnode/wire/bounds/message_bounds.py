@@ -129,6 +129,7 @@ ELEMENTS_MAX = {
     "gossipnode.v1.StatusResponse.Forming.waiting_for": _BATCH_MAX,
     "gossipnode.v1.StatusResponse.Forming.problems": _BATCH_MAX,
     "gossipnode.v1.StatusResponse.shards": _SHOWN_MAX,
+    "gossipnode.v1.StatusResponse.groups": _SHOWN_MAX,
     "gossipnode.v1.StatusResponse.rounds": _SHOWN_MAX,
     "gossipnode.v1.TreeRequest.leaves_of": _SLOTS_MAX,
     "gossipnode.v1.TreeResponse.slots": _SHOWN_MAX,

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from gossipnode.rpc import RpcError, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 from tests.cli.conftest import Cli, Peer, lines, refused
@@ -81,7 +82,7 @@ def test_a_bad_line_is_named_and_nothing_of_its_batch_is_written(ask: Cli, tmp_p
     assert (ended.code, ended.out) == (1, "")
     written = (bad - 1) // 256 * 256
     assert f"lines, line {bad}: 1.5 is no whole number" in ended.problem
-    assert f"({written:,} records before it written)" in ended.problem
+    assert f"({written:,} records before it written; go on with --from-line {written + 1})" in ended.problem
     stored = lines(ask("query", "sw", "--name", name, "--limit", "1000", "-o", "json"))
     assert len(stored) == written
     skipped = ask("import", "sw", str(file), "--skip-bad", "-o", "json")
@@ -101,10 +102,34 @@ def test_a_record_that_only_the_node_can_judge(ask: Cli, tmp_path: Path) -> None
     ended = ask("import", "sw", str(file), "--keep-versions")
     assert ended.code == 1
     assert "line 300: " in ended.problem
-    assert "(256 records before it written)" in ended.problem
+    assert "(256 records before it written; go on with --from-line 257)" in ended.problem
     skipped = ask("import", "sw", str(file), "--keep-versions", "--skip-bad", "-o", "json")
     assert skipped.code == 1
     assert (json.loads(skipped.out)["records"], json.loads(skipped.out)["skipped"]) == (599, 1)
+
+
+def test_an_import_that_is_cut_short_says_where_to_go_on(ask_peer: Cli, peer: Peer, tmp_path: Path) -> None:
+    """Blank lines count as lines, and the second batch is lost with its node."""
+    file = tmp_path / "lines"
+    file.write_text(
+        "\n" + "\n".join(json.dumps({"name": "n", "id": f"{n}", "tags": {"a": 1}}) for n in range(600))
+    )
+    taken: list[bytes] = []
+
+    def take(request: messages.ImportRequest) -> list[messages.ImportResponse]:
+        if len(taken) == 255:
+            raise RpcError(Status.UNAVAILABLE, "the node is stopping")
+        taken.extend(bytes(record.property) for record in request.records)
+        return [messages.ImportResponse(records=len(request.records))]
+
+    peer.answers[services.NODE_IMPORT] = take
+    ended = ask_peer("import", "sw", str(file))
+    assert ended.code == 4
+    assert ended.problem.endswith("the node is stopping; 255 records written; go on with --from-line 257")
+    taken.clear()
+    (result,) = lines(ask_peer("import", "sw", str(file), "--from-line", "502", "-o", "json"))
+    assert result["records"] == len(taken) == 100
+    assert b"500" in taken[0]
 
 
 @pytest.mark.slow

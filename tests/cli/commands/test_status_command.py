@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gossipnode.cli.commands.status_command import SHARDS_SHOWN
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 from tests.cli.conftest import Cli, Peer, Running, lines
@@ -201,3 +202,24 @@ def test_the_status_of_a_real_node(ask: Cli, node: Running) -> None:
         "group", "shard", "replicas", "records", "tombstones", "root", "tree", "last_converged", "moving",
         "behind", "equal_since", "digest",
     ]  # fmt: skip
+
+
+def test_many_shards_are_summed_up_by_group(ask_peer: Cli, peer: Peer) -> None:
+    group = messages.GroupStatus(group="sw", shards=1024, records=20_000, tombstones=3, building=1, behind=2)
+    found = status(groups=[group])
+    found.shards = []
+    peer.answers[services.NODE_STATUS] = found
+    table = ask_peer("status").out
+    assert "1,024 shards are held here, and summed up by group; --group NAME shows those of one\n" in table
+    assert ["sw", "1,024", "20,000", "3", "1", "0", "2", "never"] in [
+        line.split() for line in table.splitlines()
+    ]
+    ask_peer("status", "--group", "sw")
+    ask_peer("status", "-o", "json")
+    ask_peer("members")
+    assert [(asked.group, asked.shards_max) for asked in peer.asked] == [
+        ("", SHARDS_SHOWN),
+        ("sw", 0),
+        ("", 0),
+        ("", 1),
+    ]

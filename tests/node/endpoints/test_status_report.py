@@ -12,7 +12,7 @@ from gossipnode.core.ring.round import RoundOutcome
 from gossipnode.core.ring.turn import Cause
 from gossipnode.node.endpoints.status_report import ROUNDS_SHOWN, STATUS_TREE_SECONDS
 from gossipnode.node.peers.members import PROBE_SECONDS
-from gossipnode.rpc import RpcError
+from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster, running
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_STATUS
@@ -20,9 +20,12 @@ from tests.node.support import NOW
 from tests.records import entity, prop, record
 
 
-async def status_of(cluster: Cluster, name: str = "a") -> v1.StatusResponse:
+async def status_of(
+    cluster: Cluster, name: str = "a", *, group: str = "", shards_max: int = 0
+) -> v1.StatusResponse:
     async with cluster.channel(name) as channel:
-        return await channel.unary(NODE_STATUS, v1.StatusRequest(), timeout=10)
+        request = v1.StatusRequest(group=group, shards_max=shards_max)
+        return await channel.unary(NODE_STATUS, request, timeout=10)
 
 
 async def test_a_node_says_what_it_is_and_what_it_holds(autojump_clock: object) -> None:
@@ -50,6 +53,27 @@ async def test_a_node_says_what_it_is_and_what_it_holds(autojump_clock: object) 
         (shown,) = said.rounds
         assert (shown.round, shown.outcome, len(shown.hops)) == (finished.round, "repaired", 3)
         cluster.stop()
+
+
+async def test_more_shards_than_are_asked_for_are_summed_up_by_group(autojump_clock: object) -> None:
+    async with running(Cluster(groups=("sw:8:3", "flags:3:3"))) as cluster:
+        keys = [f"n/{number}" for number in range(20)]
+        for key in keys:
+            await cluster.coordinator("a").apply(prop(key, x=1), replace=False)
+        await cluster.coordinator("a").delete(entity(keys[0]))
+        await trio.sleep(1)
+        said = await status_of(cluster, shards_max=10)
+        assert list(said.shards) == []
+        shown = [(one.group, one.shards, one.records, one.tombstones) for one in said.groups]
+        assert shown == [("flags", 3, 0, 0), ("sw", 8, 19, 1)]
+        assert (said.groups[1].building, said.groups[1].moving, said.groups[1].behind) == (0, 0, 0)
+        assert said.groups[1].last_converged == 0
+        assert not (await status_of(cluster, shards_max=11)).groups
+        one = await status_of(cluster, group="flags", shards_max=3)
+        assert [(shard.group, shard.shard) for shard in one.shards] == [("flags", n) for n in range(3)]
+        with pytest.raises(RpcError) as caught:
+            await status_of(cluster, group="none")
+        assert caught.value.status is Status.NOT_FOUND
 
 
 async def test_a_node_says_who_lacks_writes_that_it_knows_of(autojump_clock: object) -> None:

@@ -7,7 +7,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
+import structlog.testing
 import trio
+import trio.testing
 
 from gossipnode.config.address import Address, parse_address
 from gossipnode.node.identity.boot_memory import BootMemory
@@ -136,3 +138,19 @@ async def test_what_a_failed_call_says_of_a_member(status: Status, state: Member
     peer = Peer("a", ADDRESSES["a"], channel, ExchangeLink(channel, {}, lambda _boot, _commit: None))
     peer.failed(RpcError(status))
     assert peer.state == state
+
+
+async def test_a_state_of_a_member_is_told_when_it_changes(autojump_clock: trio.testing.MockClock) -> None:
+    opened = Opened()
+    with structlog.testing.capture_logs() as logs:
+        async with members_of_b(opened) as members, trio.open_nursery() as nursery:
+            await serve_health(opened, nursery, "a")
+            for _ in range(20):
+                await members.probe()
+                await trio.sleep(PROBE_FRESH_SECONDS + 1)
+            nursery.cancel_scope.cancel()
+    told = [(line["event"], line["member"], line["log_level"]) for line in logs]
+    assert sorted(told) == [("member down", "c", "warning"), ("member up", "a", "info")]
+    (down,) = [line for line in logs if line["event"] == "member down"]
+    assert "c cannot be reached" in down["reason"]
+    assert down["address"] == "c:7400"

@@ -2,13 +2,14 @@
 
 import logging
 import random
+from contextvars import ContextVar
 from itertools import pairwise
 
 import pytest
 import trio
 import trio.testing
 
-from gossipnode.rpc import Limits, RpcError, Status
+from gossipnode.rpc import Channel, Limits, RpcError, Status
 from tests.rpc.methods import FLOW, UNARY
 from tests.rpc.wired import status_of, wired
 
@@ -126,3 +127,22 @@ async def test_a_peer_that_stays_away_is_told_of_once(autojump_clock, caplog):
             wire.refuse = True
             await wire.cut()
     assert caplog.text.count("node-b cannot be reached: connection refused") == 2
+
+
+async def test_a_connection_has_the_context_of_its_channel():
+    """What the log says of a connection must not name the request that happened to need it first."""
+    of = ContextVar[str]("of", default="")
+    of.set("the channel")
+    seen: list[str] = []
+
+    async def connect() -> trio.abc.Stream:
+        seen.append(of.get())
+        raise OSError
+
+    async def call() -> None:
+        of.set("a request")
+        assert await status_of(channel.unary(UNARY, b"x", timeout=5)) is Status.UNAVAILABLE
+
+    async with Channel(connect) as channel, trio.open_nursery() as nursery:
+        nursery.start_soon(call)
+    assert seen == ["the channel"]

@@ -358,7 +358,13 @@ class ExportRequest(betterproto.Message):
 
 @dataclass(eq=False, repr=False)
 class StatusRequest(betterproto.Message):
-    pass
+    group: str = betterproto.string_field(1)
+    """Only the shards of this group; those of all groups if it is empty."""
+
+    shards_max: int = betterproto.uint32_field(2)
+    """
+    With more shards than these, they are summed up by group, and not shown. 0: they are always shown.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -474,6 +480,9 @@ class StatusResponse(betterproto.Message):
     warnings: List[str] = betterproto.string_field(19)
     """What those who run the node should know, a line each."""
 
+    groups: List["GroupStatus"] = betterproto.message_field(25)
+    """In place of the shards, where they are too many for the request."""
+
 
 @dataclass(eq=False, repr=False)
 class StatusResponseForming(betterproto.Message):
@@ -483,6 +492,28 @@ class StatusResponseForming(betterproto.Message):
     needed: int = betterproto.uint32_field(2)
     problems: List[str] = betterproto.string_field(3)
     """Why they have not, as far as it is known."""
+
+
+@dataclass(eq=False, repr=False)
+class GroupStatus(betterproto.Message):
+    """The shards of one group that the node holds, summed up."""
+
+    group: str = betterproto.string_field(1)
+    shards: int = betterproto.uint32_field(2)
+    records: int = betterproto.uint64_field(3)
+    tombstones: int = betterproto.uint64_field(4)
+    building: int = betterproto.uint32_field(5)
+    """
+    Shards whose digests are being built, that are on their way to new replicas, and of which a replica is known to
+     lack writes.
+    """
+
+    moving: int = betterproto.uint32_field(6)
+    behind: int = betterproto.uint32_field(7)
+    last_converged: int = betterproto.int64_field(8)
+    """
+    When the shard converged that has not done so for longest, in nanoseconds since 1970; 0 if one never has.
+    """
 
 
 @dataclass(eq=False, repr=False)

@@ -141,8 +141,12 @@ class ExportRequest(_message.Message):
     def __init__(self, group: _Optional[str] = ..., tombstones: _Optional[bool] = ..., ack: _Optional[str] = ...) -> None: ...
 
 class StatusRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("group", "shards_max")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_MAX_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    shards_max: int
+    def __init__(self, group: _Optional[str] = ..., shards_max: _Optional[int] = ...) -> None: ...
 
 class Member(_message.Message):
     __slots__ = ("name", "address", "state", "birth", "role", "version", "moves", "boot", "leaf_json")
@@ -207,7 +211,7 @@ class ShardStatus(_message.Message):
     def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., replicas: _Optional[_Iterable[str]] = ..., records: _Optional[int] = ..., tombstones: _Optional[int] = ..., root: _Optional[str] = ..., tree: _Optional[str] = ..., last_converged: _Optional[int] = ..., moving: _Optional[_Union[ShardStatus.Moving, _Mapping]] = ..., behind: _Optional[_Iterable[_Union[ShardStatus.Behind, _Mapping]]] = ...) -> None: ...
 
 class StatusResponse(_message.Message):
-    __slots__ = ("node", "address", "version", "state", "members", "shards", "rounds", "replicas", "memory", "disk", "set_aside", "epoch", "cluster_id", "forming", "unheard", "not_replaced", "refused_calls", "warnings")
+    __slots__ = ("node", "address", "version", "state", "members", "shards", "rounds", "replicas", "memory", "disk", "set_aside", "epoch", "cluster_id", "forming", "unheard", "not_replaced", "refused_calls", "warnings", "groups")
     class Forming(_message.Message):
         __slots__ = ("waiting_for", "needed", "problems")
         WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
@@ -235,6 +239,7 @@ class StatusResponse(_message.Message):
     NOT_REPLACED_FIELD_NUMBER: _ClassVar[int]
     REFUSED_CALLS_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
     node: str
     address: str
     version: str
@@ -253,7 +258,28 @@ class StatusResponse(_message.Message):
     not_replaced: str
     refused_calls: int
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, node: _Optional[str] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., replicas: _Optional[_Union[ReplicaCounters, _Mapping]] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ..., disk: _Optional[_Union[DiskStatus, _Mapping]] = ..., set_aside: _Optional[_Union[SetAsideStatus, _Mapping]] = ..., epoch: _Optional[int] = ..., cluster_id: _Optional[str] = ..., forming: _Optional[_Union[StatusResponse.Forming, _Mapping]] = ..., unheard: _Optional[_Iterable[str]] = ..., not_replaced: _Optional[str] = ..., refused_calls: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    groups: _containers.RepeatedCompositeFieldContainer[GroupStatus]
+    def __init__(self, node: _Optional[str] = ..., address: _Optional[str] = ..., version: _Optional[str] = ..., state: _Optional[str] = ..., members: _Optional[_Iterable[_Union[Member, _Mapping]]] = ..., shards: _Optional[_Iterable[_Union[ShardStatus, _Mapping]]] = ..., rounds: _Optional[_Iterable[_Union[Round, _Mapping]]] = ..., replicas: _Optional[_Union[ReplicaCounters, _Mapping]] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ..., disk: _Optional[_Union[DiskStatus, _Mapping]] = ..., set_aside: _Optional[_Union[SetAsideStatus, _Mapping]] = ..., epoch: _Optional[int] = ..., cluster_id: _Optional[str] = ..., forming: _Optional[_Union[StatusResponse.Forming, _Mapping]] = ..., unheard: _Optional[_Iterable[str]] = ..., not_replaced: _Optional[str] = ..., refused_calls: _Optional[int] = ..., warnings: _Optional[_Iterable[str]] = ..., groups: _Optional[_Iterable[_Union[GroupStatus, _Mapping]]] = ...) -> None: ...
+
+class GroupStatus(_message.Message):
+    __slots__ = ("group", "shards", "records", "tombstones", "building", "moving", "behind", "last_converged")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    TOMBSTONES_FIELD_NUMBER: _ClassVar[int]
+    BUILDING_FIELD_NUMBER: _ClassVar[int]
+    MOVING_FIELD_NUMBER: _ClassVar[int]
+    BEHIND_FIELD_NUMBER: _ClassVar[int]
+    LAST_CONVERGED_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    shards: int
+    records: int
+    tombstones: int
+    building: int
+    moving: int
+    behind: int
+    last_converged: int
+    def __init__(self, group: _Optional[str] = ..., shards: _Optional[int] = ..., records: _Optional[int] = ..., tombstones: _Optional[int] = ..., building: _Optional[int] = ..., moving: _Optional[int] = ..., behind: _Optional[int] = ..., last_converged: _Optional[int] = ...) -> None: ...
 
 class Memory(_message.Message):
     __slots__ = ("budget", "used", "by", "callers")

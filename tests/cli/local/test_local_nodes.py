@@ -5,8 +5,8 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from gossipnode.cli.demo_story import GROUP
-from gossipnode.cli.local_nodes import LocalNodes
+from gossipnode.cli.local.demo_story import GROUP
+from gossipnode.cli.local.local_nodes import LocalNodes
 from gossipnode.config.address import Address
 from gossipnode.config.settings import load_settings
 

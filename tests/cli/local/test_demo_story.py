@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gossipnode.cli.demo_story import Stamps, View, difference, make_plan, unicode_table
+from gossipnode.cli.local.demo_story import Stamps, View, difference, make_plan, unicode_table
 from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.core.session.tree import SlotDigest, make_tree
 
