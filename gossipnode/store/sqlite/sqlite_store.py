@@ -44,6 +44,7 @@ from gossipnode.store.sqlite.mending import Mending
 from gossipnode.store.sqlite.open_state import OpenState
 from gossipnode.store.sqlite.reads import Reads
 from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, store_error
+from gossipnode.store.sqlite.sqlite_figures import SqliteFigures
 from gossipnode.store.sqlite.tables.damage import leaf_checked
 from gossipnode.store.sqlite.tables.drop import (
     DROP_STEP_RECORDS,
@@ -127,6 +128,7 @@ class SqliteStore:
         "_state",
         "_upkeep",
         "_writer",
+        "figures",
         "lineages",
     )
 
@@ -140,6 +142,7 @@ class SqliteStore:
         self._keys = KeyReads(self._reads, self._mending)
         self._indexes = Indexes(self._writer, self._reads, index_rows)
         self.lineages = SqliteLineages(self._writer, self._reads, self._mending, self._state)
+        self.figures = SqliteFigures(self._writer, self._reads)
         self._upkeep = Upkeep(file.path, self._writer, self._state)
 
     @property
