@@ -75,7 +75,8 @@ _OF_SHARDS: tuple[tuple[str, str, Callable[[ShardFigures], int | str | None]], .
 
 
 def _of_the_node(figures: NodeFigures) -> list[str]:
-    lines = [
+    days_left = figures.certificate_days_left
+    return [
         *_head("gossipnode_info", "gauge", "The version of the software."),
         f'gossipnode_info{{version="{escaped(figures.version)}"}} 1',
         *_labelled(
@@ -106,14 +107,13 @@ def _of_the_node(figures: NodeFigures) -> list[str]:
             figures.refused_calls,
             kind="counter",
         ),
-    ]
-    if figures.certificate_days_left is not None:
-        lines += _one(
+        *_head(
             "gossipnode_certificate_days_left",
+            "gauge",
             "Days until the first of the certificates that this node goes by ends; negative afterwards.",
-            round(figures.certificate_days_left, 3),
-        )
-    return lines
+        ),
+        *([] if days_left is None else [f"gossipnode_certificate_days_left {days_left:.3f}"]),
+    ]
 
 
 def _of_members(figures: NodeFigures) -> list[str]:

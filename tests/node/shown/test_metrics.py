@@ -12,7 +12,7 @@ from gossipnode.rpc import RpcError
 from gossipnode.sim import Cluster, running
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_STATUS
-from tests.node.shown.web import get, shown_at
+from tests.node.shown.web import get, shown_at, start_with_status
 from tests.observe.metrics.reading import Key, key, read_metrics
 from tests.records import prop, record
 
@@ -66,13 +66,6 @@ async def test_a_round_fills_every_metric_that_others_rely_on(autojump_clock: ob
         assert found[key("gossipnode_clock_ahead_seconds", member="c")] == pytest.approx(0, abs=0.1)
         assert found[key("gossipnode_connections", direction="out")] == 2
         cluster.stop()
-
-
-async def start_with_status(cluster: Cluster, nursery: trio.Nursery) -> None:
-    """Start the nodes; `a` shows itself."""
-    async with trio.open_nursery() as starting:
-        starting.start_soon(cluster.start, nursery, *[name for name in cluster.names if name != "a"])
-        await cluster.start(nursery, "a", **shown_at())
 
 
 async def test_a_member_that_is_away_shows(autojump_clock: object) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import trio
+
 from gossipnode.config.address import Address
 from gossipnode.sim import Cluster
 
@@ -23,3 +25,10 @@ async def get(cluster: Cluster, path: str, address: Address = STATUS) -> tuple[i
             answer += more
     head, _, body = answer.partition(b"\r\n\r\n")
     return int(head.split()[1]), body
+
+
+async def start_with_status(cluster: Cluster, nursery: trio.Nursery) -> None:
+    """Start the nodes; `a` shows itself."""
+    async with trio.open_nursery() as starting:
+        starting.start_soon(cluster.start, nursery, *[name for name in cluster.names if name != "a"])
+        await cluster.start(nursery, "a", **shown_at())
