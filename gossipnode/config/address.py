@@ -35,6 +35,14 @@ class Address(NamedTuple):
         bare, _, _zone = self.host.partition("%")
         return ipaddress.IPv6Address(bare) in _ZERO_IPV6
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only programs on the same machine reach it. A name counts if it is `localhost`."""
+        try:
+            return ipaddress.ip_address(self.host.partition("%")[0]).is_loopback
+        except ValueError:
+            return self.host.lower() == "localhost"
+
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"

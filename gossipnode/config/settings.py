@@ -36,6 +36,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     advertise: Address
     data_dir: Path
     status_listen: Address | None = None
+    """Where metrics, health and the status page are served; nowhere if it is not set."""
     memory_budget: int = 256_000_000
     """Bytes, above what the node takes by itself, for what others send and ask for."""
     snapshot_dir: Path | None = None
@@ -138,7 +139,6 @@ _FLAGS = ("cluster.replace", "cluster.as_new", "cluster.accept_loss")
 """What is said once, on the command line, and stands in no file."""
 
 _WITHOUT_EFFECT = {
-    ("node", "status_listen"): "[node] status_listen is set, but status over HTTP is not served yet",
     ("cluster", "discovery"): (
         "[cluster] discovery is set, but it changes nothing yet: members come from peers or join"
     ),
@@ -283,6 +283,12 @@ def _assemble(sections: _Sections, groups: _Groups) -> Settings:
             f"[node] listen: {node['listen']} stands for every address of this machine, and nobody can dial "
             "it: set advertise to the one at which others reach this node, in the file, as --advertise, or "
             "as GOSSIPNODE_NODE_ADVERTISE"
+        )
+    status = node.get("status_listen")
+    if status is not None and not status.is_loopback:
+        raise SettingsError(
+            f"[node] status_listen: {status} is reached from other machines, and what is shown there is not "
+            f"protected: use an address of loopback, such as 127.0.0.1:{status.port}"
         )
     node.setdefault("data_dir", Path("data") / node["name"])
     cluster = dict(sections["cluster"])

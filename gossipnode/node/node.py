@@ -5,6 +5,7 @@ run_node
  |- members          a channel, and a stream of requests, to each other member
  |- reports          to origins; goes on while the rest stops
  |- endpoint         listeners -> a task per connection -> a task per call
+ |- status           metrics, health and the status page, where status_listen is set
  |- holder           a task per shard that holds a message
  |- certificates     what is wrong with them is said again each day
  |- rounds           a task per round that this node started, and the schedule
@@ -43,6 +44,7 @@ from gossipnode.node.peers.call_metadata import own_metadata, say_start
 from gossipnode.node.peers.certificates import Certificates, PeerDialer, tell_each_day
 from gossipnode.node.peers.members import open_members
 from gossipnode.node.peers.secret import Secret
+from gossipnode.node.shown.status_port import StatusPort, open_status_port
 from gossipnode.node.world import World
 from gossipnode.rpc import Server
 from gossipnode.rpc.server.health import HealthService, ServingStatus
@@ -76,6 +78,7 @@ async def run_node(
         NotAMemberError: the cluster that it is to join cannot be found, or refuses it.
         StoreError: the data directory is in use, damaged, too new, or another node's.
         OSError: the address cannot be listened at.
+        StatusListenError: that of status_listen cannot be listened at.
         NodeFailedError: the store failed later on.
     """
     certificates = Certificates(settings.tls)
@@ -90,6 +93,7 @@ async def run_node(
         settings = _dialable(settings, world.network.bound(listeners, settings.node.listen))
         async with (
             _closing(listeners),
+            open_status_port(world, settings.node.status_listen) as status_port,
             open_members(
                 settings.node.name, settings.node.advertise, dialer.open, metadata, boots
             ) as members,
@@ -106,7 +110,7 @@ async def run_node(
             await local.floors.recall()
             state = NodeState(settings.node.listen)
             parts = make_parts(settings, world, state, memory, local, members, dialer, secret, certificates)
-            node = Node(world, parts)
+            node = Node(world, parts, status_port)
             await node.run(listeners, task_status)
         if node.failure:
             raise NodeFailedError(node.failure)
@@ -140,7 +144,7 @@ def _leaf_digest(settings: Settings) -> LeafDigest:
 class Node:
     """The handle of a running node, and the parts that it is made of."""
 
-    def __init__(self, world: World, parts: Parts) -> None:
+    def __init__(self, world: World, parts: Parts, status_port: StatusPort | None) -> None:
         """Serve by `parts`. Nothing runs before `run`."""
         self.parts = parts
         """What the node is made of. For tests and simulations; a program has no need of it."""
@@ -159,7 +163,9 @@ class Node:
             is_member=parts.access.names_member,
             memory=parts.memory,
             waited=self._pulse.stalled_seconds,
+            observe=None if status_port is None else status_port.call_ended,
         )
+        self._status_port = status_port
 
     @property
     def address(self) -> Address:
@@ -205,6 +211,11 @@ class Node:
             await reporting.start(repair.reports.run)
             async with trio.open_nursery() as working:
                 working.start_soon(self._pulse.run)
+                if self._status_port is not None:
+                    # Before anything that may wait: it says what the node waits for.
+                    await working.start(
+                        self._status_port.serve, self.parts, lambda: self._server.connection_count
+                    )
                 await working.start(self._server.serve, self.parts.certificates.guard(listeners))
                 await working.start(repair.holder.run)
                 await working.start(repair.rounds.run)

@@ -188,7 +188,7 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
     versions = ReplicaVersions(local, parts.members)
     max_sessions = parts.settings.repair.max_sessions
     endpoints = (
-        RepairService(local, repair.bounds, parts.state, max_sessions=max_sessions),
+        RepairService(local, repair.bounds, parts.state, max_sessions=max_sessions, events=world.events),
         GossipService(local.shards, parts.members, repair.holder),
         PropertyService(local, coordination, queries, turns, rng),
         NodeService(local, coordination, queries, turns, repair, status, parts.access, rng),

@@ -1,4 +1,4 @@
-"""The one seam to everything outside the process: time, chance, network and disk.
+"""The one seam to everything outside the process: time, chance, network and disk, and those who watch.
 
 The real world is made by `real_world`; tests and simulations hand in another one and run the same node in it.
 """
@@ -9,13 +9,14 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 import trio
 
 from gossipnode.config.address import Address
 from gossipnode.config.settings import Settings
+from gossipnode.observe.events import Events
 from gossipnode.store.interface import IndexRows, LeafDigest, Store
 
 
@@ -58,6 +59,8 @@ class World:
     sleep_until: Callable[[float], Awaitable[None]] = trio.sleep_until
     """Waits for a time of Trio's clock. What a node waits for most often goes by it: a simulated clock has a
     wait of its own, which costs less."""
+    events: Events = field(default_factory=Events)
+    """Where the node tells what happens, to those who watch it."""
 
 
 class TcpNetwork:

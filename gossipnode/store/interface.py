@@ -18,6 +18,7 @@ from gossipnode.core.query.index_key import IndexKind, IndexRow
 from gossipnode.core.query.request_lineage import LineagePage
 from gossipnode.core.session.tree import Leaf, Tree
 from gossipnode.store.follower import NumberedVersion, StoreChanges
+from gossipnode.store.store_figures import StoreFigures
 
 LeafDigest: TypeAlias = Callable[[bytes, int], bytes]
 """(payload, delete_time) -> the 64 raw bytes of the leaf's digest. Handed in: a store knows no encoding."""
@@ -308,6 +309,11 @@ class Store(Protocol):
     @property
     def lineages(self) -> Lineages:
         """What is kept beside records."""
+        ...
+
+    @property
+    def figures(self) -> StoreFigures:
+        """What it counts of itself."""
         ...
 
     # Tag indexes

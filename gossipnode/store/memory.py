@@ -33,16 +33,13 @@ from gossipnode.store.interface import (
     no_index_rows,
 )
 from gossipnode.store.memory_changes import MemoryChanges
+from gossipnode.store.memory_figures import MemoryFigures
 from gossipnode.store.memory_image import MemoryImage
 from gossipnode.store.memory_index import page_of
 from gossipnode.store.memory_indexes import MemoryIndexes
 from gossipnode.store.memory_lineages import MemoryLineages
 from gossipnode.store.memory_shard import HeldShard, unhashed_of
-from gossipnode.store.prepared import (
-    PreparedRecord,
-    prepare_record,
-    record_damaged,
-)
+from gossipnode.store.prepared import PreparedRecord, prepare_record, record_damaged
 
 
 class MemoryStore:
@@ -62,6 +59,7 @@ class MemoryStore:
         self._image = image or MemoryImage()
         self.changes = MemoryChanges(self._image, self._begin)
         self.lineages = MemoryLineages(self._image, self._begin, self._commit)
+        self.figures = MemoryFigures(self._image, self._begin)
         self._indexes = MemoryIndexes(self._image, self._begin, self._commit, index_rows)
         self._full = False
         self.disk_changed = ChangeEvent()

@@ -66,12 +66,16 @@ def test_other_addresses_may_be_listened_at_and_dialed(text: str) -> None:
     assert load_settings(overrides=NAMED | dialed).node.advertise == parse_address(text)
 
 
-def test_status_may_be_served_everywhere() -> None:
-    """Nobody is told of that address by the node."""
-    settings = load_settings(
-        overrides=NAMED | {"node.listen": "h:7400", "node.status_listen": "0.0.0.0:7480"}
-    )
-    assert settings.node.status_listen == Address("0.0.0.0", 7480)
+@pytest.mark.parametrize("text", ["127.0.0.1:7480", "127.9.8.7:0", "[::1]:7480", "localhost:7480"])
+def test_status_may_be_served_to_the_own_machine(text: str) -> None:
+    settings = load_settings(overrides=NAMED | {"node.listen": "h:7400", "node.status_listen": text})
+    assert settings.node.status_listen == parse_address(text, allow_port_zero=True)
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0:7480", "[::]:7480", "10.0.0.1:7480", "a.example:7480"])
+def test_status_is_not_served_to_others(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"\[node\] status_listen: .*such as 127\.0\.0\.1:7480"):
+        load_settings(overrides=NAMED | {"node.listen": "h:7400", "node.status_listen": text})
 
 
 def test_an_address_without_a_host_is_none() -> None:

@@ -353,10 +353,6 @@ def test_a_node_may_listen_at_any_free_port() -> None:
 
 
 LINES_WITHOUT_EFFECT = [
-    (
-        '[node]\nstatus_listen = "h:1"\n',
-        "[node] status_listen is set, but status over HTTP is not served yet",
-    ),
     ('[cluster]\ndiscovery = "static"\n', "[cluster] discovery is set, but it changes nothing yet"),
 ]
 
@@ -371,9 +367,9 @@ def test_a_setting_that_changes_nothing_yet_has_a_line_of_its_own(
 
 
 def test_lines_of_settings_that_change_nothing_are_there_wherever_they_were_set(tmp_path: Path) -> None:
-    environ = {"GOSSIPNODE_CLUSTER_DISCOVERY": "static", "GOSSIPNODE_NODE_STATUS_LISTEN": "h:1"}
+    environ = {"GOSSIPNODE_CLUSTER_DISCOVERY": "static"}
     found = load_settings(None, environ, overrides=MINIMAL).without_effect
-    assert [line.partition(" is ")[0] for line in found] == ["[node] status_listen", "[cluster] discovery"]
+    assert [line.partition(" is ")[0] for line in found] == ["[cluster] discovery"]
 
 
 def test_defaults_and_settings_in_use_have_no_line(tmp_path: Path) -> None:

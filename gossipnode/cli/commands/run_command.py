@@ -25,6 +25,7 @@ from gossipnode.concurrency.garbage import look_less_often
 if TYPE_CHECKING:
     import trio
 
+    from gossipnode.config.address import Address
     from gossipnode.config.settings import Settings
     from gossipnode.node.node import Node
     from gossipnode.node.world import OpenStore
@@ -348,6 +349,7 @@ def _failure(error: BaseException, settings: Settings) -> Failure | None:
     from gossipnode.node.membership.joining import NotAMemberError
     from gossipnode.node.node import NodeFailedError
     from gossipnode.node.peers.certificate_files import CertificateError
+    from gossipnode.node.shown.status_port import StatusListenError
     from gossipnode.store.interface import StoreError
 
     match error:
@@ -355,21 +357,24 @@ def _failure(error: BaseException, settings: Settings) -> Failure | None:
             return Failure(str(error), WRONG_USE)
         case StoreError() | NodeFailedError() | NotAMemberError():
             return Failure(str(error), FAILED)
+        case StatusListenError():
+            problem = _listen_problem(error.reason, error.address, "[node] status_listen")
+            return Failure(problem, FAILED)
         case OSError() if error.filename is not None or error.errno == errno.ENOSPC:
             where = error.filename or settings.node.data_dir
             return Failure(f"{where}: {error.strerror or error}", FAILED)
         case OSError():
-            return Failure(_listen_problem(error, settings), FAILED)
+            return Failure(_listen_problem(error, settings.node.listen, "--listen"), FAILED)
         case _:
             return None
 
 
-def _listen_problem(error: OSError, settings: Settings) -> str:
+def _listen_problem(error: OSError, address: Address, setting: str) -> str:
     inner = error.__cause__ if isinstance(error.__cause__, OSError) else error
     hint = {
-        errno.EADDRINUSE: "another program listens there; choose another --listen, or stop it",
+        errno.EADDRINUSE: f"another program listens there; choose another {setting}, or stop it",
         errno.EADDRNOTAVAIL: "this machine has no such address",
         errno.EACCES: "ports below 1024 need a privilege",
-    }.get(inner.errno or 0, "choose another --listen")
+    }.get(inner.errno or 0, f"choose another {setting}")
     reason = (inner.strerror or str(inner)).lower()
-    return f"cannot listen at {settings.node.listen}: {reason}: {hint}"
+    return f"cannot listen at {address}: {reason}: {hint}"

@@ -56,6 +56,13 @@ class MissedWrites:
         missed = self._missed.get((replica, shard))
         return 0 if missed is None else missed.writes
 
+    def by_shard(self) -> dict[ShardId, int]:
+        """How many writes all replicas of each shard have missed together, as far as is known."""
+        writes: dict[ShardId, int] = {}
+        for (_, shard), missed in self._missed.items():
+            writes[shard] = writes.get(shard, 0) + missed.writes
+        return writes
+
     def came_back(self, replica: str, now: float) -> None:
         """A replica is there again: whatever failed before, it is tried at once."""
         for (name, _), missed in self._missed.items():

@@ -43,6 +43,7 @@ from gossipnode.node.repair.shard_store import (
     TranslatedStore,
     TreeReads,
 )
+from gossipnode.observe.events import Events, SessionEnded
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.property.canonical_json import Spacing, leaf_digest, other_spacing
@@ -79,15 +80,22 @@ class RepairService:
     """Serves sessions of other replicas."""
 
     def __init__(
-        self, local: LocalState, bounds: SessionBounds, state: NodeState, *, max_sessions: int
+        self,
+        local: LocalState,
+        bounds: SessionBounds,
+        state: NodeState,
+        *,
+        max_sessions: int,
+        events: Events | None = None,
     ) -> None:
         """`max_sessions` bounds the sessions that one caller has with us at once, over all shards.
 
-        While several callers have sessions, each has fewer, see `SessionSlots`.
+        While several callers have sessions, each has fewer, see `SessionSlots`. `events` is told of each.
         """
         self._local = local
         self._bounds = bounds
         self._state = state
+        self._events = events or Events()
         self._slots = SessionSlots(max_sessions)
         self._spoken: dict[str, Spacing] = {}
         self._log = structlog.get_logger("gossipnode.session")
@@ -206,6 +214,7 @@ class RepairService:
             # A foreign client ends an equal session at once, and may reset it before we have ended it.
             outcome = SessionEnd.EQUAL.value if session.found_equal else outcome
             shard = session.shard or ShardId("", 0)
+            seconds = trio.current_time() - began
             log.info(
                 "session served",
                 group=shard.group[:80],
@@ -215,8 +224,28 @@ class RepairService:
                 received=session.counts.received,
                 skipped=session.counts.skipped,
                 reason=session.counts.reasons_text(),
-                seconds=round(trio.current_time() - began, 3),
+                seconds=round(seconds, 3),
             )
+            self._tell(stream, session, shard, seconds)
+
+    def _tell(self, stream: _ReadAhead, session: ServedSession, shard: ShardId, seconds: float) -> None:
+        """Tell of a session. Which group it names is up to the caller: one that is not here is not named."""
+        counts = session.counts
+        self._events.tell(
+            SessionEnded(
+                "reconcile" if isinstance(session, ReconcileServer) else "tree",
+                shard.group if shard.group in self._local.shards.view.groups else "",
+                shard.shard,
+                caller_of(stream.call, self._local.shards.view.members).name,
+                served=True,
+                seconds=seconds,
+                sent=counts.sent,
+                received=counts.received,
+                bytes_sent=stream.bytes_sent,
+                bytes_received=stream.bytes_received,
+                skipped=counts.reasons,
+            )
+        )
 
 
 def _is_foreign(call: CallContext) -> bool:
@@ -236,6 +265,10 @@ class _ReadAhead:
     @property
     def bytes_sent(self) -> int:
         return self._stream.bytes_sent
+
+    @property
+    def bytes_received(self) -> int:
+        return self._stream.bytes_received
 
     async def recv_batch(self, max_messages: int) -> Sequence[Any]:
         first, self._first = self._first, None

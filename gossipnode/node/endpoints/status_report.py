@@ -17,7 +17,7 @@ from gossipnode.core.ring.missed_writes import MissedWrites
 from gossipnode.node.coordinate.read_repair import ReadRepair
 from gossipnode.node.hand_off.hand_off import HandOff
 from gossipnode.node.local.local_state import LocalState
-from gossipnode.node.local.node_state import NodeState, Phase
+from gossipnode.node.local.node_state import NodeState, told_phase
 from gossipnode.node.membership.clearing import Clearing
 from gossipnode.node.membership.forming import Forming
 from gossipnode.node.peers.access import Access
@@ -80,7 +80,7 @@ class StatusReport:
             node=self.members.own_name,
             address=str(self.state.address),
             version=__version__,
-            state=self._state(),
+            state=told_phase(self.state, self.local.cluster),
             members=await self._members(),
             rounds=[encode_round(known) for known in self.origin.rounds()[:ROUNDS_SHOWN]],
             memory=_memory(self.memory),
@@ -101,11 +101,6 @@ class StatusReport:
         if not self.local.cluster.view.formed:
             status.forming = self._forming()
         return NodeStatus(status, shards)
-
-    def _state(self) -> Phase:
-        """A node that listens and whose store does not count yet is still starting."""
-        counts = self.local.cluster.view.formed and self.local.cluster.cleared
-        return self.state.phase if counts or self.state.phase != "ready" else "starting"
 
     def _cluster_id(self) -> str:
         known = self.local.cluster.metadata

@@ -14,7 +14,7 @@ from gossipnode.core.access.name_patterns import matches_any, node_names
 from gossipnode.core.access.roles import Role
 from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.peers import call_metadata
-from gossipnode.node.peers.audit import Audit
+from gossipnode.node.peers.audit import Audit, Lacking
 from gossipnode.node.peers.method_access import needed_role
 from gossipnode.node.peers.secret import proven_name
 from gossipnode.rpc import CallContext, RpcError, Status
@@ -70,7 +70,7 @@ class Access:
         try:
             self._judge(call)
         except RpcError as error:
-            self.audit.refuse(call, error)
+            self.audit.refuse(call, error, self._lacking(call, error))
             raise
 
     def require(self, call: CallContext, needed: Role) -> None:
@@ -82,8 +82,17 @@ class Access:
         try:
             self._judge_role(call, needed)
         except RpcError as error:
-            self.audit.refuse(call, error)
+            self.audit.refuse(call, error, "role")
             raise
+
+    def _lacking(self, call: CallContext, error: RpcError) -> Lacking:
+        """What a refused caller lacks, for those who count."""
+        if error.status is Status.UNAUTHENTICATED:
+            return "secret"
+        cluster = call_metadata.text(call.metadata, call_metadata.CLUSTER)
+        if cluster and cluster != self._cluster_name:
+            return "cluster"
+        return "membership" if needed_role(call.path) is None else "role"
 
     def names_member(self, certificate_names: Sequence[str]) -> bool:
         """Whether a verified certificate with these names is one of a member."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import structlog
 
@@ -16,6 +16,9 @@ REFUSED_CALLERS_MAX: Final = 4096
 
 AUDIT_LOGGER = "gossipnode.audit"
 
+Lacking: TypeAlias = Literal["cluster", "role", "membership", "secret"]
+"""What a caller that is refused is not in, or does not have."""
+
 
 class Audit:
     """Tells in the log who did what, from where, and what came of it."""
@@ -24,12 +27,15 @@ class Audit:
         """Nothing was refused yet."""
         self.refused = 0
         """Calls that were refused since the start."""
+        self.refused_for: dict[str, int] = {}
+        """The same, by what the callers lacked."""
         self._told: dict[tuple[str, str], None] = {}
         self._log = structlog.get_logger(AUDIT_LOGGER)
 
-    def refuse(self, call: CallContext, error: RpcError) -> None:
+    def refuse(self, call: CallContext, error: RpcError, lacking: Lacking) -> None:
         """Count a call that was refused, and tell of the first one of this caller and method."""
         self.refused += 1
+        self.refused_for[lacking] = self.refused_for.get(lacking, 0) + 1
         who = caller_text(call)
         if (who, call.path) in self._told:
             return

@@ -12,7 +12,12 @@ import trio
 from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.address import Address
 from gossipnode.config.settings import TlsSettings
-from gossipnode.core.access.certificate_rules import TOLD_AGAIN_SECONDS, certificate_warnings, shown_date
+from gossipnode.core.access.certificate_rules import (
+    DAY_SECONDS,
+    TOLD_AGAIN_SECONDS,
+    certificate_warnings,
+    shown_date,
+)
 from gossipnode.core.access.name_patterns import node_names
 from gossipnode.node.peers.certificate_files import read_certificate_files
 from gossipnode.node.peers.secret import Secret
@@ -75,6 +80,15 @@ class Certificates:
         if self._files is None:
             return ()
         return certificate_warnings(self._files.facts, node, self.member_patterns, now_seconds)
+
+    def days_left(self, now_seconds: float) -> float | None:
+        """How many days from now the first of our certificates, or of our CA's, ends; None without any."""
+        if self._files is None:
+            return None
+        facts = self._files.facts
+        own = () if facts.own is None else (facts.own,)
+        ends = min((each.ends for each in (*own, *facts.authorities)), default=None)
+        return None if ends is None else (ends - now_seconds) / DAY_SECONDS
 
     def guard(self, listeners: Sequence[trio.abc.Listener[Any]]) -> Sequence[trio.abc.Listener[Any]]:
         """The listeners, with TLS where it is configured."""

@@ -18,6 +18,7 @@ from gossipnode.concurrency.change_event import first_of
 from gossipnode.core.cluster.boots import BootMark, BootVerdict
 from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.local.fill_state import FillProgress
 from gossipnode.node.local.local_state import LocalState
@@ -62,6 +63,7 @@ class Hellos:
         self._members = members
         self._cluster = local.cluster
         self._boot = local.cluster.boot
+        self._clock = local.clock
         self._fill = local.fill
         self._written = local.writer.written
         self._log = structlog.get_logger("gossipnode.membership")
@@ -84,6 +86,7 @@ class Hellos:
     async def greet(self, peer: Peer) -> bool:
         """Say hello; gives whether anything changed by it."""
         before = (peer.state, peer.progress, self._cluster.epoch)
+        asked_at = self._clock.now()
         try:
             reply = await peer.channel.unary(
                 services.REPLICA_HELLO,
@@ -105,6 +108,9 @@ class Hellos:
         else:
             if reply.node == peer.name:
                 self._take_verdict(peer, reply)
+                if reply.clock:
+                    halfway = (asked_at + self._clock.now()) // 2
+                    peer.clock_ahead_seconds = (halfway - reply.clock) / NANOSECONDS_PER_SECOND
             self._heard(peer, reply, at_its_address=True)
         return before != (peer.state, peer.progress, self._cluster.epoch)
 
@@ -173,7 +179,9 @@ class Hellos:
 
     def hello(self) -> pb.HelloMessage:
         """What this node says of itself."""
-        return own_hello(self._cluster, str(self._members.own_address), self._fill.progress())
+        hello = own_hello(self._cluster, str(self._members.own_address), self._fill.progress())
+        hello.clock = max(0, self._clock.now())
+        return hello
 
     def _heard(self, peer: Peer, hello: pb.HelloMessage, *, at_its_address: bool) -> None:
         """Take note of what a member says of itself, or of somebody else who answers `at_its_address`."""

@@ -65,6 +65,8 @@ class Peer:
     """The birth of the store that answers there; 0 as long as it said no hello."""
     version: str = ""
     """The version of its software, as it said."""
+    clock_ahead_seconds: float | None = None
+    """How far our clock was ahead of its clock at the last hello; None as long as it did not say."""
     last_hello: pb.HelloMessage | None = None
     """What it last said of itself."""
     problem: str = ""

@@ -32,6 +32,7 @@ from gossipnode.core.ring.turn import (
     RoundMessage,
 )
 from gossipnode.node.repair.session_slots import places_for
+from gossipnode.observe.events import Events, HopEnded
 
 SIGN_OF_LIFE_SECONDS = 5.0
 """How often a node tells the origins of the messages it has that it is alive."""
@@ -73,13 +74,14 @@ class Holder:
         max_sessions: int,
         half_interval: Callable[[], float],
         rng: Random,
+        events: Events | None = None,
     ) -> None:
         """`max_sessions` bounds the sessions that this node has with one peer at once, over all shards.
 
         While it has sessions with several, it has fewer with each of them, so that peers that hang leave
         places to the sessions with others.
 
-        `half_interval` gives half of the seconds between two scheduled rounds.
+        `half_interval` gives half of the seconds between two scheduled rounds. `events` is told of each hop.
         """
         self._own_name = own_name
         self._peers = peers
@@ -87,6 +89,7 @@ class Holder:
         self._turns = FairTurns(places, held=places, stalled_seconds=math.inf)
         self._half_interval = half_interval
         self._rng = rng
+        self._events = events or Events()
         self._mailbox = Mailbox()
         self._admission = Admission()
         self._busy_with: dict[int, tuple[RoundMessage, str]] = {}
@@ -258,6 +261,11 @@ class Holder:
                 self._tell(message, (), InSession(peer))
 
     def _tell(self, message: RoundMessage, hops: Sequence[Hop], then: Then) -> None:
+        shard = message.shard
+        for hop in hops:
+            self._events.tell(
+                HopEnded(message.round, shard.group, shard.shard, hop.to_node, hop.end.value, hop.reason)
+            )
         report = Report(message.round, message.shard, self._own_name, message.count, tuple(hops), then)
         self._peers.tell(message.origin, report)
 

@@ -14,6 +14,7 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import NotNeeded, OpenRound, Report, Round
 from gossipnode.core.ring.turn import Cause, RoundMessage
 from gossipnode.node.refusals.request_errors import TooManyRoundsError
+from gossipnode.observe.events import Events, RoundEnded
 
 ROUNDS_UNDER_WAY_MAX = 1024
 """Rounds of this node that may be under way at once; one more is refused.
@@ -54,12 +55,17 @@ class Origin:
         wall_clock: Callable[[], int],
         new_round_id: Callable[[], str],
         deadline_seconds: float,
+        events: Events | None = None,
     ) -> None:
-        """`deadline_seconds` is how long a holder that cannot report may keep a round open."""
+        """`deadline_seconds` is how long a holder that cannot report may keep a round open.
+
+        `events` is told of each round that is over.
+        """
         self._own_name = own_name
         self._wall_clock = wall_clock
         self._new_round_id = new_round_id
         self._deadline_seconds = deadline_seconds
+        self._events = events or Events()
         self._open: dict[str, RoundWatch] = {}
         self._finished: deque[Round] = deque(maxlen=KEPT_ROUNDS)
         self._last_converged: dict[ShardId, int] = {}
@@ -115,6 +121,10 @@ class Origin:
             watch.changed.notify()
         outcome = finished.outcome.value if finished.outcome else ""
         log.info("round ended", outcome=outcome, seconds=round(finished.seconds, 3), hops=len(finished.hops))
+        shard, hops = finished.shard, len(finished.hops)
+        self._events.tell(
+            RoundEnded(finished.round, shard.group, shard.shard, outcome, finished.seconds, hops)
+        )
         return finished
 
     async def _hand_out(self, message: RoundMessage, offer: Offer, open_round: OpenRound) -> None:
@@ -180,6 +190,11 @@ class Origin:
         """Rounds under way and finished ones, newest first."""
         under_way = [watch.now() for watch in self._open.values()]
         return sorted([*under_way, *self._finished], key=lambda known: known.started_at, reverse=True)
+
+    @property
+    def under_way(self) -> int:
+        """How many rounds of this node are under way."""
+        return len(self._open)
 
     def last_converged(self, shard: ShardId) -> int:
         """When all replicas of a shard were last found equal: nanoseconds since 1970, 0 for never."""

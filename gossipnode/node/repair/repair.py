@@ -61,6 +61,7 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
         wall_clock=local.clock.now,
         new_round_id=lambda: f"{world.rng.getrandbits(ROUND_ID_BITS):024x}",
         deadline_seconds=repair.session_deadline_seconds,
+        events=world.events,
     )
     bounds = SessionBounds(
         repair.session_deadline_seconds,
@@ -68,7 +69,7 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
         repair.foreign_retention_seconds,
         repair.leaf_json,
     )
-    sessions = Sessions(local, members, bounds)
+    sessions = Sessions(local, members, bounds, world.events)
     reports = Reports(members, origin)
     neighbours = Neighbours(members, sessions, reports)
     holder = Holder(
@@ -77,6 +78,7 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
         max_sessions=repair.max_sessions,
         half_interval=half_interval,
         rng=world.rng,
+        events=world.events,
     )
     rounds = Rounds(local, origin, holder, neighbours, reports, schedule, world.rng)
     catch_up = CatchUp(local, members, sessions, rounds)

@@ -21,14 +21,18 @@ from gossipnode.node.peers.foreign_rules import foreign_peer
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.node.repair.session_runs import About, ReconcileRun, SessionBounds, SessionRun, TreeRun
 from gossipnode.node.repair.shard_store import ShardStore, TranslatedStore
+from gossipnode.observe.events import Events, SessionEnded
 from gossipnode.wire.property.canonical_json import leaf_digest, other_spacing
 
 
 class Sessions:
     """Opens sessions with other members."""
 
-    def __init__(self, local: LocalState, members: Members, bounds: SessionBounds) -> None:
-        """Compare what `local` holds with what `members` hold."""
+    def __init__(
+        self, local: LocalState, members: Members, bounds: SessionBounds, events: Events | None = None
+    ) -> None:
+        """Compare what `local` holds with what `members` hold. `events` is told of each session."""
+        self._events = events or Events()
         self._local = local
         self._members = members
         self._bounds = bounds
@@ -49,6 +53,22 @@ class Sessions:
         counts = run.counts
         if not reason and counts.skipped:
             reason = f"left out: {counts.reasons_text()}"
+        seconds = trio.current_time() - began
+        self._events.tell(
+            SessionEnded(
+                run.kind,
+                shard.group,
+                shard.shard,
+                peer.name,
+                served=False,
+                seconds=seconds,
+                sent=counts.sent,
+                received=counts.received,
+                bytes_sent=run.bytes_sent,
+                bytes_received=run.bytes_received,
+                skipped=counts.reasons,
+            )
+        )
         return Hop(
             self._members.own_name,
             peer.name,
@@ -60,7 +80,7 @@ class Sessions:
             skipped=counts.skipped,
             bytes_sent=run.bytes_sent,
             bytes_received=run.bytes_received,
-            seconds=trio.current_time() - began,
+            seconds=seconds,
         )
 
     async def _run(self, about: About, *, leaving: bool) -> tuple[SessionRun, tuple[HopEnd, str]]:

@@ -101,6 +101,11 @@ class Channel:
         self._nursery.cancel_scope.cancel()
         await self._nursery_manager.__aexit__(None, None, None)
 
+    @property
+    def connected(self) -> bool:
+        """Whether it has a connection that takes calls now."""
+        return self._dialer.usable is not None
+
     async def unary(
         self,
         method: Method[Request, Reply],

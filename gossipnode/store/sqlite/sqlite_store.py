@@ -45,6 +45,7 @@ from gossipnode.store.sqlite.mending import Mending
 from gossipnode.store.sqlite.open_state import OpenState
 from gossipnode.store.sqlite.reads import Reads
 from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, store_error
+from gossipnode.store.sqlite.sqlite_figures import SqliteFigures
 from gossipnode.store.sqlite.tables.damage import leaf_checked
 from gossipnode.store.sqlite.tables.drop import (
     DROP_STEP_RECORDS,
@@ -129,6 +130,7 @@ class SqliteStore:
         "_upkeep",
         "_writer",
         "changes",
+        "figures",
         "lineages",
     )
 
@@ -143,6 +145,7 @@ class SqliteStore:
         self._indexes = Indexes(self._writer, self._reads, index_rows)
         self.changes = SqliteChanges(self._writer, self._reads, self._mending)
         self.lineages = SqliteLineages(self._writer, self._reads, self._mending, self._state)
+        self.figures = SqliteFigures(self._writer, self._reads)
         self._upkeep = Upkeep(file.path, self._writer, self._state)
 
     @property

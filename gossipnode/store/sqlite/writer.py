@@ -25,9 +25,10 @@ from gossipnode.store.interface import IndexRows, StoreClosedError, StoreError, 
 from gossipnode.store.sqlite.commit import Committer, Stored
 from gossipnode.store.sqlite.disk.disk_space import DiskSpace
 from gossipnode.store.sqlite.disk.reserve import give_up_reserve
-from gossipnode.store.sqlite.jobs import Job, LogJob, StepJob, job_growth_bytes, job_weight
+from gossipnode.store.sqlite.jobs import Job, LogJob, StepJob, WriteJob, job_growth_bytes, job_weight
 from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, damaged, no_space, store_error
 from gossipnode.store.sqlite.tables.damage import DamageError
+from gossipnode.store.store_figures import CommitFigures
 
 WRITE_QUEUE_RECORDS = 4096
 WRITE_QUEUE_BYTES = 32 << 20
@@ -77,6 +78,7 @@ class Writer:
         "_token",
         "commits",
         "disk_changed",
+        "figures",
         "followers",
         "space",
     )
@@ -106,6 +108,7 @@ class Writer:
         self._token = trio.lowlevel.current_trio_token()
         self.commits = 0
         """Batches that were handed to the thread."""
+        self.figures = CommitFigures()
         self.followers: list[StoreFollower] = []
         """Who is told of every commit, see `StoreChanges.follow`."""
         self.disk_changed = ChangeEvent()
@@ -240,16 +243,21 @@ class Writer:
     def _run(self) -> None:
         """The life of the thread. What it has to say to the Trio thread goes through `_tell`."""
         while batch := self._batches.get():
-            self._commit(batch)
+            self.figures.begin()
+            kept = self._commit(batch)
+            jobs = [queued.job for queued in batch]
+            records = sum(len(job.records) for job in jobs if isinstance(job, WriteJob))
+            self.figures.end(records, kept=kept)
             self._tell(self._wake, batch, self._committer.take_stored())
         self._tell(self._stopped.set)
 
-    def _commit(self, batch: Sequence[_Queued]) -> None:
+    def _commit(self, batch: Sequence[_Queued]) -> bool:
+        """Carry out what there is space for; gives whether that was kept."""
         error = self._failed and StoreClosedError(f"the store has failed: {self._failed}")
         if error is None:
             batch, growing = self._admitted(batch)
             if not batch:
-                return
+                return False
             error = self._try(batch)
             if isinstance(error, StoreFullError):
                 self._committer.reuse_log()
@@ -257,7 +265,7 @@ class Writer:
             if error is None and growing:
                 self.space.grew()
         if error is None:
-            return
+            return True
         if isinstance(error, StoreFullError):
             self.space.failed()
         elif not isinstance(error, StoreBusyError | StoreClosedError):
@@ -266,6 +274,7 @@ class Writer:
             self._tell(self._on_failure, error)
             error = StoreClosedError(f"the store has failed: {error}")
         _fail(batch, error)
+        return False
 
     def _admitted(self, batch: Sequence[_Queued]) -> tuple[Sequence[_Queued], bool]:
         """The jobs that there is space for, and whether any makes the store grow. The others fail."""

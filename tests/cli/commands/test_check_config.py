@@ -55,7 +55,7 @@ RIGHT = [
     NODE + '[groups."größe 漢字"]\nindexes = ["\\u001b[2J"]\n'.encode(),
     NODE + b'[repair]\nschedule = ""\n',
     NODE + b'[repair]\nschedule = "0 2 * JAN-MAR MON"\nleaf_json = "commas"\n',
-    b'[node]\nname = "a"\nlisten = "0.0.0.0:0"\nadvertise = "h:7400"\nstatus_listen = "0.0.0.0:7480"\n',
+    b'[node]\nname = "a"\nlisten = "0.0.0.0:0"\nadvertise = "h:7400"\nstatus_listen = "[::1]:7480"\n',
     NODE + b'status_listen = "127.0.0.1:1"\n[cluster]\nsecret = "x"\n',
     NODE + b"[cluster]\npeers = {}\njoin = []\n",
 ]

@@ -83,11 +83,11 @@ def test_check_config_shows_what_it_read(cli: Cli, tmp_path: Path) -> None:
 
 def test_check_config_says_what_run_says_of_settings_without_effect(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "a.toml"
-    path.write_text(CONFIG + 'status_listen = "h:1"\n')
+    path.write_text(CONFIG + '[cluster]\ndiscovery = "static"\n')
     ended = cli("run", "--config", str(path), "--check-config")
     assert ended.code == 0
-    (status,) = ended.err.splitlines()
-    assert status.startswith("gossipnode: [node] status_listen is set, but")
+    (discovery,) = ended.err.splitlines()
+    assert discovery.startswith("gossipnode: [cluster] discovery is set, but")
 
 
 def test_check_config_reads_the_certificates_as_run_does(cli: Cli, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_port_in_use(node_starter: Starter, cli: Cli, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_settings_that_change_nothing_yet_are_named_at_the_start(tmp_path: Path) -> None:
     config = tmp_path / "a.toml"
-    config.write_text('[node]\nname = "a"\nstatus_listen = "127.0.0.1:0"\n[cluster]\ndiscovery = "static"\n')
+    config.write_text('[node]\nname = "a"\n[cluster]\ndiscovery = "static"\n')
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         given = ["--config", str(config), "--listen", address, "--data-dir", str(tmp_path / "a")]
@@ -163,7 +163,6 @@ def test_settings_that_change_nothing_yet_are_named_at_the_start(tmp_path: Path)
     *named, problem = ended.err.splitlines()
     assert "cannot listen" in problem
     assert named == [
-        "gossipnode: [node] status_listen is set, but status over HTTP is not served yet",
         "gossipnode: [cluster] discovery is set, but it changes nothing yet: members come from peers or join",
     ]
     assert run_process("run", *given, "--check-config").err.splitlines() == named

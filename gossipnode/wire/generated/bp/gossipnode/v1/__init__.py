@@ -1214,6 +1214,11 @@ class HelloMessage(betterproto.Message):
     verdict: "HelloMessageVerdict" = betterproto.enum_field(11)
     """In a reply: what is thought of the store of the caller."""
 
+    clock: int = betterproto.uint64_field(12)
+    """
+    The sender's wall clock, in nanoseconds since 1970; 0 where it does not say.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class BootMark(betterproto.Message):

@@ -1,0 +1,74 @@
+"""What a node shows of itself to metrics and the status page, and the seam by which it does.
+
+`NodeView` is implemented by the node. Everything is gathered when it is asked for, from what is kept anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from gossipnode.concurrency.buckets import Buckets
+
+
+class MemberFigures(NamedTuple):
+    """Another member. `clock_ahead` is by how many seconds our clock is ahead; None while that is unknown."""
+
+    name: str
+    state: str
+    clock_ahead: float | None
+
+
+class ShardFigures(NamedTuple):
+    """A shard that is held here."""
+
+    group: str
+    shard: int
+    records: int
+    tombstones: int
+    replicas: int
+    last_converged: int
+    """When all replicas were last known to be equal: nanoseconds since 1970, 0 for never."""
+    behind: int
+    """Writes that replicas of it are known to lack."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFigures:
+    """Everything that a scrape shows but what is counted from events."""
+
+    version: str
+    state: str
+    now: int
+    """The wall clock, in nanoseconds since 1970."""
+    epoch: int
+    groups: Collection[str]
+    members: Sequence[MemberFigures]
+    shards: Sequence[ShardFigures]
+    counts_current: bool
+    """Whether the counts of records are those of now; if not, the store could not be asked."""
+    rounds_under_way: int
+    connections_in: int
+    connections_out: int
+    memory_budget_bytes: int
+    memory_held_bytes: Mapping[str, int]
+    disk_full: bool
+    disk_free_bytes: int
+    refused_calls: Mapping[str, int]
+    certificate_days_left: float | None
+    commit_seconds: Buckets
+    batch_records: Buckets
+    commit_running_seconds: float
+
+
+class NodeView(Protocol):
+    """A node, as those see it who watch it."""
+
+    async def figures(self) -> NodeFigures:
+        """The figures as of now. It waits for nobody, not even for a store whose disk hangs."""
+        ...
+
+    def not_ready_because(self) -> str:
+        """Why no requests should be sent here now; empty if they should."""
+        ...

@@ -1,0 +1,58 @@
+"""A node as `observe` sees it, with figures that a test chooses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gossipnode.concurrency.buckets import Buckets
+from gossipnode.observe.node_view import MemberFigures, NodeFigures, ShardFigures
+
+SECOND = 1_000_000_000
+NOW = 1_800_000_000 * SECOND
+
+FIGURES = NodeFigures(
+    version="0.1.0",
+    state="ready",
+    now=NOW,
+    epoch=7,
+    groups=("sw",),
+    members=(MemberFigures("b", "up", 0.25), MemberFigures("c", "down", None)),
+    shards=(
+        ShardFigures("sw", 0, 10, 1, 3, NOW - 60 * SECOND, 0),
+        ShardFigures("sw", 1, 20, 2, 3, NOW - 90 * SECOND, 5),
+        ShardFigures("sw", 2, 30, 3, 3, 0, 2),
+    ),
+    counts_current=True,
+    rounds_under_way=1,
+    connections_in=4,
+    connections_out=2,
+    memory_budget_bytes=1000,
+    memory_held_bytes={"connections": 10},
+    disk_full=False,
+    disk_free_bytes=123,
+    refused_calls={"role": 2},
+    certificate_days_left=12.5,
+    commit_seconds=Buckets((0.1, 1.0)),
+    batch_records=Buckets((1, 2)),
+    commit_running_seconds=0.0,
+)
+
+
+@dataclass
+class FixedView:
+    """Implements `NodeView`."""
+
+    shown: NodeFigures = FIGURES
+    problem: str = ""
+    asked: list[str] = field(default_factory=list)
+
+    def change(self, **figures: Any) -> None:
+        self.shown = replace(self.shown, **figures)
+
+    async def figures(self) -> NodeFigures:
+        self.asked.append("figures")
+        return self.shown
+
+    def not_ready_because(self) -> str:
+        return self.problem
