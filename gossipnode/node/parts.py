@@ -166,8 +166,8 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
     )
     max_sessions = parts.settings.repair.max_sessions
     endpoints = (
-        RepairService(local, repair.bounds, parts.state, max_sessions=max_sessions),
-        GossipService(local.shards, parts.members, repair.holder),
+        RepairService(local, repair.bounds, repair.witness, parts.state, max_sessions=max_sessions),
+        GossipService(local.shards, parts.members, repair.holder, repair.witness),
         PropertyService(local, coordination, queries, turns, rng),
         NodeService(local, coordination, queries, turns, repair, status, parts.access, rng),
         NodeAdmin(membership, parts.access.audit),

@@ -179,6 +179,9 @@ NODE_FORGET_MEMBER = _node_method("ForgetMember", node.ForgetMemberRequest, node
 REPORT = _method(node.RoundServiceBase, "Report", node.ReportRequest, node.ReportResponse)
 ALIVE = _method(node.RoundServiceBase, "Alive", node.AliveRequest, node.AliveResponse)
 ROUND_ENDED = _method(node.RoundServiceBase, "Ended", node.RoundEndedRequest, node.RoundEndedResponse)
+FOREIGN_TURN = _method(
+    node.RoundServiceBase, "ForeignTurn", node.ForeignTurnRequest, node.ForeignTurnResponse
+)
 
 _replica = replica.DESCRIPTOR.services_by_name["ReplicaService"]
 REPLICA_EXCHANGE = _pb_method(_replica, "Exchange", replica.ExchangeRequest, replica.ExchangeReply)

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 
 from gossipnode.config.settings import Settings
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.foreign_turn import UNSEEN_HOLDER_SECONDS
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members
 from gossipnode.node.repair.catch_up import CatchUp
+from gossipnode.node.repair.foreign.foreign_holders import ForeignHolders
+from gossipnode.node.repair.foreign.foreign_witness import ForeignWitness
 from gossipnode.node.repair.holder import Holder
 from gossipnode.node.repair.neighbours import Neighbours
 from gossipnode.node.repair.origin import Origin
@@ -38,6 +41,7 @@ class Repair:
     sessions: Sessions
     reports: Reports
     neighbours: Neighbours
+    witness: ForeignWitness
     holder: Holder
     rounds: Rounds
     catch_up: CatchUp
@@ -60,7 +64,7 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
         local.own_name,
         wall_clock=local.clock.now,
         new_round_id=lambda: f"{world.rng.getrandbits(ROUND_ID_BITS):024x}",
-        deadline_seconds=repair.session_deadline_seconds,
+        deadline_seconds=min(repair.session_deadline_seconds, UNSEEN_HOLDER_SECONDS),
     )
     bounds = SessionBounds(
         repair.session_deadline_seconds,
@@ -70,7 +74,9 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
     )
     sessions = Sessions(local, members, bounds)
     reports = Reports(members, origin)
-    neighbours = Neighbours(members, sessions, reports)
+    witness = ForeignWitness(local.own_name, bounds.deadline_seconds)
+    foreign = ForeignHolders(members, witness, bounds.deadline_seconds)
+    neighbours = Neighbours(members, sessions, reports, foreign)
     holder = Holder(
         local.own_name,
         neighbours,
@@ -80,4 +86,4 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
     )
     rounds = Rounds(local, origin, holder, neighbours, reports, schedule, world.rng)
     catch_up = CatchUp(local, members, sessions, rounds)
-    return Repair(bounds, origin, sessions, reports, neighbours, holder, rounds, catch_up)
+    return Repair(bounds, origin, sessions, reports, neighbours, witness, holder, rounds, catch_up)
