@@ -114,7 +114,7 @@ def make_parts(
     """Put the parts together. Nothing runs yet."""
     repair = make_repair(settings, world, local, members)
     replica = Replica(local)
-    membership = make_membership(settings, local, members, dialer, world.rng)
+    membership = make_membership(settings, local, members, dialer, repair.roots, world.rng)
     coordination = make_coordination(
         local, members, replica, membership.news, world.rng, missed=repair.catch_up.missed
     )

@@ -22,6 +22,7 @@ from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.local.fill_state import FillProgress
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members, Peer
+from gossipnode.node.peers.shared_roots import SharedRoots
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreError
 from gossipnode.wire import services
@@ -56,13 +57,14 @@ FOREIGN_HELLO_SECONDS = 60.0
 class Hellos:
     """Says hello, and answers it."""
 
-    def __init__(self, local: LocalState, members: Members) -> None:
-        """Say what `local` knows of this node; note in `members` what they say."""
+    def __init__(self, local: LocalState, members: Members, roots: SharedRoots) -> None:
+        """Say what `local` knows of this node; note in `members` and `roots` what the others say."""
         self._members = members
         self._cluster = local.cluster
         self._boot = local.cluster.boot
         self._fill = local.fill
         self._written = local.writer.written
+        self._roots = roots
         self._log = structlog.get_logger("gossipnode.membership")
 
     async def run(self) -> None:
@@ -82,10 +84,12 @@ class Hellos:
     async def greet(self, peer: Peer) -> bool:
         """Say hello; gives whether anything changed by it."""
         before = (peer.state, peer.progress, self._cluster.epoch)
+        question = self.hello()
+        await self._roots.ask(peer.name, question)
         try:
             reply = await peer.channel.unary(
                 services.REPLICA_HELLO,
-                self.hello(),
+                question,
                 timeout=HELLO_TIMEOUT_SECONDS,
                 metadata=self._members.metadata,
                 dial_now=True,
@@ -104,6 +108,7 @@ class Hellos:
             if reply.node == peer.name:
                 self._take_verdict(peer, reply)
             self._heard(peer, reply, at_its_address=True)
+            await self._roots.heard(peer.name, question, reply)
         return before != (peer.state, peer.progress, self._cluster.epoch)
 
     async def answer(self, hello: pb.HelloMessage) -> pb.HelloMessage:
@@ -120,6 +125,7 @@ class Hellos:
             self._heard(peer, hello, at_its_address=False)
         reply = self.hello()
         reply.verdict = encode_verdict(verdict)
+        await self._roots.answer(peer.name, hello, reply)
         return reply
 
     async def _judge(self, peer: Peer, hello: pb.HelloMessage) -> BootVerdict:
