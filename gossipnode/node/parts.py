@@ -95,9 +95,14 @@ class Parts:
             nursery.start_soon(self.local.indexes.run)
             nursery.start_soon(self.local.floors.run)
             nursery.start_soon(self.members.boots.run)
-            nursery.start_soon(fill_digests, self.local.store, self.local.writer.written)
+            nursery.start_soon(
+                fill_digests, self.local.store, self.local.writer.written, self._rounds_compare_trees
+            )
             nursery.start_soon(self.local.item_indexes.keep, self.local.shards)
             task_status.started()
+
+    def _rounds_compare_trees(self) -> bool:
+        return bool(self.local.shards.view.metadata.foreign) or not self.local.item_indexes.have_key
 
 
 def make_parts(
