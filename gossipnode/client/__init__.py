@@ -28,7 +28,7 @@ from gossipnode.client.errors import (
 
 if TYPE_CHECKING:
     from gossipnode.client.calls.query_run import Records
-    from gossipnode.client.calls.watch_run import Events
+    from gossipnode.client.calls.watch_run import WatchEvents
     from gossipnode.client.cluster_client import Client, connect
     from gossipnode.client.values.given import Ack
     from gossipnode.client.values.results import (
@@ -61,7 +61,6 @@ __all__ = [
     "ClientError",
     "Condition",
     "Criteria",
-    "Events",
     "ExplainedReplica",
     "Explanation",
     "FailedError",
@@ -91,6 +90,7 @@ __all__ = [
     "UnreachableError",
     "Waited",
     "WatchEvent",
+    "WatchEvents",
     "connect",
 ]
 
@@ -98,7 +98,7 @@ _HOMES = {
     "gossipnode.client.cluster_client": ("Client", "connect"),
     "gossipnode.client.values.given": ("Ack",),
     "gossipnode.client.calls.query_run": ("Records",),
-    "gossipnode.client.calls.watch_run": ("Events",),
+    "gossipnode.client.calls.watch_run": ("WatchEvents",),
     "gossipnode.client.values.watched": ("ExplainedReplica", "Explanation", "Waited", "WatchEvent"),
     "gossipnode.client.values.results": (
         "Applied",

@@ -222,6 +222,7 @@ class Node:
                 await working.start(self.parts.run)
                 working.start_soon(repair.rounds.follow_schedule)
                 working.start_soon(repair.catch_up.run)
+                working.start_soon(repair.mender.run)
                 working.start_soon(self._watch_store)
                 working.start_soon(self._watch_membership)
                 self._become("ready")

@@ -111,9 +111,14 @@ class Parts:
             nursery.start_soon(self.news.run)
             nursery.start_soon(self.local.floors.run)
             nursery.start_soon(self.members.boots.run)
-            nursery.start_soon(fill_digests, self.local.store, self.local.writer.written)
+            nursery.start_soon(
+                fill_digests, self.local.store, self.local.writer.written, self._rounds_compare_trees
+            )
             nursery.start_soon(self.local.item_indexes.keep, self.local.shards)
             task_status.started()
+
+    def _rounds_compare_trees(self) -> bool:
+        return bool(self.local.shards.view.metadata.foreign) or not self.local.item_indexes.have_key
 
 
 def make_parts(
@@ -130,7 +135,7 @@ def make_parts(
     """Put the parts together. Nothing runs yet."""
     repair = make_repair(settings, world, local, members)
     replica = Replica(local)
-    membership = make_membership(settings, local, members, dialer, world.rng)
+    membership = make_membership(settings, local, members, dialer, repair.roots, world.rng)
     news = StoreNews(local.store)
     coordination = make_coordination(
         local, members, replica, membership.news, world.rng, missed=repair.catch_up.missed
@@ -188,8 +193,10 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
     versions = ReplicaVersions(local, parts.members)
     max_sessions = parts.settings.repair.max_sessions
     endpoints = (
-        RepairService(local, repair.bounds, parts.state, max_sessions=max_sessions, events=world.events),
-        GossipService(local.shards, parts.members, repair.holder),
+        RepairService(
+            local, repair.bounds, repair.witness, parts.state, max_sessions=max_sessions, events=world.events
+        ),
+        GossipService(local.shards, parts.members, repair.holder, repair.witness),
         PropertyService(local, coordination, queries, turns, rng),
         NodeService(local, coordination, queries, turns, repair, status, parts.access, rng),
         NodeAdmin(membership, parts.access.audit),

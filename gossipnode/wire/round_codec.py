@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.foreign_turn import ForeignTurn
 from gossipnode.core.ring.round import (
     Ended,
     EndedWell,
@@ -17,7 +18,7 @@ from gossipnode.core.ring.round import (
     Round,
     Then,
 )
-from gossipnode.core.ring.turn import RING_MAX_NODES, HopEnd
+from gossipnode.core.ring.turn import RING_MAX_NODES, Cause, HopEnd, RoundMessage
 from gossipnode.wire.envelope.tables import chosen
 from gossipnode.wire.generated.bp.gossipnode import v1
 
@@ -170,6 +171,51 @@ def decode_alive(message: v1.AliveRequest) -> list[Report]:
 def encode_ended(ended: EndedWell) -> v1.RoundEndedRequest:
     """What a replica is told of a round that ended well."""
     return v1.RoundEndedRequest(round=ended.round, group=ended.shard.group, shard=ended.shard.shard)
+
+
+def encode_foreign_turn(turn: ForeignTurn, *, wait: bool) -> v1.ForeignTurnRequest:
+    """What a witness is told of a turn; with `wait` it answers once it knows the outcome."""
+    message = turn.message
+    return v1.ForeignTurnRequest(
+        group=message.shard.group,
+        shard=message.shard.shard,
+        round=message.round,
+        origin=message.origin,
+        nodes=list(message.nodes),
+        count=message.count,
+        cause=message.cause.value,
+        holder=turn.holder,
+        wait=wait,
+    )
+
+
+def decode_foreign_turn(request: v1.ForeignTurnRequest, shard: ShardId) -> ForeignTurn:
+    """A turn that this node is to be the witness of; `shard` is the one of the request, as this node has it.
+
+    Raises:
+        ValueError: its cause is unknown.
+    """
+    message = RoundMessage(
+        request.round, shard, request.origin, tuple(request.nodes), request.count, Cause(request.cause)
+    )
+    return ForeignTurn(request.holder, message)
+
+
+def encode_foreign_known(known: Hop | bool) -> v1.ForeignTurnResponse:
+    """What a witness knows: the hop, or whether the holder is given up; False says nothing."""
+    if isinstance(known, Hop):
+        return v1.ForeignTurnResponse(hop=encode_hop(known))
+    return v1.ForeignTurnResponse(given_up=True) if known else v1.ForeignTurnResponse()
+
+
+def decode_foreign_known(response: v1.ForeignTurnResponse) -> Hop | bool:
+    """What a witness knows, see `encode_foreign_known`.
+
+    Raises:
+        ValueError: see `decode_hop`.
+    """
+    known = chosen(response, "known")[1]
+    return decode_hop(known) if isinstance(known, v1.Hop) else bool(known)
 
 
 def decode_report(message: v1.ReportRequest) -> Report:

@@ -182,6 +182,9 @@ NODE_SNAPSHOT = _node_method("Snapshot", node.SnapshotRequest, node.SnapshotEven
 REPORT = _method(node.RoundServiceBase, "Report", node.ReportRequest, node.ReportResponse)
 ALIVE = _method(node.RoundServiceBase, "Alive", node.AliveRequest, node.AliveResponse)
 ROUND_ENDED = _method(node.RoundServiceBase, "Ended", node.RoundEndedRequest, node.RoundEndedResponse)
+FOREIGN_TURN = _method(
+    node.RoundServiceBase, "ForeignTurn", node.ForeignTurnRequest, node.ForeignTurnResponse
+)
 
 _watch: Method[Any, Any] = _method(
     node.ChangeServiceBase,

@@ -175,8 +175,8 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "A write whose caller is gone is kept without the clock hearing of it.",
         (
             "node/local/record_writer.py",
-            "doubt_equal=doubt_equal, lineages=lineages\n        )\n",
-            "doubt_equal=doubt_equal, lineages=lineages\n        )\n"
+            "arrivals=self._timed(arrivals),\n        )\n",
+            "arrivals=self._timed(arrivals),\n        )\n"
             "        import trio\n\n"
             "        await trio.lowlevel.checkpoint()\n",
         ),

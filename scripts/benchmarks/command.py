@@ -22,6 +22,7 @@ from benchmarks.million import million
 from benchmarks.nodes import BenchmarkError
 from benchmarks.quorum import apply_quorum, get_quorum, import_quorum, query_indexed, visible
 from benchmarks.repair import repair
+from benchmarks.repair_rivals import repair_rivals
 from benchmarks.rivals import rivals
 from benchmarks.rpc import rpc
 from benchmarks.scale import FULL, TINY, Scale
@@ -61,6 +62,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "status": status_of_many,
     "rivals": rivals,
     "repair": repair,
+    "repair-rivals": repair_rivals,
     LONG: million,
 }
 

@@ -30,24 +30,24 @@ async def rivals(scale: Scale) -> dict[str, object]:
     return {"redis": await _redis(scale), "etcd": await _etcd(scale)}
 
 
-def _missing(program: str) -> dict[str, object] | None:
+def missing(program: str) -> dict[str, object] | None:
     return None if shutil.which(program) else {"skipped": f"{program} is not installed"}
 
 
 @asynccontextmanager
-async def _running(commands: list[list[str]]) -> AsyncIterator[list[int]]:
+async def running(commands: list[list[str]]) -> AsyncIterator[list[int]]:
     """The pids of programs that run for as long as the block lasts."""
-    running = [
+    processes = [
         subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: ASYNC220
         for command in commands
     ]
     try:
-        yield [process.pid for process in running]
+        yield [process.pid for process in processes]
     finally:
         # Their data goes away with them, and members of etcd would wait for each other for seconds.
-        for process in running:
+        for process in processes:
             process.kill()
-        for process in running:
+        for process in processes:
             process.wait()
 
 
@@ -60,7 +60,7 @@ async def _loads(
     return {"write": await load(write, clients, pids, scale), "read": await load(read, clients, pids, scale)}
 
 
-async def _until_it_works(attempt: Callable[[], Awaitable[object]]) -> None:
+async def until_it_works(attempt: Callable[[], Awaitable[object]]) -> None:
     with trio.fail_after(START_SECONDS):
         while True:
             try:
@@ -75,14 +75,14 @@ async def _until_it_works(attempt: Callable[[], Awaitable[object]]) -> None:
 
 
 async def _redis(scale: Scale) -> dict[str, object]:
-    if skipped := _missing("redis-server"):
+    if skipped := missing("redis-server"):
         return skipped
     directory = Path(tempfile.mkdtemp(prefix="gossipnode-bench-"))
     primary, replica = free_addresses(2)
-    commands = [_redis_command(directory, primary, None), _redis_command(directory, replica, primary)]
+    commands = [redis_command(directory, primary, None), redis_command(directory, replica, primary)]
     try:
-        async with _running(commands) as pids:
-            await _until_it_works(lambda: _replicated(primary))
+        async with running(commands) as pids:
+            await until_it_works(lambda: _replicated(primary))
             named = dict(zip(("primary", "replica"), pids, strict=True))
             figures: dict[str, object] = {}
             for clients in CLIENTS:
@@ -100,7 +100,7 @@ async def _redis(scale: Scale) -> dict[str, object]:
         shutil.rmtree(directory)
 
 
-def _redis_command(directory: Path, address: Address, primary: Address | None) -> list[str]:
+def redis_command(directory: Path, address: Address, primary: Address | None) -> list[str]:
     own = directory / str(address.port)
     own.mkdir()
     command = ["redis-server", "--port", str(address.port), "--bind", address.host, "--dir", str(own)]
@@ -109,23 +109,23 @@ def _redis_command(directory: Path, address: Address, primary: Address | None) -
     return command if primary is None else [*command, "--replicaof", primary.host, str(primary.port)]
 
 
-def _command(*parts: bytes) -> bytes:
+def redis_request(*parts: bytes) -> bytes:
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
 
 
 def _set_and_wait(number: int) -> tuple[bytes, int]:
     """A write, and how many lines answer it."""
-    return _command(b"SET", b"k%d" % number, VALUE) + _command(b"WAIT", b"1", b"0"), 2
+    return redis_request(b"SET", b"k%d" % number, VALUE) + redis_request(b"WAIT", b"1", b"0"), 2
 
 
 def _redis_get(number: int) -> tuple[bytes, int]:
-    return _command(b"GET", b"k%d" % number), 2
+    return redis_request(b"GET", b"k%d" % number), 2
 
 
 async def _replicated(primary: Address) -> None:
     async with await trio.open_tcp_stream(primary.host, primary.port) as stream:
-        await stream.send_all(_command(b"SET", b"probe", b"1") + _command(b"WAIT", b"1", b"1000"))
-        if b":1" not in await _lines(stream, 2):
+        await stream.send_all(redis_request(b"SET", b"probe", b"1") + redis_request(b"WAIT", b"1", b"1000"))
+        if b":1" not in await redis_lines(stream, 2):
             raise ValueError("no replica yet")
 
 
@@ -141,7 +141,7 @@ async def _redis_connections(
         stream = free.pop()
         try:
             await stream.send_all(request[0])
-            return await _lines(stream, request[1])
+            return await redis_lines(stream, request[1])
         finally:
             free.append(stream)
 
@@ -152,7 +152,7 @@ async def _redis_connections(
             await stream.aclose()
 
 
-async def _lines(stream: trio.SocketStream, count: int) -> bytes:
+async def redis_lines(stream: trio.SocketStream, count: int) -> bytes:
     data = b""
     while data.count(b"\r\n") < count:
         received = await stream.receive_some()
@@ -168,7 +168,7 @@ async def _lines(stream: trio.SocketStream, count: int) -> bytes:
 
 
 async def _etcd(scale: Scale) -> dict[str, object]:
-    if skipped := _missing("etcd"):
+    if skipped := missing("etcd"):
         return skipped
     directory = Path(tempfile.mkdtemp(prefix="gossipnode-bench-"))
     addresses = free_addresses(6)
@@ -188,14 +188,14 @@ async def _etcd(scale: Scale) -> dict[str, object]:
     address = addresses[0]
     try:
         async with (
-            _running(commands) as pids,
+            running(commands) as pids,
             Channel(lambda: trio.open_tcp_stream(address.host, address.port)) as channel,  # noqa: ASYNC105
         ):
-            await _until_it_works(lambda: _etcd_put(channel, 0))
+            await until_it_works(lambda: etcd_put(channel, 0))
             named = {f"m{at}": pid for at, pid in enumerate(pids)}
 
             async def write(number: int) -> object:
-                return await _etcd_put(channel, number)
+                return await etcd_put(channel, number)
 
             async def read(number: int) -> object:
                 return await _etcd_get(channel, number % scale.read_records)
@@ -205,25 +205,25 @@ async def _etcd(scale: Scale) -> dict[str, object]:
         shutil.rmtree(directory)
 
 
-def _raw(path: str) -> Method[bytes, bytes]:
+def etcd_method(path: str) -> Method[bytes, bytes]:
     return Method(path, Cardinality.UNARY_UNARY, bytes, bytes, bytes, bytes)
 
 
 # The numbers of etcd's public API: PutRequest has key = 1 and value = 2, RangeRequest has key = 1.
-_PUT, _RANGE = _raw("/etcdserverpb.KV/Put"), _raw("/etcdserverpb.KV/Range")
+_PUT, _RANGE = etcd_method("/etcdserverpb.KV/Put"), etcd_method("/etcdserverpb.KV/Range")
 
 
-def _field(number: int, value: bytes) -> bytes:
+def etcd_field(number: int, value: bytes) -> bytes:
     length, size = b"", len(value)
     while size > 0x7F:
         length, size = length + bytes((size & 0x7F | 0x80,)), size >> 7
     return bytes((number << 3 | 2,)) + length + bytes((size,)) + value
 
 
-async def _etcd_put(channel: Channel, number: int) -> object:
-    request = _field(1, b"k%d" % number) + _field(2, VALUE)
+async def etcd_put(channel: Channel, number: int) -> object:
+    request = etcd_field(1, b"k%d" % number) + etcd_field(2, VALUE)
     return await channel.unary(_PUT, request, timeout=10)
 
 
 async def _etcd_get(channel: Channel, number: int) -> object:
-    return await channel.unary(_RANGE, _field(1, b"k%d" % number), timeout=10)
+    return await channel.unary(_RANGE, etcd_field(1, b"k%d" % number), timeout=10)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from benchmarks import command, rivals
+from benchmarks import command, repair_rivals, rivals
 from benchmarks.load import cpu_seconds, load, percentiles
 from benchmarks.nodes import BenchmarkError, record
 from benchmarks.scale import FULL, TINY, Scale
@@ -180,4 +180,16 @@ def test_requests_to_redis() -> None:
     ("size", "length"), [(0, b"\x00"), (127, b"\x7f"), (128, b"\x80\x01"), (2048, b"\x80\x10")]
 )
 def test_fields_of_requests_to_etcd(size: int, length: bytes) -> None:
-    assert rivals._field(2, b"x" * size) == b"\x12" + length + b"x" * size
+    assert rivals.etcd_field(2, b"x" * size) == b"\x12" + length + b"x" * size
+
+
+def test_ratios_are_of_what_both_have() -> None:
+    ours = {name: {"seconds": 3.0} for name in repair_rivals.SCENARIOS}
+    assert repair_rivals.ratios(ours, {"skipped": "etcd is not installed"}) == {}
+    theirs = {"missed": {"seconds": 1.5}, "diverged": {"skipped": "cannot"}}
+    assert repair_rivals.ratios(ours, theirs) == {"missed": 2.0}
+
+
+def test_a_number_in_a_message_of_etcd() -> None:
+    message = b"\x0a\x03abc" + b"\x10\x05" + b"\x38\xac\x02"
+    assert [repair_rivals.varint_field(message, number) for number in (2, 7, 4)] == [5, 300, 0]

@@ -13,7 +13,7 @@ from gossipnode.client.calls.pool import Pool
 from gossipnode.client.calls.requests import WatchOptions, explain_request, wait_request
 from gossipnode.client.calls.retry_rules import CallKind
 from gossipnode.client.calls.streamed import READ_AHEAD_BATCHES, Begun
-from gossipnode.client.calls.watch_run import EventItem, Events, WatchRun
+from gossipnode.client.calls.watch_run import EventItem, WatchEvents, WatchRun
 from gossipnode.client.values import given
 from gossipnode.client.values.watched import (
     Explanation,
@@ -46,7 +46,7 @@ class ChangeCalls:
         where: str | Criteria | None = None,
         since: str = "",
         ack: Literal["one", "quorum"] | None = None,
-    ) -> Events:
+    ) -> WatchEvents:
         """What becomes of records: `async for event in client.watch("group")`.
 
         First the records as they are come, each as a `put`, then `ready`, then every change that the node
@@ -68,7 +68,7 @@ class ChangeCalls:
             since=given_token(given.text("since", since)),
             ack=given.ack(ack),
         )
-        return Events(partial(self._begin_watch, options))
+        return WatchEvents(partial(self._begin_watch, options))
 
     def _begin_watch(self, options: WatchOptions) -> Begun[WatchEvent]:
         self._pool.check_open()

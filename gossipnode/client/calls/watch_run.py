@@ -26,7 +26,7 @@ WATCH_SILENCE_SECONDS = 15.0
 EventItem: TypeAlias = list[WatchEvent] | ClientError | None
 
 
-class Events(Streamed[WatchEvent]):
+class WatchEvents(Streamed[WatchEvent]):
     """The events of a watch, as they come. Iterate over it once, in one task.
 
     A watch that is left ends when this object is garbage-collected, or when `aclose` is called.

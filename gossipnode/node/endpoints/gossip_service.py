@@ -14,6 +14,7 @@ from gossipnode.node.local.shard_map import ShardMap
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.members import Members
 from gossipnode.node.refusals.error_status import as_status
+from gossipnode.node.repair.foreign.foreign_witness import ForeignWitness
 from gossipnode.node.repair.holder import Holder
 from gossipnode.rpc import CallContext, RpcError, Status
 from gossipnode.wire import services
@@ -26,11 +27,12 @@ ROUND_ID_MAX_CHARACTERS = 64
 class GossipService:
     """Takes the messages of rounds."""
 
-    def __init__(self, shards: ShardMap, members: Members, holder: Holder) -> None:
-        """Hand checked messages to `holder`."""
+    def __init__(self, shards: ShardMap, members: Members, holder: Holder, witness: ForeignWitness) -> None:
+        """Hand checked messages to `holder`; `witness` knows those of foreign holders again."""
         self._shards = shards
         self._members = members
         self._holder = holder
+        self._witness = witness
 
     def handlers(self) -> Mapping[Any, Any]:
         """The handlers by method."""
@@ -64,5 +66,7 @@ class GossipService:
         if not self._holder.accepting:
             raise RpcError(Status.UNAVAILABLE, "the node is stopping")
         call.trailing_metadata[call_metadata.NODE] = self._members.own_name
-        self._holder.offer(checked)
+        known = self._witness.known_again(checked)
+        if known is not None:
+            self._holder.offer(known)
         return banyandb.PropagationResponse()

@@ -18,7 +18,7 @@ from gossipnode.core.model.arrival import Arrival
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.session.commands import SessionEnd
 from gossipnode.core.session.lanes import stamp_max
-from gossipnode.core.session.messages import ClientMessage, ServerMessage
+from gossipnode.core.session.messages import ClientMessage, ServerMessage, TreeRoot
 from gossipnode.core.session.reconcile.reconcile_messages import ReconcileMessage
 from gossipnode.core.session.reconcile.reconcile_sides import ReconcileServer
 from gossipnode.core.session.tree_server import TreeServer
@@ -28,6 +28,7 @@ from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.callers import caller_of
 from gossipnode.node.peers.foreign_rules import FOREIGN_MESSAGE_MAX_BYTES, foreign_peer
 from gossipnode.node.refusals.error_status import as_status
+from gossipnode.node.repair.foreign.foreign_witness import ForeignWitness, SeenSession
 from gossipnode.node.repair.repair_stream import (
     REPAIR_BATCH_MESSAGES,
     RepairStream,
@@ -83,17 +84,21 @@ class RepairService:
         self,
         local: LocalState,
         bounds: SessionBounds,
+        witness: ForeignWitness,
         state: NodeState,
         *,
         max_sessions: int,
         events: Events | None = None,
     ) -> None:
-        """`max_sessions` bounds the sessions that one caller has with us at once, over all shards.
+        """Sessions of foreign clients are told to `witness`.
+
+        `max_sessions` bounds the sessions that one caller has with us at once, over all shards.
 
         While several callers have sessions, each has fewer, see `SessionSlots`. `events` is told of each.
         """
         self._local = local
         self._bounds = bounds
+        self._witness = witness
         self._state = state
         self._events = events or Events()
         self._slots = SessionSlots(max_sessions)
@@ -147,9 +152,30 @@ class RepairService:
             first = await _first_messages(
                 stream, min(OPENING_SECONDS, self._bounds.deadline_seconds), first_said
             )
-        with self._place(stream.call, _purpose(stream.call, first)):
+        shard = self._shard_of(first) if _is_foreign(stream.call) else None
+        if shard is not None:
+            await self._witness.let_in(shard)
+        with self._place(stream.call, _purpose(stream.call, first)), self._seen(shard) as seen:
             async with holding(stream.call.replies.memory, "sessions", SESSION_BYTES):
-                await self._serve(_ReadAhead(stream, first), session, reads)
+                await self._serve(_ReadAhead(stream, first), session, reads, seen)
+
+    def _shard_of(self, first: Sequence[Any]) -> ShardId | None:
+        """The shard that a tree session is about."""
+        root = first[0] if first else None
+        return (
+            self._local.shards.current(ShardId(root.group, root.shard))
+            if isinstance(root, TreeRoot)
+            else None
+        )
+
+    @contextmanager
+    def _seen(self, shard: ShardId | None) -> Generator[SeenSession]:
+        """What is seen of the session of a foreign client, if it is one."""
+        if shard is None:
+            yield SeenSession()
+        else:
+            with self._witness.foreign_session(shard) as seen:
+                yield seen
 
     @contextmanager
     def _place(self, call: CallContext, purpose: Purpose) -> Generator[None]:
@@ -185,7 +211,9 @@ class RepairService:
             foreign=rules if foreign else None,
         )
 
-    async def _serve(self, stream: _ReadAhead, session: ServedSession, reads: SessionReads[Any]) -> None:
+    async def _serve(
+        self, stream: _ReadAhead, session: ServedSession, reads: SessionReads[Any], seen: SeenSession
+    ) -> None:
         log = self._log.bind(
             peer=call_metadata.text(stream.call.metadata, call_metadata.NODE) or stream.call.peer,
             round=call_metadata.text(stream.call.metadata, call_metadata.ROUND),
@@ -215,6 +243,9 @@ class RepairService:
             outcome = SessionEnd.EQUAL.value if session.found_equal else outcome
             shard = session.shard or ShardId("", 0)
             seconds = trio.current_time() - began
+            seen.note(outcome, session.counts)
+            if not _is_foreign(stream.call):
+                self._witness.own_session_ended(shard)
             log.info(
                 "session served",
                 group=shard.group[:80],

@@ -13,7 +13,12 @@ from gossipnode.node.repair.repair import Repair
 from gossipnode.rpc import CallContext, RpcError, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1
-from gossipnode.wire.round_codec import decode_alive, decode_report
+from gossipnode.wire.round_codec import (
+    decode_alive,
+    decode_foreign_turn,
+    decode_report,
+    encode_foreign_known,
+)
 
 
 class RoundService:
@@ -31,6 +36,7 @@ class RoundService:
             services.REPORT: self.report,
             services.ALIVE: self.alive,
             services.ROUND_ENDED: self.ended,
+            services.FOREIGN_TURN: self.foreign_turn,
         }
 
     async def report(self, request: v1.ReportRequest, call: CallContext) -> v1.ReportResponse:
@@ -68,6 +74,22 @@ class RoundService:
             )
         self._repair.ended_well(shard, origin)
         return v1.RoundEndedResponse()
+
+    async def foreign_turn(self, request: v1.ForeignTurnRequest, call: CallContext) -> v1.ForeignTurnResponse:
+        """Look out for the session of a foreign holder, or say what became of it."""
+        shard = self._shards.current(ShardId(request.group, request.shard))
+        if shard is None or call_metadata.text(call.metadata, call_metadata.NODE) not in self._shards.ring(
+            shard
+        ):
+            raise RpcError(Status.FAILED_PRECONDITION, "the caller and this node are not in one ring")
+        try:
+            turn = decode_foreign_turn(request, shard)
+        except ValueError as error:
+            raise RpcError(Status.INVALID_ARGUMENT, f"foreign turn: {error}") from error
+        if request.wait:
+            return encode_foreign_known(await self._repair.witness.outcome(turn))
+        self._repair.witness.expect(turn)
+        return v1.ForeignTurnResponse()
 
 
 def _check_caller(holder: str, call: CallContext) -> None:

@@ -1,9 +1,13 @@
 """Computes leaf digests in the background, so that a round seldom has to wait for them.
 
-A digest costs more than the write itself, so it is left until writes have been quiet for a moment.
+A digest costs more than the write itself, so it is left until writes have been quiet for a moment. Own nodes
+compare by other hashes: where no round needs the digests, they wait until writes have been quiet for long.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
 
 import structlog
 import trio
@@ -17,6 +21,9 @@ FILL_BATCH_LEAVES = 64
 FILL_QUIET_SECONDS = 0.5
 """Leaf digests are computed once nothing has been written for this time."""
 
+FILL_IDLE_SECONDS = 60.0
+"""Where no round needs them, they are computed once nothing has been written for this time."""
+
 FILL_LATEST_SECONDS = 30.0
 """Leaf digests are computed this long after the first write at the latest, even if writes go on."""
 
@@ -24,25 +31,28 @@ FILL_PAUSE_SECONDS = 0.25
 """The pause after every batch while writes go on. With it, the filler takes a few percent of a core."""
 
 
-async def fill_digests(store: Store, writes: ChangeEvent) -> None:
+async def fill_digests(store: Store, writes: ChangeEvent, needed: Callable[[], bool]) -> None:
     """Fill in the digests that are missing now, and after each of `writes`.
 
-    Runs until cancelled or until the store closes.
+    `needed` says whether rounds compare trees, so that they would have to wait for the digests. Runs until
+    cancelled or until the store closes.
     """
     while True:
+        if not needed():
+            await _quiet(writes, FILL_IDLE_SECONDS)
         written = writes.pending
         try:
             while await _fill_some(store):
                 if written.is_set():
                     # Clients or sessions are writing: go on, but leave most of the time to them.
                     written = writes.pending
-                    with trio.move_on_after(FILL_PAUSE_SECONDS):
-                        await _quiet(writes)
+                    with trio.move_on_after(FILL_PAUSE_SECONDS if needed() else math.inf):
+                        await _quiet(writes, FILL_QUIET_SECONDS if needed() else FILL_IDLE_SECONDS)
         except StoreClosedError:
             return
         await written.wait()
         with trio.move_on_after(FILL_LATEST_SECONDS):
-            await _quiet(writes)
+            await _quiet(writes, FILL_QUIET_SECONDS)
 
 
 async def _fill_some(store: Store) -> int:
@@ -58,10 +68,10 @@ async def _fill_some(store: Store) -> int:
         return 0
 
 
-async def _quiet(writes: ChangeEvent) -> None:
-    """Return once nothing has been written for a moment."""
+async def _quiet(writes: ChangeEvent, seconds: float) -> None:
+    """Return once nothing has been written for so long."""
     while True:
-        with trio.move_on_after(FILL_QUIET_SECONDS) as pause:
+        with trio.move_on_after(seconds) as pause:
             await writes.wait()
         if pause.cancelled_caught:
             return

@@ -62,6 +62,10 @@ class ItemIndexes:
                 return index
             await self._make(shard, item_hash)
 
+    def whole(self, shard: ShardId) -> ItemIndex | None:
+        """The index of a shard as far as it is made; None if it is not, or is being made."""
+        return None if shard in self._making or self._current_hash() is None else self._indexes.get(shard)
+
     async def keep(self, shards: ShardMap) -> None:
         """Make indexes before a session asks for them, once there are other members to have sessions with.
 

@@ -32,6 +32,7 @@ from gossipnode.node.membership.standing import keep_channels
 from gossipnode.node.peers.certificates import PeerDialer
 from gossipnode.node.peers.hello import Hellos
 from gossipnode.node.peers.members import Members
+from gossipnode.node.peers.shared_roots import SharedRoots
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,17 @@ class Membership:
 
 
 def make_membership(
-    settings: Settings, local: LocalState, members: Members, dialer: PeerDialer, rng: random.Random
+    settings: Settings,
+    local: LocalState,
+    members: Members,
+    dialer: PeerDialer,
+    roots: SharedRoots,
+    rng: random.Random,
 ) -> Membership:
     """The parts. Nothing runs yet."""
     news = EpochNews(local.cluster, members, partial(keep_channels, settings, local.cluster, members))
     epochs = Epochs(local.cluster, members, news, rng)
-    hellos = Hellos(local, members)
+    hellos = Hellos(local, members, roots)
     forming = Forming(local.cluster, members, epochs, rng)
     joining = Joining(settings, local.cluster, members, dialer)
     clearing = Clearing(settings, local.cluster, members, news, joining, rng)

@@ -24,6 +24,7 @@ from gossipnode.node.local.fill_state import FillProgress
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.told_states import ToldStates
 from gossipnode.node.peers.members import Members, Peer
+from gossipnode.node.peers.shared_roots import SharedRoots
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreError
 from gossipnode.wire import services
@@ -58,14 +59,15 @@ FOREIGN_HELLO_SECONDS = 60.0
 class Hellos:
     """Says hello, and answers it."""
 
-    def __init__(self, local: LocalState, members: Members) -> None:
-        """Say what `local` knows of this node; note in `members` what they say."""
+    def __init__(self, local: LocalState, members: Members, roots: SharedRoots) -> None:
+        """Say what `local` knows of this node; note in `members` and `roots` what the others say."""
         self._members = members
         self._cluster = local.cluster
         self._boot = local.cluster.boot
         self._clock = local.clock
         self._fill = local.fill
         self._written = local.writer.written
+        self._roots = roots
         self._log = structlog.get_logger("gossipnode.membership")
         self._told = ToldStates(self._log)
 
@@ -86,11 +88,13 @@ class Hellos:
     async def greet(self, peer: Peer) -> bool:
         """Say hello; gives whether anything changed by it."""
         before = (peer.state, peer.progress, self._cluster.epoch)
+        question = self.hello()
+        await self._roots.ask(peer.name, question)
         asked_at = self._clock.now()
         try:
             reply = await peer.channel.unary(
                 services.REPLICA_HELLO,
-                self.hello(),
+                question,
                 timeout=HELLO_TIMEOUT_SECONDS,
                 metadata=self._members.metadata,
                 dial_now=True,
@@ -112,6 +116,7 @@ class Hellos:
                     halfway = (asked_at + self._clock.now()) // 2
                     peer.clock_ahead_seconds = (halfway - reply.clock) / NANOSECONDS_PER_SECOND
             self._heard(peer, reply, at_its_address=True)
+            await self._roots.heard(peer.name, question, reply)
         return before != (peer.state, peer.progress, self._cluster.epoch)
 
     async def answer(self, hello: pb.HelloMessage) -> pb.HelloMessage:
@@ -128,6 +133,7 @@ class Hellos:
             self._heard(peer, hello, at_its_address=False)
         reply = self.hello()
         reply.verdict = encode_verdict(verdict)
+        await self._roots.answer(peer.name, hello, reply)
         return reply
 
     async def _judge(self, peer: Peer, hello: pb.HelloMessage) -> BootVerdict:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from gossipnode.concurrency.fair_turns import FairTurns
 from gossipnode.concurrency.shares import Caller
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.admission import Admission, Mailbox
+from gossipnode.core.ring.foreign_turn import ForeignTurn, after_foreign_hop
 from gossipnode.core.ring.round import Ended, Forwarded, Hop, InSession, NotNeeded, Report, Then
 from gossipnode.core.ring.turn import (
     BUSY_RETRIES,
@@ -47,6 +48,17 @@ during the last pause.
 assert len(BUSY_PAUSES_SECONDS) == BUSY_RETRIES
 
 
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What became of a message that was handed on."""
+
+    problem: str
+    """Why the peer did not take it; "" if it did."""
+    foreign: bool
+    seen: Hop | bool = False
+    """The hop of a foreign peer that took it; True if it made none and was given up; False if unknown."""
+
+
 class RingPeers(Protocol):
     """What a holder needs of the other members."""
 
@@ -54,8 +66,8 @@ class RingPeers(Protocol):
         """One session with a peer. What goes wrong becomes the outcome of the hop."""
         ...
 
-    async def propagate(self, peer: str, message: RoundMessage) -> tuple[str, bool]:
-        """Hand a message on. Gives why it was not taken ("" if it was), and whether the peer is foreign."""
+    async def hand_on(self, peer: str, message: RoundMessage) -> Handed:
+        """Hand a message on. If a foreign peer took it, wait for its hop where that is seen."""
         ...
 
     def tell(self, origin: str, report: Report) -> None:
@@ -215,11 +227,9 @@ class Holder:
         while not isinstance(step, EndRound):
             self._busy_with[id(message)] = message, step.peer
             if isinstance(step, Forward):
-                problem, foreign = await self._peers.propagate(step.peer, step.message)
-                if not problem:
-                    return Forwarded(step.peer, foreign)
-                reason = f"did not take the message: {problem}"
-                hops.append(Hop(self._own_name, step.peer, HopEnd.FAILED, reason))
+                then = await self._hand_on(step, hops)
+                if then is not None:
+                    return then
                 step = turn.not_forwarded()
                 continue
             hop = await self._repair(step, turn, message)
@@ -229,6 +239,20 @@ class Holder:
             # A successor that was busy at every try counts as one that was left out.
             hops.append(replace(hop, end=HopEnd.SKIPPED) if hop.end is HopEnd.BUSY else hop)
         return Ended(step.reason)
+
+    async def _hand_on(self, step: Forward, hops: list[Hop]) -> Forwarded | Ended | None:
+        """Hand the message to the successor. None if this node has to go on with the one after it."""
+        handed = await self._peers.hand_on(step.peer, step.message)
+        if isinstance(handed.seen, Hop):
+            hops.append(handed.seen)
+            return after_foreign_hop(ForeignTurn(step.peer, step.message), handed.seen)
+        if not handed.problem and not handed.seen:
+            return Forwarded(step.peer, handed.foreign)
+        reason = f"did not take the message: {handed.problem}"
+        if not handed.problem:
+            reason = "took the message, and opened no session with its successor"
+        hops.append(Hop(self._own_name, step.peer, HopEnd.FAILED, reason))
+        return None
 
     async def _repair(self, step: RepairWith, turn: HolderTurn, message: RoundMessage) -> Hop:
         if step.attempt:

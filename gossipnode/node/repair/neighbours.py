@@ -5,11 +5,14 @@ Names are looked up among our own members. What goes wrong with a peer becomes a
 
 from __future__ import annotations
 
+from gossipnode.core.ring.foreign_turn import ForeignTurn
 from gossipnode.core.ring.round import Hop, Report
 from gossipnode.core.ring.turn import HopEnd, RoundMessage
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.absence import why_absent
 from gossipnode.node.peers.members import Members
+from gossipnode.node.repair.foreign.foreign_holders import ForeignHolders
+from gossipnode.node.repair.holder import Handed
 from gossipnode.node.repair.reports import Reports
 from gossipnode.node.repair.sessions import Sessions
 from gossipnode.rpc import RetryPolicy, RpcError, Status
@@ -35,11 +38,14 @@ _PROPAGATION_RETRY = RetryPolicy(
 class Neighbours:
     """Repairs with a successor, hands it the message, reports to the origin."""
 
-    def __init__(self, members: Members, sessions: Sessions, reports: Reports) -> None:
-        """Meet `members` by `sessions`, and tell origins by `reports`."""
+    def __init__(
+        self, members: Members, sessions: Sessions, reports: Reports, foreign: ForeignHolders
+    ) -> None:
+        """Meet `members` by `sessions`, and tell origins by `reports`. `foreign` sees the foreign holders."""
         self._members = members
         self._sessions = sessions
         self._reports = reports
+        self._foreign = foreign
 
     async def repair(self, peer: str, message: RoundMessage) -> Hop:
         """One session with a peer. What goes wrong becomes the outcome of the hop."""
@@ -54,6 +60,14 @@ class Neighbours:
     def tell(self, origin: str, report: Report) -> None:
         """Send a report to a round's origin, without waiting for it."""
         self._reports.tell(origin, report)
+
+    async def hand_on(self, peer: str, message: RoundMessage) -> Handed:
+        """Hand a message on, and wait for the hop of a foreign peer that has it now, if somebody sees it."""
+        witness = await self._foreign.look_out(peer, message)
+        problem, foreign = await self.propagate(peer, message)
+        if problem or not foreign or not witness:
+            return Handed(problem, foreign=foreign)
+        return Handed("", foreign=True, seen=await self._foreign.outcome(witness, ForeignTurn(peer, message)))
 
     async def propagate(self, peer: str, message: RoundMessage) -> tuple[str, bool]:
         """Hand a message on. Gives why it was not taken ("" if it was), and whether the peer is foreign."""

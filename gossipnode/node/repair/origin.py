@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -11,6 +11,7 @@ import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.foreign_turn import first_holders
 from gossipnode.core.ring.round import NotNeeded, OpenRound, Report, Round
 from gossipnode.core.ring.turn import Cause, RoundMessage
 from gossipnode.node.refusals.request_errors import TooManyRoundsError
@@ -96,8 +97,11 @@ class Origin:
         self.on_opened(watch)
         return message, watch
 
-    async def run(self, message: RoundMessage, offer: Offer) -> Round:
-        """Hand the message to the first node that takes it, and wait until the round is over."""
+    async def run(self, message: RoundMessage, offer: Offer, foreign: Collection[str] = ()) -> Round:
+        """Hand the message to the first node that takes it, and wait until the round is over.
+
+        Those in `foreign` are asked after all others, see `first_holders`.
+        """
         watch = self._open[message.round]
         open_round = watch.open_round
         log = self._log.bind(
@@ -105,7 +109,7 @@ class Origin:
         )
         log.info("round started", cause=message.cause.value, nodes=list(message.nodes))
         try:
-            await self._hand_out(message, offer, open_round)
+            await self._hand_out(message, offer, open_round, first_holders(message.nodes, foreign))
             await self._wait(watch)
         except Exception:
             log.exception("running a round failed")
@@ -127,9 +131,11 @@ class Origin:
         )
         return finished
 
-    async def _hand_out(self, message: RoundMessage, offer: Offer, open_round: OpenRound) -> None:
+    async def _hand_out(
+        self, message: RoundMessage, offer: Offer, open_round: OpenRound, holders: Sequence[str]
+    ) -> None:
         problem = "it has no replica"
-        for node in message.nodes:
+        for node in holders:
             if open_round.finished is not None:
                 # There was nothing to do, or a node took the message and only its answer was lost.
                 return

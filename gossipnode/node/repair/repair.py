@@ -4,7 +4,8 @@ Repair
  |- reports      to origins; they go on while the rest stops
  |- holder       a task per shard that holds a message
  |- rounds       a task per round that this node started, and the schedule
- `- catch up     sessions with replicas that missed writes and are back
+ |- catch up     sessions with replicas that missed writes and are back
+ `- mender       sessions because of roots that differ
 """
 
 from __future__ import annotations
@@ -13,13 +14,18 @@ from dataclasses import dataclass
 
 from gossipnode.config.settings import Settings
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.ring.foreign_turn import UNSEEN_HOLDER_SECONDS
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members
+from gossipnode.node.peers.shared_roots import SharedRoots
 from gossipnode.node.repair.catch_up import CatchUp
+from gossipnode.node.repair.foreign.foreign_holders import ForeignHolders
+from gossipnode.node.repair.foreign.foreign_witness import ForeignWitness
 from gossipnode.node.repair.holder import Holder
 from gossipnode.node.repair.neighbours import Neighbours
 from gossipnode.node.repair.origin import Origin
 from gossipnode.node.repair.reports import Reports
+from gossipnode.node.repair.root_mender import RootMender
 from gossipnode.node.repair.rounds import Rounds
 from gossipnode.node.repair.schedule import Schedule, utc
 from gossipnode.node.repair.session_runs import SessionBounds
@@ -31,16 +37,19 @@ ROUND_ID_BITS = 96
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """The parts, of which `reports`, `holder`, `rounds` and `catch_up` are to be run."""
+    """The parts, of which `reports`, `holder`, `rounds`, `catch_up` and `mender` are to be run."""
 
     bounds: SessionBounds
     origin: Origin
     sessions: Sessions
     reports: Reports
     neighbours: Neighbours
+    witness: ForeignWitness
     holder: Holder
     rounds: Rounds
     catch_up: CatchUp
+    roots: SharedRoots
+    mender: RootMender
 
     def ended_well(self, shard: ShardId, origin: str) -> None:
         """A round of another node has left all replicas of a shard equal, of which this node is one."""
@@ -60,7 +69,7 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
         local.own_name,
         wall_clock=local.clock.now,
         new_round_id=lambda: f"{world.rng.getrandbits(ROUND_ID_BITS):024x}",
-        deadline_seconds=repair.session_deadline_seconds,
+        deadline_seconds=min(repair.session_deadline_seconds, UNSEEN_HOLDER_SECONDS),
         events=world.events,
     )
     bounds = SessionBounds(
@@ -71,7 +80,9 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
     )
     sessions = Sessions(local, members, bounds, world.events)
     reports = Reports(members, origin)
-    neighbours = Neighbours(members, sessions, reports)
+    witness = ForeignWitness(local.own_name, bounds.deadline_seconds)
+    foreign = ForeignHolders(members, witness, bounds.deadline_seconds)
+    neighbours = Neighbours(members, sessions, reports, foreign)
     holder = Holder(
         local.own_name,
         neighbours,
@@ -82,4 +93,8 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
     )
     rounds = Rounds(local, origin, holder, neighbours, reports, schedule, world.rng)
     catch_up = CatchUp(local, members, sessions, rounds)
-    return Repair(bounds, origin, sessions, reports, neighbours, holder, rounds, catch_up)
+    roots = SharedRoots(local)
+    mender = RootMender(members, sessions, roots)
+    return Repair(
+        bounds, origin, sessions, reports, neighbours, witness, holder, rounds, catch_up, roots, mender
+    )

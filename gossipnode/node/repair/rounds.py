@@ -133,8 +133,9 @@ class Rounds:
 
     async def _run(self, message: RoundMessage, tried: int) -> None:
         """Carry a round. If it ends well, its replicas are told: the rounds of others are not needed then."""
+        foreign = self._shards.view.metadata.foreign_of(message.shard)
         try:
-            finished = await self._origin.run(message, self._offer)
+            finished = await self._origin.run(message, self._offer, foreign)
         finally:
             if message.cause is Cause.SCHEDULED:
                 self._scheduled.release()
@@ -146,7 +147,7 @@ class Rounds:
         for node in message.nodes:
             if node == self._shards.own_name:
                 self._holder.ended_well(message.shard, node)
-            else:
+            elif node not in foreign:
                 self._reports.tell_ended(node, ended)
 
     async def _repeat(self, shard: ShardId, tried: int) -> None:

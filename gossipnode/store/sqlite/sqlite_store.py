@@ -34,13 +34,13 @@ from gossipnode.store.interface import (
     StoreFullError,
     no_index_rows,
 )
-from gossipnode.store.sqlite.change_store import SqliteChanges
+from gossipnode.store.sqlite.beside.change_store import SqliteChanges
+from gossipnode.store.sqlite.beside.lineage_store import SqliteLineages
 from gossipnode.store.sqlite.digests import Digests
 from gossipnode.store.sqlite.disk.file import StoreFile, close_file, close_readers, open_file
 from gossipnode.store.sqlite.indexes import Indexes
 from gossipnode.store.sqlite.jobs import KeyedRecord, WriteJob, keyed_record
 from gossipnode.store.sqlite.key_reads import KeyReads, read_by_number, read_versions
-from gossipnode.store.sqlite.lineage_store import SqliteLineages
 from gossipnode.store.sqlite.mending import Mending
 from gossipnode.store.sqlite.open_state import OpenState
 from gossipnode.store.sqlite.reads import Reads

@@ -53,6 +53,7 @@ ELEMENTS_MAX = {
     "banyandb.property.v1.PropagationContext.nodes": _BATCH_MAX,
     "gossipnode.v1.ReportRequest.hops": _BATCH_MAX,
     "gossipnode.v1.AliveRequest.messages": SIGNS_MAX,
+    "gossipnode.v1.ForeignTurnRequest.nodes": _BATCH_MAX,
     # Properties and queries
     "banyandb.property.v1.Property.tags": TAGS_MAX,
     "banyandb.model.v1.StrArray.value": ARRAY_MAX_ELEMENTS,

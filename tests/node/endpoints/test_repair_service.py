@@ -103,7 +103,8 @@ async def test_a_client_that_leaves_with_the_verdict_has_had_an_equal_session(
     cluster = Cluster()
     async with running(cluster, "b"):
         parts = cluster.parts("b")
-        service = RepairService(parts.local, parts.repair.bounds, NodeState(Address("b", 1)), max_sessions=1)
+        repair, state = parts.repair, NodeState(Address("b", 1))
+        service = RepairService(parts.local, repair.bounds, repair.witness, state, max_sessions=1)
 
         async def serve(stream: ServerStream[Any, Any]) -> None:
             await service.repair(LeftAtOnce(stream._connection, stream._stream, REPAIR, stream.call))

@@ -10,6 +10,7 @@ import trio.testing
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.local.digest_filler import (
     FILL_BATCH_LEAVES,
+    FILL_IDLE_SECONDS,
     FILL_LATEST_SECONDS,
     FILL_PAUSE_SECONDS,
     FILL_QUIET_SECONDS,
@@ -32,11 +33,33 @@ async def unhashed(local: LocalState) -> int:
     return (await local.store.counts(SHARD)).unhashed
 
 
+def needed() -> bool:
+    return True
+
+
+async def test_digests_that_no_round_needs_wait_for_a_long_quiet_time(autojump_clock: object) -> None:
+    local, needs = make_local(), [False]
+    await write(local, *(f"n/{i}" for i in range(3 * FILL_BATCH_LEAVES)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fill_digests, local.store, local.writer.written, lambda: needs[0])
+        for i in range(20):
+            await trio.sleep(FILL_IDLE_SECONDS * 0.9)
+            await write(local, f"later/{i}")
+        assert await unhashed(local) == 3 * FILL_BATCH_LEAVES + 20
+        await trio.sleep(FILL_IDLE_SECONDS + 1)
+        assert await unhashed(local) == 0
+        needs[0] = True
+        await write(local, "n/new")
+        await trio.sleep(FILL_IDLE_SECONDS + 1)
+        assert await unhashed(local) == 0
+        nursery.cancel_scope.cancel()
+
+
 async def test_what_is_missing_at_the_start_is_filled_in() -> None:
     local = make_local()
     await write(local, *(f"n/{i}" for i in range(3 * FILL_BATCH_LEAVES + 1)))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(fill_digests, local.store, local.writer.written)
+        nursery.start_soon(fill_digests, local.store, local.writer.written, needed)
         await trio.testing.wait_all_tasks_blocked()
         assert await unhashed(local) == 0
         nursery.cancel_scope.cancel()
@@ -45,7 +68,7 @@ async def test_what_is_missing_at_the_start_is_filled_in() -> None:
 async def test_digests_wait_until_writes_are_quiet(autojump_clock: object) -> None:
     local = make_local()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(fill_digests, local.store, local.writer.written)
+        nursery.start_soon(fill_digests, local.store, local.writer.written, needed)
         await trio.testing.wait_all_tasks_blocked()
         for i in range(10):
             await write(local, f"n/{i}")
@@ -59,7 +82,7 @@ async def test_digests_wait_until_writes_are_quiet(autojump_clock: object) -> No
 async def test_writes_without_end_put_them_off_for_so_long_only(autojump_clock: object) -> None:
     local = make_local()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(fill_digests, local.store, local.writer.written)
+        nursery.start_soon(fill_digests, local.store, local.writer.written, needed)
         await trio.testing.wait_all_tasks_blocked()
         for i in range(round(FILL_LATEST_SECONDS / 0.3) + 5):
             await write(local, f"n/{i}")
@@ -73,7 +96,7 @@ async def test_writes_that_come_meanwhile_are_left_most_of_the_time(autojump_clo
     local = make_local()
     await write(local, *(f"old/{i}" for i in range(20 * FILL_BATCH_LEAVES)))
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(fill_digests, local.store, local.writer.written)
+        nursery.start_soon(fill_digests, local.store, local.writer.written, needed)
         # It has begun before the first write is made.
         await trio.lowlevel.checkpoint()
         for i in range(10):
@@ -108,7 +131,7 @@ async def test_a_store_in_trouble_is_tried_again_after_the_next_write(
     store.error = error("no luck")
     with structlog.testing.capture_logs() as logs:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(fill_digests, local.store, local.writer.written)
+            nursery.start_soon(fill_digests, local.store, local.writer.written, needed)
             await trio.sleep(1)
             assert await unhashed(local) == 1
             await write(local, "n/2")
@@ -122,4 +145,4 @@ async def test_it_ends_with_the_store(autojump_clock: object) -> None:
     store = Troubled(leaf_digest=LEAF_DIGEST)
     store.error = StoreClosedError("closed")
     with trio.fail_after(1):
-        await fill_digests(store, make_local(store).writer.written)
+        await fill_digests(store, make_local(store).writer.written, needed)

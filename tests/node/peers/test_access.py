@@ -56,6 +56,7 @@ OF_MEMBERS = (
     services.REPORT,
     services.ALIVE,
     services.ROUND_ENDED,
+    services.FOREIGN_TURN,
     services.REPLICA_EXCHANGE,
     services.REPLICA_SCAN,
     services.REPLICA_LINEAGES,

@@ -17,6 +17,8 @@ from gossipnode.node.identity.boot_memory import BootMemory
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.members import open_members
+from gossipnode.node.repair.foreign.foreign_holders import ForeignHolders
+from gossipnode.node.repair.foreign.foreign_witness import ForeignWitness
 from gossipnode.node.repair.neighbours import Neighbours
 from gossipnode.node.repair.origin import Origin
 from gossipnode.node.repair.reports import Reports
@@ -65,7 +67,9 @@ class NodeA:
                 self.members = members
                 bounds = SessionBounds(DEADLINE_SECONDS, page_leaves=64)
                 self.reports = Reports(members, self.origin)
-                yield Neighbours(members, Sessions(self.local, members, bounds), self.reports)
+                self.witness = ForeignWitness("a", DEADLINE_SECONDS)
+                foreign = ForeignHolders(members, self.witness, DEADLINE_SECONDS)
+                yield Neighbours(members, Sessions(self.local, members, bounds), self.reports, foreign)
             nursery.cancel_scope.cancel()
 
 

@@ -50,7 +50,7 @@ def test_a_wrong_digest_makes_a_round_repair_what_is_equal() -> None:
     assert not problems(
         PAIR
         + "spoil b sw/n/1 -> fails\napply a sw/n/1 x=1 ack=all\nround a sw 0 -> converged\n"
-        + "wait 5\nspoil b sw/n/1 -> ok\nequal -> ok\nround a sw 0 -> repaired"
+        + "wait 90\nspoil b sw/n/1 -> ok\nequal -> ok\nround a sw 0 -> repaired"
     )
 
 

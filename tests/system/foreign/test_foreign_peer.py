@@ -64,7 +64,7 @@ def first_round(foreign: ForeignPeer, nodes: list[Node]) -> FirstRound:
 def rings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, FirstRound]]:
     """Three rings, by the place of the foreign member.
 
-    Their first rounds go on side by side, since each waits some seconds for a report that never comes.
+    Their first rounds go on side by side.
     """
     with ExitStack() as stack, ThreadPoolExecutor(3) as threads:
         clusters = [stack.enter_context(nodes_without_defect(tmp_path_factory.mktemp(at))) for at in "abc"]
@@ -79,16 +79,22 @@ def rings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, FirstR
 def test_a_ring_with_a_foreign_member_ends_equal(rings: dict[str, FirstRound], place: str) -> None:
     ring = rings[place]
     origin = ring.nodes[-1]
-    # All are equal; the round is incomplete only because the foreign holder says nothing of its hop.
-    assert ring.finished.outcome == "incomplete"
-    ours = [(getattr(hop, "from"), hop.to, hop.outcome, hop.reason) for hop in ring.finished.hops]
-    assert ours[-1] == (place, "", "skipped", f"holder {place} does not report")
-    assert [hop[2:] for hop in ours[:-1]] == [("repaired", "")] * (len(ours) - 1)
+    # The foreign holder says nothing of its hop, but the node that it met has seen it.
+    assert ring.finished.outcome == "repaired"
+    assert (
+        hops(ring.finished)
+        == {
+            "a": [("b", "c", "repaired"), ("c", "a", "repaired"), ("a", "b", "repaired")],
+            "b": [("a", "b", "repaired"), ("b", "c", "repaired"), ("c", "a", "repaired")],
+            "c": [("a", "b", "repaired"), ("b", "c", "repaired"), ("c", "a", "repaired")],
+        }[place]
+    )
     assert ring.held == [joined()] * 3
     (message,) = ring.propagations
     assert list(message.context.nodes) == ["a", "b", "c"]
     assert message.context.max_propagation_count == 3
-    assert message.context.current_propagation_count == "abc".index(place)
+    # An own node begins.
+    assert message.context.current_propagation_count == {"a": 2, "b": 1, "c": 2}[place]
     assert message.context.origin_node == origin.name
     assert (message.group, message.shard_id) == ("sw", 0)
     # Reports go to the origin alone, and the foreign member is not the origin. All that a node asks of it is
@@ -101,10 +107,10 @@ def test_a_ring_with_a_foreign_member_ends_equal(rings: dict[str, FirstRound], p
 
 def test_the_second_round_sends_nothing(rings: dict[str, FirstRound]) -> None:
     ring = rings["c"]
-    assert [hop.outcome for hop in ring.finished.hops] == ["repaired", "repaired", "skipped"]
     sessions = len(ring.foreign.sessions)
     again = repair_at(ring.nodes[-1])
-    assert [hop.outcome for hop in again.hops] == ["equal", "equal", "skipped"]
+    assert again.outcome == "converged"
+    assert [hop.outcome for hop in again.hops] == ["equal", "equal", "equal"]
     assert ring.foreign.client_sessions[-1].equal
     assert all(len(session.heard) == 1 for session in ring.foreign.sessions[sessions:])
 
@@ -158,3 +164,23 @@ def test_the_client_ends_its_half_at_once_and_waits_for_the_servers_end(nodes: N
     assert kinds[0] == "tree_root"
     assert kinds[-1] == "wait_next_differ"
     assert kinds.count("tree_slots") >= 2
+
+
+def test_a_foreign_holder_that_drops_the_message_is_passed_over(nodes: Nodes, peers: Peers) -> None:
+    """It answers OK and does nothing more: the node before it goes on, and both own nodes become equal."""
+    foreign = peers("c", ForeignReplica(of_member("c")))
+    foreign.takes_turns = False
+    first, second = start_ring(nodes, foreign)
+    finished = repair_at(first)
+    assert hops(finished) == [
+        ("a", "b", "repaired"),
+        ("b", "c", "repaired"),
+        ("b", "c", "failed"),
+        ("b", "a", "repaired"),
+    ]
+    assert finished.outcome == "incomplete"
+    assert held_at(first) == held_at(second) == joined()
+    # What it does too late is done already: the session finds equal roots, and the message is dropped.
+    foreign.hold(foreign.propagations[0])
+    assert foreign.client_sessions[-1].equal
+    assert len(foreign.sessions) == 1

@@ -11,7 +11,7 @@ import trio
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import Ended, Hop, Report
 from gossipnode.core.ring.turn import Cause, HopEnd, RoundMessage
-from gossipnode.node.repair.holder import Holder
+from gossipnode.node.repair.holder import Handed, Holder
 
 SHARD = ShardId("sw", 0)
 
@@ -35,6 +35,7 @@ class FakePeers:
     ends: dict[str, list[HopEnd]] = field(default_factory=dict)
     refusals: dict[str, str] = field(default_factory=dict)
     foreign: frozenset[str] = frozenset()
+    seen: Hop | bool = False
     session_seconds: float = 0.0
     propagate_seconds: float = 0.0
     in_session: Callable[[], Awaitable[None]] | None = None
@@ -58,12 +59,12 @@ class FakePeers:
         end = ends.pop(0) if len(ends) > 1 else ends[0]
         return Hop("b", peer, end, "" if end in (HopEnd.EQUAL, HopEnd.REPAIRED) else end.value)
 
-    async def propagate(self, peer: str, message: RoundMessage) -> tuple[str, bool]:
+    async def hand_on(self, peer: str, message: RoundMessage) -> Handed:
         await trio.sleep(self.propagate_seconds)
         if peer in self.refusals:
-            return self.refusals[peer], False
+            return Handed(self.refusals[peer], foreign=False)
         self.forwarded.append((peer, message))
-        return "", peer in self.foreign
+        return Handed("", foreign=peer in self.foreign, seen=self.seen)
 
     def tell(self, origin: str, report: Report) -> None:
         self.told.append((origin, report))

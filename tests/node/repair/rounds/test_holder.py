@@ -44,6 +44,39 @@ async def test_a_foreign_successor_is_said_to_be_one() -> None:
     assert peers.last.then == Forwarded("c", foreign=True)
 
 
+@pytest.mark.parametrize(
+    ("end", "count", "then"),
+    [
+        (HopEnd.EQUAL, 0, Forwarded("a", foreign=False)),
+        (HopEnd.REPAIRED, 1, Ended("")),
+        (HopEnd.FAILED, 1, Forwarded("c", foreign=True)),
+    ],
+)
+async def test_the_hop_of_a_foreign_holder_that_was_seen_is_reported_for_it(
+    end: HopEnd, count: int, then: object
+) -> None:
+    seen = Hop("c", "a", end)
+    peers = FakePeers(foreign=frozenset("c"), seen=seen)
+    async with RunningHolder(peers) as ring:
+        ring.offer(message(count=count))
+        await settled(ring)
+    assert peers.last.hops == (Hop("b", "c", HopEnd.EQUAL), seen)
+    assert peers.last.then == then
+
+
+async def test_a_foreign_holder_that_was_given_up_is_passed_over() -> None:
+    peers = FakePeers(foreign=frozenset("c"), seen=True)
+    async with RunningHolder(peers) as ring:
+        ring.offer(message(count=1))
+        await settled(ring)
+    assert [(hop.to_node, hop.end) for hop in peers.last.hops] == [
+        ("c", HopEnd.EQUAL),
+        ("c", HopEnd.FAILED),
+        ("a", HopEnd.EQUAL),
+    ]
+    assert peers.last.then == Ended("")
+
+
 async def test_the_last_hop_ends_the_round_without_a_reason() -> None:
     peers = FakePeers(ends={"c": [HopEnd.REPAIRED]})
     async with RunningHolder(peers) as ring:

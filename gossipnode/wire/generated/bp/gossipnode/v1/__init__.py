@@ -745,6 +745,37 @@ class RoundEndedResponse(betterproto.Message):
 
 
 @dataclass(eq=False, repr=False)
+class ForeignTurnRequest(betterproto.Message):
+    group: str = betterproto.string_field(1)
+    shard: int = betterproto.uint32_field(2)
+    round: str = betterproto.string_field(3)
+    """The message that the foreign holder is handed."""
+
+    origin: str = betterproto.string_field(4)
+    nodes: List[str] = betterproto.string_field(5)
+    count: int = betterproto.uint32_field(6)
+    cause: str = betterproto.string_field(7)
+    holder: str = betterproto.string_field(8)
+    wait: bool = betterproto.bool_field(9)
+    """
+    False before the message is handed over: look out for it. True: answer once the holder has made its hop.
+    """
+
+
+@dataclass(eq=False, repr=False)
+class ForeignTurnResponse(betterproto.Message):
+    hop: "Hop" = betterproto.message_field(1, group="known")
+    """
+    The session of the foreign holder, when it was opened in time and is over.
+    """
+
+    given_up: bool = betterproto.bool_field(2, group="known")
+    """
+    No session was opened in time: the caller goes on with the next replica.
+    """
+
+
+@dataclass(eq=False, repr=False)
 class Group(betterproto.Message):
     name: str = betterproto.string_field(1)
     shards: int = betterproto.uint32_field(2)
@@ -1218,6 +1249,18 @@ class HelloMessage(betterproto.Message):
     """
     The sender's wall clock, in nanoseconds since 1970; 0 where it does not say.
     """
+
+    roots_digest: bytes = betterproto.bytes_field(13)
+    """
+    Of the roots of all shards that both hold, in order: 8 bytes of blake2b. A question that has it asks for it.
+    """
+
+    roots: bytes = betterproto.bytes_field(14)
+    """
+    In a reply whose digest differs from that of the question: these roots from number roots_from on, 8 bytes each.
+    """
+
+    roots_from: int = betterproto.uint32_field(15)
 
 
 @dataclass(eq=False, repr=False)
@@ -1946,6 +1989,23 @@ class RoundServiceStub(betterproto.ServiceStub):
             metadata=metadata,
         )
 
+    async def foreign_turn(
+        self,
+        foreign_turn_request: "ForeignTurnRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "ForeignTurnResponse":
+        return await self._unary_unary(
+            "/gossipnode.v1.RoundService/ForeignTurn",
+            foreign_turn_request,
+            ForeignTurnResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
 
 class ReplicaServiceStub(betterproto.ServiceStub):
     async def exchange(
@@ -2499,6 +2559,11 @@ class RoundServiceBase(ServiceBase):
     ) -> "RoundEndedResponse":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
+    async def foreign_turn(
+        self, foreign_turn_request: "ForeignTurnRequest"
+    ) -> "ForeignTurnResponse":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
     async def __rpc_report(
         self, stream: "grpclib.server.Stream[ReportRequest, ReportResponse]"
     ) -> None:
@@ -2520,6 +2585,13 @@ class RoundServiceBase(ServiceBase):
         response = await self.ended(request)
         await stream.send_message(response)
 
+    async def __rpc_foreign_turn(
+        self, stream: "grpclib.server.Stream[ForeignTurnRequest, ForeignTurnResponse]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.foreign_turn(request)
+        await stream.send_message(response)
+
     def __mapping__(self) -> Dict[str, grpclib.const.Handler]:
         return {
             "/gossipnode.v1.RoundService/Report": grpclib.const.Handler(
@@ -2539,6 +2611,12 @@ class RoundServiceBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 RoundEndedRequest,
                 RoundEndedResponse,
+            ),
+            "/gossipnode.v1.RoundService/ForeignTurn": grpclib.const.Handler(
+                self.__rpc_foreign_turn,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                ForeignTurnRequest,
+                ForeignTurnResponse,
             ),
         }
 

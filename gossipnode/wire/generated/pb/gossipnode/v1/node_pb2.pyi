@@ -515,6 +515,36 @@ class RoundEndedResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class ForeignTurnRequest(_message.Message):
+    __slots__ = ("group", "shard", "round", "origin", "nodes", "count", "cause", "holder", "wait")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    shard: int
+    round: str
+    origin: str
+    nodes: _containers.RepeatedScalarFieldContainer[str]
+    count: int
+    cause: str
+    holder: str
+    wait: bool
+    def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., round: _Optional[str] = ..., origin: _Optional[str] = ..., nodes: _Optional[_Iterable[str]] = ..., count: _Optional[int] = ..., cause: _Optional[str] = ..., holder: _Optional[str] = ..., wait: _Optional[bool] = ...) -> None: ...
+
+class ForeignTurnResponse(_message.Message):
+    __slots__ = ("hop", "given_up")
+    HOP_FIELD_NUMBER: _ClassVar[int]
+    GIVEN_UP_FIELD_NUMBER: _ClassVar[int]
+    hop: Hop
+    given_up: bool
+    def __init__(self, hop: _Optional[_Union[Hop, _Mapping]] = ..., given_up: _Optional[bool] = ...) -> None: ...
+
 class Group(_message.Message):
     __slots__ = ("name", "shards", "replicas", "ack", "tombstone_retention_seconds", "indexes", "incarnation")
     NAME_FIELD_NUMBER: _ClassVar[int]

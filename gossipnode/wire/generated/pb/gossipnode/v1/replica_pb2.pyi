@@ -310,7 +310,7 @@ class Candidate(_message.Message):
     def __init__(self, place: _Optional[_Union[ScanPlace, _Mapping]] = ..., shard: _Optional[int] = ..., version: _Optional[_Union[Stamp, _Mapping]] = ..., property: _Optional[bytes] = ...) -> None: ...
 
 class HelloMessage(_message.Message):
-    __slots__ = ("node", "birth", "address", "cluster_id", "epoch", "moving", "filled", "forming", "version", "boot", "verdict", "clock")
+    __slots__ = ("node", "birth", "address", "cluster_id", "epoch", "moving", "filled", "forming", "version", "boot", "verdict", "clock", "roots_digest", "roots", "roots_from")
     class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         VERDICT_UNSPECIFIED: _ClassVar[HelloMessage.Verdict]
@@ -333,6 +333,9 @@ class HelloMessage(_message.Message):
     BOOT_FIELD_NUMBER: _ClassVar[int]
     VERDICT_FIELD_NUMBER: _ClassVar[int]
     CLOCK_FIELD_NUMBER: _ClassVar[int]
+    ROOTS_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ROOTS_FIELD_NUMBER: _ClassVar[int]
+    ROOTS_FROM_FIELD_NUMBER: _ClassVar[int]
     node: str
     birth: int
     address: str
@@ -345,7 +348,10 @@ class HelloMessage(_message.Message):
     boot: BootMark
     verdict: HelloMessage.Verdict
     clock: int
-    def __init__(self, node: _Optional[str] = ..., birth: _Optional[int] = ..., address: _Optional[str] = ..., cluster_id: _Optional[bytes] = ..., epoch: _Optional[int] = ..., moving: _Optional[_Iterable[_Union[ShardCount, _Mapping]]] = ..., filled: _Optional[_Iterable[_Union[FilledShard, _Mapping]]] = ..., forming: _Optional[_Union[Forming, _Mapping]] = ..., version: _Optional[str] = ..., boot: _Optional[_Union[BootMark, _Mapping]] = ..., verdict: _Optional[_Union[HelloMessage.Verdict, str]] = ..., clock: _Optional[int] = ...) -> None: ...
+    roots_digest: bytes
+    roots: bytes
+    roots_from: int
+    def __init__(self, node: _Optional[str] = ..., birth: _Optional[int] = ..., address: _Optional[str] = ..., cluster_id: _Optional[bytes] = ..., epoch: _Optional[int] = ..., moving: _Optional[_Iterable[_Union[ShardCount, _Mapping]]] = ..., filled: _Optional[_Iterable[_Union[FilledShard, _Mapping]]] = ..., forming: _Optional[_Union[Forming, _Mapping]] = ..., version: _Optional[str] = ..., boot: _Optional[_Union[BootMark, _Mapping]] = ..., verdict: _Optional[_Union[HelloMessage.Verdict, str]] = ..., clock: _Optional[int] = ..., roots_digest: _Optional[bytes] = ..., roots: _Optional[bytes] = ..., roots_from: _Optional[int] = ...) -> None: ...
 
 class BootMark(_message.Message):
     __slots__ = ("boot", "nonce", "commit")
