@@ -26,8 +26,8 @@ ROUND_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "An item index does not hear of writes once it is made.",
         (
             "node/local/item_indexes.py",
-            "            if index is not None:\n                index.hold(change.record.entity, change.record.version, change.number)\n",
-            "            if index is not None:\n                index.count\n",
+            "                index.hold(change.record.entity, change.record.version, change.number)\n",
+            "                index.count\n",
         ),
     ),
     without(

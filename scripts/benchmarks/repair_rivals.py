@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from gossipnode.cli.local_nodes import free_addresses
+from gossipnode.cli.local.local_nodes import free_addresses
 
 from benchmarks.nodes import BenchmarkError, record
 from benchmarks.repair import scenario
