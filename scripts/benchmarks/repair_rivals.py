@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from gossipnode.cli.local.local_nodes import free_addresses
 
 from benchmarks.nodes import BenchmarkError, record
 from benchmarks.repair import scenario
@@ -36,6 +35,7 @@ from benchmarks.rivals import (
     until_it_works,
 )
 from benchmarks.scale import Scale
+from gossipnode.cli.local.local_nodes import free_addresses
 from gossipnode.config.address import Address
 from gossipnode.rpc import Channel
 
