@@ -25,6 +25,7 @@ from benchmarks.repair import repair
 from benchmarks.rivals import rivals
 from benchmarks.rpc import rpc
 from benchmarks.scale import FULL, TINY, Scale
+from benchmarks.snapshot import snapshot
 from benchmarks.status import status_of_many
 from benchmarks.writes import applies, imports
 from gossipnode.concurrency.nursery_errors import one_error
@@ -61,6 +62,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "status": status_of_many,
     "rivals": rivals,
     "repair": repair,
+    "snapshot": snapshot,
     LONG: million,
 }
 
