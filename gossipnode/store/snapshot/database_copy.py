@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from gossipnode.store.interface import StoreError
+from gossipnode.store.snapshot.manifest import SnapshotError
 from gossipnode.store.snapshot.snapshot_files import no_space_for_snapshot
 from gossipnode.store.sqlite.disk.disk_space import has_room_beside
 from gossipnode.store.sqlite.disk.schema import check_identity
@@ -172,10 +172,10 @@ def check_has_store(database: Path) -> None:
     """See to it that there is a file to copy.
 
     Raises:
-        StoreError: the store is in memory alone, or its file is gone.
+        SnapshotError: the store is in memory alone, or its file is gone.
     """
     if not database.exists():
-        raise StoreError(f"there is no file {database}: this node's store cannot be copied")
+        raise SnapshotError(f"there is no file {database}: this node's store cannot be copied")
 
 
 def _bytes_used(connection: sqlite3.Connection) -> int:
