@@ -84,7 +84,9 @@ class _Copying:
 
     def run(self, steps_between_looks: int) -> None:
         try:
-            with closing(sqlite3.connect(self._database, isolation_level=None)) as connection:
+            # Opened as it is there: a connection by its name alone would make a file that is gone.
+            uri = f"{self._database.absolute().as_uri()}?mode=rw"
+            with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
                 self._bytes_in_all = _bytes_used(connection)
                 self._check_space(self._bytes_in_all)
                 connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
