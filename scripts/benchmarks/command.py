@@ -26,6 +26,7 @@ from benchmarks.repair_rivals import repair_rivals
 from benchmarks.rivals import rivals
 from benchmarks.rpc import rpc
 from benchmarks.scale import FULL, TINY, Scale
+from benchmarks.snapshot import snapshot
 from benchmarks.status import status_of_many
 from benchmarks.writes import applies, imports
 from gossipnode.concurrency.nursery_errors import one_error
@@ -63,6 +64,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "rivals": rivals,
     "repair": repair,
     "repair-rivals": repair_rivals,
+    "snapshot": snapshot,
     LONG: million,
 }
 

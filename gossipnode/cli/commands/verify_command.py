@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 def command(data_dir: Path, output: str) -> None:
     """Compute every digest and index in a data directory again. Exit code 1 if one is wrong.
 
-    The node must not be running.
+    The node must not be running. D may also be a snapshot, of which the checksum is compared as well.
     """
     from gossipnode.store.interface import StoreError
 
     if not data_dir.is_dir():
         raise Failure(f"--data-dir {data_dir}: no such directory", WRONG_USE)
     try:
-        summary = _verify(data_dir)
+        summary = _as_its_manifest_says(data_dir, _verify(data_dir))
     except StoreError as error:
         raise Failure(str(error), FAILED) from None
     with until_reader_leaves():
@@ -61,6 +61,24 @@ def _verify(data_dir: Path) -> StoreSummary:
             done_before = done
 
         return verify_store(data_dir, _leaf_digest, index_rows=payload_rows, progress=moved)
+
+
+def _as_its_manifest_says(data_dir: Path, summary: StoreSummary) -> StoreSummary:
+    """What was found, and whether the file is what a manifest beside it says, as in a snapshot."""
+    from dataclasses import replace
+
+    from gossipnode.store.snapshot.database_copy import file_sha256
+    from gossipnode.store.snapshot.manifest import MANIFEST_NAME, read_manifest
+    from gossipnode.store.sqlite.disk.file import FILE_NAME
+
+    if not (data_dir / MANIFEST_NAME).exists():
+        return summary
+    wanted = read_manifest(data_dir).file.sha256
+    found = file_sha256(data_dir / FILE_NAME, lambda _done, _in_all: None)
+    if found == wanted:
+        return summary
+    finding = f"{FILE_NAME}: its SHA-256 is {found}, and {MANIFEST_NAME} says {wanted}"
+    return replace(summary, wrong=(finding, *summary.wrong), wrong_count=summary.wrong_count + 1)
 
 
 def _leaf_digest(dialect: str) -> LeafDigest:

@@ -56,6 +56,11 @@ class LocalNode:
         return self.directory / self.name
 
     @property
+    def snapshot_dir(self) -> Path:
+        """Where its snapshots are."""
+        return self.directory / f"{self.name}-snapshots"
+
+    @property
     def log(self) -> Path:
         """What it said on stderr."""
         return self.directory / f"{self.name}.log"
@@ -202,6 +207,7 @@ class LocalNodes:
             f"name = {_quoted(node.name)}",
             f"listen = {_quoted(str(node.address))}",
             f"data_dir = {_quoted(str(node.data_dir.absolute()))}",
+            f"snapshot_dir = {_quoted(str(node.snapshot_dir.absolute()))}",
             "[cluster]",
             f"peers = {{ {peers} }}",
             f"foreign = {{ {foreign} }}",

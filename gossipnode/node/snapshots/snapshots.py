@@ -106,21 +106,21 @@ class Snapshots:
                 f"{self._name} is taking the snapshot {self._taking!r} already: wait until that is done"
             )
         self._taking = name
+        now = datetime.fromtimestamp(self._wall_clock() // NANOSECONDS_PER_SECOND, UTC)
         try:
             return await trio.to_thread.run_sync(
-                self._take, self._directory, name, progress, limiter=self._threads
+                self._take, self._directory, name, now, progress, limiter=self._threads
             )
         finally:
             self._taking = None
 
-    def _take(self, directory: Path, name: str, progress: SnapshotProgress) -> TakenSnapshot:
+    def _take(self, directory: Path, name: str, now: datetime, progress: SnapshotProgress) -> TakenSnapshot:
         """Runs in a thread."""
 
         def told(done: int, in_all: int) -> None:
             progress.bytes_done, progress.bytes_estimated = done, in_all
             trio.from_thread.check_cancelled()
 
-        now = datetime.fromtimestamp(self._wall_clock() // NANOSECONDS_PER_SECOND, UTC)
         check_is_free(directory, name)
         check_has_store(self._database)
         with partial_snapshot(directory, name) as partial:

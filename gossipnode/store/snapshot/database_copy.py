@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from gossipnode.store.interface import StoreError
+from gossipnode.store.snapshot.manifest import SnapshotError
 from gossipnode.store.snapshot.snapshot_files import no_space_for_snapshot
 from gossipnode.store.sqlite.disk.disk_space import has_room_beside
 from gossipnode.store.sqlite.disk.schema import check_identity
@@ -24,15 +24,17 @@ from gossipnode.store.sqlite.sqlite_errors import store_error
 CopyProgress: TypeAlias = Callable[[int, int], None]
 """Called with (bytes done, bytes in all, about) many times a second. What it raises ends the work."""
 
-STEPS_BETWEEN_LOOKS = 20_000
-"""Steps of SQLite's machine after which progress is told and the disk is looked at: about 10 ms."""
+STEPS_BETWEEN_LOOKS = 100_000
+"""Steps of SQLite's machine after which progress is told and the disk is looked at: about 50 ms. Each
+look has to wait for Python's lock, which the loop of a busy node hardly ever gives up."""
 
-SYNC_EVERY_BYTES = 4 << 20
+SYNC_EVERY_BYTES = 16 << 20
 """Bytes of the copy that may be in the system's cache alone. The commits of the store wait for the disk, too,
 and would wait long if they met the whole copy there."""
 
 CACHE_KIB = 8 << 10
-HASH_CHUNK_BYTES = 1 << 20
+HASH_CHUNK_BYTES = 16 << 20
+"""What is read and hashed without Python's lock, see `STEPS_BETWEEN_LOOKS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,9 @@ class CopyFacts:
     """All notes of the store, by key."""
 
 
-def copy_database(database: Path, target: Path, told: CopyProgress) -> None:
+def copy_database(
+    database: Path, target: Path, told: CopyProgress, *, steps_between_looks: int = STEPS_BETWEEN_LOOKS
+) -> None:
     """Copy the database of a running store into a new file, which is durable afterwards.
 
     Both disks keep what the store needs to go on.
@@ -60,7 +64,7 @@ def copy_database(database: Path, target: Path, told: CopyProgress) -> None:
     """
     descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        _Copying(database, target, descriptor, told).run()
+        _Copying(database, target, descriptor, told).run(steps_between_looks)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -78,13 +82,15 @@ class _Copying:
         self._bytes_synced = 0
         self._problem: BaseException | None = None
 
-    def run(self) -> None:
+    def run(self, steps_between_looks: int) -> None:
         try:
-            with closing(sqlite3.connect(self._database, isolation_level=None)) as connection:
+            # Opened as it is there: a connection by its name alone would make a file that is gone.
+            uri = f"{self._database.absolute().as_uri()}?mode=rw"
+            with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
                 self._bytes_in_all = _bytes_used(connection)
                 self._check_space(self._bytes_in_all)
                 connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-                connection.set_progress_handler(self._look, STEPS_BETWEEN_LOOKS)
+                connection.set_progress_handler(self._look, steps_between_looks)
                 connection.execute("VACUUM INTO ?", (str(self._target),))
                 connection.set_progress_handler(None, 0)
                 self._move_log(connection)
@@ -168,10 +174,10 @@ def check_has_store(database: Path) -> None:
     """See to it that there is a file to copy.
 
     Raises:
-        StoreError: the store is in memory alone, or its file is gone.
+        SnapshotError: the store is in memory alone, or its file is gone.
     """
     if not database.exists():
-        raise StoreError(f"there is no file {database}: this node's store cannot be copied")
+        raise SnapshotError(f"there is no file {database}: this node's store cannot be copied")
 
 
 def _bytes_used(connection: sqlite3.Connection) -> int:

@@ -63,7 +63,7 @@ def placed_copy(
 
     Raises:
         StoreLockedError: a node runs on the data directory.
-        SnapshotError: the data directory is not empty.
+        SnapshotError: the data directory is not empty, or writes to the store are still in its log.
         StoreDamagedError: the copy is not what its manifest says.
         StoreFullError: there is no space.
         OSError: a directory cannot be read, or written to.
@@ -78,6 +78,10 @@ def placed_copy(
         restoring.mkdir(mode=0o700)
         _copy(snapshot / manifest.file.name, restoring / FILE_NAME, manifest, advance)
         yield restoring
+        if (restoring / f"{FILE_NAME}-wal").exists():
+            raise SnapshotError(
+                f"{data_dir}: the store was not closed in order, and is not restored: try again"
+            )
         (restoring / FILE_NAME).rename(data_dir / FILE_NAME)
         sync_directory(data_dir)
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -130,6 +131,24 @@ def test_an_import_that_is_cut_short_says_where_to_go_on(ask_peer: Cli, peer: Pe
     (result,) = lines(ask_peer("import", "sw", str(file), "--from-line", "502", "-o", "json"))
     assert result["records"] == len(taken) == 100
     assert b"500" in taken[0]
+
+
+@pytest.mark.slow
+def test_what_was_exported_while_a_clock_was_ahead_comes_back(ask: Cli, tmp_path: Path) -> None:
+    ahead = time.time_ns() + 3600 * 1_000_000_000
+    record = {"name": "ahead", "tags": {"a": 1}, "create_revision": ahead, "mod_revision": ahead}
+    dead = {**record, "id": "dead", "delete_time": ahead + 1}
+    file = tmp_path / "lines"
+    file.write_text("".join(json.dumps(each) + "\n" for each in ({**record, "id": "live"}, dead)))
+    (result,) = lines(ask("import", "sw", str(file), "--keep-versions", "-o", "json"))
+    assert (result["records"], result["skipped"]) == (2, 0)
+    (live,) = lines(ask("get", "sw/ahead/live", "-o", "json"))
+    assert (live["tags"], live["mod_revision"]) == ({"a": 1}, ahead)
+    assert ask("get", "sw/ahead/dead").code == 3
+    # A later write wins, and the stamps of other records stay near the node's clock.
+    (later,) = lines(ask("apply", "sw/ahead/live", "a:int=2", "-o", "json"))
+    (other,) = lines(ask("apply", "sw/ahead/other", "a:int=2", "-o", "json"))
+    assert int(str(later["mod_revision"])) > ahead > int(str(other["mod_revision"]))
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ from gossipnode.store.verify.check_store import verify_store
 from tests.store.snapshot.taking import nothing, take_snapshot
 from tests.store.support import SHARD, SqliteHandle, leaf_digest, make_record, placed
 
-RECORDS = 6000
+RECORDS = 1000
+LOOK_OFTEN = 1000
 
 
 @pytest.fixture
@@ -56,7 +58,8 @@ async def test_the_copy_has_what_one_commit_had_while_writes_go_on(
 
     target = tmp_path / "copy" / FILE_NAME
     target.parent.mkdir()
-    await trio.to_thread.run_sync(copy_database, running.directory / FILE_NAME, target, told)
+    copy = partial(copy_database, steps_between_looks=LOOK_OFTEN)
+    await trio.to_thread.run_sync(copy, running.directory / FILE_NAME, target, told)
     assert begun.is_set()
     facts = copy_facts(target)
     assert (facts.records, facts.tombstones, facts.commit) == (RECORDS, 1, before)
@@ -71,7 +74,8 @@ async def test_the_copy_has_what_one_commit_had_while_writes_go_on(
 @pytest.mark.slow
 async def test_progress_and_an_end_from_within(running: SqliteHandle, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    copy_database(running.directory / FILE_NAME, tmp_path / "whole", lambda *step: seen.append(step))
+    copy = partial(copy_database, running.directory / FILE_NAME, steps_between_looks=LOOK_OFTEN)
+    copy(tmp_path / "whole", lambda *step: seen.append(step))
     size = (tmp_path / "whole").stat().st_size
     assert seen
     assert all(done <= in_all for done, in_all in seen)
@@ -82,7 +86,7 @@ async def test_progress_and_an_end_from_within(running: SqliteHandle, tmp_path: 
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        copy_database(running.directory / FILE_NAME, tmp_path / "ended", give_up)
+        copy(tmp_path / "ended", give_up)
     await running.store.write(placed(make_record("after")))
 
 

@@ -58,7 +58,7 @@ class DiskWatch:
         large = size > WAL_WARN_BYTES
         if large and not self._log_is_large:
             self._log.warning(
-                "the log of the store grows: end the program that has it open in a long transaction",
+                "the log of the store grows: wait for the snapshot, or end the program that reads the file",
                 path=str(path),
                 bytes=size,
             )
