@@ -75,6 +75,22 @@ def cell(text: str, style: str = "") -> Text:
 
 
 @contextmanager
+def steps_bar(what: str) -> Generator[Callable[[int, int, str], None]]:
+    """A bar on stderr while the block runs. Yields what is told steps done, all steps, and what came last."""
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[last]}", markup=False),
+    )
+    console = GatedConsole(stderr=True)
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False) as bar:
+        task = bar.add_task(printable(what), total=None, last="")
+        yield lambda done, total, last: bar.update(task, completed=done, total=total, last=printable(last))
+
+
+@contextmanager
 def progress_bar(what: str, total: int | None, *, is_bytes: bool) -> Generator[Callable[[int], None]]:
     """A progress bar on stderr while the block runs. Yields what moves it on."""
     count: Any = DownloadColumn() if is_bytes else MofNCompleteColumn()

@@ -187,6 +187,18 @@ def progress(
         yield advance
 
 
+@contextmanager
+def steps(what: str) -> Generator[Callable[[int, int, str], None]]:
+    """A bar on stderr, on a terminal only. Yields what is told steps done, all steps, and what came last."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total, _last: None
+        return
+    from gossipnode.cli.drawing import steps_bar
+
+    with steps_bar(what) as tell:
+        yield tell
+
+
 def _no_bar(_done: int) -> None:
     return None
 

@@ -9,7 +9,6 @@ from datetime import timedelta
 from functools import partial
 
 import anyio
-from anyio.abc import TaskGroup
 
 from gossipnode.client.calls.change_calls import ChangeCalls
 from gossipnode.client.calls.pool import Pool, PoolNode
@@ -18,8 +17,8 @@ from gossipnode.client.calls.requests import QueryOptions, apply_request, delete
 from gossipnode.client.calls.retry_rules import CallKind
 from gossipnode.client.calls.streamed import READ_AHEAD_BATCHES, Begun
 from gossipnode.client.errors import NotFoundError
-from gossipnode.client.transport.transport_choice import transport_opener
-from gossipnode.client.transport.transport_protocol import OpenTransport
+from gossipnode.client.transport.transport_choice import tasks_opener, transport_opener
+from gossipnode.client.transport.transport_protocol import OpenTransport, Tasks
 from gossipnode.client.values import given
 from gossipnode.client.values.defaults import DEFAULT_LIMIT_RECORDS, DEFAULT_TIMEOUT_SECONDS
 from gossipnode.client.values.given import Ack
@@ -55,7 +54,7 @@ class Client(ChangeCalls):
     None means the group's own level. Of the library's errors, methods raise ClientError and its subclasses.
     """
 
-    def __init__(self, pool: Pool, tasks: TaskGroup, ids: random.Random) -> None:
+    def __init__(self, pool: Pool, tasks: Tasks, ids: random.Random) -> None:
         """Ask the nodes of `pool`; queries run in `tasks`. Numbers from `ids` tell writes apart."""
         super().__init__(pool, tasks)
         self._ids = ids
@@ -285,6 +284,9 @@ async def connect(
     first call. `timeout` is how many seconds a call may take over all its tries. With `tls`, each node's
     certificate must hold the host of its address, or `server_name` if that is given.
 
+    Under asyncio the block may be left in another task than the one that entered it, as fixtures of
+    pytest-asyncio do. Under Trio it may not: there the client has a nursery.
+
     Raises:
         InvalidInputError: an address, a file of `tls`, the name or the timeout is wrong.
     """
@@ -307,12 +309,8 @@ async def open_client(
             for address in addresses
         ]
         pool = Pool(nodes, timeout_seconds, rng or random.Random())
-        # The task group must not see an exception of the block, which it would wrap into an exception group.
-        tasks = anyio.create_task_group()
-        await tasks.__aenter__()
+        tasks = await stack.enter_async_context(tasks_opener()())
         try:
             yield Client(pool, tasks, rng or random.SystemRandom())
         finally:
             pool.close()
-            tasks.cancel_scope.cancel()
-            await tasks.__aexit__(None, None, None)

@@ -124,16 +124,17 @@ async def _import(target: NodeTarget, job: _Job) -> None:
 
 def _cut_short(error: BaseException, job: _Job, importer: Importer) -> BaseException:
     """The end of an import that did not come to its end: how much is written, and where to go on."""
-    done = counted(importer.written, "record")
-    on = f"go on with --from-line {max(importer.written_to + 1, job.from_line)}"
+    done = f"{counted(importer.written, 'record')} written"
+    if importer.written:
+        done += f"; go on with --from-line {importer.written_to + 1}"
     match error:
         case BadRecordError():
-            return Failure(f"{job.source}, {error} ({done} before it written; {on})", FAILED)
+            return Failure(f"{job.source}, {error} ({done})", FAILED)
         case KeyboardInterrupt():
-            return Failure(f"interrupted: {done} written; {on}", INTERRUPTED)
+            return Failure(f"interrupted: {done}", INTERRUPTED)
         case ClientError():
             failure = failure_of(error)
-            return Failure(f"{failure}; {done} written; {on}", failure.exit_code)
+            return Failure(f"{failure}; {done}", failure.exit_code)
         case _:
             return error
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from gossipnode.cli.command_classes import Command
-from gossipnode.cli.failure import FAILED, Failure
+from gossipnode.cli.failure import FAILED, INTERRUPTED, Failure
 from gossipnode.cli.options import NodeTarget, group_argument, output_option, run_async, target_options
-from gossipnode.cli.output import print_folded, print_json, print_table, progress, say, shown_bytes
+from gossipnode.cli.output import print_folded, print_json, print_table, shown_bytes, steps
 from gossipnode.cli.standard_streams import until_reader_leaves
+from gossipnode.client.errors import sole_error
 from gossipnode.core.model.property import SHARD_MAX
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ async def _repair(target: NodeTarget, group: str, shard: int | None, wait: bool,
     started: list[messages.RoundEvent] = []
     try:
         await _follow(target, group, shard, wait, started, finished)
+    except (KeyboardInterrupt, BaseExceptionGroup) as caught:
+        sole = sole_error(caught)
+        if isinstance(sole, KeyboardInterrupt) and started:
+            raise Failure("interrupted: the rounds go on, and `status` shows them", INTERRUPTED) from None
+        raise sole from None
     finally:
         # The progress bar is gone by now. What is known is printed even if the node went away between rounds.
         with until_reader_leaves():
@@ -62,17 +68,20 @@ async def _follow(
     from gossipnode.wire.round_codec import event_content
 
     async with target.connect() as node:
-        with progress(f"repairing {group}, hops") as advance:
+        # The node tells of one shard after the other, though their rounds run side by side.
+        with steps(f"repairing {group}, shards") as tell:
             async with node.repair(group, shard, wait=wait) as events:
                 async for event in events:
                     match event_content(event):
                         case messages.Round() as past:
                             finished.append(past)
+                            last = f"{event.group}/{event.shard}: {past.outcome}"
                         case messages.Hop() as hop:
-                            advance(1)
-                            say(f"{event.group}/{event.shard}: {hop_line(hop)}")
+                            last = f"{event.group}/{event.shard}: {hop_line(hop)}"
                         case None:
                             started.append(event)
+                            last = ""
+                    tell(len(finished), len(started), last)
 
 
 def _reasons(rounds: list[messages.Round]) -> str:

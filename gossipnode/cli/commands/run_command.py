@@ -362,7 +362,7 @@ def _failure(error: BaseException, settings: Settings) -> Failure | None:
             return Failure(problem, FAILED)
         case OSError() if error.filename is not None or error.errno == errno.ENOSPC:
             where = error.filename or settings.node.data_dir
-            return Failure(f"{where}: {error.strerror or error}", FAILED)
+            return Failure(f"data directory: {where}: {error.strerror or error}", FAILED)
         case OSError():
             return Failure(_listen_problem(error, settings.node.listen, "--listen"), FAILED)
         case _:

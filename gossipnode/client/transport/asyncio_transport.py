@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncGenerator, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar, cast
 
@@ -311,3 +311,42 @@ async def open_transport(address: Address, tls: ClientTls | None) -> AsyncGenera
         yield AsyncioTransport(channel, address)
     finally:
         await channel.end()
+
+
+class AsyncioTasks:
+    """Implements `Tasks`. A task group would tie the client to the task that opened it.
+
+    Fixtures of pytest-asyncio, and frameworks that open a client at their start, close it in another task.
+    """
+
+    def __init__(self) -> None:
+        """No task runs yet."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start_soon(self, func: Callable[..., Coroutine[Any, Any, None]], /, *args: Any) -> None:
+        """Start a task."""
+        task = asyncio.get_running_loop().create_task(func(*args))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def end(self) -> None:
+        """Cancel the tasks that still run, and wait for their end."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled() and (defect := task.exception()) is not None:
+                raise defect
+
+
+@asynccontextmanager
+async def open_tasks() -> AsyncGenerator[AsyncioTasks]:
+    """Tasks, for the length of the block."""
+    tasks = AsyncioTasks()
+    try:
+        yield tasks
+    finally:
+        await tasks.end()

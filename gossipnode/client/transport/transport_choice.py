@@ -1,10 +1,10 @@
-"""Chooses the transport that fits the library, Trio or asyncio, that runs the calling task."""
+"""Chooses what fits the library, Trio or asyncio, that runs the calling task: transport and tasks."""
 
 from __future__ import annotations
 
 import sniffio
 
-from gossipnode.client.transport.transport_protocol import OpenTransport
+from gossipnode.client.transport.transport_protocol import OpenTasks, OpenTransport
 from gossipnode.rpc.tls import ClientTls
 
 
@@ -20,3 +20,14 @@ def transport_opener(tls: ClientTls | None) -> OpenTransport:
     from gossipnode.client.transport.asyncio_transport import open_transport as open_with_asyncio
 
     return lambda address: open_with_asyncio(address, tls)
+
+
+def tasks_opener() -> OpenTasks:
+    """A function that opens what runs tasks under the running library."""
+    if sniffio.current_async_library() == "trio":
+        from gossipnode.client.transport.trio_transport import open_tasks as open_with_trio
+
+        return open_with_trio
+    from gossipnode.client.transport.asyncio_transport import open_tasks as open_with_asyncio
+
+    return open_with_asyncio

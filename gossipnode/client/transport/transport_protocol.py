@@ -6,9 +6,9 @@ fails. Both dial when a call needs a connection, so the call after a lost connec
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from gossipnode.config.address import Address
 from gossipnode.rpc import Method
@@ -46,6 +46,17 @@ class Transport(Protocol):
         """
         ...
 
+
+class Tasks(Protocol):
+    """Runs the queries of a client, each in a task of its own."""
+
+    def start_soon(self, func: Callable[..., Coroutine[Any, Any, None]], /, *args: Any) -> None:
+        """Start a task, which ends with the client at the latest."""
+        ...
+
+
+OpenTasks: TypeAlias = Callable[[], AbstractAsyncContextManager[Tasks]]
+"""Runs tasks for the length of the block, and then cancels those that still run, and waits for their end."""
 
 OpenTransport: TypeAlias = Callable[[Address], AbstractAsyncContextManager[Transport]]
 """Opens a transport to an address, for the length of the block. Nothing is dialled before the first call."""

@@ -69,3 +69,16 @@ async def open_transport(address: Address, tls: ClientTls | None) -> AsyncGenera
     """A transport to this address, for the length of the block."""
     async with channel_to(address, tls) as channel:
         yield TrioTransport(channel)
+
+
+@asynccontextmanager
+async def open_tasks() -> AsyncGenerator[trio.Nursery]:
+    """Tasks, for the length of the block."""
+    # The nursery must not see an exception of the block, which it would wrap into an exception group.
+    manager = trio.open_nursery()
+    nursery = await manager.__aenter__()
+    try:
+        yield nursery
+    finally:
+        nursery.cancel_scope.cancel()
+        await manager.__aexit__(None, None, None)
