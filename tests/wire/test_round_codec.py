@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipnode.core.model.property import FIRST_EPOCH, ShardId
+from gossipnode.core.ring.foreign_turn import ForeignTurn
 from gossipnode.core.ring.round import (
     Ended,
     Forwarded,
@@ -20,7 +21,7 @@ from gossipnode.core.ring.round import (
     Round,
     RoundOutcome,
 )
-from gossipnode.core.ring.turn import HopEnd
+from gossipnode.core.ring.turn import Cause, HopEnd, RoundMessage
 from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.envelope.strict import decode
 from gossipnode.wire.generated.bp.gossipnode import v1
@@ -29,10 +30,14 @@ from gossipnode.wire.round_codec import (
     REPORT_HOPS_MAX,
     REPORT_TEXT_MAX_CHARACTERS,
     decode_alive,
+    decode_foreign_known,
+    decode_foreign_turn,
     decode_hop,
     decode_report,
     encode_alive,
     encode_finished,
+    encode_foreign_known,
+    encode_foreign_turn,
     encode_hop,
     encode_hop_made,
     encode_report,
@@ -147,3 +152,18 @@ def test_the_events_of_a_round_name_it_and_tell_one_thing() -> None:
         read = decode(v1.RoundEvent, encode(event))
         assert (read.round, read.group, read.shard) == ("r", "g", 2)
         assert event_content(read) == event_content(event) == content
+
+
+def test_the_turn_of_a_foreign_holder_crosses() -> None:
+    shard = ShardId("g", 2, incarnation=7)
+    turn = ForeignTurn("c", RoundMessage("r", shard, "a", ("a", "b", "c"), 1, Cause.ASKED))
+    for wait in (False, True):
+        told = decode(v1.ForeignTurnRequest, encode(encode_foreign_turn(turn, wait=wait)))
+        assert told.wait is wait
+        assert decode_foreign_turn(told, shard) == turn
+
+
+@pytest.mark.parametrize("known", [HOP, True, False])
+def test_what_a_witness_knows_crosses(known: Hop | bool) -> None:
+    told = decode(v1.ForeignTurnResponse, encode(encode_foreign_known(known)))
+    assert decode_foreign_known(told) == known

@@ -82,6 +82,17 @@ class FetchNumbered:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchPage:
+    """Read up to `limit` records that come after `after`, in the order of the tree.
+
+    Answer with `page_read`.
+    """
+
+    after: Entity | None
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
 class Write:
     """Store these records. Answer with `written` once they are durable."""
 
@@ -127,7 +138,7 @@ Step: TypeAlias = Send | HalfClose | Finish
 Command: TypeAlias = Step | Rest | ReadTree | ReadLeaves | FetchRecords
 """A command of a tree session."""
 
-ReconcileCommand: TypeAlias = Step | ReadIndex | FetchNumbered
+ReconcileCommand: TypeAlias = Step | ReadIndex | FetchNumbered | FetchPage
 """A command of a reconcile session."""
 
 

@@ -14,11 +14,12 @@ import trio
 from gossipnode.core.cluster.fence import session_conflict
 from gossipnode.core.cluster.targets import Standing
 from gossipnode.core.model.arrival import Arrival
-from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.commands import (
     Command,
     FetchNumbered,
+    FetchPage,
     FetchRecords,
     Finish,
     HalfClose,
@@ -114,6 +115,13 @@ class ShardStore:
     async def by_number(self, numbers: Sequence[int]) -> list[Record | None]:
         """Records by their numbers in the item index."""
         return await self._local.store.by_number(self._named(), numbers)
+
+    async def page(self, asked: FetchPage) -> tuple[Entity | None, list[Record | None]]:
+        """A page of records in the order of the tree, and the last entity of it; None at the end of all."""
+        shard, store = self._named(), self._local.store
+        versions = await store.versions(shard, after=asked.after, limit=asked.limit)
+        records = await store.by_number(shard, [version.number for version in versions])
+        return versions[-1].entity if len(versions) == asked.limit else None, records
 
     def _held(self, asked: ShardId) -> ShardId | None:
         shards = self._local.shards
@@ -223,6 +231,9 @@ class ReconcileSession(Protocol):
         self, index: ItemIndex | None, tree_root: str | None
     ) -> Sequence[Step]: ...
     def numbered_read(self, records: Sequence[Record | None]) -> Send | None: ...  # noqa: D102
+    def page_read(  # noqa: D102
+        self, last: Entity | None, records: Sequence[Record | None]
+    ) -> Send | None: ...
 
 
 class TreeReads:
@@ -270,6 +281,8 @@ class ReconcileReads:
                 return self._session.index_read(index, root)
             case FetchNumbered(numbers):
                 return _given(self._session.numbered_read(await self._store.by_number(numbers)))
+            case FetchPage():
+                return _given(self._session.page_read(*await self._store.page(command)))
             case Send() | HalfClose() | Finish():
                 return (command,)
 

@@ -7,7 +7,7 @@ import pytest
 from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome
-from gossipnode.core.session.commands import FetchRecords, ReadLeaves, Write
+from gossipnode.core.session.commands import FetchPage, FetchRecords, ReadLeaves, Write
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_errors import ShardGoneError, ViewConflictError
 from gossipnode.node.repair.shard_store import CallerView, ShardStore
@@ -80,6 +80,23 @@ async def test_leaves_are_read_a_page_at_a_time() -> None:
     assert [leaf.entity for leaf in whole] == [each.entity for each in of_slot]
     assert [leaf.version for leaf in whole] == [each.version for each in of_slot]
     assert await store.leaves(ReadLeaves(slot, whole[0].entity, 2)) == whole[1:3]
+
+
+async def test_pages_of_records_come_in_the_order_of_the_tree() -> None:
+    local = make_local()
+    await local.store.write([(SHARD, record(f"n/{number}")) for number in range(10)])
+    store = ShardStore(local, SHARD)
+    await store.index(SHARD)
+    read: list[Record | None] = []
+    after, pages = None, 0
+    while pages == 0 or after is not None:
+        after, page = await store.page(FetchPage(after, 4))
+        read += page
+        pages += 1
+    assert pages == 3
+    assert [each.entity for each in read if each] == [
+        version.entity for version in await local.store.versions(SHARD, limit=100)
+    ]
 
 
 async def test_a_shard_that_is_not_held_has_no_tree() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Protocol
 
-from gossipnode.core.model.property import Record
-from gossipnode.core.session.commands import SessionCounts
+from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.session.commands import FetchNumbered, FetchPage, SessionCounts
 from gossipnode.core.session.reconcile.item_index import FAN_OUT, FAN_OUT_BITS, LEVEL_MAX, ItemIndex
 from gossipnode.core.session.reconcile.reconcile_messages import (
     Answered,
@@ -35,8 +35,8 @@ UNREADABLE_HERE = "not readable here"
 class Due(Protocol):
     """Something that is owed, and for which records are read in batches."""
 
-    def next_numbers(self, limit: int) -> tuple[int, ...]:
-        """The numbers of the next records to read, up to `limit`; none if all were read."""
+    def next_read(self, limit: int) -> FetchNumbered | FetchPage | None:
+        """The next records to read, up to `limit`; None if all were read."""
         ...
 
     def take(self, records: Sequence[Record | None]) -> list[ReconcileMessage]:
@@ -67,10 +67,10 @@ class RecordsDue:
         self._numbers = iter(array("Q", sorted(numbers)))
         self._prefixes = [(level, prefix) for prefix in prefixes]
 
-    def next_numbers(self, limit: int) -> tuple[int, ...]:
-        """See `Due.next_numbers`."""
+    def next_read(self, limit: int) -> FetchNumbered | None:
+        """See `Due.next_read`."""
         while True:
-            part = tuple(islice(self._numbers, limit))
+            part = _next_of(self._numbers, limit)
             if part or not self._prefixes:
                 return part
             level, prefix = self._prefixes.pop()
@@ -82,11 +82,33 @@ class RecordsDue:
 
     def take(self, records: Sequence[Record | None]) -> list[ReconcileMessage]:
         """See `Due.take`."""
-        held = tuple(record for record in records if record is not None)
-        if len(held) < len(records):
-            self._counts.skip(UNREADABLE_HERE, len(records) - len(held))
-        self._counts.sent += len(held)
-        return in_messages(held)
+        return _sent(records, self._counts)
+
+    def finish(self) -> list[ReconcileMessage]:
+        """See `Due.finish`."""
+        return []
+
+
+class AllDue:
+    """All records, for a side that holds nothing: in the order in which its store takes them fastest."""
+
+    def __init__(self, counts: SessionCounts) -> None:
+        """Owe every record."""
+        self._counts = counts
+        self._after: Entity | None = None
+        self._read = False
+
+    def next_read(self, limit: int) -> FetchPage | None:
+        """See `Due.next_read`."""
+        return None if self._read else FetchPage(self._after, limit)
+
+    def page_ends(self, last: Entity | None) -> None:
+        """Say where the next page begins; None after the last page."""
+        self._after, self._read = last, last is None
+
+    def take(self, records: Sequence[Record | None]) -> list[ReconcileMessage]:
+        """See `Due.take`."""
+        return _sent(records, self._counts)
 
     def finish(self) -> list[ReconcileMessage]:
         """See `Due.finish`."""
@@ -106,9 +128,9 @@ class UnmatchedDue:
         self._offers: list[Offer] = []
         self._counts = counts
 
-    def next_numbers(self, limit: int) -> tuple[int, ...]:
-        """See `Due.next_numbers`."""
-        return tuple(islice(self._numbers, limit))
+    def next_read(self, limit: int) -> FetchNumbered | None:
+        """See `Due.next_read`."""
+        return _next_of(self._numbers, limit)
 
     def take(self, records: Sequence[Record | None]) -> list[ReconcileMessage]:
         """See `Due.take`."""
@@ -140,9 +162,9 @@ class NewerDue:
         self._wanted = array("Q", wanted)
         self._counts = counts
 
-    def next_numbers(self, limit: int) -> tuple[int, ...]:
-        """See `Due.next_numbers`."""
-        return tuple(islice(self._numbers, limit))
+    def next_read(self, limit: int) -> FetchNumbered | None:
+        """See `Due.next_read`."""
+        return _next_of(self._numbers, limit)
 
     def take(self, records: Sequence[Record | None]) -> list[ReconcileMessage]:
         """See `Due.take`."""
@@ -165,9 +187,8 @@ class NewerDue:
 class AnswerDue:
     """Tells the client that a question is answered, once everything is said that was owed before."""
 
-    def next_numbers(self, limit: int) -> tuple[int, ...]:
-        """See `Due.next_numbers`. There is nothing to read."""
-        return ()
+    def next_read(self, limit: int) -> None:
+        """See `Due.next_read`. There is nothing to read."""
 
     def take(self, records: Sequence[Record | None]) -> list[ReconcileMessage]:
         """See `Due.take`."""
@@ -177,6 +198,19 @@ class AnswerDue:
     def finish(self) -> list[ReconcileMessage]:
         """See `Due.finish`."""
         return [Answered(1)]
+
+
+def _next_of(numbers: Iterator[int], limit: int) -> FetchNumbered | None:
+    part = tuple(islice(numbers, limit))
+    return FetchNumbered(part) if part else None
+
+
+def _sent(records: Sequence[Record | None], counts: SessionCounts) -> list[ReconcileMessage]:
+    held = tuple(record for record in records if record is not None)
+    if len(held) < len(records):
+        counts.skip(UNREADABLE_HERE, len(records) - len(held))
+    counts.sent += len(held)
+    return in_messages(held)
 
 
 def in_messages(records: Iterable[Record]) -> list[ReconcileMessage]:

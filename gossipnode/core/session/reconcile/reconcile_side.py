@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from gossipnode.core.model.errors import SessionViolationError
-from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.commands import (
     FetchNumbered,
@@ -25,8 +25,9 @@ from gossipnode.core.session.commands import (
 )
 from gossipnode.core.session.intake import Intake
 from gossipnode.core.session.messages import AnswerTo, Unreadable
-from gossipnode.core.session.reconcile.item_index import ItemIndex
+from gossipnode.core.session.reconcile.item_index import FAN_OUT, ItemIndex
 from gossipnode.core.session.reconcile.reconcile_dues import (
+    AllDue,
     Due,
     NewerDue,
     RecordsDue,
@@ -199,9 +200,11 @@ class ReconcileSide(ABC):
                 return Send(messages)
             if self._dues:
                 due = self._dues[0]
-                if numbers := due.next_numbers(self._fetch):
-                    self._count_read(len(numbers))
-                    return FetchNumbered(numbers)
+                if command := due.next_read(self._fetch):
+                    self._count_read(
+                        len(command.numbers) if isinstance(command, FetchNumbered) else command.limit
+                    )
+                    return command
                 self._dues.popleft()
                 self._say(due.finish())
             elif self._asked:
@@ -228,6 +231,13 @@ class ReconcileSide(ABC):
             self._fetch = max(1, min(FETCH_MAX_RECORDS, FETCH_BYTES // mean))
         messages = self._dues[0].take(records)
         return Send(tuple(messages)) if messages else None
+
+    def page_read(self, last: Entity | None, records: Sequence[Record | None]) -> Send | None:
+        """As `numbered_read`, for `FetchPage`. `last` is the last entity of the page, None after the last."""
+        due = self._dues[0]
+        assert isinstance(due, AllDue), "no page was asked for"
+        due.page_ends(last)
+        return self.numbered_read(records)
 
     def index_read(self, index: ItemIndex | None, tree_root: str | None = None) -> tuple[Send | Finish, ...]:
         """Take our own index, asked for by `ReadIndex`; None if this node holds no such shard.
@@ -289,6 +299,11 @@ class ReconcileSide(ABC):
         self._dues.append(RecordsDue(self._open_index(), self.counts, numbers=numbers))
 
     def _owe_all(self, level: int, prefixes: Sequence[int]) -> None:
+        index = self._open_index()
+        few = len(prefixes) <= FAN_OUT
+        if few and sum(index.count_at(level, prefix) for prefix in prefixes) == index.count:
+            self._dues.append(AllDue(self.counts))
+            return
         self._dues.append(RecordsDue(self._open_index(), self.counts, level=level, prefixes=prefixes))
 
     def _say(self, messages: Iterable[ReconcileMessage]) -> None:

@@ -11,6 +11,7 @@ from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome
 from gossipnode.core.session.commands import (
     FetchNumbered,
+    FetchPage,
     Finish,
     HalfClose,
     ReadIndex,
@@ -54,6 +55,11 @@ class Replica:
         self.index.hold(new.entity, new.version, number)
         return WriteOutcome.STORED
 
+    def in_order(self, after: Entity | None, limit: int) -> list[int]:
+        """The numbers of up to `limit` records that come after an entity."""
+        ordered = sorted(self.numbers.items())
+        return [number for entity, number in ordered if after is None or entity > after][:limit]
+
     @property
     def held(self) -> set[Record]:
         return set(self.records)
@@ -94,6 +100,13 @@ class Side:
                 records = self.replica.records
                 read = [None if number in self.unreadable else records[number] for number in numbers]
                 said = self.session.numbered_read(read)
+                return () if said is None else (said,)
+            case FetchPage(after, limit):
+                numbers = self.replica.in_order(after, limit + 1)
+                last = self.replica.records[numbers[limit - 1]].entity if len(numbers) > limit else None
+                records = self.replica.records
+                read = [None if number in self.unreadable else records[number] for number in numbers[:limit]]
+                said = self.session.page_read(last, read)
                 return () if said is None else (said,)
             case ReadIndex():
                 index = self.replica.index if self.holds_shard else None

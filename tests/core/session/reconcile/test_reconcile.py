@@ -55,6 +55,22 @@ def test_an_empty_replica_is_filled_without_comparing(empty: str) -> None:
     session = reconcile(client, server)
     sides = session.client, session.server
     assert [side.count(kind) for side in sides for kind in (Sums, Tags, Unmatched)] == [0] * 6
+    # In the order of the tree, in which the other store takes them fastest, and each of them once.
+    sent = (session.server if empty == "client" else session.client).records_sent
+    assert sent == sorted(full, key=lambda each: each.entity)
+
+
+def test_what_is_written_while_an_empty_replica_is_filled_is_not_lost() -> None:
+    """A record that is put where the pages have gone by is left to the next session."""
+    client, server = Replica(record(identity) for identity in range(1000, 3000)), Replica()
+    session = Session(client, server)
+
+    def write(step: int) -> None:
+        if step % 10 == 0 and step < 500:
+            client.write(record(step))
+
+    session.run(between=write)
+    reconcile(client, server)
 
 
 @pytest.mark.parametrize("lacking", ["client", "server"])
