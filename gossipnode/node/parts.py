@@ -163,7 +163,7 @@ def make_parts(
         access=Access(
             settings,
             local.cluster,
-            Audit(),
+            Audit(world.events),
             lambda: certificates.warnings(settings.node.name, world.wall_clock() / NANOSECONDS_PER_SECOND),
         ),
         certificates=certificates,

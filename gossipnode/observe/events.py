@@ -66,7 +66,16 @@ class CallEnded:
     seconds: float
 
 
-Event: TypeAlias = RoundEnded | HopEnded | SessionEnded | CallEnded
+@dataclass(frozen=True, slots=True)
+class ClusterChanged:
+    """One thing that an epoch changed: `what` in words, and a text with which member or group it is about."""
+
+    epoch: int
+    what: str
+    details: str
+
+
+Event: TypeAlias = ClusterChanged | RoundEnded | HopEnded | SessionEnded | CallEnded
 
 
 class Events:

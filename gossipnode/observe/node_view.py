@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from gossipnode.concurrency.buckets import Buckets
 
@@ -62,11 +62,39 @@ class NodeFigures:
     commit_running_seconds: float
 
 
+class PageQuery(NamedTuple):
+    """Which records a page asks for. An empty `name` or `id` stands for all."""
+
+    group: str
+    name: str = ""
+    id: str = ""
+
+
+class QueryRefusedError(Exception):
+    """Records cannot be shown; the text says why."""
+
+
 class NodeView(Protocol):
     """A node, as those see it who watch it."""
 
     async def figures(self) -> NodeFigures:
         """The figures as of now. It waits for nobody, not even for a store whose disk hangs."""
+        ...
+
+    async def page(self) -> Mapping[str, Any]:
+        """What the status page shows, as values that JSON can hold. As `figures`, it waits for nobody."""
+        ...
+
+    async def records(self, asked: PageQuery) -> Sequence[Mapping[str, Any]]:
+        """A few records, for the status page.
+
+        Raises:
+            QueryRefusedError: they cannot be had.
+        """
+        ...
+
+    def now(self) -> int:
+        """The wall clock, in nanoseconds since 1970."""
         ...
 
     def not_ready_because(self) -> str:

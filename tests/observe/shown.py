@@ -6,7 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gossipnode.concurrency.buckets import Buckets
-from gossipnode.observe.node_view import MemberFigures, NodeFigures, ShardFigures
+from gossipnode.observe.node_view import (
+    MemberFigures,
+    NodeFigures,
+    PageQuery,
+    QueryRefusedError,
+    ShardFigures,
+)
 
 SECOND = 1_000_000_000
 NOW = 1_800_000_000 * SECOND
@@ -46,6 +52,7 @@ class FixedView:
     shown: NodeFigures = FIGURES
     problem: str = ""
     asked: list[str] = field(default_factory=list)
+    on_page: dict[str, Any] = field(default_factory=dict)
 
     def change(self, **figures: Any) -> None:
         self.shown = replace(self.shown, **figures)
@@ -53,6 +60,19 @@ class FixedView:
     async def figures(self) -> NodeFigures:
         self.asked.append("figures")
         return self.shown
+
+    async def page(self) -> dict[str, Any]:
+        self.asked.append("page")
+        return {"node": "a", **self.on_page}
+
+    async def records(self, asked: PageQuery) -> list[dict[str, Any]]:
+        self.asked.append("records")
+        if asked.group != "sw":
+            raise QueryRefusedError(f"there is no group {asked.group!r}")
+        return [{"key": f"sw/{asked.name}/{asked.id}"}]
+
+    def now(self) -> int:
+        return NOW
 
     def not_ready_because(self) -> str:
         return self.problem

@@ -7,13 +7,13 @@ from functools import partial
 from typing import Literal
 
 import anyio
-from anyio.abc import TaskGroup
 
 from gossipnode.client.calls.pool import Pool
 from gossipnode.client.calls.requests import WatchOptions, explain_request, wait_request
 from gossipnode.client.calls.retry_rules import CallKind
 from gossipnode.client.calls.streamed import READ_AHEAD_BATCHES, Begun
 from gossipnode.client.calls.watch_run import EventItem, WatchEvents, WatchRun
+from gossipnode.client.transport.transport_protocol import Tasks
 from gossipnode.client.values import given
 from gossipnode.client.values.watched import (
     Explanation,
@@ -33,7 +33,7 @@ WAIT_PART_OF_TIMEOUT = 0.45
 class ChangeCalls:
     """A part of `Client`."""
 
-    def __init__(self, pool: Pool, tasks: TaskGroup) -> None:
+    def __init__(self, pool: Pool, tasks: Tasks) -> None:
         """Ask the nodes of `pool`; watches run in `tasks`."""
         self._pool = pool
         self._tasks = tasks

@@ -9,6 +9,7 @@ import structlog
 from gossipnode.core.cluster.deciding.epoch_story import epoch_story
 from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.peers import call_metadata
+from gossipnode.observe.events import ClusterChanged, Events
 from gossipnode.rpc import CallContext, RpcError
 
 REFUSED_CALLERS_MAX: Final = 4096
@@ -23,8 +24,9 @@ Lacking: TypeAlias = Literal["cluster", "role", "membership", "secret"]
 class Audit:
     """Tells in the log who did what, from where, and what came of it."""
 
-    def __init__(self) -> None:
-        """Nothing was refused yet."""
+    def __init__(self, events: Events | None = None) -> None:
+        """Nothing was refused yet. `events` is told of each change."""
+        self._events = events or Events()
         self.refused = 0
         """Calls that were refused since the start."""
         self.refused_for: dict[str, int] = {}
@@ -58,6 +60,8 @@ class Audit:
             if value is not None and value is not known:
                 for event in epoch_story(known, value):
                     self._log.info(f"decided: {event.what}", epoch=value.epoch, **event.details)
+                    details = ", ".join(f"{name} {detail}" for name, detail in event.details.items())
+                    self._events.tell(ClusterChanged(value.epoch, event.what, details))
                 known = value
             await changed.wait()
 

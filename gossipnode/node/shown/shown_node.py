@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from gossipnode import __version__
 from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 from gossipnode.node.local.node_state import told_phase
 from gossipnode.node.parts import Parts
+from gossipnode.node.shown.page_state import page_state
+from gossipnode.node.shown.record_query import RecordQueries
 from gossipnode.node.shown.shard_figures import ShardGatherer
-from gossipnode.observe.node_view import MemberFigures, NodeFigures
+from gossipnode.observe.node_view import MemberFigures, NodeFigures, PageQuery
 
 COMMIT_STUCK_SECONDS = 10.0
 """A commit that takes longer means that the disk hangs: no write is taken meanwhile."""
@@ -23,6 +26,7 @@ class ShownNode:
         self._parts = parts
         self._connections = connections
         self._shards = ShardGatherer(parts.local, parts.repair)
+        self._queries = RecordQueries(parts.queries)
 
     async def figures(self) -> NodeFigures:
         """See `NodeView.figures`."""
@@ -55,6 +59,18 @@ class ShownNode:
             batch_records=commits.records,
             commit_running_seconds=commits.running_seconds,
         )
+
+    async def page(self) -> Mapping[str, Any]:
+        """See `NodeView.page`."""
+        return await page_state(self._parts, await self.figures(), self.not_ready_because())
+
+    async def records(self, asked: PageQuery) -> Sequence[Mapping[str, Any]]:
+        """See `NodeView.records`."""
+        return await self._queries.ask(asked)
+
+    def now(self) -> int:
+        """See `NodeView.now`."""
+        return self._parts.local.clock.now()
 
     def not_ready_because(self) -> str:
         """See `NodeView.not_ready_because`."""

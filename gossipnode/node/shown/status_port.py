@@ -59,7 +59,10 @@ class StatusPort:
         app = StatusApp(ShownNode(parts, connections), self._world.events)
         structlog.get_logger("gossipnode.status").info("status page", url=f"http://{self.address}/")
         server = StatusServer(app.application((self.address.host,)))
-        await server.serve(self._listeners, task_status=task_status)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(app.live.run)
+            await nursery.start(server.serve, self._listeners)
+            task_status.started()
 
 
 @asynccontextmanager

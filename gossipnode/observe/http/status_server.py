@@ -6,6 +6,7 @@ We accept the connections ourselves, so that their number has a limit and each h
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
@@ -16,7 +17,7 @@ from hypercorn.config import Config
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gossipnode.observe.http.bounded_stream import BoundedStream
 
@@ -37,7 +38,7 @@ class StatusServer:
 
     def __init__(self, app: ASGIApp) -> None:
         """Have `app` answer. Nothing is accepted before `serve`."""
-        self._app = ASGIWrapper(cast(ASGIFramework, app))
+        self._app = app
         self._config = _config()
         self._open: dict[BoundedStream, None] = {}
         self._log = structlog.get_logger("gossipnode.status")
@@ -76,20 +77,44 @@ class StatusServer:
                 nursery.start_soon(self._serve_one, bounded)
 
     async def _serve_one(self, stream: BoundedStream) -> None:
+        use = _Use(self._app)
         connection = TCPServer(
-            self._app,
+            ASGIWrapper(cast(ASGIFramework, use)),
             self._config,
             WorkerContext(None),
             ConnectionState({}),
             cast("trio.SSLStream[trio.SocketStream]", stream),
         )
         try:
-            await connection.run()
+            with use.scope:
+                await connection.run()
         except Exception:  # noqa: BLE001 - a defect, logged; it ends no more than this connection
             self._log.exception("a connection of the status port ended by a defect")
         finally:
             del self._open[stream]
             await trio.aclose_forcefully(stream)
+
+
+class _Use:
+    """The application, as one connection uses it, and the scope that ends the connection when it is idle.
+
+    The library does so itself, but not for HTTP/2 connections that ask for nothing.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._under_way = 0
+        self.scope = trio.CancelScope(deadline=trio.current_time() + IDLE_SECONDS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._under_way += 1
+        self.scope.deadline = math.inf
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self.scope.deadline = trio.current_time() + IDLE_SECONDS
 
 
 def _config() -> Config:

@@ -8,7 +8,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from gossipnode.observe.events import CallEnded, Event, HopEnded, RoundEnded, SessionEnded
+from gossipnode.observe.events import CallEnded, ClusterChanged, Event, HopEnded, RoundEnded, SessionEnded
 from gossipnode.observe.metrics.reason_words import OTHER, reason_word
 
 GROUPS_COUNTED_MAX: Final = 1024
@@ -106,6 +106,9 @@ class EventCounts:
                 self.hops.labels(self._group(event.group), event.outcome, reason_word(event.reason)).inc()
             case SessionEnded():
                 self._count_session(event)
+            case ClusterChanged():
+                # The epoch itself is a figure.
+                pass
 
     def forget_groups_but(self, groups: Collection[str]) -> None:
         """Drop the counters of groups that are gone, so that groups that come and go leave nothing."""
