@@ -11,6 +11,7 @@ from ablations.record_safeguards import RECORD_SAFEGUARDS
 from ablations.round_safeguards import ROUND_SAFEGUARDS
 from ablations.safeguard import Safeguard
 from ablations.start_safeguards import START_SAFEGUARDS
+from ablations.watch_safeguards import WATCH_SAFEGUARDS
 
 SAFEGUARDS: Mapping[str, Safeguard] = MappingProxyType(
     {
@@ -20,6 +21,7 @@ SAFEGUARDS: Mapping[str, Safeguard] = MappingProxyType(
             *ROUND_SAFEGUARDS,
             *MOVE_SAFEGUARDS,
             *START_SAFEGUARDS,
+            *WATCH_SAFEGUARDS,
             *LIVENESS_SAFEGUARDS,
         )
     }

@@ -12,6 +12,7 @@ from gossipnode.sim.checks.end_checks import (
     finally_nothing_piles_up,
     finally_nothing_spins,
     finally_stores_are_equal,
+    finally_watches_have_what_is_there,
 )
 from gossipnode.sim.checks.key_story import KeyStory, key_stories
 from gossipnode.sim.checks.node_checks import (
@@ -98,6 +99,7 @@ _OF_HISTORIES: tuple[Check, ...] = (
     eventually_available,
     finally_rounds_repair,
     finally_stores_are_equal,
+    finally_watches_have_what_is_there,
     finally_deleted_groups_are_gone,
     finally_equal_content_has_equal_roots,
     finally_nothing_spins,

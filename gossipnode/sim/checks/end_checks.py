@@ -46,6 +46,29 @@ def finally_equal_content_has_equal_roots(history: History, verdict: Verdict) ->
                     )
 
 
+def finally_watches_have_what_is_there(history: History, verdict: Verdict) -> None:
+    """At the end a client that watched all the time has every record in its last version, and no deleted one.
+
+    A record that no replica remembers may have been at a store that was lost: of that nobody can tell.
+    """
+    end = the_end(history)
+    for watched in history.watched:
+        if watched.group in history.deleted_groups:
+            continue
+        held = {
+            key: (revision, deleted, tags)
+            for shard, replicas in history.replicas.items()
+            if shard.group == watched.group and replicas
+            for key, (revision, deleted, tags) in replicas[0].held.items()
+        }
+        if history.replicas and verdict.fails(watched.ready):
+            verdict.add(end, f"the watch of {watched.group} is not ready")
+        for key, (revision, deleted, tags) in sorted(held.items()):
+            told = watched.records.get(key)
+            if verdict.fails(told == (None if deleted else (revision, dict(tags)))):
+                verdict.add(end, f"{key} is {revision, deleted, tags}, and the watch has {told}")
+
+
 def finally_deleted_groups_are_gone(history: History, verdict: Verdict) -> None:
     """A group whose deletion was acknowledged is nowhere, unless somebody asked to create it since."""
     verdict.times += len(history.gone_groups)

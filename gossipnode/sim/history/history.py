@@ -145,6 +145,21 @@ class Harm:
 
 
 @dataclass(slots=True)
+class Watched:
+    """What a client that watches a group believes to be there, by the events that it was told."""
+
+    client: str
+    group: str
+    records: dict[str, tuple[int, Tags]] = field(default_factory=dict[str, tuple[int, Tags]])
+    """key -> (mod_revision, tags)"""
+    ready: bool = False
+    events: int = 0
+    gaps: int = 0
+    breaks: int = 0
+    """How often no node could be asked, and the watch began again from its last token."""
+
+
+@dataclass(slots=True)
 class History:
     """The history of one run. Times are in seconds of virtual time since the run began."""
 
@@ -171,6 +186,8 @@ class History:
     """When an operator first asked to delete a group. What its keys showed from then on is not judged."""
     gone_groups: set[str] = field(default_factory=set[str])
     """Groups whose deletion was acknowledged, and which nobody asked to create since."""
+    watched: list[Watched] = field(default_factory=list[Watched])
+    """What clients have that watch groups until the end of the run."""
     healed_at: float | None = None
     """When everything was healed for good. Nobody writes from here on, except as the end of a run does."""
     spins: str = ""

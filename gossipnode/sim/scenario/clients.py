@@ -22,11 +22,12 @@ from gossipnode.client.values.given import Ack
 from gossipnode.client.values.results import Property
 from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.client.values.tags import GivenTag, given_tags
+from gossipnode.client.values.watched import WatchEvent
 from gossipnode.config.address import Address
 from gossipnode.core.model.property import parse_entity
 from gossipnode.rpc import Channel
 from gossipnode.rpc.client.dialing import Connect
-from gossipnode.sim.history.history import History
+from gossipnode.sim.history.history import History, Watched
 from gossipnode.sim.history.operations import (
     Apply,
     Asked,
@@ -51,11 +52,17 @@ from gossipnode.sim.world.machines import address_of
 CLIENT = "client"
 """The host of a client that names none."""
 
+WATCHER = "watcher"
+"""The host of a client that watches."""
+
 TOOK_IT = " replicas took it"
 """In the words of a coordinator that could not store a write at as many replicas as it should."""
 
 TIMEOUT_SECONDS = 10.0
 """How long an operation may take over all its tries, unless it says something else."""
+
+WATCH_AGAIN_SECONDS = 1.0
+"""How long a client waits that could not go on with its watch at any node."""
 
 READ_SLOWLY_RECORDS = 1
 """How many records a reader takes that then takes no more."""
@@ -180,6 +187,24 @@ class Clients:
                 break
         self._unread.append(records)
 
+    def watch(self, host: str, nodes: Sequence[str], group: str) -> None:
+        """Watch a group until the end of the run. What is believed to be there is in the history."""
+        watched = Watched(host, group)
+        self._history.watched.append(watched)
+        self._nursery.start_soon(self._watch, nodes, watched)
+
+    async def _watch(self, nodes: Sequence[str], watched: Watched) -> None:
+        token = ""
+        while True:
+            client = await self.client(watched.client, nodes)
+            try:
+                async for event in client.watch(watched.group, since=token):
+                    token = event.token or token
+                    _hear(watched, event)
+            except ClientError:
+                watched.breaks += 1
+                await trio.sleep(WATCH_AGAIN_SECONDS)
+
     async def _ask(self, host: str, nodes: Sequence[str], asked: Asked, manner: Manner) -> Heard:
         ack = manner.ack
         if isinstance(asked, Import):
@@ -228,6 +253,23 @@ class Clients:
 
 def _tags(record: Property) -> Tags:
     return {name: value for name, value in record.tags.items() if isinstance(value, int)}
+
+
+def _hear(watched: Watched, event: WatchEvent) -> None:
+    """Believe what an event says."""
+    watched.events += 1
+    match event.event:
+        case "put":
+            tags = {name: value for name, value in (event.tags or {}).items() if isinstance(value, int)}
+            watched.records[event.key] = event.mod_revision, tags
+        case "delete" | "purge":
+            watched.records.pop(event.key, None)
+        case "gap":
+            watched.gaps += 1
+            watched.ready = False
+            watched.records.clear()
+        case "ready":
+            watched.ready = True
 
 
 def _row(record: Property) -> Row:

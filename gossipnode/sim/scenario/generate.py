@@ -128,6 +128,7 @@ def generate(
         steps += _round_steps(rng, names, seconds, groups[0])
     elif "dying-origin" in kinds:
         steps.append(Step(0.0, "crash-origin", (GROUP, "20", f"{seconds:g}")))
+    steps += [Step(0.0, "watch", (names[seed % nodes], GROUP))]
     steps.sort(key=lambda step: step.at or 0.0)
     settings = {"repair.schedule": schedule} if schedule else {}
     ending = _end_steps(rng, names, usual, waits=waits)

@@ -16,6 +16,7 @@ from gossipnode.sim.history.history import (
     NodeEnded,
     Period,
     Usage,
+    Watched,
     WentBack,
 )
 from gossipnode.sim.history.operations import Failed, Get
@@ -149,6 +150,32 @@ def test_replicas_that_are_equal_at_the_end() -> None:
     held: dict[str, tuple[int, int, dict[str, int]]] = {KEY: (10, 11, {})}
     story.held(held, dict(held), held)
     assert not story.broken()
+
+
+def watching(**records: tuple[int, dict[str, int]]) -> Watched:
+    return Watched(
+        "watcher", "sw", {KEY if key == "key" else OTHER: told for key, told in records.items()}, True
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "right"),
+    [
+        (watching(key=(10, {"x": 1})), True),
+        (watching(key=(10, {"x": 1}), other=(7, {})), False),
+        (watching(key=(9, {"x": 1})), False),
+        (watching(key=(10, {"x": 2})), False),
+        (watching(), False),
+        (Watched("watcher", "n", {KEY: (10, {"x": 1})}), False),
+        (Watched("watcher", "deleted", {}, True), True),
+    ],
+)
+def test_a_watch_has_what_is_there_at_the_end(told: Watched, right: bool) -> None:
+    story = Story()
+    held = {KEY: (10, 0, {"x": 1}), OTHER: (10, 11, {})}
+    story.held(held, held, held)
+    story.history.watched.append(told)
+    assert ("finally_watches_have_what_is_there" not in story.broken()) is right
 
 
 def usage(tasks: int = 1, connections: int = 1, memory: int = 1, steps: int = 1) -> Usage:

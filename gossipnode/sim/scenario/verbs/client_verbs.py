@@ -31,7 +31,7 @@ from gossipnode.sim.history.operations import (
     Stored,
     Tags,
 )
-from gossipnode.sim.scenario.clients import CLIENT, TIMEOUT_SECONDS, Manner
+from gossipnode.sim.scenario.clients import CLIENT, TIMEOUT_SECONDS, WATCHER, Manner
 from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
@@ -101,6 +101,14 @@ async def _read_slowly(stage: Stage, words: Words) -> None:
     for number in range(int(count)):
         await stage.clients.read_slowly(f"reader{number}", [node], group)
     stage.tell(node, f"{count} clients read {group}, and take no more after the first record")
+
+
+async def _watch(stage: Stage, words: Words) -> None:
+    node, group, *rest = words
+    stage.check_host(node)
+    options = _only_options(rest)
+    others = [each for each in stage.scenario.nodes if each != node]
+    stage.clients.watch(options.get("by", WATCHER), [node, *others], group)
 
 
 def _numbered(prefix: str, first: str, count: str) -> tuple[str, ...]:
@@ -213,5 +221,6 @@ VERBS = by_name(
     Verb(
         "read-slowly", "NODE GROUP COUNT", "Let clients begin to read, and read no more.", _read_slowly, 3, 3
     ),
+    Verb("watch", "NODE GROUP", "Let a client watch a group until the run is over.", _watch, 2),
     Verb("import", "NODE GROUP/NAME FIRST COUNT TAG=N...", "Write many records, numbered.", _import, 5),
 )
