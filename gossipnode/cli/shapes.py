@@ -76,6 +76,7 @@ def shard_shape(shard: messages.ShardStatus) -> dict[str, Any]:
 
     `behind` is how many writes the replica lacks that is known to lack most, `equal_since` when all replicas
     were last found equal, and null while one is known to lack something. `digest` says what `root` is of.
+    `purged_until` says which tombstones are purged, and `purge_held_back_by` why no later ones are.
     """
     behind = max((each.writes for each in shard.behind), default=None)
     return {
@@ -91,6 +92,9 @@ def shard_shape(shard: messages.ShardStatus) -> dict[str, Any]:
         "behind": behind,
         "equal_since": None if behind else _moment(shard.last_converged),
         "digest": "tree",
+        "purged_until": _moment(shard.retention.mark),
+        "purge_held_back_by": shard.retention.held_back_by or None,
+        "stale": shard.retention.stale,
     }
 
 

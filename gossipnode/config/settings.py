@@ -81,7 +81,7 @@ class GroupSettings(msgspec.Struct, frozen=True, kw_only=True):
     shards: int = 1
     replicas: int = 3
     tombstone_retention_seconds: float = DEFAULT_TOMBSTONE_RETENTION_SECONDS
-    """How long a tombstone is kept at the least. Nothing is purged yet, so all of them are kept."""
+    """How long a tombstone is kept at the least. It goes once a round has proven that all replicas had it."""
     ack: str = "quorum"
     """Which replicas must have a write before it is acknowledged, if the request does not say."""
     indexes: tuple[str, ...] = ()

@@ -106,7 +106,9 @@ async def run_node(
                 say_start(members.metadata, boot.birth.number, boot.mark.boot)
             await cluster.load()
             await boots.recall()
-            local = local_state(store, cluster, world.wall_clock, await store.last_stamp())
+            local = local_state(
+                store, cluster, world.wall_clock, await store.last_stamp(), world.quarantine(settings)
+            )
             await local.floors.recall()
             state = NodeState(settings.node.listen)
             parts = make_parts(settings, world, state, memory, local, members, dialer, secret, certificates)
@@ -223,6 +225,7 @@ class Node:
                 working.start_soon(repair.rounds.follow_schedule)
                 working.start_soon(repair.catch_up.run)
                 working.start_soon(repair.mender.run)
+                working.start_soon(repair.purges.run)
                 working.start_soon(self._watch_store)
                 working.start_soon(self._watch_membership)
                 self._become("ready")

@@ -55,6 +55,7 @@ from gossipnode.node.repair.repair import Repair, make_repair
 from gossipnode.node.replica.exchange import ReplicaExchange
 from gossipnode.node.replica.lineages import ReplicaLineages
 from gossipnode.node.replica.replica import Replica
+from gossipnode.node.replica.retention_answers import RetentionAnswers
 from gossipnode.node.replica.scan import ReplicaScan
 from gossipnode.node.snapshots.snapshots import Snapshots
 from gossipnode.node.watch.barrier import Barrier
@@ -79,6 +80,7 @@ class Parts:
     exchange: ReplicaExchange
     scan: ReplicaScan
     lineages: ReplicaLineages
+    retention: RetentionAnswers
     membership: Membership
     coordination: Coordination
     hand_off: HandOff
@@ -153,6 +155,7 @@ def make_parts(
         ),
         scan=ReplicaScan(local, replica),
         lineages=ReplicaLineages(local, replica),
+        retention=RetentionAnswers(local),
         membership=membership,
         coordination=coordination,
         hand_off=HandOff(local, members, repair.sessions, membership),
@@ -181,6 +184,7 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         local,
         parts.members,
         repair.origin,
+        repair.purges,
         repair.catch_up.missed_writes,
         parts.hand_off,
         coordination.read_repair,
@@ -213,6 +217,7 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
             parts.lineages,
             versions,
             FeedServer(local, parts.news),
+            parts.retention,
             membership,
             parts.members,
             parts.access.audit,

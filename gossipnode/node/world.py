@@ -16,6 +16,7 @@ import trio
 
 from gossipnode.config.address import Address
 from gossipnode.config.settings import Settings
+from gossipnode.core.model.property import Record, ShardId
 from gossipnode.observe.events import Events
 from gossipnode.store.interface import IndexRows, LeafDigest, Store
 
@@ -44,6 +45,35 @@ class Network(Protocol):
         ...
 
 
+class Quarantine(Protocol):
+    """Where records go that this node may not have any more, and that nobody else may have."""
+
+    async def keep(self, shard: ShardId, records: Sequence[Record]) -> str:
+        """Keep records durably, beside those that are there; gives where, for the log.
+
+        Raises:
+            OSError: they could not be kept.
+        """
+        ...
+
+
+class MemoryQuarantine:
+    """A quarantine for tests and simulations."""
+
+    def __init__(self) -> None:
+        """Nothing is in it yet."""
+        self.records: list[tuple[ShardId, Record]] = []
+
+    async def keep(self, shard: ShardId, records: Sequence[Record]) -> str:
+        """See `Quarantine.keep`."""
+        self.records += [(shard, record) for record in records]
+        return "memory"
+
+
+def _memory_quarantine(_: Settings) -> Quarantine:
+    return MemoryQuarantine()
+
+
 OpenStore: TypeAlias = Callable[[Settings, LeafDigest, IndexRows], AbstractAsyncContextManager[Store]]
 
 
@@ -61,6 +91,7 @@ class World:
     wait of its own, which costs less."""
     events: Events = field(default_factory=Events)
     """Where the node tells what happens, to those who watch it."""
+    quarantine: Callable[[Settings], Quarantine] = _memory_quarantine
 
 
 class TcpNetwork:
@@ -88,11 +119,14 @@ class TcpNetwork:
         return Address(asked.host, first.socket.getsockname()[1])
 
 
-def real_world(open_store: OpenStore) -> World:
-    """Sockets, the system's clock and its randomness, and the store handed in."""
+def real_world(
+    open_store: OpenStore, quarantine: Callable[[Settings], Quarantine] = _memory_quarantine
+) -> World:
+    """Sockets, the system's clock and its randomness, and the store and the quarantine handed in."""
     return World(
         network=TcpNetwork(),
         open_store=open_store,
         wall_clock=time.time_ns,
         rng=random.SystemRandom(),
+        quarantine=quarantine,
     )

@@ -61,6 +61,13 @@ class StoreFollower(Protocol):
         """A commit has stored these, each entity once. Called before the writes return."""
         ...
 
+    def purged(self, shard: ShardId, entities: Sequence[Entity]) -> None:
+        """A commit has removed just these: tombstones that are purged, or records that were given up.
+
+        Called in the order of the commits, as `stored` is, and must not take long.
+        """
+        ...
+
     def removed(self, shard: ShardId | None) -> None:
         """Records of a shard are held no more; None: of some shard."""
         ...

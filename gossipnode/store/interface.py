@@ -16,8 +16,10 @@ from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.query.index_key import IndexKind, IndexRow
 from gossipnode.core.query.request_lineage import LineagePage
+from gossipnode.core.retention.marks import Entry
 from gossipnode.core.session.tree import Leaf, Tree
 from gossipnode.store.follower import NumberedVersion, StoreChanges
+from gossipnode.store.retention import Retention
 from gossipnode.store.store_figures import StoreFigures
 
 LeafDigest: TypeAlias = Callable[[bytes, int], bytes]
@@ -179,6 +181,7 @@ class Store(Protocol):
         doubt_equal: bool = False,
         lineages: Sequence[bytes] = (),
         arrivals: Sequence[bytes] = (),
+        entries: Sequence[Entry] = (),
     ) -> list[WriteResult]:
         """Store each record that is newer than what is held. Returns once the commit is durable.
 
@@ -192,6 +195,7 @@ class Store(Protocol):
         `lineages` has one entry a record: what is kept beside it in the same transaction, if the record is
         held afterwards. An empty one leaves what is there. `arrivals` has one entry a record, too: it says
         how the record came, and is kept if the record is stored. A store knows nothing of what either says.
+        `entries` say by which way each record comes, see `core.retention.marks`.
 
         Once the write has been handed to the store, a cancellation takes effect only after the commit,
         because the records may be stored already.
@@ -314,6 +318,11 @@ class Store(Protocol):
     @property
     def figures(self) -> StoreFigures:
         """What it counts of itself."""
+        ...
+
+    @property
+    def retention(self) -> Retention:
+        """What is kept so that tombstones can be purged."""
         ...
 
     # Tag indexes

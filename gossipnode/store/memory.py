@@ -1,12 +1,12 @@
 """The store's twin in memory, for tests and simulations: the same promises, kept in the simplest way.
 
-A commit takes `commit_seconds` of Trio's time, and a crash loses what has not been committed. It must not
-hold real data, since nothing outlives the process.
+A commit takes `commit_seconds` of Trio's time; a crash loses what is not committed. Not for real data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import islice, repeat
 
 import trio
@@ -16,6 +16,7 @@ from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.index_key import IndexKind
+from gossipnode.core.retention.marks import FROM_CLIENT, Entry
 from gossipnode.core.session.tree import Leaf, Tree
 from gossipnode.store.follower import NumberedVersion
 from gossipnode.store.interface import (
@@ -38,6 +39,7 @@ from gossipnode.store.memory_image import MemoryImage
 from gossipnode.store.memory_index import page_of
 from gossipnode.store.memory_indexes import MemoryIndexes
 from gossipnode.store.memory_lineages import MemoryLineages
+from gossipnode.store.memory_retention import MemoryRetention
 from gossipnode.store.memory_shard import HeldShard, unhashed_of
 from gossipnode.store.prepared import PreparedRecord, prepare_record, record_damaged
 
@@ -60,6 +62,8 @@ class MemoryStore:
         self.changes = MemoryChanges(self._image, self._begin)
         self.lineages = MemoryLineages(self._image, self._begin, self._commit)
         self.figures = MemoryFigures(self._image, self._begin)
+        freeing = partial(self._commit, growing=False)
+        self.retention = MemoryRetention(self._image, self._begin, freeing, self.changes.purged)
         self._indexes = MemoryIndexes(self._image, self._begin, self._commit, index_rows)
         self._full = False
         self.disk_changed = ChangeEvent()
@@ -127,17 +131,20 @@ class MemoryStore:
         doubt_equal: bool = False,
         lineages: Sequence[bytes] = (),
         arrivals: Sequence[bytes] = (),
+        entries: Sequence[Entry] = (),
     ) -> list[WriteResult]:
         """See `Store.write`."""
         self._check_open()
         await trio.lowlevel.checkpoint_if_cancelled()
-        beside = zip(shard_records, lineages or repeat(b""), arrivals or repeat(b""), strict=False)
-        prepared = [prepare_record(*shard_record, *kept) for shard_record, *kept in beside]
+        ways = entries or repeat(FROM_CLIENT)
+        rows = zip(shard_records, lineages or repeat(b""), arrivals or repeat(b""), ways, strict=False)
+        prepared = [prepare_record(*each, lineage, how, way) for each, lineage, how, way in rows]
         await self._commit(growing=bool(shard_records))
         self._image.raise_stamp(stamp)
         results = [self._put(each, doubt_equal) for each in prepared]
         for each, result in zip(prepared, results, strict=True):
-            if each.lineage and result.outcome.taken:
+            taken = result.outcome.taken and each.record.entity in self._image.held(each.shard).records
+            if each.lineage and taken:
                 self._image.put_lineage(each.shard, each.record.entity, each.lineage)
         outcomes = zip(prepared, results, strict=True)
         stored = [each for each, result in outcomes if result.outcome is WriteOutcome.STORED]
@@ -242,7 +249,7 @@ class MemoryStore:
     async def drop(self, shard: ShardId) -> None:
         """See `Store.drop`. Here it is a single step."""
         await self._begin()
-        if shard in self._image.shards:
+        if shard in self._image.shards or shard in self._image.marks:
             await self._commit(growing=False)
             self._image.drop(shard)
             self.changes.removed(shard)
@@ -344,21 +351,15 @@ class MemoryStore:
         """Decide on a record, and hold it if it is newer. A version that was set aside is stored again."""
         shard, record = prepared.shard, prepared.record
         held = self._image.held(shard)
-        current = held.records.get(record.entity)
-        version = current.version if current else None
         if prepared.problem:
-            return WriteResult(WriteOutcome.REFUSED, version, prepared.problem)
-        if version is not None and record.version <= version:
-            if record.version < version:
-                return WriteResult(WriteOutcome.OLDER, version)
-            if doubt_equal:
-                held.doubt(record.entity)
-            return WriteResult(WriteOutcome.EQUAL, version)
-        aside = held.aside.get(record.entity)
-        if aside is not None and record.version < aside.version:
-            return WriteResult(WriteOutcome.OLDER, aside.version)
-        self._store(prepared, aside.version if aside else version)
-        return WriteResult(WriteOutcome.STORED, record.version)
+            current = held.records.get(record.entity)
+            return WriteResult(WriteOutcome.REFUSED, current.version if current else None, prepared.problem)
+        result, before = held.decided(record, self.retention.marks(shard), prepared.entry)
+        if result.outcome is WriteOutcome.EQUAL and doubt_equal and record.entity in held.records:
+            held.doubt(record.entity)
+        if result.outcome is WriteOutcome.STORED:
+            self._store(prepared, before)
+        return result
 
     def _store(self, prepared: PreparedRecord, _before: Version | None) -> None:
         """Hold a record in the place of the version that was there before."""

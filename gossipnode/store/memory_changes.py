@@ -35,6 +35,11 @@ class MemoryChanges:
             for follower in self._followers:
                 follower.stored(changes)
 
+    def purged(self, shard: ShardId, entities: Sequence[Entity]) -> None:
+        """Tell followers that just these are held no more."""
+        for follower in self._followers:
+            follower.purged(shard, entities)
+
     def removed(self, shard: ShardId) -> None:
         """Tell followers that a shard is gone."""
         for follower in self._followers:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from gossipnode.core.model.property import Entity, Record, ShardId
+from gossipnode.core.retention.marks import NO_MARKS, Marks
 from gossipnode.store.memory_index import WantedIndex
 from gossipnode.store.memory_shard import HeldShard, Kept, KeptChange, by_slot, set_or_remove
 
@@ -17,12 +18,13 @@ UNDO_COMMITS_MAX = 64
 class MemoryImage:
     """Everything that a store in memory holds, as of its last commit."""
 
-    __slots__ = ("_journal", "commits", "notes", "shards", "stamp")
+    __slots__ = ("_journal", "commits", "marks", "notes", "shards", "stamp")
 
     def __init__(self, *, remembers: bool = False) -> None:
         """An empty one. One that `remembers` can take back its last commits."""
         self.shards: dict[ShardId, HeldShard] = {}
         self.notes: dict[str, bytes] = {}
+        self.marks: dict[ShardId, Marks] = {}
         self.stamp = 0
         self.commits = 0
         """Numbered commits, see `Store.commit_number`."""
@@ -35,6 +37,7 @@ class MemoryImage:
         other = MemoryImage(remembers=self._journal is not None)
         other.shards = {shard: held.copy() for shard, held in self.shards.items()}
         other.notes = dict(self.notes)
+        other.marks = dict(self.marks)
         other.stamp = self.stamp
         other.commits = self.commits
         return other
@@ -106,8 +109,20 @@ class MemoryImage:
         """Hold a damaged record no more, and remember its version."""
         self._keep(shard, entity, Kept(None, self.shards[shard].records[entity], None, None, None))
 
+    def raise_marks(self, shard: ShardId, marks: Marks) -> None:
+        """Keep the larger ones of a shard."""
+        known = self.marks.get(shard)
+        self._remember(partial(set_or_remove, self.marks, shard, known))
+        self.marks[shard] = marks.joined(known or NO_MARKS)
+
+    def remove(self, shard: ShardId, entity: Entity) -> None:
+        """Hold a record no more, and nothing of it that was set aside."""
+        self._keep(shard, entity, Kept(None, None, None, None, None))
+
     def drop(self, shard: ShardId) -> None:
         """Hold nothing of a shard any more."""
+        self._remember(partial(set_or_remove, self.marks, shard, self.marks.get(shard)))
+        self.marks.pop(shard, None)
         held = self.shards.pop(shard, None)
         if held is not None:
             self._remember(partial(self.shards.__setitem__, shard, held))

@@ -13,7 +13,10 @@ from typing import NamedTuple, TypeVar
 
 from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.model.version import Version
+from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.core.query.index_key import IndexKind, IndexRow
+from gossipnode.core.retention.marks import Entry, Marks, refusal
 from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, make_tree, slot_sha
 from gossipnode.store.follower import NumberedVersion
 from gossipnode.store.interface import IndexHit, IndexRows, LeafDigest, ShardCounts, ShardSummary
@@ -151,6 +154,20 @@ class HeldShard:
         set_or_remove(self.changes, entity, kept.change)
         for index in self.indexes.values():
             index.forget(entity)
+
+    def decided(self, record: Record, marks: Marks, entry: Entry) -> tuple[WriteResult, Version | None]:
+        """Whether a record is to be held, and the version that it replaces, be that set aside."""
+        current = self.records.get(record.entity)
+        if current is not None and record.version <= current.version:
+            equal = record.version == current.version
+            return WriteResult(WriteOutcome.EQUAL if equal else WriteOutcome.OLDER, current.version), None
+        aside = self.aside.get(record.entity)
+        if aside is not None and record.version < aside.version:
+            return WriteResult(WriteOutcome.OLDER, aside.version), None
+        before = aside or current
+        version = before.version if before else None
+        refused = refusal(marks, record.version, version, entry)
+        return refused or WriteResult(WriteOutcome.STORED, record.version), version
 
     def after(self, entity: Entity | None, slot: int | None = None) -> Iterator[Entity]:
         """The entities that come after one, in order: of the whole shard, or of one slot."""

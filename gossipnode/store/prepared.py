@@ -8,6 +8,7 @@ from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.errors import CoreError, InvalidEntityError
 from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS, TAG_KEY_MAX_BYTES
 from gossipnode.core.model.property import SHARD_MAX, Record, ShardId, check_entity, check_record
+from gossipnode.core.retention.marks import FROM_CLIENT, Entry
 from gossipnode.store.interface import IndexRefusedError, RecordDamagedError
 
 INDEXES_PER_SHARD_MAX = 32
@@ -27,10 +28,16 @@ class PreparedRecord(NamedTuple):
     """What is kept beside the record, see `Store.write`."""
     arrival: bytes = b""
     """How the record came, see `Store.write`."""
+    entry: Entry = FROM_CLIENT
+    """By which way the record comes, which the marks of its shard may close."""
 
 
 def prepare_record(
-    shard: ShardId, record: Record, lineage: bytes = b"", arrival: bytes = b""
+    shard: ShardId,
+    record: Record,
+    lineage: bytes = b"",
+    arrival: bytes = b"",
+    entry: Entry = FROM_CLIENT,
 ) -> PreparedRecord:
     """Judge a record and work out where it belongs."""
     problem = ""
@@ -41,7 +48,8 @@ def prepare_record(
         problem = str(error)
         if not _can_be_held(shard, record):
             return PreparedRecord(shard, record, 0, problem, can_be_held=False)
-    return PreparedRecord(shard, record, slot_of(record.entity), problem, lineage=lineage, arrival=arrival)
+    slot = slot_of(record.entity)
+    return PreparedRecord(shard, record, slot, problem, lineage=lineage, arrival=arrival, entry=entry)
 
 
 def check_shard(shard: ShardId) -> None:

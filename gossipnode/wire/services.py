@@ -203,6 +203,7 @@ _replica = replica.DESCRIPTOR.services_by_name["ReplicaService"]
 REPLICA_EXCHANGE = _pb_method(_replica, "Exchange", replica.ExchangeRequest, replica.ExchangeReply)
 REPLICA_SCAN = _pb_method(_replica, "Scan", replica.ScanRequest, replica.ScanPage)
 REPLICA_LINEAGES = _pb_method(_replica, "Lineages", replica.LineagesRequest, replica.LineagesReply)
+REPLICA_RETENTION = _pb_method(_replica, "Retention", replica.RetentionRequest, replica.RetentionReply)
 REPLICA_HELLO = _pb_method(_replica, "Hello", replica.HelloMessage, replica.HelloMessage)
 REPLICA_JOIN = _pb_method(_replica, "Join", replica.JoinRequest, replica.JoinReply)
 REPLICA_CHANGES = replace(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ablations.safeguard import CLOCKS, REQUESTS, Safeguard, without
+from ablations.safeguard import CLOCKS, PURGES, REQUESTS, Safeguard, without
 
 RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
     without(
@@ -46,20 +46,49 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "newest-stays",
         "A store puts an older version in the place of a newer one.",
         (
-            "store/memory.py",
-            "if version is not None and record.version <= version:",
-            "if version is not None and record.version == version:",
+            "store/memory_shard.py",
+            "if current is not None and record.version <= current.version:",
+            "if current is not None and record.version == current.version:",
         ),
     ),
     without(
         "equal-stamps",
         "Of two versions with one stamp the first to come stays, whatever its digest.",
         (
-            "store/memory.py",
-            "if version is not None and record.version <= version:\n            if record.version < version:",
-            "if version is not None and record.version[:2] <= version[:2]:\n"
-            "            if record.version[:2] < version[:2]:",
+            "store/memory_shard.py",
+            "if current is not None and record.version <= current.version:",
+            "if current is not None and record.version[:2] <= current.version[:2]:",
         ),
+    ),
+    without(
+        "seal",
+        "A replica that has sealed takes new versions with old stamps all the same.",
+        (
+            "core/retention/marks.py",
+            "if entry.way is Way.CLIENT and marks.sealed and stamp <= marks.sealed:",
+            "if not marks:",
+        ),
+        faults=PURGES,
+    ),
+    without(
+        "proof",
+        "Tombstones are purged without a round that proves that every replica has them.",
+        (
+            "node/repair/retention/purge_rounds.py",
+            'problem = why_not_proven(finished.hops, placement.holders) if finished else "too many rounds"',
+            'problem = "" if finished else "too many rounds"',
+        ),
+        faults=PURGES,
+    ),
+    without(
+        "stale-replicas",
+        "A replica that may lack purged tombstones keeps and offers what it has.",
+        (
+            "core/retention/meeting.py",
+            "return MarksMeeting(after, 0 if given_up_to >= told.complete else told.complete)",
+            "return MarksMeeting(Marks(sealed, told.complete, after.mark))",
+        ),
+        faults=(*PURGES, "older-disk"),
     ),
     without(
         "read-repair",
@@ -126,7 +155,8 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         (
             "node/coordinate/coordinator.py",
             "        took = await self._write(\n"
-            "            placement, newest, level, done.request_id, caller, lineage, created=done.created\n"
+            "            placement, newest, level, done.request_id, caller, lineage,"
+            " created=done.created, copies=True\n"
             "        )\n",
             "        took: int | None = placement.replicas\n",
         ),
@@ -175,8 +205,8 @@ RECORD_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "A write whose caller is gone is kept without the clock hearing of it.",
         (
             "node/local/record_writer.py",
-            "arrivals=self._timed(arrivals),\n        )\n",
-            "arrivals=self._timed(arrivals),\n        )\n"
+            "arrivals=self._timed(arrivals),\n            entries=entries,\n        )\n",
+            "arrivals=self._timed(arrivals),\n            entries=entries,\n        )\n"
             "        import trio\n\n"
             "        await trio.lowlevel.checkpoint()\n",
         ),

@@ -21,6 +21,9 @@ CLOCKS = ("clock", "drift", "crash")
 REQUESTS = ("interrupted",)
 """Requests lose what they ask in the middle, and are tried again."""
 
+PURGES = ("purge", "crash", "cut", "one-way", "pause")
+"""Tombstones are purged while replicas are away."""
+
 MOVES = ("moving", "join", "pause")
 """Members come, and shards move, while nodes stand still and are cut off."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.store.follower import Replaced, StoredChange
 from tests.store.support import OTHER_SHARD, SHARD, Handle, make_record
 
@@ -19,6 +19,9 @@ class Heard:
 
     def stored(self, changes: Sequence[StoredChange]) -> None:
         self.commits.append({change.record.entity.id: change for change in changes})
+
+    def purged(self, shard: ShardId, entities: Sequence[Entity]) -> None:
+        self.gone.append(shard)
 
     def removed(self, shard: ShardId | None) -> None:
         pass

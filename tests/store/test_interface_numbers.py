@@ -23,6 +23,10 @@ class Followed:
             numbered = NumberedVersion(entity, change.record.version, change.number)
             self.versions[change.shard, entity] = numbered
 
+    def purged(self, shard: ShardId, entities: Sequence[Entity]) -> None:
+        for entity in entities:
+            del self.versions[shard, entity]
+
     def removed(self, shard: ShardId | None) -> None:
         self.gone.append(shard)
 

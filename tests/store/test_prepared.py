@@ -8,6 +8,7 @@ from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS, TAG_KEY_MAX_BYTES
 from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.retention.marks import FROM_CLIENT
 from gossipnode.store.interface import IndexRefusedError
 from gossipnode.store.prepared import (
     SHARD_MAX,
@@ -23,7 +24,7 @@ from tests.store.support import SHARD, make_record
 def test_a_good_record_has_its_slot() -> None:
     record = make_record()
     prepared = prepare_record(SHARD, record)
-    assert prepared == (SHARD, record, slot_of(record.entity), "", True, b"", b"")
+    assert prepared == (SHARD, record, slot_of(record.entity), "", True, b"", b"", FROM_CLIENT)
 
 
 @pytest.mark.parametrize(

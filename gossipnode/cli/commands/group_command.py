@@ -30,8 +30,8 @@ _RETENTION = click.option(
     "--retention",
     callback=checked(duration),
     metavar="TIME",
-    help="How long deleted records are remembered at the least, as in 7d, 36h, 90m. Nothing is purged yet: "
-    "all of them are remembered.",
+    help="How long deleted records are remembered at the least, as in 7d, 36h, 90m. They are purged by the "
+    "next round after that in which every member takes part.",
 )
 _FORCE = click.option(
     "--force",

@@ -238,6 +238,7 @@ async def _run(settings: Settings, reseed: bool, until_stdin_closes: bool) -> No
 async def _serve(settings: Settings, reseed: bool, until_stdin_closes: bool) -> None:
     import trio
 
+    from gossipnode.cli.data_dir.quarantine_files import QuarantineFiles
     from gossipnode.node.node import run_node
     from gossipnode.node.world import real_world
 
@@ -248,7 +249,8 @@ async def _serve(settings: Settings, reseed: bool, until_stdin_closes: bool) -> 
             nursery.start_soon(control.follow_signals, signals)
             if until_stdin_closes:
                 nursery.start_soon(control.follow_stdin)
-            await run_node(settings, real_world(_opener(reseed)), task_status=control)
+            world = real_world(_opener(reseed), QuarantineFiles)
+            await run_node(settings, world, task_status=control)
             nursery.cancel_scope.cancel()
 
 

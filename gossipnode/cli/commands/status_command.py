@@ -177,6 +177,12 @@ def _shard_lines(shards: Sequence[messages.ShardStatus]) -> list[str]:
             writes = counted(lacking.writes, "write")
             name = f"{shard.group}/{shard.shard}"
             lines += folded_lines(f"{name}: {lacking.replica} is known to lack {writes}")
+    for shard in shards:
+        name, retention = f"{shard.group}/{shard.shard}", shard.retention
+        if retention.stale:
+            lines += folded_lines(f"{name} is stale here: it serves nothing before it is copied from another")
+        if retention.held_back_by:
+            lines += folded_lines(f"{name}: tombstones stay ({retention.held_back_by})")
     return lines
 
 

@@ -76,6 +76,8 @@ class WriteRecords:
     before: Lineage | None = None
     arrival: Arrival | None = None
     """How the records come; None where a node of an earlier version does not say."""
+    copies: bool = False
+    """Whether they are versions that a replica was seen to hold, and no new ones."""
 
     @property
     def known(self) -> KnownRequest | None:

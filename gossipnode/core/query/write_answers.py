@@ -25,6 +25,8 @@ class WriteAnswers:
         """
         self.overtaken = False
         """Whether a replica holds a newer version of one of the records, which does not count."""
+        self.newest_stamp = 0
+        """The largest stamp of these, in nanoseconds, as far as replicas told it."""
         self._records = records
         self._newer_counts = newer_counts
         self._names_records = names_records
@@ -42,5 +44,7 @@ class WriteAnswers:
                 return f"{record.entity.text}: {problem}" if self._names_records else problem
             if result.outcome is WriteOutcome.OLDER and not self._newer_counts:
                 self.overtaken = True
+                if result.version is not None:
+                    self.newest_stamp = max(self.newest_stamp, result.version.stamp)
                 reason = "has a newer version"
         return reason

@@ -297,5 +297,6 @@ def _in_group(entity: Entity, group: str) -> None:
 
 
 def _check_stored(result: WriteResult) -> None:
-    if result.outcome is WriteOutcome.REFUSED:
+    if result.problem or result.outcome is WriteOutcome.REFUSED:
+        # One that is older than what is held has no problem. One that no replica may take any more has one.
         raise NotStoredError(result.problem)

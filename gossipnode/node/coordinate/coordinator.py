@@ -171,7 +171,7 @@ class Coordinator:
                 # A delete that failed may have left its tombstone at one replica, and the record at others.
                 deleted = existing if own.has(existing) else None
                 done_by = request_id if deleted else ""
-                took = await self._write(placement, existing, level, done_by, OWN_WORK, lineage)
+                took = await self._write(placement, existing, level, done_by, OWN_WORK, lineage, copies=True)
                 return None if took is None else Deleted(deleted, took, placement.replicas)
             tombstone = self._steps.tombstone(existing, stamp)
             own.wrote(tombstone)
@@ -219,7 +219,7 @@ class Coordinator:
         must have.
         """
         took = await self._write(
-            placement, newest, level, done.request_id, caller, lineage, created=done.created
+            placement, newest, level, done.request_id, caller, lineage, created=done.created, copies=True
         )
         return None if took is None else ApplyResult(done.created, newest, took, placement.replicas)
 
@@ -245,6 +245,7 @@ class Coordinator:
         *,
         created: bool = False,
         built_upon: int | None = None,
+        copies: bool = False,
     ) -> int | None:
         return await self._steps.write(
             placement,
@@ -256,4 +257,5 @@ class Coordinator:
             before=before,
             built_upon=built_upon,
             caller=caller,
+            copies=copies,
         )

@@ -85,7 +85,7 @@ class ReadRepair:
         if placement is None:
             return False
         arrival = Arrival(Through.READ_REPAIR, self._shards.own_name)
-        request = WriteRecords(stale.shard, placement.fence, (stale.record,), arrival=arrival)
+        request = WriteRecords(stale.shard, placement.fence, (stale.record,), arrival=arrival, copies=True)
         if stale.replica == self._shards.own_name:
             (reply,) = await self._own.write([request])
             return isinstance(reply, RecordsWritten)

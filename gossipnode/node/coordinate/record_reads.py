@@ -155,7 +155,7 @@ class RecordReads:
         """Wait until a quorum has what is to be shown. A replica with a newer version will show that one."""
         answers = WriteAnswers(records, newer_counts=True)
         arrival = Arrival(Through.READ_REPAIR, self._own_name)
-        request = WriteRecords(placement.shard, placement.fence, tuple(records), arrival=arrival)
+        request = WriteRecords(placement.shard, placement.fence, tuple(records), arrival=arrival, copies=True)
         await self._replicas.ask(
             placement, AckLevel.QUORUM, request, answers.take, verb="have the newest version"
         )

@@ -74,6 +74,7 @@ class RecordSteps:
         """
         self.shards = local.shards
         self._cluster = local.cluster
+        self._clock = local.clock
         self.locks = EntityLocks()
         self.reads = RecordReads(local, replicas, repair, rng or random.SystemRandom())
         self.replicas = replicas
@@ -144,6 +145,7 @@ class RecordSteps:
         built_upon: int | None = None,
         through: Through = Through.CLIENT,
         caller: Caller = OWN_WORK,
+        copies: bool = False,
     ) -> int | None:
         """Write records of a shard; gives how many replicas have them, None if one was overtaken.
 
@@ -158,9 +160,10 @@ class RecordSteps:
             built_upon: the stamp of that version, 0 if there was none; None if it is not known.
             through: what the records come through.
             caller: whose write it is. If it is large it waits for its turn, as long as its caller does.
+            copies: whether the records are what a replica was seen to hold.
         """
         arrival = Arrival(through, self.shards.own_name, built_upon)
-        what = tuple(records), request_id, created, before, arrival
+        what = tuple(records), request_id, created, before, arrival, copies
         request = WriteRecords(placement.shard, placement.fence, *what)
         async with self._large.turn(caller, sum(len(record.payload) for record in records)):
             if level is AckLevel.LOCAL:
@@ -169,8 +172,10 @@ class RecordSteps:
                 tally = await self.replicas.ask(placement, level, request, answers.take, verb="took it")
             except TooFewReplicasError:
                 if answers.overtaken:
+                    self._clock.saw(answers.newest_stamp)
                     return None
                 raise
+            self._clock.saw(answers.newest_stamp)
             # A newer version that a replica has may be one that failed: it must not come back over ours.
             return None if answers.overtaken else tally.acknowledged
 

@@ -324,6 +324,8 @@ def _caller_view(call: CallContext) -> CallerView:
     return CallerView(
         incarnation=call_metadata.text(call.metadata, call_metadata.INCARNATION),
         fence=call_metadata.text(call.metadata, call_metadata.FENCE),
+        node=call_metadata.text(call.metadata, call_metadata.NODE),
+        marks=call_metadata.marks_of(call.metadata),
     )
 
 

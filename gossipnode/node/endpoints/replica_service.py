@@ -13,6 +13,7 @@ from gossipnode.node.peers.members import Members
 from gossipnode.node.refusals.error_status import as_status
 from gossipnode.node.replica.exchange import Mark, ReplicaExchange
 from gossipnode.node.replica.lineages import ReplicaLineages
+from gossipnode.node.replica.retention_answers import RetentionAnswers
 from gossipnode.node.replica.scan import ReplicaScan
 from gossipnode.node.watch.feed_server import FeedServer
 from gossipnode.node.watch.replica_versions import ReplicaVersions
@@ -34,6 +35,7 @@ class ReplicaService:
         lineages: ReplicaLineages,
         versions: ReplicaVersions,
         feeds: FeedServer,
+        retention: RetentionAnswers,
         membership: Membership,
         members: Members,
         audit: Audit,
@@ -48,6 +50,7 @@ class ReplicaService:
         self._lineages = lineages
         self._versions = versions
         self._feeds = feeds
+        self._retention = retention
         self._hellos = membership.hellos
         self._members = membership.members
         self._epochs = membership.epochs
@@ -61,6 +64,7 @@ class ReplicaService:
             services.REPLICA_LINEAGES: self._lineages.serve,
             services.REPLICA_CHANGES: self._feeds.serve,
             services.REPLICA_ARRIVED: self._versions.serve,
+            services.REPLICA_RETENTION: self._retention.serve,
             services.REPLICA_HELLO: self.hello,
             services.REPLICA_JOIN: self.join,
             services.REPLICA_EPOCH: self.epoch,

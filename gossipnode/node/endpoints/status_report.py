@@ -23,6 +23,7 @@ from gossipnode.node.membership.forming import Forming
 from gossipnode.node.peers.access import Access
 from gossipnode.node.peers.members import Members
 from gossipnode.node.repair.origin import Origin
+from gossipnode.node.repair.retention.purge_rounds import PurgeRounds
 from gossipnode.node.watch.store_news import StoreNews
 from gossipnode.store.interface import ShardCounts, ShardSummary
 from gossipnode.wire.generated.bp.gossipnode import v1
@@ -54,6 +55,7 @@ class StatusReport:
     local: LocalState
     members: Members
     origin: Origin
+    purges: PurgeRounds
     missed_writes: MissedWrites
     hand_off: HandOff
     read_repair: ReadRepair
@@ -195,6 +197,11 @@ class StatusReport:
             tree="building" if root is None else "ready",
             last_converged=self.origin.last_converged(shard),
         )
+        marks, held_back_by = self.local.retention.marks(shard), self.purges.held_back_by(shard)
+        if marks.mark or held_back_by:
+            status.retention.CopyFrom(
+                pb.ShardStatus.Retention(mark=marks.mark, held_back_by=held_back_by, stale=marks.is_stale)
+            )
         for replica in status.replicas:
             if writes := self.missed_writes.count(replica, shard):
                 status.behind.add(replica=replica, writes=writes)

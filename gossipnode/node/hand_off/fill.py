@@ -19,6 +19,7 @@ from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.local.told_states import ToldStates
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.members import Members, Peer
+from gossipnode.node.repair.retention.meetings import Met
 from gossipnode.node.repair.sessions import Sessions
 
 SHARDS_FILLED_AT_ONCE = 2
@@ -67,12 +68,16 @@ class Filler:
             if peer.foreign or (peer.state == "down" and done >= needed):
                 continue
             reason = await raise_floors(self._local, peer, placement)
+            met = Met() if reason else await self._sessions.meetings.meet(peer, placement.shard)
+            reason = reason or met.problem or ("it is stale" if met.told.is_stale else "")
             if not reason:
                 hop = await compare_fenced(self._sessions, self._members, peer, placement)
                 reason = "" if hop.complete else hop.reason or "incomplete"
             if not reason:
                 reason = await copy_lineages(self._local, self._members, peer, placement)
                 done += not reason
+                if not reason:
+                    await self._local.retention.copied(placement.shard, met.told)
             about, event = (placement.shard, peer.name), "shard not filled from a member yet"
             if reason:
                 self._told.tell(about, event, reason=reason, shard=str(placement.shard), peer=peer.name)

@@ -1,6 +1,7 @@
 """Moving shards when members come and go: fill new replicas, settle, give up old copies.
 
-1. A replica that is new to a shard fills itself (`fill`).
+0. A replica that is new to a shard meets those that have it, before it serves any request (`greet`).
+1. It fills itself (`fill`).
 2. When every new replica of a shard says that it is filled, one member has that decided (`settle`).
 3. A member that holds a shard no longer hands its copy to each replica, and only then drops it (`give_up`).
 
@@ -22,6 +23,7 @@ from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.hand_off.fill import Filler
 from gossipnode.node.hand_off.give_up import Leaver
+from gossipnode.node.hand_off.greet import Greeter
 from gossipnode.node.hand_off.offer import Offerer
 from gossipnode.node.hand_off.settle import Settler
 from gossipnode.node.local.local_state import LocalState
@@ -45,6 +47,7 @@ class HandOff:
         """Fill and hand over by `sessions`; what follows from it is decided by `membership`."""
         self._local = local
         self._members = members
+        self._greeter = Greeter(local, members, sessions)
         self._filler = Filler(local, members, sessions)
         self._settler = Settler(local, members, membership.epochs)
         self._leaver = Leaver(local, members, sessions)
@@ -75,16 +78,17 @@ class HandOff:
     async def _work(self) -> None:
         pause = HAND_OFF_PAUSE_MIN_SECONDS
         while True:
+            stale = self._local.retention.became_stale.pending
             changed, news = self._local.shards.changed.pending, self._members.news.pending
             try:
                 at_rest = await self._step()
-            except StoreError as error:
+            except (StoreError, OSError) as error:
                 self._told.tell("hand-off", "hand-off interrupted", reason=str(error), level=logging.WARNING)
                 at_rest = False
             else:
                 self._told.is_over("hand-off")
             if at_rest:
-                await changed.wait()
+                await first_of(changed, stale)
                 continue
             with trio.move_on_after(HAND_OFF_PAUSE_MIN_SECONDS):
                 await changed.wait()
@@ -101,6 +105,10 @@ class HandOff:
         view = shards.view
         if not shards.cleared:
             return False
+        all_met = await self._greeter.greet_all(view)
+        none_stale = await self._greeter.copy_stale()
+        if shards.view is not view:
+            return False
         await self._filler.fill_all(view)
         if shards.view is not view:
             return False
@@ -111,7 +119,7 @@ class HandOff:
         all_offered = await self._offerer.offer_all(shards.view)
         if self._is_leaving(view) and await self._has_gone(view) and shards.view is view:
             await self._membership.members.go()
-        if leftovers or not all_offered:
+        if leftovers or not all_offered or not all_met or not none_stale:
             return False
         return shards.view.is_settled and not self._is_leaving(shards.view)
 

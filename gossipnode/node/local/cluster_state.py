@@ -52,6 +52,8 @@ class ClusterState:
         self.view = ClusterView(configured, formed=False)
         self.changed = ChangeEvent()
         """Tells of every new view."""
+        self.met_replicas = ChangeEvent()
+        """Tells that this node has met one more replica of a shard that it is new to."""
         self.turn = trio.Lock()
         """Held from a look at `acceptor` until what follows from it is kept."""
         self._store = store

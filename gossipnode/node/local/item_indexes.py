@@ -99,6 +99,17 @@ class ItemIndexes:
                 self._due[change.shard] = None
                 self._written_anew.notify()
 
+    def purged(self, shard: ShardId, entities: Sequence[Entity]) -> None:
+        """See `StoreFollower.purged`."""
+        # A page that was read for an index that is being made may still have them: it is begun again.
+        if shard in self._making:
+            self._indexes.pop(shard, None)
+            return
+        index = self._indexes.get(shard)
+        if index is not None:
+            for entity in entities:
+                index.drop(entity)
+
     def removed(self, shard: ShardId | None) -> None:
         """See `StoreFollower.removed`. What cannot be followed is made again when it is asked for."""
         if shard is None:

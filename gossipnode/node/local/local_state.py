@@ -13,7 +13,9 @@ from gossipnode.node.local.index_keeper import IndexKeeper
 from gossipnode.node.local.item_indexes import ItemIndexes
 from gossipnode.node.local.record_writer import RecordWriter
 from gossipnode.node.local.request_memory import RequestMemory
+from gossipnode.node.local.retention_keeper import RetentionKeeper
 from gossipnode.node.local.shard_map import ShardMap
+from gossipnode.node.world import MemoryQuarantine, Quarantine
 from gossipnode.store.interface import Store
 
 
@@ -33,27 +35,37 @@ class LocalState:
     indexes: IndexKeeper
     requests: RequestMemory
     item_indexes: ItemIndexes
+    retention: RetentionKeeper
 
 
 def local_state(
-    store: Store, cluster: ClusterState, wall_clock: Callable[[], int], last_stamp: int = 0
+    store: Store,
+    cluster: ClusterState,
+    wall_clock: Callable[[], int],
+    last_stamp: int = 0,
+    quarantine: Quarantine | None = None,
 ) -> LocalState:
     """Put the parts together.
 
-    `cluster` is loaded already; `last_stamp` is the largest stamp that the store has kept.
+    `cluster` is loaded already; `last_stamp` is the largest stamp that the store has kept. Without a
+    `quarantine` what would go there is kept in memory.
     """
     shards = ShardMap(cluster)
     clock = Clock(wall_clock, last_stamp)
+    writer, floors = RecordWriter(store, clock), FloorKeeper(store, clock)
     return LocalState(
         own_name=cluster.own_name,
         store=store,
-        writer=RecordWriter(store, clock),
+        writer=writer,
         cluster=cluster,
         shards=shards,
         clock=clock,
-        floors=FloorKeeper(store, clock),
+        floors=floors,
         fill=FillState(shards, store),
         indexes=IndexKeeper(shards, store),
         requests=RequestMemory(store, clock),
         item_indexes=ItemIndexes(store, lambda: cluster.view.metadata.key),
+        retention=RetentionKeeper(
+            store, cluster, shards, clock, floors, writer, quarantine or MemoryQuarantine()
+        ),
     )

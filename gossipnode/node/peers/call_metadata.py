@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from gossipnode.core.cluster.cluster_metadata import Identity
 from gossipnode.core.model.arrival import Arrival, Through
+from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
+from gossipnode.core.retention.marks import NO_MARKS, Marks
 from gossipnode.core.ring.turn import Cause
 from gossipnode.rpc import CallContext, RpcError, Status
 
@@ -20,6 +22,7 @@ FENCE = "gossipnode-fence"
 ACK = "gossipnode-ack"
 REQUEST_ID = "gossipnode-request-id"
 START = "gossipnode-start"
+MARKS = "gossipnode-marks"
 
 
 def own_metadata(cluster: str, node: str) -> dict[str, str]:
@@ -30,6 +33,19 @@ def own_metadata(cluster: str, node: str) -> dict[str, str]:
 def say_start(metadata: dict[str, str], birth: int, boot: int) -> None:
     """Have calls say which start of which store makes them."""
     metadata[START] = f"{birth}.{boot}"
+
+
+def marks_text(marks: Marks) -> str:
+    """The marks of a shard as the client of a session says them."""
+    return ".".join(map(str, marks))
+
+
+def marks_of(metadata: Mapping[str, str | bytes]) -> Marks:
+    """The marks that the client of a session says; all 0 for one that does not say any."""
+    parts = text(metadata, MARKS).split(".")
+    if len(parts) != len(NO_MARKS) or not all(part.isascii() and part.isdecimal() for part in parts):
+        return NO_MARKS
+    return Marks(*(min(int(part[:20]), STAMP_MAX_NANOSECONDS) for part in parts))
 
 
 def start_of(metadata: Mapping[str, str | bytes]) -> tuple[Identity, int] | None:

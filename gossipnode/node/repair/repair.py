@@ -4,6 +4,7 @@ Repair
  |- reports      to origins; they go on while the rest stops
  |- holder       a task per shard that holds a message
  |- rounds       a task per round that this node started, and the schedule
+ |- purges       rounds that prove up to which stamp tombstones can go
  |- catch up     sessions with replicas that missed writes and are back
  `- mender       sessions because of roots that differ
 """
@@ -25,6 +26,7 @@ from gossipnode.node.repair.holder import Holder
 from gossipnode.node.repair.neighbours import Neighbours
 from gossipnode.node.repair.origin import Origin
 from gossipnode.node.repair.reports import Reports
+from gossipnode.node.repair.retention.purge_rounds import PurgeRounds
 from gossipnode.node.repair.root_mender import RootMender
 from gossipnode.node.repair.rounds import Rounds
 from gossipnode.node.repair.schedule import Schedule, utc
@@ -37,7 +39,7 @@ ROUND_ID_BITS = 96
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """The parts, of which `reports`, `holder`, `rounds`, `catch_up` and `mender` are to be run."""
+    """The parts, of which `reports`, `holder`, `rounds`, `purges`, `catch_up` and `mender` are to be run."""
 
     bounds: SessionBounds
     origin: Origin
@@ -50,6 +52,7 @@ class Repair:
     catch_up: CatchUp
     roots: SharedRoots
     mender: RootMender
+    purges: PurgeRounds
 
     def ended_well(self, shard: ShardId, origin: str) -> None:
         """A round of another node has left all replicas of a shard equal, of which this node is one."""
@@ -95,6 +98,19 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
     catch_up = CatchUp(local, members, sessions, rounds)
     roots = SharedRoots(local)
     mender = RootMender(members, sessions, roots)
+    purges = PurgeRounds(local, members, rounds.start)
+    rounds.on_ended = purges.ended
     return Repair(
-        bounds, origin, sessions, reports, neighbours, witness, holder, rounds, catch_up, roots, mender
+        bounds,
+        origin,
+        sessions,
+        reports,
+        neighbours,
+        witness,
+        holder,
+        rounds,
+        catch_up,
+        roots,
+        mender,
+        purges,
     )

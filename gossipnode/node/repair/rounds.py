@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import trio
 
 from gossipnode.core.model.property import ShardId
-from gossipnode.core.ring.round import EndedWell, RoundOutcome
+from gossipnode.core.ring.round import EndedWell, Round, RoundOutcome
 from gossipnode.core.ring.turn import Cause, RoundMessage
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.request_errors import TooManyRoundsError
@@ -58,6 +59,8 @@ class Rounds:
         self._next: dict[ShardId, tuple[RoundMessage, RoundWatch]] = {}
         """The round of each of them that waits for the end of that one."""
         self._nursery: trio.Nursery | None = None
+        self.on_ended: Callable[[Round, Cause], None] = _nobody_is_told
+        """Told of each round of this node that is over."""
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Let rounds be started, until cancelled."""
@@ -139,6 +142,7 @@ class Rounds:
         finally:
             if message.cause is Cause.SCHEDULED:
                 self._scheduled.release()
+        self.on_ended(finished, message.cause)
         if finished.outcome is RoundOutcome.INCOMPLETE and message.cause is Cause.SCHEDULED:
             await self._repeat(message.shard, tried)
         if finished.outcome is None or not finished.outcome.good:
@@ -168,3 +172,7 @@ class Rounds:
         self._rng.shuffle(shards)
         for shard in shards:
             await self.start_in_turn(shard)
+
+
+def _nobody_is_told(_finished: Round, _cause: Cause) -> None:
+    return

@@ -12,6 +12,7 @@ from functools import partial
 import trio
 
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.retention.marks import NO_MARKS
 from gossipnode.core.ring.round import Hop
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.core.session.foreign_peer import ForeignPeer
@@ -19,9 +20,11 @@ from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.foreign_rules import foreign_peer
 from gossipnode.node.peers.members import Members, Peer
+from gossipnode.node.repair.retention.meetings import Meetings
 from gossipnode.node.repair.session_runs import About, ReconcileRun, SessionBounds, SessionRun, TreeRun
-from gossipnode.node.repair.shard_store import ShardStore, TranslatedStore
+from gossipnode.node.repair.shard_store import MEET_FIRST, ShardStore, TranslatedStore
 from gossipnode.observe.events import Events, SessionEnded
+from gossipnode.store.interface import StoreError
 from gossipnode.wire.property.canonical_json import leaf_digest, other_spacing
 
 
@@ -36,20 +39,26 @@ class Sessions:
         self._local = local
         self._members = members
         self._bounds = bounds
+        self.meetings = Meetings(local, members)
 
     async def compare(
         self, peer: Peer, shard: ShardId, metadata: Mapping[str, str], *, leaving: bool = False
     ) -> Hop:
         """One session with a member. With `leaving`, this node hands over a shard that it no longer holds."""
         began = trio.current_time()
-        own_metadata = {**metadata, call_metadata.INCARNATION: str(shard.incarnation)}
         group = self._local.shards.view.groups.get(shard.group)
         if group is None:
             # It was deleted while the session waited for its turn.
             reason = f"there is no group {shard.group!r} any more"
             return Hop(self._members.own_name, peer.name, HopEnd.FAILED, reason)
-        about = About(peer, shard, group.shards, self._bounds, own_metadata)
-        run, (end, reason) = await self._run(about, leaving=leaving)
+        needs_meeting = not peer.foreign and self._local.retention.needs_meeting(shard)
+        if needs_meeting and (reason := await self._meet(peer, shard)):
+            return Hop(self._members.own_name, peer.name, HopEnd.SKIPPED, reason)
+        run, (end, reason) = await self._run(peer, shard, group.shards, metadata, leaving=leaving)
+        if end is HopEnd.SKIPPED and MEET_FIRST in reason:
+            if reason := await self._meet(peer, shard):
+                return Hop(self._members.own_name, peer.name, HopEnd.SKIPPED, reason)
+            run, (end, reason) = await self._run(peer, shard, group.shards, metadata, leaving=leaving)
         counts = run.counts
         if not reason and counts.skipped:
             reason = f"left out: {counts.reasons_text()}"
@@ -83,9 +92,22 @@ class Sessions:
             seconds=seconds,
         )
 
-    async def _run(self, about: About, *, leaving: bool) -> tuple[SessionRun, tuple[HopEnd, str]]:
+    async def _meet(self, peer: Peer, shard: ShardId) -> str:
+        """Meet a peer before a session; gives why the session is not possible, or ""."""
+        try:
+            return (await self.meetings.meet(peer, shard)).problem
+        except (StoreError, OSError) as error:
+            return f"own store: {error}"
+
+    async def _run(
+        self, peer: Peer, shard: ShardId, shards: int, metadata: Mapping[str, str], *, leaving: bool
+    ) -> tuple[SessionRun, tuple[HopEnd, str]]:
         """The session that was possible with the peer, and how it ended."""
-        peer = about.peer
+        marks = self._local.retention.marks(shard)
+        own_metadata = {**metadata, call_metadata.INCARNATION: str(shard.incarnation)}
+        if marks != NO_MARKS:
+            own_metadata[call_metadata.MARKS] = call_metadata.marks_text(marks)
+        about = About(peer, shard, shards, self._bounds, own_metadata)
         if not peer.foreign and not peer.lacks_reconcile and self._local.item_indexes.have_key:
             reconcile = ReconcileRun(about, self._store(about, leaving=leaving))
             outcome = await reconcile.outcome()
@@ -104,7 +126,8 @@ class Sessions:
 
     def _store(self, about: About, *, leaving: bool) -> ShardStore:
         arrival = call_metadata.arrival_of(about.metadata, about.peer.name)
-        return ShardStore(self._local, about.shard, leaving=leaving, arrival=arrival)
+        marks = call_metadata.marks_of(about.metadata)
+        return ShardStore(self._local, about.shard, leaving=leaving, arrival=arrival, marks=marks)
 
     def _sides(self, about: About, *, leaving: bool) -> tuple[ShardStore, ForeignPeer | None]:
         """Our own shard as the session compares it, and what the session is to know of a foreign peer."""

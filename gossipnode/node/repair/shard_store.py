@@ -16,6 +16,7 @@ from gossipnode.core.cluster.targets import Standing
 from gossipnode.core.model.arrival import Arrival
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.write_result import WriteOutcome
+from gossipnode.core.retention.marks import NO_MARKS, Entry, Marks, Way
 from gossipnode.core.session.commands import (
     Command,
     FetchNumbered,
@@ -41,6 +42,9 @@ from gossipnode.store.interface import LeafDigest
 TRANSLATED_LEAVES = 256
 """Leaves that are read at a time to make the tree of a shard in another dialect."""
 
+MEET_FIRST = "has other marks of retention for"
+"""What a server says that first has to meet its client, see `core.retention.meeting`."""
+
 HASHED_RECORDS = 32
 """Records whose leaves are computed in one step, which takes some milliseconds."""
 
@@ -51,6 +55,9 @@ class CallerView:
 
     incarnation: str = ""
     fence: str = ""
+    node: str = ""
+    """The caller; empty for a foreign peer, which tells no marks."""
+    marks: Marks = NO_MARKS
 
 
 class ShardStore:
@@ -67,6 +74,7 @@ class ShardStore:
         leaving: bool = False,
         caller: CallerView | None = None,
         arrival: Arrival | None = None,
+        marks: Marks = NO_MARKS,
     ) -> None:
         """Read and write `shard` of `local`; None when the peer is to name it.
 
@@ -76,6 +84,7 @@ class ShardStore:
             leaving: this node no longer holds the shard, and hands its copy over.
             caller: what a server's caller says of its view.
             arrival: how the records that the session stores come.
+            marks: what a client has told its server.
         """
         assert shard is not None or not leaving
         self._local = local
@@ -83,6 +92,7 @@ class ShardStore:
         self._leaving = leaving
         self._caller = caller
         self._arrival = arrival
+        self._mark = marks.mark if caller is None else caller.marks.mark
 
     async def tree(self, shard: ShardId) -> Tree | None:
         """The digests of a shard; None when this node does not hold it.
@@ -94,6 +104,7 @@ class ShardStore:
         if held is None:
             return None
         self._shard = held
+        await self._local.retention.rest(held)
         return await self._local.store.tree(held)
 
     async def index(self, shard: ShardId) -> ItemIndex | None:
@@ -106,6 +117,7 @@ class ShardStore:
         if held is None:
             return None
         self._shard = held
+        await self._local.retention.rest(held)
         return await self._local.item_indexes.of(held)
 
     async def known_root(self) -> str | None:
@@ -137,6 +149,8 @@ class ShardStore:
             )
             if conflict:
                 raise ViewConflictError(conflict)
+            if not self._local.retention.agrees(current, self._caller.marks):
+                raise ViewConflictError(f"{shards.own_name} {MEET_FIRST} {current}")
         return current
 
     async def leaves(self, asked: ReadLeaves) -> list[Leaf]:
@@ -159,9 +173,18 @@ class ShardStore:
         if not self._leaving and self._local.shards.current(shard) != shard:
             raise ShardGoneError(f"shard {shard} is held here no more")
         sent = [(shard, record) for record in write.records]
-        arrivals = [self._arrival] * len(sent)
-        results = await self._local.writer.write(sent, doubt_equal=True, arrivals=arrivals)
+        results = await self._local.writer.write(
+            sent,
+            doubt_equal=True,
+            arrivals=[self._arrival] * len(sent),
+            entries=[Entry(Way.SESSION, self._mark)] * len(sent),
+            outside=self._is_outside(shard),
+        )
         return [result.outcome for result in results]
+
+    def _is_outside(self, shard: ShardId) -> bool:
+        """Whether the records come from one that is no replica of the shard."""
+        return self._caller is not None and self._caller.node not in self._local.shards.replicas(shard)
 
     def _named(self) -> ShardId:
         assert self._shard is not None, "a session reads the tree of its shard first"

@@ -26,6 +26,7 @@ from gossipnode.core.query.replica_messages import (
     WriteRecords,
 )
 from gossipnode.core.query.request_lineage import KeptLineage
+from gossipnode.core.retention.marks import COPY, FROM_CLIENT, Entry
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.rpc import Status
 from gossipnode.wire.replica.lineage_codec import encode_kept
@@ -46,6 +47,7 @@ class Replica:
         self._clock = local.clock
         self._floors = local.floors
         self._requests = local.requests
+        self._retention = local.retention
 
     @property
     def cleared(self) -> bool:
@@ -68,7 +70,8 @@ class Replica:
             return Refusal(Status.UNAVAILABLE.value, reason)
         conflict = view_conflict(self._shards.view, self._shards.own, shard, fence)
         if conflict is None:
-            return None
+            reason = "" if local else self._retention.why_not_served(shard)
+            return Refusal(Status.UNAVAILABLE.value, reason) if reason else None
         status = Status.NOT_FOUND if conflict.unknown_shard else Status.FAILED_PRECONDITION
         return Refusal(status.value, conflict.reason, other_view=True)
 
@@ -83,6 +86,7 @@ class Replica:
         """
         if not local:
             await self.wait_cleared()
+            await self._retention.wait_met(request.shard)
         refusal = self.refusal(request.shard, request.fence, local=local)
         if refusal is not None:
             return refusal
@@ -119,6 +123,8 @@ class Replica:
         """
         if not local:
             await self.wait_cleared()
+            for shard in {request.shard for request in requests}:
+                await self._retention.wait_met(shard)
         answers: list[RecordsWritten | Refusal | None] = [
             self.refusal(request.shard, request.fence, local=local) for request in requests
         ]
@@ -141,11 +147,14 @@ class Replica:
         records: list[tuple[ShardId, Record]] = []
         lineages: list[bytes] = []
         arrivals: list[Arrival | None] = []
+        entries: list[Entry] = []
         for request, lineage in zip(requests, kept, strict=True):
             records += [(request.shard, record) for record in request.records]
             lineages += [encode_kept(lineage) if lineage else b""] * len(request.records)
             arrivals += [request.arrival] * len(request.records)
-        results = iter(await self._writer.write(records, lineages=lineages, arrivals=arrivals))
+            entries += [COPY if request.copies else FROM_CLIENT] * len(request.records)
+        written = await self._writer.write(records, lineages=lineages, arrivals=arrivals, entries=entries)
+        results = iter(written)
         parts = deque(list(islice(results, len(request.records))) for request in requests)
         for request, part, lineage in zip(requests, parts, kept, strict=True):
             # Remembered even if the write is refused in the end: its next try has to know its own work.

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
-from gossipnode.core.model.property import ShardId
+from gossipnode.core.model.property import Entity, ShardId
 from gossipnode.core.watch.told_change import ToldChange
 from gossipnode.node.watch.told_events import told_of
 from gossipnode.store.follower import StoredChange
@@ -142,6 +142,9 @@ class StoreNews:
         if by_shard:
             self._pending.append(News(changes[0].sequence, by_shard))
             self._came.notify()
+
+    def purged(self, shard: ShardId, entities: Sequence[Entity]) -> None:
+        """See `StoreFollower.purged`. Watches were told of the delete, and of no purge."""
 
     def removed(self, shard: ShardId | None) -> None:
         """See `StoreFollower.removed`. A shard that is dropped here is watched elsewhere from then on."""

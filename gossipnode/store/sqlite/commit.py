@@ -9,21 +9,32 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import TypeAlias
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
+from gossipnode.core.retention.marks import NO_MARKS, Marks, refusal
 from gossipnode.store.follower import Replaced, StoredChange
 from gossipnode.store.interface import IndexRows
 from gossipnode.store.prepared import PreparedRecord
 from gossipnode.store.sqlite.disk.file import WAL_CHECKPOINT_PAGES, WAL_KEPT_BYTES
-from gossipnode.store.sqlite.jobs import ChangeJob, DigestJob, Job, LogJob, StepJob, WriteJob
+from gossipnode.store.sqlite.jobs import (
+    ChangeJob,
+    DigestJob,
+    Job,
+    LogJob,
+    MarksJob,
+    RemoveJob,
+    StepJob,
+    WriteJob,
+)
 from gossipnode.store.sqlite.tables.index_table import Change, follow_changes, indexes_of
 from gossipnode.store.sqlite.tables.lineage_rows import put_lineages
 from gossipnode.store.sqlite.tables.record_rows import RecordRows, count_slots, payloads_of
+from gossipnode.store.sqlite.tables.retention_rows import all_marks, keep_marks, remove_versions
 from gossipnode.store.sqlite.tables.rows import (
     HeldLeaf,
     LeafPlace,
@@ -62,6 +73,7 @@ class Committer:
         "_sids",
         "_stamp",
         "_stored",
+        "marks",
         "number",
         "replaced_told",
     )
@@ -79,6 +91,8 @@ class Committer:
         """That of the last commit. The loop may read it at any time."""
         self.replaced_told: frozenset[ShardId] = frozenset()
         """See `StoreChanges.tell_replaced`. The loop sets it."""
+        self.marks = all_marks(connection)
+        """Those of the last commit. It is replaced and never changed: the loop may read it, too."""
         self._clean = bool(meta_number(connection, "clean"))
         self._stored: Stored = []
 
@@ -102,7 +116,7 @@ class Committer:
     def _commit(self, jobs: Sequence[ChangeJob]) -> None:
         connection, indexes = self._connection, self._indexes
         # What is remembered must change only once the transaction is committed.
-        sids, stamp = dict(self._sids), self._stamp
+        sids, stamp, marks = dict(self._sids), self._stamp, self.marks
         stored: Stored = []
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -117,6 +131,12 @@ class Committer:
                     case StepJob():
                         job.result = job.run(connection)
                         numbered |= job.numbered
+                    case MarksJob():
+                        marks = keep_marks(connection, marks, job.shard, job.marks)
+                        numbered = True
+                    case RemoveJob():
+                        job.removed = remove_versions(connection, job.shard, job.versions, marks)
+                        numbered = True
             if any(isinstance(job, StepJob) for job in jobs):
                 # A step may have removed shards, and added or removed indexes: read their numbers again.
                 sids, indexes = {}, {}
@@ -130,6 +150,7 @@ class Committer:
             raise
         self._sids, self._indexes, self._stamp, self._clean = sids, indexes, stamp, False
         self.number = number
+        self.marks = marks
         self._stored = stored
 
     def reuse_log(self) -> bool:
@@ -181,7 +202,9 @@ class Committer:
         changed: dict[LeafPlace, PreparedRecord] = {}
         lineages: dict[LeafPlace, bytes] = {}
         for job, rows in zip(jobs, placed, strict=True):
-            job.results = [_decide(place, prepared, held, aside, changed) for place, prepared in rows]
+            job.results = [
+                _decide(place, prepared, held, aside, changed, self.marks) for place, prepared in rows
+            ]
             assert len(job.results) == len(job.records)
             for (place, prepared), result in zip(rows, job.results, strict=True):
                 if prepared.lineage and place is not None and result.outcome.taken:
@@ -191,7 +214,11 @@ class Committer:
             forget_aside(self._connection, aside.keys() & changed.keys())
         put_lineages(
             self._connection,
-            [(held[place].rid, lineage) for place, lineage in lineages.items() if place not in changed],
+            [
+                (held[place].rid, lineage)
+                for place, lineage in lineages.items()
+                if place in held and place not in changed
+            ],
         )
         self._forget_digests(jobs, placed, held, changed)
         return bool(changed)
@@ -212,6 +239,7 @@ class Committer:
             if result.outcome is WriteOutcome.EQUAL
             and place is not None
             and place not in changed
+            and place in held
             and held[place].hashed
         }
         if doubted:
@@ -307,10 +335,11 @@ def _decide(
     held: dict[LeafPlace, HeldLeaf],
     aside: dict[LeafPlace, Version],
     changed: dict[LeafPlace, PreparedRecord],
+    marks: Mapping[ShardId, Marks],
 ) -> WriteResult:
     """Compare a record with what is held, or with an earlier record of the same transaction.
 
-    The version of a record that was set aside is stored again, or a newer one.
+    The version of a record that was set aside is stored again, or a newer one. `marks` may refuse others.
     """
     current: Version | None = None
     if place is not None:
@@ -324,6 +353,11 @@ def _decide(
     if current is None and place in aside and version < aside[place]:
         return WriteResult(WriteOutcome.OLDER, aside[place])
     if current is None or version > current:
+        if marks and (known := marks.get(prepared.shard, NO_MARKS)) is not NO_MARKS:
+            before = aside.get(place) if current is None else current
+            refused = refusal(known, version, before, prepared.entry)
+            if refused is not None:
+                return refused
         changed[place] = prepared
         return WriteResult(WriteOutcome.STORED, version)
     return WriteResult(WriteOutcome.EQUAL if version == current else WriteOutcome.OLDER, current)

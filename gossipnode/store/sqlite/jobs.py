@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteResult
+from gossipnode.core.retention.marks import FROM_CLIENT, Entry, Marks
 from gossipnode.store.prepared import PreparedRecord, prepare_record
+from gossipnode.store.retention import HeldVersion
 from gossipnode.store.sqlite.tables.entity_key import entity_key
 from gossipnode.store.sqlite.tables.rows import LeafPlace, SlotSha
 
@@ -69,19 +71,43 @@ class StepJob:
 
 
 @dataclass(slots=True, eq=False)
+class MarksJob:
+    """Marks to raise, each to the larger one; None to forget those of the shard."""
+
+    shard: ShardId
+    marks: Marks | None
+
+
+@dataclass(slots=True, eq=False)
+class RemoveJob:
+    """Versions to remove, after the writes of the same commit. Those that are held no more are left out."""
+
+    shard: ShardId
+    versions: Sequence[HeldVersion]
+    removed: list[Entity] = field(default_factory=list[Entity])
+    """Those that the commit has removed."""
+
+
+@dataclass(slots=True, eq=False)
 class LogJob:
     """Moves the log into the database and empties it, after the other jobs of the same commit."""
 
 
-ChangeJob: TypeAlias = WriteJob | DigestJob | StepJob
+ChangeJob: TypeAlias = WriteJob | DigestJob | StepJob | MarksJob | RemoveJob
 """What is carried out within a transaction."""
 
 Job: TypeAlias = ChangeJob | LogJob
 
 
-def keyed_record(shard: ShardId, record: Record, lineage: bytes = b"", arrival: bytes = b"") -> KeyedRecord:
+def keyed_record(
+    shard: ShardId,
+    record: Record,
+    lineage: bytes = b"",
+    arrival: bytes = b"",
+    entry: Entry = FROM_CLIENT,
+) -> KeyedRecord:
     """Judge a record and make its key: on the loop, to leave the writer's thread less to do."""
-    prepared = prepare_record(shard, record, lineage, arrival)
+    prepared = prepare_record(shard, record, lineage, arrival, entry)
     return prepared, entity_key(record.entity) if prepared.can_be_held else b""
 
 
@@ -95,7 +121,9 @@ def job_weight(job: Job) -> tuple[int, int]:
             return len(job.leaves) + 1, _DIGEST_WEIGHT_BYTES * (len(job.leaves) + len(job.slots))
         case StepJob():
             return job.records, 0
-        case LogJob():
+        case RemoveJob():
+            return len(job.versions) + 1, 0
+        case MarksJob() | LogJob():
             return 1, 0
 
 
@@ -104,7 +132,7 @@ def job_growth_bytes(job: Job) -> int:
     match job:
         case StepJob() if job.on_full_disk:
             return 0
-        case LogJob():
+        case LogJob() | RemoveJob() | MarksJob():
             return 0
         case _:
             records, size = job_weight(job)

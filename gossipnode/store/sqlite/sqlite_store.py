@@ -5,7 +5,6 @@ A node opens its store first and closes it last.
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.write_result import WriteResult
 from gossipnode.core.query.index_key import IndexKind
+from gossipnode.core.retention.marks import FROM_CLIENT, Entry
 from gossipnode.core.session.tree import Leaf, SlotDigest, Tree, make_tree
 from gossipnode.store.follower import NumberedVersion
 from gossipnode.store.interface import (
@@ -31,11 +31,11 @@ from gossipnode.store.interface import (
     ShardCounts,
     ShardSummary,
     StoreError,
-    StoreFullError,
     no_index_rows,
 )
 from gossipnode.store.sqlite.beside.change_store import SqliteChanges
 from gossipnode.store.sqlite.beside.lineage_store import SqliteLineages
+from gossipnode.store.sqlite.beside.retention_store import SqliteRetention
 from gossipnode.store.sqlite.digests import Digests
 from gossipnode.store.sqlite.disk.file import StoreFile, close_file, close_readers, open_file
 from gossipnode.store.sqlite.indexes import Indexes
@@ -44,15 +44,10 @@ from gossipnode.store.sqlite.key_reads import KeyReads, read_by_number, read_ver
 from gossipnode.store.sqlite.mending import Mending
 from gossipnode.store.sqlite.open_state import OpenState
 from gossipnode.store.sqlite.reads import Reads
-from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, store_error
+from gossipnode.store.sqlite.sqlite_errors import store_error
 from gossipnode.store.sqlite.sqlite_figures import SqliteFigures
 from gossipnode.store.sqlite.tables.damage import leaf_checked
-from gossipnode.store.sqlite.tables.drop import (
-    DROP_STEP_RECORDS,
-    RETURN_STEP_PAGES,
-    drop_step,
-    return_pages,
-)
+from gossipnode.store.sqlite.tables.drop import DROP_STEP_RECORDS, drop_step
 from gossipnode.store.sqlite.tables.entity_key import key_entity
 from gossipnode.store.sqlite.tables.rows import (
     SlotSha,
@@ -132,6 +127,7 @@ class SqliteStore:
         "changes",
         "figures",
         "lineages",
+        "retention",
     )
 
     def __init__(self, file: StoreFile, leaf_digest: LeafDigest, index_rows: IndexRows) -> None:
@@ -146,6 +142,7 @@ class SqliteStore:
         self.changes = SqliteChanges(self._writer, self._reads, self._mending)
         self.lineages = SqliteLineages(self._writer, self._reads, self._mending, self._state)
         self.figures = SqliteFigures(self._writer, self._reads)
+        self.retention = SqliteRetention(self._writer, self._reads, self._mending, self._state)
         self._upkeep = Upkeep(file.path, self._writer, self._state)
 
     @property
@@ -187,11 +184,13 @@ class SqliteStore:
         doubt_equal: bool = False,
         lineages: Sequence[bytes] = (),
         arrivals: Sequence[bytes] = (),
+        entries: Sequence[Entry] = (),
     ) -> list[WriteResult]:
         """See `Store.write`."""
         self._state.check_open()
         records: list[KeyedRecord] = []
-        beside = zip(lineages or repeat(b""), arrivals or repeat(b""), strict=False)
+        ways = entries or repeat(FROM_CLIENT)
+        beside = zip(lineages or repeat(b""), arrivals or repeat(b""), ways, strict=False)
         for (shard, record), kept in zip(shard_records, beside, strict=False):
             records.append(keyed_record(shard, record, *kept))
             if len(records) % STATEMENT_ROWS == 0:
@@ -309,6 +308,8 @@ class SqliteStore:
     async def drop(self, shard: ShardId) -> None:
         """See `Store.drop`."""
         await trio.lowlevel.checkpoint()
+        # First of all: what says that a shard is complete must not outlive a part of its records.
+        await self.retention.forget(shard)
         with self._reads.transaction() as connection:
             if find_shard(connection, shard) is None:
                 return
@@ -317,8 +318,7 @@ class SqliteStore:
         finally:
             self._writer.tell_removed(shard)
         # The shard is gone, whether they can be given back now or not.
-        with contextlib.suppress(StoreFullError, StoreBusyError):
-            await self._writer.free(return_pages, RETURN_STEP_PAGES)
+        await self.retention.give_space_back()
 
     async def note(self, key: str) -> bytes | None:
         """See `Store.note`."""

@@ -10,7 +10,7 @@ import queue
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,12 +20,21 @@ import trio
 from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.concurrency.waker import Waker
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.retention.marks import Marks
 from gossipnode.store.follower import StoreFollower
 from gossipnode.store.interface import IndexRows, StoreClosedError, StoreError, StoreFullError
 from gossipnode.store.sqlite.commit import Committer, Stored
 from gossipnode.store.sqlite.disk.disk_space import DiskSpace
 from gossipnode.store.sqlite.disk.reserve import give_up_reserve
-from gossipnode.store.sqlite.jobs import Job, LogJob, StepJob, WriteJob, job_growth_bytes, job_weight
+from gossipnode.store.sqlite.jobs import (
+    Job,
+    LogJob,
+    RemoveJob,
+    StepJob,
+    WriteJob,
+    job_growth_bytes,
+    job_weight,
+)
 from gossipnode.store.sqlite.sqlite_errors import StoreBusyError, damaged, no_space, store_error
 from gossipnode.store.sqlite.tables.damage import DamageError
 from gossipnode.store.store_figures import CommitFigures
@@ -120,6 +129,11 @@ class Writer:
     def commit_number(self) -> int:
         """See `Store.commit_number`."""
         return self._committer.number
+
+    @property
+    def marks(self) -> Mapping[ShardId, Marks]:
+        """The marks of all shards, as of the last commit."""
+        return self._committer.marks
 
     async def do(self, job: Job) -> None:
         """Have a job carried out; afterwards its results are in it. Cancellable only until it is handed in.
@@ -309,6 +323,11 @@ class Writer:
         if stored:
             for follower in self.followers:
                 follower.stored(stored)
+        for queued in batch:
+            job = queued.job
+            if isinstance(job, RemoveJob) and job.removed and queued.error is None:
+                for follower in self.followers:
+                    follower.purged(job.shard, job.removed)
         for queued in batch:
             self._queued_records -= queued.records
             self._queued_bytes -= queued.bytes

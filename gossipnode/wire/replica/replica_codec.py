@@ -84,6 +84,7 @@ def add_request(batch: pb.ExchangeRequest, number: int, request: ReplicaRequest)
 def _fill_write(message: pb.WriteRecords, request: WriteRecords) -> None:
     message.request_id = request.request_id
     message.created = request.created
+    message.copies = request.copies
     if request.before is not None:
         fill_lineage(message.before, request.before)
     if request.arrival is not None:
@@ -120,6 +121,7 @@ def decode_request(message: pb.ReplicaRequest) -> ReplicaRequest:
                 write.created,
                 decode_lineage(write.before) if write.HasField("before") else None,
                 decode_arrival(write.arrival) if write.HasField("arrival") else None,
+                write.copies,
             )
         case "read":
             read = message.read

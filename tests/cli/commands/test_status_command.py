@@ -200,7 +200,7 @@ def test_the_status_of_a_real_node(ask: Cli, node: Running) -> None:
     assert [(shard["group"], shard["shard"]) for shard in shards] == [("many", 0), ("many", 1), ("sw", 0)]
     assert list(shards[2]) == [
         "group", "shard", "replicas", "records", "tombstones", "root", "tree", "last_converged", "moving",
-        "behind", "equal_since", "digest",
+        "behind", "equal_since", "digest", "purged_until", "purge_held_back_by", "stale",
     ]  # fmt: skip
 
 

@@ -11,11 +11,13 @@ import trio
 
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.query.replica_messages import ReadRecords, RecordsRead
+from gossipnode.core.retention.marks import NO_MARKS, Marks
 from gossipnode.core.ring.round import Hop
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.node.local.fill_state import FillProgress
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.members import MemberState
+from gossipnode.node.repair.retention.meetings import Met
 from gossipnode.rpc import RpcError
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 
@@ -90,6 +92,15 @@ class FakeSessions:
     compared: list[Compared] = field(default_factory=list)
     open: int = 0
     most_open: int = 0
+    told: Mapping[str, Marks] = field(default_factory=dict)
+    """What a member tells of its retention before a session; all 0 if the test says nothing."""
+
+    @property
+    def meetings(self) -> FakeSessions:
+        return self
+
+    async def meet(self, peer: Any, _shard: ShardId) -> Met:
+        return Met(self.told.get(peer.name, NO_MARKS))
 
     async def compare(
         self, peer: Any, shard: ShardId, metadata: Mapping[str, str], *, leaving: bool = False

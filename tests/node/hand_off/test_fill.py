@@ -9,6 +9,7 @@ import pytest
 from gossipnode.core.cluster.placement import replicas_of
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.query.request_lineage import KeptLineage, KnownRequest, Lineage, LineagePage
+from gossipnode.core.retention.marks import Marks
 from gossipnode.core.ring.turn import HopEnd
 from gossipnode.node.hand_off.fill import SHARDS_FILLED_AT_ONCE, Filler
 from gossipnode.node.local.fill_state import FILLED_NOTE
@@ -66,6 +67,12 @@ async def test_it_is_filled_once_it_has_compared_with_enough_of_them(failed: str
 
 async def test_a_session_that_left_records_out_is_not_complete() -> None:
     assert await fill(joined(), FakeSessions(skipped=1)) == [SHARD]
+
+
+async def test_a_source_that_is_stale_counts_for_nothing() -> None:
+    sessions = FakeSessions(told=dict.fromkeys("abc", Marks(9, 5, 9)))
+    assert await fill(joined(), sessions) == [SHARD]
+    assert sessions.compared == []
 
 
 async def test_another_new_replica_is_no_source() -> None:

@@ -62,6 +62,7 @@ OF_MEMBERS = (
     services.REPLICA_LINEAGES,
     services.REPLICA_CHANGES,
     services.REPLICA_ARRIVED,
+    services.REPLICA_RETENTION,
     services.REPLICA_HELLO,
     services.REPLICA_EPOCH,
 )

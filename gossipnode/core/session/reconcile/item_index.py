@@ -142,6 +142,26 @@ class ItemIndex:
         if node.count > BUCKET_MAX_ITEMS and shift:
             _split(node, shift - FAN_OUT_BITS)
 
+    def drop(self, entity: Entity) -> None:
+        """Hold nothing of an entity any more. Nodes stay, for what comes later."""
+        entity_hash = self.item_hash.of_entity(entity)
+        path: list[_TrieNode] = []
+        node, shift = self._root, 64
+        while node.children is not None:
+            path.append(node)
+            shift -= FAN_OUT_BITS
+            node = node.children[entity_hash >> shift & FAN_OUT - 1]
+        path.append(node)
+        at = _find(node.bucket, entity_hash)
+        if at < 0:
+            return
+        self.changes += 1
+        change = node.bucket[at + 1]
+        del node.bucket[at : at + _FIELDS]
+        for each in path:
+            each.total = each.total - change & _MASK
+            each.count -= 1
+
     def find(self, entity_hash: int) -> int | None:
         """The number of the record with this entity, or None."""
         node, shift = self._root, 64

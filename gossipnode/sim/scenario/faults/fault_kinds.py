@@ -76,6 +76,7 @@ FAULT_KINDS: Final[Mapping[str, FaultKind]] = {
     "late-commit": FaultKind(view_faults.late_commit, 1, LATE_SECONDS),
     "broken-news": FaultKind(view_faults.broken_news, 1, NEWS_SECONDS),
     "crowd": FaultKind(client_faults.crowd, calm=True),
+    "purge": FaultKind(round_faults.purge, 3),
     "slow-hop": FaultKind(round_faults.slow_hop, calm=True),
     "slow-news": FaultKind(round_faults.slow_news, calm=True),
     "young-group": FaultKind(round_faults.young_group, calm=True),

@@ -92,6 +92,17 @@ def young_group(e: Episode) -> Steps:
     ]
 
 
+def purge(e: Episode) -> Steps:
+    """Deleted records are kept for a second, and rounds try to purge them while clients and faults go on."""
+    key = e.rng.choice(e.cluster.keys)
+    steps = [e.step(0, "retention", e.cluster.group, "1", "at", e.host)]
+    for part in (0.2, 0.5, 0.8):
+        origin = e.rng.choice(e.cluster.names)
+        steps.append(e.step(part - 0.1, "delete", e.rng.choice(e.cluster.names), key))
+        steps.append(e.step(part, "round", origin, e.cluster.group, f"{e.cluster.shard_of(key)}"))
+    return steps
+
+
 def hanging_disk(e: Episode) -> Steps:
     """The disk of a replica hangs during a round, while its node answers all that needs no disk."""
     key = e.rng.choice(e.cluster.keys)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
 from functools import partial
 
 from gossipnode.client.errors import ClientError
 from gossipnode.sim.history.history import MEMBERS
-from gossipnode.sim.scenario.scenario import ScenarioError
+from gossipnode.sim.scenario.scenario import ScenarioError, parse_seconds
 from gossipnode.sim.scenario.stage import Stage
 from gossipnode.sim.scenario.verb import Verb, Words, by_name
 from gossipnode.sim.scenario.verbs.machine_verbs import restart
@@ -81,6 +82,14 @@ async def _alter(stage: Stage, words: Words) -> Iterable[str]:
     return await _told(stage, host, partial(client.alter_group, name, ack=ack))  # type: ignore[arg-type]
 
 
+async def _retention(stage: Stage, words: Words) -> Iterable[str]:
+    name, seconds, _, host = words
+    stage.fault(host, f"is told to keep deleted records of {name} for {seconds} s", "group alter")
+    client = await stage.clients.client(OPERATOR, [host])
+    kept = timedelta(seconds=parse_seconds(seconds))
+    return await _told(stage, host, partial(client.alter_group, name, tombstone_retention=kept))
+
+
 async def _drop(stage: Stage, words: Words) -> Iterable[str]:
     name, _, host = words
     stage.fault(host, f"is told to delete {name}", "group delete")
@@ -123,5 +132,13 @@ VERBS = by_name(
     Verb("forget", "NAME at HOST", "Remove a member for good.", _forget, 3, 3),
     Verb("create", "NAME:SHARDS:REPLICAS at HOST", "Create a group.", _create, 3, 3),
     Verb("alter", "NAME ACK at HOST", "Change the level of acknowledgement of a group.", _alter, 4, 4),
+    Verb(
+        "retention",
+        "NAME SECONDS at HOST",
+        "Change how long a group keeps deleted records at the least.",
+        _retention,
+        4,
+        4,
+    ),
     Verb("drop-group", "NAME at HOST", "Delete a group with its records.", _drop, 3, 3),
 )

@@ -69,6 +69,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE payload ADD COLUMN replaced_revision INT",
         "ALTER TABLE payload ADD COLUMN replaced_delete INT",
     ),
+    (
+        # By group and number, since marks may be kept before the first record of a shard.
+        "CREATE TABLE retention (grp BLOB NOT NULL, number INT NOT NULL, incarnation INT NOT NULL,"
+        " sealed INT NOT NULL, complete INT NOT NULL, mark INT NOT NULL,"
+        " PRIMARY KEY (grp, number, incarnation)) WITHOUT ROWID",
+        # Finds the oldest tombstones. Live records have no row in it.
+        "CREATE INDEX leaf_tombstone ON leaf (sid, max(mod_revision, delete_time)) WHERE delete_time > 0",
+    ),
 )
 """Entry i has the statements that lead from schema version i to i + 1. Entries are only added."""
 

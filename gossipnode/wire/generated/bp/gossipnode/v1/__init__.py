@@ -38,6 +38,21 @@ class RecordsWrittenKind(betterproto.Enum):
     KIND_REFUSED = 4
 
 
+class RetentionRequestStep(betterproto.Enum):
+    STEP_UNSPECIFIED = 0
+    STEP_MEET = 1
+    """Both tell their marks before a session."""
+
+    STEP_SEAL = 2
+    """Take no more writes up to the stamp."""
+
+    STEP_PROVEN = 3
+    """All replicas hold the same up to the stamp."""
+
+    STEP_RAISE = 4
+    """All replicas have kept that: tombstones up to the stamp may go."""
+
+
 class HelloMessageVerdict(betterproto.Enum):
     VERDICT_UNSPECIFIED = 0
     """The caller is not known, or has said nothing of its store."""
@@ -419,6 +434,26 @@ class ShardStatus(betterproto.Message):
 
     behind: List["ShardStatusBehind"] = betterproto.message_field(10)
     """The replicas that are known here to lack writes."""
+
+    retention: "ShardStatusRetention" = betterproto.message_field(11)
+
+
+@dataclass(eq=False, repr=False)
+class ShardStatusRetention(betterproto.Message):
+    mark: int = betterproto.int64_field(1)
+    """
+    Tombstones with a stamp up to this one are purged: nanoseconds since 1970; 0: none yet.
+    """
+
+    held_back_by: str = betterproto.string_field(2)
+    """
+    What kept the mark where it is when this node last tried to raise it.
+    """
+
+    stale: bool = betterproto.bool_field(3)
+    """
+    This replica may lack tombstones that others have purged: it serves nothing before it has copied from another.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -990,6 +1025,11 @@ class WriteRecords(betterproto.Message):
     arrival: "Arrival" = betterproto.message_field(5)
     """How the records come to the replica."""
 
+    copies: bool = betterproto.bool_field(6)
+    """
+    The records are copies of what a replica was seen to hold, and no new versions.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class Arrival(betterproto.Message):
@@ -1113,6 +1153,67 @@ class LineagesRequest(betterproto.Message):
     fence: bytes = betterproto.bytes_field(4)
     after: "RecordKey" = betterproto.message_field(5)
     """Only what comes after this record."""
+
+
+@dataclass(eq=False, repr=False)
+class RetentionMarks(betterproto.Message):
+    """
+    What a replica keeps of a shard so that tombstones can go: three stamps that never go down.
+    """
+
+    sealed: int = betterproto.int64_field(1)
+    """No record up to it is taken, except from a replica that holds it."""
+
+    complete: int = betterproto.int64_field(2)
+    """All replicas held the same up to it."""
+
+    mark: int = betterproto.int64_field(3)
+    """Tombstones up to it are purged."""
+
+
+@dataclass(eq=False, repr=False)
+class RetentionRequest(betterproto.Message):
+    group: str = betterproto.string_field(1)
+    shard: int = betterproto.uint32_field(2)
+    incarnation: int = betterproto.int64_field(3)
+    step: "RetentionRequestStep" = betterproto.enum_field(4)
+    marks: "RetentionMarks" = betterproto.message_field(5)
+    """Of the caller, if it wants to MEET."""
+
+    stamp: int = betterproto.int64_field(6)
+    """What the other steps are about."""
+
+    epoch: int = betterproto.uint64_field(7)
+    """Of the caller; SEAL and PROVEN are refused in any other one."""
+
+    start: "RetentionStart" = betterproto.message_field(8)
+    """
+    What the answer to SEAL said of the store; PROVEN is refused if that is not so any more.
+    """
+
+    fence: bytes = betterproto.bytes_field(9)
+    """Of the caller's view, if it wants to MEET."""
+
+
+@dataclass(eq=False, repr=False)
+class RetentionStart(betterproto.Message):
+    boot: int = betterproto.uint64_field(1)
+    nonce: int = betterproto.uint64_field(2)
+    late: int = betterproto.uint64_field(3)
+    """
+    Records up to the seal that were taken from no session of the shard's replicas.
+    """
+
+
+@dataclass(eq=False, repr=False)
+class RetentionReply(betterproto.Message):
+    marks: "RetentionMarks" = betterproto.message_field(1)
+    start: "RetentionStart" = betterproto.message_field(2)
+    problem: str = betterproto.string_field(3)
+    """Why the step was not done; empty: it was."""
+
+    source: bool = betterproto.bool_field(4)
+    """The shard lies by this replica, in the caller's view too."""
 
 
 @dataclass(eq=False, repr=False)
@@ -2133,6 +2234,23 @@ class ReplicaServiceStub(betterproto.ServiceStub):
             metadata=metadata,
         )
 
+    async def retention(
+        self,
+        retention_request: "RetentionRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "RetentionReply":
+        return await self._unary_unary(
+            "/gossipnode.v1.ReplicaService/Retention",
+            retention_request,
+            RetentionReply,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
     async def epoch(
         self,
         epoch_request: "EpochRequest",
@@ -2651,6 +2769,11 @@ class ReplicaServiceBase(ServiceBase):
     async def arrived(self, arrived_request: "ArrivedRequest") -> "ArrivedReply":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
+    async def retention(
+        self, retention_request: "RetentionRequest"
+    ) -> "RetentionReply":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
     async def epoch(self, epoch_request: "EpochRequest") -> "EpochReply":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
@@ -2712,6 +2835,13 @@ class ReplicaServiceBase(ServiceBase):
         response = await self.arrived(request)
         await stream.send_message(response)
 
+    async def __rpc_retention(
+        self, stream: "grpclib.server.Stream[RetentionRequest, RetentionReply]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.retention(request)
+        await stream.send_message(response)
+
     async def __rpc_epoch(
         self, stream: "grpclib.server.Stream[EpochRequest, EpochReply]"
     ) -> None:
@@ -2762,6 +2892,12 @@ class ReplicaServiceBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 ArrivedRequest,
                 ArrivedReply,
+            ),
+            "/gossipnode.v1.ReplicaService/Retention": grpclib.const.Handler(
+                self.__rpc_retention,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                RetentionRequest,
+                RetentionReply,
             ),
             "/gossipnode.v1.ReplicaService/Epoch": grpclib.const.Handler(
                 self.__rpc_epoch,

@@ -171,7 +171,16 @@ class Member(_message.Message):
     def __init__(self, name: _Optional[str] = ..., address: _Optional[str] = ..., state: _Optional[str] = ..., birth: _Optional[str] = ..., role: _Optional[str] = ..., version: _Optional[str] = ..., moves: _Optional[int] = ..., boot: _Optional[int] = ..., leaf_json: _Optional[str] = ...) -> None: ...
 
 class ShardStatus(_message.Message):
-    __slots__ = ("group", "shard", "replicas", "records", "tombstones", "root", "tree", "last_converged", "moving", "behind")
+    __slots__ = ("group", "shard", "replicas", "records", "tombstones", "root", "tree", "last_converged", "moving", "behind", "retention")
+    class Retention(_message.Message):
+        __slots__ = ("mark", "held_back_by", "stale")
+        MARK_FIELD_NUMBER: _ClassVar[int]
+        HELD_BACK_BY_FIELD_NUMBER: _ClassVar[int]
+        STALE_FIELD_NUMBER: _ClassVar[int]
+        mark: int
+        held_back_by: str
+        stale: bool
+        def __init__(self, mark: _Optional[int] = ..., held_back_by: _Optional[str] = ..., stale: _Optional[bool] = ...) -> None: ...
     class Behind(_message.Message):
         __slots__ = ("replica", "writes")
         REPLICA_FIELD_NUMBER: _ClassVar[int]
@@ -198,6 +207,7 @@ class ShardStatus(_message.Message):
     LAST_CONVERGED_FIELD_NUMBER: _ClassVar[int]
     MOVING_FIELD_NUMBER: _ClassVar[int]
     BEHIND_FIELD_NUMBER: _ClassVar[int]
+    RETENTION_FIELD_NUMBER: _ClassVar[int]
     group: str
     shard: int
     replicas: _containers.RepeatedScalarFieldContainer[str]
@@ -208,7 +218,8 @@ class ShardStatus(_message.Message):
     last_converged: int
     moving: ShardStatus.Moving
     behind: _containers.RepeatedCompositeFieldContainer[ShardStatus.Behind]
-    def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., replicas: _Optional[_Iterable[str]] = ..., records: _Optional[int] = ..., tombstones: _Optional[int] = ..., root: _Optional[str] = ..., tree: _Optional[str] = ..., last_converged: _Optional[int] = ..., moving: _Optional[_Union[ShardStatus.Moving, _Mapping]] = ..., behind: _Optional[_Iterable[_Union[ShardStatus.Behind, _Mapping]]] = ...) -> None: ...
+    retention: ShardStatus.Retention
+    def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., replicas: _Optional[_Iterable[str]] = ..., records: _Optional[int] = ..., tombstones: _Optional[int] = ..., root: _Optional[str] = ..., tree: _Optional[str] = ..., last_converged: _Optional[int] = ..., moving: _Optional[_Union[ShardStatus.Moving, _Mapping]] = ..., behind: _Optional[_Iterable[_Union[ShardStatus.Behind, _Mapping]]] = ..., retention: _Optional[_Union[ShardStatus.Retention, _Mapping]] = ...) -> None: ...
 
 class StatusResponse(_message.Message):
     __slots__ = ("node", "address", "version", "state", "members", "shards", "rounds", "replicas", "memory", "disk", "set_aside", "epoch", "cluster_id", "forming", "unheard", "not_replaced", "refused_calls", "warnings", "groups")

@@ -82,18 +82,20 @@ class ReadRecords(_message.Message):
     def __init__(self, wanted: _Optional[_Iterable[_Union[ReadRecords.Wanted, _Mapping]]] = ..., proposed: _Optional[int] = ..., clock: _Optional[int] = ...) -> None: ...
 
 class WriteRecords(_message.Message):
-    __slots__ = ("records", "request_id", "created", "before", "arrival")
+    __slots__ = ("records", "request_id", "created", "before", "arrival", "copies")
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
     BEFORE_FIELD_NUMBER: _ClassVar[int]
     ARRIVAL_FIELD_NUMBER: _ClassVar[int]
+    COPIES_FIELD_NUMBER: _ClassVar[int]
     records: _containers.RepeatedCompositeFieldContainer[StoredRecord]
     request_id: str
     created: bool
     before: Lineage
     arrival: Arrival
-    def __init__(self, records: _Optional[_Iterable[_Union[StoredRecord, _Mapping]]] = ..., request_id: _Optional[str] = ..., created: _Optional[bool] = ..., before: _Optional[_Union[Lineage, _Mapping]] = ..., arrival: _Optional[_Union[Arrival, _Mapping]] = ...) -> None: ...
+    copies: bool
+    def __init__(self, records: _Optional[_Iterable[_Union[StoredRecord, _Mapping]]] = ..., request_id: _Optional[str] = ..., created: _Optional[bool] = ..., before: _Optional[_Union[Lineage, _Mapping]] = ..., arrival: _Optional[_Union[Arrival, _Mapping]] = ..., copies: _Optional[bool] = ...) -> None: ...
 
 class Arrival(_message.Message):
     __slots__ = ("through", "source", "built_upon", "at_milliseconds")
@@ -213,6 +215,72 @@ class LineagesRequest(_message.Message):
     fence: bytes
     after: RecordKey
     def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., incarnation: _Optional[int] = ..., fence: _Optional[bytes] = ..., after: _Optional[_Union[RecordKey, _Mapping]] = ...) -> None: ...
+
+class RetentionMarks(_message.Message):
+    __slots__ = ("sealed", "complete", "mark")
+    SEALED_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    MARK_FIELD_NUMBER: _ClassVar[int]
+    sealed: int
+    complete: int
+    mark: int
+    def __init__(self, sealed: _Optional[int] = ..., complete: _Optional[int] = ..., mark: _Optional[int] = ...) -> None: ...
+
+class RetentionRequest(_message.Message):
+    __slots__ = ("group", "shard", "incarnation", "step", "marks", "stamp", "epoch", "start", "fence")
+    class Step(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STEP_UNSPECIFIED: _ClassVar[RetentionRequest.Step]
+        STEP_MEET: _ClassVar[RetentionRequest.Step]
+        STEP_SEAL: _ClassVar[RetentionRequest.Step]
+        STEP_PROVEN: _ClassVar[RetentionRequest.Step]
+        STEP_RAISE: _ClassVar[RetentionRequest.Step]
+    STEP_UNSPECIFIED: RetentionRequest.Step
+    STEP_MEET: RetentionRequest.Step
+    STEP_SEAL: RetentionRequest.Step
+    STEP_PROVEN: RetentionRequest.Step
+    STEP_RAISE: RetentionRequest.Step
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    MARKS_FIELD_NUMBER: _ClassVar[int]
+    STAMP_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    FENCE_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    shard: int
+    incarnation: int
+    step: RetentionRequest.Step
+    marks: RetentionMarks
+    stamp: int
+    epoch: int
+    start: RetentionStart
+    fence: bytes
+    def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., incarnation: _Optional[int] = ..., step: _Optional[_Union[RetentionRequest.Step, str]] = ..., marks: _Optional[_Union[RetentionMarks, _Mapping]] = ..., stamp: _Optional[int] = ..., epoch: _Optional[int] = ..., start: _Optional[_Union[RetentionStart, _Mapping]] = ..., fence: _Optional[bytes] = ...) -> None: ...
+
+class RetentionStart(_message.Message):
+    __slots__ = ("boot", "nonce", "late")
+    BOOT_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    LATE_FIELD_NUMBER: _ClassVar[int]
+    boot: int
+    nonce: int
+    late: int
+    def __init__(self, boot: _Optional[int] = ..., nonce: _Optional[int] = ..., late: _Optional[int] = ...) -> None: ...
+
+class RetentionReply(_message.Message):
+    __slots__ = ("marks", "start", "problem", "source")
+    MARKS_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    marks: RetentionMarks
+    start: RetentionStart
+    problem: str
+    source: bool
+    def __init__(self, marks: _Optional[_Union[RetentionMarks, _Mapping]] = ..., start: _Optional[_Union[RetentionStart, _Mapping]] = ..., problem: _Optional[str] = ..., source: _Optional[bool] = ...) -> None: ...
 
 class RecordKey(_message.Message):
     __slots__ = ("name", "id")

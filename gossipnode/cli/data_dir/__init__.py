@@ -1,0 +1,1 @@
+"""What a running node keeps in its data directory beside the store."""
