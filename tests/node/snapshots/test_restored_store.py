@@ -21,7 +21,7 @@ from gossipnode.store.interface import StoreError
 from gossipnode.store.memory import MemoryStore
 from gossipnode.store.snapshot.manifest import SnapshotError
 from gossipnode.wire.epochs.epoch_codec import decode_state
-from tests.node.moving import eventually, moving, moving_cluster, put_one, settled, value
+from tests.node.moving import eventually, held, moving, moving_cluster, put_one, settled, value
 from tests.node.support import memory_store
 from tests.records import entity, record
 
@@ -188,3 +188,23 @@ async def test_stores_that_cannot_be_restored_so(autojump_clock: object) -> None
         await other.keep_note(BIRTH_NOTE, b"17")
         with pytest.raises(ChangeRefusedError, match="is no member"):
             await restore(other, new_cluster=True)
+
+
+@pytest.mark.slow
+async def test_a_node_that_was_forgotten_meanwhile_is_a_member_again(autojump_clock: object) -> None:
+    """What was deleted as a whole since then does not come back with it."""
+    cluster = moving_cluster(groups=("sw:2:3", "old:1:3"))
+    async with moving(cluster) as nursery:
+        await put_one(cluster, "a", "n/1", 1)
+        await put_one(cluster, "a", "n/1", 1, group="old")
+        snapshot = await snapshot_of(cluster, "c")
+        await cluster.end("c")
+        await cluster.forget("c", force=True)
+        await cluster.parts("a").membership.groups.delete("old")
+        await put_one(cluster, "a", "n/1", 2)
+        cluster.stores["c"] = snapshot
+        await restore(snapshot)
+        await cluster.start(nursery, "c")
+        await settled(cluster, "abc")
+        await eventually(lambda: {shard.group for shard in held(cluster, "c")} == {"sw"}, "c dropped a group")
+        assert await value(cluster, "c", "n/1") == 2
