@@ -6,6 +6,8 @@ import random
 import time
 from collections.abc import Iterable
 
+import trio
+
 from benchmarks.nodes import Bench, bench, record
 from benchmarks.scale import Scale
 
@@ -39,18 +41,35 @@ async def measured_round(nodes: Bench, *, digests_there: bool) -> dict[str, obje
 
 
 async def scenario(
-    a: Iterable[bytes], b: Iterable[bytes], later_b: Iterable[bytes] = (), *, digests_there: bool = False
+    a: Iterable[bytes],
+    b: Iterable[bytes],
+    later_b: Iterable[bytes] = (),
+    *,
+    later_a: Iterable[bytes] = (),
+    digests_there: bool = False,
 ) -> dict[str, object]:
-    """Fill both, then measure a round. `later_b` is written after digests were computed once."""
+    """Fill both, then measure a round. `later_a` and `later_b` are written after digests were computed once.
+
+    Both are filled side by side: nodes that stayed different for long would become equal without a round.
+    """
     async with bench() as nodes:
-        for name, records in (("a", a), ("b", b)):
-            async with nodes.ask(name) as asker:
-                await asker.fill(records, ack="local")
-                if digests_there or later_b:
+        await _fill(nodes, a, b)
+        if digests_there or later_a or later_b:
+            for name in "ab":
+                async with nodes.ask(name) as asker:
                     await asker.root()
-        async with nodes.ask("b") as asker:
-            await asker.fill(later_b, ack="local")
+        await _fill(nodes, later_a, later_b)
         return await measured_round(nodes, digests_there=digests_there)
+
+
+async def _fill(nodes: Bench, a: Iterable[bytes], b: Iterable[bytes]) -> None:
+    async def fill(name: str, records: Iterable[bytes]) -> None:
+        async with nodes.ask(name) as asker:
+            await asker.fill(records, ack="local")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fill, "a", a)
+        nursery.start_soon(fill, "b", b)
 
 
 async def repair(scale: Scale) -> dict[str, object]:

@@ -71,10 +71,8 @@ async def _ours(scale: Scale) -> dict[str, Any]:
     newer = [record(number, 1) for number in range(changed)]
     return {
         "empty_replica": await scenario(every, []),
-        "missed": await scenario([*newer, *every[changed:]], every),
-        "diverged": await scenario(
-            [*newer[:half], *every[half:]], [*every[:half], *newer[half:], *every[changed:]]
-        ),
+        "missed": await scenario(every, every, newer),
+        "diverged": await scenario(every, every, newer[half:], later_a=newer[:half]),
         "one_changed": await scenario(every, every, [record(count // 2, 1)]),
         "identical": await scenario(every, every, digests_there=True),
     }

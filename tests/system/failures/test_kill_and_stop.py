@@ -141,7 +141,8 @@ def test_a_kill_in_mid_session_and_another_round(nodes: Nodes, victim: str) -> N
     with Stock(b.address) as to_b:
         assert 0 < len(to_b.export("sw")) < 4000
         again = to_b.repair("sw")
-    assert again.outcome == "repaired"
+    # On a slow machine hellos may have shown the difference, and a session mended it, before the round began.
+    assert again.outcome in ("repaired", "converged")
     assert len(roots(a, b)) == 1
     stop_all(a, b)
     for node in (a, b):
