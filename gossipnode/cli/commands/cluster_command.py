@@ -41,32 +41,46 @@ POLL_TIMEOUT_SECONDS = 5.0
     help="The first node's port; the others have the ports that follow.",
 )  # fmt: skip
 @click.option(
+    "--status-port", type=click.IntRange(1, 65535), metavar="P",
+    help="The port of the first node's status page; the others have the ports that follow. None without it.",
+)  # fmt: skip
+@click.option(
     "--group", "groups", multiple=True, metavar="NAME:SHARDS:REPLICAS",
     help="A group; repeatable. Without one: sw:1:N.",
 )  # fmt: skip
 @output_option
-def command(nodes: int, directory: Path, base_port: int, groups: tuple[str, ...], output: str) -> None:
+def command(
+    nodes: int,
+    directory: Path,
+    base_port: int,
+    status_port: int | None,
+    groups: tuple[str, ...],
+    output: str,
+) -> None:
     """Run several nodes on this machine, and watch them until Ctrl-C.
 
     On a terminal a live table of their roots, otherwise a line for each event. All nodes stop with it.
     """
-    if base_port + nodes - 1 > 65535:
-        raise Failure(
-            f"--base-port {base_port}: {nodes} nodes need ports up to {base_port + nodes - 1}", WRONG_USE
-        )
-    run_async(_cluster, nodes, directory, base_port, groups or (f"sw:1:{nodes}",), output)
-
-
-async def _cluster(nodes: int, directory: Path, base_port: int, groups: tuple[str, ...], output: str) -> None:
-    import trio
+    for option, first in (("--base-port", base_port), ("--status-port", status_port)):
+        if first is not None and first + nodes - 1 > 65535:
+            raise Failure(f"{option} {first}: {nodes} nodes need ports up to {first + nodes - 1}", WRONG_USE)
+    if status_port is not None and abs(base_port - status_port) < nodes:
+        raise Failure("--base-port and --status-port: some ports would be given twice", WRONG_USE)
 
     from gossipnode.cli.local.local_nodes import LOOPBACK, LocalNodes
     from gossipnode.config.address import Address
 
-    cluster = LocalNodes(directory, groups)
+    cluster = LocalNodes(directory, groups or (f"sw:1:{nodes}",))
     for number, name in enumerate(string.ascii_lowercase[:nodes]):
-        cluster.add(name, Address(LOOPBACK, base_port + number))
-    _check(cluster, groups)
+        status = None if status_port is None else Address(LOOPBACK, status_port + number)
+        cluster.add(name, Address(LOOPBACK, base_port + number), status)
+    run_async(_cluster, cluster, output)
+
+
+async def _cluster(cluster: LocalNodes, output: str) -> None:
+    import trio
+
+    _check(cluster)
     try:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async with trio.open_nursery() as nursery:
@@ -75,12 +89,12 @@ async def _cluster(nodes: int, directory: Path, base_port: int, groups: tuple[st
                 await _Watch(cluster, output).run()
                 nursery.cancel_scope.cancel()
     except OSError as error:
-        raise Failure(f"{error.filename or directory}: {error.strerror}", FAILED) from None
+        raise Failure(f"{error.filename or cluster.directory}: {error.strerror}", FAILED) from None
     finally:
         await cluster.stop_all()
 
 
-def _check(cluster: LocalNodes, groups: tuple[str, ...]) -> None:
+def _check(cluster: LocalNodes) -> None:
     """Refuse wrong groups, and a directory without a name, before anything is written or started."""
     from gossipnode.config.settings import SettingsError, load_settings
 
@@ -93,7 +107,7 @@ def _check(cluster: LocalNodes, groups: tuple[str, ...]) -> None:
     peers = [f"{node.name}={node.address}" for node in cluster.nodes[1:]]
     overrides = {"node.name": first.name, "node.listen": str(first.address), "cluster.peers": peers}
     try:
-        load_settings(overrides=overrides | {"groups": list(groups)})
+        load_settings(overrides=overrides | {"groups": list(cluster.groups)})
     except SettingsError as error:
         raise Failure(str(error), WRONG_USE) from None
 

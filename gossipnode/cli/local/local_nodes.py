@@ -43,6 +43,8 @@ class LocalNode:
     name: str
     address: Address
     directory: Path
+    status_address: Address | None = None
+    """Where its status page is, if it has one."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -70,7 +72,7 @@ class LocalNode:
         return {
             "name": self.name,
             "address": str(self.address),
-            "status_address": None,
+            "status_address": None if self.status_address is None else str(self.status_address),
             "pid": None if self.process is None else self.process.pid,
             "data_dir": str(self.data_dir.absolute()),
         }
@@ -88,9 +90,9 @@ class LocalNodes:
     detached: bool = False
     """Whether the nodes are to run on when this process ends."""
 
-    def add(self, name: str, address: Address) -> None:
+    def add(self, name: str, address: Address, status_address: Address | None = None) -> None:
         """Plan a node. All are planned before the first is started, because each must know all of them."""
-        self.nodes.append(LocalNode(name, address, self.directory))
+        self.nodes.append(LocalNode(name, address, self.directory, status_address))
 
     def __getitem__(self, name: str) -> LocalNode:
         return next(node for node in self.nodes if node.name == name)
@@ -208,6 +210,7 @@ class LocalNodes:
             f"listen = {_quoted(str(node.address))}",
             f"data_dir = {_quoted(str(node.data_dir.absolute()))}",
             f"snapshot_dir = {_quoted(str(node.snapshot_dir.absolute()))}",
+            *([] if node.status_address is None else [f'status_listen = "{node.status_address}"']),
             "[cluster]",
             f"peers = {{ {peers} }}",
             f"foreign = {{ {foreign} }}",

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from tests.ports import Ports
     [
         (["cluster", "--nodes", "0"], ["--nodes", "0"]),
         (["cluster", "--base-port", "65535"], ["--base-port 65535", "65537"]),
+        (["cluster", "--status-port", "65534"], ["--status-port 65534", "65536"]),
+        (["cluster", "--base-port", "7000", "--status-port", "7002"], ["given twice"]),
         (["cluster", "--group", "sw"], ["'sw' is no group"]),
         (["cluster", "--dir", "/nowhere/\udcff"], [r"--dir /nowhere/\udcff: settings cannot name it"]),
     ],
@@ -33,6 +36,7 @@ def test_wrong_arguments(cli: Cli, arguments: list[str], words: list[str]) -> No
 def cluster(tmp_path: Path, ports: Ports) -> Iterator[subprocess.Popen[bytes]]:
     """A running cluster of three, described in cluster.json."""
     arguments = ["--dir", str(tmp_path / "c"), "--base-port", str(ports.take_row(3)), "--group", "sw:1:3"]
+    arguments += ["--status-port", str(ports.take_row(3))]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(
             [*COMMAND, "cluster", *arguments], stdout=subprocess.PIPE, stderr=log, env=ENVIRONMENT
@@ -63,6 +67,9 @@ def test_a_cluster_repairs_and_stops_its_nodes(
 ) -> None:
     nodes = json.loads((tmp_path / "c" / "cluster.json").read_text())["nodes"]
     assert [list(node) for node in nodes] == [["name", "address", "status_address", "pid", "data_dir"]] * 3
+    for node in nodes:
+        with urllib.request.urlopen(f"http://{node['status_address']}/readyz", timeout=WAIT_SECONDS) as ready:
+            assert ready.read() == b"ok\n"
     a, b, c = (node["address"] for node in nodes)
     assert cli("apply", "sw/x/1", "a=1", "--ack", "local", "--at", a).code == 0
     assert cli("apply", "sw/x/2", "a=2", "--ack", "local", "--at", c).code == 0

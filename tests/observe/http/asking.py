@@ -38,7 +38,6 @@ def request_scope(path: str, *, host: str = "127.0.0.1:7480", method: str = "GET
         "headers": headers,
         "client": ("127.0.0.1", 50000),
         "server": ("127.0.0.1", 7480),
-        "state": {"may_read": True},
         "extensions": {},
         **more,
     }
