@@ -154,7 +154,7 @@ def test_replicas_that_are_equal_at_the_end() -> None:
 
 def watching(**records: tuple[int, dict[str, int]]) -> Watched:
     return Watched(
-        "watcher", "sw", {KEY if key == "key" else OTHER: told for key, told in records.items()}, True
+        "watcher", "n", {KEY if key == "key" else OTHER: told for key, told in records.items()}, True
     )
 
 
