@@ -194,8 +194,7 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         parts.access,
         parts.news,
     )
-    versions = ReplicaVersions(local, parts.members)
-    max_sessions = parts.settings.repair.max_sessions
+    versions, max_sessions = ReplicaVersions(local, parts.members), parts.settings.repair.max_sessions
     endpoints = (
         RepairService(
             local, repair.bounds, repair.witness, parts.state, max_sessions=max_sessions, events=world.events

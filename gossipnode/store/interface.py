@@ -1,7 +1,7 @@
 """What a store promises. The SQLite store keeps it on disk, and its twin in memory keeps it for tests.
 
-A store compares versions inside its own transaction, so the newest version wins even if several tasks write
-at the same time. Digests and records change in the same transaction, so they always agree.
+A store compares versions inside its own transaction, so the newest wins even if several tasks write at the
+same time. Digests and records change in one transaction, so they agree.
 """
 
 from __future__ import annotations
@@ -196,7 +196,6 @@ class Store(Protocol):
         held afterwards. An empty one leaves what is there. `arrivals` has one entry a record, too: it says
         how the record came, and is kept if the record is stored. A store knows nothing of what either says.
         `entries` say by which way each record comes, see `core.retention.marks`.
-
         Once the write has been handed to the store, a cancellation takes effect only after the commit,
         because the records may be stored already.
 

@@ -144,7 +144,7 @@ class Purged:
 
 async def test_a_follower_hears_of_just_what_is_purged(handle: Handle) -> None:
     followed = Purged()
-    handle.store.follow(followed)
+    handle.store.changes.follow(followed)
     gone, stays = tombstone("n/1", 3), bare_record("n/2", revision=3)
     await handle.store.write(placed(gone, stays))
     await handle.store.retention.remove(SHARD, versions(gone, tombstone("n/3", 3)))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gossipnode.config.settings import Settings
+from gossipnode.config.settings import RepairSettings, Settings
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.foreign_turn import UNSEEN_HOLDER_SECONDS
 from gossipnode.node.local.local_state import LocalState
@@ -75,12 +75,7 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
         deadline_seconds=min(repair.session_deadline_seconds, UNSEEN_HOLDER_SECONDS),
         events=world.events,
     )
-    bounds = SessionBounds(
-        repair.session_deadline_seconds,
-        repair.page_leaves,
-        repair.foreign_retention_seconds,
-        repair.leaf_json,
-    )
+    bounds = _bounds(repair)
     sessions = Sessions(local, members, bounds, world.events)
     reports = Reports(members, origin)
     witness = ForeignWitness(local.own_name, bounds.deadline_seconds)
@@ -100,17 +95,14 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
     mender = RootMender(members, sessions, roots)
     purges = PurgeRounds(local, members, rounds.start)
     rounds.on_ended = purges.ended
-    return Repair(
-        bounds,
-        origin,
-        sessions,
-        reports,
-        neighbours,
-        witness,
-        holder,
-        rounds,
-        catch_up,
-        roots,
-        mender,
-        purges,
+    parts = bounds, origin, sessions, reports, neighbours, witness, holder, rounds
+    return Repair(*parts, catch_up, roots, mender, purges)
+
+
+def _bounds(repair: RepairSettings) -> SessionBounds:
+    return SessionBounds(
+        repair.session_deadline_seconds,
+        repair.page_leaves,
+        repair.foreign_retention_seconds,
+        repair.leaf_json,
     )
