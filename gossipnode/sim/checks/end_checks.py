@@ -62,7 +62,7 @@ def finally_watches_have_what_is_there(history: History, verdict: Verdict) -> No
             for key, (revision, deleted, tags) in replicas[0].held.items()
         }
         if history.replicas and verdict.fails(watched.ready):
-            verdict.add(end, f"the watch of {watched.group} is not ready")
+            verdict.add(end, f"the watch of {watched.group} is not ready, after {watched.gaps} gaps")
         for key, (revision, deleted, tags) in sorted(held.items()):
             told = watched.records.get(key)
             if verdict.fails(told == (None if deleted else (revision, dict(tags)))):

@@ -145,7 +145,7 @@ class Harm:
 
 
 @dataclass(slots=True)
-class Watched:
+class WatchView:
     """What a client that watches a group believes to be there, by the events that it was told."""
 
     client: str
@@ -186,7 +186,7 @@ class History:
     """When an operator first asked to delete a group. What its keys showed from then on is not judged."""
     gone_groups: set[str] = field(default_factory=set[str])
     """Groups whose deletion was acknowledged, and which nobody asked to create since."""
-    watched: list[Watched] = field(default_factory=list[Watched])
+    watched: list[WatchView] = field(default_factory=list[WatchView])
     """What clients have that watch groups until the end of the run."""
     healed_at: float | None = None
     """When everything was healed for good. Nobody writes from here on, except as the end of a run does."""

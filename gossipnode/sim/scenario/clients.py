@@ -27,7 +27,7 @@ from gossipnode.config.address import Address
 from gossipnode.core.model.property import parse_entity
 from gossipnode.rpc import Channel
 from gossipnode.rpc.client.dialing import Connect
-from gossipnode.sim.history.history import History, Watched
+from gossipnode.sim.history.history import History, WatchView
 from gossipnode.sim.history.operations import (
     Apply,
     Asked,
@@ -189,11 +189,11 @@ class Clients:
 
     def watch(self, host: str, nodes: Sequence[str], group: str) -> None:
         """Watch a group until the end of the run. What is believed to be there is in the history."""
-        watched = Watched(host, group)
+        watched = WatchView(host, group)
         self._history.watched.append(watched)
         self._nursery.start_soon(self._watch, nodes, watched)
 
-    async def _watch(self, nodes: Sequence[str], watched: Watched) -> None:
+    async def _watch(self, nodes: Sequence[str], watched: WatchView) -> None:
         token = ""
         while True:
             client = await self.client(watched.client, nodes)
@@ -255,7 +255,7 @@ def _tags(record: Property) -> Tags:
     return {name: value for name, value in record.tags.items() if isinstance(value, int)}
 
 
-def _hear(watched: Watched, event: WatchEvent) -> None:
+def _hear(watched: WatchView, event: WatchEvent) -> None:
     """Believe what an event says."""
     watched.events += 1
     match event.event:

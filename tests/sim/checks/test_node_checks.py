@@ -16,7 +16,7 @@ from gossipnode.sim.history.history import (
     NodeEnded,
     Period,
     Usage,
-    Watched,
+    WatchView,
     WentBack,
 )
 from gossipnode.sim.history.operations import Failed, Get
@@ -152,8 +152,8 @@ def test_replicas_that_are_equal_at_the_end() -> None:
     assert not story.broken()
 
 
-def watching(**records: tuple[int, dict[str, int]]) -> Watched:
-    return Watched(
+def watching(**records: tuple[int, dict[str, int]]) -> WatchView:
+    return WatchView(
         "watcher", "n", {KEY if key == "key" else OTHER: told for key, told in records.items()}, True
     )
 
@@ -166,11 +166,11 @@ def watching(**records: tuple[int, dict[str, int]]) -> Watched:
         (watching(key=(9, {"x": 1})), False),
         (watching(key=(10, {"x": 2})), False),
         (watching(), False),
-        (Watched("watcher", "n", {KEY: (10, {"x": 1})}), False),
-        (Watched("watcher", "deleted", {}, True), True),
+        (WatchView("watcher", "n", {KEY: (10, {"x": 1})}), False),
+        (WatchView("watcher", "deleted", {}, True), True),
     ],
 )
-def test_a_watch_has_what_is_there_at_the_end(told: Watched, right: bool) -> None:
+def test_a_watch_has_what_is_there_at_the_end(told: WatchView, right: bool) -> None:
     story = Story()
     held = {KEY: (10, 0, {"x": 1}), OTHER: (10, 11, {})}
     story.held(held, held, held)
