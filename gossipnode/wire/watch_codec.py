@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from gossipnode.core.model.arrival import Arrival
-from gossipnode.core.model.property import Record
+from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.model.version import Version
 from gossipnode.core.watch.explanation import ReplicaVersion, Winner
 from gossipnode.core.watch.watch_filter import EventKind
@@ -20,6 +20,7 @@ from gossipnode.wire.bounds.element_count import check_elements
 from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.envelope.tables import make, prefixed
 from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.generated.pb.banyandb.property.v1 import property_pb2
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as replica_pb
 from gossipnode.wire.generated.pb.gossipnode.v1 import watch_pb2 as pb
 from gossipnode.wire.record_codec import encode_record
@@ -60,6 +61,14 @@ def encode_change_event(kind: EventKind, record: Record, old: bytes | None, arri
     return encode(make(v1.WatchEvent, event=kind.value, record=encode_record(record), **beside))
 
 
+def encode_purge_event(entity: Entity) -> bytes:
+    """An event that tells that nothing of a record is left."""
+    key = property_pb2.Property(id=entity.id)
+    key.metadata.group, key.metadata.name = entity.group, entity.name
+    record = make(v1.Record, property=key.SerializeToString())
+    return encode(make(v1.WatchEvent, event=EventKind.PURGE.value, record=record))
+
+
 def encode_sign_event(kind: EventKind, reason: str = "") -> bytes:
     """An event that tells of no record."""
     return encode(make(v1.WatchEvent, event=kind.value, reason=reason))
@@ -68,8 +77,9 @@ def encode_sign_event(kind: EventKind, reason: str = "") -> bytes:
 def encode_token(token: WatchToken) -> bytes:
     """A token as a client keeps it."""
     message = pb.WatchToken(cluster=token.cluster, group=token.group, incarnation=token.incarnation)
-    for node, birth, sequence, shards in token.positions:
-        message.positions.add(node=node, birth=birth, sequence=sequence, shards=sorted(shards))
+    for node, birth, sequence, shards, mark in token.positions:
+        place = message.positions.add(node=node, birth=birth, sequence=sequence, mark=mark)
+        place.shards.extend(sorted(shards))
     return message.SerializeToString()
 
 
@@ -87,7 +97,7 @@ def decode_token(token: bytes) -> WatchToken:
     except (DecodeError, WireError):
         raise TokenError("since: this is no token of a watch, or it was cut") from None
     positions = tuple(
-        FeedPosition(each.node, each.birth, each.sequence, frozenset(each.shards))
+        FeedPosition(each.node, each.birth, each.sequence, frozenset(each.shards), each.mark)
         for each in message.positions
     )
     if not message.cluster or not positions:

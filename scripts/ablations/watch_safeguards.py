@@ -12,8 +12,8 @@ WATCH_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         "A watch that goes on at another replica is not told of deletes.",
         (
             "core/watch/watch_plan.py",
-            "found.setdefault((node, None, before is not None), []).append(shard)",
-            "found.setdefault((node, None, False), []).append(shard)",
+            "found.setdefault((node, None, before is not None, mark), []).append(shard)",
+            "found.setdefault((node, None, False, mark), []).append(shard)",
         ),
     ),
     without(
@@ -26,6 +26,15 @@ WATCH_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         ),
     ),
     without(
+        "watch-marks",
+        "A watch goes on from before a purge, which has forgotten deletes that it was not told.",
+        (
+            "node/watch/local_feed.py",
+            "if known is not None and mark > known:",
+            "if known is not None and mark > known and self is None:",
+        ),
+    ),
+    without(
         "watch-listens-first",
         "A watch does not hear of what is stored while it reads what is there.",
         (
@@ -35,8 +44,8 @@ WATCH_SAFEGUARDS: Final[tuple[Safeguard, ...]] = (
         ),
         (
             "node/watch/local_feed.py",
-            "                if each.sequence > reached:",
-            "                if each.sequence > reached + 3:",
+            "        if change.sequence > reached or change.purged\n",
+            "        if change.sequence > reached + 3 or change.purged\n",
         ),
     ),
 )

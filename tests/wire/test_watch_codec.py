@@ -32,6 +32,7 @@ positions = st.builds(
     st.integers(0, 2**64 - 1),
     st.integers(0, 2**63),
     st.frozensets(st.integers(0, 2**32 - 1)),
+    st.integers(0, 2**62),
 )
 tokens = st.builds(
     WatchToken,

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gossipnode.core.model.arrival import Arrival, is_overlap
-from gossipnode.core.model.property import Record
+from gossipnode.core.model.property import Entity, Record
+from gossipnode.core.model.version import Version
 from gossipnode.core.watch.watch_filter import EventKind
 
 
 class ToldChange:
     """A version of a record that a replica has learnt."""
 
-    __slots__ = ("arrival", "events", "old", "record", "replaced", "sequence", "shard")
+    __slots__ = ("arrival", "events", "old", "purged", "record", "replaced", "sequence", "shard")
 
     def __init__(
         self,
@@ -22,6 +23,8 @@ class ToldChange:
         arrival: Arrival | None = None,
         replaced: tuple[int, int] | None = None,
         old: bytes | None = None,
+        *,
+        purged: bool = False,
     ) -> None:
         """A change of a shard of the group.
 
@@ -32,6 +35,7 @@ class ToldChange:
             arrival: how it came, if that is known.
             replaced: mod_revision and delete_time of the version that it took the place of, if there was one.
             old: the payload of that version, if it is known and was live.
+            purged: whether the replica holds nothing of the record any longer; `record` has its key alone.
         """
         self.shard = shard
         self.record = record
@@ -39,6 +43,7 @@ class ToldChange:
         self.arrival = arrival
         self.replaced = replaced
         self.old = old
+        self.purged = purged
         self.events: dict[EventKind, bytes] = {}
         """The events that tell it, encoded: each once for all watches."""
 
@@ -67,3 +72,10 @@ class FeedPage(NamedTuple):
     """The commit up to which all is told; 0 as long as what was there before is not all told."""
     ready: bool = False
     """What was there when the feed began is told: from here on, changes come as they happen."""
+    mark: int = 0
+    """See `FeedPosition.mark`."""
+
+
+def purged_change(shard: int, entity: Entity, sequence: int) -> ToldChange:
+    """That a replica holds nothing of a record any longer: it was deleted, and the tombstone is purged."""
+    return ToldChange(shard, Record(entity, Version(0, 0, b""), b""), sequence, purged=True)

@@ -15,6 +15,8 @@ class EventKind(Enum):
     PUT = "put"
     DELETE = "delete"
     """The record is deleted, or does not match any more what the watch asks for."""
+    PURGE = "purge"
+    """The replica holds nothing of the record any longer: it was deleted, and the tombstone is forgotten."""
     CONFLICT = "conflict"
     """The version took the place of one that its writer had not seen."""
     READY = "ready"

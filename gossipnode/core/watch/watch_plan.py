@@ -23,6 +23,8 @@ class WatchFeed(NamedTuple):
     """The commit after which changes are wanted; None: the records as they are come first."""
     again: bool
     """Whether the watch has told of these shards before: then tombstones count as changes, too."""
+    mark: int | None = None
+    """See `FeedPosition.mark`: a replica that has purged more since cannot tell what was deleted."""
 
 
 class FeedPlan(NamedTuple):
@@ -47,20 +49,21 @@ def plan_feeds(
         positions: where the watch stands.
     """
     stand = {shard: position for position in positions for shard in position.shards}
-    found: dict[tuple[str, int | None, bool], list[int]] = {}
+    found: dict[tuple[str, int | None, bool, int | None], list[int]] = {}
     waiting: set[int] = set()
     for shard in sorted(sources):
         usable = [name for name in sources[shard] if name in births]
         before = stand.get(shard)
         if before is not None and before.node in usable and births[before.node] == before.birth:
-            found.setdefault((before.node, before.sequence, True), []).append(shard)
+            found.setdefault((before.node, before.sequence, True, before.mark), []).append(shard)
         elif usable:
             node = own if own in usable else usable[0]
-            found.setdefault((node, None, before is not None), []).append(shard)
+            mark = None if before is None else before.mark
+            found.setdefault((node, None, before is not None, mark), []).append(shard)
         else:
             waiting.add(shard)
     feeds = tuple(
-        WatchFeed(node, births[node], tuple(shards), since, again)
-        for (node, since, again), shards in found.items()
+        WatchFeed(node, births[node], tuple(shards), since, again, mark)
+        for (node, since, again, mark), shards in found.items()
     )
     return FeedPlan(feeds, frozenset(waiting))

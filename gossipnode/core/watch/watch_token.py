@@ -23,6 +23,8 @@ class FeedPosition(NamedTuple):
     sequence: int
     """All commits up to this number are told."""
     shards: frozenset[int]
+    mark: int = 0
+    """Tombstones with a stamp up to this one were purged there by then: a later mark hides deletes."""
 
 
 class WatchToken(NamedTuple):

@@ -11,7 +11,7 @@ from gossipnode.core.model.property import ShardId
 from gossipnode.core.watch.told_change import FeedPage
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.refusals.error_status import as_status
-from gossipnode.node.watch.local_feed import FutureCommitError, LocalFeed
+from gossipnode.node.watch.local_feed import FeedGapError, LocalFeed
 from gossipnode.node.watch.store_news import StoreNews
 from gossipnode.rpc import RpcError, ServerStream, Status
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
@@ -49,7 +49,7 @@ class FeedServer:
         if self.served >= FEEDS_SERVED_MAX:
             raise RpcError(Status.RESOURCE_EXHAUSTED, f"{FEEDS_SERVED_MAX} feeds are served already")
         with as_status():
-            birth, shards, since = decode_feed(request)
+            birth, shards, since, mark = decode_feed(request)
         if birth != self._local.shards.own.birth:
             raise RpcError(Status.OUT_OF_RANGE, f"the store of {self._local.own_name} is another one")
         self._check_held(shards)
@@ -58,7 +58,7 @@ class FeedServer:
             with one_error():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._watch_view, shards)
-                    await self._serve(stream, LocalFeed(self._local.store, self._news, shards, since))
+                    await self._serve(stream, LocalFeed(self._local.store, self._news, shards, since, mark))
         finally:
             self.served -= 1
 
@@ -83,7 +83,7 @@ class FeedServer:
             try:
                 with as_status():
                     await feed.run(send)
-            except FutureCommitError as error:
+            except FeedGapError as error:
                 raise RpcError(Status.OUT_OF_RANGE, str(error)) from None
 
     async def _watch_view(self, shards: list[ShardId]) -> None:

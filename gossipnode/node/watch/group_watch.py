@@ -23,7 +23,7 @@ from gossipnode.core.watch.watch_token import FeedPosition, WatchToken, moved_on
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members
 from gossipnode.node.refusals.request_errors import UnknownGroupError
-from gossipnode.node.watch.local_feed import FutureCommitError, LocalFeed, SendPage
+from gossipnode.node.watch.local_feed import FeedGapError, LocalFeed, SendPage
 from gossipnode.node.watch.quorum_view import QuorumView
 from gossipnode.node.watch.remote_feed import RemoteFeed
 from gossipnode.node.watch.store_news import StoreNews
@@ -207,7 +207,7 @@ class GroupWatch:
         with running.scope:
             try:
                 await self._source(feed, bring)
-            except FutureCommitError as error:
+            except FeedGapError as error:
                 self._gap = f"{feed.node}: {error}"
             except (RpcError, WireError) as error:
                 self._avoided[feed.node] = trio.current_time() + FEED_AGAIN_SECONDS
@@ -219,7 +219,8 @@ class GroupWatch:
         if feed.node == self._shards.own_name:
             found = (self._shards.find(self._asked.group, number) for number in feed.shards)
             shards = [shard for shard in found if shard is not None]
-            await LocalFeed(self._local.store, self._news, shards, feed.since).run(bring)
+            local = LocalFeed(self._local.store, self._news, shards, feed.since, feed.mark)
+            await local.run(bring)
             return
         peer = self._members.peers.get(feed.node)
         if peer is not None:
@@ -243,7 +244,7 @@ class GroupWatch:
         feed = running.feed
         events = await self._events(feed, page)
         if page.sequence:
-            reached = FeedPosition(feed.node, feed.birth, page.sequence, frozenset(feed.shards))
+            reached = FeedPosition(feed.node, feed.birth, page.sequence, frozenset(feed.shards), page.mark)
             self._positions = moved_on(self._positions, reached)
         running.ready = running.ready or page.ready
         if not self._told_ready and self._is_ready():
@@ -256,9 +257,14 @@ class GroupWatch:
         changes: Sequence[ToldChange] = page.changes
         if self._asked.level is AckLevel.QUORUM:
             asked = [each for each in changes if self._asked.filter.asks_for(each.record.entity)]
-            changes = await self._quorum.shown(asked)
+            gone = [each for each in asked if each.purged]
+            changes = [*await self._quorum.shown([each for each in asked if not each.purged]), *gone]
         events: list[bytes] = []
         for change in changes:
+            if change.purged:
+                if self._asked.filter.asks_for(change.record.entity):
+                    events.append(event_of(change, EventKind.PURGE))
+                continue
             first = change.sequence == 0 and not feed.again
             kind = self._asked.filter.kind(change.record, change.old, first=first)
             if kind is not None:

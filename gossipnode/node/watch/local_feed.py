@@ -17,15 +17,26 @@ PAGE_CHANGES = 128
 SendPage: TypeAlias = Callable[[FeedPage], Awaitable[None]]
 
 
-class FutureCommitError(Exception):
-    """A watch wants to go on from a commit that this store does not have: it went back in time."""
+class FeedGapError(Exception):
+    """A watch cannot go on from where it stands. The text says why."""
 
 
 class LocalFeed:
     """The changes of some shards of one group, in the order of this store's commits."""
 
-    def __init__(self, store: Store, news: StoreNews, shards: Sequence[ShardId], since: int | None) -> None:
-        """Tell what came after commit `since`; None: the records as they are come first."""
+    def __init__(
+        self,
+        store: Store,
+        news: StoreNews,
+        shards: Sequence[ShardId],
+        since: int | None,
+        mark: int | None = None,
+    ) -> None:
+        """Tell what came after commit `since`; None: the records as they are come first.
+
+        `mark` is that of the watch's position, see `FeedPosition`; None if it has none.
+        """
+        self._mark = mark
         self._store = store
         self._news = news
         self._shards = shards
@@ -35,32 +46,47 @@ class LocalFeed:
         """Send pages until cancelled.
 
         Raises:
-            FutureCommitError: the store has not had commit `since`.
+            FeedGapError: the store has not had commit `since`, or has purged tombstones since.
             StoreError: the store cannot be read.
         """
         if self._since is not None and self._since > self._store.commit_number:
-            raise FutureCommitError(
+            raise FeedGapError(
                 f"commit {self._since} is not known here; the last one is {self._store.commit_number}"
             )
+        self._mark = self._purged_up_to(self._mark)
         with self._news.listen(self._shards) as news:
             reached = self._store.commit_number if self._since is None else self._since
             if self._since is None:
                 for shard in self._shards:
                     await self._send_all(shard, send)
             reached = await self._catch_up(reached, send)
-            await send(FeedPage([], reached, ready=True))
+            await send(FeedPage([], reached, ready=True, mark=self._mark))
             await self._follow(news, reached, send)
 
     async def _follow(self, news: NewsFeed, reached: int, send: SendPage) -> None:
         while True:
             came = await news.take()
             if not came:
+                self._mark = self._purged_up_to(self._mark)
                 reached = await self._catch_up(reached, send)
-                await send(FeedPage([], reached))
+                await send(FeedPage([], reached, mark=self._mark or 0))
             for each in came:
-                if each.sequence > reached:
-                    await send(FeedPage(_after(each, reached), each.sequence))
-                    reached = each.sequence
+                told = _after(each, reached)
+                if told:
+                    self._mark = max(self._mark or 0, *each.marks.values())
+                    reached = max(reached, each.sequence)
+                    await send(FeedPage(told, reached, mark=self._mark))
+
+    def _purged_up_to(self, known: int | None) -> int:
+        """Up to which stamp tombstones of these shards are purged now.
+
+        Raises:
+            FeedGapError: that is more than the watch knows: a delete may be forgotten that it was not told.
+        """
+        mark = max((self._store.retention.marks(shard).mark for shard in self._shards), default=0)
+        if known is not None and mark > known:
+            raise FeedGapError("tombstones were purged meanwhile")
+        return mark
 
     async def _send_all(self, shard: ShardId, send: SendPage) -> None:
         """Send the records of a shard as they are, in the order of their keys, tombstones included."""
@@ -83,14 +109,23 @@ class LocalFeed:
                 page_end, whole = page.reached, page.whole
                 if page.changes:
                     known = page_end if len(self._shards) == 1 else 0
-                    await send(FeedPage([told_of(change) for change in page.changes], known))
+                    told = [told_of(change) for change in page.changes]
+                    await send(FeedPage(told, known, mark=self._mark or 0))
             ends.append(page_end)
         return min(ends, default=reached)
 
 
 def _after(news: News, reached: int) -> list[ToldChange]:
-    """The changes of commits after `reached`, in the order of the commits."""
-    found = [change for told in news.by_shard.values() for change in told if change.sequence > reached]
+    """The changes of commits after `reached`, in the order of the commits.
+
+    A commit that has stored something, and was told, may have purged something else.
+    """
+    found = [
+        change
+        for told in news.by_shard.values()
+        for change in told
+        if change.sequence > reached or change.purged
+    ]
     if len(news.by_shard) > 1:
         found.sort(key=_sequence)
     return found

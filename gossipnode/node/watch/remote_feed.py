@@ -6,7 +6,7 @@ import trio
 
 from gossipnode.core.watch.watch_plan import WatchFeed
 from gossipnode.node.peers.members import Members, Peer
-from gossipnode.node.watch.local_feed import FutureCommitError, SendPage
+from gossipnode.node.watch.local_feed import FeedGapError, SendPage
 from gossipnode.rpc import ClientStream, RpcError, Status
 from gossipnode.wire import services
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
@@ -24,13 +24,13 @@ class RemoteFeed:
         self._metadata = members.metadata
         self._peer = peer
         self._group = group
-        self._request = encode_feed(group, incarnation, feed.birth, feed.shards, feed.since)
+        self._request = encode_feed(group, incarnation, feed)
 
     async def run(self, send: SendPage) -> None:
         """Send pages until cancelled.
 
         Raises:
-            FutureCommitError: the replica has not had the commit after which changes are wanted.
+            FeedGapError: the replica has not had the commit after which changes are wanted.
             RpcError: the replica cannot be reached, or does not answer.
             WireError: it sent what no replica sends.
         """
@@ -44,7 +44,7 @@ class RemoteFeed:
                     await send(decode_changes(self._group, await self._page(stream)))
         except RpcError as error:
             if error.status is Status.OUT_OF_RANGE:
-                raise FutureCommitError(error.message) from None
+                raise FeedGapError(error.message) from None
             self._peer.request_failed(error)
             raise
 

@@ -15,7 +15,7 @@ import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import Entity, ShardId
-from gossipnode.core.watch.told_change import ToldChange
+from gossipnode.core.watch.told_change import ToldChange, purged_change
 from gossipnode.node.watch.told_events import told_of
 from gossipnode.store.follower import StoredChange
 from gossipnode.store.interface import Store
@@ -37,6 +37,8 @@ class News(NamedTuple):
     sequence: int
     """The last of these commits."""
     by_shard: dict[ShardId, list[ToldChange]]
+    marks: dict[ShardId, int]
+    """Up to which stamp tombstones of these shards were purged by then."""
 
 
 class NewsFeed:
@@ -62,7 +64,7 @@ class NewsFeed:
             self.missed = True
             self._waiting.clear()
         else:
-            self._waiting.append(News(news.sequence, mine))
+            self._waiting.append(news._replace(by_shard=mine))
         self._came.notify()
 
     def drop(self) -> None:
@@ -140,11 +142,19 @@ class StoreNews:
                 if watched:
                     by_shard.setdefault(change.shard, []).append(told)
         if by_shard:
-            self._pending.append(News(changes[0].sequence, by_shard))
-            self._came.notify()
+            self._tell(changes[0].sequence, by_shard)
 
     def purged(self, shard: ShardId, entities: Sequence[Entity]) -> None:
-        """See `StoreFollower.purged`. Watches were told of the delete, and of no purge."""
+        """See `StoreFollower.purged`."""
+        if shard in self._shards:
+            sequence = self._store.commit_number
+            gone = [purged_change(shard.shard, entity, sequence) for entity in entities]
+            self._tell(sequence, {shard: gone})
+
+    def _tell(self, sequence: int, by_shard: dict[ShardId, list[ToldChange]]) -> None:
+        marks = {shard: self._store.retention.marks(shard).mark for shard in by_shard}
+        self._pending.append(News(sequence, by_shard, marks))
+        self._came.notify()
 
     def removed(self, shard: ShardId | None) -> None:
         """See `StoreFollower.removed`. A shard that is dropped here is watched elsewhere from then on."""
@@ -169,4 +179,7 @@ def _together(pending: Sequence[News]) -> News:
     for news in pending:
         for shard, told in news.by_shard.items():
             by_shard.setdefault(shard, []).extend(told)
-    return News(pending[-1].sequence, by_shard)
+    marks: dict[ShardId, int] = {}
+    for news in pending:
+        marks |= news.marks
+    return News(pending[-1].sequence, by_shard, marks)

@@ -6,7 +6,7 @@ from gossipnode.core.watch.told_change import ToldChange
 from gossipnode.core.watch.watch_filter import EventKind
 from gossipnode.store.follower import StoredChange
 from gossipnode.wire.replica.arrival_codec import decode_kept_arrival
-from gossipnode.wire.watch_codec import encode_change_event
+from gossipnode.wire.watch_codec import encode_change_event, encode_purge_event
 
 
 def told_of(change: StoredChange) -> ToldChange:
@@ -26,6 +26,9 @@ def event_of(change: ToldChange, kind: EventKind) -> bytes:
     """A change as an event of this kind."""
     event = change.events.get(kind)
     if event is None:
-        event = encode_change_event(kind, change.record, change.old, change.arrival)
+        if change.purged:
+            event = encode_purge_event(change.record.entity)
+        else:
+            event = encode_change_event(kind, change.record, change.old, change.arrival)
         change.events[kind] = event
     return event

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from gossipnode.core.model.property import Record, ShardId
+from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
-from gossipnode.core.watch.told_change import FeedPage, ToldChange
+from gossipnode.core.watch.told_change import FeedPage, ToldChange, purged_change
+from gossipnode.core.watch.watch_plan import WatchFeed
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.replica.arrival_codec import decode_arrival, fill_arrival
@@ -24,15 +24,16 @@ class FeedAsked(NamedTuple):
     """The birth of the store that it means."""
     shards: list[ShardId]
     since: int | None
+    mark: int | None
 
 
-def encode_feed(
-    group: str, incarnation: int, birth: int, shards: Sequence[int], since: int | None
-) -> pb.ChangesRequest:
-    """Ask for the changes of some shards of a group; see `core.watch.watch_plan.WatchFeed`."""
-    request = pb.ChangesRequest(group=group, incarnation=incarnation, shards=shards, birth=birth)
-    if since is not None:
-        request.since = since
+def encode_feed(group: str, incarnation: int, feed: WatchFeed) -> pb.ChangesRequest:
+    """Ask for the changes of some shards of a group."""
+    request = pb.ChangesRequest(group=group, incarnation=incarnation, shards=feed.shards, birth=feed.birth)
+    if feed.since is not None:
+        request.since = feed.since
+    if feed.mark is not None:
+        request.mark = feed.mark
     return request
 
 
@@ -45,14 +46,18 @@ def decode_feed(request: pb.ChangesRequest) -> FeedAsked:
     if not 0 < len(request.shards) <= FEED_SHARDS_MAX:
         raise WireError(f"ChangesRequest.shards: {len(request.shards)}, expected 1 to {FEED_SHARDS_MAX}")
     shards = [ShardId(request.group, number, request.incarnation) for number in sorted(set(request.shards))]
-    return FeedAsked(request.birth, shards, request.since if request.HasField("since") else None)
+    since = request.since if request.HasField("since") else None
+    return FeedAsked(request.birth, shards, since, request.mark if request.HasField("mark") else None)
 
 
 def encode_changes(page: FeedPage) -> pb.ChangesPage:
     """Some changes of this node's store."""
-    message = pb.ChangesPage(sequence=page.sequence, ready=page.ready)
+    message = pb.ChangesPage(sequence=page.sequence, ready=page.ready, mark=page.mark)
     for change in page.changes:
         told = message.changes.add(shard=change.shard, sequence=change.sequence)
+        if change.purged:
+            told.purged.name, told.purged.id = change.record.entity[1:]
+            continue
         told.record.property = change.record.payload
         told.record.delete_time = change.record.version.delete_time
         if change.arrival is not None:
@@ -72,6 +77,10 @@ def decode_changes(group: str, message: pb.ChangesPage) -> FeedPage:
     """
     changes: list[ToldChange] = []
     for told in message.changes:
+        if told.HasField("purged"):
+            entity = Entity(group, told.purged.name, told.purged.id)
+            changes.append(purged_change(told.shard, entity, told.sequence))
+            continue
         record = _record(group, told)
         changes.append(
             ToldChange(
@@ -83,7 +92,7 @@ def decode_changes(group: str, message: pb.ChangesPage) -> FeedPage:
                 told.old or None,
             )
         )
-    return FeedPage(changes, message.sequence, message.ready)
+    return FeedPage(changes, message.sequence, message.ready, message.mark)
 
 
 def _record(group: str, told: pb.ChangesPage.Change) -> Record:

@@ -30,7 +30,7 @@ def test_the_node_asked_comes_first() -> None:
 
 def test_a_replica_that_the_watch_follows_comes_before_the_node_asked() -> None:
     plan = plan_feeds("b", {0: ("a", "b"), 1: ("a", "b")}, BIRTHS, (at("a", 7, 0),))
-    assert plan.feeds == (WatchFeed("a", 1, (0,), 7, True), WatchFeed("b", 2, (1,), None, False))
+    assert plan.feeds == (WatchFeed("a", 1, (0,), 7, True, 0), WatchFeed("b", 2, (1,), None, False))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_without_it_the_records_come_first_as_changes(
     sources: tuple[str, ...], births: dict[str, int], position: FeedPosition
 ) -> None:
     plan = plan_feeds("b", {0: sources}, births, (position,))
-    assert plan.feeds == (WatchFeed("b", 2, (0,), None, True),)
+    assert plan.feeds == (WatchFeed("b", 2, (0,), None, True, 0),)
 
 
 def test_shards_without_a_replica_wait() -> None:

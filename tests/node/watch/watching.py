@@ -11,7 +11,7 @@ import trio
 from gossipnode.rpc import Channel, ClientStream
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1
-from gossipnode.wire.property.payload import decode_record
+from gossipnode.wire.property.property_edit import read_property
 
 
 class Watching:
@@ -30,6 +30,10 @@ class Watching:
             self._waiting += answer.events
             self.token = answer.token or self.token
         return self._waiting.pop(0)
+
+    async def next_shortly(self) -> tuple[str, ...]:
+        """The next event, in short."""
+        return shortly(await self.next())
 
     async def take(self, count: int) -> list[tuple[str, ...]]:
         """The next events, in short."""
@@ -57,7 +61,7 @@ def shortly(event: v1.WatchEvent) -> tuple[str, ...]:
     """An event as (event, id), with (event,) for those of no record."""
     if not event.record.property:
         return (event.event,)
-    return event.event, decode_record(event.record.property, event.record.delete_time).entity.id
+    return event.event, read_property(event.record.property).entity.id
 
 
 @asynccontextmanager

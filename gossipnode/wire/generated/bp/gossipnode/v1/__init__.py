@@ -1433,6 +1433,10 @@ class ChangesRequest(betterproto.Message):
     """
 
     birth: int = betterproto.uint64_field(5)
+    mark: Optional[int] = betterproto.uint64_field(6, optional=True)
+    """
+    Up to which stamp tombstones were purged where the caller was told before. A replica that has purged more refuses.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -1448,6 +1452,9 @@ class ChangesPage(betterproto.Message):
     What was there when the call began is told: from here on, changes come as they happen.
     """
 
+    mark: int = betterproto.uint64_field(4)
+    """Up to which stamp tombstones of these shards are purged."""
+
 
 @dataclass(eq=False, repr=False)
 class ChangesPageChange(betterproto.Message):
@@ -1460,6 +1467,17 @@ class ChangesPageChange(betterproto.Message):
 
     sequence: int = betterproto.uint64_field(6)
     """The commit that stored it; 0 for a record that was there before."""
+
+    purged: "ChangesPagePurged" = betterproto.message_field(7)
+    """
+    Nothing of this record is left: it was deleted, and the tombstone is purged. Then there is no record above.
+    """
+
+
+@dataclass(eq=False, repr=False)
+class ChangesPagePurged(betterproto.Message):
+    name: str = betterproto.string_field(1)
+    id: str = betterproto.string_field(2)
 
 
 @dataclass(eq=False, repr=False)
@@ -1747,6 +1765,8 @@ class WatchTokenPosition(betterproto.Message):
     """The commit up to which all is told."""
 
     shards: List[int] = betterproto.uint32_field(4)
+    mark: int = betterproto.uint64_field(5)
+    """Tombstones with a stamp up to this one were purged there."""
 
 
 class AccessServiceStub(betterproto.ServiceStub):

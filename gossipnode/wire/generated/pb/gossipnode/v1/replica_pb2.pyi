@@ -486,43 +486,56 @@ class JoinReply(_message.Message):
     def __init__(self, value: _Optional[_Union[_cluster_pb2.ClusterValue, _Mapping]] = ...) -> None: ...
 
 class ChangesRequest(_message.Message):
-    __slots__ = ("group", "incarnation", "shards", "since", "birth")
+    __slots__ = ("group", "incarnation", "shards", "since", "birth", "mark")
     GROUP_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     SINCE_FIELD_NUMBER: _ClassVar[int]
     BIRTH_FIELD_NUMBER: _ClassVar[int]
+    MARK_FIELD_NUMBER: _ClassVar[int]
     group: str
     incarnation: int
     shards: _containers.RepeatedScalarFieldContainer[int]
     since: int
     birth: int
-    def __init__(self, group: _Optional[str] = ..., incarnation: _Optional[int] = ..., shards: _Optional[_Iterable[int]] = ..., since: _Optional[int] = ..., birth: _Optional[int] = ...) -> None: ...
+    mark: int
+    def __init__(self, group: _Optional[str] = ..., incarnation: _Optional[int] = ..., shards: _Optional[_Iterable[int]] = ..., since: _Optional[int] = ..., birth: _Optional[int] = ..., mark: _Optional[int] = ...) -> None: ...
 
 class ChangesPage(_message.Message):
-    __slots__ = ("changes", "sequence", "ready")
+    __slots__ = ("changes", "sequence", "ready", "mark")
     class Change(_message.Message):
-        __slots__ = ("shard", "record", "arrival", "replaced", "old", "sequence")
+        __slots__ = ("shard", "record", "arrival", "replaced", "old", "sequence", "purged")
         SHARD_FIELD_NUMBER: _ClassVar[int]
         RECORD_FIELD_NUMBER: _ClassVar[int]
         ARRIVAL_FIELD_NUMBER: _ClassVar[int]
         REPLACED_FIELD_NUMBER: _ClassVar[int]
         OLD_FIELD_NUMBER: _ClassVar[int]
         SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+        PURGED_FIELD_NUMBER: _ClassVar[int]
         shard: int
         record: StoredRecord
         arrival: Arrival
         replaced: Stamp
         old: bytes
         sequence: int
-        def __init__(self, shard: _Optional[int] = ..., record: _Optional[_Union[StoredRecord, _Mapping]] = ..., arrival: _Optional[_Union[Arrival, _Mapping]] = ..., replaced: _Optional[_Union[Stamp, _Mapping]] = ..., old: _Optional[bytes] = ..., sequence: _Optional[int] = ...) -> None: ...
+        purged: ChangesPage.Purged
+        def __init__(self, shard: _Optional[int] = ..., record: _Optional[_Union[StoredRecord, _Mapping]] = ..., arrival: _Optional[_Union[Arrival, _Mapping]] = ..., replaced: _Optional[_Union[Stamp, _Mapping]] = ..., old: _Optional[bytes] = ..., sequence: _Optional[int] = ..., purged: _Optional[_Union[ChangesPage.Purged, _Mapping]] = ...) -> None: ...
+    class Purged(_message.Message):
+        __slots__ = ("name", "id")
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        ID_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        id: str
+        def __init__(self, name: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     READY_FIELD_NUMBER: _ClassVar[int]
+    MARK_FIELD_NUMBER: _ClassVar[int]
     changes: _containers.RepeatedCompositeFieldContainer[ChangesPage.Change]
     sequence: int
     ready: bool
-    def __init__(self, changes: _Optional[_Iterable[_Union[ChangesPage.Change, _Mapping]]] = ..., sequence: _Optional[int] = ..., ready: _Optional[bool] = ...) -> None: ...
+    mark: int
+    def __init__(self, changes: _Optional[_Iterable[_Union[ChangesPage.Change, _Mapping]]] = ..., sequence: _Optional[int] = ..., ready: _Optional[bool] = ..., mark: _Optional[int] = ...) -> None: ...
 
 class ArrivedRequest(_message.Message):
     __slots__ = ("group", "shard", "incarnation", "name", "id")

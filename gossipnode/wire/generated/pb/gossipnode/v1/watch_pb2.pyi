@@ -119,16 +119,18 @@ class ExplainResponse(_message.Message):
 class WatchToken(_message.Message):
     __slots__ = ("cluster", "group", "incarnation", "positions")
     class Position(_message.Message):
-        __slots__ = ("node", "birth", "sequence", "shards")
+        __slots__ = ("node", "birth", "sequence", "shards", "mark")
         NODE_FIELD_NUMBER: _ClassVar[int]
         BIRTH_FIELD_NUMBER: _ClassVar[int]
         SEQUENCE_FIELD_NUMBER: _ClassVar[int]
         SHARDS_FIELD_NUMBER: _ClassVar[int]
+        MARK_FIELD_NUMBER: _ClassVar[int]
         node: str
         birth: int
         sequence: int
         shards: _containers.RepeatedScalarFieldContainer[int]
-        def __init__(self, node: _Optional[str] = ..., birth: _Optional[int] = ..., sequence: _Optional[int] = ..., shards: _Optional[_Iterable[int]] = ...) -> None: ...
+        mark: int
+        def __init__(self, node: _Optional[str] = ..., birth: _Optional[int] = ..., sequence: _Optional[int] = ..., shards: _Optional[_Iterable[int]] = ..., mark: _Optional[int] = ...) -> None: ...
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     GROUP_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
