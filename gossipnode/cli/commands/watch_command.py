@@ -65,8 +65,8 @@ def command(
 ) -> None:
     """Show the records of a group as they are, then `ready`, then each change. Runs until interrupted.
 
-    With --since only what came after a token is shown. Events: put, delete, purge (the tombstone is forgotten,
-    too), conflict (the version took the place of one that its writer had not seen), gap (forget what was
+    With --since only what came after a token is shown. Events: put, delete, purge (nothing of it is left any
+    longer), conflict (the version took the place of one that its writer had not seen), gap (forget what was
     shown: the records come again). In the end it says with which token to go on, at any node.
     """
     criteria = None if where is None else parse_expression(where)

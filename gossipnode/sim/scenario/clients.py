@@ -270,6 +270,9 @@ def _hear(watched: WatchView, event: WatchEvent) -> None:
             watched.records.clear()
         case "ready":
             watched.ready = True
+        case _:
+            # A conflict comes after the put that tells the version.
+            return
 
 
 def _row(record: Property) -> Row:
