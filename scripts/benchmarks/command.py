@@ -28,6 +28,7 @@ from benchmarks.rpc import rpc
 from benchmarks.scale import FULL, TINY, Scale
 from benchmarks.snapshot import snapshot
 from benchmarks.status import status_of_many
+from benchmarks.watch import watch
 from benchmarks.writes import applies, imports
 from gossipnode.concurrency.nursery_errors import one_error
 
@@ -65,6 +66,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "repair": repair,
     "repair-rivals": repair_rivals,
     "snapshot": snapshot,
+    "watch": watch,
     LONG: million,
 }
 
