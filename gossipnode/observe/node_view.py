@@ -56,6 +56,12 @@ class NodeFigures:
     disk_full: bool
     disk_free_bytes: int
     refused_calls: Mapping[str, int]
+    watches: int
+    """Watches of clients that are open."""
+    overlaps: int
+    """Versions that took the place of one that their writer had not seen."""
+    stale_shards: int
+    """Shards of which this node may lack tombstones that others have purged."""
     certificate_days_left: float | None
     commit_seconds: Buckets
     batch_records: Buckets

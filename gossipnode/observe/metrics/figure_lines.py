@@ -107,6 +107,18 @@ def _of_the_node(figures: NodeFigures) -> list[str]:
             figures.refused_calls,
             kind="counter",
         ),
+        *_one("gossipnode_watches", "Watches of clients that are open.", figures.watches),
+        *_one(
+            "gossipnode_stale_shards",
+            "Shards of which this node may lack tombstones that others have purged.",
+            figures.stale_shards,
+        ),
+        *_head(
+            "gossipnode_overlaps_total",
+            "counter",
+            "Versions stored here that took the place of one which their writer had not seen.",
+        ),
+        f"gossipnode_overlaps_total {figures.overlaps}",
         *_head(
             "gossipnode_certificate_days_left",
             "gauge",

@@ -14,7 +14,7 @@ from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.services import NODE_STATUS
 from tests.node.shown.web import get, shown_at, start_with_status
 from tests.observe.metrics.reading import Key, key, read_metrics
-from tests.records import prop, record
+from tests.records import entity, prop, record
 
 CONTRACT = [
     "gossipnode_rounds_total{group,outcome}",
@@ -46,8 +46,10 @@ async def test_a_round_fills_every_metric_that_others_rely_on(autojump_clock: ob
     cluster = Cluster(clock_offsets={"b": -2_000_000_000})
     async with trio.open_nursery() as nursery:
         await start_with_status(cluster, nursery)
-        await cluster.put("a", record("n/1"), record("n/2", delete_time=9))
-        await cluster.coordinator("a").apply(prop("n/3", x=1), replace=False)
+        await cluster.put("a", record("n/1"))
+        for name in ("n/2", "n/3"):
+            await cluster.coordinator("a").apply(prop(name, x=1), replace=False)
+        await cluster.coordinator("a").delete(entity("n/2"))
         assert (await cluster.round("a")).outcome is RoundOutcome.REPAIRED
         await trio.sleep(60)
         found = await scrape(cluster)
