@@ -40,8 +40,8 @@ class FeedServer:
         """Serve one feed.
 
         Raises:
-            RpcError: the status that ends it: FAILED_PRECONDITION when a shard is not held here,
-                OUT_OF_RANGE when this store is not the one that the caller followed.
+            RpcError: the status that ends it: FAILED_PRECONDITION when a shard is not held here, or when this
+                store is not the one that is meant; OUT_OF_RANGE when it cannot go on from where it stands.
         """
         request = await stream.recv()
         if request is None:
@@ -51,7 +51,7 @@ class FeedServer:
         with as_status():
             birth, shards, since, mark = decode_feed(request)
         if birth != self._local.shards.own.birth:
-            raise RpcError(Status.OUT_OF_RANGE, f"the store of {self._local.own_name} is another one")
+            raise RpcError(Status.FAILED_PRECONDITION, f"the store of {self._local.own_name} is another one")
         self._check_held(shards)
         self.served += 1
         try:

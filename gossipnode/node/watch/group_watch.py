@@ -82,6 +82,7 @@ class GroupWatch:
         self._avoided: dict[str, float] = {}
         """Members whose feed failed, and until when they are left alone."""
         self._told_ready = False
+        self._began_again = -math.inf
         self._pages_in, self._pages = trio.open_memory_channel[tuple[_Running, FeedPage] | None](
             PAGES_WAITING_MAX
         )
@@ -154,6 +155,9 @@ class GroupWatch:
                 nursery.start_soon(self._follow, running)
 
     async def _start_over(self, send: SendAnswer) -> None:
+        # A gap that comes again at once must not keep the node busy.
+        await trio.sleep_until(self._began_again + FEED_AGAIN_SECONDS)
+        self._began_again = trio.current_time()
         self._log.info("watch begins again", reason=self._gap)
         for running in list(self._running.values()):
             self._end(running)
@@ -210,10 +214,15 @@ class GroupWatch:
             except FeedGapError as error:
                 self._gap = f"{feed.node}: {error}"
             except (RpcError, WireError) as error:
-                self._avoided[feed.node] = trio.current_time() + FEED_AGAIN_SECONDS
-                self._log.info("replica no longer followed", peer=feed.node, reason=str(error))
+                self._avoid(feed, str(error))
+            else:
+                self._avoid(feed, "it is no member")
             self._running.pop(feed, None)
             await self._pages_in.send(None)
+
+    def _avoid(self, feed: WatchFeed, reason: str) -> None:
+        self._avoided[feed.node] = trio.current_time() + FEED_AGAIN_SECONDS
+        self._log.info("replica no longer followed", peer=feed.node, reason=reason)
 
     async def _source(self, feed: WatchFeed, bring: SendPage) -> None:
         if feed.node == self._shards.own_name:

@@ -173,6 +173,8 @@ class Dialer:
     def _use(self, connection: ClientConnection) -> None:
         self._current = connection
         self._failure = None
+        # It may have been dialled within the backoff of an earlier failure, which is over with it.
+        self._dial_at = -math.inf
         self._told.clear()
 
     def _failed(self, error: RpcError) -> None:

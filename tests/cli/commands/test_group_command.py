@@ -181,9 +181,9 @@ def test_delete_says_what_it_does(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("command", ["create", "alter"])
-def test_help_of_the_retention_promises_no_purge(cli: Cli, command: str) -> None:
+def test_help_of_the_retention_says_when_tombstones_go(cli: Cli, command: str) -> None:
     said = " ".join(cli("group", command, "--help").out.split())
-    assert "remembered at the least, as in 7d, 36h, 90m. Nothing is purged yet" in said
+    assert "remembered at the least, as in 7d, 36h, 90m. They are purged by the next round after that" in said
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,19 @@ async def test_dial_now_ignores_the_backoff(autojump_clock):
         assert trio.current_time() == 0
 
 
+async def test_a_connection_that_was_dialled_within_the_backoff_may_be_lost(autojump_clock):
+    """A call after that dials at once: the backoff was for a dial that failed before."""
+    async with wired() as wire, wire.channel(Limits(backoff_min_seconds=1000)) as channel:
+        wire.refuse = True
+        await status_of(channel.unary(UNARY, b"x", timeout=5))
+        wire.refuse = False
+        assert await channel.unary(UNARY, b"x", timeout=5, dial_now=True) == b"x"
+        await wire.cut()
+        await trio.testing.wait_all_tasks_blocked()
+        assert await channel.unary(UNARY, b"x", timeout=5) == b"x"
+        assert wire.dials == 3
+
+
 async def test_wait_for_ready(autojump_clock):
     async with wired() as wire, wire.channel(Limits(backoff_max_seconds=2)) as channel:
         wire.refuse = True

@@ -95,7 +95,7 @@ def test_faults_that_nobody_asked_for_do_not_take_the_place_of_more_joins() -> N
         made = generate(seed, minutes=20.0, operations=0, faults=("moving",))
         assert {step.verb for step in made.steps} <= {
             *("cut", "mend", "pause", "resume", "latency", "commits", "join", "apply", "replace", "delete"),
-            *("get", "round", "heal", "wait", "crash", "raw-put-many", "round-all", "finish"),
+            *("get", "round", "heal", "wait", "crash", "raw-put-many", "round-all", "finish", "watch"),
         }
         last = max((step.at or 0.0 for step in made.steps if step.verb == "cut"), default=0.0)
         assert last < 600.0
