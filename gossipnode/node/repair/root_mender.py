@@ -27,6 +27,8 @@ class RootMender:
         self._members = members
         self._sessions = sessions
         self._roots = roots
+        self.steps = 0
+        """How many sessions have begun and how many have ended, together: odd while one runs."""
         self.mended = 0
         """How many sessions have found a record to exchange."""
         self._log = structlog.get_logger("gossipnode.ring")
@@ -50,7 +52,11 @@ class RootMender:
         if peer is None or peer.foreign or peer.state != "up":
             return
         metadata = {**self._members.metadata, call_metadata.CAUSE: Cause.EVENT.value}
-        hop = await self._sessions.compare(peer, shard, metadata)
+        self.steps += 1
+        try:
+            hop = await self._sessions.compare(peer, shard, metadata)
+        finally:
+            self.steps += 1
         self.mended += bool(hop.sent or hop.received)
         self._log.info(
             "replica whose root differed compared",

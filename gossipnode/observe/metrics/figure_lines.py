@@ -37,6 +37,7 @@ class FigureLines:
     def write(self, figures: NodeFigures) -> Generator[None, None, str]:
         """The lines, in short steps."""
         lines = _of_the_node(figures)
+        lines += _of_watches(figures)
         lines += _of_members(figures)
         lines += _of_the_store(figures)
         lines += _of_groups(figures)
@@ -107,6 +108,17 @@ def _of_the_node(figures: NodeFigures) -> list[str]:
             figures.refused_calls,
             kind="counter",
         ),
+        *_head(
+            "gossipnode_certificate_days_left",
+            "gauge",
+            "Days until the first of the certificates that this node goes by ends; negative afterwards.",
+        ),
+        *([] if days_left is None else [f"gossipnode_certificate_days_left {days_left:.3f}"]),
+    ]
+
+
+def _of_watches(figures: NodeFigures) -> list[str]:
+    return [
         *_one("gossipnode_watches", "Watches of clients that are open.", figures.watches),
         *_one(
             "gossipnode_stale_shards",
@@ -119,12 +131,6 @@ def _of_the_node(figures: NodeFigures) -> list[str]:
             "Versions stored here that took the place of one which their writer had not seen.",
         ),
         f"gossipnode_overlaps_total {figures.overlaps}",
-        *_head(
-            "gossipnode_certificate_days_left",
-            "gauge",
-            "Days until the first of the certificates that this node goes by ends; negative afterwards.",
-        ),
-        *([] if days_left is None else [f"gossipnode_certificate_days_left {days_left:.3f}"]),
     ]
 
 

@@ -233,8 +233,8 @@ def _concerns(operation: Operation, group: str) -> bool:
 
 
 def _has_company(history: History, seen: RoundSeen) -> bool:
-    """Whether another round of its shard ran at the same time, and may have repaired it."""
-    return any(
+    """Whether another round of its shard, or a mender, ran at the same time, and may have repaired it."""
+    return seen.mended or any(
         other is not seen
         and other.shard == seen.shard
         and other.began <= seen.ended

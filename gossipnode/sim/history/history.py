@@ -49,6 +49,8 @@ class RoundSeen:
     """Its id."""
     lacking: tuple[str, ...] = ()
     """Those of its replicas that ran and held no such shard, neither when it began nor when it ended."""
+    mended: bool = False
+    """Whether nodes meanwhile had sessions because their roots differed, which may have repaired it."""
 
     @property
     def ended_well(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -30,6 +30,8 @@ class RoundUnderWay:
     equal_before: bool
     lacking: frozenset[str]
     """Those of its replicas that run and hold no such shard as it begins."""
+    mending: Mapping[str, int]
+    """The steps of all menders as it begins."""
     final: bool = False
     """See `RoundSeen`."""
     seen: RoundSeen | None = None
@@ -51,12 +53,14 @@ class RoundsSeen:
         history: History,
         equal: Callable[[ShardId], bool],
         lacking: Callable[[ShardId], frozenset[str]],
+        mending: Callable[[], Mapping[str, int]],
     ) -> None:
         """Rounds are followed in `nursery`.
 
         `equal` says whether the replicas of a shard hold the same, and `lacking` names the nodes that run and
-        hold no such shard.
+        hold no such shard. `mending` gives the steps of each node's mender, see `RootMender.steps`.
         """
+        self._mending = mending
         self._nursery = nursery
         self._history = history
         self._equal = equal
@@ -81,6 +85,7 @@ class RoundsSeen:
             trio.current_time(),
             self._equal(shard),
             self._lacking(shard) & {*replicas},
+            self._mending(),
         )
         self.under_way[watch.now().round] = under_way
         # Who looks on is no part of the machine: it neither stands still nor ends with it.
@@ -115,10 +120,15 @@ class RoundsSeen:
             watch.cause.value,
             now.round,
             tuple(sorted(under_way.lacking & self._lacking(under_way.shard))),
+            self._mended(under_way.mending),
         )
         del self.under_way[now.round]
         self.add(under_way.seen)
         under_way.over.set()
+
+    def _mended(self, before: Mapping[str, int]) -> bool:
+        """Whether any mender had a session since, or had one under way then."""
+        return before != self._mending() or any(steps % 2 for steps in before.values())
 
     def add(self, seen: RoundSeen) -> None:
         """Put a round into the history, and a line about it into the story."""

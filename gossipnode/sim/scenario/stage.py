@@ -63,7 +63,7 @@ class Stage:
             on_ended=self._on_ended,
             on_serving=self._on_serving,
         )
-        self.rounds = RoundsSeen(self.nursery, self.history, self.equal, self.lacking)
+        self.rounds = RoundsSeen(self.nursery, self.history, self.equal, self.lacking, self._mending)
         self.clients = Clients(self.machines.network, self.nursery, self.history, scenario.seed)
 
     # What is there
@@ -114,6 +114,13 @@ class Stage:
         return frozenset(
             machine.node_name for machine in self.machines.running if machine.node_name not in holders
         )
+
+    def _mending(self) -> dict[str, int]:
+        return {
+            machine.node_name: machine.node.parts.repair.mender.steps
+            for machine in self.machines.running
+            if machine.node is not None
+        }
 
     def hosts(self) -> Iterable[str]:
         """The hosts of all machines, in order."""
