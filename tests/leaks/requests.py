@@ -22,6 +22,7 @@ from gossipnode.sim import Cluster, running
 from gossipnode.wire import services
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
+from gossipnode.wire.generated.pb.gossipnode.v1 import watch_pb2
 from tests.leaks.calls import CALL_SECONDS, first_of, give_up, grown
 from tests.leaks.calls import REMEMBERED as REMEMBERED_BY_CONNECTIONS
 from tests.leaks.counting import all_of, count_alive, left_behind
@@ -60,6 +61,7 @@ REMEMBERED = {
     "gossipnode.core.ring.round.Round": _ROUNDS,
     "gossipnode.core.ring.round.Hop": 4 * _ROUNDS,
     "gossipnode.core.query.newest.Stale": NODES * READ_REPAIR_WORKERS,
+    "gossipnode.core.model.arrival.Arrival": NODES * READ_REPAIR_WORKERS,
     "gossipnode.core.model.property.Record": _VALUES,
     "gossipnode.core.model.property.Entity": _VALUES,
     "gossipnode.core.model.property.ShardId": _VALUES,
@@ -71,6 +73,8 @@ REMEMBERED = {
     # Made when they are first needed.
     "gossipnode.store.memory_index.WantedIndex": 2 * NODES,
     "gossipnode.core.query.index_key.IndexRow": 2 * NODES * KEYS,
+    # A store keeps how each record came.
+    "gossipnode.store.memory_shard.KeptChange": NODES * KEYS,
     # A store keeps the leaf of each record that it has hashed.
     "gossipnode.core.session.tree.Leaf": NODES * KEYS,
     # The item index of a shard has buckets for its records.
@@ -98,8 +102,8 @@ class Requests:
     async def one(self, channels: dict[str, Channel]) -> None:
         """One request, which ends in one way or the other."""
         random = self.random
-        asks = (self.apply, self.delete, self.get, self.query, self.import_, self.export, self.repair)
-        ask = random.choice(asks)
+        records = (self.apply, self.delete, self.get, self.query, self.import_, self.export)
+        ask = random.choice((*records, self.repair, self.watch, self.wait, self.explain))
         deadline = random.choice((None, 0.001, 0.05, 2.0))
         channel = channels[random.choice(sorted(channels))]
         try:
@@ -145,6 +149,21 @@ class Requests:
 
     async def repair(self, channel: Channel, deadline: float | None) -> None:
         await self.answers(channel, services.NODE_REPAIR, [v1.RepairRequest(group="sw", wait=True)], deadline)
+
+    async def watch(self, channel: Channel, deadline: float | None) -> None:
+        """A watch has no end of its own."""
+        request = v1.WatchRequest(group="sw", ack=self.random.choice(("", "quorum")))
+        await self.answers(channel, services.WATCH, [request], deadline or 2.0)
+
+    async def wait(self, channel: Channel, deadline: float | None) -> None:
+        identity = str(self.random.randrange(KEYS))
+        request = watch_pb2.WaitRequest(group="sw", name="n", id=identity, milliseconds=500)
+        await channel.unary(services.WAIT, request, timeout=deadline)
+
+    async def explain(self, channel: Channel, deadline: float | None) -> None:
+        identity = str(self.random.randrange(KEYS))
+        request = watch_pb2.ExplainRequest(group="sw", name="n", id=identity)
+        await channel.unary(services.EXPLAIN, request, timeout=deadline)
 
     async def answers(
         self, channel: Channel, method: object, requests: list[object], deadline: float | None

@@ -167,11 +167,14 @@ class StoreNews:
                 await came.wait()
             if len(self._listening) > GATHERED_ABOVE_WATCHES:
                 await trio.sleep(GATHERED_SECONDS)
-            pending, self._pending = self._pending, []
-            news = pending[0] if len(pending) == 1 else _together(pending)
-            for feed in list(self._listening):
-                feed.tell(news)
+            self._tell_all()
             await trio.lowlevel.checkpoint()
+
+    def _tell_all(self) -> None:
+        pending, self._pending = self._pending, []
+        news = pending[0] if len(pending) == 1 else _together(pending)
+        for feed in self._listening:
+            feed.tell(news)
 
 
 def _together(pending: Sequence[News]) -> News:
