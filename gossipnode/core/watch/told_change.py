@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 from gossipnode.core.model.arrival import Arrival, is_overlap
 from gossipnode.core.model.property import Entity, Record
 from gossipnode.core.model.version import Version
 from gossipnode.core.watch.watch_filter import EventKind
+
+Item = TypeVar("Item")
 
 
 class ToldChange:
@@ -79,3 +82,14 @@ class FeedPage(NamedTuple):
 def purged_change(shard: int, entity: Entity, sequence: int) -> ToldChange:
     """That a replica holds nothing of a record any longer: it was deleted, and the tombstone is purged."""
     return ToldChange(shard, Record(entity, Version(0, 0, b""), b""), sequence, purged=True)
+
+
+def in_parts(items: Sequence[Item], size: Callable[[Item], int], most_bytes: int) -> Iterator[Sequence[Item]]:
+    """Cut what is to be sent into parts of a good size. One part at least; a single item is never cut."""
+    first, held = 0, 0
+    for place, item in enumerate(items):
+        held += size(item)
+        if held > most_bytes and place > first:
+            yield items[first:place]
+            first, held = place, size(item)
+    yield items[first:]

@@ -16,7 +16,7 @@ import trio
 
 from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.cluster.placement import AckLevel
-from gossipnode.core.watch.told_change import FeedPage, ToldChange
+from gossipnode.core.watch.told_change import FeedPage, ToldChange, in_parts
 from gossipnode.core.watch.watch_filter import EventKind, WatchFilter
 from gossipnode.core.watch.watch_plan import WatchFeed, plan_feeds
 from gossipnode.core.watch.watch_token import FeedPosition, WatchToken, moved_on
@@ -40,6 +40,9 @@ FEED_AGAIN_SECONDS = 0.5
 
 PAGES_WAITING_MAX = 4
 """Pages of all feeds that wait to be told."""
+
+ANSWER_BYTES = 256 << 10
+"""What an answer has at most, unless a single event is larger."""
 
 SendAnswer: TypeAlias = Callable[[WatchAnswer], Awaitable[None]]
 
@@ -259,8 +262,11 @@ class GroupWatch:
         if not self._told_ready and self._is_ready():
             self._told_ready = True
             events.append(encode_sign_event(EventKind.READY))
+        parts = list(in_parts(events, len, ANSWER_BYTES))
+        for part in parts[:-1]:
+            await send(WatchAnswer(part))
         if events:
-            await send(WatchAnswer(events, self._token()))
+            await send(WatchAnswer(parts[-1], self._token()))
 
     async def _events(self, feed: WatchFeed, page: FeedPage) -> list[bytes]:
         changes: Sequence[ToldChange] = page.changes

@@ -6,13 +6,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from gossipnode.core.model.property import Entity, ShardId
-from gossipnode.core.watch.told_change import FeedPage, ToldChange
+from gossipnode.core.watch.told_change import FeedPage, ToldChange, in_parts
 from gossipnode.node.watch.store_news import News, NewsFeed, StoreNews
 from gossipnode.node.watch.told_events import told_of
 from gossipnode.store.interface import Store
 
 PAGE_CHANGES = 128
-"""Records that are read and told in one step."""
+PAGE_BYTES = 256 << 10
+"""Records that are read and told in one step; a page with a single one may be larger."""
+
+FIRST_PAGE_RECORDS = 8
+"""How many records are read first, as long as it is not known how large they are."""
 
 SendPage: TypeAlias = Callable[[FeedPage], Awaitable[None]]
 
@@ -75,7 +79,7 @@ class LocalFeed:
                 if told:
                     self._mark = max(self._mark or 0, *each.marks.values())
                     reached = max(reached, each.sequence)
-                    await send(FeedPage(told, reached, mark=self._mark))
+                    await self._send(told, reached, send)
 
     def _purged_up_to(self, known: int | None) -> int:
         """Up to which stamp tombstones of these shards are purged now.
@@ -91,13 +95,23 @@ class LocalFeed:
     async def _send_all(self, shard: ShardId, send: SendPage) -> None:
         """Send the records of a shard as they are, in the order of their keys, tombstones included."""
         after: Entity | None = None
+        limit = FIRST_PAGE_RECORDS
         while True:
-            records = await self._store.scan(shard, after=after, limit=PAGE_CHANGES)
-            if records:
-                await send(FeedPage([ToldChange(shard.shard, record, 0) for record in records]))
-            if len(records) < PAGE_CHANGES:
+            records = await self._store.scan(shard, after=after, limit=limit)
+            await self._send([ToldChange(shard.shard, record, 0) for record in records], 0, send)
+            if len(records) < limit:
                 return
             after = records[-1].entity
+            average = sum(len(record.payload) for record in records) // len(records) + 1
+            limit = max(1, min(PAGE_CHANGES, PAGE_BYTES // average))
+
+    async def _send(self, told: Sequence[ToldChange], known: int, send: SendPage) -> None:
+        """Send changes in pages of a good size. Only after the last one all is told up to commit `known`."""
+        parts = list(in_parts(told, _size, PAGE_BYTES))
+        for part in parts:
+            if part:
+                reached = known if part is parts[-1] else 0
+                await send(FeedPage(list(part), reached, mark=self._mark or 0))
 
     async def _catch_up(self, reached: int, send: SendPage) -> int:
         """Send what came after a commit; gives the commit up to which all is told."""
@@ -109,8 +123,7 @@ class LocalFeed:
                 page_end, whole = page.reached, page.whole
                 if page.changes:
                     known = page_end if len(self._shards) == 1 else 0
-                    told = [told_of(change) for change in page.changes]
-                    await send(FeedPage(told, known, mark=self._mark or 0))
+                    await self._send([told_of(change) for change in page.changes], known, send)
             ends.append(page_end)
         return min(ends, default=reached)
 
@@ -129,6 +142,10 @@ def _after(news: News, reached: int) -> list[ToldChange]:
     if len(news.by_shard) > 1:
         found.sort(key=_sequence)
     return found
+
+
+def _size(change: ToldChange) -> int:
+    return change.size
 
 
 def _sequence(change: ToldChange) -> int:

@@ -201,3 +201,21 @@ async def test_many_watches_are_told_together(autojump_clock: object) -> None:
             await ended.acquire()
         assert cluster.parts("a").watches.under_way == 0
         assert cluster.parts("a").news.watches == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("group", ["sw:1:3", "sw:2:1"])
+async def test_large_records_come_in_messages_of_a_good_size(autojump_clock: object, group: str) -> None:
+    """Records of 100 KB, more than a message may hold together, here and from another replica."""
+    cluster = Cluster(groups=(group,))
+    async with asked(cluster) as channel:
+        text = "x" * 100_000
+        for each in range(60):
+            await put(cluster, f"n/{each:02}", text=text)
+        async with watch(channel) as watching:
+            assert len(await watching.until_ready()) == 60
+            token = watching.token
+        for each in range(60):
+            await put(cluster, f"n/{each:02}", text=text + "y")
+        async with watch(channel, since=token) as watching:
+            assert len(await watching.until_ready()) == 60
