@@ -15,6 +15,7 @@ from gossipnode.core.cluster.placement import Placement
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import ShardId
 from gossipnode.node.local.local_state import LocalState
+from gossipnode.node.local.told_states import ToldStates
 from gossipnode.node.peers.members import Members
 from gossipnode.node.repair.sessions import Sessions
 
@@ -33,6 +34,7 @@ class Greeter:
         self._members = members
         self._sessions = sessions
         self._log = structlog.get_logger("gossipnode.hand_off")
+        self._told = ToldStates(self._log)
 
     async def greet_all(self, view: ClusterView) -> bool:
         """Meet whom this node has to meet; gives whether it has met enough of them in every shard.
@@ -59,10 +61,14 @@ class Greeter:
                 peer = self._members.peers.get(name)
                 if peer is not None and not peer.foreign and self._retention.lacks_meetings(placement):
                     met = await self._sessions.meetings.meet(peer, placement.shard)
+                    about = placement.shard, name
                     if met.problem:
-                        self._log.info(
-                            "replica not met yet", shard=str(placement.shard), peer=name, reason=met.problem
+                        shard = str(placement.shard)
+                        self._told.tell(
+                            about, "replica not met yet", reason=met.problem, shard=shard, peer=name
                         )
+                    else:
+                        self._told.is_over(about)
 
     async def copy_stale(self) -> bool:
         """Copy the shards of which this node is stale; gives whether it is stale of none any more.

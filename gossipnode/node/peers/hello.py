@@ -10,6 +10,9 @@ was greeted: see `core.cluster.boots`.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+
 import structlog
 import trio
 
@@ -56,6 +59,17 @@ FOREIGN_HELLO_SECONDS = 60.0
 """How often a member that lacks our services is asked whether it has them by now."""
 
 
+ROOTS_READ_SECONDS = 0.5
+"""How long a hello waits for the digests of roots."""
+
+
+@contextmanager
+def _unless_the_store_fails() -> Generator[None]:
+    """A hello is said without roots where the store cannot be read, or a disk hangs."""
+    with trio.move_on_after(ROOTS_READ_SECONDS), suppress(StoreError):
+        yield
+
+
 class Hellos:
     """Says hello, and answers it."""
 
@@ -89,7 +103,8 @@ class Hellos:
         """Say hello; gives whether anything changed by it."""
         before = (peer.state, peer.progress, self._cluster.epoch)
         question = self.hello()
-        await self._roots.ask(peer.name, question)
+        with _unless_the_store_fails():
+            await self._roots.ask(peer.name, question)
         asked_at = self._clock.now()
         try:
             reply = await peer.channel.unary(
@@ -116,7 +131,8 @@ class Hellos:
                     halfway = (asked_at + self._clock.now()) // 2
                     peer.clock_ahead_seconds = (halfway - reply.clock) / NANOSECONDS_PER_SECOND
             self._heard(peer, reply, at_its_address=True)
-            await self._roots.heard(peer.name, question, reply)
+            with _unless_the_store_fails():
+                await self._roots.heard(peer.name, question, reply)
         return before != (peer.state, peer.progress, self._cluster.epoch)
 
     async def answer(self, hello: pb.HelloMessage) -> pb.HelloMessage:
@@ -133,7 +149,8 @@ class Hellos:
             self._heard(peer, hello, at_its_address=False)
         reply = self.hello()
         reply.verdict = encode_verdict(verdict)
-        await self._roots.answer(peer.name, hello, reply)
+        with _unless_the_store_fails():
+            await self._roots.answer(peer.name, hello, reply)
         return reply
 
     async def _judge(self, peer: Peer, hello: pb.HelloMessage) -> BootVerdict:

@@ -38,7 +38,11 @@ PROBE_FRESH_SECONDS = 5.0
 MemberState: TypeAlias = Literal["up", "down", "unknown"]
 OpenChannel: TypeAlias = Callable[[str, Address], Channel]
 
-_log = structlog.get_logger("gossipnode.members")
+
+def _logger() -> structlog.stdlib.BoundLogger:
+    """One of its own for each peer: a logger of the module would keep the configuration of its first use."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger("gossipnode.members")
+    return logger
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +81,7 @@ class Peer:
     """Tells that it has just come, and that its word on our store is missing."""
     news: ChangeEvent = field(default_factory=ChangeEvent)
     """See `Members.news`."""
+    log: structlog.stdlib.BoundLogger = field(default_factory=_logger)
     asking: trio.Lock = field(default_factory=trio.Lock)
     asked_until: float = float("-inf")
     absent_because: str = ""
@@ -136,7 +141,7 @@ class Peer:
     def _is(self, state: Literal["up", "down"], because: str = "") -> None:
         """Note the state as of now; the log is told when it is another one than before."""
         if state != self.state:
-            say = _log.info if state == "up" else _log.warning
+            say = self.log.info if state == "up" else self.log.warning
             say(f"member {state}", member=self.name, address=str(self.address), reason=because)
         self.state, self.seen_at = state, trio.current_time()
 

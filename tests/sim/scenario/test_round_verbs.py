@@ -25,7 +25,7 @@ def test_a_round_says_what_came_of_it_and_why() -> None:
 
 def test_a_scheduled_round_enters_the_history_with_what_it_found() -> None:
     result = played(
-        EACH_MINUTE + "raw-put a sw/n/1 x=1\nwait 68\nrounds a sw 8 -> 1 some\nrounds a sw 0.5 -> 0"
+        EACH_MINUTE + "@59 raw-put a sw/n/1 x=1\nwait 9\nrounds a sw 8 -> 1 some\nrounds a sw 0.5 -> 0"
     )
     assert not result.problems
     first, second = result.history.rounds
