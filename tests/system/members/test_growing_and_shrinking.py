@@ -77,7 +77,10 @@ def test_a_cluster_grows_and_shrinks_under_kill_and_loses_nothing(nodes: Nodes) 
         all_there(node)
     ended = b.try_start()
     assert ended is not None
-    assert "forgotten b" in ended.problem
+    # It has met the others before they told it, and the log says so.
+    said = ended.err.splitlines()[-1]
+    assert said.startswith("gossipnode: ")
+    assert "forgotten b" in said
     stop_all(a, c, d)
 
 
