@@ -150,7 +150,8 @@ class ModelStore:
         )
         ack = "one" if self.weak and choice % 7 == 0 else "quorum"
         what = asked[choice // 6 % len(asked)]
-        operation = Operation(number, f"c{client}", "a", ack, what, self._time)
+        # Each asks another node: what one node does with a record it does in turn, and this model does not.
+        operation = Operation(number, f"c{client}", f"a{number}", ack, what, self._time)
         self.history.operations.append(operation)
         return operation
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gossipnode.sim.checks.all_checks import CHECKS, judge
@@ -41,6 +41,7 @@ def test_a_violation_names_its_operations() -> None:
     )
 
 
+@example([0, 1243, 463, 0, 463, 1243, 0, 0], False)
 @given(steps, st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_a_store_that_keeps_its_promises_is_fair_to_all_checks(taken: list[int], weak: bool) -> None:
