@@ -72,7 +72,7 @@ def lay_out(
 
 
 def _smallest(header: str, cells: Sequence[str], width: int, *, whole_words: bool) -> int:
-    """How narrow a column may become. A number that is broken would be read as two, and a name is none.
+    """How narrow a column may become. A broken number would be read as two, a broken name as none.
 
     With `whole_words` no shorter word of a cell is broken either.
     """

@@ -37,7 +37,7 @@ TOKEN_MAX_BYTES = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class WatchAnswer:
-    """One answer of a watch: encoded events, and the token after them (empty as long as there is none)."""
+    """One answer of a watch: encoded events, and the token after them (empty until the first records are told)."""
 
     events: Sequence[bytes] = ()
     token: bytes = b""
@@ -87,7 +87,7 @@ def decode_token(token: bytes) -> WatchToken:
     """Read a token.
 
     Raises:
-        TokenError: it is none.
+        TokenError: the bytes are not a token.
     """
     if len(token) > TOKEN_MAX_BYTES:
         raise TokenError(f"since: {len(token)} bytes are no token of a watch")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeAlias
 
 import anyio
@@ -13,7 +13,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from gossipnode.client.calls.pool import TRIES_PER_NODE_MAX, Pool, Tries, Try
 from gossipnode.client.calls.requests import QueryOptions, query_request
 from gossipnode.client.calls.retry_rules import CallKind
-from gossipnode.client.calls.streamed import Streamed
+from gossipnode.client.calls.streamed import Streamed, fill
 from gossipnode.client.errors import ClientError, FailedError, InvalidRequestError
 from gossipnode.client.values.results import Property, read_property
 from gossipnode.core.model.property import Entity
@@ -56,14 +56,7 @@ class QueryRun:
 
     async def run(self, items: MemoryObjectSendStream[Item], scope: anyio.CancelScope) -> None:
         """Run to the end, or until the reader has left and cancels `scope`."""
-        with scope, suppress(anyio.BrokenResourceError):
-            async with items:
-                try:
-                    await self._run(items)
-                except ClientError as error:
-                    await items.send(error)
-                else:
-                    await items.send(None)
+        await fill(items, scope, partial(self._run, items))
 
     async def _run(self, items: MemoryObjectSendStream[Item]) -> None:
         tries = Tries(self.pool, CallKind.READ)

@@ -6,13 +6,13 @@ open in the reader's own frame, and the reader may leave at any point.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar, Generic, Self, TypeVar
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from gossipnode.client.errors import ClientError
 
@@ -31,6 +31,25 @@ class Begun(Generic[T]):
 
     items: MemoryObjectReceiveStream[list[T] | ClientError | None]
     scope: anyio.CancelScope
+
+
+async def fill(
+    items: MemoryObjectSendStream[list[T] | ClientError | None],
+    scope: anyio.CancelScope,
+    bring: Callable[[], Awaitable[None]],
+) -> None:
+    """Run the background task of a call to its end, or until the reader has left and cancels `scope`.
+
+    `bring` sends pages into `items`; how it ends is the last item.
+    """
+    with scope, suppress(anyio.BrokenResourceError):
+        async with items:
+            try:
+                await bring()
+            except ClientError as error:
+                await items.send(error)
+            else:
+                await items.send(None)
 
 
 class Streamed(Generic[T]):

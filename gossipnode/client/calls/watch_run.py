@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 import anyio
@@ -13,7 +13,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from gossipnode.client.calls.pool import Pool, Tries, Try
 from gossipnode.client.calls.requests import WatchOptions, watch_request
 from gossipnode.client.calls.retry_rules import CallKind
-from gossipnode.client.calls.streamed import Streamed
+from gossipnode.client.calls.streamed import Streamed, fill
 from gossipnode.client.errors import ClientError
 from gossipnode.client.values.watched import WatchEvent, read_event, shown_token
 from gossipnode.rpc import RpcError, Status
@@ -21,7 +21,7 @@ from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1 as messages
 
 WATCH_SILENCE_SECONDS = 15.0
-"""A node that sends nothing for so long is given up. One without events shows every 5 s that it is there."""
+"""A node that is silent for this time is given up. One without events shows every 5 s that it is there."""
 
 EventItem: TypeAlias = list[WatchEvent] | ClientError | None
 
@@ -48,12 +48,7 @@ class WatchRun:
 
     async def run(self, items: MemoryObjectSendStream[EventItem], scope: anyio.CancelScope) -> None:
         """Run until the reader has left and cancels `scope`, or no node can be asked."""
-        with scope, suppress(anyio.BrokenResourceError):
-            async with items:
-                try:
-                    await self._run(items)
-                except ClientError as error:
-                    await items.send(error)
+        await fill(items, scope, partial(self._run, items))
 
     async def _run(self, items: MemoryObjectSendStream[EventItem]) -> None:
         tries = Tries(self.pool, CallKind.READ)

@@ -175,7 +175,7 @@ def given_token(token: str) -> bytes:
     """A token from its text.
 
     Raises:
-        InvalidInputError: it is none.
+        InvalidInputError: the text is not a token.
     """
     try:
         return base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)

@@ -69,7 +69,7 @@ async def _fill_some(store: Store) -> int:
 
 
 async def _quiet(writes: ChangeEvent, seconds: float) -> None:
-    """Return once nothing has been written for so long."""
+    """Return once nothing has been written for this time."""
     while True:
         with trio.move_on_after(seconds) as pause:
             await writes.wait()

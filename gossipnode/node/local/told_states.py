@@ -8,7 +8,7 @@ from collections.abc import Hashable
 import structlog
 
 TOLD_MAX_THINGS = 4096
-"""Of so many things the last state is known. Beyond that, one whose state comes again is told of again."""
+"""Of this number of things the last state is known. Beyond that, one whose state comes again is told of again."""
 
 
 class ToldStates:

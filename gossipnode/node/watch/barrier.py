@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import trio
 
+from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.model.property import Entity, Record, ShardId, check_entity
 from gossipnode.core.query.replica_messages import Held, ReadRecords, RecordsRead, Wanted
@@ -79,7 +80,7 @@ class Barrier:
             applied.add(name)
 
         replicas = self._local.shards.replicas(shard)
-        with trio.move_on_after(min(max(seconds, 0.0), WAIT_MAX_SECONDS)):
+        with one_error(), trio.move_on_after(min(max(seconds, 0.0), WAIT_MAX_SECONDS)):
             async with trio.open_nursery() as nursery:
                 for name in replicas:
                     nursery.start_soon(follow, name)

@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import trio
 
+from gossipnode.concurrency.change_event import first_of
 from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.watch.told_change import FeedPage
@@ -88,12 +89,14 @@ class FeedServer:
 
     async def _watch_view(self, shards: list[ShardId]) -> None:
         while True:
-            changed = self._local.shards.changed.pending
+            changed, stale = self._local.shards.changed.pending, self._local.retention.became_stale.pending
             self._check_held(shards)
-            await changed.wait()
+            await first_of(changed, stale)
 
     def _check_held(self, shards: list[ShardId]) -> None:
         local = self._local.shards
         for shard in shards:
             if not local.holds(shard) or not local.cleared:
                 raise RpcError(Status.FAILED_PRECONDITION, f"{local.own_name} does not hold {shard}")
+            if reason := self._local.retention.why_not_served(shard):
+                raise RpcError(Status.FAILED_PRECONDITION, reason)

@@ -14,8 +14,10 @@ from typing import TypeAlias
 import structlog
 import trio
 
+from gossipnode.concurrency.change_event import first_of
 from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.cluster.placement import AckLevel
+from gossipnode.core.model.property import ShardId
 from gossipnode.core.watch.told_change import FeedPage, ToldChange, in_parts
 from gossipnode.core.watch.watch_filter import EventKind, WatchFilter
 from gossipnode.core.watch.watch_plan import WatchFeed, plan_feeds
@@ -125,11 +127,12 @@ class GroupWatch:
         return shard.incarnation
 
     async def _notice_changes(self) -> None:
-        """Have the feeds looked at whenever members, placements or the group may have changed."""
+        """Have the feeds looked at whenever members, placements, the group or our own copies have changed."""
+        changed, stale = self._shards.changed, self._local.retention.became_stale
         while True:
-            changed = self._shards.changed.pending
-            await changed.wait()
+            pending = changed.pending, stale.pending
             await self._pages_in.send(None)
+            await first_of(*pending)
 
     # Feeds
 
@@ -178,9 +181,16 @@ class GroupWatch:
         if self._shards.cleared and not self._is_avoided(self._shards.own_name):
             births[self._shards.own_name] = self._shards.own.birth
         shards = self._shards.shards_of(self._asked.group)
-        sources = {shard.shard: self._shards.placement(shard).sources for shard in shards}
+        sources = {shard.shard: self._sources(shard) for shard in shards}
         plan = plan_feeds(self._shards.own_name, sources, births, self._standing())
         return plan.feeds
+
+    def _sources(self, shard: ShardId) -> tuple[str, ...]:
+        """The replicas that hold all records of a shard; not this node while its copy counts for nothing."""
+        sources = self._shards.placement(shard).sources
+        if self._local.retention.why_not_served(shard):
+            return tuple(name for name in sources if name != self._shards.own_name)
+        return sources
 
     def _standing(self) -> tuple[FeedPosition, ...]:
         """Where the watch stands. A feed that still tells the records as they are is not left for another."""

@@ -13,7 +13,7 @@ from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
 from gossipnode.wire.replica.change_codec import decode_changes, encode_feed
 
 FEED_SILENCE_SECONDS = 8.0
-"""A replica that sends nothing for so long is given up. An idle one shows more often that it is there."""
+"""A replica that sends nothing for this time is given up. An idle one shows more often that it is there."""
 
 
 class RemoteFeed:

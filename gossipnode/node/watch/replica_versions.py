@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 
+from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.model.property import Entity, ShardId, check_entity
 from gossipnode.core.watch.explanation import ReplicaVersion
 from gossipnode.node.local.local_state import LocalState
@@ -43,9 +44,10 @@ class ReplicaVersions:
             found[name] = await self._of_replica(name, shard, entity)
 
         replicas = self._local.shards.replicas(shard)
-        async with trio.open_nursery() as nursery:
-            for name in replicas:
-                nursery.start_soon(ask, name)
+        with one_error():
+            async with trio.open_nursery() as nursery:
+                for name in replicas:
+                    nursery.start_soon(ask, name)
         return [found[name] for name in replicas]
 
     async def _of_replica(self, name: str, shard: ShardId, entity: Entity) -> ReplicaVersion:

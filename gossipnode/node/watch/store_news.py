@@ -74,7 +74,7 @@ class NewsFeed:
         self._came.notify()
 
     async def take(self) -> Sequence[News]:
-        """Wait for news; empty if some was missed. Then the feed begins anew, from now on."""
+        """Wait for news; empty if some was missed. From then on the feed has what comes next."""
         while not self._waiting and not self.missed:
             came = self._came.pending
             if not self._waiting and not self.missed:

@@ -1,7 +1,7 @@
 """Lets in only requests that are meant for this node, and makes answers harmless to browsers.
 
 A page of a foreign site may have its name resolve to our address (DNS rebinding), and then ask us with the
-rights of whoever sits before the browser. Its requests carry the foreign name as their Host, and are refused.
+rights of the person at the browser. Its requests carry the foreign name as their Host, and are refused.
 """
 
 from __future__ import annotations

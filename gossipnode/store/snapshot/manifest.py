@@ -90,7 +90,7 @@ def decode_manifest(data: bytes, where: str) -> Manifest:
     """Read a manifest; `where` names it in errors.
 
     Raises:
-        SnapshotError: it is none, or a newer gossipnode wrote it.
+        SnapshotError: the bytes are not a manifest, or a newer gossipnode wrote it.
     """
     try:
         found = msgspec.json.decode(data, type=_Format)
@@ -108,7 +108,7 @@ def read_manifest(snapshot: Path) -> Manifest:
     """The manifest of a snapshot's directory.
 
     Raises:
-        SnapshotError: there is none, it is damaged, or a newer gossipnode wrote it.
+        SnapshotError: the manifest is missing, it is damaged, or a newer gossipnode wrote it.
         OSError: it cannot be read.
     """
     path = snapshot / MANIFEST_NAME

@@ -139,3 +139,24 @@ async def test_a_write_that_had_not_seen_what_it_replaced_is_an_overlap(autojump
         assert [explained[name].overlap for name in "abc"] == [False, True, False]
         assert cluster.parts("b").news.overlaps == 1
         assert cluster.parts("a").news.overlaps == 0
+
+
+async def test_a_group_that_is_deleted_ends_a_wait(autojump_clock: object) -> None:
+    cluster = Cluster()
+    async with asked(cluster) as channel, trio.open_nursery() as nursery:
+        admin = cluster.parts("a").membership.groups
+        await admin.create("made", shards=1, replicas=3)
+        await put(cluster, "n/1", group="made")
+        request = pb.WaitRequest(group="made", name="n", id="1", revision=1 << 61, milliseconds=60_000)
+        ended: list[Status] = []
+
+        async def wait() -> None:
+            with pytest.raises(RpcError) as caught:
+                await channel.unary(services.WAIT, request, timeout=70)
+            ended.append(caught.value.status)
+
+        nursery.start_soon(wait)
+        await trio.sleep(1)
+        await admin.delete("made")
+        await trio.sleep(5)
+        assert ended == [Status.NOT_FOUND]

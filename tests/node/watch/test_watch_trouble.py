@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 import trio
 
+from gossipnode.core.watch.watch_plan import WatchFeed
 from gossipnode.core.watch.watch_token import FeedPosition
 from gossipnode.node.endpoints.change_service import WATCH_STALLED_SECONDS
 from gossipnode.node.watch.store_news import GATHERED_ABOVE_WATCHES, NEWS_MAX_CHANGES
 from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster
+from gossipnode.wire import services
+from gossipnode.wire.replica.change_codec import encode_feed
 from gossipnode.wire.watch_codec import decode_token, encode_token
 from tests.node.asking import asked
 from tests.node.watch.test_group_watch import put
@@ -219,3 +222,43 @@ async def test_large_records_come_in_messages_of_a_good_size(autojump_clock: obj
             await put(cluster, f"n/{each:02}", text=text + "y")
         async with watch(channel, since=token) as watching:
             assert len(await watching.until_ready()) == 60
+
+
+async def test_a_token_from_the_future_of_another_node_is_a_gap(autojump_clock: object) -> None:
+    cluster = Cluster(("a", "b"), ("sw:1:1",))
+    async with asked(cluster, at="a"):
+        shards = cluster.parts("a").local.shards
+        (holder,) = shards.replicas(shards.shards_of("sw")[0])
+        (outside,) = set(cluster.names) - {holder}
+        await put(cluster, "n/1", at=holder)
+        async with cluster.channel(outside) as elsewhere:
+            async with watch(elsewhere) as watching:
+                await watching.until_ready()
+                token = decode_token(watching.token)
+            (position,) = token.positions
+            future = token._replace(positions=(position._replace(sequence=position.sequence + 5),))
+            async with watch(elsewhere, since=encode_token(future)) as watching:
+                assert await watching.take(3) == [("gap",), ("put", "1"), ("ready",)]
+
+
+@pytest.mark.slow
+async def test_a_stale_replica_is_not_followed(autojump_clock: object) -> None:
+    """It may hold what is deleted, and others have forgotten that it was."""
+    cluster = Cluster()
+    async with asked(cluster) as channel:
+        await put(cluster, "n/1")
+        retention = cluster.parts("a").local.retention
+        retention.why_not_served = lambda _: "a is stale"  # type: ignore[method-assign]
+        async with watch(channel) as watching:
+            assert await watching.until_ready() == [("put", "1")]
+            assert {position.node for position in decode_token(watching.token).positions} == {"b"}
+        async with cluster.channel("a") as to_a:
+            shard = cluster.parts("a").local.shards.shards_of("sw")[0]
+            feed = WatchFeed("a", cluster.parts("a").local.shards.own.birth, (0,), None, again=False)
+            request = encode_feed("sw", shard.incarnation, feed)
+            metadata = cluster.parts("b").members.metadata
+            async with to_a.stream(services.REPLICA_CHANGES, timeout=None, metadata=metadata) as stream:
+                await stream.send(request)
+                with pytest.raises(RpcError, match="a is stale") as caught:
+                    await stream.recv()
+        assert caught.value.status is Status.FAILED_PRECONDITION
