@@ -37,7 +37,7 @@ TOKEN_MAX_BYTES = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class WatchAnswer:
-    """One answer of a watch: encoded events, and the token after them (empty until the first records are told)."""
+    """One answer of a watch: encoded events, and the token after them (empty until the records are told)."""
 
     events: Sequence[bytes] = ()
     token: bytes = b""

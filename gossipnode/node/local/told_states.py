@@ -8,7 +8,7 @@ from collections.abc import Hashable
 import structlog
 
 TOLD_MAX_THINGS = 4096
-"""Of this number of things the last state is known. Beyond that, one whose state comes again is told of again."""
+"""The last state of these is known. Of others, one whose state comes again is told of again."""
 
 
 class ToldStates:
