@@ -14,17 +14,25 @@ from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.property.property_edit import read_property
 
 
+PATIENCE_SECONDS = 600.0
+
+
 class Watching:
     """One watch, as a client sees it."""
 
     def __init__(self, stream: ClientStream[Any, v1.WatchResponse]) -> None:
         self.stream = stream
         self.token = b""
+        self._patience = 0.0
         self._waiting: list[v1.WatchEvent] = []
 
     async def next(self) -> v1.WatchEvent:
         """The next event, with the token that is known by then."""
+        self._patience = trio.current_time() + PATIENCE_SECONDS
         while not self._waiting:
+            # A watch that tells nothing shows that it is there, for ever: the test must end all the same.
+            if trio.current_time() > self._patience:
+                raise AssertionError("the watch tells nothing")
             answer = await self.stream.recv()
             assert answer is not None, "the watch has ended"
             self._waiting += answer.events
