@@ -13,7 +13,6 @@ from gossipnode.wire import services
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.property.property_edit import read_property
 
-
 PATIENCE_SECONDS = 600.0
 
 
