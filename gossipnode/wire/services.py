@@ -172,6 +172,7 @@ NODE_STATUS = replace(
     _node_method("Status", node.StatusRequest, node.StatusResponse), encode_reply=encode_status
 )
 NODE_TREE = _node_method("Tree", node.TreeRequest, node.TreeResponse)
+NODE_DIFF = _node_method("Diff", node.DiffRequest, node.DiffResponse)
 NODE_REPAIR = _node_method("Repair", node.RepairRequest, node.RoundEvent)
 NODE_CREATE_GROUP = _node_method("CreateGroup", node.CreateGroupRequest, node.GroupResponse)
 NODE_ALTER_GROUP = _node_method("AlterGroup", node.AlterGroupRequest, node.GroupResponse)

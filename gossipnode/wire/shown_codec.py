@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from gossipnode.core.session.reconcile.survey_client import Difference
 from gossipnode.core.session.tree import Leaf, Tree
 from gossipnode.wire.envelope.encode import encode
 from gossipnode.wire.envelope.tables import make
@@ -44,6 +45,21 @@ def _encode_leaf(leaf: Leaf) -> v1.TreeResponseLeaf:
         delete_time=leaf.version.delete_time,
         digest=leaf.version.digest,
     )
+
+
+def encode_differences(differences: Iterable[Difference]) -> v1.DiffResponse:
+    """Some records that differ between two nodes, in their order."""
+    return v1.DiffResponse(differences=[_encode_difference(each) for each in differences])
+
+
+def _encode_difference(found: Difference) -> v1.DiffResponseDifference:
+    entity = found.entity
+    said = v1.DiffResponseDifference(group=entity.group, name=entity.name, id=entity.id)
+    if found.here is not None:
+        said.here = v1.DiffResponseVersion(*found.here)
+    if found.there is not None:
+        said.there = v1.DiffResponseVersion(*found.there)
+    return said
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,13 @@ class NodeClient:
         request = messages.TreeRequest(group=group, shard=shard, leaves=leaves, leaves_of=list(leaves_of))
         return self._answers(services.NODE_TREE, request)
 
+    def diff(
+        self, group: str, shard: int, node: str
+    ) -> AbstractAsyncContextManager[AsyncIterator[messages.DiffResponse]]:
+        """What differs between the node and another member in a shard. The first answer has the state."""
+        request = messages.DiffRequest(group=group, shard=shard, node=node)
+        return self._answers(services.NODE_DIFF, request)
+
     def repair(
         self, group: str, shard: int | None, *, wait: bool
     ) -> AbstractAsyncContextManager[AsyncIterator[messages.RoundEvent]]:

@@ -38,7 +38,7 @@ from gossipnode.wire.record_codec import (
     encode_got,
 )
 from gossipnode.wire.round_codec import encode_finished, encode_hop_made, encode_started
-from gossipnode.wire.shown_codec import NodeStatus, encode_leaves, encode_tree
+from gossipnode.wire.shown_codec import NodeStatus, encode_differences, encode_leaves, encode_tree
 
 TREE_PAGE_LEAVES = 128
 """Leaves in one message of a tree: they are encoded in a few milliseconds, and fit whatever their keys."""
@@ -67,6 +67,7 @@ class NodeService:
         self._bulk = coordination.bulk
         self._queries = queries
         self._rounds = repair.rounds
+        self._sessions = repair.sessions
         self._status = status
         self._rng = rng
         self._turns = turns
@@ -82,6 +83,7 @@ class NodeService:
             services.NODE_EXPORT: self.export,
             services.NODE_STATUS: self.status,
             services.NODE_TREE: self.tree,
+            services.NODE_DIFF: self.diff,
             services.NODE_REPAIR: self.repair,
         }
 
@@ -189,6 +191,26 @@ class NodeService:
             after = page[-1].entity
             with turn.handing_over():
                 await stream.send(encode_leaves(page))
+
+    async def diff(self, stream: ServerStream[v1.DiffRequest, v1.DiffResponse]) -> None:
+        """Send what differs between this node and another member in a shard."""
+        request = await only_request(stream)
+        with as_status():
+            shard = self._shard(request.group, request.shard)
+            if not self._shards.holds(shard):
+                await stream.send(v1.DiffResponse(state="missing"))
+                return
+            # What is found is kept until it is sent, as the answer of an ordered query is.
+            async with self._turns.streaming(stream.call, SearchKind.SORT) as turn:
+                run, reason = await self._sessions.survey(request.node, shard)
+                if run is None:
+                    await stream.send(v1.DiffResponse(state="trees", reason=reason))
+                    return
+                await stream.send(v1.DiffResponse(state="compared"))
+                found = run.differences
+                for at in range(0, len(found), TREE_PAGE_LEAVES):
+                    with turn.handing_over():
+                        await stream.send(encode_differences(found[at : at + TREE_PAGE_LEAVES]))
 
     async def repair(self, stream: ServerStream[v1.RepairRequest, v1.RoundEvent]) -> None:
         """Start a round for each shard asked for; with wait, tell of every hop and of each round's end."""

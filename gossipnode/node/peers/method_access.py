@@ -16,6 +16,7 @@ _READERS = (
     services.NODE_EXPORT,
     services.NODE_STATUS,
     services.NODE_TREE,
+    services.NODE_DIFF,
     services.WATCH,
     services.WAIT,
     services.EXPLAIN,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,6 +19,11 @@ from gossipnode.core.session.commands import SessionCounts, SessionEnd
 from gossipnode.core.session.foreign_peer import ForeignPeer
 from gossipnode.core.session.lanes import stamp_max
 from gossipnode.core.session.reconcile.reconcile_sides import ReconcileClient
+from gossipnode.core.session.reconcile.survey_client import (
+    Difference,
+    SurveyClient,
+    SurveyTooLargeError,
+)
 from gossipnode.core.session.tree_client import TreeClient
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.foreign_rules import FOREIGN_MESSAGE_MAX_BYTES
@@ -125,6 +130,8 @@ class SessionRun(ABC):
             return HopEnd.FAILED, f"{self._peer.name} uses another number of slots"
         except SessionViolationError as error:
             return HopEnd.FAILED, f"protocol: {error}"
+        except SurveyTooLargeError as error:
+            return HopEnd.FAILED, str(error)
         except TimeoutError as error:
             return HopEnd.FAILED, str(error)
         except StoreError as error:
@@ -266,6 +273,26 @@ class ReconcileRun(SessionRun):
         if error.status is Status.UNIMPLEMENTED:
             self.not_possible = self._peer.lacks_reconcile = True
         return super()._failed(error)
+
+
+class SurveyRun(ReconcileRun):
+    """Looks at what differs from one of our own nodes, and exchanges nothing."""
+
+    differences: Sequence[Difference] = ()
+    """What was found, once the run has ended well."""
+
+    async def _begin(self) -> tuple[Session[Any, Any], SessionReads[Any]] | None:
+        about = self._about
+        index = await self._store.index(about.shard)
+        if index is None:
+            return None
+        self._session = SurveyClient(about.shard, about.shards, index)
+        return self._session, ReconcileReads(self._session, self._store)
+
+    def _judge(self, end: SessionEnd) -> tuple[HopEnd, str]:
+        if end is SessionEnd.REPAIRED:
+            self.differences = self._session.differences()
+        return super()._judge(end)
 
 
 async def _take_end(stream: ClientStream[Any, Any]) -> None:

@@ -21,7 +21,14 @@ from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.foreign_rules import foreign_peer
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.node.repair.retention.meetings import Meetings
-from gossipnode.node.repair.session_runs import About, ReconcileRun, SessionBounds, SessionRun, TreeRun
+from gossipnode.node.repair.session_runs import (
+    About,
+    ReconcileRun,
+    SessionBounds,
+    SessionRun,
+    SurveyRun,
+    TreeRun,
+)
 from gossipnode.node.repair.shard_store import MEET_FIRST, ShardStore, TranslatedStore
 from gossipnode.observe.events import Events, SessionEnded
 from gossipnode.store.interface import StoreError
@@ -103,12 +110,8 @@ class Sessions:
         self, peer: Peer, shard: ShardId, shards: int, metadata: Mapping[str, str], *, leaving: bool
     ) -> tuple[SessionRun, tuple[HopEnd, str]]:
         """The session that was possible with the peer, and how it ended."""
-        marks = self._local.retention.marks(shard)
-        own_metadata = {**metadata, call_metadata.INCARNATION: str(shard.incarnation)}
-        if marks != NO_MARKS:
-            own_metadata[call_metadata.MARKS] = call_metadata.marks_text(marks)
-        about = About(peer, shard, shards, self._bounds, own_metadata)
-        if not peer.foreign and not peer.lacks_reconcile and self._local.item_indexes.have_key:
+        about = self._about(peer, shard, shards, metadata)
+        if self._may_reconcile(peer):
             reconcile = ReconcileRun(about, self._store(about, leaving=leaving))
             outcome = await reconcile.outcome()
             if not reconcile.not_possible:
@@ -123,6 +126,31 @@ class Sessions:
                 peer.leaf_json = other_spacing(peer.leaf_json)
                 outcome = HopEnd.FAILED, "it writes the JSON of its leaves in both ways"
         return run, outcome
+
+    async def survey(self, member: str, shard: ShardId) -> tuple[SurveyRun | None, str]:
+        """Find what differs from a member, and exchange nothing; or the reason why that is not possible."""
+        peer = self._members.peers.get(member)
+        group = self._local.shards.view.groups.get(shard.group)
+        if peer is None or group is None:
+            return None, f"{member!r} is no other member"
+        if not self._may_reconcile(peer):
+            return None, f"{member} compares trees alone"
+        about = self._about(peer, shard, group.shards, self._members.metadata)
+        run = SurveyRun(about, self._store(about, leaving=False))
+        _, reason = await run.outcome()
+        if run.not_possible:
+            reason = f"{member} compares trees alone"
+        return (None, reason) if reason else (run, "")
+
+    def _may_reconcile(self, peer: Peer) -> bool:
+        return not peer.foreign and not peer.lacks_reconcile and self._local.item_indexes.have_key
+
+    def _about(self, peer: Peer, shard: ShardId, shards: int, metadata: Mapping[str, str]) -> About:
+        marks = self._local.retention.marks(shard)
+        own_metadata = {**metadata, call_metadata.INCARNATION: str(shard.incarnation)}
+        if marks != NO_MARKS:
+            own_metadata[call_metadata.MARKS] = call_metadata.marks_text(marks)
+        return About(peer, shard, shards, self._bounds, own_metadata)
 
     def _store(self, about: About, *, leaving: bool) -> ShardStore:
         arrival = call_metadata.arrival_of(about.metadata, about.peer.name)

@@ -135,6 +135,7 @@ ELEMENTS_MAX = {
     "gossipnode.v1.TreeRequest.leaves_of": _SLOTS_MAX,
     "gossipnode.v1.TreeResponse.slots": _SHOWN_MAX,
     "gossipnode.v1.TreeResponse.leaves": _SHOWN_MAX,
+    "gossipnode.v1.DiffResponse.differences": _SHOWN_MAX,
     "gossipnode.v1.Round.hops": _BATCH_MAX,
     "banyandb.property.v1.QueryResponse.properties": _SHOWN_MAX,
     "banyandb.common.v1.Trace.spans": _LIST_MAX,

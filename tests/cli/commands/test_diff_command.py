@@ -7,15 +7,21 @@ import pytest
 from gossipnode.cli.commands.diff_command import (
     Differing,
     DiffNode,
+    compared_shard,
+    differing_by_survey,
     differing_records,
     differing_slots,
 )
 from gossipnode.client.calls.node_client import NodeClient
 from gossipnode.config.address import Address
+from gossipnode.core.model.entity_hash import slot_of
+from gossipnode.core.model.property import Entity, ShardId
+from gossipnode.core.session.reconcile import survey_client
 from gossipnode.sim.cluster import Cluster, running
 from tests.cli.conftest import Cli, refused
 from tests.records import record
 
+SHARD = ShardId("sw", 0)
 REVISIONS = tuple[int, int] | None
 
 
@@ -24,11 +30,12 @@ def side(name: str, cluster_channel: object) -> DiffNode:
 
 
 def told(differing: Differing) -> tuple[str, REVISIONS, REVISIONS]:
-    here, there = (None if leaf is None else (leaf.mod_revision, leaf.delete_time) for leaf in differing)
-    return differing.key[2], here, there
+    _, here, there = differing
+    return differing.key[2], here and here[:2], there and there[:2]
 
 
-async def test_what_differs_is_told_and_nothing_else(autojump_clock: object) -> None:
+@pytest.mark.parametrize("way", ["survey", "trees"])
+async def test_what_differs_is_told_and_nothing_else(autojump_clock: object, way: str) -> None:
     cluster = Cluster()
     alike = [record(f"n/{number}", revision=3) for number in range(200)]
     async with running(cluster, "a", "b"):
@@ -37,22 +44,48 @@ async def test_what_differs_is_told_and_nothing_else(autojump_clock: object) -> 
         await cluster.put("b", record("n/y", a="2"))
         async with cluster.channel("a") as to_a, cluster.channel("b") as to_b:
             first, second = side("a", to_a), side("b", to_b)
-            slots = await differing_slots("sw", 0, first, second)
-            assert slots
-            assert len(slots) <= 4
-            found = [each async for each in differing_records("sw", 0, slots, first, second)]
-            again = await differing_slots("sw", 0, first, first)
+            if way == "survey":
+                surveyed = await differing_by_survey("sw", 0, first, second)
+                assert surveyed is not None
+                found = surveyed
+                # Neither node had to compute the digests of its tree.
+                assert not any([await store.known_root(SHARD) for store in cluster.stores.values()])
+            else:
+                slots = await differing_slots("sw", 0, first, second)
+                assert slots
+                assert len(slots) <= 4
+                found = [each async for each in differing_records("sw", 0, slots, first, second)]
+                assert await differing_slots("sw", 0, first, first) == []
     assert sorted(map(told, found)) == [
         ("only-a", (1, 0), None),
         ("only-b", None, (1, 0)),
         ("x", (5, 0), (4, 9)),
         ("y", (1, 0), (1, 0)),
     ]
+    assert [each.key for each in found] == sorted(
+        (each.key for each in found), key=lambda key: (slot_of(Entity(*key)), key)
+    )
     (tie,) = [each for each in found if each.key[2] == "y"]
     assert tie.here is not None
     assert tie.there is not None
     assert tie.here.digest != tie.there.digest
-    assert again == []
+
+
+async def test_trees_are_compared_where_the_nodes_cannot_find_out(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(survey_client, "SURVEY_MAX_RECORDS", 3)
+    cluster = Cluster()
+    async with running(cluster, "a", "b"):
+        await cluster.put("a", *(record(f"n/{number}") for number in range(4)))
+        async with cluster.channel("a") as to_a, cluster.channel("b") as to_b:
+            first, second = side("a", to_a), side("b", to_b)
+            for other in (second, first, side("nobody", to_b)):
+                assert await differing_by_survey("sw", 0, first, other) is None
+            compared = await compared_shard("sw", 0, first, second)
+            assert compared is not None
+            found = [told(each) async for each in compared]
+            assert sorted(found) == [(str(number), (1, 0), None) for number in range(4)]
 
 
 @pytest.mark.parametrize(

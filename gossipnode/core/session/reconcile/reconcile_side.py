@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from array import array
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
 from gossipnode.core.model.errors import SessionViolationError
@@ -256,7 +256,7 @@ class ReconcileSide(ABC):
             case Tags():
                 found = answer_tags(index, question)
                 self._act_on(found)
-                self._dues.append(UnmatchedDue(found.positions, found.offers, self.counts))
+                self._owe_unmatched(found)
             case Unmatched():
                 self._match(index, question)
             case Wants(hashes):
@@ -273,17 +273,23 @@ class ReconcileSide(ABC):
         if found.send_all:
             self._owe_all(found.level, found.send_all)
 
+    def _owe_unmatched(self, found: Findings) -> None:
+        self._dues.append(UnmatchedDue(found.positions, found.offers, self.counts))
+
     def _match(self, index: ItemIndex, theirs: Unmatched) -> None:
-        """Decide over the items that either side holds alone, as far as the tags say."""
+        """Take which of our tags stand for nothing on the other side, and what it holds alone."""
         if not self._tagged:
             raise SessionViolationError("an answer to tags that were not sent")
         hashes, numbers = self._tagged.popleft()
         if any(position >= len(hashes) for position in theirs.positions):
             raise SessionViolationError("the position of a tag that was not sent")
-        offers = {offer.entity_hash: offer for offer in theirs.offers}
+        numbered = {hashes[at]: numbers[at] for at in theirs.positions}
+        self._decide(index, numbered, {offer.entity_hash: offer for offer in theirs.offers})
+
+    def _decide(self, index: ItemIndex, numbered: Mapping[int, int], offers: Mapping[int, Offer]) -> None:
+        """Decide over the items that either side holds alone, by entity hash; ours are given by number."""
         # Where both hold a version, the newer one counts. What is held here only since the tags were sent is
         # looked up as well.
-        numbered = {hashes[at]: numbers[at] for at in theirs.positions}
         self._owe_records(number for each, number in numbered.items() if each not in offers)
         pairs: list[tuple[int, Offer]] = []
         lacking: list[int] = []

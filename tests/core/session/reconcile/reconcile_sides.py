@@ -137,8 +137,15 @@ class Side:
 class Session:
     """Both sides."""
 
-    def __init__(self, client: Replica, server: Replica, *, holds_shard: bool = True) -> None:
-        self.client = Side(ReconcileClient(SHARD, 1, client.index), client)
+    def __init__(
+        self,
+        client: Replica,
+        server: Replica,
+        *,
+        holds_shard: bool = True,
+        kind: type[ReconcileClient] = ReconcileClient,
+    ) -> None:
+        self.client = Side(kind(SHARD, 1, client.index), client)
         self.server = Side(ReconcileServer({"g": 1}), server, holds_shard)
 
     def run(self, between: Callable[[int], None] = lambda _: None) -> SessionEnd:

@@ -649,6 +649,48 @@ class TreeResponseLeaf(betterproto.Message):
 
 
 @dataclass(eq=False, repr=False)
+class DiffRequest(betterproto.Message):
+    group: str = betterproto.string_field(1)
+    shard: int = betterproto.uint32_field(2)
+    node: str = betterproto.string_field(3)
+    """The name of the other member."""
+
+
+@dataclass(eq=False, repr=False)
+class DiffResponse(betterproto.Message):
+    state: str = betterproto.string_field(1)
+    """
+    In the first answer: compared; missing, where the node asked does not hold the shard; or trees, where the two can
+     be compared by their trees alone, or more than 20,000 records differ.
+    """
+
+    reason: str = betterproto.string_field(2)
+    """Why the trees are to be compared."""
+
+    differences: List["DiffResponseDifference"] = betterproto.message_field(3)
+
+
+@dataclass(eq=False, repr=False)
+class DiffResponseDifference(betterproto.Message):
+    group: str = betterproto.string_field(1)
+    name: str = betterproto.string_field(2)
+    id: str = betterproto.string_field(3)
+    here: "DiffResponseVersion" = betterproto.message_field(4)
+    """Not set where the node asked does not hold the record."""
+
+    there: "DiffResponseVersion" = betterproto.message_field(5)
+    """Not set where the other member does not hold it."""
+
+
+@dataclass(eq=False, repr=False)
+class DiffResponseVersion(betterproto.Message):
+    mod_revision: int = betterproto.int64_field(1)
+    delete_time: int = betterproto.int64_field(2)
+    digest: bytes = betterproto.bytes_field(3)
+    """blake2b-256 of the encoded property."""
+
+
+@dataclass(eq=False, repr=False)
 class RepairRequest(betterproto.Message):
     group: str = betterproto.string_field(1)
     shard: Optional[int] = betterproto.uint32_field(2, optional=True)
@@ -1936,6 +1978,24 @@ class NodeServiceStub(betterproto.ServiceStub):
         ):
             yield response
 
+    async def diff(
+        self,
+        diff_request: "DiffRequest",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> AsyncIterator[DiffResponse]:
+        async for response in self._unary_stream(
+            "/gossipnode.v1.NodeService/Diff",
+            diff_request,
+            DiffResponse,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        ):
+            yield response
+
     async def repair(
         self,
         repair_request: "RepairRequest",
@@ -2429,6 +2489,10 @@ class NodeServiceBase(ServiceBase):
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
         yield TreeResponse()
 
+    async def diff(self, diff_request: "DiffRequest") -> AsyncIterator[DiffResponse]:
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+        yield DiffResponse()
+
     async def repair(
         self, repair_request: "RepairRequest"
     ) -> AsyncIterator[RoundEvent]:
@@ -2530,6 +2594,16 @@ class NodeServiceBase(ServiceBase):
         request = await stream.recv_message()
         await self._call_rpc_handler_server_stream(
             self.tree,
+            stream,
+            request,
+        )
+
+    async def __rpc_diff(
+        self, stream: "grpclib.server.Stream[DiffRequest, DiffResponse]"
+    ) -> None:
+        request = await stream.recv_message()
+        await self._call_rpc_handler_server_stream(
+            self.diff,
             stream,
             request,
         )
@@ -2638,6 +2712,12 @@ class NodeServiceBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_STREAM,
                 TreeRequest,
                 TreeResponse,
+            ),
+            "/gossipnode.v1.NodeService/Diff": grpclib.const.Handler(
+                self.__rpc_diff,
+                grpclib.const.Cardinality.UNARY_STREAM,
+                DiffRequest,
+                DiffResponse,
             ),
             "/gossipnode.v1.NodeService/Repair": grpclib.const.Handler(
                 self.__rpc_repair,

@@ -387,6 +387,48 @@ class TreeResponse(_message.Message):
     leaves: _containers.RepeatedCompositeFieldContainer[TreeResponse.Leaf]
     def __init__(self, state: _Optional[str] = ..., root: _Optional[str] = ..., slots: _Optional[_Iterable[_Union[TreeResponse.Slot, _Mapping]]] = ..., leaves: _Optional[_Iterable[_Union[TreeResponse.Leaf, _Mapping]]] = ...) -> None: ...
 
+class DiffRequest(_message.Message):
+    __slots__ = ("group", "shard", "node")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    SHARD_FIELD_NUMBER: _ClassVar[int]
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    group: str
+    shard: int
+    node: str
+    def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., node: _Optional[str] = ...) -> None: ...
+
+class DiffResponse(_message.Message):
+    __slots__ = ("state", "reason", "differences")
+    class Difference(_message.Message):
+        __slots__ = ("group", "name", "id", "here", "there")
+        GROUP_FIELD_NUMBER: _ClassVar[int]
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        ID_FIELD_NUMBER: _ClassVar[int]
+        HERE_FIELD_NUMBER: _ClassVar[int]
+        THERE_FIELD_NUMBER: _ClassVar[int]
+        group: str
+        name: str
+        id: str
+        here: DiffResponse.Version
+        there: DiffResponse.Version
+        def __init__(self, group: _Optional[str] = ..., name: _Optional[str] = ..., id: _Optional[str] = ..., here: _Optional[_Union[DiffResponse.Version, _Mapping]] = ..., there: _Optional[_Union[DiffResponse.Version, _Mapping]] = ...) -> None: ...
+    class Version(_message.Message):
+        __slots__ = ("mod_revision", "delete_time", "digest")
+        MOD_REVISION_FIELD_NUMBER: _ClassVar[int]
+        DELETE_TIME_FIELD_NUMBER: _ClassVar[int]
+        DIGEST_FIELD_NUMBER: _ClassVar[int]
+        mod_revision: int
+        delete_time: int
+        digest: bytes
+        def __init__(self, mod_revision: _Optional[int] = ..., delete_time: _Optional[int] = ..., digest: _Optional[bytes] = ...) -> None: ...
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    reason: str
+    differences: _containers.RepeatedCompositeFieldContainer[DiffResponse.Difference]
+    def __init__(self, state: _Optional[str] = ..., reason: _Optional[str] = ..., differences: _Optional[_Iterable[_Union[DiffResponse.Difference, _Mapping]]] = ...) -> None: ...
+
 class RepairRequest(_message.Message):
     __slots__ = ("group", "shard", "wait")
     GROUP_FIELD_NUMBER: _ClassVar[int]
