@@ -166,9 +166,11 @@ class BulkWrites:
         Raises: as `PreparedImport.commit`.
         """
         left = list(entities)
+        began = trio.current_time()
         for tried in range(APPLY_ATTEMPTS):
             if tried:
-                await self._steps.reads.step_aside(tried)
+                await self._steps.reads.step_aside(tried, trio.current_time() - began)
+                began = trio.current_time()
             by_shard: dict[ShardId, list[Entity]] = {}
             for entity in left:
                 by_shard.setdefault(self._shards.shard_of(entity), []).append(entity)

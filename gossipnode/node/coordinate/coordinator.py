@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+import trio
+
 from gossipnode.concurrency.shares import Caller
 from gossipnode.core.cluster.placement import AckLevel, Placement
 from gossipnode.core.model.property import Entity, Record, check_entity
@@ -226,9 +228,11 @@ class Coordinator:
     async def _until_written(
         self, entity: Entity, attempt: Callable[[Placement], Awaitable[Result | None]]
     ) -> Result:
+        began = trio.current_time()
         for tried in range(APPLY_ATTEMPTS):
             if tried:
-                await self._steps.reads.step_aside(tried)
+                await self._steps.reads.step_aside(tried, trio.current_time() - began)
+                began = trio.current_time()
             result = await self._steps.in_one_view(entity, attempt)
             if result is not None:
                 return result

@@ -14,6 +14,7 @@ from gossipnode.core.model.version import Version
 from gossipnode.core.model.write_result import WriteOutcome, WriteResult
 from gossipnode.node.coordinate.bulk_writes import ImportedRecord, PreparedImport
 from gossipnode.node.coordinate.coordinator import APPLY_ATTEMPTS
+from gossipnode.node.coordinate.record_reads import APPLY_PAUSE_MAX_SECONDS
 from gossipnode.node.query.delete_by_name import delete_by_name
 from gossipnode.node.refusals.request_errors import (
     NotAReplicaError,
@@ -245,6 +246,23 @@ async def test_newer_versions_without_end_are_an_error_and_free_the_lock(start: 
         await alone.coordinator.apply(prop("n/1"), replace=False)
     assert len(writes) == APPLY_ATTEMPTS
     assert not alone.steps.locks.held
+
+
+async def test_a_write_over_a_long_way_steps_aside_for_longer(start: Start, autojump_clock: object) -> None:
+    """Where a try takes long, two writers that begin again after a moment meet again."""
+    store = memory_store()
+    alone = await start(store)
+
+    async def older_in_the_end(shard_records: list[object], **_: int) -> list[WriteResult]:
+        await trio.sleep(1.0)
+        return [WriteResult(WriteOutcome.OLDER, Version(NOW, 0, b"")) for _ in shard_records]
+
+    store.write = older_in_the_end  # type: ignore[method-assign,assignment]
+    began = trio.current_time()
+    with pytest.raises(NotStoredError, match="newer versions keep coming in"):
+        await alone.coordinator.apply(prop("n/1"), replace=False)
+    pauses = trio.current_time() - began - APPLY_ATTEMPTS * 1.0
+    assert pauses > APPLY_ATTEMPTS * APPLY_PAUSE_MAX_SECONDS
 
 
 async def test_a_full_store_frees_the_lock(start: Start, autojump_clock: object) -> None:
