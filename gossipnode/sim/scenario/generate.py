@@ -21,7 +21,7 @@ WEAK = "weak"
 """The name of the records that are written and read at `one` and `local`, too, which promise nothing."""
 
 
-LOSES_THE_ONLY_COPY = frozenset({"empty-disk", "older-disk", "rejoin"})
+LOSES_THE_ONLY_COPY = frozenset({"empty-disk", "flip", "older-disk", "rejoin"})
 """Faults after which nothing can be promised of a group of one replica."""
 EACH_MINUTE = "* * * * *"
 """The schedule of rounds that comes most often."""

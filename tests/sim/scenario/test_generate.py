@@ -132,3 +132,14 @@ def test_what_comes_in_calm_begins_after_all_is_healed_and_ends_before_the_last_
 def test_the_names_of_faults_may_come_in_any_order() -> None:
     names = list(FAULT_KINDS)
     assert generate(3, faults=names) == generate(3, faults=reversed(names))
+
+
+def test_the_only_copy_of_a_record_is_left_alone() -> None:
+    """Nothing is promised of what one replica held and lost, so such a run would find what is no fault."""
+    lone = 0
+    for seed in range(200):
+        made = generate(seed, operations=0, faults=tuple(FAULT_KINDS))
+        if made.groups[0].endswith(":1"):
+            lone += 1
+            assert not {step.verb for step in made.steps} & {"flip", "wipe", "putback"}
+    assert lone > 5
