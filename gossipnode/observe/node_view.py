@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from gossipnode.concurrency.buckets import Buckets
+from gossipnode.concurrency.shares import Caller
 
 
 class MemberFigures(NamedTuple):
@@ -68,6 +69,17 @@ class NodeFigures:
     commit_running_seconds: float
 
 
+class Visitor(NamedTuple):
+    """Who asks for something at the status port."""
+
+    peer: str
+    """The address that it asks from."""
+    certificate_names: tuple[str, ...]
+    """The DNS names of its verified certificate. Without TLS, or without a certificate, there are none."""
+    caller: Caller
+    """Whose share it takes of what all visitors need."""
+
+
 class PageQuery(NamedTuple):
     """Which records a page asks for. An empty `name` or `id` stands for all."""
 
@@ -91,7 +103,11 @@ class NodeView(Protocol):
         """What the status page shows, as values that JSON can hold. As `figures`, it waits for nobody."""
         ...
 
-    async def records(self, asked: PageQuery) -> Sequence[Mapping[str, Any]]:
+    def refusal(self, visitor: Visitor) -> str:
+        """Why a visitor may see nothing of this node; empty if it may. To be asked for each request."""
+        ...
+
+    async def records(self, asked: PageQuery, caller: Caller) -> Sequence[Mapping[str, Any]]:
         """A few records, for the status page.
 
         Raises:

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gossipnode.concurrency.buckets import Buckets
+from gossipnode.concurrency.shares import Caller
 from gossipnode.observe.node_view import (
     MemberFigures,
     NodeFigures,
     PageQuery,
     QueryRefusedError,
     ShardFigures,
+    Visitor,
 )
 
 SECOND = 1_000_000_000
@@ -54,6 +56,7 @@ class FixedView:
 
     shown: NodeFigures = FIGURES
     problem: str = ""
+    refused: str = ""
     asked: list[str] = field(default_factory=list)
     on_page: dict[str, Any] = field(default_factory=dict)
 
@@ -68,7 +71,10 @@ class FixedView:
         self.asked.append("page")
         return {"node": "a", **self.on_page}
 
-    async def records(self, asked: PageQuery) -> list[dict[str, Any]]:
+    def refusal(self, visitor: Visitor) -> str:
+        return self.refused
+
+    async def records(self, asked: PageQuery, caller: Caller) -> list[dict[str, Any]]:
         self.asked.append("records")
         if asked.group != "sw":
             raise QueryRefusedError(f"there is no group {asked.group!r}")
