@@ -33,6 +33,21 @@ class ShardFigures(NamedTuple):
     """When all replicas were last known to be equal: nanoseconds since 1970, 0 for never."""
     behind: int
     """Writes that replicas of it are known to lack."""
+    purged_until: int = 0
+    """Tombstones up to this stamp are purged: nanoseconds since 1970, 0 for none."""
+    held_back: str = ""
+    """What kept that where it is when this node last tried to raise it, in a word; empty for nothing."""
+
+
+class SnapshotFigures(NamedTuple):
+    """The snapshots of this node. Times are in nanoseconds since 1970, 0 for never."""
+
+    taken: int
+    """Since the node started, as `failed`."""
+    failed: int
+    taken_at: int
+    """When the last one was taken, also before the node started."""
+    failed_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +79,7 @@ class NodeFigures:
     stale_shards: int
     """Shards of which this node may lack tombstones that others have purged."""
     certificate_days_left: float | None
+    snapshots: SnapshotFigures
     commit_seconds: Buckets
     batch_records: Buckets
     commit_running_seconds: float

@@ -13,6 +13,7 @@ from gossipnode.observe.node_view import (
     PageQuery,
     QueryRefusedError,
     ShardFigures,
+    SnapshotFigures,
     Visitor,
 )
 
@@ -44,6 +45,7 @@ FIGURES = NodeFigures(
     overlaps=2,
     stale_shards=0,
     certificate_days_left=12.5,
+    snapshots=SnapshotFigures(0, 0, 0, 0),
     commit_seconds=Buckets((0.1, 1.0)),
     batch_records=Buckets((1, 2)),
     commit_running_seconds=0.0,

@@ -13,7 +13,7 @@ from gossipnode.node.parts import Parts
 from gossipnode.node.shown.page_state import page_state
 from gossipnode.node.shown.record_query import RecordQueries
 from gossipnode.node.shown.shard_figures import ShardGatherer
-from gossipnode.observe.node_view import MemberFigures, NodeFigures, PageQuery, Visitor
+from gossipnode.observe.node_view import MemberFigures, NodeFigures, PageQuery, SnapshotFigures, Visitor
 
 COMMIT_STUCK_SECONDS = 10.0
 """A commit that takes longer means that the disk hangs: no write is taken meanwhile."""
@@ -58,6 +58,7 @@ class ShownNode:
             watches=parts.watches.under_way,
             overlaps=parts.news.overlaps,
             stale_shards=len(local.retention.stale()),
+            snapshots=SnapshotFigures(*parts.snapshots.outcomes),
             certificate_days_left=parts.certificates.days_left(now / NANOSECONDS_PER_SECOND),
             commit_seconds=commits.seconds,
             batch_records=commits.records,
