@@ -36,7 +36,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
     advertise: Address
     data_dir: Path
     status_listen: Address | None = None
-    """Where metrics, health and the status page are served; nowhere if it is not set."""
+    """Where metrics, health and the status page are served, by `[tls]` if that is set; None for nowhere."""
     memory_budget: int = 256_000_000
     """Bytes, above what the node takes by itself, for what others send and ask for."""
     snapshot_dir: Path | None = None
@@ -285,10 +285,10 @@ def _assemble(sections: _Sections, groups: _Groups) -> Settings:
             "as GOSSIPNODE_NODE_ADVERTISE"
         )
     status = node.get("status_listen")
-    if status is not None and not status.is_loopback:
+    if status is not None and not status.is_loopback and not sections["tls"]:
         raise SettingsError(
             f"[node] status_listen: {status} is reached from other machines, and what is shown there is not "
-            f"protected: use an address of loopback, such as 127.0.0.1:{status.port}"
+            f"protected: use an address of loopback, such as 127.0.0.1:{status.port}, or set [tls]"
         )
     node.setdefault("data_dir", Path("data") / node["name"])
     cluster = dict(sections["cluster"])

@@ -102,6 +102,7 @@ class Parts:
             await nursery.start(self.coordination.replicas.run)
             nursery.start_soon(self.access.audit.follow, self.local.cluster)
             nursery.start_soon(self.snapshots.remove_remains)
+            nursery.start_soon(self.snapshots.recall)
             # Whatever the boot waits for, it must not keep the members' word on the store waiting.
             nursery.start_soon(self.membership.clearing.run)
             nursery.start_soon(self.membership.hellos.run)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from gossipnode.concurrency.buckets import Buckets
+from gossipnode.concurrency.shares import Caller
 
 
 class MemberFigures(NamedTuple):
@@ -32,6 +33,21 @@ class ShardFigures(NamedTuple):
     """When all replicas were last known to be equal: nanoseconds since 1970, 0 for never."""
     behind: int
     """Writes that replicas of it are known to lack."""
+    purged_until: int = 0
+    """Tombstones up to this stamp are purged: nanoseconds since 1970, 0 for none."""
+    held_back: str = ""
+    """What kept that where it is when this node last tried to raise it, in a word; empty for nothing."""
+
+
+class SnapshotFigures(NamedTuple):
+    """The snapshots of this node. Times are in nanoseconds since 1970, 0 for never."""
+
+    taken: int
+    """Since the node started, as `failed`."""
+    failed: int
+    taken_at: int
+    """When the last one was taken, also before the node started."""
+    failed_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +79,21 @@ class NodeFigures:
     stale_shards: int
     """Shards of which this node may lack tombstones that others have purged."""
     certificate_days_left: float | None
+    snapshots: SnapshotFigures
     commit_seconds: Buckets
     batch_records: Buckets
     commit_running_seconds: float
+
+
+class Visitor(NamedTuple):
+    """Who asks for something at the status port."""
+
+    peer: str
+    """The address that it asks from."""
+    certificate_names: tuple[str, ...]
+    """The DNS names of its verified certificate. Without TLS, or without a certificate, there are none."""
+    caller: Caller
+    """Whose share it takes of what all visitors need."""
 
 
 class PageQuery(NamedTuple):
@@ -91,7 +119,11 @@ class NodeView(Protocol):
         """What the status page shows, as values that JSON can hold. As `figures`, it waits for nobody."""
         ...
 
-    async def records(self, asked: PageQuery) -> Sequence[Mapping[str, Any]]:
+    def refusal(self, visitor: Visitor) -> str:
+        """Why a visitor may see nothing of this node; empty if it may. To be asked for each request."""
+        ...
+
+    async def records(self, asked: PageQuery, caller: Caller) -> Sequence[Mapping[str, Any]]:
         """A few records, for the status page.
 
         Raises:

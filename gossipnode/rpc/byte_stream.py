@@ -24,18 +24,21 @@ class HandshakeError(Exception):
     """TLS could not be agreed upon; the text says why, for a log or a user."""
 
 
-async def handshake(stream: trio.abc.Stream, limits: Limits, *, to_plain: bytes = b"") -> None:
+async def handshake(
+    stream: trio.abc.Stream, limits: Limits, *, to_plain: bytes = b"", needs_http2: bool = True
+) -> None:
     """Complete the TLS handshake of `stream`, if it has one, and check that both ends speak HTTP/2.
 
-    It comes before any reader or writer starts: if one of them began the handshake and it failed, the other
-    would hang. Raises HandshakeError after `handshake_seconds` at the latest; the stream is then closed. A
-    peer that speaks no TLS is sent `to_plain` before that.
+    Without `needs_http2` the ends may speak what they like. The handshake comes before any reader or writer
+    starts: if one of them began it and it failed, the other would hang. Raises HandshakeError after
+    `handshake_seconds` at the latest; the stream is then closed. A peer that speaks no TLS is sent `to_plain`
+    before that.
     """
     if not isinstance(stream, trio.SSLStream):
         return
     tls = cast("trio.SSLStream[trio.abc.Stream]", stream)
     try:
-        await _handshake(tls, limits)
+        await _handshake(tls, limits, needs_http2=needs_http2)
     except HandshakeError as error:
         try:
             await _send_alert(tls, limits)
@@ -76,7 +79,7 @@ def ssl_error_in(error: BaseException) -> ssl.SSLError | None:
     return cause
 
 
-async def _handshake(stream: "trio.SSLStream[trio.abc.Stream]", limits: Limits) -> None:
+async def _handshake(stream: "trio.SSLStream[trio.abc.Stream]", limits: Limits, *, needs_http2: bool) -> None:
     try:
         with trio.fail_after(limits.handshake_seconds):
             await stream.do_handshake()
@@ -85,7 +88,7 @@ async def _handshake(stream: "trio.SSLStream[trio.abc.Stream]", limits: Limits) 
     except (*STREAM_ERRORS, ssl.SSLError, OSError) as error:
         cause = error.__cause__ or error
         raise HandshakeError(f"TLS handshake failed: {cause}") from error
-    if stream.selected_alpn_protocol() != "h2":
+    if needs_http2 and stream.selected_alpn_protocol() != "h2":
         raise HandshakeError("the peer does not offer HTTP/2 (ALPN h2)")
 
 

@@ -13,19 +13,28 @@ import trio
 
 FilePath = str | Path
 
+HTTP2: Final = ("h2",)
+HTTP1: Final = ("http/1.1",)
+
 NO_CHECK_TIME: Final = 0x200000
 """A flag of `verify_flags`: OpenSSL's X509_V_FLAG_NO_CHECK_TIME, to which Python gives no name."""
 
 
 def server_ssl_context(
-    ca: FilePath | None, cert: FilePath, key: FilePath, *, require_client: bool
+    ca: FilePath | None,
+    cert: FilePath,
+    key: FilePath,
+    *,
+    require_client: bool,
+    protocols: Sequence[str] = HTTP2,
 ) -> ssl.SSLContext:
     """A server's context, which shows `cert` with `key`, and takes certificates of clients of `ca` alone.
 
-    With `require_client` every client has to show one. All are PEM files. Raises OSError or ssl.SSLError for
-    files that cannot be used, ValueError if clients are to be checked but `ca` is None.
+    With `require_client` every client has to show one. `protocols` are offered by ALPN. All are PEM files.
+    Raises OSError or ssl.SSLError for files that cannot be used, ValueError if clients are to be checked but
+    `ca` is None.
     """
-    context = _context(ssl.PROTOCOL_TLS_SERVER, cert, key)
+    context = _context(ssl.PROTOCOL_TLS_SERVER, cert, key, protocols)
     if ca is not None:
         context.load_verify_locations(ca)
         context.verify_mode = ssl.CERT_REQUIRED if require_client else ssl.CERT_OPTIONAL
@@ -76,10 +85,12 @@ def client_tls(
     return ClientTls(context, lenient, server_name)
 
 
-def _context(protocol: int, cert: FilePath | None, key: FilePath | None) -> ssl.SSLContext:
+def _context(
+    protocol: int, cert: FilePath | None, key: FilePath | None, protocols: Sequence[str] = HTTP2
+) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols(list(protocols))
     if cert is not None:
         context.load_cert_chain(cert, key)
     return context

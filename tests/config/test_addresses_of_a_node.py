@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gossipnode.config.address import Address, parse_address
@@ -74,8 +76,21 @@ def test_status_may_be_served_to_the_own_machine(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["0.0.0.0:7480", "[::]:7480", "10.0.0.1:7480", "a.example:7480"])
 def test_status_is_not_served_to_others(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"\[node\] status_listen: .*such as 127\.0\.0\.1:7480"):
+    with pytest.raises(SettingsError) as raised:
         load_settings(overrides=NAMED | {"node.listen": "h:7400", "node.status_listen": text})
+    assert str(raised.value) == (
+        f"[node] status_listen: {text} is reached from other machines, and what is shown there is not "
+        "protected: use an address of loopback, such as 127.0.0.1:7480, or set [tls]"
+    )
+
+
+@pytest.mark.parametrize("text", ["0.0.0.0:7480", "a.example:7480", "127.0.0.1:7480"])
+def test_status_may_be_served_to_those_with_certificates(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "some.pem"
+    file.touch()
+    tls = {"tls.ca": str(file), "tls.cert": str(file), "tls.key": str(file)}
+    settings = load_settings(overrides=NAMED | tls | {"node.listen": "h:7400", "node.status_listen": text})
+    assert settings.node.status_listen == parse_address(text)
 
 
 def test_an_address_without_a_host_is_none() -> None:

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gossipnode.concurrency.buckets import Buckets
+from gossipnode.concurrency.shares import Caller
 from gossipnode.observe.node_view import (
     MemberFigures,
     NodeFigures,
     PageQuery,
     QueryRefusedError,
     ShardFigures,
+    SnapshotFigures,
+    Visitor,
 )
 
 SECOND = 1_000_000_000
@@ -42,6 +45,7 @@ FIGURES = NodeFigures(
     overlaps=2,
     stale_shards=0,
     certificate_days_left=12.5,
+    snapshots=SnapshotFigures(0, 0, 0, 0),
     commit_seconds=Buckets((0.1, 1.0)),
     batch_records=Buckets((1, 2)),
     commit_running_seconds=0.0,
@@ -54,6 +58,7 @@ class FixedView:
 
     shown: NodeFigures = FIGURES
     problem: str = ""
+    refused: str = ""
     asked: list[str] = field(default_factory=list)
     on_page: dict[str, Any] = field(default_factory=dict)
 
@@ -68,7 +73,10 @@ class FixedView:
         self.asked.append("page")
         return {"node": "a", **self.on_page}
 
-    async def records(self, asked: PageQuery) -> list[dict[str, Any]]:
+    def refusal(self, visitor: Visitor) -> str:
+        return self.refused
+
+    async def records(self, asked: PageQuery, caller: Caller) -> list[dict[str, Any]]:
         self.asked.append("records")
         if asked.group != "sw":
             raise QueryRefusedError(f"there is no group {asked.group!r}")

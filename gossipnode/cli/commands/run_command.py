@@ -142,6 +142,9 @@ def command(
     SIGTERM and Ctrl-C let running sessions finish, for 10 s at most; a second one exits at once. SIGHUP reads
     the CA, the certificate and its key again, for new connections. Every setting can also come from the
     environment, as GOSSIPNODE_NODE_NAME.
+
+    [node] status_listen = "127.0.0.1:7480" serves a status page, metrics and health by HTTP; with TLS by
+    HTTPS, on any address, to those whose certificates may read.
     """
     options = {_SETTINGS[option]: _value(value) for option, value in given.items()}
     with ExitStack() as stack:

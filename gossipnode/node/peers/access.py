@@ -14,7 +14,7 @@ from gossipnode.core.access.name_patterns import matches_any, node_names
 from gossipnode.core.access.roles import Role
 from gossipnode.node.local.cluster_state import ClusterState
 from gossipnode.node.peers import call_metadata
-from gossipnode.node.peers.audit import Audit, Lacking
+from gossipnode.node.peers.audit import Audit, Lacking, certificate_text
 from gossipnode.node.peers.method_access import needed_role
 from gossipnode.node.peers.secret import proven_name
 from gossipnode.rpc import CallContext, RpcError, Status
@@ -31,6 +31,9 @@ OPEN_WARNING = (
     "neither [tls] nor [cluster] secret is set: everybody who reaches this node's port owns its data"
 )
 
+
+STATUS_PORT = "status port"
+"""Stands for a method where the log tells of a visitor of the status port who was refused."""
 
 _A_ROLE = {Role.READER: "a reader", Role.WRITER: "a writer", Role.ADMIN: "an admin"}
 
@@ -85,6 +88,18 @@ class Access:
             self.audit.refuse(call, error, "role")
             raise
 
+    def status_refusal(self, peer: str, certificate_names: Sequence[str]) -> str:
+        """Why a visitor of the status port at the address `peer` may see nothing there; empty if it may.
+
+        It may see everything if it may read. `certificate_names` are those of its verified certificate. A
+        refusal is counted and told as that of a call is.
+        """
+        names = certificate_names if self._tls is None else node_names(certificate_names, self._tls.members)
+        problem = self._lacks_role(names, Role.READER)
+        if problem:
+            self.audit.refuse_caller(certificate_text(names), STATUS_PORT, peer, problem, "role")
+        return problem
+
     def _lacking(self, call: CallContext, error: RpcError) -> Lacking:
         """What a refused caller lacks, for those who count."""
         if error.status is Status.UNAUTHENTICATED:
@@ -117,18 +132,23 @@ class Access:
             self._judge_member(call, names, _named(names))
 
     def _judge_role(self, call: CallContext, needed: Role) -> None:
+        problem = self._lacks_role(call.peer_certificate_names, needed)
+        if problem:
+            raise RpcError(Status.PERMISSION_DENIED, problem)
+
+    def _lacks_role(self, names: Sequence[str], needed: Role) -> str:
+        """Why a caller with these names has not the role that is needed; empty if it has."""
         if self._tls is None:
-            return
-        names = call.peer_certificate_names
+            return ""
         roles = self._tls.roles
         role = Role.ADMIN if not self._members().isdisjoint(names) else roles.of(names)
-        if not roles.admits(role, needed):
-            has = "has no role" if role is Role.NONE else f"is {_A_ROLE[role]}"
-            raise RpcError(
-                Status.PERMISSION_DENIED,
-                f"{_named(names)}, which {has} here; this takes {_A_ROLE[needed]}: see [tls] readers, "
-                "writers and admins of the node",
-            )
+        if roles.admits(role, needed):
+            return ""
+        has = "has no role" if role is Role.NONE else f"is {_A_ROLE[role]}"
+        return (
+            f"{_named(names)}, which {has} here; this takes {_A_ROLE[needed]}: see [tls] readers, "
+            "writers and admins of the node"
+        )
 
     def _judge_proven(self, call: CallContext) -> None:
         """Refuse a call of members from one who has not proven that it knows the secret of the cluster.

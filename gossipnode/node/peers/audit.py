@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias
 
 import structlog
@@ -36,21 +37,22 @@ class Audit:
 
     def refuse(self, call: CallContext, error: RpcError, lacking: Lacking) -> None:
         """Count a call that was refused, and tell of the first one of this caller and method."""
+        self.refuse_caller(caller_text(call), call.path, call.peer, error.message or "", lacking)
+
+    def refuse_caller(self, who: str, method: str, peer: str, reason: str, lacking: Lacking) -> None:
+        """The same of a caller `who` at the address `peer`, for what need not be a call of gRPC."""
         self.refused += 1
         self.refused_for[lacking] = self.refused_for.get(lacking, 0) + 1
-        who = caller_text(call)
-        if (who, call.path) in self._told:
+        if (who, method) in self._told:
             return
         if len(self._told) >= REFUSED_CALLERS_MAX:
             del self._told[next(iter(self._told))]
-        self._told[who, call.path] = None
-        self._log.warning(
-            "call refused", caller=who, method=call.path, peer=_host(call), reason=error.message or ""
-        )
+        self._told[who, method] = None
+        self._log.warning("call refused", caller=who, method=method, peer=_host(peer), reason=reason)
 
     def changed(self, call: CallContext, what: str, **details: object) -> None:
         """Tell of a change of members or groups that a client asked for, and that was made."""
-        self._log.info(what, caller=caller_text(call), peer=_host(call), **details)
+        self._log.info(what, caller=caller_text(call), peer=_host(call.peer), **details)
 
     async def follow(self, cluster: ClusterState) -> None:
         """Tell of each change that was decided, also of those that no client asked for, until cancelled."""
@@ -69,10 +71,15 @@ class Audit:
 def caller_text(call: CallContext) -> str:
     """Who calls: the names in its certificate, or else the name that it says, marked as such."""
     if call.peer_certificate_names:
-        return ", ".join(call.peer_certificate_names)
+        return certificate_text(call.peer_certificate_names)
     said = call_metadata.text(call.metadata, call_metadata.NODE)
-    return f"{said[:80]!r} (without a certificate)" if said else "nobody (without a certificate)"
+    return f"{said[:80]!r} (without a certificate)" if said else certificate_text(())
 
 
-def _host(call: CallContext) -> str:
-    return call.peer.rpartition(":")[0] or call.peer
+def certificate_text(names: Sequence[str]) -> str:
+    """Who shows a certificate with these names. Without a certificate there are none."""
+    return ", ".join(names) or "nobody (without a certificate)"
+
+
+def _host(peer: str) -> str:
+    return peer.rpartition(":")[0] or peer

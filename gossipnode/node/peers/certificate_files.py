@@ -14,7 +14,7 @@ from typing import Any
 
 from gossipnode.config.settings import TlsSettings
 from gossipnode.core.access.certificate_rules import CertificateFacts, NodeCertificates
-from gossipnode.rpc.tls import NO_CHECK_TIME, client_ssl_context, server_ssl_context
+from gossipnode.rpc.tls import HTTP1, NO_CHECK_TIME, client_ssl_context, server_ssl_context
 
 _FLIGHTS_MAX = 4
 """Turns of both sides after which any handshake is over."""
@@ -31,6 +31,8 @@ class CertificateFiles:
     """What was made of the files. A change of the files means a new one of these."""
 
     server: ssl.SSLContext
+    web: ssl.SSLContext
+    """For the status port: the same certificate and CA, and HTTP/1.1."""
     client: ssl.SSLContext
     client_of_any_name: ssl.SSLContext
     """Takes any certificate of the cluster's CA, whatever name it holds."""
@@ -52,6 +54,9 @@ def read_certificate_files(tls: TlsSettings) -> CertificateFiles:
     _judge_pair(tls)
     try:
         server = server_ssl_context(tls.ca, tls.cert, tls.key, require_client=tls.require_client)
+        web = server_ssl_context(
+            tls.ca, tls.cert, tls.key, require_client=tls.require_client, protocols=HTTP1
+        )
         client, of_any_name = (client_ssl_context(tls.ca, tls.cert, tls.key) for _ in range(2))
         of_any_name.check_hostname = False
         facts = _facts(tls, server)
@@ -62,7 +67,7 @@ def read_certificate_files(tls: TlsSettings) -> CertificateFiles:
         raise CertificateError(
             f"[tls]: {tls.ca}, {tls.cert} or {tls.key} changed while they were read: try again"
         )
-    return CertificateFiles(server, client, of_any_name, facts, server.cert_store_stats()["x509"])
+    return CertificateFiles(server, web, client, of_any_name, facts, server.cert_store_stats()["x509"])
 
 
 def _contents(tls: TlsSettings) -> list[bytes]:

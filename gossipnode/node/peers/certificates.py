@@ -98,6 +98,11 @@ class Certificates:
         assert self._files is not None
         return self._files.server
 
+    def web_context(self) -> ssl.SSLContext:
+        """The context for one connection to the status port. TLS must be configured."""
+        assert self._files is not None
+        return self._files.web
+
     def client_context(self, *, check_hostname: bool) -> ssl.SSLContext | None:
         """The context for one connection to another node; None where TLS is not configured.
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import trio
 
+from gossipnode.concurrency.shares import Caller, Shares
 from gossipnode.core.model.property import Record
 from gossipnode.core.model.tag_value import IntArray, NoValue, StrArray, TagValue, Timestamp
 from gossipnode.core.query.query import Query
@@ -17,7 +18,7 @@ from gossipnode.wire.property.property_edit import read_tags
 from gossipnode.wire.wire_errors import WireError
 
 QUERIES_AT_ONCE: Final = 2
-"""Queries of pages under way. One more is refused: clients come first."""
+"""Queries of pages under way, half of them of one caller at most. One more is refused: clients come first."""
 
 QUERY_SECONDS: Final = 10.0
 RECORDS_SHOWN: Final = 50
@@ -36,19 +37,19 @@ class RecordQueries:
     def __init__(self, queries: Queries) -> None:
         """Ask by `queries`."""
         self._queries = queries
-        self._under_way = 0
+        self._under_way = Shares(QUERIES_AT_ONCE)
 
-    async def ask(self, asked: PageQuery) -> list[dict[str, Any]]:
-        """The records that are asked for, as values that JSON can hold.
+    async def ask(self, asked: PageQuery, caller: Caller) -> list[dict[str, Any]]:
+        """The records that `caller` asks for, as values that JSON can hold.
 
         Raises:
             QueryRefusedError: it is wrong, or cannot be answered now; the text says why.
         """
-        if self._under_way >= QUERIES_AT_ONCE:
-            raise QueryRefusedError(f"{QUERIES_AT_ONCE} queries of pages are under way: try again")
+        if not self._under_way.may_take(caller):
+            raise QueryRefusedError("other queries of pages are under way: try again")
         ids = frozenset([asked.id]) if asked.id else frozenset[str]()
         query = Query((asked.group,), name=asked.name, ids=ids, limit=RECORDS_SHOWN)
-        self._under_way += 1
+        self._under_way.take(caller)
         try:
             with trio.fail_after(QUERY_SECONDS), as_status():
                 return [_shown(record) for record in await self._read(query)]
@@ -57,7 +58,7 @@ class RecordQueries:
         except RpcError as error:
             raise QueryRefusedError(error.message or error.status.name) from None
         finally:
-            self._under_way -= 1
+            self._under_way.give_back(caller)
 
     async def _read(self, query: Query) -> list[Record]:
         records: list[Record] = []

@@ -12,6 +12,7 @@ import trio
 
 from gossipnode.core.cluster.view import ClusterView
 from gossipnode.core.model.property import ShardId
+from gossipnode.core.retention.marks import NO_MARKS
 from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.repair.repair import Repair
 from gossipnode.observe.node_view import ShardFigures
@@ -57,10 +58,12 @@ class ShardGatherer:
             self._view = view
         behind = self._repair.catch_up.missed_writes.by_shard()
         converged = self._repair.origin.last_converged
+        all_marks = self._local.store.retention.all_marks()
         told: list[ShardFigures] = []
         for at in range(0, len(self._held), SHARDS_OF_A_STEP):
             for shard, replicas in self._held[at : at + SHARDS_OF_A_STEP]:
                 records, tombstones = counts.get(shard, NOTHING_HELD)
+                marks, held_back = all_marks.get(shard, NO_MARKS), self._repair.purges.held_back(shard)
                 told.append(
                     ShardFigures(
                         shard.group,
@@ -70,6 +73,8 @@ class ShardGatherer:
                         replicas,
                         converged(shard),
                         behind.get(shard, 0),
+                        marks.mark,
+                        "" if held_back is None else held_back.obstacle,
                     )
                 )
             await trio.lowlevel.checkpoint()

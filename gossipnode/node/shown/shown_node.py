@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gossipnode import __version__
+from gossipnode.concurrency.shares import Caller
 from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 from gossipnode.node.local.node_state import told_phase
 from gossipnode.node.parts import Parts
 from gossipnode.node.shown.page_state import page_state
 from gossipnode.node.shown.record_query import RecordQueries
 from gossipnode.node.shown.shard_figures import ShardGatherer
-from gossipnode.observe.node_view import MemberFigures, NodeFigures, PageQuery
+from gossipnode.observe.node_view import MemberFigures, NodeFigures, PageQuery, SnapshotFigures, Visitor
 
 COMMIT_STUCK_SECONDS = 10.0
 """A commit that takes longer means that the disk hangs: no write is taken meanwhile."""
@@ -57,6 +58,7 @@ class ShownNode:
             watches=parts.watches.under_way,
             overlaps=parts.news.overlaps,
             stale_shards=len(local.retention.stale()),
+            snapshots=SnapshotFigures(*parts.snapshots.outcomes),
             certificate_days_left=parts.certificates.days_left(now / NANOSECONDS_PER_SECOND),
             commit_seconds=commits.seconds,
             batch_records=commits.records,
@@ -67,9 +69,13 @@ class ShownNode:
         """See `NodeView.page`."""
         return await page_state(self._parts, await self.figures(), self.not_ready_because())
 
-    async def records(self, asked: PageQuery) -> Sequence[Mapping[str, Any]]:
+    def refusal(self, visitor: Visitor) -> str:
+        """See `NodeView.refusal`."""
+        return self._parts.access.status_refusal(visitor.peer, visitor.certificate_names)
+
+    async def records(self, asked: PageQuery, caller: Caller) -> Sequence[Mapping[str, Any]]:
         """See `NodeView.records`."""
-        return await self._queries.ask(asked)
+        return await self._queries.ask(asked, caller)
 
     def now(self) -> int:
         """See `NodeView.now`."""

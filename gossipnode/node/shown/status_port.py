@@ -55,10 +55,16 @@ class StatusPort:
         """
         from gossipnode.observe.http.status_app import StatusApp
         from gossipnode.observe.http.status_server import StatusServer
+        from gossipnode.observe.http.tls_door import TlsDoor
 
         app = StatusApp(ShownNode(parts, connections), self._world.events)
-        structlog.get_logger("gossipnode.status").info("status page", url=f"http://{self.address}/")
-        server = StatusServer(app.application((self.address.host,)))
+        encrypted = parts.certificates.encrypted
+        scheme = "https" if encrypted else "http"
+        structlog.get_logger("gossipnode.status").info("status page", url=f"{scheme}://{self.address}/")
+        server = StatusServer(
+            app.application(None if encrypted else (self.address.host,)),
+            TlsDoor(parts.certificates.web_context) if encrypted else None,
+        )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(app.live.run)
             await nursery.start(server.serve, self._listeners)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 import trio
@@ -27,6 +28,7 @@ from gossipnode.store.snapshot.database_copy import (
 )
 from gossipnode.store.snapshot.manifest import (
     MANIFEST_NAME,
+    TAKEN_AT_FORMAT,
     CopiedFile,
     Manifest,
     Marks,
@@ -36,6 +38,7 @@ from gossipnode.store.snapshot.manifest import (
 from gossipnode.store.snapshot.snapshot_files import (
     check_is_free,
     check_snapshot_name,
+    newest_taken_at,
     partial_snapshot,
     remove_remains,
     write_durably,
@@ -51,6 +54,18 @@ class SnapshotProgress:
 
     bytes_done: int = 0
     bytes_estimated: int = 0
+
+
+class SnapshotOutcomes(NamedTuple):
+    """What became of snapshots. Times are in nanoseconds since 1970, 0 for never."""
+
+    taken: int = 0
+    """Since the node started, as `failed`."""
+    failed: int = 0
+    """Those that began, and were not taken: given up by their clients, too."""
+    taken_at: int = 0
+    """When the last one that is known of was begun, also before the node started."""
+    failed_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +86,7 @@ class Snapshots:
         self._directory = settings.snapshot_dir
         self._wall_clock = wall_clock
         self._taking: str | None = None
+        self.outcomes = SnapshotOutcomes()
         self._threads = trio.CapacityLimiter(1)
         self._log = structlog.get_logger("gossipnode.snapshots")
 
@@ -85,6 +101,17 @@ class Snapshots:
             return
         if removed:
             self._log.info("remains of snapshots removed", remains=removed)
+
+    async def recall(self) -> None:
+        """Look for the newest snapshot of this node, so that its age is known after a restart as well."""
+        if self._directory is None:
+            return
+        found = await trio.to_thread.run_sync(
+            newest_taken_at, self._directory, self._name, limiter=self._threads
+        )
+        if found is not None:
+            taken_at = int(found.timestamp()) * NANOSECONDS_PER_SECOND
+            self.outcomes = self.outcomes._replace(taken_at=max(taken_at, self.outcomes.taken_at))
 
     async def take(self, name: str, progress: SnapshotProgress) -> TakenSnapshot:
         """Take a snapshot, and return once it is whole and durable. When cancelled, nothing of it is left.
@@ -106,13 +133,20 @@ class Snapshots:
                 f"{self._name} is taking the snapshot {self._taking!r} already: wait until that is done"
             )
         self._taking = name
-        now = datetime.fromtimestamp(self._wall_clock() // NANOSECONDS_PER_SECOND, UTC)
+        began = self._wall_clock()
+        now = datetime.fromtimestamp(began // NANOSECONDS_PER_SECOND, UTC)
         try:
-            return await trio.to_thread.run_sync(
+            taken = await trio.to_thread.run_sync(
                 self._take, self._directory, name, now, progress, limiter=self._threads
             )
+        except BaseException:
+            known = self.outcomes
+            self.outcomes = known._replace(failed=known.failed + 1, failed_at=self._wall_clock())
+            raise
         finally:
             self._taking = None
+        self.outcomes = self.outcomes._replace(taken=self.outcomes.taken + 1, taken_at=began)
+        return taken
 
     def _take(self, directory: Path, name: str, now: datetime, progress: SnapshotProgress) -> TakenSnapshot:
         """Runs in a thread."""
@@ -136,7 +170,7 @@ class Snapshots:
                 file,
                 snapshot=name,
                 node=self._name,
-                taken_at=f"{now:%Y-%m-%dT%H:%M:%SZ}",
+                taken_at=now.strftime(TAKEN_AT_FORMAT),
             )
             write_durably(partial / MANIFEST_NAME, encode_manifest(manifest))
         return TakenSnapshot(directory.absolute() / name, manifest)

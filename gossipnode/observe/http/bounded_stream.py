@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import Final
+from typing import Final, cast
 
 import trio
 
@@ -17,6 +17,8 @@ class _Addresses:
     """What hypercorn asks a socket for. Streams in memory have no addresses."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
+        if isinstance(stream, trio.SSLStream):
+            stream = cast("trio.SSLStream[trio.abc.Stream]", stream).transport_stream
         self._socket = stream.socket if isinstance(stream, trio.SocketStream) else None
         self.family = socket.AF_INET if self._socket is None else self._socket.family
 
@@ -31,7 +33,7 @@ class BoundedStream(trio.abc.Stream):
     """A stream on which sending fails after `SEND_SECONDS`, or at once after `cut`."""
 
     def __init__(self, stream: trio.abc.Stream) -> None:
-        """Send over `stream`, and read from it. A handshake was made already."""
+        """Send over `stream`, and read from it. A TLS handshake was made already."""
         self._stream = stream
         self._cut = False
         self._sending: trio.CancelScope | None = None

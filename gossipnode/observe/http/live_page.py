@@ -14,11 +14,16 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.concurrency.shares import Shares
 from gossipnode.observe.http.recent_events import RecentEvents
+from gossipnode.observe.http.role_guard import visitor_of
 from gossipnode.observe.node_view import NodeView
 
 STREAMS_MAX: Final = 64
-"""Pages that are told of changes at once. The connections beyond are left to scrapes and health checks."""
+"""Pages that are told of changes at once, half of them for one caller at most.
+
+The connections beyond are left to scrapes and health checks.
+"""
 
 STATE_SECONDS: Final = 1.0
 """How often the state is made while a page is open, at the most."""
@@ -42,8 +47,12 @@ class LivePage:
         self._state = b""
         self._changed = ChangeEvent()
         self._opened = ChangeEvent()
-        self.streams = 0
+        self._told = Shares(STREAMS_MAX)
+
+    @property
+    def streams(self) -> int:
         """How many pages are told."""
+        return self._told.held
 
     async def run(self) -> NoReturn:
         """Make the state while pages are open, until cancelled."""
@@ -66,11 +75,12 @@ class LivePage:
 
     async def stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request for events until its page is closed: with the state now, and with later ones."""
-        if self.streams >= STREAMS_MAX:
-            said = f"{STREAMS_MAX} pages are open: close one, or try again later\n"
+        caller = visitor_of(scope).caller
+        if not self._told.may_take(caller):
+            said = f"{self.streams} pages are open: close one, or try again later\n"
             await PlainTextResponse(said, status_code=503)(scope, receive, send)
             return
-        self.streams += 1
+        self._told.take(caller)
         self._opened.notify()
         try:
             head = [(b"content-type", b"text/event-stream; charset=utf-8")]
@@ -79,7 +89,7 @@ class LivePage:
                 nursery.start_soon(_until_closed, receive, nursery.cancel_scope)
                 await self._tell(send)
         finally:
-            self.streams -= 1
+            self._told.give_back(caller)
 
     async def _tell(self, send: Send) -> NoReturn:
         told = b""

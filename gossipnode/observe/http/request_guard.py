@@ -33,10 +33,14 @@ HEADERS: Final = {
 class RequestGuard:
     """Stands in front of the application."""
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
-        """Let requests through to `app` that name one of `hosts`, which have no ports, or loopback."""
+    def __init__(self, app: ASGIApp, hosts: Collection[str] | None) -> None:
+        """Let requests through to `app` that name one of `hosts`, which have no ports, or loopback.
+
+        With None for `hosts` they may name any host. That is for TLS: a browser has then found the name in
+        the certificate of this node, in which foreign sites have no part.
+        """
         self._app = app
-        self._hosts = frozenset((*LOOPBACK_NAMES, *(host.lower() for host in hosts)))
+        self._hosts = None if hosts is None else frozenset((*LOOPBACK_NAMES, *map(str.lower, hosts)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge a request by its headers."""
@@ -55,7 +59,7 @@ class RequestGuard:
 
     def _problem(self, headers: Headers) -> str:
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
-        if len(hosts) != 1 or host_name(hosts[0]) not in self._hosts:
+        if len(hosts) != 1 or (self._hosts is not None and host_name(hosts[0]) not in self._hosts):
             return "this is not a name of this node: ask it by the address of its status_listen"
         if any(origin.partition("://")[2].lower() != hosts[0].lower() for origin in origins):
             return "a page of another site asks"

@@ -18,6 +18,7 @@ from gossipnode.observe.events import Events
 from gossipnode.observe.http.live_page import LivePage
 from gossipnode.observe.http.recent_events import RecentEvents
 from gossipnode.observe.http.request_guard import RequestGuard
+from gossipnode.observe.http.role_guard import RoleGuard, visitor_of
 from gossipnode.observe.metrics.node_metrics import CONTENT_TYPE, NodeMetrics
 from gossipnode.observe.node_view import NodeView, PageQuery, QueryRefusedError
 
@@ -42,8 +43,8 @@ class StatusApp:
         self.live = LivePage(view, recent)
         """What open pages are told; to be run."""
 
-    def application(self, hosts: Collection[str]) -> Starlette:
-        """The ASGI application, for requests to these host names."""
+    def application(self, hosts: Collection[str] | None) -> Starlette:
+        """The ASGI application, for requests to these host names; see `RequestGuard`."""
         return Starlette(
             routes=[
                 Route("/livez", self._live),
@@ -53,7 +54,7 @@ class StatusApp:
                 Route("/records", self._records),
                 *[Route(path, _file(*what)) for path, what in _FILES.items()],
             ],
-            middleware=[Middleware(RequestGuard, hosts=hosts)],
+            middleware=[Middleware(RequestGuard, hosts=hosts), Middleware(RoleGuard, view=self._view)],
         )
 
     async def _live(self, _: Request) -> Response:
@@ -73,7 +74,7 @@ class StatusApp:
     async def _records(self, request: Request) -> Response:
         asked = PageQuery(*(request.query_params.get(key, "") for key in PageQuery._fields))
         try:
-            records = await self._view.records(asked)
+            records = await self._view.records(asked, visitor_of(request.scope).caller)
         except QueryRefusedError as error:
             return PlainTextResponse(f"{error}\n", status_code=400)
         return Response(json.dumps({"records": records}), media_type="application/json")

@@ -19,10 +19,15 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework, ConnectionState
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gossipnode.concurrency.shares import Caller, Shares
 from gossipnode.observe.http.bounded_stream import BoundedStream
+from gossipnode.observe.http.role_guard import VISITOR_KEY
+from gossipnode.observe.http.tls_door import TlsDoor
+from gossipnode.observe.node_view import Visitor
+from gossipnode.rpc.byte_stream import peer_dns_names, peer_host, peer_name
 
 CONNECTIONS_MAX: Final = 256
-"""Connections that are open at once. One more is closed at once."""
+"""Connections that are open at once. One more is closed at once. Under TLS one caller has half at most."""
 
 ACCEPT_PAUSE_SECONDS: Final = 0.5
 """The pause after a connection could not be accepted, mostly because too many files are open."""
@@ -36,9 +41,11 @@ REQUEST_HEAD_MAX_BYTES: Final = 16 << 10
 class StatusServer:
     """Serves one application."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Have `app` answer. Nothing is accepted before `serve`."""
+    def __init__(self, app: ASGIApp, door: TlsDoor | None = None) -> None:
+        """Have `app` answer, over TLS if there is a `door`. Nothing is accepted before `serve`."""
         self._app = app
+        self._door = door
+        self._shares = Shares(CONNECTIONS_MAX)
         self._config = _config()
         self._open: dict[BoundedStream, None] = {}
         self._log = structlog.get_logger("gossipnode.status")
@@ -69,15 +76,39 @@ class StatusServer:
                     self._log.warning("accepting a connection failed", reason=str(error))
                     await trio.sleep(ACCEPT_PAUSE_SECONDS)
                     continue
-                if len(self._open) >= CONNECTIONS_MAX:
-                    await trio.aclose_forcefully(stream)
-                    continue
-                bounded = BoundedStream(stream)
-                self._open[bounded] = None
-                nursery.start_soon(self._serve_one, bounded)
+                nursery.start_soon(self._meet, stream)
 
-    async def _serve_one(self, stream: BoundedStream) -> None:
-        use = _Use(self._app)
+    async def _meet(self, stream: trio.abc.Stream) -> None:
+        """Serve a connection that was accepted, if there is room for it."""
+        try:
+            peer, address = peer_name(stream), peer_host(stream)
+            names: tuple[str, ...] = ()
+            if self._door is not None:
+                secured = await self._door.let_in(stream)
+                if secured is None:
+                    return
+                stream, names = secured, peer_dns_names(secured)
+            visitor = Visitor(peer, names, self._caller(stream, address, names))
+            if not self._shares.may_take(visitor.caller):
+                return
+            self._shares.take(visitor.caller)
+            try:
+                await self._serve_one(BoundedStream(stream), visitor)
+            finally:
+                self._shares.give_back(visitor.caller)
+        except Exception:  # noqa: BLE001 - a defect, logged; it ends no more than this connection
+            self._log.exception("a connection of the status port ended by a defect")
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    def _caller(self, stream: trio.abc.Stream, address: str, names: tuple[str, ...]) -> Caller:
+        if names:
+            return Caller(" ".join(sorted(names)))
+        # On loopback without TLS, everybody has the same address: each connection is a caller of its own.
+        return Caller(address if address and self._door is not None else f"connection {id(stream):x}")
+
+    async def _serve_one(self, stream: BoundedStream, visitor: Visitor) -> None:
+        use = _Use(self._app, visitor, "http" if self._door is None else "https")
         connection = TCPServer(
             ASGIWrapper(cast(ASGIFramework, use)),
             self._config,
@@ -85,14 +116,12 @@ class StatusServer:
             ConnectionState({}),
             cast("trio.SSLStream[trio.SocketStream]", stream),
         )
+        self._open[stream] = None
         try:
             with use.scope:
                 await connection.run()
-        except Exception:  # noqa: BLE001 - a defect, logged; it ends no more than this connection
-            self._log.exception("a connection of the status port ended by a defect")
         finally:
             del self._open[stream]
-            await trio.aclose_forcefully(stream)
 
 
 class _Use:
@@ -101,8 +130,9 @@ class _Use:
     The library does so itself, but not for HTTP/2 connections that ask for nothing.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, visitor: Visitor, scheme: str) -> None:
         self._app = app
+        self._known = {VISITOR_KEY: visitor, "scheme": scheme}
         self._under_way = 0
         self.scope = trio.CancelScope(deadline=trio.current_time() + IDLE_SECONDS)
 
@@ -110,7 +140,7 @@ class _Use:
         self._under_way += 1
         self.scope.deadline = math.inf
         try:
-            await self._app(scope, receive, send)
+            await self._app({**scope, **self._known}, receive, send)
         finally:
             self._under_way -= 1
             if not self._under_way:

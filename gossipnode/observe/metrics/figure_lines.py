@@ -6,12 +6,12 @@ by hand, in short steps, with the labels of each shard kept from one scrape to t
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Generator, Iterable, Mapping
 from itertools import accumulate
 
 from gossipnode.concurrency.buckets import Buckets
-from gossipnode.observe.node_view import NodeFigures, ShardFigures
+from gossipnode.observe.node_view import NodeFigures, ShardFigures, SnapshotFigures
 
 SHARDS_OF_A_STEP = 100
 """Shards whose lines are written in one step, which takes 100 microseconds."""
@@ -41,6 +41,8 @@ class FigureLines:
         lines += _of_members(figures)
         lines += _of_the_store(figures)
         lines += _of_groups(figures)
+        lines += _of_purges(figures)
+        lines += _of_snapshots(figures.snapshots)
         self._keep_labels(figures.shards)
         yield
         for name, text, value in _OF_SHARDS:
@@ -205,6 +207,52 @@ def _of_groups(figures: NodeFigures) -> list[str]:
             "Writes of the group that replicas are known to lack, as far as this node took them.",
             "group",
             behind,
+        ),
+    ]
+
+
+def _of_purges(figures: NodeFigures) -> list[str]:
+    """How far tombstones are purged, and what keeps them."""
+    oldest: dict[str, int] = {}
+    kept: Counter[tuple[str, str]] = Counter()
+    for shard in figures.shards:
+        if shard.purged_until:
+            oldest[shard.group] = min(oldest.get(shard.group, figures.now), shard.purged_until)
+        if shard.held_back:
+            kept[shard.group, shard.held_back] += 1
+    held_back = "gossipnode_purge_held_back_shards"
+    return [
+        *_labelled(
+            "gossipnode_purge_mark_age_seconds",
+            "How long ago the stamp was up to which the tombstones of every shard of the group are purged.",
+            "group",
+            {group: round((figures.now - then) / _NANOSECONDS, 1) for group, then in oldest.items()},
+        ),
+        *_head(
+            held_back, "gauge", "Shards whose tombstones stay, as this node's last try to purge them found."
+        ),
+        *[
+            f'{held_back}{{group="{escaped(group)}",reason="{reason}"}} {count}'
+            for (group, reason), count in kept.items()
+        ],
+    ]
+
+
+def _of_snapshots(snapshots: SnapshotFigures) -> list[str]:
+    last = {"taken": snapshots.taken_at, "failed": snapshots.failed_at}
+    return [
+        *_labelled(
+            "gossipnode_snapshots_total",
+            "Snapshots of this node since it started.",
+            "outcome",
+            {"taken": snapshots.taken, "failed": snapshots.failed},
+            kind="counter",
+        ),
+        *_labelled(
+            "gossipnode_last_snapshot_timestamp_seconds",
+            "When the last snapshot was taken, and when one last failed; absent for never.",
+            "outcome",
+            {outcome: round(at / _NANOSECONDS, 3) for outcome, at in last.items() if at},
         ),
     ]
 

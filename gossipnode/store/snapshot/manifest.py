@@ -13,6 +13,9 @@ MANIFEST_NAME = "manifest.json"
 MANIFEST_FORMAT = 1
 """The format of snapshots that this version writes, and the newest one that it reads."""
 
+TAKEN_AT_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+"""Of `taken_at`: RFC 3339, UTC."""
+
 MANIFEST_MAX_BYTES = 8 << 20
 """A longer file is no manifest. One with all groups of a large cluster has less than half of this."""
 

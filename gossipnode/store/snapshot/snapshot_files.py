@@ -14,15 +14,26 @@ import os
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 from gossipnode.store.interface import StoreFullError
-from gossipnode.store.snapshot.manifest import SnapshotError, SnapshotExistsError, SnapshotNameError
+from gossipnode.store.snapshot.manifest import (
+    MANIFEST_NAME,
+    TAKEN_AT_FORMAT,
+    SnapshotError,
+    SnapshotExistsError,
+    SnapshotNameError,
+    read_manifest,
+)
 from gossipnode.store.sqlite.sqlite_errors import NO_SPACE
 
 NAME_MAX_BYTES = 200
 """The longest name of a snapshot in UTF-8: file systems take 255 bytes."""
+
+MANIFESTS_LOOKED_AT = 64
+"""Of snapshots that lie there when a node starts, to find the newest of its own."""
 
 _PARTIAL_PREFIX = ".partial-"
 
@@ -106,6 +117,27 @@ def remove_remains(directory: Path) -> list[str]:
                 os.close(lock)
                 removed.append(name)
     return removed
+
+
+def newest_taken_at(directory: Path, node: str) -> datetime | None:
+    """When the newest snapshot of `node` in a directory was taken; None if none is found.
+
+    Others may have put there what they like: what cannot be read as a snapshot is passed over, and no more
+    than the newest `MANIFESTS_LOOKED_AT` are looked at.
+    """
+    manifests: list[tuple[float, Path]] = []
+    with contextlib.suppress(OSError):
+        for entry in directory.iterdir():
+            if not entry.name.startswith("."):
+                with contextlib.suppress(OSError):
+                    manifests.append(((entry / MANIFEST_NAME).stat().st_mtime, entry))
+    found: list[datetime] = []
+    for _, entry in sorted(manifests, reverse=True)[:MANIFESTS_LOOKED_AT]:
+        with contextlib.suppress(SnapshotError, OSError, ValueError):
+            manifest = read_manifest(entry)
+            if manifest.node == node:
+                found.append(datetime.strptime(manifest.taken_at, TAKEN_AT_FORMAT).replace(tzinfo=UTC))
+    return max(found, default=None)
 
 
 def write_durably(path: Path, data: bytes) -> None:

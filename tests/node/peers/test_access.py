@@ -267,6 +267,28 @@ def test_each_refused_call_is_counted_and_each_caller_and_method_told_of_once(ce
     ]
 
 
+def test_the_status_port_is_for_readers_and_tells_of_each_refused_visitor_once(
+    certificates: Issuer,
+) -> None:
+    access = access_of(settings(**certificates.issue("a"), **ROLES))
+    with structlog.testing.capture_logs() as logs:
+        for name in ("dash-1", "app-7", "ops", "b"):
+            assert access.status_refusal("10.0.0.1:5", [name]) == ""
+        for _ in range(2):
+            problem = access.status_refusal("10.0.0.1:5", ["x"])
+        assert access.status_refusal("10.0.0.1:5", [])
+    assert problem.startswith(
+        "the certificate names x, which has no role here; this takes a reader: see [tls]"
+    )
+    told = [(line["caller"], line["method"], line["peer"]) for line in logs]
+    assert told == [
+        ("x", "status port", "10.0.0.1"),
+        ("nobody (without a certificate)", "status port", "10.0.0.1"),
+    ]
+    assert access.audit.refused_for == {"role": 3}
+    assert access_of(settings()).status_refusal("127.0.0.1:5", []) == ""
+
+
 def test_what_is_remembered_of_refused_callers_is_bounded(certificates: Issuer) -> None:
     access = access_of(settings(**certificates.issue("a"), **ROLES))
     with structlog.testing.capture_logs() as logs:

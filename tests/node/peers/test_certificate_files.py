@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -101,8 +102,8 @@ def test_files_that_are_replaced_meanwhile_are_not_used(
 ) -> None:
     made = certificate_files.server_ssl_context
 
-    def replaced(*arguments: Path, require_client: bool) -> object:
-        context = made(*arguments, require_client=require_client)
+    def replaced(*arguments: Path, **options: Any) -> object:
+        context = made(*arguments, **options)
         Issuer(files.ca.parent).issue("a")
         return context
 

@@ -12,7 +12,7 @@ import trio.testing
 
 from gossipnode.config.address import parse_address
 from gossipnode.config.settings import NodeSettings
-from gossipnode.node.snapshots.snapshots import SnapshotProgress, Snapshots
+from gossipnode.node.snapshots.snapshots import SnapshotOutcomes, SnapshotProgress, Snapshots
 from gossipnode.store.interface import StoreError
 from gossipnode.store.snapshot.manifest import (
     SnapshotError,
@@ -22,6 +22,7 @@ from gossipnode.store.snapshot.manifest import (
 )
 from tests.store.support import SqliteHandle, make_record, placed
 
+NOW = 1_767_323_045_000_000_000
 ADDRESS = parse_address("a:7400")
 
 
@@ -29,7 +30,7 @@ def snapshots_of(tmp_path: Path, directory: Path | None) -> Snapshots:
     settings = NodeSettings(
         name="a", listen=ADDRESS, advertise=ADDRESS, data_dir=tmp_path / "data", snapshot_dir=directory
     )
-    return Snapshots(settings, lambda: 1_767_323_045_000_000_000)
+    return Snapshots(settings, lambda: NOW)
 
 
 @pytest.fixture
@@ -91,6 +92,39 @@ async def test_remains_are_removed_at_the_start(tmp_path: Path) -> None:
     assert not remains.exists()
     (tmp_path / "file").write_bytes(b"")
     await snapshots_of(tmp_path, tmp_path / "file").remove_remains()
+
+
+async def test_what_became_of_snapshots_is_known_also_after_a_restart(
+    store: SqliteHandle, tmp_path: Path
+) -> None:
+    directory = tmp_path / "snapshots"
+    snapshots = snapshots_of(tmp_path, directory)
+    await snapshots.recall()
+    assert snapshots.outcomes == SnapshotOutcomes()
+    await snapshots.take("one", SnapshotProgress())
+    assert snapshots.outcomes == SnapshotOutcomes(taken=1, taken_at=NOW)
+    with pytest.raises(SnapshotExistsError):
+        await snapshots.take("one", SnapshotProgress())
+    assert snapshots.outcomes == SnapshotOutcomes(1, 1, NOW, NOW)
+    # What can have no such name never began.
+    with pytest.raises(SnapshotNameError):
+        await snapshots.take("a/b", SnapshotProgress())
+    assert snapshots.outcomes.failed == 1
+
+    # Snapshots of other nodes, and what is no snapshot, say nothing of this one.
+    for name, content in (("rot", "{"), ("empty", ""), ("b", _of_node(directory / "one", "b"))):
+        (directory / name).mkdir()
+        (directory / name / "manifest.json").write_text(content)
+    (directory / "file").touch()
+    again = snapshots_of(tmp_path, directory)
+    await again.recall()
+    assert again.outcomes == SnapshotOutcomes(taken_at=NOW)
+
+
+def _of_node(snapshot: Path, node: str) -> str:
+    """The manifest of a snapshot as that of another node, taken later."""
+    text = (snapshot / "manifest.json").read_text()
+    return text.replace('"node": "a"', f'"node": "{node}"').replace("2026-01-02", "2027-01-02")
 
 
 async def test_a_store_in_memory_has_no_snapshots(tmp_path: Path) -> None:

@@ -11,10 +11,13 @@ import pytest
 import trio
 import trio.testing
 
+from gossipnode.concurrency.shares import Caller
 from gossipnode.observe.events import ClusterChanged, HopEnded, RoundEnded, SessionEnded
 from gossipnode.observe.http import live_page
 from gossipnode.observe.http.live_page import HEARTBEAT_SECONDS, STATE_REST_FACTOR, LivePage
 from gossipnode.observe.http.recent_events import EVENTS_KEPT, RecentEvents
+from gossipnode.observe.http.role_guard import VISITOR_KEY
+from gossipnode.observe.node_view import Visitor
 from tests.observe.http.asking import request_scope
 from tests.observe.shown import NOW, FixedView
 
@@ -24,8 +27,9 @@ HOSTILE = 'a\n\ndata: {"forged":1}\r\n\u2028</script>'
 class Page:
     """A page that is open: what it was told, and whether it reads."""
 
-    def __init__(self, live: LivePage) -> None:
+    def __init__(self, live: LivePage, of: str = "") -> None:
         self.live = live
+        self.visitor = Visitor("somewhere", (), Caller(of or f"{id(self)}"))
         self.status = 0
         self.body = b""
         self.reads = trio.Event()
@@ -33,7 +37,8 @@ class Page:
         self.closed = trio.Event()
 
     async def run(self) -> None:
-        await self.live.stream(request_scope("/events"), self._receive, self._send)
+        scope = request_scope("/events", **{VISITOR_KEY: self.visitor})
+        await self.live.stream(scope, self._receive, self._send)
 
     async def _receive(self) -> Any:
         await self.closed.wait()
@@ -133,6 +138,20 @@ async def test_one_page_too_many_is_refused_and_the_others_go_on(
         nursery.start_soon(again.run)
         await trio.sleep(3)
         assert again.status == 200
+
+
+async def test_one_caller_leaves_as_many_pages_to_others_as_it_has(
+    autojump_clock: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_page, "STREAMS_MAX", 4)
+    async with running(FixedView()) as (live, nursery):
+        pages = [Page(live, of="greedy") for _ in range(4)]
+        pages.append(Page(live, of="another"))
+        for page in pages:
+            nursery.start_soon(page.run)
+            await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(2)
+        assert [page.status for page in pages] == [200, 200, 503, 503, 200]
 
 
 async def test_a_state_that_is_dear_is_made_seldom(autojump_clock: object) -> None:

@@ -50,6 +50,25 @@ async def test_a_foreign_name_is_refused(app: Starlette, view: FixedView, path: 
     assert view.asked == []
 
 
+@pytest.mark.parametrize(
+    "path", ["/", "/metrics", "/livez", "/readyz", "/events", "/records?group=sw", "/no"]
+)
+async def test_who_has_no_role_sees_nothing(app: Starlette, view: FixedView, path: str) -> None:
+    view.refused = "the certificate names x, which has no role here"
+    answer = await ask(app, path)
+    assert (answer.status, answer.text) == (403, "the certificate names x, which has no role here\n")
+    assert answer.headers["cache-control"] == "no-store"
+    assert view.asked == []
+
+
+async def test_under_tls_certificates_say_for_whom_requests_are(view: FixedView) -> None:
+    app = StatusApp(view, Events()).application(None)
+    assert (await ask(app, "/metrics", host="a.example:7480")).status == 200
+    assert (await ask(app, "/metrics", host="")).status == 403
+    origin = {"origin": "https://evil.example"}
+    assert (await ask(app, "/metrics", host="a.example:7480", headers=origin)).status == 403
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:7480", "LOCALHOST:1", "[::1]:7480", "127.0.0.1:80"])
 async def test_an_own_name_is_let_in(app: Starlette, host: str) -> None:
     assert (await ask(app, "/metrics", host=host)).status == 200

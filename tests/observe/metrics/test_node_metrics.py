@@ -9,7 +9,7 @@ import pytest
 from gossipnode.concurrency.buckets import Buckets
 from gossipnode.observe.events import Events, RoundEnded
 from gossipnode.observe.metrics.node_metrics import NodeMetrics
-from gossipnode.observe.node_view import MemberFigures, ShardFigures
+from gossipnode.observe.node_view import MemberFigures, ShardFigures, SnapshotFigures
 from tests.observe.metrics.reading import Key, key, read_metrics
 from tests.observe.shown import NOW, SECOND, FixedView
 
@@ -64,6 +64,42 @@ async def test_a_spread_becomes_a_histogram() -> None:
     assert bounds == {"0.1": 1, "1.0": 3, "+Inf": 4}
     assert found[key(f"{name}_count")] == 4
     assert math.isclose(found[key(f"{name}_sum")], 3.05)
+
+
+async def test_what_is_known_of_purges() -> None:
+    view = FixedView()
+    shard = view.shown.shards[0]
+    view.change(
+        shards=[
+            shard._replace(purged_until=NOW - 60 * SECOND),
+            shard._replace(shard=1, purged_until=NOW - 90 * SECOND, held_back="seal"),
+            shard._replace(shard=2, held_back="seal"),
+            shard._replace(shard=3, held_back="moving"),
+            shard._replace(group=HOSTILE),
+        ]
+    )
+    found = await scrape(view)
+    assert found[key("gossipnode_purge_mark_age_seconds", group="sw")] == 90
+    assert key("gossipnode_purge_mark_age_seconds", group=HOSTILE) not in found
+    name = "gossipnode_purge_held_back_shards"
+    held_back = {labels: value for (metric, labels), value in found.items() if metric == name}
+    assert held_back == {
+        key(name, group="sw", reason="seal")[1]: 2,
+        key(name, group="sw", reason="moving")[1]: 1,
+    }
+
+
+async def test_what_became_of_snapshots() -> None:
+    view = FixedView()
+    name = "gossipnode_last_snapshot_timestamp_seconds"
+    found = await scrape(view)
+    assert found[key("gossipnode_snapshots_total", outcome="taken")] == 0
+    assert not any(metric == name for metric, _ in found)
+    view.change(snapshots=SnapshotFigures(2, 1, NOW, NOW + SECOND))
+    found = await scrape(view)
+    assert found[key("gossipnode_snapshots_total", outcome="taken")] == 2
+    assert found[key("gossipnode_snapshots_total", outcome="failed")] == 1
+    assert found[key(name, outcome="failed")] - found[key(name, outcome="taken")] == 1
 
 
 async def test_names_break_no_line() -> None:

@@ -7,6 +7,7 @@ way holds the mark where it is, and is said in the status.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Literal, NamedTuple, TypeAlias
 
 import structlog
 import trio
@@ -45,6 +46,17 @@ _RAISE = pb.RetentionRequest.STEP_RAISE
 
 StartRound = Callable[[ShardId, Cause], RoundWatch]
 
+Obstacle: TypeAlias = Literal["foreign", "moving", "seal", "round", "keep", "store", "internal"]
+"""A foreign member, a move, or the step of a purge round that failed: at a member, or in this node."""
+
+
+class HeldBack(NamedTuple):
+    """What kept a mark where it is."""
+
+    obstacle: Obstacle
+    by: str
+    """The same in words, with those at whom it failed."""
+
 
 class PurgeRounds:
     """Makes the purge rounds of this node, one after the other, while `run` runs."""
@@ -56,12 +68,19 @@ class PurgeRounds:
         self._prove_by = prove_by
         self._in, self._out = trio.open_memory_channel[ShardId](PURGE_QUEUE_SHARDS)
         self._due: set[ShardId] = set()
-        self._held_back: dict[ShardId, str] = {}
+        self._held_back: dict[ShardId, tuple[HeldBack, int]] = {}
+        """With the mark as it was then: if it has risen since, another node has raised it."""
         self._log = structlog.get_logger("gossipnode.retention")
 
     def held_back_by(self, shard: ShardId) -> str:
         """What kept a mark where it is when this node last tried to raise it; empty for nothing."""
-        return self._held_back.get(shard, "")
+        held_back = self.held_back(shard)
+        return "" if held_back is None else held_back.by
+
+    def held_back(self, shard: ShardId) -> HeldBack | None:
+        """The same with its kind; None for nothing."""
+        held_back, mark = self._held_back.get(shard, (None, 0))
+        return held_back if self._local.retention.marks(shard).mark <= mark else None
 
     def ended(self, finished: Round, cause: Cause) -> None:
         """A round of this node is over: it may be followed by a purge round.
@@ -82,55 +101,56 @@ class PurgeRounds:
         async for shard in self._out:
             self._due.discard(shard)
             try:
-                problem = await self._purge(shard)
+                held_back = await self._purge(shard)
             except StoreError as error:
-                problem = f"own store: {error}"
+                held_back = HeldBack("store", f"own store: {error}")
             except Exception:  # noqa: BLE001 - a defect, logged with its traceback; the mark stays
                 self._log.exception("purge round failed", shard=str(shard))
-                problem = "internal"
-            if problem:
-                self._log.info("mark held back", shard=str(shard), reason=problem)
-                self._held_back[shard] = problem
+                held_back = HeldBack("internal", "internal")
+            if held_back is not None:
+                self._log.info("mark held back", shard=str(shard), reason=held_back.by)
+                self._held_back[shard] = held_back, self._local.retention.marks(shard).mark
             else:
                 self._held_back.pop(shard, None)
 
-    async def _purge(self, shard: ShardId) -> str:
-        """Raise the mark of a shard, if that frees a tombstone; gives what holds it back, or ""."""
+    async def _purge(self, shard: ShardId) -> HeldBack | None:
+        """Raise the mark of a shard, if that frees a tombstone; gives what holds it back, or None."""
         local, view = self._local, self._local.shards.view
         placement, group = view.placement(shard), view.groups.get(shard.group)
         if placement is None or group is None or local.own_name not in placement.holders:
-            return ""
+            return None
         stamp = seal_of(local.clock.now(), group.tombstone_retention_seconds)
         if not await local.store.retention.tombstones(shard, stamp, limit=1):
-            return ""
-        problem = why_not_now(placement, view.metadata.foreign_of(shard))
+            return None
+        foreign = view.metadata.foreign_of(shard)
+        problem = why_not_now(placement, foreign)
         if problem:
-            return problem
+            return HeldBack("foreign" if foreign else "moving", problem)
         members = list(view.members)
         # This node comes last: if its clock is wrong, the others say so, and it has sealed nothing.
         others = [name for name in members if name != local.own_name]
         sealed = await self._ask_all(others, lambda name: self._step(name, shard, _SEAL, stamp))
         problem = held_back_by(sealed, others)
         if problem:
-            return problem
+            return HeldBack("seal", problem)
         sealed[local.own_name] = await self._step(local.own_name, shard, _SEAL, stamp)
         problem = held_back_by(sealed, members)
         if problem:
-            return problem
+            return HeldBack("seal", problem)
         finished = await self._prove(shard)
         problem = why_not_proven(finished.hops, placement.holders) if finished else "too many rounds"
         if problem:
-            return problem
+            return HeldBack("round", problem)
         kept = await self._ask_all(
             members, lambda name: self._step(name, shard, _PROVEN, stamp, sealed[name])
         )
         problem = held_back_by(kept, members)
         if problem:
-            return problem
+            return HeldBack("keep", problem)
         self._log.info("mark raised", shard=str(shard), mark=stamp)
         # Every replica has kept that it is complete. Those that are not told now learn it from the others.
         await self._ask_all(placement.holders, lambda name: self._step(name, shard, _RAISE, stamp))
-        return ""
+        return None
 
     async def _prove(self, shard: ShardId) -> Round | None:
         """A round that begins after everybody has sealed."""
