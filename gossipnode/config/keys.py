@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from gossipnode.config import values as values
 from gossipnode.config.access_values import name_patterns, secrets
+from gossipnode.config.traces_settings import collector
 from gossipnode.config.values import Parser
 from gossipnode.core.model.limits import REPLICAS_MAX, SHARDS_MAX
 
@@ -54,6 +55,9 @@ SECTIONS: dict[str, dict[str, Parser]] = {
     "log": {
         "level": values.one_of("debug", "info", "warning", "error"),
         "format": values.one_of("auto", "console", "json"),
+    },
+    "traces": {
+        "endpoint": collector,
     },
 }
 GROUP_KEYS: dict[str, Parser] = {

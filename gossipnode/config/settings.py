@@ -20,6 +20,8 @@ from gossipnode.config.environment import ENVIRONMENT_PREFIX, GROUPS_VARIABLE, s
 from gossipnode.config.keys import GROUP_KEYS, SECTIONS, hint
 from gossipnode.config.keys import SettingsError as SettingsError
 from gossipnode.config.log_settings import LogSettings
+from gossipnode.config.other_members import foreign_members, other_members, others_to_join
+from gossipnode.config.traces_settings import TracesSettings
 from gossipnode.config.values import Parser, WrongValueError
 from gossipnode.core.access.roles import Roles
 
@@ -117,6 +119,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     groups: Mapping[str, GroupSettings]
     tls: TlsSettings | None = None
     log: LogSettings = LogSettings()
+    traces: TracesSettings = TracesSettings()
     without_effect: tuple[str, ...] = ()
     """A line for each setting that was given and changes nothing yet."""
 
@@ -292,9 +295,9 @@ def _assemble(sections: _Sections, groups: _Groups) -> Settings:
         )
     node.setdefault("data_dir", Path("data") / node["name"])
     cluster = dict(sections["cluster"])
-    cluster["peers"] = _other_members(cluster.get("peers", {}), node)
-    cluster["join"] = _others_to_join(cluster.get("join", ()), node)
-    cluster["foreign"] = _foreign_members(cluster.get("foreign", {}), cluster["peers"], node)
+    cluster["peers"] = other_members(cluster.get("peers", {}), node)
+    cluster["join"] = others_to_join(cluster.get("join", ()), node)
+    cluster["foreign"] = foreign_members(cluster.get("foreign", {}), cluster["peers"], node)
     if any(map(cluster.get, ("replace", "as_new", "accept_loss"))) and not sections["cluster"].get("join"):
         raise SettingsError(
             "--replace, --as-new and --accept-loss are for a node that joins: give --join as well"
@@ -312,6 +315,7 @@ def _assemble(sections: _Sections, groups: _Groups) -> Settings:
         groups={name: _group(keys) for name, keys in sorted(groups.items())},
         tls=_tls(sections["tls"]),
         log=LogSettings(**sections["log"]),
+        traces=TracesSettings(**sections["traces"]),
         without_effect=tuple(
             line for (section, key), line in _WITHOUT_EFFECT.items() if key in sections[section]
         ),
@@ -325,42 +329,6 @@ def _group(keys: dict[str, Any]) -> GroupSettings:
 def _in_seconds(keys: dict[str, Any], duration: str) -> dict[str, Any]:
     """Name a duration of the file, such as "7d", as the number of seconds that it was parsed to."""
     return {f"{key}_seconds" if key == duration else key: value for key, value in keys.items()}
-
-
-def _other_members(peers: dict[str, Address], node: dict[str, Any]) -> dict[str, Address]:
-    own = {node["listen"], node["advertise"]}
-    others: dict[str, Address] = {}
-    seen: dict[Address, str] = {}
-    for name, address in peers.items():
-        if name == node["name"]:
-            # The files of all nodes may share one list of members, which then names the node itself.
-            if address not in own:
-                raise SettingsError(
-                    f"peer {name!r} at {address} has this node's own name: give every member its own"
-                )
-            continue
-        if address in own:
-            raise SettingsError(f"peer {name!r} has this node's own address {address}")
-        if address in seen:
-            raise SettingsError(f"peers {seen[address]!r} and {name!r} have the same address {address}")
-        seen[address] = name
-        others[name] = address
-    return others
-
-
-def _foreign_members(
-    foreign: dict[str, Address], peers: dict[str, Address], node: dict[str, Any]
-) -> dict[str, Address]:
-    for name in foreign:
-        if name in peers or name == node["name"]:
-            raise SettingsError(f"{name!r} is a foreign member and one of our own: name it once")
-    return foreign
-
-
-def _others_to_join(addresses: tuple[Address, ...], node: dict[str, Any]) -> tuple[Address, ...]:
-    """The addresses without the node's own. All nodes may share one list, and the first joins nobody."""
-    own = {node["listen"], node["advertise"]}
-    return tuple(address for address in addresses if address not in own)
 
 
 def _tls(keys: dict[str, Any]) -> TlsSettings | None:
@@ -389,6 +357,7 @@ def describe_settings(settings: Settings) -> dict[str, Any]:
             "groups": {name: _plain(group) for name, group in settings.groups.items()},
             "tls": _plain(settings.tls) if settings.tls else None,
             "log": _plain(settings.log),
+            "traces": _plain(settings.traces),
         }
     )
     return described

@@ -28,6 +28,7 @@ from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.settings import Settings
 from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 from gossipnode.node.coordinate.coordination import Coordination, make_coordination
+from gossipnode.node.coordinate.traced_requests import traced_handlers
 from gossipnode.node.endpoints.change_service import ChangeService
 from gossipnode.node.endpoints.discovery_service import DiscoveryService
 from gossipnode.node.endpoints.gossip_service import GossipService
@@ -141,7 +142,7 @@ def make_parts(
     membership = make_membership(settings, local, members, dialer, repair.roots, world.rng)
     news = StoreNews(local.store)
     coordination = make_coordination(
-        local, members, replica, membership.news, world.rng, missed=repair.catch_up.missed
+        local, members, replica, membership.news, world.rng, repair.catch_up.missed, world.traces
     )
     return Parts(
         settings=settings,
@@ -195,11 +196,9 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
         parts.access,
         parts.news,
     )
-    versions, max_sessions = ReplicaVersions(local, parts.members), parts.settings.repair.max_sessions
+    versions = ReplicaVersions(local, parts.members)
     endpoints = (
-        RepairService(
-            local, repair.bounds, repair.witness, parts.state, max_sessions=max_sessions, events=world.events
-        ),
+        _repair_service(parts, world),
         GossipService(local.shards, parts.members, repair.holder, repair.witness),
         PropertyService(local, coordination, queries, turns, rng),
         NodeService(local, coordination, queries, turns, repair, status, parts.access, rng),
@@ -224,4 +223,17 @@ def make_handlers(parts: Parts, world: World) -> Mapping[Any, Any]:
             lambda: local.cluster.boot.mark,
         ),
     )
-    return {method: handler for each in endpoints for method, handler in each.handlers().items()}
+    handlers = {method: handler for each in endpoints for method, handler in each.handlers().items()}
+    return traced_handlers(handlers, world.traces) if world.traces.on else handlers
+
+
+def _repair_service(parts: Parts, world: World) -> RepairService:
+    return RepairService(
+        parts.local,
+        parts.repair.bounds,
+        parts.repair.witness,
+        parts.state,
+        max_sessions=parts.settings.repair.max_sessions,
+        events=world.events,
+        traces=world.traces,
+    )

@@ -18,6 +18,7 @@ from gossipnode.config.address import Address
 from gossipnode.config.settings import Settings
 from gossipnode.core.model.property import Record, ShardId
 from gossipnode.observe.events import Events
+from gossipnode.observe.traces.traces import NO_TRACES, Traces, process_traces
 from gossipnode.store.interface import IndexRows, LeafDigest, Store
 
 
@@ -91,6 +92,8 @@ class World:
     wait of its own, which costs less."""
     events: Events = field(default_factory=Events)
     """Where the node tells what happens, to those who watch it."""
+    traces: Traces = NO_TRACES
+    """Where the node tells of work that takes time, as it begins and ends."""
     quarantine: Callable[[Settings], Quarantine] = _memory_quarantine
 
 
@@ -128,5 +131,6 @@ def real_world(
         open_store=open_store,
         wall_clock=time.time_ns,
         rng=random.SystemRandom(),
+        traces=process_traces(),
         quarantine=quarantine,
     )

@@ -39,6 +39,7 @@ from gossipnode.node.membership.joining import NotAMemberError
 from gossipnode.node.node import Node, NodeFailedError, run_node
 from gossipnode.node.parts import Parts
 from gossipnode.node.world import OpenStore, World
+from gossipnode.observe.traces.traces import NO_TRACES, Traces
 from gossipnode.rpc import Channel
 from gossipnode.sim.faults import Faults, FaultyNetwork
 from gossipnode.sim.network import MemoryNetwork
@@ -98,6 +99,8 @@ class Cluster:
     """For each node that is not in the configuration: the member that it joins through."""
     formed: bool = True
     """Whether the nodes of the configuration are members from the start, also before all of them have run."""
+    traces: Traces = NO_TRACES
+    """Where every node records its traces."""
     keeps_errors: bool = False
     """Whether a node that stops by itself is noted in `errors`, and does not end the simulation."""
 
@@ -150,6 +153,7 @@ class Cluster:
             open_store=self.disk(name),
             wall_clock=lambda: DAY_ONE + int(trio.current_time() * 1e9) + self.clock_offsets.get(name, 0),
             rng=random.Random(f"{self.seed} {name} {self._starts[name]}"),
+            traces=self.traces,
         )
 
     def disk(self, name: str) -> OpenStore:

@@ -23,6 +23,8 @@ class Scripted:
         self.records: dict[str, messages.Record] = {}
         self.seconds: list[float | None] = []
         """How long each caller was willing to wait."""
+        self.traceparents: list[object] = []
+        """Which span each call is a part of."""
         self.hanging = threading.Event()
         """A call that never ends has begun."""
         self.let_go = threading.Event()
@@ -51,6 +53,7 @@ class Scripted:
 
     async def query(self, stream: ServerStream[messages.QueryRequest, messages.RecordBatch]) -> None:
         request = await stream.recv()
+        self._note(stream.call)
         assert request is not None
         name, limit = request.query.name, request.query.limit
         for at in range(0, limit, 20):
@@ -69,6 +72,7 @@ class Scripted:
             self.let_go.set()
 
     def _note(self, call: CallContext) -> None:
+        self.traceparents.append(call.metadata.get("traceparent"))
         self.seconds.append(None if call.deadline is None else call.deadline - trio.current_time())
 
     @property

@@ -54,6 +54,8 @@ require_client = false
 [log]
 level = "warning"
 format = "json"
+[traces]
+endpoint = "https://collector.example:4318/"
 """
 
 
@@ -79,6 +81,7 @@ def test_the_whole_configuration_of_the_contract(tmp_path: Path) -> None:
     assert settings.tls.cert == tmp_path / "a.pem"
     assert not settings.tls.require_client
     assert (settings.log.level, settings.log.format) == ("warning", "json")
+    assert settings.traces.endpoint == "https://collector.example:4318"
     assert list(settings.members.items()) == [
         ("a", Address("a.example", 7400)),
         ("b", Address("127.0.0.1", 7401)),
@@ -187,6 +190,11 @@ NODE = '[node]\nname = "a"\nlisten = "127.0.0.1:7400"\n'
         ('[repair]\nschedule = "0 0 2 * * *"\n', ["'0 0 2 * * *' is no cron schedule: expected five fields"]),
         ('[repair]\nschedule = "0 0 30 2 *"\n', ["is no cron schedule"]),
         ('[log]\nlevel = "loud"\n', ["[log] level: expected one of debug, info, warning, error, got 'loud'"]),
+        ('[traces]\nendpoint = "collector:4318"\n', ["[traces] endpoint: expected a URL such as 'http://127"]),
+        ('[traces]\nendpoint = "http://[::1"\n', ["[traces] endpoint: expected a URL"]),
+        ('[traces]\nendpoint = "http://h/?x"\n', ["[traces] endpoint: expected a URL"]),
+        ('[traces]\nendpoint = "ftp://h/"\n', ["[traces] endpoint: expected a URL"]),
+        ('[traces]\nendpoint = "http://h:99999"\n', ["[traces] endpoint: expected a URL"]),
         ('[repair]\nleaf_json = "spaces"\n', ["expected one of none, commas, got 'spaces'"]),
         ('[cluster]\ndiscovery = "dns"\n', ["[cluster] discovery: 'dns' is not supported yet", '"static"']),
         ('[cluster]\ndiscovery = "magic"\n', ["expected one of static, file, dns, etcd"]),

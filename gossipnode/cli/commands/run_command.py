@@ -190,13 +190,15 @@ def load_or_fail(config: Path | None, overrides: dict[str, object]) -> Settings:
 
 
 def _check_as_run(settings: Settings) -> None:
-    """Judge what `run` judges before it opens anything: the certificates, and each group by itself."""
+    """Judge what `run` judges before it opens anything: certificates, and what sends traces."""
     from gossipnode.node.peers.certificate_files import CertificateError
     from gossipnode.node.peers.certificates import Certificates
+    from gossipnode.observe.traces.trace_export import SdkMissingError, check_sdk
 
     try:
+        check_sdk(settings.traces.endpoint, os.environ)
         certificates = Certificates(settings.tls)
-    except CertificateError as error:
+    except (CertificateError, SdkMissingError) as error:
         raise Failure(str(error), WRONG_USE) from None
     for line in certificates.warnings(settings.node.name, time.time()):
         say(f"gossipnode: {line}")
@@ -224,6 +226,8 @@ def _print_settings(settings: Settings, output: str) -> None:
         print_line(f"group {name}: {shards}, {replicas}, ack {group.ack}, tombstones kept {kept}{indexes}")
     print_line(f"data directory: {settings.node.data_dir}")
     print_line(f"rounds: {settings.repair.schedule or 'only when asked for'}")
+    if settings.traces.endpoint:
+        print_line(f"traces: sent to {settings.traces.endpoint}")
 
 
 async def _run(settings: Settings, reseed: bool, until_stdin_closes: bool) -> None:
@@ -244,6 +248,7 @@ async def _serve(settings: Settings, reseed: bool, until_stdin_closes: bool) -> 
     from gossipnode.cli.data_dir.quarantine_files import QuarantineFiles
     from gossipnode.node.node import run_node
     from gossipnode.node.world import real_world
+    from gossipnode.observe.traces.trace_export import traces_sent
 
     # Signals are taken from the start, because an early one must neither be lost nor end in a traceback.
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
@@ -252,8 +257,9 @@ async def _serve(settings: Settings, reseed: bool, until_stdin_closes: bool) -> 
             nursery.start_soon(control.follow_signals, signals)
             if until_stdin_closes:
                 nursery.start_soon(control.follow_stdin)
-            world = real_world(_opener(reseed), QuarantineFiles)
-            await run_node(settings, world, task_status=control)
+            async with traces_sent(settings.node.name, settings.traces.endpoint, os.environ):
+                world = real_world(_opener(reseed), QuarantineFiles)
+                await run_node(settings, world, task_status=control)
             nursery.cancel_scope.cancel()
 
 
@@ -355,10 +361,11 @@ def _failure(error: BaseException, settings: Settings) -> Failure | None:
     from gossipnode.node.node import NodeFailedError
     from gossipnode.node.peers.certificate_files import CertificateError
     from gossipnode.node.shown.status_port import StatusListenError
+    from gossipnode.observe.traces.trace_export import SdkMissingError
     from gossipnode.store.interface import StoreError
 
     match error:
-        case CertificateError():
+        case CertificateError() | SdkMissingError():
             return Failure(str(error), WRONG_USE)
         case StoreError() | NodeFailedError() | NotAMemberError():
             return Failure(str(error), FAILED)

@@ -25,6 +25,7 @@ from grpclib.protocol import H2Protocol
 from h2.exceptions import H2Error
 
 from gossipnode.client.transport.handshake_trouble import trouble
+from gossipnode.client.transport.span_metadata import span_metadata
 from gossipnode.client.transport.transport_protocol import NextAnswer
 from gossipnode.config.address import Address
 from gossipnode.rpc import Limits, Method, RpcError, Status
@@ -124,11 +125,11 @@ class _Channel(Channel):
 
     def call(self, method: Method[Any, Any], timeout_seconds: float | None) -> _Call:
         deadline = None if timeout_seconds is None else Deadline.from_timeout(timeout_seconds)
-        no_metadata: Any = {}
+        metadata: Any = span_metadata()
         return _Call(
             self,
             method.path,
-            no_metadata,
+            metadata,
             method.cardinality,
             bytes,
             bytes,

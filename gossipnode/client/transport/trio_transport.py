@@ -9,6 +9,7 @@ from functools import partial
 import trio
 
 from gossipnode.client.transport.handshake_trouble import trouble
+from gossipnode.client.transport.span_metadata import span_metadata
 from gossipnode.client.transport.transport_protocol import NextAnswer
 from gossipnode.config.address import Address
 from gossipnode.rpc import Channel, Method
@@ -36,14 +37,18 @@ class TrioTransport:
         timeout: float,  # noqa: ASYNC109 - it goes to the node as well
     ) -> Reply:
         """Call a unary method."""
-        return await self._channel.unary(method, request, timeout=timeout, dial_now=True)
+        return await self._channel.unary(
+            method, request, timeout=timeout, metadata=span_metadata(), dial_now=True
+        )
 
     @asynccontextmanager
     async def stream(
         self, method: Method[Request, Reply], request: Request
     ) -> AsyncGenerator[NextAnswer[Reply]]:
         """Send one request and receive many answers."""
-        async with self._channel.stream(method, timeout=None, dial_now=True) as stream:
+        async with self._channel.stream(
+            method, timeout=None, metadata=span_metadata(), dial_now=True
+        ) as stream:
             await stream.send(request)
             await stream.half_close()
             yield stream.recv

@@ -46,6 +46,8 @@ class RoundMessage:
     count: int
     """Successful hops so far."""
     cause: Cause
+    trace: str = ""
+    """What names the span of the round to those who record parts of it; see `observe.traces`."""
 
     @property
     def limit(self) -> int:

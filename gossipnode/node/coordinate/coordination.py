@@ -19,6 +19,7 @@ from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.membership.epoch_news import EpochNews
 from gossipnode.node.peers.members import Members
 from gossipnode.node.replica.replica import Replica
+from gossipnode.observe.traces.traces import NO_TRACES, Traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +39,15 @@ def make_coordination(
     replica: Replica,
     news: EpochNews,
     rng: random.Random | None = None,
-    *,
     missed: Missed = nobody_is_told,
+    traces: Traces = NO_TRACES,
 ) -> Coordination:
     """The parts. Nothing runs yet; `replica` is this node's own copy.
 
-    `missed` is told of each replica that did not take a write that another one took.
+    `missed` is told of each replica that did not take a write that another one took. With `traces` that are
+    on, the trace of a request tells which replicas it asked.
     """
-    replicas = ReplicaCalls(members, replica, local.clock, missed)
+    replicas = ReplicaCalls(members, replica, local.clock, missed, traces)
     read_repair = ReadRepair(local.shards, members, replica)
     steps = RecordSteps(local, replicas, read_repair, news, rng)
     return Coordination(replicas, read_repair, steps, Coordinator(steps), BulkWrites(local, steps))

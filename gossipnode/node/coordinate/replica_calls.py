@@ -6,7 +6,7 @@ not asked until it has answered again, as long as there are enough replicas with
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import structlog
@@ -37,6 +37,9 @@ from gossipnode.node.refusals.request_errors import (
     TooFewReplicasError,
 )
 from gossipnode.node.replica.replica import Replica
+from gossipnode.observe.traces.request_spans import replica_spans
+from gossipnode.observe.traces.round_spans import shard_facts
+from gossipnode.observe.traces.traces import NO_TRACES, OpenSpan, Traces
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import RecordDamagedError, StoreError, StoreFullError
 
@@ -74,6 +77,8 @@ class ReplicaCall:
         """Replicas that hold a record damaged."""
         self.lacking: list[str] = []
         """Replicas that may lack the write: they were not there, did not answer in time, or refused it."""
+        self.spans: dict[str, OpenSpan] = {}
+        """Those of the replicas that have not answered, where traces are on."""
         self.under_way = 0
         """How many replicas have neither answered nor failed."""
         self._take = take
@@ -96,16 +101,18 @@ class ReplicaCall:
             self.failed(replica, reason)
             return
         self.tally.took(replica)
-        self._one_less()
+        self._one_less(replica, "")
 
     def failed(self, replica: str, reason: str, *, other_view: bool = False) -> None:
         """A replica has not done it, and will not."""
         self.tally.failed(replica, reason)
         if other_view:
             self.other_view = replica
-        self._one_less()
+        self._one_less(replica, reason)
 
-    def _one_less(self) -> None:
+    def _one_less(self, replica: str, problem: str) -> None:
+        if self.spans:
+            self.spans.pop(replica).end(problem)
         assert self.under_way > 0, "more answers than replicas that were asked"
         self.under_way -= 1
         enough = self.tally.reached and not self._everyone
@@ -134,11 +141,20 @@ class ReplicaCall:
 class ReplicaCalls:
     """Sends requests to the replicas of a shard, this node's own copy among them."""
 
-    def __init__(self, members: Members, own: Replica, clock: Clock, missed: Missed = nobody_is_told) -> None:
+    def __init__(
+        self,
+        members: Members,
+        own: Replica,
+        clock: Clock,
+        missed: Missed = nobody_is_told,
+        traces: Traces = NO_TRACES,
+    ) -> None:
         """Ask `own` here, and the other replicas over their links. Nothing is asked before `run`.
 
-        `missed` is told of each replica that did not take a write that another one took.
+        `missed` is told of each replica that did not take a write that another one took. With `traces` that
+        are on, the trace of a request tells which replicas it asked.
         """
+        self._traces = traces
         self._missed = missed
         self._members = members
         self.clock_watch = ClockWatch(members.own_name, clock, lambda: len(members.peers))
@@ -188,8 +204,7 @@ class ReplicaCalls:
             placement, tally, self._members.standings(placement.holders, cleared=self.own.cleared)
         )
         asked.under_way = len(targets)
-        if isinstance(request, WriteRecords):
-            self._remember_who_misses(asked, placement.shard)
+        self._watch(asked, targets, request)
         own = self._members.own_name
         if own_reply is not None and own in targets:
             targets.remove(own)
@@ -206,6 +221,14 @@ class ReplicaCalls:
         if tally.reached:
             return tally
         raise _too_few(asked, f"{placement.shard}: {tally.problem(verb)}")
+
+    def _watch(self, asked: ReplicaCall, targets: Iterable[str], request: ReplicaRequest) -> None:
+        """Have it told what becomes of a request at each replica, to those who need it."""
+        if self._traces.on:
+            does = "read" if isinstance(request, ReadRecords) else "write"
+            asked.spans = replica_spans(f"replica {does}", targets, shard_facts(request.shard))
+        if isinstance(request, WriteRecords):
+            self._remember_who_misses(asked, request.shard)
 
     def _remember_who_misses(self, asked: ReplicaCall, shard: ShardId) -> None:
         """Have it told which replicas do not take a write: those left out, and those that will fail."""

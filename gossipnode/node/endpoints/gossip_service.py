@@ -55,6 +55,7 @@ class GossipService:
             nodes=tuple(context.nodes),
             count=context.current_propagation_count,
             cause=call_metadata.cause_of(call.metadata),
+            trace=call_metadata.traceparent(call.metadata),
         )
         with as_status():
             checked = check_message(

@@ -45,6 +45,7 @@ from gossipnode.node.repair.shard_store import (
     TreeReads,
 )
 from gossipnode.observe.events import Events, SessionEnded
+from gossipnode.observe.traces.traces import NO_TRACES, OpenSpan, Traces
 from gossipnode.rpc import CallContext, RpcError, ServerStream, Status
 from gossipnode.wire import services
 from gossipnode.wire.property.canonical_json import Spacing, leaf_digest, other_spacing
@@ -89,13 +90,16 @@ class RepairService:
         *,
         max_sessions: int,
         events: Events | None = None,
+        traces: Traces = NO_TRACES,
     ) -> None:
         """Sessions of foreign clients are told to `witness`.
 
         `max_sessions` bounds the sessions that one caller has with us at once, over all shards.
 
-        While several callers have sessions, each has fewer, see `SessionSlots`. `events` is told of each.
+        While several callers have sessions, each has fewer, see `SessionSlots`. `events` is told of each, and
+        `traces` of those of hops that are traced.
         """
+        self._traces = traces
         self._local = local
         self._bounds = bounds
         self._witness = witness
@@ -157,7 +161,16 @@ class RepairService:
             await self._witness.let_in(shard)
         with self._place(stream.call, _purpose(stream.call, first)), self._seen(shard) as seen:
             async with holding(stream.call.replies.memory, "sessions", SESSION_BYTES):
-                await self._serve(_ReadAhead(stream, first), session, reads, seen)
+                with self._span(stream.call):
+                    await self._serve(_ReadAhead(stream, first), session, reads, seen)
+
+    def _span(self, call: CallContext) -> OpenSpan:
+        """The part that this node has in a hop."""
+        facts = {
+            "gossipnode.round": call_metadata.text(call.metadata, call_metadata.ROUND),
+            "gossipnode.peer": call_metadata.text(call.metadata, call_metadata.NODE),
+        }
+        return self._traces.follow("session", facts, call_metadata.traceparent(call.metadata), serves=True)
 
     def _shard_of(self, first: Sequence[Any]) -> ShardId | None:
         """The shard that a tree session is about."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from gossipnode.core.cluster.cluster_metadata import Identity
@@ -23,6 +24,10 @@ ACK = "gossipnode-ack"
 REQUEST_ID = "gossipnode-request-id"
 START = "gossipnode-start"
 MARKS = "gossipnode-marks"
+TRACEPARENT = "traceparent"
+"""Of W3C: clients that record traces send it, too."""
+
+_TRACEPARENT_FORM = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def own_metadata(cluster: str, node: str) -> dict[str, str]:
@@ -60,6 +65,12 @@ def text(metadata: Mapping[str, str | bytes], key: str) -> str:
     """The text sent under a key, or ""."""
     value = metadata.get(key, "")
     return value if isinstance(value, str) else ""
+
+
+def traceparent(metadata: Mapping[str, str | bytes]) -> str:
+    """The span that a call is a part of; "" if it says none, or nothing that could be one."""
+    said = text(metadata, TRACEPARENT)
+    return said if _TRACEPARENT_FORM.fullmatch(said) else ""
 
 
 def refuse_other_clusters(call: CallContext, own_cluster: str) -> None:

@@ -20,6 +20,7 @@ from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.peers.members import Members, Peer
 from gossipnode.node.replica.scan import HeldShards, check_whole
 from gossipnode.node.search.local_search import LocalSearch
+from gossipnode.observe.traces.request_spans import replica_span
 from gossipnode.rpc import RpcError, Status
 from gossipnode.store.interface import StoreError
 from gossipnode.wire import services
@@ -50,6 +51,13 @@ class CandidateStream:
 
     async def run(self) -> None:
         """Read ahead until the end, or until `stop`. What goes wrong becomes `failure`."""
+        with replica_span("replica search", self.replica, {}) as span:
+            await self._search()
+            span.note({"gossipnode.rows_read": self.rows_read, "gossipnode.candidates": self.candidates})
+            if self.failure:
+                span.failed(self.failure)
+
+    async def _search(self) -> None:
         # The channel closes last, because a reader that finds it closed must find the failure, too.
         with self._in, self._scope:
             try:

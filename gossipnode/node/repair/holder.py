@@ -34,6 +34,8 @@ from gossipnode.core.ring.turn import (
 )
 from gossipnode.node.repair.session_slots import places_for
 from gossipnode.observe.events import Events, HopEnded
+from gossipnode.observe.traces.round_spans import round_facts, tell_hop
+from gossipnode.observe.traces.traces import NO_TRACES, Traces
 
 SIGN_OF_LIFE_SECONDS = 5.0
 """How often a node tells the origins of the messages it has that it is alive."""
@@ -87,13 +89,15 @@ class Holder:
         half_interval: Callable[[], float],
         rng: Random,
         events: Events | None = None,
+        traces: Traces = NO_TRACES,
     ) -> None:
         """`max_sessions` bounds the sessions that this node has with one peer at once, over all shards.
 
         While it has sessions with several, it has fewer with each of them, so that peers that hang leave
         places to the sessions with others.
 
-        `half_interval` gives half of the seconds between two scheduled rounds. `events` is told of each hop.
+        `half_interval` gives half of the seconds between two scheduled rounds. `events` is told of each hop,
+        and `traces` of those of rounds that are traced.
         """
         self._own_name = own_name
         self._peers = peers
@@ -102,6 +106,7 @@ class Holder:
         self._half_interval = half_interval
         self._rng = rng
         self._events = events or Events()
+        self._traces = traces
         self._mailbox = Mailbox()
         self._admission = Admission()
         self._busy_with: dict[int, tuple[RoundMessage, str]] = {}
@@ -261,7 +266,7 @@ class Holder:
         log = self._bound(message).bind(hop=turn.count + 1, peer=step.peer)
         async with self._turns.hold(Caller(step.peer)):
             log.debug("hop started")
-            hop = await self._peers.repair(step.peer, message)
+            hop = await self._traced_repair(step, turn.count + 1, message)
         log.info(
             "hop ended",
             outcome=hop.end.value,
@@ -273,6 +278,15 @@ class Holder:
             bytes_received=hop.bytes_received,
             seconds=round(hop.seconds, 3),
         )
+        return hop
+
+    async def _traced_repair(self, step: RepairWith, hop_number: int, message: RoundMessage) -> Hop:
+        facts = {**round_facts(message), "gossipnode.hop": hop_number, "gossipnode.peer": step.peer}
+        with self._traces.follow("hop", facts, message.trace) as span:
+            if span.traceparent:
+                message = replace(message, trace=span.traceparent)
+            hop = await self._peers.repair(step.peer, message)
+            tell_hop(span, hop)
         return hop
 
     async def _show_life(self) -> None:

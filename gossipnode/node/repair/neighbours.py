@@ -10,7 +10,7 @@ from gossipnode.core.ring.round import Hop, Report
 from gossipnode.core.ring.turn import HopEnd, RoundMessage
 from gossipnode.node.peers import call_metadata
 from gossipnode.node.peers.absence import why_absent
-from gossipnode.node.peers.members import Members
+from gossipnode.node.peers.members import Members, Peer
 from gossipnode.node.repair.foreign.foreign_holders import ForeignHolders
 from gossipnode.node.repair.holder import Handed
 from gossipnode.node.repair.reports import Reports
@@ -54,7 +54,7 @@ class Neighbours:
             return Hop(self._members.own_name, peer, HopEnd.SKIPPED, "no member of this cluster")
         if absent := await why_absent(member):
             return Hop(self._members.own_name, peer, HopEnd.SKIPPED, absent)
-        metadata = {**self._call_metadata(message), call_metadata.HOP: str(message.count + 1)}
+        metadata = {**self._call_metadata(message, member), call_metadata.HOP: str(message.count + 1)}
         return await self._sessions.compare(member, message.shard, metadata)
 
     def tell(self, origin: str, report: Report) -> None:
@@ -91,7 +91,7 @@ class Neighbours:
                 PROPAGATION,
                 request,
                 timeout=PROPAGATION_SECONDS,
-                metadata=self._call_metadata(message),
+                metadata=self._call_metadata(message, member),
                 dial_now=True,
                 retry=_PROPAGATION_RETRY,
             )
@@ -104,9 +104,11 @@ class Neighbours:
         metadata = {**result.initial_metadata, **result.trailing_metadata}
         return "", not call_metadata.text(metadata, call_metadata.NODE)
 
-    def _call_metadata(self, message: RoundMessage) -> dict[str, str]:
+    def _call_metadata(self, message: RoundMessage, member: Peer) -> dict[str, str]:
         metadata = {**self._members.metadata, call_metadata.CAUSE: message.cause.value}
         if message.round:
             # A round that came by way of a foreign peer has no id, and metadata must not be empty.
             metadata[call_metadata.ROUND] = message.round
+        if message.trace and not member.foreign:
+            metadata[call_metadata.TRACEPARENT] = message.trace
         return metadata

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 import trio
@@ -12,10 +12,12 @@ import trio
 from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.foreign_turn import first_holders
-from gossipnode.core.ring.round import NotNeeded, OpenRound, Report, Round
+from gossipnode.core.ring.round import NotNeeded, OpenRound, Report, Round, RoundOutcome
 from gossipnode.core.ring.turn import Cause, RoundMessage
 from gossipnode.node.refusals.request_errors import TooManyRoundsError
 from gossipnode.observe.events import Events, RoundEnded
+from gossipnode.observe.traces.round_spans import round_facts
+from gossipnode.observe.traces.traces import NO_TRACES, Traces
 
 ROUNDS_UNDER_WAY_MAX = 1024
 """Rounds of this node that may be under way at once; one more is refused.
@@ -57,11 +59,13 @@ class Origin:
         new_round_id: Callable[[], str],
         deadline_seconds: float,
         events: Events | None = None,
+        traces: Traces = NO_TRACES,
     ) -> None:
         """`deadline_seconds` is how long a holder that cannot report may keep a round open.
 
-        `events` is told of each round that is over.
+        `events` is told of each round that is over. Each round is a trace of its own in `traces`.
         """
+        self._traces = traces
         self._own_name = own_name
         self._wall_clock = wall_clock
         self._new_round_id = new_round_id
@@ -102,6 +106,16 @@ class Origin:
 
         Those in `foreign` are asked after all others, see `first_holders`.
         """
+        facts = {**round_facts(message), "gossipnode.cause": message.cause.value}
+        with self._traces.begin("round", facts) as span:
+            finished = await self._run(replace(message, trace=span.traceparent), offer, foreign)
+            outcome = finished.outcome.value if finished.outcome else ""
+            span.note({"gossipnode.outcome": outcome, "gossipnode.hops": len(finished.hops)})
+            if finished.outcome is RoundOutcome.INCOMPLETE:
+                span.failed(outcome)
+            return finished
+
+    async def _run(self, message: RoundMessage, offer: Offer, foreign: Collection[str]) -> Round:
         watch = self._open[message.round]
         open_round = watch.open_round
         log = self._log.bind(

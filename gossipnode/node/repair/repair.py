@@ -74,6 +74,7 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
         new_round_id=lambda: f"{world.rng.getrandbits(ROUND_ID_BITS):024x}",
         deadline_seconds=min(repair.session_deadline_seconds, UNSEEN_HOLDER_SECONDS),
         events=world.events,
+        traces=world.traces,
     )
     bounds = _bounds(repair)
     sessions = Sessions(local, members, bounds, world.events)
@@ -88,6 +89,7 @@ def make_repair(settings: Settings, world: World, local: LocalState, members: Me
         half_interval=half_interval,
         rng=world.rng,
         events=world.events,
+        traces=world.traces,
     )
     rounds = Rounds(local, origin, holder, neighbours, reports, schedule, world.rng)
     catch_up = CatchUp(local, members, sessions, rounds)
