@@ -41,9 +41,7 @@ async def _conflicts(stage: Stage, words: Words) -> Iterable[str]:
 
 
 VERBS = by_name(
-    Verb(
-        "explain", "NODE KEY", "How a record came to its replicas, and where it overlapped.", _explain, 2, 2
-    ),
+    Verb("explain", "NODE KEY", "How a record came to its replicas, and where it overlaps.", _explain, 2, 2),
     Verb("overlaps", "HOST", "How many overlaps a node has counted since it started.", _overlaps, 1, 1),
     Verb("conflicts", "GROUP", "The conflicts that clients were told that watch a group.", _conflicts, 1, 1),
 )
