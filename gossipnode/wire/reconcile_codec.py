@@ -31,7 +31,7 @@ from gossipnode.core.session.reconcile.reconcile_walk import SUM_BYTES
 from gossipnode.wire.bounds.element_count import check_elements
 from gossipnode.wire.generated.pb.gossipnode.v1 import reconcile_pb2 as pb
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2
-from gossipnode.wire.property.payload import decode_record
+from gossipnode.wire.replica.stored_record import decode_stored_record, fill_stored_record
 from gossipnode.wire.wire_errors import UnstorableError, WireError
 
 _HASH: Final = "Q"
@@ -151,12 +151,14 @@ def _offers(message: pb.ReconcileUnmatched) -> tuple[Offer, ...]:
 def _stored(record: Record | Unreadable) -> replica_pb2.StoredRecord:
     if isinstance(record, Unreadable):
         raise WireError(f"StoredRecord.property: unreadable, and never sent on: {record.problem}")
-    return replica_pb2.StoredRecord(property=record.payload, delete_time=record.version.delete_time)
+    stored = replica_pb2.StoredRecord()
+    fill_stored_record(stored, record)
+    return stored
 
 
 def _record(message: replica_pb2.StoredRecord) -> Record | Unreadable:
     try:
-        return decode_record(message.property, message.delete_time)
+        return decode_stored_record(message)
     except UnstorableError as fault:
         return Unreadable(str(fault))
 

@@ -109,6 +109,8 @@ def encode_arrived(told: ReplicaVersion) -> replica_pb.ArrivedReply:
     """What this node holds of a record."""
     reply = replica_pb.ArrivedReply()
     _fill_told(reply, told)
+    if told.built_upon is not None:
+        reply.built_upon = told.built_upon
     return reply
 
 
@@ -126,7 +128,10 @@ def decode_arrived(node: str, reply: replica_pb.ArrivedReply) -> ReplicaVersion:
             decode_stamp("ArrivedReply.replaced", reply.replaced.mod_revision),
             decode_stamp("ArrivedReply.replaced", reply.replaced.delete_time),
         )
-    return ReplicaVersion(node, version, arrival, replaced)
+    built_upon = None
+    if reply.HasField("built_upon"):
+        built_upon = decode_stamp("ArrivedReply.built_upon", reply.built_upon)
+    return ReplicaVersion(node, version, arrival, replaced, built_upon=built_upon)
 
 
 def encode_explanation(replicas: Iterable[ReplicaVersion], winner: Winner) -> pb.ExplainResponse:

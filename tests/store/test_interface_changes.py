@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -91,6 +92,31 @@ async def test_how_a_record_came_is_kept(handle: Handle) -> None:
     change = await handle.store.changes.of(SHARD, make_record("1").entity)
     assert change is not None
     assert (change.arrival, change.replaced) == (b"", Replaced(3, 9))
+
+
+async def test_what_a_version_was_built_upon_is_kept_and_read_with_it(handle: Handle) -> None:
+    # The second write of "1" is older and changes nothing; that of "2" does not know what it is built upon.
+    await write(
+        handle, replace(make_record("1", revision=5), built_upon=3), replace(make_record("3"), built_upon=0)
+    )
+    await write(handle, replace(make_record("1", revision=4), built_upon=2))
+    await write(handle, replace(make_record("2", revision=5), built_upon=3))
+    await write(handle, make_record("2", revision=6))
+    expected = {"1": 3, "2": None, "3": 0}
+    entities = [make_record(each).entity for each in expected]
+    for again in (False, True):
+        if again:
+            await handle.restart()
+        numbers = [each.number for each in await handle.store.versions(SHARD, limit=10)]
+        page = await handle.store.changes.since(SHARD, 0, limit=10)
+        alone = [await handle.store.read(SHARD, [each]) for each in entities]
+        for read in (
+            await handle.store.read(SHARD, entities),
+            [record for (record,) in alone],
+            await handle.store.by_number(SHARD, numbers),
+            [change.record for change in page.changes],
+        ):
+            assert {each.entity.id: each.built_upon for each in read if each} == expected
 
 
 async def test_all_of_it_outlives_a_restart(handle: Handle) -> None:

@@ -1,4 +1,4 @@
-"""How a version came to a replica: through what, from whom, when, and upon which version it was built."""
+"""How a version came to a replica: through what, from whom and when; and whether it overlaps with another."""
 
 from __future__ import annotations
 
@@ -25,17 +25,22 @@ class Arrival(NamedTuple):
     through: Through
     source: str
     """The member that sent it."""
-    built_upon: int | None = None
-    """The stamp of the version that its writer had seen, 0 if that was none; None if it is not known."""
     at_milliseconds: int = 0
     """When it came, since 1970 by the clock of the replica; 0 as long as it has not come."""
 
 
-def is_overlap(built_upon: int | None, replaced_stamp: int) -> bool:
-    """Whether a write took the place of a version that its writer had not seen.
+def is_overlap(built_upon: int | None, replaced: tuple[int, int]) -> bool:
+    """Whether a version took the place of one that its writer had certainly not seen.
+
+    A version is stamped above the one that it is built upon. So all versions that it includes, directly or
+    through others, have stamps up to `built_upon`, and what has a larger one is none of them. What has a
+    lower one may be one of them: a replica that missed some versions cannot tell, and does not count it. A
+    writer that saw nothing may have come after a tombstone was purged, so tombstones do not count then.
 
     Args:
-        built_upon: see `Arrival`.
-        replaced_stamp: the stamp of the version that was replaced.
+        built_upon: see `Record.built_upon`.
+        replaced: mod_revision and delete_time of the version that was replaced.
     """
-    return built_upon is not None and replaced_stamp > built_upon
+    if built_upon is None or (not built_upon and replaced[1]):
+        return False
+    return max(replaced) > built_upon

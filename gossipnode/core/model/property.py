@@ -5,7 +5,7 @@ The core never looks into the bytes. Only `gossipnode.wire` knows what they mean
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gossipnode.core.model.errors import InvalidEntityError, InvalidRecordError
@@ -104,6 +104,11 @@ class Record:
     entity: Entity
     version: Version
     payload: bytes
+    built_upon: int | None = field(default=None, compare=False)
+    """The stamp of the version that its writer had seen, 0 if that was none; None if it is not known.
+
+    It says nothing of what the record is, and decides nothing: copies that came by other ways may lack it.
+    """
 
     @property
     def deleted(self) -> bool:

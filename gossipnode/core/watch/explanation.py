@@ -19,13 +19,13 @@ class ReplicaVersion(NamedTuple):
     """mod_revision and delete_time of what the version took the place of there, if that is known."""
     problem: str = ""
     """Why nothing is known of the replica; empty otherwise."""
+    built_upon: int | None = None
+    """See `Record.built_upon`."""
 
     @property
     def overlap(self) -> bool:
         """Whether the version took the place of one that its writer had not seen."""
-        if self.arrival is None or self.replaced is None:
-            return False
-        return is_overlap(self.arrival.built_upon, max(self.replaced))
+        return self.replaced is not None and is_overlap(self.built_upon, self.replaced)
 
 
 class Winner(NamedTuple):

@@ -58,9 +58,7 @@ class ToldChange:
     @property
     def overlap(self) -> bool:
         """Whether the version took the place of one that its writer had not seen."""
-        if self.arrival is None or self.replaced is None:
-            return False
-        return is_overlap(self.arrival.built_upon, max(self.replaced))
+        return self.replaced is not None and is_overlap(self.record.built_upon, self.replaced)
 
 
 CHANGE_OVERHEAD_BYTES = 512

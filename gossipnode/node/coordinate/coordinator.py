@@ -119,10 +119,7 @@ class Coordinator:
             if done is not None and existing is not None:
                 return await self._again(placement, existing, done, lineage, level, caller)
             record, created = self._next_version(incoming, existing, stamp, own, replace=replace)
-            upon = 0 if existing is None else existing.version.stamp
-            took = await self._write(
-                placement, record, level, request_id, caller, lineage, created=created, built_upon=upon
-            )
+            took = await self._write(placement, record, level, request_id, caller, lineage, created=created)
             if took is None:
                 # A replica that took this try remembers the request, but the version that overtook it lacks
                 # what the request asked for; so the next try must not count as done.
@@ -177,10 +174,7 @@ class Coordinator:
                 return None if took is None else Deleted(deleted, took, placement.replicas)
             tombstone = self._steps.tombstone(existing, stamp)
             own.wrote(tombstone)
-            upon = existing.version.stamp
-            took = await self._write(
-                placement, tombstone, level, request_id, OWN_WORK, lineage, built_upon=upon
-            )
+            took = await self._write(placement, tombstone, level, request_id, OWN_WORK, lineage)
             if took is None:
                 asked_before = ""
                 return None
@@ -248,7 +242,6 @@ class Coordinator:
         before: Lineage,
         *,
         created: bool = False,
-        built_upon: int | None = None,
         copies: bool = False,
     ) -> int | None:
         return await self._steps.write(
@@ -259,7 +252,6 @@ class Coordinator:
             request_id=request_id,
             created=created,
             before=before,
-            built_upon=built_upon,
             caller=caller,
             copies=copies,
         )

@@ -142,7 +142,6 @@ class RecordSteps:
         request_id: str = "",
         created: bool = False,
         before: Lineage | None = None,
-        built_upon: int | None = None,
         through: Through = Through.CLIENT,
         caller: Caller = OWN_WORK,
         copies: bool = False,
@@ -157,12 +156,11 @@ class RecordSteps:
             request_id: that of the client's request, which writes one record.
             created: what the client is told when the same request comes again.
             before: the requests that the version includes which this one is built upon, if it is known.
-            built_upon: the stamp of that version, 0 if there was none; None if it is not known.
             through: what the records come through.
             caller: whose write it is. If it is large it waits for its turn, as long as its caller does.
             copies: whether the records are what a replica was seen to hold.
         """
-        arrival = Arrival(through, self.shards.own_name, built_upon)
+        arrival = Arrival(through, self.shards.own_name)
         what = tuple(records), request_id, created, before, arrival, copies
         request = WriteRecords(placement.shard, placement.fence, *what)
         async with self._large.turn(caller, sum(len(record.payload) for record in records)):
@@ -194,13 +192,19 @@ class RecordSteps:
         """A fresh version with a stamp that was taken, or a larger one over a record from the far future."""
         stamp = _above(existing, stamp)
         born = stamp if created or existing is None else draft_of(existing).create_revision
-        return draft.stamped(create_revision=born, mod_revision=stamp, updated_at_ns=stamp)
+        upon = 0 if existing is None else existing.version.stamp
+        return draft.stamped(create_revision=born, mod_revision=stamp, updated_at_ns=stamp, built_upon=upon)
 
     def tombstone(self, existing: Record, stamp: int) -> Record:
         """The tombstone of a record, without its tags: nobody reads them, and every replica keeps them."""
         stamp = _above(existing, stamp)
         draft = draft_of(existing).without_tags()
-        return draft.stamped(create_revision=draft.create_revision, mod_revision=stamp, delete_time=stamp)
+        return draft.stamped(
+            create_revision=draft.create_revision,
+            mod_revision=stamp,
+            delete_time=stamp,
+            built_upon=existing.version.stamp,
+        )
 
 
 def _above(existing: Record | None, stamp: int) -> int:

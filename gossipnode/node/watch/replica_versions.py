@@ -102,4 +102,4 @@ def _told(name: str, change: StoredChange | None) -> ReplicaVersion:
         None if change.replaced is None else (change.replaced.mod_revision, change.replaced.delete_time)
     )
     arrival = decode_kept_arrival(change.arrival)
-    return ReplicaVersion(name, change.record.version, arrival, replaced)
+    return ReplicaVersion(name, change.record.version, arrival, replaced, built_upon=change.record.built_upon)

@@ -136,7 +136,7 @@ class StoreNews:
         by_shard: dict[ShardId, list[ToldChange]] = {}
         for change in changes:
             watched = change.shard in self._shards
-            if watched or (change.replaced is not None and change.arrival):
+            if watched or (change.replaced is not None and change.record.built_upon is not None):
                 told = told_of(change)
                 self.overlaps += told.overlap
                 if watched:

@@ -159,6 +159,8 @@ class WatchView:
     gaps: int = 0
     breaks: int = 0
     """How often no node could be asked, and the watch began again from its last token."""
+    overlapped: list[str] = field(default_factory=list[str])
+    """The keys of the conflicts that it was told of, in their order."""
 
 
 @dataclass(slots=True)

@@ -270,8 +270,10 @@ def _hear(watched: WatchView, event: WatchEvent) -> None:
             watched.records.clear()
         case "ready":
             watched.ready = True
+        case "conflict":
+            # It comes after the put that tells the version.
+            watched.overlapped.append(event.key)
         case _:
-            # A conflict comes after the put that tells the version.
             return
 
 

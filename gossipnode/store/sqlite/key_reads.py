@@ -142,9 +142,9 @@ async def read_by_number(reads: Reads, shard: ShardId, numbers: Sequence[int]) -
         records: list[Record | None] = []
         for number in numbers:
             if number in found:
-                place, version, payload = found[number]
+                place, version, payload, built_upon = found[number]
                 with leaf_checked(*place):
-                    records.append(Record(key_entity(place.key), version, payload))
+                    records.append(Record(key_entity(place.key), version, payload, built_upon))
             else:
                 records.append(None)
     return records

@@ -64,8 +64,11 @@ class Draft:
         mod_revision: int,
         updated_at_ns: int | None = None,
         delete_time: int = 0,
+        built_upon: int | None = None,
     ) -> Record:
         """The record with these stamps, all in nanoseconds; None leaves `updated_at` as it is.
+
+        `built_upon` is kept beside it, see `Record`.
 
         Raises:
             InvalidPropertyError: it is larger than a property may be, or it lives and holds more elements.
@@ -89,7 +92,7 @@ class Draft:
             except CrowdedError as fault:
                 raise InvalidPropertyError(str(fault)) from None
         version = Version(mod_revision, delete_time, payload_digest(payload))
-        return Record(self.entity, version, payload)
+        return Record(self.entity, version, payload, built_upon)
 
 
 def read_draft(data: bytes, path: str = "property") -> Draft:

@@ -29,7 +29,7 @@ NANOS_MAX = 999_999_999
 _MAYBE_TIMESTAMP = re.compile(rb"\x12[\x02-\x18]\x3a")
 
 
-def decode_record(payload: bytes, delete_time: int) -> Record:
+def decode_record(payload: bytes, delete_time: int, built_upon: int | None = None) -> Record:
     """The record of a Property that a peer sent. Its payload is encoded again in the canonical form.
 
     Raises:
@@ -46,7 +46,7 @@ def decode_record(payload: bytes, delete_time: int) -> Record:
     metadata = message.metadata
     entity = Entity(metadata.group, metadata.name, message.id)
     version = Version(metadata.mod_revision, delete_time, payload_digest(canonical))
-    record = Record(entity, version, canonical)
+    record = Record(entity, version, canonical, built_upon)
     try:
         check_record(record)
     except CoreError as fault:

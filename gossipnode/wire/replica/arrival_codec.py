@@ -6,7 +6,6 @@ from google.protobuf.message import DecodeError
 
 from gossipnode.core.model.arrival import Arrival, Through
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.replica.stamp_codec import decode_stamp
 
 _NUMBERS = {through: number for number, through in enumerate(Through)}
 _THROUGH = {number: through for through, number in _NUMBERS.items()}
@@ -20,24 +19,14 @@ def fill_arrival(message: pb.Arrival, arrival: Arrival) -> None:
     message.SetInParent()
     message.through = _NUMBERS[arrival.through]
     message.source = arrival.source
-    if arrival.built_upon is not None:
-        message.built_upon = arrival.built_upon
     message.at_milliseconds = arrival.at_milliseconds
 
 
 def decode_arrival(message: pb.Arrival) -> Arrival:
-    """Read an arrival. A way that a newer node has named counts as a client's.
-
-    Raises:
-        WireError: a stamp that no version can have.
-    """
-    built_upon = None
-    if message.HasField("built_upon"):
-        built_upon = decode_stamp("Arrival.built_upon", message.built_upon)
+    """Read an arrival. A way that a newer node has named counts as a client's."""
     return Arrival(
         _THROUGH.get(message.through, Through.CLIENT),
         message.source[:SOURCE_MAX_CHARACTERS],
-        built_upon,
         max(message.at_milliseconds, 0),
     )
 

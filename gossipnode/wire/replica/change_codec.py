@@ -9,9 +9,9 @@ from gossipnode.core.model.version import Version
 from gossipnode.core.watch.told_change import FeedPage, ToldChange, purged_change
 from gossipnode.core.watch.watch_plan import WatchFeed
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.replica.arrival_codec import decode_arrival, fill_arrival
 from gossipnode.wire.replica.stamp_codec import decode_stamp, fill_version
+from gossipnode.wire.replica.stored_record import decode_stored_record, fill_stored_record
 from gossipnode.wire.wire_errors import WireError
 
 FEED_SHARDS_MAX = 65_536
@@ -58,8 +58,7 @@ def encode_changes(page: FeedPage) -> pb.ChangesPage:
         if change.purged:
             told.purged.name, told.purged.id = change.record.entity[1:]
             continue
-        told.record.property = change.record.payload
-        told.record.delete_time = change.record.version.delete_time
+        fill_stored_record(told.record, change.record)
         if change.arrival is not None:
             fill_arrival(told.arrival, change.arrival)
         if change.replaced is not None:
@@ -96,7 +95,7 @@ def decode_changes(group: str, message: pb.ChangesPage) -> FeedPage:
 
 
 def _record(group: str, told: pb.ChangesPage.Change) -> Record:
-    record = decode_record(told.record.property, told.record.delete_time)
+    record = decode_stored_record(told.record)
     if record.entity.group != group:
         raise WireError(f"ChangesPage.changes: a record of another group, {record.entity.group[:80]!r}")
     return record

@@ -26,10 +26,10 @@ from gossipnode.core.query.replica_messages import (
     WriteRecords,
 )
 from gossipnode.wire.generated.pb.gossipnode.v1 import replica_pb2 as pb
-from gossipnode.wire.property.payload import decode_record
 from gossipnode.wire.replica.arrival_codec import decode_arrival, fill_arrival
 from gossipnode.wire.replica.lineage_codec import decode_lineage, fill_lineage, lineage_size
 from gossipnode.wire.replica.stamp_codec import decode_stamp, decode_version, fill_version
+from gossipnode.wire.replica.stored_record import decode_stored_record, fill_stored_record
 from gossipnode.wire.wire_errors import WireError
 
 REQUEST_OVERHEAD_BYTES = 128
@@ -90,7 +90,7 @@ def _fill_write(message: pb.WriteRecords, request: WriteRecords) -> None:
     if request.arrival is not None:
         fill_arrival(message.arrival, request.arrival)
     for record in request.records:
-        _fill_record(message.records.add(), record)
+        fill_stored_record(message.records.add(), record)
 
 
 def _fill_read(message: pb.ReadRecords, request: ReadRecords) -> None:
@@ -137,7 +137,7 @@ def decode_request(message: pb.ReplicaRequest) -> ReplicaRequest:
 
 
 def _decode_records(messages: Iterable[pb.StoredRecord], group: str) -> tuple[Record, ...]:
-    records = tuple([decode_record(message.property, message.delete_time) for message in messages])
+    records = tuple([decode_stored_record(message) for message in messages])
     for index, record in enumerate(records):
         if record.entity.group != group:
             raise WireError(
@@ -213,7 +213,7 @@ def _fill_records_read(message: pb.RecordsRead, reply: RecordsRead) -> None:
         if held is SAME:
             one.same = True
         elif held is not None:
-            _fill_record(one.record, held)
+            fill_stored_record(one.record, held)
     if reply.lineage is not None:
         fill_lineage(message.lineage, reply.lineage)
 
@@ -265,16 +265,10 @@ def _decode_held(message: pb.RecordsRead.Held, wanted: Wanted) -> Held:
         return SAME
     if not message.HasField("record"):
         return None
-    record = decode_record(message.record.property, message.record.delete_time)
+    record = decode_stored_record(message.record)
     if record.entity != wanted.entity:
         raise WireError(f"RecordsRead.held: {record.entity.text[:80]!r}, which was not asked for here")
     return record
 
 
 # --- records and versions ---
-
-
-def _fill_record(message: pb.StoredRecord, record: Record) -> None:
-    message.property = record.payload
-    if record.version.delete_time:
-        message.delete_time = record.version.delete_time

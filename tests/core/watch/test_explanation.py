@@ -1,10 +1,9 @@
-"""Which version of a record wins, and why, in words; and which writes overlap."""
+"""Which version of a record wins, and why, in words."""
 
 from __future__ import annotations
 
 import pytest
 
-from gossipnode.core.model.arrival import Arrival, Through, is_overlap
 from gossipnode.core.model.version import Version
 from gossipnode.core.watch.explanation import ReplicaVersion, Winner, winner_of
 
@@ -45,14 +44,9 @@ def test_replicas_that_do_not_answer_are_left_out() -> None:
     assert winner_of(both) == Winner(("a",), "all replicas that answer hold this version")
 
 
-def test_an_overlap_is_a_version_that_its_writer_had_not_seen() -> None:
-    assert is_overlap(3, 4)
-    assert is_overlap(0, 4)
-    assert not is_overlap(4, 4)
-    assert not is_overlap(5, 4)
-    assert not is_overlap(None, 4)
-    arrival = Arrival(Through.CLIENT, "a", built_upon=3)
-    assert ReplicaVersion("a", version(9), arrival, (4, 0)).overlap
-    assert ReplicaVersion("a", version(9), arrival, (2, 4)).overlap
-    assert not ReplicaVersion("a", version(9), arrival, (3, 0)).overlap
-    assert not ReplicaVersion("a", version(9), arrival).overlap
+def test_a_replica_tells_whether_its_version_took_the_place_of_one_that_its_writer_had_not_seen() -> None:
+    assert ReplicaVersion("a", version(9), None, (4, 0), built_upon=3).overlap
+    assert ReplicaVersion("a", version(9), None, (2, 4), built_upon=3).overlap
+    assert not ReplicaVersion("a", version(9), None, (3, 0), built_upon=3).overlap
+    assert not ReplicaVersion("a", version(9), None, (4, 0)).overlap
+    assert not ReplicaVersion("a", version(9), built_upon=3).overlap

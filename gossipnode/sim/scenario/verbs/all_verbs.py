@@ -14,6 +14,7 @@ from gossipnode.sim.scenario.verbs import (
     machine_verbs,
     network_verbs,
     operator_verbs,
+    overlap_verbs,
     record_verbs,
     round_verbs,
 )
@@ -26,6 +27,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     **operator_verbs.VERBS,
     **round_verbs.VERBS,
     **record_verbs.VERBS,
+    **overlap_verbs.VERBS,
     **control_verbs.VERBS,
 }
 

@@ -77,5 +77,5 @@ class SqliteChanges:
 
 def _change(shard: ShardId, row: ChangeRow) -> StoredChange:
     with leaf_checked(*row.place):
-        record = Record(key_entity(row.place.key), row.version, row.payload)
+        record = Record(key_entity(row.place.key), row.version, row.payload, row.built_upon)
     return StoredChange(shard, record, row.rid, row.sequence, row.arrival, row.replaced)

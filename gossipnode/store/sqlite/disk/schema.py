@@ -77,6 +77,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # Finds the oldest tombstones. Live records have no row in it.
         "CREATE INDEX leaf_tombstone ON leaf (sid, max(mod_revision, delete_time)) WHERE delete_time > 0",
     ),
+    # The stamp of the version that the writer had seen: null where it is not known.
+    ("ALTER TABLE payload ADD COLUMN built_upon INT",),
 )
 """Entry i has the statements that lead from schema version i to i + 1. Entries are only added."""
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from gossipnode.core.model.version import Version
 from gossipnode.store.follower import Replaced
-from gossipnode.store.sqlite.tables.damage import intact, leaf_checked
+from gossipnode.store.sqlite.tables.damage import intact, kept_stamp, leaf_checked
 from gossipnode.store.sqlite.tables.rows import LeafPlace
 
 
@@ -22,6 +22,7 @@ class ChangeRow(NamedTuple):
     sequence: int
     """0 for a record of before this was kept."""
     arrival: bytes
+    built_upon: int | None
     replaced: Replaced | None
 
 
@@ -69,7 +70,8 @@ def _ranged(
 
 
 def _change(sid: int, row: Sequence[Any]) -> ChangeRow:
-    slot, key, mod_revision, delete_time, digest, rid, sequence, payload, arrival, revision, deleted = row
+    slot, key, mod_revision, delete_time, digest, rid, sequence, payload, *beside = row
+    arrival, built_upon, revision, deleted = beside
     version = Version(mod_revision, delete_time, digest)
     with leaf_checked(sid, slot, key):
         payload = intact(payload, version)
@@ -80,6 +82,7 @@ def _change(sid: int, row: Sequence[Any]) -> ChangeRow:
         rid,
         sequence or 0,
         arrival if isinstance(arrival, bytes) else b"",
+        kept_stamp(built_upon),
         None if revision is None else Replaced(revision, deleted or 0),
     )
 
@@ -87,6 +90,6 @@ def _change(sid: int, row: Sequence[Any]) -> ChangeRow:
 _COLUMNS = "slot, entity, mod_revision, delete_time, digest, rid, seq"
 # The leaves are found first, each in its order; only those of the page have their payloads read.
 _CHANGE_SQL = (
-    "SELECT found.*, bytes, arrival, replaced_revision, replaced_delete"
+    "SELECT found.*, bytes, arrival, built_upon, replaced_revision, replaced_delete"
     " FROM (SELECT {} FROM {}) AS found LEFT JOIN payload USING (rid)"
 )

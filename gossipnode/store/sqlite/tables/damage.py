@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
 from gossipnode.core.model.version import Version, payload_digest
 
 
@@ -54,6 +55,11 @@ def intact(payload: bytes | None, version: Version) -> bytes:
     if not is_bytes(payload) or payload_digest(payload) != version.digest:
         raise DamageError(f"a payload of mod_revision {version.mod_revision} is not what was written")
     return payload
+
+
+def kept_stamp(value: object) -> int | None:
+    """A stamp that only tells what was: unknown, and no damage, if it cannot be what was written."""
+    return value if isinstance(value, int) and 0 <= value <= STAMP_MAX_NANOSECONDS else None
 
 
 def next_key(before: bytes, key: bytes) -> bytes:

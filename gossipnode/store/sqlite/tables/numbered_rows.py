@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 
 from gossipnode.core.model.version import Version
-from gossipnode.store.sqlite.tables.damage import intact, leaf_checked
+from gossipnode.store.sqlite.tables.damage import intact, kept_stamp, leaf_checked
 from gossipnode.store.sqlite.tables.rows import LeafPlace
 
 
@@ -26,18 +26,20 @@ def version_page(
 
 def records_by_rid(
     connection: sqlite3.Connection, sid: int, rids: Sequence[int]
-) -> dict[int, tuple[LeafPlace, Version, bytes]]:
-    """Place, version and payload of those leaves of a shard that have one of these rids.
+) -> dict[int, tuple[LeafPlace, Version, bytes, int | None]]:
+    """What is held of those leaves of a shard that have one of these rids.
+
+    Held are a place, a version, its payload, and the stamp that it was built upon.
 
     Raises:
         DamagedLeafError: one of the records is not what was written.
     """
-    found: dict[int, tuple[LeafPlace, Version, bytes]] = {}
+    found: dict[int, tuple[LeafPlace, Version, bytes, int | None]] = {}
     rows = connection.execute(_by_rid_sql(len(rids)), (sid, *rids)).fetchall()
-    for rid, slot, key, mod_revision, delete_time, digest, payload in rows:
+    for rid, slot, key, mod_revision, delete_time, digest, payload, built_upon in rows:
         version = Version(mod_revision, delete_time, digest)
         with leaf_checked(sid, slot, key):
-            found[rid] = LeafPlace(sid, slot, key), version, intact(payload, version)
+            found[rid] = LeafPlace(sid, slot, key), version, intact(payload, version), kept_stamp(built_upon)
     return found
 
 
@@ -51,7 +53,7 @@ _PAGE_SQL = (
 def _by_rid_sql(count: int) -> str:
     asked = ",".join("?" * count)
     return (
-        "SELECT leaf.rid, slot, entity, mod_revision, delete_time, digest, bytes"
+        "SELECT leaf.rid, slot, entity, mod_revision, delete_time, digest, bytes, built_upon"
         " FROM leaf INDEXED BY leaf_number LEFT JOIN payload ON payload.rid = leaf.rid"
         f" WHERE leaf.sid = ? AND leaf.rid IN ({asked})"
     )

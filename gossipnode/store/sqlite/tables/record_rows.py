@@ -33,7 +33,8 @@ class RecordRows:
         count = self._counts.setdefault(place[:2], [0, 0, 0])
         count[1 if version.delete_time else 0] += 1
         count[2] += before is None or before.hashed
-        beside = prepared.record.payload, lineage, prepared.arrival or None
+        record = prepared.record
+        beside = record.payload, lineage, prepared.arrival or None, record.built_upon
         if before is None:
             self._last_rid += 1
             rid = self._last_rid
@@ -49,7 +50,7 @@ class RecordRows:
         """Write all that was taken in."""
         execute_rows(connection, _LEAF_SQL, self._leaves)
         execute_rows(connection, _PAYLOAD_SQL, self._payloads)
-        execute_rows(connection, _NEW_PAYLOAD_SQL, self._new_payloads, filler=(None,) * 4)
+        execute_rows(connection, _NEW_PAYLOAD_SQL, self._new_payloads, filler=(None,) * 5)
         counts = self._counts.items()
         count_slots(connection, [(*slot, count[0], count[1], count[2]) for slot, count in counts])
 
@@ -80,19 +81,20 @@ _LEAF_SQL = RowsSql(
     " digest = excluded.digest, sha = NULL, seq = excluded.seq",
 )
 _PAYLOAD_SQL = RowsSql(
-    "INSERT INTO payload (rid, bytes, lineage, arrival, replaced_revision, replaced_delete) VALUES ",
-    "(?,?,?,?,?,?)",
+    "INSERT INTO payload (rid, bytes, lineage, arrival, built_upon, replaced_revision, replaced_delete)"
+    " VALUES ",
+    "(?,?,?,?,?,?,?)",
     " ON CONFLICT DO UPDATE SET bytes = excluded.bytes, lineage = coalesce(excluded.lineage, lineage),"
-    " arrival = excluded.arrival, replaced_revision = excluded.replaced_revision,"
-    " replaced_delete = excluded.replaced_delete",
+    " arrival = excluded.arrival, built_upon = excluded.built_upon,"
+    " replaced_revision = excluded.replaced_revision, replaced_delete = excluded.replaced_delete",
 )
 # A number that is in use already is an error: the row is that of another record. The rows that only fill the
 # statement up have no number.
 _NEW_PAYLOAD_SQL = RowsSql(
-    "WITH new(rid, bytes, lineage, arrival) AS (VALUES ",
-    "(?,?,?,?)",
-    ") INSERT INTO payload (rid, bytes, lineage, arrival)"
-    " SELECT rid, bytes, lineage, arrival FROM new WHERE rid IS NOT NULL",
+    "WITH new(rid, bytes, lineage, arrival, built_upon) AS (VALUES ",
+    "(?,?,?,?,?)",
+    ") INSERT INTO payload (rid, bytes, lineage, arrival, built_upon)"
+    " SELECT rid, bytes, lineage, arrival, built_upon FROM new WHERE rid IS NOT NULL",
 )
 _SLOT_SQL = RowsSql(
     "INSERT INTO slot (sid, slot, generation, records, tombstones, unhashed) VALUES ",

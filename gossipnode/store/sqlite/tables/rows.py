@@ -21,6 +21,7 @@ from gossipnode.store.sqlite.tables.damage import (
     DamagedLeafError,
     DamageError,
     intact,
+    kept_stamp,
     leaf_checked,
     next_key,
 )
@@ -146,8 +147,10 @@ def held_leaves(connection: sqlite3.Connection, places: Sequence[LeafPlace]) -> 
 
 def read_payloads(
     connection: sqlite3.Connection, shard: ShardId, keys: Sequence[tuple[int, bytes]]
-) -> tuple[dict[int, tuple[Version, bytes]], list[int]]:
-    """Version and payload by position in `keys`, which are pairs (slot, key); and the positions set aside.
+) -> tuple[dict[int, tuple[Version, bytes, int | None]], list[int]]:
+    """What is held by position in `keys`, which are pairs (slot, key); and the positions set aside.
+
+    Held are a version, its payload, and the stamp that it was built upon.
 
     `keys` must be a list that `statement_rows` gives. All is read by one statement, which needs no
     transaction around it to see one state: a record that was set aside may be written again at any time, and
@@ -158,15 +161,15 @@ def read_payloads(
     """
     parameters: list[int | bytes] = [value for key in keys for value in key]
     rows = connection.execute(_read_sql(len(keys)), [*shard_row(shard), *parameters]).fetchall()
-    found: dict[int, tuple[Version, bytes]] = {}
+    found: dict[int, tuple[Version, bytes, int | None]] = {}
     aside: list[int] = []
-    for position, mod_revision, delete_time, digest, payload in rows:
+    for position, mod_revision, delete_time, digest, payload, built_upon in rows:
         if mod_revision is None:
             aside.append(position)
             continue
         version = Version(mod_revision, delete_time, digest)
         try:
-            found[position] = version, intact(payload, version)
+            found[position] = version, intact(payload, version), kept_stamp(built_upon)
         except DamageError as finding:
             slot, key = keys[int(position)]
             raise DamagedLeafError((find_shard(connection, shard) or 0, slot, key), finding) from finding
@@ -365,7 +368,7 @@ def _read_sql(count: int) -> str:
     asked = ",".join(f"({each},?{2 * each + 4},?{2 * each + 5})" for each in range(count))
     return (
         f"WITH asked(position, slot, entity) AS (VALUES {asked})"
-        " SELECT position, mod_revision, delete_time, digest, bytes FROM asked LEFT JOIN leaf"
+        " SELECT position, mod_revision, delete_time, digest, bytes, built_upon FROM asked LEFT JOIN leaf"
         f" ON leaf.sid = ({_FIND_SQL}) AND leaf.slot = asked.slot AND leaf.entity = asked.entity"
         " LEFT JOIN payload ON payload.rid = leaf.rid"
         " WHERE leaf.sid IS NOT NULL OR EXISTS (SELECT 1 FROM set_aside AS lost"

@@ -1008,6 +1008,10 @@ class StoredRecord(betterproto.Message):
 
     property: bytes = betterproto.bytes_field(1)
     delete_time: int = betterproto.int64_field(2)
+    built_upon: Optional[int] = betterproto.int64_field(3, optional=True)
+    """
+    The stamp of the version that its writer had seen, 0 if that was none; absent where it is not known.
+    """
 
 
 @dataclass(eq=False, repr=False)
@@ -1082,11 +1086,6 @@ class Arrival(betterproto.Message):
 
     source: str = betterproto.string_field(2)
     """The member that sent it."""
-
-    built_upon: Optional[int] = betterproto.int64_field(3, optional=True)
-    """
-    The stamp of the version that the writer had seen, 0 if that was none; absent where it is not known.
-    """
 
     at_milliseconds: int = betterproto.int64_field(4)
     """Since 1970, by the clock of the replica."""
@@ -1538,6 +1537,8 @@ class ArrivedReply(betterproto.Message):
 
     arrival: "Arrival" = betterproto.message_field(2)
     replaced: "Stamp" = betterproto.message_field(3)
+    built_upon: Optional[int] = betterproto.int64_field(4, optional=True)
+    """As in StoredRecord."""
 
 
 @dataclass(eq=False, repr=False)

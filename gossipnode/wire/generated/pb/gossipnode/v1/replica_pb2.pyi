@@ -37,12 +37,14 @@ class Stamp(_message.Message):
     def __init__(self, mod_revision: _Optional[int] = ..., delete_time: _Optional[int] = ..., digest: _Optional[bytes] = ...) -> None: ...
 
 class StoredRecord(_message.Message):
-    __slots__ = ("property", "delete_time")
+    __slots__ = ("property", "delete_time", "built_upon")
     PROPERTY_FIELD_NUMBER: _ClassVar[int]
     DELETE_TIME_FIELD_NUMBER: _ClassVar[int]
+    BUILT_UPON_FIELD_NUMBER: _ClassVar[int]
     property: bytes
     delete_time: int
-    def __init__(self, property: _Optional[bytes] = ..., delete_time: _Optional[int] = ...) -> None: ...
+    built_upon: int
+    def __init__(self, property: _Optional[bytes] = ..., delete_time: _Optional[int] = ..., built_upon: _Optional[int] = ...) -> None: ...
 
 class ReplicaRequest(_message.Message):
     __slots__ = ("id", "group", "shard", "incarnation", "fence", "read", "write")
@@ -98,16 +100,14 @@ class WriteRecords(_message.Message):
     def __init__(self, records: _Optional[_Iterable[_Union[StoredRecord, _Mapping]]] = ..., request_id: _Optional[str] = ..., created: _Optional[bool] = ..., before: _Optional[_Union[Lineage, _Mapping]] = ..., arrival: _Optional[_Union[Arrival, _Mapping]] = ..., copies: _Optional[bool] = ...) -> None: ...
 
 class Arrival(_message.Message):
-    __slots__ = ("through", "source", "built_upon", "at_milliseconds")
+    __slots__ = ("through", "source", "at_milliseconds")
     THROUGH_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
-    BUILT_UPON_FIELD_NUMBER: _ClassVar[int]
     AT_MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
     through: int
     source: str
-    built_upon: int
     at_milliseconds: int
-    def __init__(self, through: _Optional[int] = ..., source: _Optional[str] = ..., built_upon: _Optional[int] = ..., at_milliseconds: _Optional[int] = ...) -> None: ...
+    def __init__(self, through: _Optional[int] = ..., source: _Optional[str] = ..., at_milliseconds: _Optional[int] = ...) -> None: ...
 
 class Lineage(_message.Message):
     __slots__ = ("known", "since")
@@ -552,11 +552,13 @@ class ArrivedRequest(_message.Message):
     def __init__(self, group: _Optional[str] = ..., shard: _Optional[int] = ..., incarnation: _Optional[int] = ..., name: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...
 
 class ArrivedReply(_message.Message):
-    __slots__ = ("version", "arrival", "replaced")
+    __slots__ = ("version", "arrival", "replaced", "built_upon")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ARRIVAL_FIELD_NUMBER: _ClassVar[int]
     REPLACED_FIELD_NUMBER: _ClassVar[int]
+    BUILT_UPON_FIELD_NUMBER: _ClassVar[int]
     version: Stamp
     arrival: Arrival
     replaced: Stamp
-    def __init__(self, version: _Optional[_Union[Stamp, _Mapping]] = ..., arrival: _Optional[_Union[Arrival, _Mapping]] = ..., replaced: _Optional[_Union[Stamp, _Mapping]] = ...) -> None: ...
+    built_upon: int
+    def __init__(self, version: _Optional[_Union[Stamp, _Mapping]] = ..., arrival: _Optional[_Union[Arrival, _Mapping]] = ..., replaced: _Optional[_Union[Stamp, _Mapping]] = ..., built_upon: _Optional[int] = ...) -> None: ...
