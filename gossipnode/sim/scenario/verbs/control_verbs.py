@@ -23,6 +23,10 @@ from gossipnode.wire.wire_errors import WireError
 CALM_SECONDS = 60.0
 """How long the end of a run waits for members to find each other and for shards to settle."""
 
+PURGE_SECONDS = 30.0
+PURGE_POLL_SECONDS = 0.1
+"""How long the end of a run waits for replicas that purge tombstones, and how often it looks at them."""
+
 REINSTATE_SECONDS = 120.0
 """How long the healing waits for a node with an empty disk to have its place again."""
 
@@ -80,8 +84,24 @@ async def _finish(stage: Stage, words: Words) -> None:
         for shard in await _shards(stage):
             if replicas := stage.replicas(shard):
                 await run_round(stage, replicas[0], shard, final=True)
+    with trio.move_on_after(PURGE_SECONDS):
+        while await _is_purging(stage):  # noqa: ASYNC110 - disks tell nobody
+            await trio.sleep(PURGE_POLL_SECONDS)
     await _look(stage)
     await _idle(stage)
+
+
+async def _is_purging(stage: Stage) -> bool:
+    """Whether a replica still holds tombstones that another one has purged: the replicas do so one by one."""
+    for shard in await _shards(stage):
+        replicas = [(machine, machine.node) for machine in stage.replicas(shard) if machine.node is not None]
+        marks = [node.parts.local.retention.marks(shard).mark for _, node in replicas]
+        mark = max(marks, default=0)
+        for machine, _ in replicas:
+            held = machine.disk.contents().get(shard, {}).values()
+            if any(record.deleted and record.version.stamp <= mark for record in held):
+                return True
+    return False
 
 
 async def _shards(stage: Stage) -> list[ShardId]:
