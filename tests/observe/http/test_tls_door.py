@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,9 @@ async def test_one_caller_leaves_room_for_others(
             kept = await web.visit(greedy)
             await kept.send_all(REQUEST)
             assert (await kept.receive_some()).startswith(OK)
-        with pytest.raises(trio.BrokenResourceError):
-            await web.fetch(greedy)
+        # The visitor may hear of the end before it has said all, or instead of an answer.
+        answer = b""
+        with suppress(trio.BrokenResourceError):
+            answer = await web.fetch(greedy)
+        assert answer == b""
         assert (await web.fetch(another)).startswith(OK)
