@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 import structlog
 
@@ -29,7 +29,7 @@ class Audit:
         self._events = events or Events()
         self.refused = 0
         """Calls that were refused since the start."""
-        self.refused_for: dict[str, int] = {}
+        self.refused_for: dict[str, int] = dict.fromkeys(get_args(Lacking), 0)
         """The same, by what the callers lacked."""
         self._told: dict[tuple[str, str], None] = {}
         self._log = structlog.get_logger(AUDIT_LOGGER)
@@ -37,7 +37,7 @@ class Audit:
     def refuse(self, call: CallContext, error: RpcError, lacking: Lacking) -> None:
         """Count a call that was refused, and tell of the first one of this caller and method."""
         self.refused += 1
-        self.refused_for[lacking] = self.refused_for.get(lacking, 0) + 1
+        self.refused_for[lacking] += 1
         who = caller_text(call)
         if (who, call.path) in self._told:
             return
