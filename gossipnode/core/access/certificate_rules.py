@@ -58,7 +58,9 @@ def seconds_to_next_word(certificates: NodeCertificates, now_seconds: float) -> 
     """In how many seconds the log says again what is wrong: each day, and as soon as a certificate ends."""
     own = () if certificates.own is None else (certificates.own,)
     ended_in = [each.ends + 1 - now_seconds for each in (*own, *certificates.authorities)]
-    return min([float(TOLD_AGAIN_SECONDS), *(seconds for seconds in ended_in if seconds > 0)])
+    return min(
+        (seconds for seconds in ended_in if 0 < seconds < TOLD_AGAIN_SECONDS), default=TOLD_AGAIN_SECONDS
+    )
 
 
 def shown_date(seconds: int) -> str:
