@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from gossipnode.sim import Cluster
 from tests.node.shown.web import get, start_with_status
 from tests.records import record
 
+PROMTOOL = shutil.which("promtool")
 MONITORING = Path(__file__).parents[3] / "docs" / "monitoring"
 
 METRIC = re.compile(r"\b(?:gossipnode|process)_\w+")
@@ -57,6 +60,25 @@ async def test_what_is_asked_for_is_there(autojump_clock: object, name: str) -> 
         for metric, matchers in LABELLED.findall(expression):
             wanted = set(re.findall(r"(\w+)[=!]", matchers)) - GIVEN_BY_PROMETHEUS
             assert metric not in labels or wanted <= labels[metric], expression
+
+
+def test_alerts_tell_clusters_apart_and_see_nodes_that_say_nothing() -> None:
+    """Members of several clusters may have the same names, and a dead node gives no metrics."""
+    asked = expressions(MONITORING / "alerts.yml")
+    for expression in asked:
+        for labels in re.findall(r"\bby \(([^)]*)\)", expression):
+            assert "instance" in labels, expression
+    assert any(re.match(r"up == 0\b", expression) for expression in asked)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool of Prometheus is not installed")
+def test_alerts_fire_when_they_should() -> None:
+    rules = Path(__file__).parent / "alert_rules_test.yml"
+    ended = subprocess.run(
+        [str(PROMTOOL), "test", "rules", str(rules)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def test_every_alert_says_what_it_is_about() -> None:
