@@ -35,11 +35,18 @@ from gossipnode.wire.wire_errors import InvalidPropertyError, WireError
 CHECKED_BETWEEN_TURNS = 64
 """Properties that are checked or stamped before other tasks get their turn: a few milliseconds."""
 
+BATCH_SHARDS_AT_ONCE = 16
+"""Shards to which a batch is written at the same time. A group may have a thousand."""
+
 STAMPS_MAX_BYTES = 64
 """More than fresh stamps can add to a property: two revisions and a timestamp."""
 
 Renew = Callable[[Entity, Record | None, int], Record | None]
 """(entity, newest stored version, stamp) -> what to write over it; None when nothing is to be done."""
+
+
+TryShard = Callable[[Sequence[Entity], Placement], Awaitable[list[Entity]]]
+"""(entities of a shard, its placement) -> those that were overtaken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,23 +181,39 @@ class BulkWrites:
             by_shard: dict[ShardId, list[Entity]] = {}
             for entity in left:
                 by_shard.setdefault(self._shards.shard_of(entity), []).append(entity)
-            left = list[Entity]()
-            for members in by_shard.values():
-                left += await self._steps.in_one_view(
-                    members[0], partial(self._renew_shard, members, level, renew, caller, to_replace)
-                )
+            try_shard = partial(
+                self._renew_shard, level=level, renew=renew, caller=caller, to_replace=to_replace
+            )
+            left = await self._overtaken(list(by_shard.values()), try_shard)
             if not left:
                 return
         raise NotStoredError(f"{left[0].text}: newer versions keep coming in")
 
+    async def _overtaken(self, shards: Sequence[Sequence[Entity]], try_shard: TryShard) -> list[Entity]:
+        """Try to write the records of each shard; gives those that were overtaken by newer versions."""
+        overtaken: list[Entity] = []
+        waiting = iter(shards)
+
+        async def try_some() -> None:
+            for entities in waiting:
+                overtaken.extend(await self._steps.in_one_view(entities[0], partial(try_shard, entities)))
+
+        # Each shard costs two rounds to its replicas. Those of several shards share messages and commits.
+        with one_error():
+            async with trio.open_nursery() as nursery:
+                for _ in range(min(len(shards), BATCH_SHARDS_AT_ONCE)):
+                    nursery.start_soon(try_some)
+        return overtaken
+
     async def _renew_shard(
         self,
         entities: Sequence[Entity],
+        placement: Placement,
+        *,
         level: AckLevel,
         renew: Renew,
         caller: Caller,
         to_replace: bool,
-        placement: Placement,
     ) -> list[Entity]:
         """One try for the records of a shard; gives those that were overtaken by newer versions."""
         records: list[Record] = []

@@ -58,4 +58,5 @@ def _span(traces: Traces, method: Method[Any, Any], call: CallContext) -> Abstra
 
 def _lines_name(span: OpenSpan) -> None:
     """Have the lines of the log that this task and its children write name the trace."""
-    structlog.contextvars.bind_contextvars(trace=span.traceparent.split("-")[1])
+    if span.traceparent:
+        structlog.contextvars.bind_contextvars(trace=span.traceparent.split("-")[1])

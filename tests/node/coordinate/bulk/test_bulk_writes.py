@@ -7,7 +7,7 @@ import trio
 
 from gossipnode.core.cluster.placement import AckLevel
 from gossipnode.core.query.replica_messages import RecordsRead
-from gossipnode.node.coordinate.bulk_writes import BadRecord, ImportedRecord
+from gossipnode.node.coordinate.bulk_writes import BATCH_SHARDS_AT_ONCE, BadRecord, ImportedRecord
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.node.refusals.request_errors import (
     NotAReplicaError,
@@ -86,7 +86,7 @@ async def test_newer_versions_that_come_in_meanwhile_are_read_and_replaced(autoj
     """b writes two of the records between the read and the write of the import."""
     async with running(Cluster(groups=(SHARDS,))) as cluster:
         own = cluster.parts("a").coordination.steps.replicas.own
-        read, reads = own.read, 0
+        read, reads, overtaken = own.read, 0, trio.Event()
 
         async def read_and_be_overtaken(request: object, **how: bool) -> object:
             nonlocal reads
@@ -96,6 +96,9 @@ async def test_newer_versions_that_come_in_meanwhile_are_read_and_replaced(autoj
                 await trio.sleep(1)
                 for key in ("n/0", f"n/{MANY - 1}"):
                     await cluster.coordinator("b").apply(prop(key, b=1), replace=False)
+                overtaken.set()
+            # The shards are read at the same time: none of them is written before.
+            await overtaken.wait()
             assert isinstance(reply, RecordsRead)
             return reply
 
@@ -104,6 +107,26 @@ async def test_newer_versions_that_come_in_meanwhile_are_read_and_replaced(autoj
         for number in range(MANY):
             for name in "abc":
                 assert tags_of(await live(cluster, name, f"n/{number}")) == {"x": number}
+
+
+async def test_shards_are_written_to_at_the_same_time(autojump_clock: object) -> None:
+    """Each is read and then written: one after the other, a batch over many shards would take minutes."""
+    async with running(Cluster(groups=(f"sw:{2 * BATCH_SHARDS_AT_ONCE}:3",))) as cluster:
+        own = cluster.parts("a").coordination.steps.replicas.own
+        read = own.read
+        under_way = most = 0
+
+        async def read_slowly(request: object, **how: bool) -> object:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await trio.sleep(1)
+            under_way -= 1
+            return await read(request, **how)  # type: ignore[arg-type]
+
+        own.read = read_slowly  # type: ignore[method-assign, assignment]
+        assert await run_import(cluster, "a", batch(), ack="all") == MANY
+    assert most == BATCH_SHARDS_AT_ONCE
 
 
 @pytest.mark.slow
