@@ -123,7 +123,7 @@ class Client(ChangeCalls):
     ) -> Records:
         """The records that match, to be iterated over: `async for record in client.query("group")`.
 
-        `where` is an expression (for its grammar see `client.values.expression.GRAMMAR`) or criteria.
+        `where` is an expression (for its grammar see `core.query.expression.GRAMMAR`) or criteria.
         `select` names the tags that are wanted; if empty, all are. Without `order_by`, records come in the
         order of group, name and id; with it, in the order of that tag, and records without the tag come last.
         At most `limit` records come; with None, all. `after` is a record or its GROUP/NAME/ID: only records

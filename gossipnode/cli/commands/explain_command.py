@@ -63,7 +63,7 @@ def _row(replica: ExplainedReplica, explanation: Explanation) -> tuple[str, str,
 
 
 def _time(replica: ExplainedReplica) -> str:
-    from gossipnode.client.values.timestamps import format_timestamp
+    from gossipnode.core.model.timestamp_text import format_timestamp
 
     return "" if replica.received is None else format_timestamp(replica.received)
 

@@ -11,10 +11,10 @@ from gossipnode.cli.options import NodeTarget, ack_option, checked, output_optio
 from gossipnode.cli.output import TableWriter, print_properties_json, say, say_json, shown_tags
 from gossipnode.cli.standard_streams import flush_results
 from gossipnode.client.errors import InvalidInputError
-from gossipnode.client.values.expression import GRAMMAR, parse_expression
-from gossipnode.client.values.tag_arguments import parse_key
+from gossipnode.client.values.tag_arguments import parse_key, where_argument
 from gossipnode.config.values import any_group_names, named, text, texts
 from gossipnode.core.model.property import Entity
+from gossipnode.core.query.expression import GRAMMAR
 
 if TYPE_CHECKING:
     from gossipnode.client.calls.node_client import QueryOptions
@@ -82,7 +82,7 @@ def command(
     """
     if desc and not order_by:
         raise click.UsageError("--desc needs --order-by TAG")
-    criteria = None if where is None else parse_expression(where)
+    criteria = None if where is None else where_argument(where)
     place = None if after is None else _place(after)
     if place is not None and place.group not in groups:
         raise click.BadParameter(

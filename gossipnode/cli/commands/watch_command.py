@@ -17,8 +17,9 @@ from gossipnode.cli.options import (
 )
 from gossipnode.cli.output import print_json, print_line, say, shown_tags
 from gossipnode.cli.standard_streams import flush_results
-from gossipnode.client.values.expression import GRAMMAR, parse_expression
+from gossipnode.client.values.tag_arguments import where_argument
 from gossipnode.config.values import text, texts
+from gossipnode.core.query.expression import GRAMMAR
 
 if TYPE_CHECKING:
     from gossipnode.client.calls.requests import WatchOptions
@@ -69,7 +70,7 @@ def command(
     longer), conflict (the version took the place of one that its writer had not seen), gap (forget what was
     shown: the records come again). In the end it says with which token to go on, at any node.
     """
-    criteria = None if where is None else parse_expression(where)
+    criteria = None if where is None else where_argument(where)
     from gossipnode.client.calls.requests import WatchOptions
     from gossipnode.client.values.watched import given_token
 

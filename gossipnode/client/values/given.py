@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Literal, TypeAlias, cast, get_args
 
 from gossipnode.client.errors import InvalidInputError
-from gossipnode.client.values.expression import parse_expression
 from gossipnode.client.values.results import Property
 from gossipnode.client.values.tag_checks import check_text
 from gossipnode.client.values.tls_files import TlsFiles, client_tls_of
@@ -20,6 +19,7 @@ from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.limits import RETENTION_MAX_SECONDS
 from gossipnode.core.model.property import Entity, check_entity, parse_entity
 from gossipnode.core.query.criteria import Criteria, InvalidCriteriaError, check_criteria
+from gossipnode.core.query.expression import parse_expression
 from gossipnode.rpc.tls import ClientTls
 from gossipnode.wire.query.criteria_codec import encode_criteria
 from gossipnode.wire.wire_errors import WireError
@@ -167,6 +167,6 @@ def criteria(where: str | Criteria | None) -> Criteria | None:
             return parse_expression(where)
         checked = check_criteria(where)
         encode_criteria(checked)
-    except (InvalidCriteriaError, InvalidInputError, WireError) as error:
-        raise InvalidInputError(f"where: {str(error).removeprefix('--where').lstrip(',: ')}") from None
+    except (InvalidCriteriaError, WireError) as error:
+        raise InvalidInputError(f"where: {error}") from None
     return checked

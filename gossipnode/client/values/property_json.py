@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeAlias, cast
 from gossipnode.client.errors import InvalidInputError
 from gossipnode.client.values.stored_property import StoredProperty
 from gossipnode.client.values.tag_checks import check_int64, check_tag_key, check_text
-from gossipnode.client.values.timestamps import format_timestamp, parse_timestamp
+from gossipnode.client.values.timestamps import parse_timestamp
 from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.limits import STAMP_MAX_NANOSECONDS
 from gossipnode.core.model.property import Entity, check_entity
@@ -30,6 +30,7 @@ from gossipnode.core.model.tag_value import (
     TagValue,
     Timestamp,
 )
+from gossipnode.core.model.timestamp_text import format_timestamp
 
 JsonValue: TypeAlias = "str | int | list[JsonValue] | dict[str, JsonValue] | None"
 UINT32_MAX = (1 << 32) - 1

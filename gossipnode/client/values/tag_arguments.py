@@ -1,4 +1,4 @@
-"""Keys and tags as they are written on a command line: GROUP/NAME/ID, `key=text`, `key:int=5`."""
+"""Keys, tags and criteria of a command line: GROUP/NAME/ID, `key=text`, `key:int=5`, `n > 5`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from gossipnode.client.values.timestamps import parse_timestamp
 from gossipnode.core.model.errors import InvalidEntityError
 from gossipnode.core.model.property import Entity, parse_entity
 from gossipnode.core.model.tag_value import IntArray, StrArray, TagValue
+from gossipnode.core.query.criteria import Criteria, InvalidCriteriaError
+from gossipnode.core.query.expression import parse_expression
 
 EXAMPLES = (
     "key=text, key:int=5, key:str[]=a,b, key:int[]=1,2, key:binary=BASE64, "
@@ -31,6 +33,19 @@ def parse_key(text: str) -> Entity:
     except InvalidEntityError as error:
         said = str(error)
         raise InvalidInputError(said if text[:80] in said else f"{text[:80]!r} is no key: {said}") from None
+
+
+def where_argument(text: str) -> Criteria:
+    """Read a `--where` expression.
+
+    Raises:
+        InvalidInputError: names the column and what was expected there.
+    """
+    try:
+        return parse_expression(text)
+    except InvalidCriteriaError as error:
+        said = str(error)
+        raise InvalidInputError(f"--where{',' if said.startswith('column ') else ':'} {said}") from None
 
 
 def parse_tags(arguments: Iterable[str]) -> dict[str, TagValue]:

@@ -63,7 +63,7 @@ def too_deep() -> Any:
         ("query", ("g",), {"after": "g/n"}, "after: 'g/n' is no key: expected GROUP/NAME/ID"),
         ("query", ("g",), {"after": ("g", "n", "i")}, "after is a text, not a tuple"),
         ("query", ("g",), {"where": "a ="}, "where: column 4: expected a value"),
-        ("query", ("g",), {"where": "a = 1 " * 20_000}, "where: is longer than"),
+        ("query", ("g",), {"where": "a = 1 " * 20_000}, "where: the expression is longer than"),
         ("query", ("g",), {"where": Condition("a", Op.IN, 1)}, "where: IN on tag 'a' takes an array"),
         (
             "query",

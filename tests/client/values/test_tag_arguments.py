@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from gossipnode.client.errors import InvalidInputError
-from gossipnode.client.values.tag_arguments import parse_key, parse_tags
+from gossipnode.client.values.tag_arguments import parse_key, parse_tags, where_argument
 from gossipnode.core.model.property import Entity
 from gossipnode.core.model.tag_value import IntArray, StrArray, Timestamp
+from gossipnode.core.query.criteria import Condition, Op
 
 
 def test_tags_of_the_command_line() -> None:
@@ -62,3 +63,21 @@ def test_keys() -> None:
     for wrong, message in (("g/n", "expected GROUP/NAME/ID"), ("g//i", "'g//i' is no key: name is empty")):
         with pytest.raises(InvalidInputError, match=message):
             parse_key(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a =", "--where, column 4: expected a value"),
+        ('a = "\udcff"', "--where: 'a = "),
+        ("a MATCH 'x' AND b < (1)", "--where, column 21: expected a value"),
+    ],
+)
+def test_what_is_no_expression_is_wrong_input(text: str, message: str) -> None:
+    with pytest.raises(InvalidInputError) as raised:
+        where_argument(text)
+    assert str(raised.value).startswith(message)
+
+
+def test_an_expression_becomes_criteria() -> None:
+    assert where_argument("a > 5") == Condition("a", Op.GT, 5)

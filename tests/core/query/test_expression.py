@@ -4,18 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipnode.client.errors import InvalidInputError
-from gossipnode.client.values.expression import NESTING_MAX, parse_expression
 from gossipnode.core.model.tag_value import IntArray, StrArray, TagValue, Timestamp
 from gossipnode.core.query.criteria import (
     Condition,
     Criteria,
+    InvalidCriteriaError,
     LogicalExpression,
     LogicalOp,
     MatchOption,
     Op,
     matches,
 )
+from gossipnode.core.query.expression import NESTING_MAX, parse_expression
 
 
 def joined(op: LogicalOp, left: Criteria, right: Criteria) -> LogicalExpression:
@@ -99,7 +99,7 @@ def test_what_an_expression_means(text: str, expected: Criteria) -> None:
     ],
 )  # fmt: skip
 def test_errors_name_the_column_and_what_was_expected(text: str, message: str) -> None:
-    with pytest.raises(InvalidInputError) as raised:
+    with pytest.raises(InvalidCriteriaError) as raised:
         parse_expression(text)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
@@ -149,17 +149,17 @@ def test_what_is_written_is_read(left: Condition, right: Condition, op: LogicalO
 def test_nothing_but_its_own_error(text: str) -> None:
     try:
         parse_expression(text)
-    except InvalidInputError:
+    except InvalidCriteriaError:
         return
 
 
 def test_a_text_that_is_not_utf_8() -> None:
-    with pytest.raises(InvalidInputError, match=r"--where: '.*' is no valid Unicode text"):
+    with pytest.raises(InvalidCriteriaError, match=r"'.*' is no valid Unicode text"):
         parse_expression('a = "\udcff"')
 
 
 @pytest.mark.parametrize("values", ["1", '"x"'])
 def test_many_values_are_refused_by_their_number(values: str) -> None:
     parse_expression(f"a IN ({','.join([values] * 4096)})")
-    with pytest.raises(InvalidInputError, match=r"IN on tag 'a' takes 4,096 values at most, not 4,097"):
+    with pytest.raises(InvalidCriteriaError, match=r"IN on tag 'a' takes 4,096 values at most, not 4,097"):
         parse_expression(f"a IN ({','.join([values] * 4097)})")

@@ -1,7 +1,7 @@
-"""`--where` expressions: text to criteria. `status = "ok" AND (n > 5 OR tags HAVING "x")`.
+"""Expressions, as people write criteria: text to criteria. `status = "ok" AND (n > 5 OR tags HAVING "x")`.
 
 A small recursive-descent parser. AND binds tighter than OR. Every error names the column and what was
-expected there; what the criteria mean is said in `gossipnode.core.query.criteria`.
+expected there; what the criteria mean is said in `criteria`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple, NoReturn
 
-from gossipnode.client.errors import InvalidInputError
-from gossipnode.client.values.tag_checks import check_text
-from gossipnode.client.values.timestamps import parse_timestamp
 from gossipnode.core.model.tag_value import INT64_MAX, INT64_MIN, IntArray, StrArray, TagValue
+from gossipnode.core.model.timestamp_text import InvalidTimestampError, timestamp_of
 from gossipnode.core.query.criteria import (
     ANALYZERS,
     Condition,
@@ -75,28 +73,25 @@ class _Token(NamedTuple):
 
 
 def parse_expression(expression: str) -> Criteria:
-    """Read a `--where` expression.
+    """Read an expression.
 
     Raises:
-        InvalidInputError: names the column and what was expected there.
+        InvalidCriteriaError: names the column and what was expected there.
     """
     if len(expression) > EXPRESSION_MAX_CHARACTERS:
-        raise InvalidInputError(f"--where is longer than {EXPRESSION_MAX_CHARACTERS} characters")
+        raise InvalidCriteriaError(f"the expression is longer than {EXPRESSION_MAX_CHARACTERS} characters")
     try:
-        check_text(expression)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"--where: {error}") from None
+        expression.encode()
+    except UnicodeEncodeError:
+        raise InvalidCriteriaError(f"{expression[:40]!r} is no valid Unicode text") from None
     parser = _Parser(list(_tokens(expression)))
     criteria = parser.expression(1)
     parser.expect_end()
-    try:
-        return check_criteria(criteria)
-    except InvalidCriteriaError as error:
-        raise InvalidInputError(f"--where: {error}") from None
+    return check_criteria(criteria)
 
 
 def _fail(column: int, problem: str) -> NoReturn:
-    raise InvalidInputError(f"--where, column {column}: {problem}")
+    raise InvalidCriteriaError(f"column {column}: {problem}")
 
 
 def _tokens(expression: str) -> Iterator[_Token]:
@@ -256,8 +251,8 @@ class _Parser:
             return _int64(token)
         if token.kind == "time":
             try:
-                return parse_timestamp(token.text)
-            except InvalidInputError as error:
+                return timestamp_of(token.text)
+            except InvalidTimestampError as error:
                 _fail(token.column, str(error))
         return token.text
 
