@@ -97,11 +97,25 @@ class Visitor(NamedTuple):
 
 
 class PageQuery(NamedTuple):
-    """Which records a page asks for. An empty `name` or `id` stands for all."""
+    """Which records a page asks for, as its fields were filled in. What is empty was not."""
 
     group: str
     name: str = ""
     id: str = ""
+    where: str = ""
+    """An expression, as the option `--where` of the command `query` takes it."""
+    order_by: str = ""
+    """A tag."""
+    desc: str = ""
+    """Anything for the largest first."""
+    limit: str = ""
+
+
+class PageRecords(NamedTuple):
+    """Records for a page, as values that JSON can hold, and whether there are more."""
+
+    records: Sequence[Mapping[str, Any]]
+    more: bool
 
 
 class QueryRefusedError(Exception):
@@ -123,7 +137,7 @@ class NodeView(Protocol):
         """Why a visitor may see nothing of this node; empty if it may. To be asked for each request."""
         ...
 
-    async def records(self, asked: PageQuery, caller: Caller) -> Sequence[Mapping[str, Any]]:
+    async def records(self, asked: PageQuery, caller: Caller) -> PageRecords:
         """A few records, for the status page.
 
         Raises:

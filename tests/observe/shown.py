@@ -11,6 +11,7 @@ from gossipnode.observe.node_view import (
     MemberFigures,
     NodeFigures,
     PageQuery,
+    PageRecords,
     QueryRefusedError,
     ShardFigures,
     SnapshotFigures,
@@ -76,11 +77,11 @@ class FixedView:
     def refusal(self, visitor: Visitor) -> str:
         return self.refused
 
-    async def records(self, asked: PageQuery, caller: Caller) -> list[dict[str, Any]]:
+    async def records(self, asked: PageQuery, caller: Caller) -> PageRecords:
         self.asked.append("records")
         if asked.group != "sw":
             raise QueryRefusedError(f"there is no group {asked.group!r}")
-        return [{"key": f"sw/{asked.name}/{asked.id}"}]
+        return PageRecords([{"key": f"sw/{asked.name}/{asked.id}", "where": asked.where}], more=True)
 
     def now(self) -> int:
         return NOW

@@ -9,10 +9,13 @@ import trio
 from gossipnode.concurrency.shares import Caller, Shares
 from gossipnode.core.model.property import Record
 from gossipnode.core.model.tag_value import IntArray, NoValue, StrArray, TagValue, Timestamp
+from gossipnode.core.model.timestamp_text import format_timestamp
+from gossipnode.core.query.criteria import InvalidCriteriaError
+from gossipnode.core.query.expression import parse_expression
 from gossipnode.core.query.query import Query
 from gossipnode.node.query.queries import Queries
 from gossipnode.node.refusals.error_status import as_status
-from gossipnode.observe.node_view import PageQuery, QueryRefusedError
+from gossipnode.observe.node_view import PageQuery, PageRecords, QueryRefusedError
 from gossipnode.rpc import RpcError
 from gossipnode.wire.property.property_edit import read_tags
 from gossipnode.wire.wire_errors import WireError
@@ -22,6 +25,9 @@ QUERIES_AT_ONCE: Final = 2
 
 QUERY_SECONDS: Final = 10.0
 RECORDS_SHOWN: Final = 50
+"""Unless the page asks for another number, of `RECORDS_SHOWN_MAX` at most."""
+
+RECORDS_SHOWN_MAX: Final = 500
 BYTES_SHOWN: Final = 4 << 20
 """Of the records of one answer, as they are stored."""
 
@@ -39,20 +45,21 @@ class RecordQueries:
         self._queries = queries
         self._under_way = Shares(QUERIES_AT_ONCE)
 
-    async def ask(self, asked: PageQuery, caller: Caller) -> list[dict[str, Any]]:
-        """The records that `caller` asks for, as values that JSON can hold.
+    async def ask(self, asked: PageQuery, caller: Caller) -> PageRecords:
+        """The records that `caller` asks for.
 
         Raises:
             QueryRefusedError: it is wrong, or cannot be answered now; the text says why.
         """
+        limit = _limit(asked.limit)
+        query = _query(asked, limit)
         if not self._under_way.may_take(caller):
             raise QueryRefusedError("other queries of pages are under way: try again")
-        ids = frozenset([asked.id]) if asked.id else frozenset[str]()
-        query = Query((asked.group,), name=asked.name, ids=ids, limit=RECORDS_SHOWN)
         self._under_way.take(caller)
         try:
             with trio.fail_after(QUERY_SECONDS), as_status():
-                return [_shown(record) for record in await self._read(query)]
+                found, cut = await self._read(query)
+                return PageRecords([_shown(record) for record in found[:limit]], cut or len(found) > limit)
         except trio.TooSlowError:
             raise QueryRefusedError(f"no answer in {QUERY_SECONDS:g} s") from None
         except RpcError as error:
@@ -60,7 +67,8 @@ class RecordQueries:
         finally:
             self._under_way.give_back(caller)
 
-    async def _read(self, query: Query) -> list[Record]:
+    async def _read(self, query: Query) -> tuple[list[Record], bool]:
+        """The records, and whether they became too many bytes before the query was answered."""
         records: list[Record] = []
         size = 0
         async with self._queries.open(query) as answer:
@@ -68,8 +76,35 @@ class RecordQueries:
                 records += page
                 size += sum(len(record.payload) for record in page)
                 if size > BYTES_SHOWN:
-                    break
-        return records
+                    return records, True
+        return records, False
+
+
+def _query(asked: PageQuery, limit: int) -> Query:
+    try:
+        criteria = parse_expression(asked.where) if asked.where.strip() else None
+    except InvalidCriteriaError as error:
+        raise QueryRefusedError(f"where: {error}") from None
+    if asked.desc and not asked.order_by:
+        raise QueryRefusedError("the largest first: say by which tag")
+    return Query(
+        (asked.group,),
+        name=asked.name,
+        ids=frozenset([asked.id]) if asked.id else frozenset[str](),
+        criteria=criteria,
+        order_by=asked.order_by,
+        descending=bool(asked.desc),
+        # One more tells whether there are more.
+        limit=limit + 1,
+    )
+
+
+def _limit(text: str) -> int:
+    if not text:
+        return RECORDS_SHOWN
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= RECORDS_SHOWN_MAX):
+        raise QueryRefusedError(f"limit: expected a number from 1 to {RECORDS_SHOWN_MAX}, got {text[:40]!r}")
+    return int(text)
 
 
 def _shown(record: Record) -> dict[str, Any]:
@@ -98,7 +133,7 @@ def _value(value: TagValue) -> str:
         case StrArray() | IntArray():
             text = f"[{', '.join(map(str, value))}]"
         case Timestamp():
-            text = f"{value.seconds}.{value.nanos:09d} s"
+            text = format_timestamp(value)
         case _:
             text = str(value)
     return text if len(text) <= VALUE_MAX_CHARACTERS else f"{text[:VALUE_MAX_CHARACTERS]}…"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gossipnode import __version__
@@ -13,7 +13,14 @@ from gossipnode.node.parts import Parts
 from gossipnode.node.shown.page_state import page_state
 from gossipnode.node.shown.record_query import RecordQueries
 from gossipnode.node.shown.shard_figures import ShardGatherer
-from gossipnode.observe.node_view import MemberFigures, NodeFigures, PageQuery, SnapshotFigures, Visitor
+from gossipnode.observe.node_view import (
+    MemberFigures,
+    NodeFigures,
+    PageQuery,
+    PageRecords,
+    SnapshotFigures,
+    Visitor,
+)
 
 COMMIT_STUCK_SECONDS = 10.0
 """A commit that takes longer means that the disk hangs: no write is taken meanwhile."""
@@ -73,7 +80,7 @@ class ShownNode:
         """See `NodeView.refusal`."""
         return self._parts.access.status_refusal(visitor.peer, visitor.certificate_names)
 
-    async def records(self, asked: PageQuery, caller: Caller) -> Sequence[Mapping[str, Any]]:
+    async def records(self, asked: PageQuery, caller: Caller) -> PageRecords:
         """See `NodeView.records`."""
         return await self._queries.ask(asked, caller)
 

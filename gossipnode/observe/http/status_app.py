@@ -74,10 +74,10 @@ class StatusApp:
     async def _records(self, request: Request) -> Response:
         asked = PageQuery(*(request.query_params.get(key, "") for key in PageQuery._fields))
         try:
-            records = await self._view.records(asked, visitor_of(request.scope).caller)
+            found = await self._view.records(asked, visitor_of(request.scope).caller)
         except QueryRefusedError as error:
             return PlainTextResponse(f"{error}\n", status_code=400)
-        return Response(json.dumps({"records": records}), media_type="application/json")
+        return Response(json.dumps(found._asdict()), media_type="application/json")
 
 
 def _file(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:

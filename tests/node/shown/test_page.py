@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
+import pytest
 import trio
 import trio.testing
 
@@ -93,6 +95,49 @@ async def test_records_are_shown_as_clients_read_them(autojump_clock: object) ->
         assert first["revision"].isdecimal()
         status, body = await get(cluster, "/records?group=other")
         assert (status, body[:25]) == (400, b"group 'other' is unknown ")
+
+
+async def test_records_are_found_by_an_expression_in_an_order_and_up_to_a_limit(
+    autojump_clock: object,
+) -> None:
+    async with running(Cluster(**ALONE)) as cluster:
+        for number in range(8):
+            await cluster.coordinator("a").apply(prop(f"n/{number}", x=number % 4, y=number), replace=False)
+
+        async def found(**asked: object) -> tuple[list[str], bool]:
+            status, body = await get(cluster, f"/records?{urlencode({'group': 'sw', **asked})}")
+            assert status == 200, body
+            told = json.loads(body)
+            return [shown["key"].removeprefix("sw/n/") for shown in told["records"]], told["more"]
+
+        assert await found(where="x = 3 OR (y > 4 AND y < 6)") == (["3", "5", "7"], False)
+        assert await found(where="  ", limit="3") == (["0", "1", "2"], True)
+        assert await found(limit="8") == ([str(number) for number in range(8)], False)
+        assert await found(order_by="y", desc="yes", limit="2") == (["7", "6"], True)
+        assert await found(where="x >= 2", order_by="y") == (["2", "3", "6", "7"], False)
+
+
+@pytest.mark.parametrize(
+    ("asked", "problem"),
+    [
+        ({"where": "x >"}, "where: column 4: expected a value"),
+        ({"where": "x = 5)"}, "where: column 6: expected AND, OR or the end, found ')'"),
+        ({"where": "x < (1, 2)"}, "where: column 5: expected a value"),
+        ({"where": f"x IN ({'1,' * 4096}1)"}, "where: IN on tag 'x' takes 4,096 values at most"),
+        ({"limit": "0"}, "limit: expected a number from 1 to 500, got '0'"),
+        ({"limit": "501"}, "limit: expected a number from 1 to 500, got '501'"),
+        ({"limit": "²"}, "limit: expected a number from 1 to 500, got '²'"),
+        ({"desc": "yes"}, "the largest first: say by which tag"),
+    ],
+)
+async def test_a_query_that_is_wrong_is_told_in_one_line(
+    autojump_clock: object, asked: dict[str, str], problem: str
+) -> None:
+    async with running(Cluster(**ALONE)) as cluster:
+        status, body = await get(cluster, f"/records?{urlencode({'group': 'sw', **asked})}")
+        assert status == 400
+        assert body.decode().startswith(problem)
+        assert body.count(b"\n") == 1
 
 
 async def test_only_a_few_pages_query_at_once(autojump_clock: object) -> None:

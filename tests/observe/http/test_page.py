@@ -68,8 +68,9 @@ def test_every_place_that_the_script_fills_is_on_the_page() -> None:
 
 
 async def test_records_are_shown_or_it_is_said_why_not(app: Starlette) -> None:
-    answer = await ask(app, "/records?group=sw&name=n&id=a%2Fb")
-    assert (answer.status, answer.text) == (200, '{"records": [{"key": "sw/n/a/b"}]}')
+    answer = await ask(app, "/records?group=sw&name=n&id=a%2Fb&where=n%20%3E%205")
+    expected = '{"records": [{"key": "sw/n/a/b", "where": "n > 5"}], "more": true}'
+    assert (answer.status, answer.text) == (200, expected)
     answer = await ask(app, "/records?group=<script>")
     assert (answer.status, answer.text) == (400, "there is no group '<script>'\n")
     assert answer.headers["content-type"].startswith("text/plain")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,12 @@ class Web:
 
     async def alert(self, context: ssl.SSLContext) -> str:
         """The alert by which a visitor is refused."""
+        stream = await self.visit(context)
+        # In TLS 1.3 a visitor hears of its certificate after its own part of the handshake.
+        await stream.do_handshake()
         with pytest.raises(trio.BrokenResourceError) as caught:
-            await self.fetch(context)
+            await stream.receive_some()
+        await trio.testing.wait_all_tasks_blocked()
         cause = caught.value.__cause__
         assert isinstance(cause, ssl.SSLError)
         return str(cause.reason)
@@ -108,7 +112,6 @@ async def test_others_get_an_alert_and_one_line_each(files: Files, autojump_cloc
         assert lines == [(REFUSED, "warning")] * 2 + [(REFUSED, "debug")] * 4
         assert "did not return a certificate" in logs[0]["reason"]
         assert "verify failed" in logs[1]["reason"]
-        await trio.testing.wait_all_tasks_blocked()
         assert (await web.fetch(web.visitor_context("dash-1"))).startswith(OK)
 
 
@@ -171,6 +174,8 @@ async def test_one_caller_leaves_room_for_others(
             kept = await web.visit(greedy)
             await kept.send_all(REQUEST)
             assert (await kept.receive_some()).startswith(OK)
-        with pytest.raises(trio.BrokenResourceError):
-            await web.fetch(greedy)
+        answer = b""
+        with suppress(trio.BrokenResourceError):
+            answer = await web.fetch(greedy)
+        assert not answer
         assert (await web.fetch(another)).startswith(OK)

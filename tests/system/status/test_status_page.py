@@ -59,6 +59,19 @@ def test_what_others_chose_is_text(page: tuple[Browser, str]) -> None:
     assert all(name.startswith(url) for name in loaded)
 
 
+def test_an_expression_finds_records_or_is_told_what_is_wrong(page: tuple[Browser, str]) -> None:
+    browser, url = page
+    browser.show(url)
+    browser.wait("byId('link').textContent === 'live'")
+    browser.value("byId('query-group').value = 'sw'; byId('query-where').value = 'x HAVING'")
+    browser.value("byId('query').requestSubmit()")
+    browser.wait("byId('query-said').textContent.startsWith('where: column 9: expected a value')")
+    browser.value("byId('query-where').value = `x != 'a'`; byId('query').requestSubmit()")
+    browser.wait("byId('query-said').textContent === '1 records'")
+    browser.value("byId('query-where').value = `x = 'a'`; byId('query').requestSubmit()")
+    browser.wait("byId('query-said').textContent === '0 records'")
+
+
 def test_the_page_follows_the_node(page: tuple[Browser, str], module_nodes: Nodes) -> None:
     browser, url = page
     browser.show(url)

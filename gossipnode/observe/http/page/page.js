@@ -247,14 +247,17 @@ async function ask(event) {
   said.textContent = "asking…";
   const asked = new URLSearchParams({
     group: byId("query-group").value, name: byId("query-name").value, id: byId("query-id").value,
+    where: byId("query-where").value, order_by: byId("query-order-by").value,
+    desc: byId("query-desc").checked ? "yes" : "", limit: byId("query-limit").value,
   });
   try {
     const answer = await fetch(`/records?${asked}`);
     const text = await answer.text();
     list.replaceChildren();
     if (!answer.ok) { said.textContent = text; return; }
-    const records = JSON.parse(text).records;
-    said.textContent = `${records.length} records, 50 at most`;
+    const { records, more } = JSON.parse(text);
+    said.textContent = more ? `the first ${records.length} of more: narrow the query, or raise the limit`
+      : `${records.length} records`;
     for (const record of records) {
       const line = put(list, "li");
       put(line, "div", { className: "key" }, record.key);
