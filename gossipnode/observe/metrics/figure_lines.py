@@ -224,7 +224,7 @@ def _of_purges(figures: NodeFigures) -> list[str]:
     return [
         *_labelled(
             "gossipnode_purge_mark_age_seconds",
-            "How long ago the stamp was up to which the tombstones of every shard of the group are purged.",
+            "The age of the oldest mark up to which tombstones of a shard of the group are purged.",
             "group",
             {group: round((figures.now - then) / _NANOSECONDS, 1) for group, then in oldest.items()},
         ),

@@ -10,12 +10,13 @@ import pytest
 import trio
 import trio.testing
 
+from gossipnode.concurrency.shares import Caller
 from gossipnode.core.ring.round import RoundOutcome
 from gossipnode.node.shown import page_state, record_query
 from gossipnode.node.shown.page_state import SHARDS_SHOWN
 from gossipnode.observe.http.live_page import STREAMS_MAX
 from gossipnode.observe.http.status_server import CONNECTIONS_MAX, IDLE_SECONDS
-from gossipnode.observe.node_view import ShardFigures
+from gossipnode.observe.node_view import PageQuery, QueryRefusedError, ShardFigures
 from gossipnode.sim import Cluster, running
 from tests.node.shown.web import STATUS, get, shown_at, start_with_status
 from tests.records import prop, record
@@ -160,6 +161,27 @@ async def test_only_a_few_pages_query_at_once(autojump_clock: object) -> None:
         store.scan = scan  # type: ignore[method-assign]
         await ask()
         assert answers[-1] == 200
+
+
+async def test_one_caller_leaves_a_query_to_others(autojump_clock: object) -> None:
+    async with running(Cluster(**ALONE)) as cluster:
+        queries = record_query.RecordQueries(cluster.parts("a").queries)
+        hanging = trio.Event()
+
+        async def hang(*_: object, **__: object) -> Any:
+            hanging.set()
+            await trio.sleep_forever()
+
+        store = cluster.stores["a"]
+        scan, store.scan = store.scan, hang  # type: ignore[method-assign]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(queries.ask, PageQuery("sw"), Caller("greedy"))
+            await hanging.wait()
+            store.scan = scan  # type: ignore[method-assign]
+            with pytest.raises(QueryRefusedError, match="other queries of pages are under way"):
+                await queries.ask(PageQuery("sw"), Caller("greedy"))
+            assert (await queries.ask(PageQuery("sw"), Caller("another"))).records == []
+            nursery.cancel_scope.cancel()
 
 
 async def test_two_hundred_pages_leave_room_for_scrapes(autojump_clock: object) -> None:
