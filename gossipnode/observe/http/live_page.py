@@ -17,7 +17,7 @@ from gossipnode.concurrency.change_event import ChangeEvent
 from gossipnode.concurrency.shares import Shares
 from gossipnode.observe.http.recent_events import RecentEvents
 from gossipnode.observe.http.role_guard import visitor_of
-from gossipnode.observe.node_view import NodeView
+from gossipnode.observe.node_view import NodeView, Visitor
 
 STREAMS_MAX: Final = 64
 """Pages that are told of changes at once, half of them for one caller at most.
@@ -74,8 +74,12 @@ class LivePage:
         return json.dumps(page, separators=(",", ":")).encode()
 
     async def stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request for events until its page is closed: with the state now, and with later ones."""
-        caller = visitor_of(scope).caller
+        """Answer a request for events until its page is closed: with the state now, and with later ones.
+
+        It ends as well once the visitor may see nothing any longer.
+        """
+        visitor = visitor_of(scope)
+        caller = visitor.caller
         if not self._told.may_take(caller):
             said = f"{self.streams} pages are open: close one, or try again later\n"
             await PlainTextResponse(said, status_code=503)(scope, receive, send)
@@ -87,13 +91,16 @@ class LivePage:
             await send({"type": "http.response.start", "status": 200, "headers": head})
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_until_closed, receive, nursery.cancel_scope)
-                await self._tell(send)
+                await self._tell(visitor, send)
+                await send({"type": "http.response.body", "body": b""})
+                nursery.cancel_scope.cancel()
         finally:
             self._told.give_back(caller)
 
-    async def _tell(self, send: Send) -> NoReturn:
+    async def _tell(self, visitor: Visitor, send: Send) -> None:
+        """Tell a page each state that it can take, until its visitor may see nothing any longer."""
         told = b""
-        while True:
+        while not self._view.refusal(visitor):
             changed, state = self._changed.pending, self._state
             if state and state is not told:
                 told = state

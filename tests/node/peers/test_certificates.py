@@ -45,7 +45,7 @@ def test_a_file_that_is_no_certificate_is_named(broken: str, certificates: Issue
 def test_a_reload_takes_new_contexts_and_says_what_was_read(certificates: Issuer) -> None:
     files = certificates.issue("a", "a.example", file="read", ends=datetime(2040, 1, 2, tzinfo=UTC))
     read = Certificates(settings(**files).tls)
-    before = [read.client_context(check_hostname=check) for check in (True, False)]
+    before = [*(read.client_context(check_hostname=check) for check in (True, False)), read.web_context()]
     assert read.reload() == {
         "ca": files["tls.ca"],
         "cert": files["tls.cert"],
@@ -54,7 +54,7 @@ def test_a_reload_takes_new_contexts_and_says_what_was_read(certificates: Issuer
         "valid_until": "2040-01-02 00:00 UTC",
         "authorities": 1,
     }
-    after = [read.client_context(check_hostname=check) for check in (True, False)]
+    after = [*(read.client_context(check_hostname=check) for check in (True, False)), read.web_context()]
     assert not set(before) & set(after)
     assert Certificates(None).reload() == {}
 

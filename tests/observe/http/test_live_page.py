@@ -120,6 +120,19 @@ async def test_a_page_without_news_hears_that_the_node_is_there(autojump_clock: 
         assert len(page.states) == 1
 
 
+async def test_a_page_whose_visitor_lost_its_role_ends(autojump_clock: object) -> None:
+    view = FixedView()
+    async with running(view) as (live, nursery):
+        page = Page(live)
+        nursery.start_soon(page.run)
+        await trio.sleep(2)
+        view.refused = "the certificate names x, which has no role here"
+        view.on_page["epoch"] = 2
+        await trio.sleep(2 * HEARTBEAT_SECONDS)
+        assert live.streams == 0
+        assert len(page.states) == 1
+
+
 async def test_one_page_too_many_is_refused_and_the_others_go_on(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

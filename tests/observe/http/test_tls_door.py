@@ -145,12 +145,13 @@ async def test_silence_ends_a_handshake(files: Files, autojump_clock: object) ->
 
 async def test_many_silent_connections_keep_nobody_out(files: Files, autojump_clock: object) -> None:
     async with serving(files) as web:
-        silent = []
+        began, silent = trio.current_time(), []
         for _ in range(HANDSHAKES_MAX + 1):
             silent.append(await web.network.connect(ADDRESS))
             await trio.testing.wait_all_tasks_blocked()
         assert await silent[0].receive_some() == b""
         assert (await web.fetch(web.visitor_context("dash-1"))).startswith(OK)
+        assert trio.current_time() == began, "nobody waited for the end of a handshake"
 
 
 async def test_what_is_remembered_of_refusals_is_bounded(files: Files) -> None:
