@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 import structlog
 
@@ -30,7 +30,7 @@ class Audit:
         self._events = events or Events()
         self.refused = 0
         """Calls that were refused since the start."""
-        self.refused_for: dict[str, int] = {}
+        self.refused_for: dict[str, int] = dict.fromkeys(get_args(Lacking), 0)
         """The same, by what the callers lacked."""
         self._told: dict[tuple[str, str], None] = {}
         self._log = structlog.get_logger(AUDIT_LOGGER)
@@ -42,7 +42,7 @@ class Audit:
     def refuse_caller(self, who: str, method: str, peer: str, reason: str, lacking: Lacking) -> None:
         """The same of a caller `who` at the address `peer`, for what need not be a call of gRPC."""
         self.refused += 1
-        self.refused_for[lacking] = self.refused_for.get(lacking, 0) + 1
+        self.refused_for[lacking] += 1
         if (who, method) in self._told:
             return
         if len(self._told) >= REFUSED_CALLERS_MAX:

@@ -110,8 +110,14 @@ class EventCounts:
                 # The epoch itself is a figure.
                 pass
 
-    def forget_groups_but(self, groups: Collection[str]) -> None:
-        """Drop the counters of groups that are gone, so that groups that come and go leave nothing."""
+    def follow_groups(self, groups: Collection[str]) -> None:
+        """Have the counters of these groups, and drop those of groups that are gone.
+
+        What alerts look at is there from the start: a counter that appears with its first count has no
+        increase that Prometheus could see.
+        """
+        for name in groups:
+            self.rounds.labels(self._group(name), "incomplete")
         for gone in self._groups.difference(groups):
             for metric in self._of_groups:
                 metric.remove_by_labels({"group": gone})

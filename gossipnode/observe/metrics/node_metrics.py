@@ -31,6 +31,6 @@ class NodeMetrics:
     async def text(self) -> bytes:
         """All metrics, as `CONTENT_TYPE`."""
         figures = await self._view.figures()
-        self._counts.forget_groups_but(figures.groups)
+        self._counts.follow_groups(figures.groups)
         gathered = await in_short_steps(self._lines.write(figures))
         return prometheus_client.generate_latest(self._registry) + gathered.encode()

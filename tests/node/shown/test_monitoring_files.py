@@ -59,6 +59,15 @@ async def test_what_is_asked_for_is_there(autojump_clock: object, name: str) -> 
             assert metric not in labels or wanted <= labels[metric], expression
 
 
+def test_alerts_tell_clusters_apart_and_see_nodes_that_say_nothing() -> None:
+    """Members of several clusters may have the same names, and a dead node gives no metrics."""
+    asked = expressions(MONITORING / "alerts.yml")
+    for expression in asked:
+        for labels in re.findall(r"\bby \(([^)]*)\)", expression):
+            assert "instance" in labels, expression
+    assert any(re.match(r"up == 0\b", expression) for expression in asked)
+
+
 def test_every_alert_says_what_it_is_about() -> None:
     text = (MONITORING / "alerts.yml").read_text()
     alerts = text.split("- alert: ")[1:]
