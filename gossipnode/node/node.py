@@ -31,6 +31,7 @@ from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.address import Address
 from gossipnode.config.settings import Settings
 from gossipnode.core.cluster.placement import levels_that_fail
+from gossipnode.core.model.tag_value import NANOSECONDS_PER_SECOND
 from gossipnode.node.endpoints.reflection_service import ReflectionService
 from gossipnode.node.identity.birth import birth_of
 from gossipnode.node.identity.boot_memory import BootMemory
@@ -41,7 +42,7 @@ from gossipnode.node.local.node_state import NodeState, Phase
 from gossipnode.node.membership.as_new import come_as_new
 from gossipnode.node.parts import Parts, make_handlers, make_parts
 from gossipnode.node.peers.call_metadata import own_metadata, say_start
-from gossipnode.node.peers.certificates import Certificates, PeerDialer, tell_each_day
+from gossipnode.node.peers.certificates import Certificates, PeerDialer, tell_in_time
 from gossipnode.node.peers.members import open_members
 from gossipnode.node.peers.secret import Secret
 from gossipnode.node.shown.status_port import StatusPort, open_status_port
@@ -236,7 +237,7 @@ class Node:
                 self._say_disk()
                 working.start_soon(self._watch_disk)
                 if self.parts.certificates.encrypted:
-                    working.start_soon(tell_each_day, self._say_certificates)
+                    working.start_soon(tell_in_time, self._say_certificates, self._certificates_next)
                 task_status.started(self)
                 await self._state.stopping.wait()
                 ends_by = trio.current_time() + DRAIN_SECONDS - DRAIN_CLOSE_SECONDS
@@ -283,6 +284,11 @@ class Node:
             self._log.error("disk full: writes are refused, reads go on", free_bytes=disk.free_bytes)
         else:
             self._log.warning("disk has room again: writes are taken", free_bytes=disk.free_bytes)
+
+    def _certificates_next(self) -> float:
+        """In how many seconds there is something to say of the certificates again."""
+        now_seconds = self._world.wall_clock() / NANOSECONDS_PER_SECOND
+        return self.parts.certificates.seconds_to_next_word(now_seconds)
 
     def _say_certificates(self) -> None:
         for warning in self.parts.access.certificate_warnings():

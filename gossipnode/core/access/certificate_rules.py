@@ -54,6 +54,15 @@ def certificate_warnings(
     return [*_of_own(certificates, node, patterns, now_seconds), *_of_authorities(certificates, now_seconds)]
 
 
+def seconds_to_next_word(certificates: NodeCertificates, now_seconds: float) -> float:
+    """In how many seconds the log says again what is wrong: each day, and as soon as a certificate ends."""
+    own = () if certificates.own is None else (certificates.own,)
+    ended_in = [each.ends + 1 - now_seconds for each in (*own, *certificates.authorities)]
+    return min(
+        (seconds for seconds in ended_in if 0 < seconds < TOLD_AGAIN_SECONDS), default=TOLD_AGAIN_SECONDS
+    )
+
+
 def shown_date(seconds: int) -> str:
     """A moment as it is told to people."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

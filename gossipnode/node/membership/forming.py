@@ -65,7 +65,8 @@ class Forming:
             text = ", ".join(f"{name} ({problem})" for name, problem in waiting.items())
             if text != told:
                 told = text
-                self._log.info("forming: waiting", waiting_for=text)
+                if text:
+                    self._log.info("forming: waiting", waiting_for=text)
             with trio.move_on_after(FORMING_PAUSE_SECONDS):
                 await cluster.changed.wait()
 

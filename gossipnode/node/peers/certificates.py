@@ -16,6 +16,7 @@ from gossipnode.core.access.certificate_rules import (
     DAY_SECONDS,
     TOLD_AGAIN_SECONDS,
     certificate_warnings,
+    seconds_to_next_word,
     shown_date,
 )
 from gossipnode.core.access.name_patterns import node_names
@@ -81,6 +82,12 @@ class Certificates:
             return ()
         return certificate_warnings(self._files.facts, node, self.member_patterns, now_seconds)
 
+    def seconds_to_next_word(self, now_seconds: float) -> float:
+        """In how many seconds the log is to say again what `warnings` gives."""
+        if self._files is None:
+            return TOLD_AGAIN_SECONDS
+        return seconds_to_next_word(self._files.facts, now_seconds)
+
     def days_left(self, now_seconds: float) -> float | None:
         """How many days from now the first of our certificates, or of our CA's, ends; None without any."""
         if self._files is None:
@@ -113,10 +120,10 @@ class Certificates:
         return self._files.client if check_hostname else self._files.client_of_any_name
 
 
-async def tell_each_day(tell: Callable[[], None]) -> None:
-    """Let it be said again what is wrong with the certificates, or soon will be."""
+async def tell_in_time(tell: Callable[[], None], seconds_to_next: Callable[[], float]) -> None:
+    """Let it be said again what is wrong with the certificates, or soon will be, until cancelled."""
     while True:
-        await trio.sleep(TOLD_AGAIN_SECONDS)
+        await trio.sleep(seconds_to_next())
         tell()
 
 

@@ -59,7 +59,7 @@ class Dialer:
         self._dialled: trio.Event | None = None
         self._failure: RpcError | None = None
         self._told: set[str] = set()
-        """The failures that the log was told of since the peer was reached last."""
+        """The failures that the log was told of since a connection to the peer was of use."""
         self._failures = 0
         self._dial_at = -math.inf
 
@@ -175,7 +175,6 @@ class Dialer:
         self._failure = None
         # It may have been dialled within the backoff of an earlier failure, which is over with it.
         self._dial_at = -math.inf
-        self._told.clear()
 
     def _failed(self, error: RpcError) -> None:
         # The first of several failures for one reason is told: a peer may be away for days. More reasons than
@@ -196,16 +195,13 @@ class Dialer:
         """Count a connection that the peer closed at once as a failed dial: the peer is not ready yet."""
         if self._current is connection:
             self._current = None
-        if connection.settings_received or lasted_seconds > self._limits.backoff_max_seconds:
+        lasted = lasted_seconds > self._limits.backoff_max_seconds and not connection.refusal
+        if connection.settings_received or lasted:
             self._failures = 0
+            self._told.clear()
             return
-        self._failures += 1
         reason = connection.refusal or "it closes connections at once"
-        self._failure = RpcError(Status.UNAVAILABLE, f"{self._name} cannot be used: {reason}")
-        limits = self._limits
-        self._dial_at = trio.current_time() + backoff_seconds(
-            self._failures, limits.backoff_min_seconds, limits.backoff_max_seconds, self._rng
-        )
+        self._failed(RpcError(Status.UNAVAILABLE, f"{self._name} cannot be used: {reason}"))
 
     async def _reach(self) -> trio.abc.Stream:
         limits = self._limits

@@ -24,8 +24,6 @@ class ClientConnection(Connection):
     def __init__(self, limits: Limits, now: Callable[[], float], memory: MemoryAccount) -> None:
         super().__init__(limits, now, memory)
         self._next_stream_id = 1
-        # What the server said instead of speaking HTTP/2.
-        self.refusal = ""
         # Tasks that wait for a place to open a stream, first come first served.
         self.openers: dict[Wakeable, None] = {}
 

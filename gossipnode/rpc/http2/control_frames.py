@@ -32,6 +32,8 @@ class ControlFrames(Outbound, ABC):
         super().__init__(limits, now, memory)
         self.streams: dict[int, Stream] = {}
         self.settings_received = False
+        #: Why a server did not speak HTTP/2 with us at all, as far as it said so.
+        self.refusal = ""
         self.peer_max_streams = frames.LAST_STREAM_ID
         self.peer_stream_window = frames.DEFAULT_WINDOW_BYTES
         self.control_handlers: dict[int, Callable[[int, int, bytes], None]] = {

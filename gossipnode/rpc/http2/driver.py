@@ -95,9 +95,18 @@ class _Driver:
         except STREAM_ERRORS as error:
             if isinstance(error.__cause__, ssl.SSLError):
                 # In TLS 1.3 a server refuses a client's certificate only after the handshake: say so.
-                self.loss = f": {error.__cause__.reason or error.__cause__}"
-                log.warning("connection of %s was lost%s", self.peer, self.loss)
+                reason = str(error.__cause__.reason or error.__cause__)
+                self.loss = f": {reason}"
+                if not self._refused(reason):
+                    log.warning("connection of %s was lost: %s", self.peer, reason)
         self.scope.cancel()
+
+    def _refused(self, reason: str) -> bool:
+        """Note that a server takes us in no more. The channel tells of it, as it tells of failed dials."""
+        refused = self.connection.client and not self.connection.settings_received
+        if refused:
+            self.connection.refusal = reason
+        return refused
 
     async def write_to_the_end(self) -> None:
         """Write, and end our half of the stream, or the whole connection if that is not possible."""
@@ -139,7 +148,8 @@ class _Driver:
         connection, limits = self.connection, self.limits
         await trio.sleep(limits.handshake_seconds)
         if not connection.settings_received:
-            log.info("connection of %s ended: no SETTINGS", self.peer)
+            if not self._refused("no SETTINGS"):
+                log.info("connection of %s ended: no SETTINGS", self.peer)
             connection.close(ErrorCodes.SETTINGS_TIMEOUT, "no SETTINGS")
         while not connection.client:
             left = connection.idle_since + limits.idle_seconds - trio.current_time()

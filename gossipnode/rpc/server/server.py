@@ -24,6 +24,7 @@ from gossipnode.rpc.http2.stream import Stream
 from gossipnode.rpc.limits import Limits
 from gossipnode.rpc.log import log
 from gossipnode.rpc.metadata import ACCEPTED_CONTENT_TYPES, ACCEPTED_ENCODINGS, parse_timeout, status_fields
+from gossipnode.rpc.repeated_lines import RepeatedLines
 from gossipnode.rpc.server.answer import AnyMethod, Handler, Observe, answer, judge, report
 from gossipnode.rpc.server.calls import CallContext
 from gossipnode.rpc.server.connection_slots import ConnectionSlots, HandshakeSlot, Slot
@@ -100,6 +101,7 @@ class Server:
         self._connections: dict[ServerConnection, None] = {}
         self._is_member = is_member
         self._slots = ConnectionSlots(self.limits, keep_for_members=is_member is not None)
+        self._refused = RepeatedLines()
         self._draining = False
         self._accepting: dict[trio.CancelScope, None] = {}
         self._all_closed = trio.Event()
@@ -176,7 +178,9 @@ class Server:
         try:
             await handshake(stream, self.limits, to_plain=frames.TLS_ALERT)
         except HandshakeError as error:
-            log.warning("connection of %s refused: %s", peer, error)
+            again = self._refused.due(slot.address, str(error), trio.current_time())
+            if again is not None:
+                log.warning("connection of %s refused: %s%s", peer, error, again)
             return False
         finally:
             self._slots.end_handshake(slot)

@@ -13,6 +13,7 @@ from gossipnode.core.access.certificate_rules import (
     CertificateFacts,
     NodeCertificates,
     certificate_warnings,
+    seconds_to_next_word,
 )
 
 BEGINS = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
@@ -81,3 +82,22 @@ def test_a_certificate_that_no_peer_would_take() -> None:
     assert "(unable to get local issuer certificate)" in line
     (line,) = warnings(NodeCertificates("a.pem", None, (), "unsuitable certificate purpose"))
     assert "(unsuitable certificate purpose)" in line
+
+
+@pytest.mark.parametrize(
+    ("now", "seconds"),
+    [
+        (GOOD, DAY_SECONDS),
+        (ENDS - DAY_SECONDS - 1, DAY_SECONDS),
+        (ENDS - 3600, 3601),
+        (ENDS + 1, DAY_SECONDS),
+        (AUTHORITY.ends - 10, 11),
+    ],
+)
+def test_the_end_of_a_certificate_is_told_when_it_comes(now: float, seconds: float) -> None:
+    assert seconds_to_next_word(BOTH, now) == seconds
+    assert warnings(now=now + seconds) != [] or seconds == DAY_SECONDS
+
+
+def test_without_certificates_a_day_passes() -> None:
+    assert seconds_to_next_word(NodeCertificates("a.pem", None, ()), GOOD) == DAY_SECONDS

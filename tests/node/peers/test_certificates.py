@@ -11,10 +11,11 @@ import trio
 
 from gossipnode.concurrency.memory_budget import MemoryBudget
 from gossipnode.config.address import parse_address
+from gossipnode.core.access.certificate_rules import DAY_SECONDS
 from gossipnode.core.model.property import ShardId
 from gossipnode.core.ring.round import RoundOutcome
 from gossipnode.node.peers.certificate_files import CertificateError
-from gossipnode.node.peers.certificates import Certificates, PeerDialer, tell_each_day
+from gossipnode.node.peers.certificates import Certificates, PeerDialer
 from gossipnode.rpc import RpcError
 from gossipnode.sim import Cluster
 from gossipnode.wire import services
@@ -94,12 +95,24 @@ async def test_what_is_wrong_with_certificates_is_told_at_the_start_and_after_a_
         cluster.stop()
 
 
-async def test_what_is_wrong_with_certificates_is_told_each_day(autojump_clock: object) -> None:
-    told: list[float] = []
-    began = trio.current_time()
-    with trio.move_on_after(2.5 * 24 * 3600):
-        await tell_each_day(lambda: told.append(trio.current_time() - began))
-    assert told == pytest.approx([24 * 3600, 2 * 24 * 3600])
+async def test_what_is_wrong_with_certificates_is_told_each_day_and_as_one_ends(
+    certificates: Issuer, autojump_clock: object
+) -> None:
+    cluster = Cluster(names="a")
+    ends = datetime.fromtimestamp(cluster.world("a").wall_clock() / 1e9, UTC) + timedelta(days=1.5)
+    files = certificates.issue("a", file="ended", begins=ends - timedelta(days=90), ends=ends)
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery, "a", **files)
+        with structlog.testing.capture_logs() as logs:
+            await trio.sleep(1.4 * DAY_SECONDS)
+            told = [entry["event"] for entry in logs if "the node's certificate" in entry["event"]]
+            assert len(told) == 1
+            assert "within a day" in told[0]
+            await trio.sleep(0.11 * DAY_SECONDS)
+        told = [entry["event"] for entry in logs if "the node's certificate" in entry["event"]]
+        assert len(told) == 2
+        assert "the node's certificate expired on " in told[1]
+        cluster.stop()
 
 
 async def test_without_tls_a_reload_says_so(autojump_clock: object) -> None:

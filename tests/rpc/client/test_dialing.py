@@ -142,6 +142,25 @@ async def test_a_peer_that_stays_away_is_told_of_once(autojump_clock, caplog):
     assert caplog.text.count("node-b cannot be reached: connection refused") == 2
 
 
+async def test_a_peer_that_takes_connections_and_says_nothing_is_told_of_once(autojump_clock, caplog):
+    """A process that is stopped does so: the kernel takes its connections."""
+    caplog.set_level(logging.INFO, "gossipnode.rpc")
+    ends = []
+
+    async def connect():
+        near, far = trio.testing.memory_stream_pair()
+        ends.append(far)
+        return near
+
+    async with Channel(connect, authority="node-b") as channel:
+        for _ in range(5):
+            await status_of(channel.unary(UNARY, b"x", timeout=60, dial_now=True))
+    assert len(ends) >= 5
+    assert [line for line in caplog.messages if "SETTINGS" in line] == [
+        "node-b cannot be used: no SETTINGS; next attempt in 0.1 s"
+    ]
+
+
 async def test_a_connection_has_the_context_of_its_channel():
     """What the log says of a connection must not name the request that happened to need it first."""
     of = ContextVar[str]("of", default="")

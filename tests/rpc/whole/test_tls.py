@@ -50,6 +50,20 @@ async def test_clients_that_are_not_let_in(files, caplog):
     assert not [record for record in caplog.records if record.exc_info]
 
 
+async def test_a_client_that_tries_for_ever_does_not_fill_the_log(files, caplog):
+    caplog.set_level(logging.INFO, "gossipnode.rpc")
+    stranger = files.certificate("stranger", trustme.CA())
+    async with tls_server(files, require_client=True) as (port, _):
+        async with tls_channel(port, client_ssl_context(files.ca_file, *stranger)) as channel:
+            for _ in range(10):
+                with pytest.raises(RpcError):
+                    await channel.unary(UNARY, b"x", timeout=5, dial_now=True)
+    # Each side says it once.
+    assert len([line for line in caplog.messages if "refused: TLS handshake failed" in line]) == 1
+    assert len([line for line in caplog.messages if "cannot be used" in line]) == 1
+    assert not [line for line in caplog.messages if "was lost" in line]
+
+
 async def test_servers_that_are_not_trusted(files, tmp_path):
     other = Files(tmp_path)
     async with tls_server(files, require_client=False) as (port, seen):
