@@ -166,7 +166,8 @@ def _shard_lines(shards: Sequence[messages.ShardStatus]) -> list[str]:
                 f"{shard.records:,}",
                 f"{shard.tombstones:,}",
                 shard.tree,
-                shard.root[:12] or "(empty)",
+                # A tree that is being built has no root yet, however many records there are.
+                shard.root[:12] or ("(empty)" if shard.tree == "ready" else ""),
                 _age(shard.last_converged),
             )
             for shard in shards

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gossipnode import __version__
@@ -92,5 +92,9 @@ class ShownNode:
             return ""
         if parts.local.store.disk.full:
             return "the disk is full: writes are refused"
-        waiting = {} if parts.local.cluster.view.formed else parts.membership.forming.waiting_for()
+        waiting: Iterable[str] = ()
+        if not parts.local.cluster.view.formed:
+            waiting = parts.membership.forming.waiting_for()
+        elif phase == "starting":
+            waiting = parts.membership.clearing.unheard()
         return f"{phase}: waiting for {', '.join(waiting)}" if waiting else phase

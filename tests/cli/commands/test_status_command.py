@@ -204,6 +204,18 @@ def test_the_status_of_a_real_node(ask: Cli, node: Running) -> None:
     ]  # fmt: skip
 
 
+def test_a_tree_that_is_being_built_is_not_called_empty(ask_peer: Cli, peer: Peer) -> None:
+    found = status()
+    found.shards = [
+        messages.ShardStatus(group="sw", shard=0, replicas=["a"], records=7, tree="building"),
+        messages.ShardStatus(group="sw", shard=1, replicas=["a"], tree="ready"),
+    ]
+    peer.answers[services.NODE_STATUS] = found
+    lines = [line.split() for line in ask_peer("status").out.splitlines()]
+    assert ["sw/0", "a", "7", "0", "building", "never"] in lines
+    assert ["sw/1", "a", "0", "0", "ready", "(empty)", "never"] in lines
+
+
 def test_many_shards_are_summed_up_by_group(ask_peer: Cli, peer: Peer) -> None:
     group = messages.GroupStatus(group="sw", shards=1024, records=20_000, tombstones=3, building=1, behind=2)
     found = status(groups=[group])

@@ -86,6 +86,19 @@ async def test_a_member_that_is_away_shows(autojump_clock: object) -> None:
         cluster.stop()
 
 
+async def test_a_member_that_starts_alone_says_whom_it_waits_for(autojump_clock: object) -> None:
+    """Its store counts once a majority has heard of it, and the others may refuse it, or be down."""
+    cluster = Cluster()
+    async with trio.open_nursery() as nursery:
+        await cluster.start(nursery, "a", **shown_at())
+        await trio.sleep(10)
+        assert await get(cluster, "/readyz") == (503, b"starting: waiting for b, c\n")
+        await cluster.start(nursery, "b")
+        await trio.sleep(10)
+        assert await get(cluster, "/readyz") == (200, b"ok\n")
+        cluster.stop()
+
+
 async def test_a_node_that_waits_for_its_cluster_says_so(autojump_clock: object) -> None:
     cluster = Cluster(formed=False)
     async with trio.open_nursery() as nursery:
