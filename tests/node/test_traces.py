@@ -7,6 +7,7 @@ import trio
 from opentelemetry.trace import SpanKind
 
 from gossipnode.core.ring.round import RoundOutcome
+from gossipnode.node.peers.call_metadata import traceparent
 from gossipnode.node.peers.exchange_link import REPLICA_SECONDS
 from gossipnode.rpc import RpcError
 from gossipnode.sim import Cluster, running
@@ -140,3 +141,15 @@ async def test_what_nodes_do_for_nobody_has_no_trace(autojump_clock: object, rec
         await cluster.coordinator("a").get(entity("n/1"))
         await trio.sleep(60)
     assert recorded.spans() == []
+
+
+def test_a_call_names_its_span_in_the_form_of_w3c() -> None:
+    assert traceparent({"traceparent": PARENT}) == PARENT
+
+
+@pytest.mark.parametrize(
+    "said", ["", "x", PARENT.upper(), PARENT + "\n", PARENT + "-more", PARENT[:-1], PARENT.encode()]
+)
+def test_anything_else_names_no_span(said: str | bytes) -> None:
+    assert traceparent({"traceparent": said}) == ""
+    assert traceparent({}) == ""
