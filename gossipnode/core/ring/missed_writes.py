@@ -28,6 +28,8 @@ class _Missed:
     due: float = 0.0
     pause: float = TRY_PAUSE_MIN_SECONDS
     trying: bool = False
+    problem: str = ""
+    """Why the last try did not make it equal; empty if it did, or was the first one."""
 
 
 class MissedWrites:
@@ -63,6 +65,10 @@ class MissedWrites:
             writes[shard] = writes.get(shard, 0) + missed.writes
         return writes
 
+    def problems(self) -> dict[str, str]:
+        """By replica, why it could not be made equal when that was tried last, where it could not."""
+        return {name: missed.problem for (name, _), missed in self._missed.items() if missed.problem}
+
     def came_back(self, replica: str, now: float) -> None:
         """A replica is there again: whatever failed before, it is tried at once."""
         for (name, _), missed in self._missed.items():
@@ -90,13 +96,17 @@ class MissedWrites:
         missed.trying = True
         return missed.writes
 
-    def end(self, replica: str, shard: ShardId, begun: int, now: float, *, equal: bool) -> None:
-        """A try has ended. Writes that were missed since it began are not known to be made good by it."""
+    def end(self, replica: str, shard: ShardId, begun: int, now: float, *, problem: str) -> None:
+        """A try has ended; `problem` is why it did not make the replica equal, or "".
+
+        Writes that were missed since it began are not known to be made good by it.
+        """
         missed = self._missed.get((replica, shard))
         if missed is None:
             return
         missed.trying = False
-        if equal:
+        missed.problem = problem
+        if not problem:
             missed.writes -= min(begun, missed.writes)
             if not missed.writes:
                 del self._missed[replica, shard]

@@ -76,7 +76,7 @@ class CatchUp:
         self._up = up
 
     async def _try(self, replica: str, shard: ShardId, begun: int) -> None:
-        equal = False
+        problem = "the last try broke off"
         try:
             placement = self._local.shards.view.placement(shard)
             if placement is None or replica not in placement.holders:
@@ -88,20 +88,21 @@ class CatchUp:
             ]
             if own in others:
                 await trio.sleep(STAGGER_SECONDS * others.index(own))
-                equal = await self._compare(replica, shard)
+                problem = await self._compare(replica, shard)
             else:
-                equal = await self._start_round(shard)
+                problem = await self._start_round(shard)
         except Exception:  # noqa: BLE001 - a defect, logged with its traceback; it is tried again
             self._log.exception("making a replica equal failed", peer=replica, shard=str(shard))
         finally:
-            self.missed_writes.end(replica, shard, begun, trio.current_time(), equal=equal)
+            self.missed_writes.end(replica, shard, begun, trio.current_time(), problem=problem)
             self._places += 1
             self._changed.notify()
 
-    async def _compare(self, replica: str, shard: ShardId) -> bool:
+    async def _compare(self, replica: str, shard: ShardId) -> str:
+        """Compare with a replica; gives why it is not equal now, or ""."""
         peer = self._members.peers.get(replica)
         if peer is None:
-            return False
+            return "no member of this cluster"
         metadata = {**self._members.metadata, call_metadata.CAUSE: Cause.EVENT.value}
         hop = await self._sessions.compare(peer, shard, metadata)
         details: dict[str, Any] = {
@@ -117,15 +118,16 @@ class CatchUp:
             self._log.info(event, **details, reason=hop.reason, sent=hop.sent, received=hop.received)
         elif not hop.complete:
             self._told.tell((replica, shard), event, reason=hop.reason, **details)
-        return hop.complete
+        return "" if hop.complete else hop.reason or hop.end.value
 
-    async def _start_round(self, shard: ShardId) -> bool:
+    async def _start_round(self, shard: ShardId) -> str:
+        """Have a round made; gives why the replicas are not equal after it, or ""."""
         try:
             watch = self._rounds.start(shard, Cause.EVENT)
-        except TooManyRoundsError:
-            return False
+        except TooManyRoundsError as error:
+            return str(error)
         while True:
             changed, outcome = watch.changed.pending, watch.now().outcome
             if outcome is not None:
-                return outcome.good
+                return "" if outcome.good else f"a round is {outcome.value}"
             await changed.wait()

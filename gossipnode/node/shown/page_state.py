@@ -53,6 +53,7 @@ async def page_state(parts: Parts, figures: NodeFigures, problem: str) -> dict[s
 
 def _members(parts: Parts, figures: NodeFigures) -> list[dict[str, Any]]:
     metadata, own = parts.local.cluster.view.metadata, parts.local.own_name
+    behind_because = parts.repair.catch_up.missed_writes.problems()
     clocks = {member.name: member.clock_ahead for member in figures.members}
     told: list[dict[str, Any]] = []
     for name in sorted({*metadata.members, *metadata.foreign, own})[:MEMBERS_SHOWN]:
@@ -72,6 +73,7 @@ def _members(parts: Parts, figures: NodeFigures) -> list[dict[str, Any]]:
                 "version": figures.version if name == own else peer.version if peer else "",
                 "clock_ahead": None if ahead is None else round(ahead, 1),
                 "problem": peer.problem[:TEXT_MAX_CHARACTERS] if peer else "",
+                "behind_because": behind_because.get(name, "")[:TEXT_MAX_CHARACTERS],
             }
         )
     return told

@@ -4,6 +4,7 @@ Reader, writer, keepalive and idle watch live in one nursery and end together. M
 raise out of `drive`: what a peer does ends its own connection, with one line in the log.
 """
 
+import re
 import ssl
 from contextlib import suppress
 from typing import Final
@@ -24,6 +25,10 @@ from gossipnode.rpc.status import RpcError, Status
 _READ_BYTES_OF_ONE: Final = 4
 # While others wait for a turn of the loop, what was read is taken in portions of this size.
 _CROWDED_READ_BYTES: Final = 4096
+
+
+# Alerts of TLS, as OpenSSL names them, by which a server refuses our certificate. None is about its own.
+_OF_OUR_CERTIFICATE: Final = re.compile("ALERT_.*(CERTIFICATE|UNKNOWN_CA)")
 
 
 class _Driver:
@@ -96,6 +101,8 @@ class _Driver:
             if isinstance(error.__cause__, ssl.SSLError):
                 # In TLS 1.3 a server refuses a client's certificate only after the handshake: say so.
                 reason = str(error.__cause__.reason or error.__cause__)
+                if self.connection.client and _OF_OUR_CERTIFICATE.search(reason):
+                    reason = f"{reason}: it refuses our certificate"
                 self.loss = f": {reason}"
                 if not self._refused(reason):
                     log.warning("connection of %s was lost: %s", self.peer, reason)

@@ -39,7 +39,7 @@ def test_a_shard_that_was_made_equal_is_forgotten() -> None:
     begun = missed.begin("b", S0)
     assert missed.due({"b"}, 0) == [], "one try at a time"
     assert missed.next_due({"b"}) is None
-    missed.end("b", S0, begun, 1, equal=True)
+    missed.end("b", S0, begun, 1, problem="")
     assert len(missed) == 0
 
 
@@ -48,7 +48,7 @@ def test_what_is_missed_during_a_try_is_not_known_to_be_made_good_by_it() -> Non
     missed.note("b", S0)
     begun = missed.begin("b", S0)
     missed.note("b", S0)
-    missed.end("b", S0, begun, 10, equal=True)
+    missed.end("b", S0, begun, 10, problem="")
     assert missed.count("b", S0) == 1
     assert missed.due({"b"}, 10) == []
     assert missed.due({"b"}, 10 + TRY_PAUSE_MIN_SECONDS) == [("b", S0)]
@@ -61,18 +61,18 @@ def test_the_pause_doubles_with_each_try_and_a_return_ends_it() -> None:
     pauses, now = [], 0.0
     for _ in range(9):
         begun = missed.begin("b", S0)
-        missed.end("b", S0, begun, now, equal=False)
+        missed.end("b", S0, begun, now, problem="full")
         due = missed.next_due({"b"})
         assert due is not None
         pauses.append(due - now)
         now = due
     assert pauses == [1, 2, 4, 8, 16, 32, TRY_PAUSE_MAX_SECONDS, TRY_PAUSE_MAX_SECONDS, TRY_PAUSE_MAX_SECONDS]
-    missed.end("b", S0, missed.begin("b", S0), now, equal=False)
+    missed.end("b", S0, missed.begin("b", S0), now, problem="full")
     missed.came_back("c", now)
     assert missed.due({"b"}, now) == []
     missed.came_back("b", now)
     assert missed.due({"b"}, now) == [("b", S0)]
-    missed.end("b", S0, missed.begin("b", S0), now, equal=False)
+    missed.end("b", S0, missed.begin("b", S0), now, problem="full")
     assert missed.next_due({"b"}) == now + TRY_PAUSE_MIN_SECONDS
 
 
@@ -82,7 +82,7 @@ def test_what_was_forgotten_during_a_try_stays_forgotten() -> None:
     begun = missed.begin("b", S0)
     missed.forget("b", S0)
     missed.forget("b", S1)
-    missed.end("b", S0, begun, 1, equal=False)
+    missed.end("b", S0, begun, 1, problem="full")
     assert len(missed) == 0
 
 
@@ -96,3 +96,13 @@ def test_the_memory_is_bounded() -> None:
     assert missed.count("b", ShardId("g", 0)) == 2
     assert missed.count("b", ShardId("g", 1)) == 0, "the oldest need is forgotten"
     assert missed.due({"b"}, 0)[:2] == [("b", S0), ("b", ShardId("g", 0))]
+
+
+def test_why_a_replica_could_not_be_made_equal_is_known_until_it_is() -> None:
+    missed = MissedWrites()
+    missed.note("b", S0)
+    assert missed.problems() == {}
+    missed.end("b", S0, missed.begin("b", S0), 1, problem="full")
+    assert missed.problems() == {"b": "full"}
+    missed.end("b", S0, missed.begin("b", S0), 2, problem="")
+    assert missed.problems() == {}

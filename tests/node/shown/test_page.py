@@ -78,6 +78,24 @@ async def test_the_page_shows_the_cluster_and_its_rounds(autojump_clock: object)
         cluster.stop()
 
 
+async def test_the_page_says_why_a_member_that_is_up_lacks_writes(autojump_clock: object) -> None:
+    """Whoever looks at another node than the one whose disk is full sees that it falls behind, and why."""
+    cluster = Cluster()
+    async with trio.open_nursery() as nursery:
+        await start_with_status(cluster, nursery)
+        cluster.stores["c"].set_full(True)
+        await cluster.coordinator("a").apply(prop("n/1"), replace=False)
+        page = await open_page(cluster)
+        while not (member := (await page.state())["members"][2])["behind_because"]:
+            pass
+        assert (member["name"], member["state"]) == ("c", "up")
+        assert "no space left" in member["behind_because"]
+        cluster.stores["c"].set_full(False)
+        while (await page.state())["members"][2]["behind_because"]:
+            pass
+        cluster.stop()
+
+
 async def test_records_are_shown_as_clients_read_them(autojump_clock: object) -> None:
     async with running(Cluster(**ALONE)) as cluster:
         await cluster.coordinator("a").apply(prop("n/1", x=1, note=HOSTILE), replace=False)

@@ -58,6 +58,7 @@ async def test_a_client_that_tries_for_ever_does_not_fill_the_log(files, caplog)
             for _ in range(10):
                 with pytest.raises(RpcError):
                     await channel.unary(UNARY, b"x", timeout=5, dial_now=True)
+    assert len([line for line in caplog.messages if "refuses our certificate" in line]) == 1
     # Each side says it once.
     assert len([line for line in caplog.messages if "refused: TLS handshake failed" in line]) == 1
     assert len([line for line in caplog.messages if "cannot be used" in line]) == 1

@@ -11,6 +11,7 @@ import pytest
 PROMTOOL = shutil.which("promtool")
 ALERTS = Path(__file__).parents[3] / "docs" / "monitoring" / "alerts.yml"
 CASES = Path(__file__).with_name("alerts_test.yml")
+FAULTS = Path(__file__).with_name("alerts_of_faults_test.yml")
 
 pytestmark = [
     pytest.mark.slow,
@@ -18,7 +19,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize(("checked", "file"), [("check", ALERTS), ("test", CASES)])
+@pytest.mark.parametrize(("checked", "file"), [("check", ALERTS), ("test", CASES), ("test", FAULTS)])
 def test_the_rules_are_right_for_prometheus(checked: str, file: Path) -> None:
     assert PROMTOOL is not None
     done = subprocess.run(

@@ -86,7 +86,9 @@ function showMembers() {
     const own = member.name === state.node ? "this node" : "";
     const clock = member.clock_ahead !== null && Math.abs(member.clock_ahead) >= 1
       ? `our clock is ${Math.abs(member.clock_ahead)} s ${member.clock_ahead > 0 ? "ahead" : "behind"}` : "";
-    for (const text of [member.address, own, clock, member.state === "up" ? "" : member.problem])
+    const problem = member.state === "up" ? "" : member.problem;
+    const behind = member.behind_because ? `lacks writes: ${member.behind_because}` : "";
+    for (const text of [member.address, own, clock, problem, behind])
       if (text) put(card, "div", { className: "quiet" }, text);
   }
   leftOut("members-more", state.members_left_out, "members");
