@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from google.protobuf.message import DecodeError
 
@@ -33,6 +34,9 @@ _TOKEN_KEY = b"\x12"
 
 TOKEN_MAX_BYTES = 1 << 18
 """A token of a group of 65,536 shards, each at another replica than the one before it, is shorter."""
+
+TOKENS_KEPT = 8
+"""Tokens that are not encoded again. A large one takes some hundred kilobytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +78,9 @@ def encode_sign_event(kind: EventKind, reason: str = "") -> bytes:
     return encode(make(v1.WatchEvent, event=kind.value, reason=reason))
 
 
+@lru_cache(maxsize=TOKENS_KEPT)
 def encode_token(token: WatchToken) -> bytes:
-    """A token as a client keeps it."""
+    """A token as a client keeps it. Watches that stand at the same place have the same one."""
     message = pb.WatchToken(cluster=token.cluster, group=token.group, incarnation=token.incarnation)
     for node, birth, sequence, shards, mark in token.positions:
         place = message.positions.add(node=node, birth=birth, sequence=sequence, mark=mark)

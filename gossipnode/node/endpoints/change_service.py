@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import trio
 
+from gossipnode.concurrency.nursery_errors import one_error
 from gossipnode.core.model.property import Entity
 from gossipnode.core.watch.explanation import winner_of
 from gossipnode.node.local.shard_map import ShardMap
@@ -57,17 +59,26 @@ class ChangeService:
         if request is None:
             raise RpcError(Status.INVALID_ARGUMENT, "expected one request, got none")
 
-        async def send(answer: WatchAnswer) -> None:
-            with trio.move_on_after(WATCH_STALLED_SECONDS) as patience:
-                await stream.send(answer)
-            if patience.cancelled_caught:
-                raise RpcError(
-                    Status.RESOURCE_EXHAUSTED,
-                    f"the watch has read nothing for {WATCH_STALLED_SECONDS:.0f} s:"
-                    " go on from its last token",
-                )
+        sending_since = math.inf
 
-        with as_status():
+        async def send(answer: WatchAnswer) -> None:
+            nonlocal sending_since
+            sending_since = trio.current_time()
+            await stream.send(answer)
+            sending_since = math.inf
+
+        async def end_if_stalled() -> None:
+            # One timer for all answers: a scope with a deadline takes as long as sending an answer.
+            while True:
+                await trio.sleep_until(min(sending_since, trio.current_time()) + WATCH_STALLED_SECONDS)
+                if trio.current_time() >= sending_since + WATCH_STALLED_SECONDS:
+                    raise RpcError(
+                        Status.RESOURCE_EXHAUSTED,
+                        f"the watch has read nothing for {WATCH_STALLED_SECONDS:.0f} s:"
+                        " go on from its last token",
+                    )
+
+        with as_status(), one_error():
             asked = self._watches.asked(
                 request.group,
                 name=request.name,
@@ -77,7 +88,9 @@ class ChangeService:
                 ack=request.ack,
             )
             async with self._watches.open(asked, caller_of(stream.call, self._shards.view.members)) as watch:
-                await watch.run(send)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(end_if_stalled)
+                    await watch.run(send)
 
     async def wait(self, request: pb.WaitRequest, _call: CallContext) -> pb.WaitResponse:
         """Wait until every replica has a record, or the time is up."""

@@ -26,6 +26,7 @@ from gossipnode.node.local.local_state import LocalState
 from gossipnode.node.peers.members import Members
 from gossipnode.node.refusals.request_errors import UnknownGroupError
 from gossipnode.node.watch.local_feed import FeedGapError, LocalFeed, SendPage
+from gossipnode.node.watch.page_queue import PageQueue
 from gossipnode.node.watch.quorum_view import QuorumView
 from gossipnode.node.watch.remote_feed import RemoteFeed
 from gossipnode.node.watch.store_news import StoreNews
@@ -39,6 +40,9 @@ WATCH_ALIVE_SECONDS = 5.0
 
 FEED_AGAIN_SECONDS = 0.5
 """How long a replica that failed is left alone, if there is no other one."""
+
+LOOK_AGAIN_SECONDS = 2.0
+"""While changes come, how often it is looked for better feeds although nothing has told of a change."""
 
 PAGES_WAITING_MAX = 4
 """Pages of all feeds that wait to be told."""
@@ -65,6 +69,8 @@ class _Running:
 
     feed: WatchFeed
     scope: trio.CancelScope
+    shards: frozenset[int]
+    """Those of `feed`."""
     ready: bool = False
 
 
@@ -88,9 +94,12 @@ class GroupWatch:
         """Members whose feed failed, and until when they are left alone."""
         self._told_ready = False
         self._began_again = -math.inf
-        self._pages_in, self._pages = trio.open_memory_channel[tuple[_Running, FeedPage] | None](
-            PAGES_WAITING_MAX
-        )
+        self._pages = PageQueue[tuple[_Running, FeedPage]](PAGES_WAITING_MAX)
+        self._look_at = -math.inf
+        """When the feeds are to be looked at next."""
+        self._answered_at = trio.current_time()
+        self._silent = False
+        """Whether it is time to show that we are here."""
         self._gap = ""
         """Why all that was told is void; empty if it is not."""
         self._log = structlog.get_logger("gossipnode.watch").bind(group=asked.group)
@@ -106,8 +115,10 @@ class GroupWatch:
         with one_error():
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._notice_changes)
+                nursery.start_soon(self._notice_silence)
                 while True:
-                    await self._keep_feeds(nursery, send)
+                    if trio.current_time() >= self._look_at:
+                        await self._keep_feeds(nursery, send)
                     await self._next(send)
 
     def _begin(self) -> None:
@@ -131,13 +142,29 @@ class GroupWatch:
         changed, stale = self._shards.changed, self._local.retention.became_stale
         while True:
             pending = changed.pending, stale.pending
-            await self._pages_in.send(None)
+            self._look()
             await first_of(*pending)
+
+    async def _notice_silence(self) -> None:
+        """Have an answer sent when none was sent for a while, and the feeds looked at."""
+        while True:
+            seconds = WATCH_ALIVE_SECONDS if self._running else FEED_AGAIN_SECONDS
+            await trio.sleep_until(self._answered_at + seconds)
+            if trio.current_time() >= self._answered_at + seconds:
+                self._answered_at = trio.current_time()
+                self._silent = True
+                self._look()
+
+    def _look(self) -> None:
+        """Have the feeds looked at before the next page is told."""
+        self._look_at = -math.inf
+        self._pages.wake()
 
     # Feeds
 
     async def _keep_feeds(self, nursery: trio.Nursery, send: SendAnswer) -> None:
         """Have a feed for each shard, from a replica that holds it now."""
+        self._look_at = trio.current_time() + LOOK_AGAIN_SECONDS
         incarnation = self._current_incarnation()
         if incarnation != self._incarnation:
             self._incarnation = incarnation
@@ -156,7 +183,7 @@ class GroupWatch:
         for feed in plan:
             left = tuple(shard for shard in feed.shards if shard not in followed)
             if left:
-                running = _Running(feed._replace(shards=left), trio.CancelScope())
+                running = _Running(feed._replace(shards=left), trio.CancelScope(), frozenset(left))
                 self._running[running.feed] = running
                 nursery.start_soon(self._follow, running)
 
@@ -170,7 +197,7 @@ class GroupWatch:
         self._positions = ()
         self._told_ready = False
         reason, self._gap = self._gap, ""
-        await send(WatchAnswer([encode_sign_event(EventKind.GAP, reason)]))
+        await self._answer(WatchAnswer([encode_sign_event(EventKind.GAP, reason)]), send)
 
     def _plan(self) -> tuple[WatchFeed, ...]:
         births = {
@@ -219,7 +246,7 @@ class GroupWatch:
         feed = running.feed
 
         async def bring(page: FeedPage) -> None:
-            await self._pages_in.send((running, page))
+            await self._pages.put((running, page))
 
         with running.scope:
             try:
@@ -231,7 +258,10 @@ class GroupWatch:
             else:
                 self._avoid(feed, "it is no member")
             self._running.pop(feed, None)
-            await self._pages_in.send(None)
+            self._look()
+            # A replica that failed is looked at once more when it is left alone no longer.
+            await trio.sleep_until(self._avoided.get(feed.node, -math.inf))
+            self._look()
 
     def _avoid(self, feed: WatchFeed, reason: str) -> None:
         self._avoided[feed.node] = trio.current_time() + FEED_AGAIN_SECONDS
@@ -252,21 +282,23 @@ class GroupWatch:
     # Telling
 
     async def _next(self, send: SendAnswer) -> None:
-        """Tell the next page; without one for a while, show that we are here."""
-        seconds = WATCH_ALIVE_SECONDS if self._running else FEED_AGAIN_SECONDS
-        came: tuple[_Running, FeedPage] | None = None
-        with trio.move_on_after(seconds) as patience:
-            came = await self._pages.receive()
-        if patience.cancelled_caught:
-            await send(WatchAnswer(token=self._token()))
-        elif came is not None and self._running.get(came[0].feed) is came[0]:
+        """Tell the next page; without an answer for a while, show that we are here."""
+        came = await self._pages.take()
+        if self._silent:
+            self._silent = False
+            await self._answer(WatchAnswer(token=self._token()), send)
+        if came is not None and self._running.get(came[0].feed) is came[0]:
             await self._tell(*came, send)
+
+    async def _answer(self, answer: WatchAnswer, send: SendAnswer) -> None:
+        await send(answer)
+        self._answered_at = trio.current_time()
 
     async def _tell(self, running: _Running, page: FeedPage, send: SendAnswer) -> None:
         feed = running.feed
         events = await self._events(feed, page)
         if page.sequence:
-            reached = FeedPosition(feed.node, feed.birth, page.sequence, frozenset(feed.shards), page.mark)
+            reached = FeedPosition(feed.node, feed.birth, page.sequence, running.shards, page.mark)
             self._positions = moved_on(self._positions, reached)
         running.ready = running.ready or page.ready
         if not self._told_ready and self._is_ready():
@@ -274,9 +306,9 @@ class GroupWatch:
             events.append(encode_sign_event(EventKind.READY))
         parts = list(in_parts(events, len, ANSWER_BYTES))
         for part in parts[:-1]:
-            await send(WatchAnswer(part))
+            await self._answer(WatchAnswer(part), send)
         if events:
-            await send(WatchAnswer(parts[-1], self._token()))
+            await self._answer(WatchAnswer(parts[-1], self._token()), send)
 
     async def _events(self, feed: WatchFeed, page: FeedPage) -> list[bytes]:
         changes: Sequence[ToldChange] = page.changes

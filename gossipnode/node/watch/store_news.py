@@ -14,6 +14,7 @@ from typing import NamedTuple
 import trio
 
 from gossipnode.concurrency.change_event import ChangeEvent
+from gossipnode.concurrency.waker import Waker
 from gossipnode.core.model.property import Entity, ShardId
 from gossipnode.core.watch.told_change import ToldChange, purged_change
 from gossipnode.node.watch.told_events import told_of
@@ -39,6 +40,8 @@ class News(NamedTuple):
     by_shard: dict[ShardId, list[ToldChange]]
     marks: dict[ShardId, int]
     """Up to which stamp tombstones of these shards were purged by then."""
+    sizes: dict[ShardId, int]
+    """About how many bytes the changes of each shard take in memory."""
 
 
 class NewsFeed:
@@ -51,7 +54,7 @@ class NewsFeed:
         """Whether news was dropped because too much waited: what came is to be read from the store."""
         self._waiting: deque[News] = deque()
         self._changes = self._bytes = 0
-        self._came = ChangeEvent()
+        self._taker = Waker()
 
     def tell(self, news: News) -> None:
         """Keep news until it is taken."""
@@ -59,26 +62,25 @@ class NewsFeed:
         if not mine or self.missed:
             return
         self._changes += sum(map(len, mine.values()))
-        self._bytes += sum(change.size for told in mine.values() for change in told)
+        self._bytes += sum([news.sizes[shard] for shard in mine])
         if self._changes > NEWS_MAX_CHANGES or self._bytes > NEWS_MAX_BYTES:
             self.missed = True
             self._waiting.clear()
         else:
-            self._waiting.append(news._replace(by_shard=mine))
-        self._came.notify()
+            whole = len(mine) == len(news.by_shard)
+            self._waiting.append(news if whole else news._replace(by_shard=mine))
+        self._taker.wake()
 
     def drop(self) -> None:
         """Say that news was missed, whatever it was."""
         self.missed = True
         self._waiting.clear()
-        self._came.notify()
+        self._taker.wake()
 
     async def take(self) -> Sequence[News]:
         """Wait for news; empty if some was missed. From then on the feed has what comes next."""
         while not self._waiting and not self.missed:
-            came = self._came.pending
-            if not self._waiting and not self.missed:
-                await came.wait()
+            await self._taker.sleep()
         news = list(self._waiting)
         self._waiting.clear()
         self._changes = self._bytes = 0
@@ -153,7 +155,8 @@ class StoreNews:
 
     def _tell(self, sequence: int, by_shard: dict[ShardId, list[ToldChange]]) -> None:
         marks = {shard: self._store.retention.marks(shard).mark for shard in by_shard}
-        self._pending.append(News(sequence, by_shard, marks))
+        sizes = {shard: sum([each.size for each in told]) for shard, told in by_shard.items()}
+        self._pending.append(News(sequence, by_shard, marks, sizes))
         self._came.notify()
 
     def removed(self, shard: ShardId | None) -> None:
@@ -183,6 +186,9 @@ def _together(pending: Sequence[News]) -> News:
         for shard, told in news.by_shard.items():
             by_shard.setdefault(shard, []).extend(told)
     marks: dict[ShardId, int] = {}
+    sizes: dict[ShardId, int] = {}
     for news in pending:
         marks |= news.marks
-    return News(pending[-1].sequence, by_shard, marks)
+        for shard, size in news.sizes.items():
+            sizes[shard] = sizes.get(shard, 0) + size
+    return News(pending[-1].sequence, by_shard, marks, sizes)

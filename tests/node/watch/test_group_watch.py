@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import trio
 
 from gossipnode.core.query.criteria import Condition, Op
+from gossipnode.node.watch.group_watch import WATCH_ALIVE_SECONDS
 from gossipnode.rpc import RpcError, Status
 from gossipnode.sim import Cluster
 from gossipnode.wire.property.property_edit import read_tags
@@ -132,3 +134,23 @@ async def test_a_wrong_watch_is_refused(
             async with watch(channel, **{"group": "sw", **wrong}) as watching:
                 await watching.next()
         assert caught.value.status is status
+
+
+async def test_a_watch_shows_that_it_is_there_while_nothing_is_for_it(autojump_clock: object) -> None:
+    cluster = Cluster()
+    async with asked(cluster) as channel, watch(channel, name="n") as watching:
+        assert await watching.until_ready() == []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write_now_and_then, cluster)
+            for _ in range(4):
+                with trio.fail_after(WATCH_ALIVE_SECONDS + 1):
+                    answer = await watching.stream.recv()
+                assert answer is not None
+                assert (answer.events, bool(answer.token)) == ([], True)
+            nursery.cancel_scope.cancel()
+
+
+async def write_now_and_then(cluster: Cluster) -> None:
+    for each in range(1000):
+        await put(cluster, f"other/{each}")
+        await trio.sleep(1)
