@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -167,9 +168,9 @@ async def redis_lines(stream: trio.SocketStream, count: int) -> bytes:
 # etcd
 
 
-async def _etcd(scale: Scale) -> dict[str, object]:
-    if skipped := missing("etcd"):
-        return skipped
+@asynccontextmanager
+async def etcd_cluster() -> AsyncIterator[tuple[list[Address], list[int]]]:
+    """Three members that answer: their addresses, and their pids."""
     directory = Path(tempfile.mkdtemp(prefix="gossipnode-bench-"))
     addresses = free_addresses(6)
     peers = ",".join(f"m{at}=http://{addresses[3 + at]}" for at in range(3))
@@ -185,24 +186,33 @@ async def _etcd(scale: Scale) -> dict[str, object]:
         ]
         for at in range(3)
     ]
-    address = addresses[0]
     try:
-        async with (
-            running(commands) as pids,
-            Channel(lambda: trio.open_tcp_stream(address.host, address.port)) as channel,  # noqa: ASYNC105
-        ):
-            await until_it_works(lambda: etcd_put(channel, 0))
-            named = {f"m{at}": pid for at, pid in enumerate(pids)}
-
-            async def write(number: int) -> object:
-                return await etcd_put(channel, number)
-
-            async def read(number: int) -> object:
-                return await _etcd_get(channel, number % scale.read_records)
-
-            return {str(clients): await _loads(write, read, clients, named, scale) for clients in CLIENTS}
+        async with running(commands) as pids:
+            for address in addresses[:3]:
+                async with etcd_channel(address) as channel:
+                    await until_it_works(partial(etcd_put, channel, 0))
+            yield addresses[:3], pids
     finally:
         shutil.rmtree(directory)
+
+
+def etcd_channel(address: Address) -> Channel:
+    return Channel(lambda: trio.open_tcp_stream(address.host, address.port))  # noqa: ASYNC105
+
+
+async def _etcd(scale: Scale) -> dict[str, object]:
+    if skipped := missing("etcd"):
+        return skipped
+    async with etcd_cluster() as (addresses, pids), etcd_channel(addresses[0]) as channel:
+        named = {f"m{at}": pid for at, pid in enumerate(pids)}
+
+        async def write(number: int) -> object:
+            return await etcd_put(channel, number)
+
+        async def read(number: int) -> object:
+            return await _etcd_get(channel, number % scale.read_records)
+
+        return {str(clients): await _loads(write, read, clients, named, scale) for clients in CLIENTS}
 
 
 def etcd_method(path: str) -> Method[bytes, bytes]:
@@ -213,11 +223,15 @@ def etcd_method(path: str) -> Method[bytes, bytes]:
 _PUT, _RANGE = etcd_method("/etcdserverpb.KV/Put"), etcd_method("/etcdserverpb.KV/Range")
 
 
+def etcd_varint(number: int) -> bytes:
+    found = b""
+    while number > 0x7F:
+        found, number = found + bytes((number & 0x7F | 0x80,)), number >> 7
+    return found + bytes((number,))
+
+
 def etcd_field(number: int, value: bytes) -> bytes:
-    length, size = b"", len(value)
-    while size > 0x7F:
-        length, size = length + bytes((size & 0x7F | 0x80,)), size >> 7
-    return bytes((number << 3 | 2,)) + length + bytes((size,)) + value
+    return bytes((number << 3 | 2,)) + etcd_varint(len(value)) + value
 
 
 async def etcd_put(channel: Channel, number: int) -> object:

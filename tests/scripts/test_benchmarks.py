@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from benchmarks import command, repair_rivals, rivals
+from benchmarks import command, repair_rivals, rivals, watch, watch_etcd
 from benchmarks.load import cpu_seconds, load, percentiles
 from benchmarks.nodes import BenchmarkError, record
 from benchmarks.scale import FULL, TINY, Scale
@@ -193,3 +193,27 @@ def test_ratios_are_of_what_both_have() -> None:
 def test_a_number_in_a_message_of_etcd() -> None:
     message = b"\x0a\x03abc" + b"\x10\x05" + b"\x38\xac\x02"
     assert [repair_rivals.varint_field(message, number) for number in (2, 7, 4)] == [5, 300, 0]
+
+
+async def test_watches_of_etcd_are_skipped_where_it_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    skipped = await watch_etcd.watch_etcd(TINY)
+    assert skipped == {"skipped": "etcd is not installed"}
+    assert watch.ratios({"few": {"p50_ms": 3.0}}, skipped) == {}
+
+
+def test_ratios_of_watches() -> None:
+    ours = {load: dict.fromkeys(names, 3.0) for load, names in watch.RATIOS.items()}
+    theirs = {load: dict.fromkeys(names, 1.5) for load, names in watch.RATIOS.items()}
+    theirs["resumed"]["node_cpu_seconds"] = 0.0
+    found = watch.ratios(ours, theirs)
+    assert found["few"] == {"p50_ms": 2.0, "p99_ms": 2.0}
+    assert found["resumed"] == {"seconds": 2.0}
+
+
+def test_the_revision_in_an_answer_of_etcd() -> None:
+    assert watch_etcd.revision_of(b"\x0a\x05\x08\x07\x18\xac\x02" + b"\x12\x00") == 300
+    with pytest.raises(BenchmarkError, match="without a header"):
+        watch_etcd.revision_of(b"\x12\x00")

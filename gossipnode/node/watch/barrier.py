@@ -67,7 +67,8 @@ class Barrier:
         check_entity(entity)
         shard = self._local.shards.shard_of(entity)
         agreed = 0
-        with trio.move_on_after(min(max(seconds, 0.0), FIRST_LOOK_SECONDS)):
+        began = trio.current_time()
+        with trio.move_on_after(min(max(seconds, 0.0) / 2, FIRST_LOOK_SECONDS)):
             agreed = await self._agreed(shard, entity)
         if agreed >= max(revision, 1):
             return WaitResult(revision or agreed, self._local.shards.replicas(shard), ())
@@ -76,6 +77,7 @@ class Barrier:
             if newest is None:
                 return None
             revision = newest.version.stamp
+            began = trio.current_time()
         lagging: dict[str, str] = {}
         applied: set[str] = set()
 
@@ -89,7 +91,8 @@ class Barrier:
             applied.add(name)
 
         replicas = self._local.shards.replicas(shard)
-        with one_error(), trio.move_on_after(min(max(seconds, 0.0), WAIT_MAX_SECONDS)):
+        deadline = began + min(max(seconds, 0.0), WAIT_MAX_SECONDS)
+        with one_error(), trio.move_on_at(deadline):
             async with trio.open_nursery() as nursery:
                 for name in replicas:
                     nursery.start_soon(follow, name)

@@ -26,7 +26,7 @@ class Probe:
         """Made by `VersionProbes.start`."""
         self.known = known
         self.version: Version | None = None
-        self.problem: RpcError | UnknownGroupError | None = None
+        self.problem: RpcError | None = None
         self.answered = NextChange()
 
     async def result(self) -> Version | None:
@@ -34,11 +34,11 @@ class Probe:
 
         Raises:
             RpcError: it cannot be asked, refuses, or does not answer in `REPLICA_SECONDS`.
-            UnknownGroupError: the group is gone.
         """
         await self.answered.wait()
         if self.problem is not None:
-            raise self.problem
+            # Each that waits gets one of its own: raised by many, it would collect the tracebacks of all.
+            raise RpcError(self.problem.status, self.problem.message)
         return self.version
 
 
@@ -64,7 +64,11 @@ class VersionProbes:
         """Ask which version a replica holds from now on.
 
         `known` is a version that the replica may hold as well: then it need not send the record.
+
+        Raises:
+            UnknownGroupError: the group is gone.
         """
+        self._shards.placement(shard)
         line = self._lines.setdefault((peer.name, shard), _Line())
         probe = line.waiting.get(entity)
         if probe is None:
@@ -87,17 +91,19 @@ class VersionProbes:
             try:
                 placement = self._shards.placement(shard)
                 peer.link.start(ReadRecords(shard, placement.fence, wanted), told, timeout=REPLICA_SECONDS)
-            except (RpcError, UnknownGroupError) as error:
+            except RpcError as error:
                 self._take(line, error)
+            except UnknownGroupError as error:
+                self._take(line, RpcError(Status.NOT_FOUND, str(error)))
             else:
                 return
         self._lines.pop((peer.name, shard), None)
 
-    def _take(self, line: _Line, answer: Answer | RpcError | UnknownGroupError) -> None:
+    def _take(self, line: _Line, answer: Answer | RpcError) -> None:
         probes, line.under_way = line.under_way, {}
         held = answer.held if isinstance(answer, RecordsRead) else ()
         for position, probe in enumerate(probes.values()):
-            if isinstance(answer, RpcError | UnknownGroupError):
+            if isinstance(answer, RpcError):
                 probe.problem = answer
             elif position >= len(held):
                 probe.problem = RpcError(Status.RESOURCE_EXHAUSTED, "its answer had no more room")
