@@ -23,6 +23,7 @@ from gossipnode.wire import services
 from gossipnode.wire.generated.bp.banyandb.property import v1 as banyandb
 from gossipnode.wire.generated.bp.gossipnode import v1
 from gossipnode.wire.generated.pb.gossipnode.v1 import watch_pb2
+from gossipnode.wire.watch_codec import TOKENS_KEPT
 from tests.leaks.calls import CALL_SECONDS, first_of, give_up, grown
 from tests.leaks.calls import REMEMBERED as REMEMBERED_BY_CONNECTIONS
 from tests.leaks.counting import all_of, count_alive, left_behind
@@ -80,6 +81,9 @@ REMEMBERED = {
     # The item index of a shard has buckets for its records.
     "gossipnode.core.session.reconcile.item_index._TrieNode": NODES * KEYS,
     "gossipnode.wire.envelope.tables.Field": 100,
+    # The latest tokens are not encoded again.
+    "gossipnode.core.watch.watch_token.WatchToken": TOKENS_KEPT,
+    "gossipnode.core.watch.watch_token.FeedPosition": TOKENS_KEPT * NODES,
     **REMEMBERED_BY_CONNECTIONS,
 }
 """What nodes keep of the latest requests, and never more of it."""
