@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from gossipnode.config import values as values
 from gossipnode.config.access_values import name_patterns, secrets
-from gossipnode.config.traces_settings import collector
+from gossipnode.config.collector_url import collector
 from gossipnode.config.values import Parser
 from gossipnode.core.model.limits import REPLICAS_MAX, SHARDS_MAX
 
