@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from random import Random
 
 import trio
@@ -16,7 +18,7 @@ from gossipnode.node.repair.holder import Holder
 from gossipnode.node.repair.neighbours import Neighbours
 from gossipnode.node.repair.origin import Origin, RoundWatch
 from gossipnode.node.repair.reports import Reports
-from gossipnode.node.repair.schedule import Schedule, run_schedule
+from gossipnode.node.repair.schedule import Schedule, ScheduleMemory, run_schedule, utc
 
 SCHEDULED_UNDER_WAY_MAX = 64
 """Scheduled rounds of this node that are under way at once. The next one begins as soon as one has ended."""
@@ -26,6 +28,15 @@ REPEAT_SECONDS = 600.0
 
 REPEATS_MAX = 2
 """How often it is repeated. What is incomplete then waits for the next time of the schedule."""
+
+
+@dataclass(slots=True)
+class _ScheduledTime:
+    """A time of the schedule."""
+
+    due: datetime
+    left: int
+    """Rounds of it that are not over."""
 
 
 class Rounds:
@@ -52,6 +63,7 @@ class Rounds:
         self._neighbours = neighbours
         self._reports = reports
         self._schedule = schedule
+        self._memory = ScheduleMemory(local.store)
         self._rng = rng
         self._scheduled = trio.Semaphore(SCHEDULED_UNDER_WAY_MAX, max_value=SCHEDULED_UNDER_WAY_MAX)
         self._asked_for: set[ShardId] = set()
@@ -75,8 +87,13 @@ class Rounds:
     async def follow_schedule(self) -> None:
         """Start the rounds of the schedule, if there is one, until cancelled."""
         if self._schedule is not None:
+            done = await self._memory.done(utc(self._clock.now()))
             await run_schedule(
-                self._schedule, wall_clock=self._clock.now, rng=self._rng, start=self._start_scheduled
+                self._schedule,
+                wall_clock=self._clock.now,
+                rng=self._rng,
+                start=self._start_scheduled,
+                done=done,
             )
 
     def stop(self) -> None:
@@ -122,17 +139,26 @@ class Rounds:
                 return
             message, _ = self._next.pop(shard)
 
-    async def start_in_turn(self, shard: ShardId, *, tried: int = 0) -> None:
+    async def start_in_turn(
+        self, shard: ShardId, *, tried: int = 0, time: _ScheduledTime | None = None
+    ) -> None:
         """Start a round of the schedule once fewer are under way than may be, if it is still of use then.
 
-        `tried` is how many of the same time of the schedule were incomplete.
+        `tried` is how many of the same `time` of the schedule were incomplete.
         """
         await self._scheduled.acquire()
-        if self._nursery is None or not self._shards.holds(shard):
+        if self._nursery is None:
             self._scheduled.release()
+        elif not self._shards.holds(shard):
+            self._scheduled.release()
+            await self._one_is_over(time)
         else:
             message, _ = self._origin.open(shard, self._shards.ring(shard), Cause.SCHEDULED)
-            self._nursery.start_soon(self._run, message, tried)
+            self._nursery.start_soon(self._run_scheduled, message, tried, time)
+
+    async def _run_scheduled(self, message: RoundMessage, tried: int, time: _ScheduledTime | None) -> None:
+        await self._run(message, tried)
+        await self._one_is_over(time)
 
     async def _run(self, message: RoundMessage, tried: int) -> None:
         """Carry a round. If it ends well, its replicas are told: the rounds of others are not needed then."""
@@ -166,12 +192,22 @@ class Rounds:
             return "", False
         return await self._neighbours.propagate(node, message)
 
-    async def _start_scheduled(self) -> None:
+    async def _start_scheduled(self, due: datetime) -> None:
         """Start a round of every shard, in an order by chance: no shard is always the last one."""
         shards = await self._shards.held()
         self._rng.shuffle(shards)
+        # The one more is this task, which has not started all of them.
+        time = _ScheduledTime(due, len(shards) + 1)
         for shard in shards:
-            await self.start_in_turn(shard)
+            await self.start_in_turn(shard, time=time)
+        await self._one_is_over(time)
+
+    async def _one_is_over(self, time: _ScheduledTime | None) -> None:
+        """Note that a round of a time of the schedule is over, whatever came of it, and remember the last."""
+        if time is not None:
+            time.left -= 1
+            if not time.left:
+                await self._memory.keep(time.due)
 
 
 def _nobody_is_told(_finished: Round, _cause: Cause) -> None:

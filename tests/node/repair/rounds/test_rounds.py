@@ -244,6 +244,27 @@ async def test_scheduled_rounds_beyond_the_limit_wait_until_others_have_ended(au
     assert shards != sorted(shards), "no shard is always the last one"
 
 
+async def test_a_time_of_the_schedule_is_done_once_the_last_of_its_rounds_is_over(
+    autojump_clock: object,
+) -> None:
+    """A node that ends before that makes the time good when it starts again."""
+    local = make_local(groups={"sw": 3}, wall_clock=running_clock)
+
+    async def begun(over: int) -> int:
+        """The rounds that begin after a start; some of them end before the node does."""
+        async with started(local, "0 * * * *") as made:
+            with trio.move_on_after(SCHEDULE_JITTER_MAX_SECONDS + 1):
+                await until_the_schedule_is_due(made)
+            for message in made.held[:over]:
+                await end_round(made, message)
+            return len(made.held)
+
+    async with started(local, "0 * * * *"):
+        await trio.sleep(1)
+    await trio.sleep(3600)
+    assert [await begun(over) for over in (0, 2, 3, 0)] == [3, 3, 3, 0]
+
+
 async def test_a_shard_that_is_gone_when_its_turn_comes_takes_no_place(autojump_clock: object) -> None:
     local = make_local(groups={"sw": SCHEDULED_UNDER_WAY_MAX + 2}, wall_clock=running_clock)
     async with started(local, "0 * * * *") as made:

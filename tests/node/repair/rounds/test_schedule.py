@@ -13,9 +13,11 @@ from gossipnode.node.repair.schedule import (
     SCHEDULE_JITTER_MAX_SECONDS,
     SCHEDULE_JITTER_PART,
     Schedule,
+    ScheduleMemory,
     run_schedule,
     utc,
 )
+from tests.node.support import memory_store
 
 SECOND = 1_000_000_000
 MIDNIGHT = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp()) * SECOND
@@ -24,8 +26,8 @@ MIDNIGHT = int(datetime(2026, 3, 1, tzinfo=UTC).timestamp()) * SECOND
 class SettableClock:
     """The wall clock: Trio's, and how far it was set away from it."""
 
-    def __init__(self) -> None:
-        self.offset_seconds = 0.0
+    def __init__(self, offset_seconds: float = 0.0) -> None:
+        self.offset_seconds = offset_seconds
 
     def __call__(self) -> int:
         return MIDNIGHT + int((trio.current_time() + self.offset_seconds) * SECOND)
@@ -37,11 +39,12 @@ async def starts(
     clock: SettableClock,
     seed: int = 0,
     then: Callable[[], None] = lambda: None,
+    done: datetime | None = None,
 ) -> list[datetime]:
     """The wall clock's moments at which a schedule starts something, as they come."""
     found: list[datetime] = []
 
-    async def start() -> None:
+    async def start(_due: datetime) -> None:
         found.append(utc(clock()))
         then()
         await trio.lowlevel.checkpoint()
@@ -52,6 +55,7 @@ async def starts(
             wall_clock=clock,
             rng=random.Random(seed),
             start=start,
+            done=done or utc(clock()),
         )
 
     nursery.start_soon(run)
@@ -81,6 +85,39 @@ async def test_rounds_start_on_time_and_late_by_at_most_the_jitter(
     assert len(found) == 20
     assert all(0 <= seconds <= jitter + 0.001 for seconds in late)
     assert max(late) - min(late) > jitter / 4
+
+
+async def test_a_time_that_was_missed_is_made_good_after_the_start(autojump_clock: object) -> None:
+    clock = SettableClock(offset_seconds=5.5 * 3600)
+    async with trio.open_nursery() as nursery:
+        found = await starts(nursery, "0 * * * *", clock, done=utc(MIDNIGHT) + timedelta(hours=3))
+        await trio.sleep(SCHEDULE_JITTER_MAX_SECONDS + 1)
+        assert [moment.hour for moment in found] == [5]
+        await trio.sleep(3600)
+        assert [moment.hour for moment in found] == [5, 6]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("done", [timedelta(hours=5), timedelta(hours=5, minutes=10), timedelta(days=900)])
+async def test_nothing_is_made_good_that_was_done(done: timedelta, autojump_clock: object) -> None:
+    clock = SettableClock(offset_seconds=5.5 * 3600)
+    async with trio.open_nursery() as nursery:
+        found = await starts(nursery, "0 * * * *", clock, done=utc(MIDNIGHT) + done)
+        await trio.sleep(1700)
+        assert found == []
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_is_done_is_remembered_over_starts() -> None:
+    store = memory_store()
+    first, later = utc(MIDNIGHT), utc(MIDNIGHT) + timedelta(hours=7)
+    assert await ScheduleMemory(store).done(first) == first
+    assert await ScheduleMemory(store).done(later) == first
+    await ScheduleMemory(store).keep(later)
+    assert await ScheduleMemory(store).done(first) == later
+    store.crash()
+    # The store that has ended says so elsewhere.
+    await ScheduleMemory(store).keep(later)
 
 
 async def test_a_day_of_hourly_rounds(autojump_clock: object) -> None:
