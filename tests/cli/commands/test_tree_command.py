@@ -35,10 +35,11 @@ def test_a_shard_that_the_node_does_not_hold(ask_peer: Cli, peer: Peer, output: 
 @pytest.mark.slow
 def test_the_tree_of_a_real_node(ask: Cli) -> None:
     ask("apply", "sw/tree/1", "a=1")
+    # The status waits only for a while until a root is computed, a tree until it is there.
+    (tree,) = lines(ask("tree", "sw", "--shard", "0", "-o", "json"))
     (status,) = lines(ask("status", "-o", "json"))
     shards = status["shards"]
     assert isinstance(shards, list)
-    (tree,) = lines(ask("tree", "sw", "--shard", "0", "-o", "json"))
     assert list(tree) == ["group", "shard", "state", "root", "slots"]
     assert (tree["state"], tree["root"]) == ("ready", shards[2]["root"])
     (tree,) = lines(ask("tree", "sw", "--shard", "0", "--leaves", "-o", "json"))

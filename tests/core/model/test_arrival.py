@@ -74,6 +74,7 @@ def test_writes_one_after_the_other_never_overlap(
 ) -> None:
     # Each writer sees the last version, or nothing once its tombstone is purged; any replicas take the write.
     model = Model()
+    purged: Made | None = None
     for verb, first, second in steps:
         match verb, first, second:
             case "session", int(source), int(target):
@@ -84,8 +85,9 @@ def test_writes_one_after_the_other_never_overlap(
                 if tombstone is not None and tombstone.deleted and None not in model.held:
                     model.held = [tombstone] * 3
                     model.held[at] = None
+                    purged = tombstone
             case _:
-                gone = model.newest is not None and model.newest.deleted and None in model.held
+                gone = model.newest is purged
                 model.write(None if gone else model.newest, frozenset(second), deleted=verb == "delete")
     assert model.overlaps() == []
 
