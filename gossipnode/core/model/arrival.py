@@ -33,7 +33,7 @@ def is_overlap(built_upon: int | None, replaced: tuple[int, int]) -> bool:
     """Whether a version took the place of one that its writer had certainly not seen.
 
     A version is stamped above the one that it is built upon. So all versions that it includes, directly or
-    through others, have stamps up to `built_upon`, and what has a larger one is none of them. What has a
+    through others, have stamps up to `built_upon`, and what has a larger one is not among them. What has a
     lower one may be one of them: a replica that missed some versions cannot tell, and does not count it. A
     writer that saw nothing may have come after a tombstone was purged, so tombstones do not count then.
 

@@ -71,6 +71,26 @@ async def test_what_differs_is_told_and_nothing_else(autojump_clock: object, way
     assert tie.here.digest != tie.there.digest
 
 
+@pytest.mark.parametrize("lacking", ["a", "b"])
+async def test_a_shard_that_one_of_them_does_not_hold_is_not_compared(
+    autojump_clock: object, lacking: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = Cluster(groups=("sw:8:2",))
+    async with running(cluster, "a", "b", "c"):
+        held = {name: {shard.shard for shard in cluster.stores[name].shards()} for name in "ab"}
+        (other,) = {"a", "b"} - {lacking}
+        shards = cluster.parts("a").local.shards
+        number = next(
+            each
+            for each in range(8)
+            if lacking not in (replicas := shards.replicas(ShardId("sw", each, 1))) and other in replicas
+        )
+        assert number not in held[lacking]
+        async with cluster.channel("a") as to_a, cluster.channel("b") as to_b:
+            assert await compared_shard("sw", number, side("a", to_a), side("b", to_b)) is None
+    assert f"sw/{number}: {lacking} holds no copy of it" in capsys.readouterr().err
+
+
 async def test_trees_are_compared_where_the_nodes_cannot_find_out(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from gossipnode.core.model.entity_hash import slot_of
 from gossipnode.core.model.errors import CoreError
 from gossipnode.core.model.property import Entity, Record, ShardId
 from gossipnode.core.model.version import Version
-from gossipnode.core.session.commands import SessionCounts
+from gossipnode.core.session.commands import ReconcileCommand, SessionCounts
 from gossipnode.core.session.messages import Unreadable
 from gossipnode.core.session.reconcile.item_index import ItemIndex
 from gossipnode.core.session.reconcile.reconcile_dues import UNREADABLE_HERE, RecordsDue, UnmatchedDue
@@ -48,6 +48,7 @@ class SurveyClient(ReconcileClient):
         super().__init__(shard, shards, index)
         self._here: dict[Entity, Version] = {}
         self._there: dict[Entity, Version] = {}
+        self._looked_again = False
 
     def differences(self) -> list[Difference]:
         """What was found, in the order of the tree. A record that became equal meanwhile is left out."""
@@ -88,10 +89,19 @@ class SurveyClient(ReconcileClient):
         self._dues.append(UnmatchedDue(found.positions, (), self.counts))
 
     def _decide(self, index: ItemIndex, numbered: Mapping[int, int], offers: Mapping[int, Offer]) -> None:
-        held = {each: index.find(each) for each in offers if each not in numbered}
-        self._owe_records([*numbered.values(), *(each for each in held.values() if each is not None)])
+        self._owe_records(numbered.values())
         if offers:
             self._say([Wants(array("Q", offers))])
+
+    def _at_rest(self) -> ReconcileCommand | None:
+        if self._is_open and not self._unanswered and not self._looked_again:
+            self._looked_again = True
+            # What was written here meanwhile was not among what was compared.
+            index = self._open_index()
+            found = [index.find(index.item_hash.of_entity(each)) for each in self._there.keys() - self._here]
+            self._owe_records(number for number in found if number is not None)
+            return self.next_command()
+        return super()._at_rest()
 
     def _closing_now(self) -> Closing:
         # The roots still differ, which is no fault of the session.
